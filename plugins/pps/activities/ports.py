@@ -1,0 +1,260 @@
+"""What the activities need from the world. One adapter each; tests bring their own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any, BinaryIO, Protocol
+
+from pps.domain.facts import Fact
+from pps.domain.patches import PackageRef, Patch, PatchState, Repository
+from pps.domain.rollouts import Rollout
+from pps.domain.tags import RunTimeEnvironmentTag
+
+# --- sites -----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class SshTarget:
+    """All that is needed to log in at a site: from an Airflow Connection, or the registry in the CLI.
+
+    Never leaves the process: `private_key` (PEM text) and `key_file` are excluded from its repr.
+    """
+
+    site: str
+    host: str
+    port: int
+    user: str
+    host_key: str
+    """`<type> <base64>`, pinned"""
+    key_file: Path | None = field(default=None, repr=False)
+    private_key: str | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class SiteLimits:
+    """Time and size limits of one conversation with a site (config/policies.yaml, `site_limits`)."""
+
+    connect_s: float = 20.0
+    """until the script at the site has said its first line: TCP, banner, keys, login, shell"""
+    silence_s: float = 30.0
+    """longest time in which no byte goes either way"""
+    total_s: float = 900.0
+    """the whole conversation"""
+    output_bytes: int = 65536
+    """most that a site may say; a site that says more is cut off"""
+
+
+class SiteChannel(Protocol):
+    """One connection to a site with one of our POSIX-sh scripts running at its other end.
+
+    Every failure raises a `SiteError` that names the site; `SiteUnreachableError` where a later
+    try can help (no connection, broken, hung), `HostKeyError` for an unknown or changed host key.
+    """
+
+    async def read_line(self) -> str | None:
+        """Next line that the script printed, without its newline; None at the end of its output.
+
+        Whatever the site's login prints before the script's first line (banners, profile noise) is
+        skipped. Undecodable bytes come as U+FFFD.
+        """
+
+    async def write(self, text: str) -> None:
+        """Send text to the script's standard input."""
+
+    async def send_file(self, path: Path) -> None:
+        """Send a whole file, then end the script's standard input. Memory does not grow with the file."""
+
+    async def finish(self) -> int:
+        """End standard input, read what is left unread, and return the script's exit code."""
+
+
+class SiteShell(Protocol):
+    """The way to a site: SSH with strict, pinned host keys."""
+
+    def open(
+        self, target: SshTarget, script: str, arguments: Sequence[str], limits: SiteLimits
+    ) -> AbstractAsyncContextManager[SiteChannel]:
+        """Log in once and start `script` (POSIX sh) with `arguments`, whatever the login shell is.
+
+        Leaving the context ends the connection and reaps every process, also after an error.
+        """
+
+
+# --- packages and artefacts ------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class IndexedPackage:
+    """A package as a repository's (verified) index lists it."""
+
+    ref: PackageRef
+    filename: str
+    """path below the repository's URL"""
+    size: int
+    sha256: str
+
+
+class PackageRepository(Protocol):
+    """One APT or YUM repository of the provider."""
+
+    def resolve(self, refs: Iterable[PackageRef]) -> tuple[IndexedPackage, ...]:
+        """Look packages up in the index, in the given order; `PackageError` names every missing one.
+
+        The index's own digests (and its signature, when a key is configured) are checked first.
+        """
+
+    def fetch(self, package: IndexedPackage, into: Path) -> Path:
+        """Download one package into a folder; `PackageError` unless size and digest match the index."""
+
+
+class PackageRepositories(Protocol):
+    """Opens repositories."""
+
+    def open(self, repository: Repository) -> PackageRepository:
+        """Fetch and verify the index."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tarball:
+    """A built client, named by content. `name` is `<metapackage>-<version>-PPS-<first 12 of digest>`."""
+
+    name: str
+    digest: str
+    """sha256 of the MANIFEST, which holds the digest of every file"""
+    files: Mapping[str, str]
+    """file name in the store's folder of this tarball -> sha256; the parts, and MANIFEST"""
+    size: int
+    """bytes of the parts together"""
+    packages: tuple[str, ...]
+
+
+class Artefacts(Protocol):
+    """Where tarballs and packages are kept: content-addressed, write-once (file://, s3://, ...)."""
+
+    def find(self, name: str) -> Tarball | None:
+        """The tarball of this name, or None."""
+
+    def keep(self, tarball: Tarball, folder: Path) -> None:
+        """Store a tarball's files from a local folder: uploaded aside, renamed when complete; twice is once."""
+
+    def local(self, name: str, file: str) -> Path:
+        """A local, verified copy of one file of a tarball (cached; a file:// store is read in place)."""
+
+    def open(self, name: str, file: str) -> BinaryIO:
+        """Read one file of a tarball."""
+
+
+# --- services of the infrastructure ----------------------------------------------------------
+
+
+class InformationSystem(Protocol):
+    """The BDII, as users see it."""
+
+    def tags_of(self, subclusters: Iterable[str]) -> Mapping[str, frozenset[str]]:
+        """RunTimeEnvironment tags of each SubCluster, in one query; one that is not published is missing.
+
+        `ServiceError` when the BDII does not answer in time.
+        """
+
+
+class Tracker(Protocol):
+    """The patch tracker (Savannah's role)."""
+
+    def patch(self, number: int) -> Patch:
+        """Read a patch; `PatchNotFoundError`, or `ServiceError` when the tracker does not answer."""
+
+    def patches(self, state: PatchState | None = None) -> tuple[Patch, ...]:
+        """All patches, newest number first, or those in one state."""
+
+    def set_state(self, number: int, state: PatchState, comment: str) -> None:
+        """Move a patch to a state with a comment; setting the state that it has changes nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Mail:
+    """One message to one recipient. `key` makes it unique: the outbox keeps one of each."""
+
+    key: str
+    to: str
+    subject: str
+    text: str
+    html: str = ""
+    attachments: tuple[tuple[str, str, str], ...] = ()
+    """(file name, MIME type, text)"""
+
+
+class Mailer(Protocol):
+    """Hands messages to SMTP."""
+
+    def send(self, mails: Sequence[Mail]) -> Mapping[str, str]:
+        """Send over one connection; return `key -> error` for those that were not accepted.
+
+        The Message-ID derives from the key, so a duplicate after a crash can be recognised.
+        `ServiceError` when the server cannot be reached at all.
+        """
+
+
+class Templates(Protocol):
+    """Jinja2 templates of include/templates; people's text is data in them, never source."""
+
+    def render(self, template: str, view: Mapping[str, Any]) -> str:
+        """Render a template; `.html` escapes, a missing value is a `ConfigurationError`."""
+
+
+# --- facts -----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class OpenRollout:
+    """One row of the register of rollouts."""
+
+    name: str
+    path: str
+    patch: int
+    opened_at: datetime
+    closed_at: datetime | None
+
+
+class Facts(Protocol):
+    """The append-only record, and the outbox that lives in the same transactions."""
+
+    def open(self, path: str, patch: int, opening: Fact, run: str) -> bool:
+        """Register a rollout and record its opening fact in one transaction.
+
+        True if it is new; False if this very `run` (the Airflow run, or another caller's key)
+        opened it before. `AlreadyOpenError` if another run has a rollout of this patch open.
+        """
+
+    def close(self, closing: Fact) -> None:
+        """Record the closing fact and free the patch for another rollout."""
+
+    def next_name(self, path: str, patch: int) -> str:
+        """Name of the rollout that is open for this patch, else of the one that would be next."""
+
+    def rollouts(self, *, open_only: bool = False) -> tuple[OpenRollout, ...]:
+        """The register, newest first."""
+
+    def rollout(self, name: str) -> Rollout:
+        """All facts of a rollout, in the order of recording; no facts: `NotYetAllowedError`."""
+
+    def record(self, *facts: Fact, mails: Sequence[Mail] = ()) -> tuple[Fact, ...]:
+        """Record facts, and queue mails, in one transaction; return the facts that were new.
+
+        A mail whose key is in the outbox already is not queued again.
+        """
+
+    def unsent(self, limit: int, now: datetime) -> Sequence[Mail]:
+        """Mails that are due for a (new) try; claimed for a while so that two senders share them out."""
+
+    def mark_sent(self, keys: Iterable[str], now: datetime) -> None:
+        """These were accepted by the server."""
+
+    def mark_refused(self, errors: Mapping[str, str], now: datetime) -> None:
+        """These were not; they are tried again later, with growing pauses."""
+
+    def outbox(self, rollout: str) -> tuple[tuple[Mail, datetime | None, str], ...]:
+        """Every mail of a rollout: (mail, when sent, last error). Mail keys start with `<rollout>/`."""

@@ -1,0 +1,116 @@
+"""Reads config/*.yaml. What is wrong comes back as sentences with file and place, all at once."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from pps.config.models import PeopleFile, Policies, ServiceFile, SitesFile
+from pps.domain.errors import ConfigurationError, RolloutError
+from pps.domain.sites import Site
+
+_MOST_BYTES = 4 * 1024 * 1024
+M = TypeVar("M", bound=BaseModel)
+
+
+class _StrictLoader(yaml.SafeLoader):
+    """Plain YAML: no aliases (billion laughs), no key twice, no tags beyond the safe ones."""
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        if self.check_event(yaml.events.AliasEvent):
+            event = self.peek_event()
+            raise yaml.MarkedYAMLError(problem="aliases are not allowed", problem_mark=event.start_mark)
+        return super().compose_node(parent, index)
+
+    def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
+        seen = set()
+        for key_node, _ in node.value:
+            if key_node.value in seen:
+                raise yaml.MarkedYAMLError(problem=f"the key {key_node.value!r} stands twice", problem_mark=key_node.start_mark)
+            if isinstance(key_node.value, str):
+                seen.add(key_node.value)
+        return super().construct_mapping(node, deep)
+
+
+def read_yaml(path: Path) -> Any:
+    """Read one YAML file strictly; `ConfigurationError` with line and column when it is malformed."""
+    try:
+        with path.open("rb") as file:
+            data = file.read(_MOST_BYTES + 1)
+    except OSError as error:
+        raise ConfigurationError(str(path), f"cannot be read ({error.strerror}).", "Create it, or set PPS_CONFIG to the right folder.") from error
+    if len(data) > _MOST_BYTES:
+        raise ConfigurationError(str(path), f"is larger than {_MOST_BYTES} bytes.", "Split or shorten it.")
+    try:
+        return yaml.load(data, Loader=_StrictLoader)  # noqa: S506 (a SafeLoader)
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark
+        where = f", line {mark.line + 1}, column {mark.column + 1}" if mark else ""
+        raise ConfigurationError(f"{path.name}{where}", f"{error.problem or 'is not YAML'}.", "Correct the file.") from error
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        raise ConfigurationError(path.name, f"is not YAML ({type(error).__name__}).", "Correct the file.") from error
+
+
+def read_model(path: Path, model: type[M]) -> M:
+    """Read and check one file; every problem is listed with its place in the file."""
+    raw = read_yaml(path)
+    try:
+        return model.model_validate(raw if raw is not None else {})
+    except ValidationError as error:
+        problems = [f"{'.'.join(str(p) for p in e['loc']) or 'file'}: {e['msg']}" for e in error.errors(include_url=False, include_input=False)]
+        raise ConfigurationError(path.name, "; ".join(problems[:20]) + ".", "Correct the file.") from error
+    except RolloutError as error:
+        # names are checked by the domain, whose errors are not ValueErrors
+        raise ConfigurationError(path.name, str(error)) from error
+
+
+@dataclass(frozen=True)
+class Configuration:
+    """One configuration folder. Files are read when first asked for, each once."""
+
+    folder: Path
+
+    @cached_property
+    def policies(self) -> Policies:
+        """policies.yaml"""
+        return read_model(self.folder / "policies.yaml", Policies)
+
+    @cached_property
+    def service(self) -> ServiceFile:
+        """service.yaml"""
+        return read_model(self.folder / "service.yaml", ServiceFile)
+
+    @cached_property
+    def people(self) -> PeopleFile:
+        """people.yaml"""
+        return read_model(self.folder / "people.yaml", PeopleFile)
+
+    @cached_property
+    def sites_file(self) -> SitesFile:
+        """sites.yaml as it stands"""
+        return read_model(self.folder / "sites.yaml", SitesFile)
+
+    @cached_property
+    def sites(self) -> dict[str, Site]:
+        """The registry, by name."""
+        try:
+            return {s.name: s.to_domain() for s in self.sites_file.sites}
+        except RolloutError as error:
+            raise ConfigurationError("sites.yaml", str(error)) from error
+
+    def site(self, name: str) -> Site:
+        """One site; `ConfigurationError` if the registry does not have it."""
+        if name not in self.sites:
+            raise ConfigurationError(f"site {name!r}", "is not in sites.yaml.", "Names are listed by: pps sites list.")
+        return self.sites[name]
+
+
+def load_configuration(folder: Path | None = None) -> Configuration:
+    """The folder given, else $PPS_CONFIG, else ./config."""
+    return Configuration(folder or Path(os.environ.get("PPS_CONFIG", "config")))

@@ -1,0 +1,220 @@
+"""The shape of config/*.yaml. Strict: frozen, unknown keys forbidden, units in the keys."""
+
+from __future__ import annotations
+
+import re
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PositiveFloat, PositiveInt, model_validator
+
+from pps.activities.ports import SiteLimits
+from pps.domain.batches import BatchLimits
+from pps.domain.names import checked_address, checked_host, checked_name
+from pps.domain.sites import CertificationStatus, Infrastructure, PartnerLevel, Platform, Site, SshEndpoint
+
+_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
+
+
+def parse_duration(value: Any) -> Any:
+    """Read `20s`, `90m`, `36h`, `14d`, `2w`; anything else is left for pydantic to refuse."""
+    if isinstance(value, str) and (match := re.fullmatch(r"(\d{1,6})([smhdw])", value)):
+        return timedelta(seconds=int(match[1]) * _UNITS[match[2]])
+    if isinstance(value, timedelta):
+        return value
+    raise ValueError("a duration is a whole number with a unit, e.g. 20s, 90m, 36h, 14d or 2w")
+
+
+def _named(what: str) -> AfterValidator:
+    return AfterValidator(lambda v: checked_name(v, what))
+
+
+Duration = Annotated[timedelta, BeforeValidator(parse_duration)]
+Share = Annotated[float, Field(ge=0, le=1)]
+Name = Annotated[str, _named("name")]
+Address = Annotated[str, AfterValidator(lambda v: checked_address(v, "mail address"))]
+Host = Annotated[str, AfterValidator(lambda v: checked_host(v, "host"))]
+# Rust's `$` is the very end of the text; no newline slips through.
+HostKey = Annotated[str, Field(pattern=r"^(ssh-ed25519|ecdsa-sha2-nistp(256|384|521)|ssh-rsa) [A-Za-z0-9+/]{40,1200}={0,3}$")]
+
+
+class Model(BaseModel):
+    """Base of all: what is not in the shape is an error, what was read is not changed."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class SshModel(Model):
+    """How to reach a site."""
+
+    host: Host
+    port: Annotated[int, Field(ge=1, le=65535)] = 22
+    user: Name
+    host_key: HostKey
+    connection: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{0,64}$")] = ""
+
+
+class SiteModel(Model):
+    """One site of sites.yaml."""
+
+    name: Name
+    roc: Name
+    platform: str
+    ssh: SshModel
+    preview_root: str
+    production_root: str
+    profile_d: str
+    tag_dir: str
+    subcluster: Host
+    contact: Address
+    infrastructure: Infrastructure = Infrastructure.PRODUCTION
+    certification: CertificationStatus = CertificationStatus.CERTIFIED
+    accepts_previews: bool = True
+    canary: bool = False
+    partner_levels: tuple[PartnerLevel, ...] = ()
+    timezone: str = "UTC"
+
+    def to_domain(self) -> Site:
+        """The domain's site."""
+        values = {name: getattr(self, name) for name in type(self).model_fields}
+        values["platform"] = Platform.parse(self.platform)
+        values["ssh"] = SshEndpoint(**self.ssh.model_dump())
+        values["partner_levels"] = frozenset(self.partner_levels)
+        return Site(**values)
+
+
+class SitesFile(Model):
+    """sites.yaml: the registry."""
+
+    ssh_key_file: Path | None = None
+    """Private key with which all sites are reached, unless a site names a Connection of its own."""
+    sites: tuple[SiteModel, ...]
+
+    @model_validator(mode="after")
+    def _each_site_once(self) -> SitesFile:
+        names = [s.name.lower() for s in self.sites]
+        if doubles := sorted({s.name for s in self.sites if names.count(s.name.lower()) > 1}):
+            raise ValueError(f"sites listed twice: {', '.join(doubles)}")
+        return self
+
+
+class DistributionPolicy(Model):
+    """policies.yaml, `distribution`."""
+
+    canaries: PositiveInt
+    sites_per_batch: PositiveInt
+    batches_at_once: PositiveInt
+    sites_at_once_per_batch: PositiveInt
+    canaries_healthy_at_least: Share
+    failure_budget: Share
+    failures_always_allowed: Annotated[int, Field(ge=0)]
+
+    def to_domain(self) -> BatchLimits:
+        """The domain's limits."""
+        return BatchLimits(**{k: v for k, v in self.model_dump().items() if not k.endswith(("at_once", "at_once_per_batch"))})
+
+
+class SiteLimitsPolicy(Model):
+    """policies.yaml, `site_limits`: one conversation with a site."""
+
+    connect_s: PositiveFloat
+    silence_s: PositiveFloat
+    total_s: PositiveFloat
+    output_bytes: PositiveInt
+
+    def to_port(self) -> SiteLimits:
+        """The port's limits."""
+        return SiteLimits(**self.model_dump())
+
+
+class TarballPolicy(Model):
+    """policies.yaml, `tarball`: what a patch may unpack to."""
+
+    unpacked_bytes_at_most: PositiveInt
+    files_at_most: PositiveInt
+    package_bytes_at_most: PositiveInt
+
+
+class FeedbackPolicy(Model):
+    """policies.yaml, `feedback`."""
+
+    open_for: Duration
+    check_every: Duration
+
+
+class CertificationPolicy(Model):
+    """policies.yaml, `certification`."""
+
+    check_every: Duration
+    wait_at_most: Duration
+
+
+class PublicationPolicy(Model):
+    """policies.yaml, `publication`."""
+
+    tag_vo: Name
+    seen_within: Duration
+    check_every: Duration
+
+
+class Policies(Model):
+    """policies.yaml: numbers, each with its source."""
+
+    distribution: DistributionPolicy
+    site_limits: SiteLimitsPolicy
+    tarball: TarballPolicy
+    publication: PublicationPolicy
+    feedback: FeedbackPolicy
+    certification: CertificationPolicy
+
+
+class VoModel(Model):
+    """One VO of people.yaml."""
+
+    name: Name
+    contact: Address
+
+
+class RocModel(Model):
+    """One ROC of people.yaml."""
+
+    name: Name
+    contact: Address
+
+
+class PeopleFile(Model):
+    """people.yaml: whom to tell, and who holds which role."""
+
+    vos: tuple[VoModel, ...]
+    rocs: tuple[RocModel, ...]
+    roles: dict[str, tuple[Name, ...]] = {}
+
+
+class SigningKeys(Model):
+    """Keys with which repositories' indexes must be signed."""
+
+    keyring: Path
+
+
+class ServiceFile(Model):
+    """service.yaml: where the central services are. Secrets are Airflow connections, never here."""
+
+    public_url: Annotated[str, Field(pattern=r"^https?://[^\s]+$")]
+    """Address under which people reach the bulletin and the feedback channel."""
+    tracker_url: Annotated[str, Field(pattern=r"^https?://[^\s]+$")]
+    bdii_url: Annotated[str, Field(pattern=r"^ldaps?://[^\s]+$")]
+    bdii_base: str = "o=grid"
+    smtp_host: Host
+    smtp_port: Annotated[int, Field(ge=1, le=65535)] = 25
+    smtp_security: Literal["none", "starttls", "tls"] = "starttls"
+    mail_from: Address
+    reply_to: Address
+    artefact_store: str
+    """ObjectStoragePath: file:///..., s3://..."""
+    production_repository: str
+    """ObjectStoragePath of the folder in which production packages and tarballs are published."""
+    publication_folder: str
+    """ObjectStoragePath of the folder with bulletin and release notes."""
+    package_keys: dict[str, SigningKeys] = {}
+    """Repository URL prefix -> keyring; a repository under such a prefix must be signed by it."""

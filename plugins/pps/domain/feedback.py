@@ -1,0 +1,93 @@
+"""Feedback of VOs on a preview; silence is a value, not an absence (SD 4.1.1)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from pps.domain.facts import FactKind
+from pps.domain.rollouts import Rollout
+
+
+class Opinion(StrEnum):
+    """What a VO says of a preview."""
+
+    WORKS = "works"
+    PROBLEM = "problem"
+    COMMENT = "comment"
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """One answer, as recorded."""
+
+    identity: str
+    """id of the record; the same answer sent twice has the same"""
+    vo: str
+    opinion: Opinion
+    text: str
+    author: str
+    at: datetime
+    late: bool
+    """came after the agreed date: kept and shown apart, does not count"""
+    invited: bool
+    """came with the invitation of that VO; anybody else's word is shown apart and counts for no VO"""
+
+
+class Outcome(StrEnum):
+    """How the asking ended."""
+
+    NONE = "none"
+    """nobody who was invited answered in time: the release notes must say so"""
+    SOME = "some"
+    ALL = "all"
+
+
+def answers(rollout: Rollout) -> tuple[Answer, ...]:
+    """Every answer on record, oldest first. An answer at the very instant of the agreed date is in time."""
+    agreed = rollout.the(FactKind.FEEDBACK_DATE_AGREED)
+    due = datetime.fromisoformat(agreed.payload["due"]) if agreed else None
+    return tuple(
+        Answer(
+            identity=f.occasion,
+            vo=f.subject,
+            opinion=Opinion(f.payload["opinion"]),
+            text=f.payload["text"],
+            author=f.payload.get("author", ""),
+            at=f.at,
+            late=due is not None and f.at > due,
+            invited=bool(f.payload.get("invited")),
+        )
+        for f in rollout.facts
+        if f.kind is FactKind.FEEDBACK_GIVEN
+    )
+
+
+def counting(given: Iterable[Answer]) -> tuple[Answer, ...]:
+    """Those answers that decide something: of invited VOs, in time."""
+    return tuple(a for a in given if a.invited and not a.late)
+
+
+def invited_vos(rollout: Rollout) -> frozenset[str]:
+    """The VOs that were asked."""
+    return frozenset(f.subject for f in rollout.facts if f.kind is FactKind.VO_INVITED)
+
+
+def outcome(rollout: Rollout) -> Outcome:
+    """How the asking stands: none, some or all of the invited VOs have answered in time."""
+    heard = {a.vo for a in counting(answers(rollout))}
+    if not heard:
+        return Outcome.NONE
+    return Outcome.ALL if heard >= invited_vos(rollout) else Outcome.SOME
+
+
+def feedback_is_over(rollout: Rollout, now: datetime) -> bool:
+    """Tell whether there is nothing left to wait for: all have answered, the date has passed, or the rollout was stopped."""
+    if rollout.is_stopped or rollout.is_closed:
+        return True
+    due = datetime.fromisoformat(
+        rollout.need(FactKind.FEEDBACK_DATE_AGREED, "Agree on a date for feedback first.").payload["due"]
+    )
+    return now > due or (bool(invited_vos(rollout)) and outcome(rollout) is Outcome.ALL)

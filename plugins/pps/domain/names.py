@@ -1,0 +1,64 @@
+"""Names that come from outside and go into shells, filters, headers, paths and templates.
+
+One narrow alphabet for all of them is cheaper than one escaping rule for each place they
+reach. `re.fullmatch`, because `^...$` lets a trailing newline through.
+"""
+
+from __future__ import annotations
+
+import re
+
+from pps.domain.errors import InvalidNameError
+
+#: Also the JSON schema pattern of DAG params; there `(?!\n)` keeps the trailing newline out.
+NAME_PATTERN = r"[A-Za-z0-9][A-Za-z0-9._+~-]{0,63}"
+NAME_JSON_PATTERN = rf"^{NAME_PATTERN}$(?!\n)"
+
+_NAME = re.compile(NAME_PATTERN)
+# One plain mailbox; no quoting, no comments, no lists: what we send to is what we were told.
+_ADDRESS = re.compile(r"[A-Za-z0-9][A-Za-z0-9._%+-]{0,63}@[A-Za-z0-9](?:[A-Za-z0-9.-]{0,251}[A-Za-z0-9])?")
+_HOST = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9.-]{0,251}[A-Za-z0-9])?")
+
+
+def is_name(value: object) -> bool:
+    """Tell whether `value` is a name as we allow it: 1 to 64 characters of `A-Za-z0-9._+~-`."""
+    return isinstance(value, str) and _NAME.fullmatch(value) is not None
+
+
+def checked_name(value: str, what: str) -> str:
+    """Return `value`, or raise `InvalidNameError` that says what the name is for."""
+    if not is_name(value):
+        raise InvalidNameError(
+            f"{what} {str(value)[:80]!r}",
+            "is not a name: 1 to 64 characters of A-Z a-z 0-9 . _ + ~ -, the first a letter or digit.",
+            "Correct it where it was entered.",
+        )
+    return value
+
+
+def checked_address(value: str, what: str) -> str:
+    """Return `value` if it is one plain mail address, else raise `InvalidNameError`."""
+    if not (isinstance(value, str) and _ADDRESS.fullmatch(value)):
+        raise InvalidNameError(
+            f"{what} {str(value)[:80]!r}", "is not one plain mail address.", "Give it as name@host."
+        )
+    return value
+
+
+def checked_host(value: str, what: str) -> str:
+    """Return `value` if it is a host name or IPv4 address, else raise `InvalidNameError`."""
+    if not (isinstance(value, str) and _HOST.fullmatch(value)):
+        raise InvalidNameError(f"{what} {str(value)[:80]!r}", "is not a host name.", "Give a DNS name or an IPv4 address.")
+    return value
+
+
+def checked_site_path(value: str, what: str) -> str:
+    """Return `value` if it is an absolute path at a site that needs no quoting, else raise."""
+    parts = value.split("/") if isinstance(value, str) else [""]
+    if len(parts) < 2 or parts[0] != "" or not all(re.fullmatch(r"[A-Za-z0-9._+-]{1,128}", p) for p in parts[1:]) or ".." in parts or "." in parts:
+        raise InvalidNameError(
+            f"{what} {str(value)[:80]!r}",
+            "is not an absolute path of plain names (A-Z a-z 0-9 . _ + -), without . and .. .",
+            "Correct it in the site registry.",
+        )
+    return value

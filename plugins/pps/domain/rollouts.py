@@ -1,0 +1,140 @@
+"""A rollout: what its facts say has happened, and what may therefore happen next."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from pps.domain.errors import NotYetAllowedError
+from pps.domain.facts import Fact, FactKind
+from pps.domain.names import checked_name
+
+
+class SiteState(StrEnum):
+    """Where a preview stands at one site, for the live map and the bulletin."""
+
+    PLANNED = "planned"
+    INSTALLED = "installed"
+    TESTED = "tested"
+    TAGGED = "tagged"
+    """the tag is in the site's tag directory, not yet seen in the information system"""
+    AVAILABLE = "available"
+    """the tag is seen in the information system: jobs can select the preview"""
+    FAILED = "failed"
+    LEFT_OUT = "left out"
+    LOST = "lost"
+    WITHDRAWN = "withdrawn"
+
+
+#: The newest of these facts about a site decides its state.
+_STATE_AFTER: Mapping[FactKind, SiteState] = {
+    FactKind.PREVIEW_INSTALLED: SiteState.INSTALLED,
+    FactKind.PROBES_PASSED: SiteState.TESTED,
+    FactKind.PROBES_FAILED: SiteState.FAILED,
+    FactKind.TAG_ADDED: SiteState.TAGGED,
+    FactKind.TAG_SEEN: SiteState.AVAILABLE,
+    FactKind.TAG_REMOVED: SiteState.WITHDRAWN,
+    FactKind.SITE_FAILED: SiteState.FAILED,
+    FactKind.SITE_LEFT_OUT: SiteState.LEFT_OUT,
+    FactKind.PREVIEW_LOST: SiteState.LOST,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class SiteProgress:
+    """One site's part in a rollout."""
+
+    site: str
+    state: SiteState
+    reason: str = ""
+    """why it failed, was left out, lost or withdrawn; a sentence for its administrator"""
+    fact: Fact | None = None
+
+
+def rollout_id(path: str, patch_number: int, attempt: int) -> str:
+    """The name of a rollout: deterministic, so that starting twice cannot make two of them.
+
+    `attempt` counts the rollouts of this patch that ended before, plus one.
+    """
+    return checked_name(f"{path}-{patch_number}-{attempt}", "rollout")
+
+
+@dataclass(frozen=True)
+class Rollout:
+    """A rollout as its facts tell it. `facts` are in the order in which they were recorded."""
+
+    name: str
+    facts: tuple[Fact, ...] = field(default_factory=tuple)
+
+    def the(self, kind: FactKind) -> Fact | None:
+        """The newest fact of this kind, or None."""
+        return next((f for f in reversed(self.facts) if f.kind is kind), None)
+
+    def has(self, kind: FactKind) -> bool:
+        """Tell whether a fact of this kind is on record."""
+        return self.the(kind) is not None
+
+    def need(self, kind: FactKind, next_step: str) -> Fact:
+        """The newest fact of this kind, or `NotYetAllowedError` that says what must happen first."""
+        fact = self.the(kind)
+        if fact is None:
+            raise NotYetAllowedError(self.name, f"there is no fact {kind.value!r} yet.", next_step)
+        return fact
+
+    @property
+    def planned_sites(self) -> tuple[str, ...]:
+        """Every site of the agreed plan, canaries first; empty before the plan."""
+        plan = self.the(FactKind.PLAN_AGREED)
+        if plan is None:
+            return ()
+        return tuple(site for batch in plan.payload["batches"].values() for site in batch)
+
+    def batch(self, name: str) -> tuple[str, ...]:
+        """The sites of one batch of the plan (`canary`, `fleet-1`, ...)."""
+        plan = self.need(FactKind.PLAN_AGREED, "Plan the batches first.")
+        return tuple(plan.payload["batches"][name])
+
+    def progress(self, site: str) -> SiteProgress:
+        """Where the preview stands at one site."""
+        for fact in reversed(self.facts):
+            if fact.subject == site and fact.kind in _STATE_AFTER:
+                return SiteProgress(site, _STATE_AFTER[fact.kind], str(fact.payload.get("reason", "")), fact)
+        return SiteProgress(site, SiteState.PLANNED)
+
+    def all_progress(self, sites: Iterable[str] | None = None) -> tuple[SiteProgress, ...]:
+        """Where the preview stands, for every site of the plan and every other site with facts."""
+        if sites is None:
+            seen = dict.fromkeys(self.planned_sites)
+            seen.update(dict.fromkeys(f.subject for f in self.facts if f.kind in _STATE_AFTER))
+            sites = seen
+        return tuple(self.progress(site) for site in sites)
+
+    def may_tag(self, site: str) -> None:
+        """Raise unless the probes of the preview that is installed now have passed (SD 4.1.1, 3 before 4)."""
+        state = self.progress(site).state
+        if state not in (SiteState.TESTED, SiteState.TAGGED, SiteState.AVAILABLE):
+            raise NotYetAllowedError(
+                f"{self.name} at {site}",
+                f"the tag may be published only after the probes have passed; the site is {state.value!r}.",
+                "Run the probes there first.",
+            )
+
+    @property
+    def is_stopped(self) -> bool:
+        """Tell whether the rollout was stopped (failure budget, gate, rejection, withdrawal)."""
+        return self.has(FactKind.ROLLOUT_STOPPED)
+
+    @property
+    def is_closed(self) -> bool:
+        """Tell whether the rollout has ended, one way or the other."""
+        return self.has(FactKind.ROLLOUT_CLOSED)
+
+    @property
+    def is_open_preview(self) -> bool:
+        """Tell whether the nightly distribution keeps this preview at its sites.
+
+        From the gate on; also after the release to production was refused or is awaited, until the
+        rollout is stopped or closed.
+        """
+        return self.has(FactKind.GATE_PASSED) and not self.is_stopped and not self.is_closed
