@@ -22,20 +22,11 @@ notes, and only for the platforms that certification has install-tested.
 
 from __future__ import annotations
 
-from airflow.sdk import dag, task_group
+from airflow.sdk import dag
 
 from pps.orchestration import params, retries, steps
-from pps.orchestration.sensors import CertificationSensor, FeedbackSensor, TagSensor
-
-
-@task_group
-def preview(rollout: str, batch: str) -> None:
-    """Steps 2 to 4 at one batch of production sites; a bad site leaves the batch, never stops it."""
-    distributed = steps.distribute_client(rollout, batch)
-    tested = steps.run_probe_tests(rollout, batch)
-    published = steps.publish_tag(rollout, batch)
-    seen = TagSensor(task_id="wait_for_tag", rollout=rollout, batch=batch)
-    distributed >> tested >> published >> seen
+from pps.orchestration.groups import preview
+from pps.orchestration.sensors import CertificationSensor, FeedbackSensor
 
 
 @dag(

@@ -9,27 +9,17 @@ in the same night finds nothing to do.
 2. Distribution: `preview.distribute_client`
 3. Local testing: `preview.run_probe_tests`
 4. Publication of the tag: `preview.publish_tag`
-5. Update of the release bulletin: `update_release_bulletin`
+5. Update of the release bulletin: `update_release_bulletin_of_tonight`
 6. Mails that could not be sent earlier: `send_mails`
 """
 
 from __future__ import annotations
 
 import pendulum
-from airflow.sdk import dag, task_group
+from airflow.sdk import dag
 
 from pps.orchestration import retries, steps
-from pps.orchestration.sensors import TagSensor
-
-
-@task_group
-def preview(rollout: str, batch: str) -> None:
-    """Steps 2 to 4 at the sites of one preview that need it tonight."""
-    distributed = steps.distribute_client(rollout, batch)
-    tested = steps.run_probe_tests(rollout, batch)
-    published = steps.publish_tag(rollout, batch)
-    seen = TagSensor(task_id="wait_for_tag", rollout=rollout, batch=batch)
-    distributed >> tested >> published >> seen
+from pps.orchestration.groups import preview
 
 
 @dag(
@@ -44,7 +34,7 @@ def preview(rollout: str, batch: str) -> None:
 def nightly_distribution() -> None:
     tonight = steps.look_at_sites()
     brought = preview.expand_kwargs(tonight)
-    bulletin = steps.update_bulletin_of_the_night()
+    bulletin = steps.update_release_bulletin_of_tonight()
     mails = steps.send_mails()
 
     tonight >> brought >> bulletin >> mails

@@ -40,3 +40,8 @@ def actor() -> str:
     """Who is behind this run, for the facts: the user who triggered it, else the DAG."""
     run = get_current_context()["dag_run"]
     return getattr(run, "triggering_user_name", None) or f"airflow:{run.dag_id}"
+
+
+def actor_of(role: str) -> str:
+    """The actor of what nobody triggered, e.g. the information system that shows a tag."""
+    return f"pps:{role}"
