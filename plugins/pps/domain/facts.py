@@ -17,6 +17,8 @@ class FactKind(StrEnum):
     PATCH_ADMITTED = "patch-admitted"
     TARBALL_BUILT = "tarball-built"
     PLAN_AGREED = "plan-agreed"
+    NIGHT_PLANNED = "night-planned"
+    """occasion: the night's batch; payload `sites`"""
     GATE_PASSED = "gate-passed"
     ROLLOUT_STOPPED = "rollout-stopped"
     FEEDBACK_DATE_AGREED = "feedback-date-agreed"
