@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -190,9 +190,11 @@ class Mail:
 class Mailer(Protocol):
     """Hands messages to SMTP."""
 
-    def send(self, mails: Sequence[Mail]) -> Mapping[str, str]:
+    def send(self, mails: Sequence[Mail], accepted: Callable[[str], None] = lambda key: None) -> Mapping[str, str]:
         """Send over one connection; return `key -> error` for those that were not accepted.
 
+        `accepted` is called with a mail's key as soon as the server has taken it, before the next
+        one goes out: who marks it there sends at most one mail twice when killed.
         The Message-ID derives from the key, so a duplicate after a crash can be recognised.
         `ServiceError` when the server cannot be reached at all.
         """
@@ -232,8 +234,10 @@ class Facts(Protocol):
     def close(self, closing: Fact) -> None:
         """Record the closing fact and free the patch for another rollout."""
 
-    def next_name(self, path: str, patch: int) -> str:
-        """Name of the rollout that is open for this patch, else of the one that would be next."""
+    def next_name(self, path: str, patch: int, run: str = "") -> str:
+        """Name of the rollout that `run` opened (also when it has ended since: a cleared task finds
+        its own), else of the one that is open for this patch, else of the one that would be next.
+        """
 
     def rollouts(self, *, open_only: bool = False) -> tuple[OpenRollout, ...]:
         """The register, newest first."""
@@ -254,7 +258,7 @@ class Facts(Protocol):
         """These were accepted by the server."""
 
     def mark_refused(self, errors: Mapping[str, str], now: datetime) -> None:
-        """These were not; they are tried again later, with growing pauses."""
+        """These were not; they are tried again later, with growing pauses, and given up after days."""
 
     def outbox(self, rollout: str) -> tuple[tuple[Mail, datetime | None, str], ...]:
         """Every mail of a rollout: (mail, when sent, last error). Mail keys start with `<rollout>/`."""

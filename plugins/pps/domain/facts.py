@@ -38,6 +38,8 @@ class FactKind(StrEnum):
     SITE_FAILED = "site-failed"
     SITE_LEFT_OUT = "site-left-out"
     PREVIEW_LOST = "preview-lost"
+    SITE_TOLD = "site-told"
+    """its contact was told why it failed; occasion: the failure with which the trouble began"""
     # people (subject: VO, ROC or mail address)
     BROADCAST_QUEUED = "broadcast-queued"
     ORIGINATOR_INVITED = "originator-invited"

@@ -33,6 +33,6 @@ def preview_tag(patch: Patch, vo: str) -> RunTimeEnvironmentTag:
     return RunTimeEnvironmentTag(vo, f"PPS-{patch.metapackage.upper()}-{patch.version}")
 
 
-def jdl_requirement(tag: RunTimeEnvironmentTag) -> str:
+def jdl_requirement(tag: RunTimeEnvironmentTag | str) -> str:
     """The line that a user puts into a JDL to get the sites with the preview (through the WMS)."""
     return f'Requirements = Member("{tag}", other.GlueHostApplicationSoftwareRunTimeEnvironment);'
