@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Any, BinaryIO, Protocol
+from typing import Any, BinaryIO, Literal, Protocol
 
 from pps.domain.facts import Fact
 from pps.domain.patches import PackageRef, Patch, PatchState, Repository
@@ -119,6 +119,63 @@ class PackageRepositories(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class TarballLimits:
+    """What a client tarball may become (config/policies.yaml, `tarball`)."""
+
+    unpacked_bytes_at_most: int
+    files_at_most: int
+    package_bytes_at_most: int
+    """all its packages together, as downloaded"""
+
+
+@dataclass(slots=True)
+class UnpackBudget:
+    """What may still be unpacked; the packages of one tarball spend from the same budget."""
+
+    bytes_left: int
+    members_left: int
+
+
+@dataclass(frozen=True, slots=True)
+class PackageMember:
+    """One vetted member of a package: a plain relative path that stays in the tree."""
+
+    path: str
+    """from the root of the file system, without the leading slash: `usr/bin/gfal-ls`"""
+    kind: Literal["d", "f", "l", "h"]
+    """directory, file, symbolic link, or another name (hard link) of an earlier file of this package"""
+    size: int = 0
+    executable: bool = False
+    target: str = ""
+    """of a link: where it leads, as a path like `path`"""
+
+
+class OpenedPackage(Protocol):
+    """A package file that is being read."""
+
+    @property
+    def ref(self) -> PackageRef:
+        """What the package says that it is."""
+
+    @property
+    def install_script(self) -> str:
+        """Its script that runs after the installation; only ever read, never run."""
+
+    def members(self) -> Iterator[tuple[PackageMember, BinaryIO]]:
+        """Each member with its content, which must be read before the next one is asked for.
+
+        `HostileArchiveError` at the first member that may not be unpacked.
+        """
+
+
+class PackageReader(Protocol):
+    """Reads .deb and .rpm files without their tools and without root."""
+
+    def open(self, path: Path, budget: UnpackBudget) -> AbstractContextManager[OpenedPackage]:
+        """Open a package; `PackageError` if it is none, `HostileArchiveError` beyond the budget."""
+
+
+@dataclass(frozen=True, slots=True)
 class Tarball:
     """A built client, named by content. `name` is `<metapackage>-<version>-PPS-<first 12 of digest>`."""
 
@@ -146,6 +203,12 @@ class Artefacts(Protocol):
 
     def open(self, name: str, file: str) -> BinaryIO:
         """Read one file of a tarball."""
+
+    def keep_package(self, path: Path, sha256: str) -> None:
+        """Store a package file, so that the release to production publishes the very bytes that were tested."""
+
+    def local_package(self, sha256: str) -> Path:
+        """A local, verified copy of a package file, under its own name."""
 
 
 # --- services of the infrastructure ----------------------------------------------------------

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PositiveFloat, PositiveInt, model_validator
 
-from pps.activities.ports import SiteLimits
+from pps.activities.ports import SiteLimits, TarballLimits
 from pps.domain.batches import BatchLimits
 from pps.domain.names import checked_address, checked_host, checked_name
 from pps.domain.sites import CertificationStatus, Infrastructure, PartnerLevel, Platform, Site, SshEndpoint
@@ -134,6 +134,10 @@ class TarballPolicy(Model):
     unpacked_bytes_at_most: PositiveInt
     files_at_most: PositiveInt
     package_bytes_at_most: PositiveInt
+
+    def to_port(self) -> TarballLimits:
+        """The port's limits."""
+        return TarballLimits(**self.model_dump())
 
 
 class FeedbackPolicy(Model):
