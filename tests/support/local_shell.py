@@ -49,7 +49,9 @@ class LocalChannel:
         try:
             line = await asyncio.wait_for(self._process.stdout.readline(), self._limits.silence_s)
         except TimeoutError as error:
-            raise SiteUnreachableError(self._site, f"said nothing for {self._limits.silence_s:g} s.", "Try again later.") from error
+            raise SiteUnreachableError(
+                self._site, f"said nothing for {self._limits.silence_s:g} s.", "Try again later."
+            ) from error
         self._heard += len(line)
         if self._heard > self._limits.output_bytes:
             raise SiteError(self._site, "says too much.")
@@ -83,7 +85,9 @@ class LocalShell:
     most_at_once: int = 0
 
     @asynccontextmanager
-    async def open(self, target: SshTarget, script: str, arguments: Sequence[str], limits: SiteLimits) -> AsyncIterator[LocalChannel]:
+    async def open(
+        self, target: SshTarget, script: str, arguments: Sequence[str], limits: SiteLimits
+    ) -> AsyncIterator[LocalChannel]:
         if target.site in self.unreachable:
             raise SiteUnreachableError(target.site, "no answer on port 22.", "The nightly distribution tries again.")
         self.runs.append((target.site, tuple(arguments)))

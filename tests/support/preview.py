@@ -63,7 +63,15 @@ class Preview:
 
     def record(self, *more: Fact) -> Rollout:
         """A rollout that has this preview installed."""
-        installed = Fact("bc-client-1-1", FactKind.PREVIEW_INSTALLED, self.site.name, "run", NOW, "test", {"production_digest": self.production_digest})
+        installed = Fact(
+            "bc-client-1-1",
+            FactKind.PREVIEW_INSTALLED,
+            self.site.name,
+            "run",
+            NOW,
+            "test",
+            {"production_digest": self.production_digest},
+        )
         return Rollout("bc-client-1-1", (installed, *more))
 
 
@@ -79,7 +87,9 @@ def fill_tree(tree: Path) -> None:
         (tree / "bin" / name).write_text(tool(version, name))
         (tree / "bin" / name).chmod(0o755)
     shutil.copy("/usr/bin/true", tree / "bin/grid-true")
-    library = next(p for p in sorted(Path("/usr/lib").glob("*/libz.so.1")) + sorted(Path("/usr/lib").glob("*/liblzma.so.5")))
+    library = next(
+        p for p in sorted(Path("/usr/lib").glob("*/libz.so.1")) + sorted(Path("/usr/lib").glob("*/liblzma.so.5"))
+    )
     shutil.copy(library.resolve(), tree / "lib/libgrid.so.1")
     (tree / "lib/libgrid.so").symlink_to("libgrid.so.1")
     (tree / "share/doc/a file with blanks & 'quotes'.txt").write_text("x\n")
@@ -114,7 +124,9 @@ def seal(tree: Path, packages: tuple[ManifestPackage, ...] = PACKAGES) -> Manife
     return manifest
 
 
-def install_preview(root: Path, site: Site, name: str = "preview", *, change=lambda tree: None, packages=PACKAGES) -> Preview:
+def install_preview(
+    root: Path, site: Site, name: str = "preview", *, change=lambda tree: None, packages=PACKAGES
+) -> Preview:
     """Install a preview at a site; `change` may spoil the tree before it is sealed."""
     tree = Path(site.preview_root) / name
     fill_tree(tree)

@@ -40,7 +40,11 @@ def read_results(output: ScriptOutput) -> tuple[ProbeResult, ...]:
             twice.add(name)
         clean = "".join(c if c.isprintable() else "?" for c in text)[:_TEXT_AT_MOST].strip()
         found[name] = ProbeResult(name, ProbeState[state], clean, perfdata if _PERFDATA.fullmatch(perfdata) else "")
-    whole = output.exit_code == 0 and output.lines[:1] == ("PPS-PROBES 1",) and output.lines[-1:] == (f"PPS-PROBES-END {len(PROBES)}",)
+    whole = (
+        output.exit_code == 0
+        and output.lines[:1] == ("PPS-PROBES 1",)
+        and output.lines[-1:] == (f"PPS-PROBES-END {len(PROBES)}",)
+    )
     results = []
     for name in PROBES:
         if name in twice:
@@ -48,14 +52,24 @@ def read_results(output: ScriptOutput) -> tuple[ProbeResult, ...]:
         elif name in found:
             results.append(found[name])
         else:
-            results.append(ProbeResult(name, ProbeState.UNKNOWN, f"the site did not report this probe (exit {output.exit_code})"))
+            results.append(
+                ProbeResult(name, ProbeState.UNKNOWN, f"the site did not report this probe (exit {output.exit_code})")
+            )
     if not whole and not reasons_against_tag(tuple(results)):
-        results[-1] = ProbeResult(PROBES[-1], ProbeState.UNKNOWN, f"the site's report is not whole (exit {output.exit_code})")
+        results[-1] = ProbeResult(
+            PROBES[-1], ProbeState.UNKNOWN, f"the site's report is not whole (exit {output.exit_code})"
+        )
     return tuple(results)
 
 
 async def probe_site(
-    site: Site, tarball: Tarball, production_digest: str, target: SshTarget, shell: SiteShell, limits: SiteLimits, probe_s: int
+    site: Site,
+    tarball: Tarball,
+    production_digest: str,
+    target: SshTarget,
+    shell: SiteShell,
+    limits: SiteLimits,
+    probe_s: int,
 ) -> tuple[ProbeResult, ...]:
     """Run probes 1 to 5 at one site over one connection; raises what the channel raises.
 

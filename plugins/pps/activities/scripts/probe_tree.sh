@@ -8,23 +8,23 @@ ok=
 [ -r .pps-ok ] && IFS= read -r ok <.pps-ok
 [ "$ok" = "$digest" ] || verdict CRITICAL ".pps-ok does not hold the tarball's digest"
 
-pps_tree . names >"$work/listing" 2>/dev/null
-awk -v sums="$work/sums" '
-function octal(p,   s, o, i, c) {
-    s = 0; o = 0
+pps_tree . >"$work/listing" 2>/dev/null
+awk '
+function octal(p,   bits, special, i, c) {
+    bits = 0; special = 0
     for (i = 2; i <= 10; i++) {
         c = substr(p, i, 1)
-        if (c != "-" && c != "S" && c != "T") o += 2 ^ (10 - i)
-        if ((i == 4 || i == 7 || i == 10) && c ~ /[sStT]/) s += (i == 4) ? 2048 : (i == 7) ? 1024 : 512
+        bits = bits * 2 + (c != "-" && c != "S" && c != "T")
+        if (c ~ /[sStT]/) special += (i == 4) ? 4 : (i == 7) ? 2 : 1
     }
-    return s + o
+    return special * 512 + bits
 }
 function number(digits,   n, i) {
     n = 0
     for (i = 1; i <= length(digits); i++) n = n * 8 + substr(digits, i, 1)
     return n
 }
-function wrong(text) { if (++bad <= 3) list = list (list == "" ? "" : ", ") text }
+function wrong(text) { told[name] = 1; if (++bad <= 3) list = list (list == "" ? "" : ", ") text }
 NR == FNR && /^# / { next }
 NR == FNR {
     kind = $1; mode = $3; size = $4; sum = $2
@@ -33,14 +33,12 @@ NR == FNR {
     if (kind == "l") { at = index(name, " -> "); target[substr(name, 1, at - 1)] = substr(name, at + 4); name = substr(name, 1, at - 1) }
     kinds[name] = kind; modes[name] = number(mode); sizes[name] = size
     entries++
-    if (kind == "f") {
-        files++; bytes += size
-        line = name
-        if (index(line, "\\")) { gsub(/\\/, "\\\\", line); sum = "\\" sum }
-        print sum "  ./" line >sums
-    }
+    if (kind == "f") { files++; bytes += size; sums[name] = sum }
     next
 }
+# sha256sum marks a line whose name it had to escape; that of busybox never escapes.
+/^\\/ && substr($0, 2, 64) ~ /^[0-9a-f]+$/ { $0 = substr($0, 2); gsub(/\\\\/, "\\") }
+substr($0, 1, 64) ~ /^[0-9a-f]+$/ && substr($0, 65, 2) ~ /^ [ *]$/ { is[substr($0, 69)] = substr($0, 1, 64); next }
 {
     perms = substr($1, 1, 10); size = $2; kind = substr(perms, 1, 1)
     if (kind == "l") sub(/^[^ ]+ +[^ ]+ +[^ ]+ +[^ ]+ +[^ ]+ +[^ ]+ +[^ ]+ +[^ ]+ \.\//, "")
@@ -64,17 +62,12 @@ NR == FNR {
 }
 END {
     for (name in kinds) if (!(name in seen)) wrong(name " is missing")
+    for (name in sums) if ((name in seen) && !(name in told) && is[name] != sums[name]) wrong(name " has another content")
     print bad + 0; print list; print extra + 0; print extras; print entries + 0; print files + 0; printf "%.0f\n", bytes
 }' MANIFEST "$work/listing" >"$work/tree.found"
 { read -r bad && IFS= read -r list && read -r extra && IFS= read -r extras && read -r entries && read -r files && read -r bytes; } <"$work/tree.found" ||
     verdict UNKNOWN "the tree could not be compared with MANIFEST"
 [ "$bad" -eq 0 ] || verdict CRITICAL "$bad of $entries entries differ from MANIFEST: $list" "entries=$entries wrong=$bad"
 [ "$files" -gt 0 ] || verdict CRITICAL "MANIFEST lists no file"
-
-if ! sha256sum -c "$work/sums" >"$work/sums.found" 2>/dev/null; then
-    bad=$(grep -c -v ': OK$' "$work/sums.found")
-    [ "$bad" -gt 0 ] || verdict UNKNOWN "sha256sum could not check the files"
-    verdict CRITICAL "$bad of $files files differ from MANIFEST: $(grep -v ': OK$' "$work/sums.found" | head -n 3 | sed 's/: FAILED.*//' | tr '\n' ' ')" "files=$files wrong=$bad"
-fi
 [ "$extra" -eq 0 ] || verdict WARNING "$files files match MANIFEST; $extra are not in it: $extras" "files=$files bytes=${bytes}B extra=$extra"
 verdict OK "$files files match MANIFEST" "files=$files bytes=${bytes}B"
