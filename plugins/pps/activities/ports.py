@@ -224,6 +224,13 @@ class InformationSystem(Protocol):
         """
 
 
+class Matchmaker(Protocol):
+    """Matches a JDL against a computing element, as the WMS does."""
+
+    def matches(self, requirement: str, tags: Sequence[str]) -> bool:
+        """Tell whether `Requirements = ...;` holds for a CE whose SubCluster shows these tags."""
+
+
 class Tracker(Protocol):
     """The patch tracker (Savannah's role)."""
 
