@@ -39,16 +39,6 @@ def credentials_from_environment(connection: str) -> str | None:
     return os.environ.get(f"AIRFLOW_CONN_{connection.upper()}")
 
 
-def database_url(uri: str) -> str:
-    """SQLAlchemy's spelling of an Airflow connection: `postgres://...` becomes `postgresql+psycopg://...`."""
-    scheme, colon, rest = uri.partition("://")
-    if not colon:
-        raise ConfigurationError(
-            "connection pps_store", "is not a URI.", "Give it as postgresql://user:password@host/database."
-        )
-    return f"{'postgresql+psycopg' if scheme in ('postgres', 'postgresql') else scheme}://{rest}"
-
-
 @dataclass(frozen=True)
 class Services:
     """The adapters behind their ports. Each is made when first asked for, so that a page or a
@@ -64,7 +54,7 @@ class Services:
 
     @cached_property
     def store_url(self) -> str:
-        """SQLAlchemy URL of our own database; holds a password, so never show it."""
+        """URI of our own database; holds a password, so never show it."""
         uri = self.credentials("pps_store")
         if not uri:
             raise ConfigurationError(
@@ -72,7 +62,7 @@ class Services:
                 "is not set; the database of facts is unknown.",
                 "Set AIRFLOW_CONN_PPS_STORE=postgresql://user:password@host/database.",
             )
-        return database_url(uri)
+        return uri
 
     @cached_property
     def facts(self) -> Facts:
@@ -80,6 +70,18 @@ class Services:
         from pps.adapters.store import FactStore
 
         return FactStore(self.store_url)
+
+    def store_is_current(self) -> bool:
+        """Tell whether the database has this version's schema; `ServiceError` if it does not answer."""
+        from pps.adapters.store import FactStore
+
+        return FactStore(self.store_url).is_current()
+
+    def upgrade_store(self) -> None:
+        """Bring the database to this version's schema; twice is once."""
+        from pps.adapters.store import upgrade
+
+        upgrade(self.store_url)
 
     @cached_property
     def tracker(self) -> Tracker:
