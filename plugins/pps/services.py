@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import SplitResult, unquote, urlsplit
 
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 Credentials = Callable[[str], str | None]
 
 _SECRET_BYTES = 32
+_CHECKOUT = Path(__file__).resolve().parents[2]
 
 
 def credentials_from_environment(connection: str) -> str | None:
@@ -86,10 +88,10 @@ class Services:
     @cached_property
     def tracker(self) -> Tracker:
         """The patch tracker; its token is the password of the connection `pps_tracker`."""
-        from pps.adapters.tracker import HttpTracker
+        from pps.adapters.tracker import RestTracker
 
         secret = self._secret_of("pps_tracker")
-        return HttpTracker(self.config.service.tracker_url, unquote(secret.password or "") if secret else "")
+        return RestTracker(self.config.service.tracker_url, unquote(secret.password or "") if secret else "")
 
     @cached_property
     def information_system(self) -> InformationSystem:
@@ -119,15 +121,15 @@ class Services:
         """include/templates."""
         from pps.adapters.templates import JinjaTemplates
 
-        return JinjaTemplates(self.config.folder.parent / "include" / "templates")
+        return JinjaTemplates(_CHECKOUT / "include" / "templates")
 
     @cached_property
     def repositories(self) -> PackageRepositories:
         """The providers' package repositories."""
-        from pps.adapters.packages import HttpRepositories
+        from pps.adapters.repositories import ProviderRepositories
 
         keys = {prefix: keys.keyring for prefix, keys in self.config.service.package_keys.items()}
-        return HttpRepositories(keys)
+        return ProviderRepositories(keys)
 
     @cached_property
     def artefacts(self) -> Artefacts:

@@ -31,12 +31,12 @@ def state_of(rollout: Rollout) -> str:
 
 
 def tag_of(rollout: Rollout) -> RunTimeEnvironmentTag | None:
-    """The tag that announces the preview; None before any site has it."""
-    for fact in reversed(rollout.facts):
-        if fact.kind in (FactKind.TAG_ADDED, FactKind.TAG_SEEN, FactKind.PATCH_ADMITTED) and "tag" in fact.payload:
-            vo, _, name = str(fact.payload["tag"]).removeprefix("VO-").partition("-")
-            return RunTimeEnvironmentTag(vo, name)
-    return None
+    """The tag with which the preview is announced, as it was chosen when the rollout was opened."""
+    opened = rollout.the(FactKind.ROLLOUT_OPENED)
+    if opened is None or not opened.payload.get("tag"):
+        return None
+    vo, _, name = str(opened.payload["tag"]).removeprefix("VO-").partition("-")
+    return RunTimeEnvironmentTag(vo, name)
 
 
 def feedback_due(rollout: Rollout) -> datetime | None:

@@ -43,7 +43,10 @@ def write(ctx: typer.Context, as_json: output.Json = False) -> None:
 
     here = front(ctx)
     services = here.services
-    written = write_bulletin(services.facts, services.templates, services.publication_folder, here.now())
+    folder, config = services.publication_folder, services.config
+    changed = write_bulletin(
+        services.facts, config.sites, services.templates, folder, here.now(), config.service.public_url
+    )
     if as_json:
-        return output.say_json({"files": [str(path) for path in written]})
-    return output.say(*(f"Wrote {path}" for path in written))
+        return output.say_json({"folder": str(folder), "changed": changed})
+    return output.say(f"{folder}: " + (f"{', '.join(changed)} written." if changed else "nothing has changed."))

@@ -13,6 +13,7 @@ import typer
 from pps.activities.diagnosis import Finding, Health, diagnose_sites, failure
 from pps.cli import output
 from pps.cli.front import Front, front
+from pps.cli.rollouts import DAG
 from pps.config import models
 from pps.config.loader import problems_in
 from pps.domain.errors import RolloutError, ServiceError
@@ -161,17 +162,29 @@ def _artefact_store(here: Front) -> Finding:
 
 def _airflow(here: Front) -> Iterator[Finding]:
     try:
-        health = here.airflow.health()
+        health = here.airflow.request("GET", "api/v2/monitor/health").json()
+        paused = here.airflow.dags().get(DAG)
     except RolloutError as error:
         yield failure("Airflow", error)
         return
-    for component, state in health.items():
+    except ValueError:
+        yield Finding("Airflow", Health.FAIL, "answers, but not as Airflow does.", "Correct PPS_AIRFLOW_URL.")
+        return
+    for component, said in health.items():
+        state = (said or {}).get("status")
         if state == "healthy":
             yield _ok(f"Airflow {component}", "healthy.")
         else:
+            process = component.replace("_", "-")
             yield Finding(
-                f"Airflow {component}", Health.FAIL, f"is {state or 'not running'}.", f"Start airflow {component}."
+                f"Airflow {component}", Health.FAIL, f"is {state or 'not running'}.", f"Start airflow {process}."
             )
+    if paused is None:
+        yield Finding(f"DAG {DAG}", Health.FAIL, "Airflow does not know it.", "Look for import errors in Airflow.")
+    elif paused:
+        yield Finding(f"DAG {DAG}", Health.WARN, "is paused: rollouts wait.", f"Run: airflow dags unpause {DAG}")
+    else:
+        yield _ok(f"DAG {DAG}", "is ready.")
 
 
 def _site_findings(here: Front, sites: list[Site]) -> Iterator[Finding]:

@@ -11,6 +11,7 @@ from functools import cached_property
 from typing import Any, Protocol
 
 import typer
+from requests import Response
 from typer.core import TyperGroup
 
 from pps.cli.output import complain
@@ -18,26 +19,20 @@ from pps.domain.errors import ConfigurationError, RolloutError
 from pps.services import Services
 
 
-class AirflowRun(Protocol):
-    """A DAG run as Airflow's REST API describes it."""
-
-    @property
-    def run_id(self) -> str:
-        """Airflow's `dag_run_id`."""
-
-    @property
-    def state(self) -> str:
-        """`queued`, `running`, `success` or `failed`."""
-
-
 class Airflow(Protocol):
     """What the CLI wants of Airflow's REST API; errors are `RolloutError`s."""
 
-    def trigger(self, dag_id: str, conf: Mapping[str, Any]) -> AirflowRun:
-        """Start a run; a bad conf is a `RefusedError`, a duplicate an `AlreadyOpenError`."""
+    def trigger(self, dag: str, conf: Mapping[str, Any]) -> str:
+        """Start a run, return its id; a bad conf is a `RefusedError`, a duplicate an `AlreadyOpenError`."""
 
-    def health(self) -> Mapping[str, str]:
-        """Component -> `healthy` or what Airflow says instead; `ServiceError` if nobody answers."""
+    def run_state(self, dag: str, run: str) -> str:
+        """`queued`, `running`, `success` or `failed`."""
+
+    def dags(self) -> Mapping[str, bool]:
+        """DAG -> whether it is paused."""
+
+    def request(self, method: str, path: str) -> Response:
+        """Any other call; `ServiceError` if nobody answers."""
 
 
 @dataclass

@@ -15,7 +15,7 @@ from pps.cli.following import follow_rollout
 from pps.cli.front import Front, front, group
 from pps.cli.patches import PatchNumber
 from pps.config.models import parse_duration
-from pps.domain.errors import RefusedError
+from pps.domain.errors import RefusedError, RolloutError, ServiceError
 from pps.domain.facts import FactKind
 from pps.domain.feedback import outcome
 from pps.domain.rollouts import Rollout, SiteState
@@ -72,12 +72,22 @@ def start(
     conf = {"patch": patch} | ({"feedback_until": due.isoformat()} if due else {})
     run = here.airflow.trigger(DAG, conf)
     if as_json and not follow:
-        return output.say_json({"rollout": forecast.rollout, "dag_id": DAG, "run_id": run.run_id})
+        return output.say_json({"rollout": forecast.rollout, "dag_id": DAG, "run_id": run})
     if not as_json:
-        output.say(f"Started {forecast.rollout} (Airflow run {run.run_id}).")
+        output.say(f"Started {forecast.rollout} (Airflow run {run}).")
     if follow:
-        return follow_rollout(here, forecast.rollout, as_json=as_json)
+        return follow_rollout(here, forecast.rollout, as_json=as_json, just_started=lambda: _check_run(here, run))
     return output.say(f"Watch it: pps rollout follow {forecast.rollout}")
+
+
+def _check_run(here: Front, run: str) -> None:
+    try:
+        state = here.airflow.run_state(DAG, run)
+    except ServiceError:  # an api-server that is restarted changes nothing for the run
+        return
+    if state == "failed":
+        step = "Look at its tasks in Airflow, correct the cause, and clear them."
+        raise RolloutError(f"Airflow run {run}", "has failed.", step)
 
 
 def _forecast(here: Front, number: int) -> Forecast:

@@ -41,7 +41,7 @@ _STATUS: tuple[tuple[type[RolloutError], int], ...] = (
     (InvalidNameError, 422),
     (AlreadyOpenError, 409),
     (NotYetAllowedError, 409),
-    (RefusedError, 409),
+    (RefusedError, 422),
     (ServiceError, 503),
 )
 

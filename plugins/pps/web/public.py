@@ -21,7 +21,7 @@ from upath import UPath
 
 from pps.activities.ports import Facts
 from pps.activities.standing import feedback_due, public_view, state_of, tag_of
-from pps.domain.errors import NotYetAllowedError, RolloutError, ServiceError
+from pps.domain.errors import NotYetAllowedError, RefusedError, RolloutError, ServiceError
 from pps.domain.feedback import Answer, Opinion
 from pps.domain.names import is_name
 from pps.domain.rollouts import Rollout
@@ -236,8 +236,8 @@ def _typed(text: str) -> dict[str, str]:
 def _status_and_reason(error: HTTPException | RolloutError) -> tuple[int, str]:
     if isinstance(error, HTTPException):
         return error.status_code, str(error.detail)
-    if isinstance(error, NotYetAllowedError):
-        return 409, f"{error.why} {error.next_step}".strip()
+    if isinstance(error, NotYetAllowedError | RefusedError):
+        return 409 if isinstance(error, NotYetAllowedError) else 422, f"{error.why} {error.next_step}".strip()
     return 503, "The service has a problem of its own. Try again in a few minutes; your text is still here."
 
 
@@ -258,7 +258,7 @@ def _form(
     view = {
         "rollout": rollout.name,
         "state": state_of(rollout),
-        "ended": rollout.is_closed or rollout.is_stopped,
+        "ended": rollout.is_closed,
         "late": due is not None and now > due,
         "due": _shown(due),
         "tag": str(tag) if tag else "",
