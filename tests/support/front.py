@@ -160,7 +160,9 @@ class MemoryAirflow:
     started: list[tuple[str, Mapping[str, Any]]] = field(default_factory=list)
     state: str = "running"
     components: dict[str, Any] = field(
-        default_factory=lambda: {n: {"status": "healthy"} for n in ("metadatabase", "scheduler", "triggerer", "dag_processor")}
+        default_factory=lambda: {
+            n: {"status": "healthy"} for n in ("metadatabase", "scheduler", "triggerer", "dag_processor")
+        }
     )
     paused: dict[str, bool] = field(default_factory=lambda: {"bc_client_update": False})
 
@@ -224,7 +226,9 @@ def a_preview_that_is_out(facts: MemoryFacts) -> None:
 @pytest.fixture
 def services(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> MemoryServices:
     monkeypatch.setenv("COLUMNS", "80")
-    config = write_config(tmp_path / "config", [site("PIC", canary=True), site("CNAF"), site("SARA", accepts_previews=False)])
+    config = write_config(
+        tmp_path / "config", [site("PIC", canary=True), site("CNAF"), site("SARA", accepts_previews=False)]
+    )
     given = {
         "facts": MemoryFacts(),
         "tracker": MemoryTracker(PATCH, replace(PATCH, number=4712, state=PatchState.REJECTED, new_variables=("X",))),

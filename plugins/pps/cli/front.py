@@ -47,8 +47,6 @@ class Front:
     @cached_property
     def airflow(self) -> Airflow:
         """Airflow's REST API; address and login from the environment."""
-        from pps.adapters.airflow_rest import AirflowClient
-
         url = self.airflow_url or os.environ.get("PPS_AIRFLOW_URL", "") or self.services.config.service.public_url
         user, password = os.environ.get("PPS_AIRFLOW_USER", ""), os.environ.get("PPS_AIRFLOW_PASSWORD", "")
         if not (user and password):
@@ -57,6 +55,8 @@ class Front:
                 "needs a login.",
                 "Set PPS_AIRFLOW_USER and PPS_AIRFLOW_PASSWORD (and PPS_AIRFLOW_URL if the address is wrong).",
             )
+        from pps.adapters.airflow_rest import AirflowClient
+
         return AirflowClient(url, user, password)
 
 
