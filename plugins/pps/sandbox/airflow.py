@@ -68,6 +68,7 @@ class EmbeddedAirflow:
         extra_env: further environment of all components (`PPS_CONFIG`, `AIRFLOW__...`); wins over ours.
         users: user name -> role.
         on_end: called (from a thread of ours) when a component died.
+        port: of the api-server; a free one if 0.
     """
 
     def __init__(
@@ -79,6 +80,7 @@ class EmbeddedAirflow:
         extra_env: Mapping[str, str] | None = None,
         users: Mapping[str, str] = USERS,
         on_end: Callable[[ServerEnded], None] | None = None,
+        port: int = 0,
     ) -> None:
         self.folder = folder.resolve()
         self.dags_folder = dags_folder.resolve()
@@ -86,7 +88,7 @@ class EmbeddedAirflow:
         self.database_url = database_url
         self.extra_env = dict(extra_env or {})
         self.users = dict(users)
-        self.port = 0
+        self.port = port or free_port()
         self.logs = self.folder / "logs"
         self._servers = Servers(self.folder, on_end)
 
@@ -141,7 +143,6 @@ class EmbeddedAirflow:
         self.folder.chmod(0o700)
         self._servers.open()
         try:
-            self.port = free_port()
             deadline = time.monotonic() + wait_s
             for step in self._make_database_ready():
                 progress(step)
