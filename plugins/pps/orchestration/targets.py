@@ -1,4 +1,4 @@
-"""From Airflow Connections to what the adapters need. For tasks, and for the api-server's plugin."""
+"""From Airflow Connections to what the adapters need."""
 
 from __future__ import annotations
 
@@ -62,15 +62,6 @@ def ssh_target(site: Site) -> SshTarget:
         key_file=Path(extra["key_file"]).expanduser() if extra.get("key_file") else None,
         private_key=extra.get("private_key") or None,
     )
-
-
-def credentials(connection: str) -> str | None:
-    """The URI of an Airflow Connection, or None if there is none: `Services(..., credentials=credentials)`."""
-    found = _connection(connection)
-    if found is None:
-        return None
-    # Airflow writes `postgres`, which SQLAlchemy no longer reads
-    return re.sub(r"^postgres(ql)?://", "postgresql+psycopg://", str(found.get_uri()))
 
 
 def _connection(name: str) -> Any:
