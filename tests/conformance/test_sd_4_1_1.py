@@ -139,9 +139,10 @@ def test_release_needs_the_certification_and_no_special_configuration() -> None:
     certified = a_patch(state=PatchState.CERTIFIED)
     assert reasons_against_production(certified) == ()
     assert "certification" in reasons_against_production(a_patch())[0].lower()
-    assert "special configuration" in reasons_against_production(
-        a_patch(state=PatchState.CERTIFIED, special_configuration="Set SE_LIST.")
-    )[0]
+    assert (
+        "special configuration"
+        in reasons_against_production(a_patch(state=PatchState.CERTIFIED, special_configuration="Set SE_LIST."))[0]
+    )
 
 
 @pytest.mark.sd("4.1.1")

@@ -63,7 +63,9 @@ class History:
             FactKind.ROLLOUT_OPENED, path="bc-client", metapackage="glite-WN", version="3.1.23", title="", **payload
         )
 
-    def then(self, kind: FactKind, subject: str = "", occasion: str = "", at: datetime | None = None, **payload: Any) -> History:
+    def then(
+        self, kind: FactKind, subject: str = "", occasion: str = "", at: datetime | None = None, **payload: Any
+    ) -> History:
         at = at or NOON + timedelta(minutes=len(self.facts))
         self.facts.append(Fact(self.name, kind, subject, occasion, at, "test", payload))
         return self

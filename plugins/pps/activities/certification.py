@@ -50,7 +50,15 @@ def certification_is_over(
     if outcome is None:
         return False
     facts.record(
-        Fact(record.name, FactKind.CERTIFICATION_ENDED, "", "", now, actor, {"outcome": outcome.value, "state": state.value})
+        Fact(
+            record.name,
+            FactKind.CERTIFICATION_ENDED,
+            "",
+            "",
+            now,
+            actor,
+            {"outcome": outcome.value, "state": state.value},
+        )
     )
     return True
 

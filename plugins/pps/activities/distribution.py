@@ -147,7 +147,7 @@ async def distribute(
         said = _kind_and_payload(record, tarball, outcome)
         if said is not None:
             kind, payload = said
-            which = _free(record, kind, site.name, f"{occasion}/{STEP}" if error else occasion)
+            which = record.occasion(kind, site.name, f"{occasion}/{STEP}" if error else occasion)
             facts.record(Fact(record.name, kind, site.name, which, now(), actor, payload))
         progress(outcome)
         return outcome
@@ -260,18 +260,3 @@ def _is_on_record(record: Rollout, site: str, tarball: Tarball) -> bool:
         return False
     installed = [f for f in record.facts if f.subject == site and f.kind is FactKind.PREVIEW_INSTALLED]
     return bool(installed) and installed[-1].payload.get("tarball") == tarball.name
-
-
-def _free(record: Rollout, kind: FactKind, site: str, occasion: str) -> str:
-    """The occasion under which this outcome counts.
-
-    Within one run a site can fail, succeed, fail its probes, be lost and succeed again. The newest fact decides
-    its state, so a success after another fact must not be swallowed as "recorded before".
-    """
-    newest = record.progress(site).fact
-    mine = [
-        f for f in record.facts if f.kind is kind and f.subject == site and f.occasion.partition("#")[0] == occasion
-    ]
-    if not mine:
-        return occasion
-    return mine[-1].occasion if newest == mine[-1] else f"{occasion}#{len(mine) + 1}"

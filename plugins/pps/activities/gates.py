@@ -12,11 +12,15 @@ from pps.domain.facts import Fact, FactKind
 from pps.domain.rollouts import Rollout, SiteState
 
 
-def pass_gate(record: Rollout, facts: Facts, limits: BatchLimits, now: datetime, actor: str) -> tuple[Verdict, tuple[str, ...]]:
+def pass_gate(
+    record: Rollout, facts: Facts, limits: BatchLimits, now: datetime, actor: str
+) -> tuple[Verdict, tuple[str, ...]]:
     """Judge the canaries; a healthy verdict is recorded and stays."""
     canaries = record.all_progress(record.batch(CANARY))
     unreachable = frozenset(
-        c.site for c in canaries if c.state is SiteState.FAILED and c.fact and c.fact.payload.get("error") == "SiteUnreachableError"
+        c.site
+        for c in canaries
+        if c.state is SiteState.FAILED and c.fact and c.fact.payload.get("error") == "SiteUnreachableError"
     )
     verdict, why = judge_canaries(canaries, unreachable, limits)
     if verdict is Verdict.HEALTHY:
@@ -39,7 +43,11 @@ def stop(
     actor: str,
 ) -> None:
     """Stop a rollout: no further site is touched, the patch is free for a new one, the people in charge are told."""
-    view = {"rollout": record.name, "opened": record.need(FactKind.ROLLOUT_OPENED, "").payload, "reasons": list(reasons)}
+    view = {
+        "rollout": record.name,
+        "opened": record.need(FactKind.ROLLOUT_OPENED, "").payload,
+        "reasons": list(reasons),
+    }
     mails = [
         Mail(
             key=f"{record.name}/stopped/{to}",

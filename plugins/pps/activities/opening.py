@@ -28,7 +28,7 @@ def open_bc_client_rollout(facts: Facts, patch: Patch, *, tag_vo: str, run: str,
         RefusedError: a precondition of SD 4.1.1 does not hold; nothing was recorded.
         AlreadyOpenError: another run has a rollout of this patch open.
     """
-    name = facts.next_name(BC_CLIENT, patch.number)
+    name = facts.next_name(BC_CLIENT, patch.number, run)
     opening = Fact(
         name,
         FactKind.ROLLOUT_OPENED,
@@ -44,6 +44,7 @@ def open_bc_client_rollout(facts: Facts, patch: Patch, *, tag_vo: str, run: str,
             "version": patch.version,
             "platforms": [str(p) for p in patch.platforms],
             "tag": str(preview_tag(patch, tag_vo)),
+            "tag_vo": tag_vo,
             "run": run,
         },
     )
@@ -55,7 +56,9 @@ def open_bc_client_rollout(facts: Facts, patch: Patch, *, tag_vo: str, run: str,
     return name
 
 
-def record_plan(record: Rollout, facts: Facts, patch: Patch, sites: Iterable[Site], limits: BatchLimits, now: datetime, actor: str) -> tuple[str, ...]:
+def record_plan(
+    record: Rollout, facts: Facts, patch: Patch, sites: Iterable[Site], limits: BatchLimits, now: datetime, actor: str
+) -> tuple[str, ...]:
     """Agree on canaries and batches once; returns the names of the fleet's batches.
 
     Sites that get no preview are left out with the reason on record. A plan that is on record
@@ -63,7 +66,8 @@ def record_plan(record: Rollout, facts: Facts, patch: Patch, sites: Iterable[Sit
     to sites that join later.
     """
     if not record.has(FactKind.PLAN_AGREED):
-        reasons = {site.name: reasons_against_preview(site, patch.platforms) for site in (sites := list(sites))}
+        sites = list(sites)
+        reasons = {site.name: reasons_against_preview(site, patch.platforms) for site in sites}
         batches = plan_batches(record.name, [s for s in sites if not reasons[s.name]], limits)
         if not any(batches.values()):
             raise RefusedError(

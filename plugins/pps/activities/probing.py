@@ -62,6 +62,9 @@ def read_results(output: ScriptOutput) -> tuple[ProbeResult, ...]:
     return tuple(results)
 
 
+_TO_PROBE = (SiteState.INSTALLED, SiteState.FAILED, SiteState.WITHDRAWN)
+
+
 async def probe_site(
     site: Site,
     tarball: Tarball,
@@ -106,7 +109,8 @@ async def probe(
 ) -> tuple[Fact, ...]:
     """Probe the sites that have the preview installed; each site's outcome is a fact as soon as it is known.
 
-    A site that is not INSTALLED is left alone: it has failed before, or was probed already.
+    A site without the preview is left alone, and one that was probed since it came: a repeated task
+    asks nobody twice. One whose probes failed is asked again: its administrator may have repaired it.
 
     Returns:
         The facts, in the order of `sites`: PROBES_PASSED or PROBES_FAILED with `results` and, if failed,
@@ -115,10 +119,10 @@ async def probe(
     gate = asyncio.Semaphore(at_once)
 
     async def one(site: Site) -> Fact | None:
-        progress = record.progress(site.name)
-        if progress.state is not SiteState.INSTALLED or progress.fact is None:
+        installed = record.installation(site.name)
+        if installed is None or record.progress(site.name).state not in _TO_PROBE:
             return None
-        before = str(progress.fact.payload.get("production_digest", ""))
+        before = str(installed.payload.get("production_before", ""))
         async with gate:
             try:
                 results = await probe_site(site, tarball, before, targets[site.name], shell, limits, probe_s)
@@ -131,7 +135,8 @@ async def probe(
                 payload = {"tarball": tarball.name, "results": [{**asdict(r), "state": r.state.name} for r in results]}
                 if reasons:
                     payload["reason"] = " ".join(reasons)
-        fact = Fact(record.name, kind, site.name, occasion, now, actor, payload)
+        which = record.occasion(kind, site.name, occasion)
+        fact = Fact(record.name, kind, site.name, which, now, actor, payload)
         facts.record(fact)
         return fact
 

@@ -98,7 +98,7 @@ async def publish_tags(
             record.name,
             FactKind.TAG_ADDED,
             site.name,
-            occasion,
+            record.occasion(FactKind.TAG_ADDED, site.name, occasion),
             now,
             actor,
             {"tag": str(tag), "changed": answer.word == "added"},
@@ -137,7 +137,8 @@ async def withdraw_tags(
         if answer.word == "absent" and record.progress(site.name).state not in _PUBLISHED:
             return None
         payload = {"tag": str(tag), "reason": reason, "changed": answer.word == "removed"}
-        return Fact(record.name, FactKind.TAG_REMOVED, site.name, occasion, now, actor, payload)
+        which = record.occasion(FactKind.TAG_REMOVED, site.name, occasion)
+        return Fact(record.name, FactKind.TAG_REMOVED, site.name, which, now, actor, payload)
 
     def failed(site: Site, error: SiteError) -> Fact:
         return _failed(record, site, error, "withdraw tag", occasion, now, actor)
@@ -219,13 +220,15 @@ def tags_seen(
             "subcluster": site.subcluster,
             "probe": {**asdict(result), "state": result.state.name},
         }
-        facts.record(Fact(record.name, FactKind.TAG_SEEN, site.name, occasion, now, actor, payload))
+        which = record.occasion(FactKind.TAG_SEEN, site.name, occasion)
+        facts.record(Fact(record.name, FactKind.TAG_SEEN, site.name, which, now, actor, payload))
     return missing
 
 
 def _failed(record: Rollout, site: Site, error: SiteError, step: str, occasion: str, now: datetime, actor: str) -> Fact:
     payload = {"reason": str(error), "step": step, "error": type(error).__name__}
-    return Fact(record.name, FactKind.SITE_FAILED, site.name, occasion, now, actor, payload)
+    which = record.occasion(FactKind.SITE_FAILED, site.name, f"{occasion}/{step}")
+    return Fact(record.name, FactKind.SITE_FAILED, site.name, which, now, actor, payload)
 
 
 async def _each(

@@ -9,12 +9,13 @@ from typing import Any
 
 from pps.activities.ports import Artefacts, Facts, Mail, Templates, Tracker
 from pps.domain.facts import Fact, FactKind
-from pps.domain.patches import Patch, PatchState
+from pps.domain.manifest import Manifest
+from pps.domain.patches import Patch, PatchState, Repository
 from pps.domain.rollouts import Rollout
 from pps.domain.updates import platforms_for_production, reasons_against_production
 
-#: Publishes the packages of a patch into the production repository below a folder; twice is once.
-Publisher = Callable[[Any, Patch, Rollout, Artefacts], Sequence[str]]
+#: Adds package files to the repository below a folder; twice is once. Arguments: folder, repository, files, now.
+Publisher = Callable[[Any, Repository, Sequence[Path], datetime], None]
 
 
 def decide_on_release(record: Rollout, facts: Facts, patch: Patch, now: datetime, actor: str) -> tuple[str, ...]:
@@ -59,7 +60,10 @@ def release_to_production(
     if record.has(FactKind.RELEASED_TO_PRODUCTION) and record.is_closed:
         return
     built = record.need(FactKind.TARBALL_BUILT, "Build the tarball first.").payload
-    packages = publish_packages(production, patch, record, artefacts)
+    with artefacts.open(built["name"], "MANIFEST") as file:
+        packages = Manifest.parse(file.read().decode()).packages
+    files = [artefacts.local_package(package.sha256) for package in packages]
+    publish_packages(production / patch.repository.kind.value, patch.repository, files, now)
     folder = production / "tarballs" / built["name"]
     folder.mkdir(parents=True, exist_ok=True)
     for file in sorted(built["files"]):
@@ -70,7 +74,13 @@ def release_to_production(
         tracker.set_state(patch.number, PatchState.READY_FOR_PRODUCTION, comment)
     tracker.set_state(patch.number, PatchState.IN_PRODUCTION, comment)
     opened = record.need(FactKind.ROLLOUT_OPENED, "").payload
-    view = {"rollout": record.name, "opened": opened, "platforms": platforms, "tarball": built["name"], "packages": list(packages)}
+    view = {
+        "rollout": record.name,
+        "opened": opened,
+        "platforms": platforms,
+        "tarball": built["name"],
+        "packages": [str(p.ref) for p in packages],
+    }
     mails = [
         Mail(
             key=f"{record.name}/released/{to}",

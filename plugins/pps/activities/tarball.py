@@ -32,7 +32,7 @@ from pps.activities.ports import (
     TarballLimits,
     UnpackBudget,
 )
-from pps.domain.errors import PackageError
+from pps.domain.errors import NotYetAllowedError, PackageError
 from pps.domain.facts import Fact, FactKind
 from pps.domain.manifest import Entry, Manifest, ManifestPackage
 from pps.domain.patches import Patch
@@ -80,6 +80,15 @@ def ensure_tarball(
     }
     facts.record(Fact(rollout.name, FactKind.TARBALL_BUILT, "", "", now, actor, payload))
     return tarball
+
+
+def tarball_of(rollout: Rollout, artefacts: Artefacts) -> Tarball:
+    """The tarball that was built for a rollout; `NotYetAllowedError` while there is none, or the store lost it."""
+    name = rollout.need(FactKind.TARBALL_BUILT, "Build the tarball first.").payload["name"]
+    kept = artefacts.find(name)
+    if kept is None:
+        raise NotYetAllowedError(rollout.name, f"{name} is not in the artefact store.", "Clear the task build_tarball.")
+    return kept
 
 
 def build_tarball(

@@ -9,6 +9,7 @@ from enum import StrEnum
 from pps.domain.errors import NotYetAllowedError
 from pps.domain.facts import Fact, FactKind
 from pps.domain.names import checked_name
+from pps.domain.tags import RunTimeEnvironmentTag
 
 
 class SiteState(StrEnum):
@@ -83,6 +84,13 @@ class Rollout:
         return fact
 
     @property
+    def tag(self) -> RunTimeEnvironmentTag:
+        """The tag that announces this preview, as agreed when the rollout was opened."""
+        opened = self.need(FactKind.ROLLOUT_OPENED, "Open the rollout first.").payload
+        # a VO's name may hold dashes, so the tag alone does not tell where it ends
+        return RunTimeEnvironmentTag(opened["tag_vo"], opened["tag"].removeprefix(f"VO-{opened['tag_vo']}-"))
+
+    @property
     def planned_sites(self) -> tuple[str, ...]:
         """Every site of the agreed plan, canaries first; empty before the plan."""
         plan = self.the(FactKind.PLAN_AGREED)
@@ -129,14 +137,18 @@ class Rollout:
             return same[-1].occasion
         return base if not same else f"{base}.{len(same) + 1}"
 
-    def holds_preview(self, site: str) -> bool:
-        """Tell whether the preview was installed at the site, and is not known to be lost since."""
+    def installation(self, site: str) -> Fact | None:
+        """The fact that the preview was installed at the site; None if it never was, or is known to be lost since."""
         for fact in reversed(self.facts):
             if fact.subject == site and fact.kind is FactKind.PREVIEW_LOST:
-                return False
+                return None
             if fact.subject == site and fact.kind is FactKind.PREVIEW_INSTALLED:
-                return True
-        return False
+                return fact
+        return None
+
+    def holds_preview(self, site: str) -> bool:
+        """Tell whether the preview was installed at the site, and is not known to be lost since."""
+        return self.installation(site) is not None
 
     def may_tag(self, site: str) -> None:
         """Raise unless the probes of the preview that is installed now have passed (SD 4.1.1, 3 before 4)."""

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from datetime import timedelta
 
 from pps.activities.certification import certification_is_over
-from pps.activities.publication import tags_are_settled
+from pps.activities.publication import tags_seen
 from pps.config.loader import load_configuration
 from pps.domain.feedback import feedback_is_over
 from pps.orchestration.runtime import actor_of, now, services
@@ -30,18 +30,25 @@ def _certification_is_over(rollout: str) -> bool:
 
 
 def _tags_are_seen(rollout: str, batch: str) -> bool:
+    """Also true when the time is up: being installed but not published is no failure of the others."""
     with services() as s:
         record = s.facts.rollout(rollout)
-        return tags_are_settled(
+        sites = [s.config.sites[name] for name in record.batch(batch) if name in s.config.sites]
+        missing = tags_seen(
             record,
             s.facts,
             s.information_system,
-            [s.config.site(name) for name in record.batch(batch)],
-            now(),
-            actor_of("information system"),
+            sites,
+            record.tag,
+            now=now(),
             occasion=batch,
-            seen_within=s.config.policies.publication.seen_within,
+            actor=actor_of("information system"),
+            matchmaker=s.matchmaker,
         )
+        if not missing:
+            return True
+        tagged = [fact.at for name in missing if (fact := record.progress(name).fact) is not None]
+        return now() > max(tagged) + s.config.policies.publication.seen_within
 
 
 CONDITIONS: dict[str, Callable[..., bool]] = {

@@ -7,7 +7,10 @@ Shared by all: `rollout` is a rollout's name, `batch` the name of a batch of its
 from __future__ import annotations
 
 import asyncio
+import logging
 import tempfile
+from collections import Counter
+from collections.abc import Iterable
 from datetime import datetime
 from pathlib import Path
 
@@ -29,17 +32,31 @@ from pps.activities import (
     release_notes,
     tarball,
 )
+from pps.activities.ports import SshTarget
 from pps.domain.batches import Verdict
 from pps.domain.errors import NotYetAllowedError, RefusedError
 from pps.domain.facts import FactKind
 from pps.domain.rollouts import Rollout
+from pps.domain.sites import Site
 from pps.orchestration.runtime import actor, now, services
 from pps.orchestration.targets import ssh_targets
 from pps.services import Services
 
+log = logging.getLogger(__name__)
+
 
 def _patch_number(record: Rollout) -> int:
     return int(record.need(FactKind.ROLLOUT_OPENED, "Open the rollout first.").payload["patch"])
+
+
+def _sites(s: Services, record: Rollout, batch: str) -> list[Site]:
+    """The sites of a batch; one that has left the registry since the plan is no longer ours to touch."""
+    return [s.config.sites[name] for name in record.batch(batch) if name in s.config.sites]
+
+
+def _targets(sites: Iterable[Site]) -> dict[str, SshTarget]:
+    """How to log in; a site without a usable Connection is missing, and fails alone."""
+    return ssh_targets(sites, on_error=lambda site, error: log.error("%s", error))
 
 
 def _send(s: Services) -> None:
@@ -69,14 +86,15 @@ def build_tarball(rollout: str) -> str:
         record = s.facts.rollout(rollout)
         return tarball.ensure_tarball(
             record,
-            s.facts,
             s.tracker.patch(_patch_number(record)),
-            s.repositories,
-            s.artefacts,
-            s.config.policies.tarball.to_limits(),
-            Path(folder),
-            now(),
-            actor(),
+            facts=s.facts,
+            repositories=s.repositories,
+            reader=s.package_reader,
+            artefacts=s.artefacts,
+            limits=s.config.policies.tarball.to_port(),
+            workdir=Path(folder),
+            now=now(),
+            actor=actor(),
         ).name
 
 
@@ -115,29 +133,29 @@ def distribute_client(rollout: str, batch: str) -> dict[str, int]:
         limits = s.config.policies.distribution.to_domain()
         if reasons := gates.budget_reasons(record, limits):
             _stop(s, record, reasons)
-            raise NotYetAllowedError(rollout, " ".join(reasons), "Look at the sites' reasons, then start a new rollout.")
-        sites = [s.config.site(name) for name in record.batch(batch)]
-        built = s.artefacts.find(record.need(FactKind.TARBALL_BUILT, "Build the tarball first.").payload["name"])
-        if built is None:
-            raise NotYetAllowedError(rollout, "its tarball is not in the artefact store.", "Clear build_tarball.")
+            raise NotYetAllowedError(
+                rollout, " ".join(reasons), "Look at the sites' reasons, then start a new rollout."
+            )
+        sites = _sites(s, record, batch)
         outcomes = asyncio.run(
             distribution.distribute(
                 record,
                 s.facts,
-                built,
+                tarball.tarball_of(record, s.artefacts),
                 sites,
-                ssh_targets(sites),
-                s.shell,
-                s.artefacts,
-                s.config.policies.site_limits.to_port(),
+                targets=_targets(sites),
+                shell=s.shell,
+                artefacts=s.artefacts,
+                limits=s.config.policies.site_limits.to_port(),
                 at_once=s.config.policies.distribution.sites_at_once_per_batch,
                 occasion=batch,
                 now=now,
                 actor=actor(),
-                progress=print,
+                cache=s.payload_cache,
+                progress=lambda outcome: log.info("%s", outcome.text),
             )
         )
-        return outcomes
+        return dict(Counter("failed" if o.receipt is None else o.receipt.how.value for o in outcomes))
 
 
 @task
@@ -145,21 +163,25 @@ def run_probe_tests(rollout: str, batch: str) -> None:
     """Step 3. Probes in the Nagios convention at every site of the batch that has the preview."""
     with services() as s:
         record = s.facts.rollout(rollout)
-        sites = [s.config.site(name) for name in record.batch(batch)]
-        asyncio.run(
+        sites = _sites(s, record, batch)
+        targets = _targets(sites)
+        tested = asyncio.run(
             probing.probe(
                 record,
                 s.facts,
-                sites,
-                ssh_targets(sites),
+                tarball.tarball_of(record, s.artefacts),
+                [site for site in sites if site.name in targets],
+                targets,
                 s.shell,
                 s.config.policies.site_limits.to_port(),
                 at_once=s.config.policies.distribution.sites_at_once_per_batch,
                 occasion=batch,
-                now=now,
+                now=now(),
                 actor=actor(),
             )
         )
+        for fact in tested:
+            log.info("%s: %s %s", fact.subject, fact.kind, fact.payload.get("reason", ""))
 
 
 @task
@@ -167,18 +189,20 @@ def publish_tag(rollout: str, batch: str) -> None:
     """Step 4. The tag at every site of the batch whose probes have passed."""
     with services() as s:
         record = s.facts.rollout(rollout)
-        sites = [s.config.site(name) for name in record.batch(batch)]
+        sites = _sites(s, record, batch)
+        targets = _targets(sites)
         asyncio.run(
             publication.publish_tags(
                 record,
                 s.facts,
-                sites,
-                ssh_targets(sites),
+                record.tag,
+                [site for site in sites if site.name in targets],
+                targets,
                 s.shell,
                 s.config.policies.site_limits.to_port(),
                 at_once=s.config.policies.distribution.sites_at_once_per_batch,
                 occasion=batch,
-                now=now,
+                now=now(),
                 actor=actor(),
             )
         )
@@ -222,7 +246,15 @@ def broadcast_to_vos_and_rocs(rollout: str) -> None:
     wanted = get_current_context()["params"].get("vos")
     with services() as s:
         record = s.facts.rollout(rollout)
-        notification.broadcast(record, s.facts, s.tracker.patch(_patch_number(record)), s.audience(wanted), s.templates, now(), actor())
+        notification.broadcast(
+            record,
+            s.facts,
+            s.tracker.patch(_patch_number(record)),
+            s.audience(wanted),
+            s.templates,
+            now(),
+            actor(),
+        )
         _send(s)
 
 
@@ -231,7 +263,15 @@ def invite_originators(rollout: str) -> None:
     """Step 7. Personal notification to who reported the fixed bugs, with the invitation to verify."""
     with services() as s:
         record = s.facts.rollout(rollout)
-        notification.invite_originators(record, s.facts, s.tracker.patch(_patch_number(record)), s.audience(None), s.templates, now(), actor())
+        notification.invite_originators(
+            record,
+            s.facts,
+            s.tracker.patch(_patch_number(record)),
+            s.audience(),
+            s.templates,
+            now(),
+            actor(),
+        )
         _send(s)
 
 
@@ -261,19 +301,25 @@ def withdraw_preview(rollout: str) -> None:
     with services() as s:
         record = s.facts.rollout(rollout)
         reason = f"Certification rejected patch {_patch_number(record)}."
-        sites = [s.config.sites[name] for name in publication.tagged_sites(record) if name in s.config.sites]
+        sites = [
+            s.config.sites[p.site]
+            for p in record.all_progress()
+            if p.site in s.config.sites and record.holds_preview(p.site)
+        ]
+        targets = _targets(sites)
         asyncio.run(
             publication.withdraw_tags(
                 record,
                 s.facts,
-                sites,
-                ssh_targets(sites),
+                record.tag,
+                [site for site in sites if site.name in targets],
+                targets,
                 s.shell,
                 s.config.policies.site_limits.to_port(),
-                reason,
+                reason=reason,
                 at_once=s.config.policies.distribution.sites_at_once_per_batch,
                 occasion="withdrawal",
-                now=now,
+                now=now(),
                 actor=actor(),
             )
         )
@@ -287,7 +333,7 @@ def decide_on_release(rollout: str) -> bool:
         record = s.facts.rollout(rollout)
         reasons = release.decide_on_release(record, s.facts, s.tracker.patch(_patch_number(record)), now(), actor())
         for reason in reasons:
-            print(f"Not released to production: {reason}")
+            log.warning("Not released to production: %s", reason)
         if reasons:
             s.write_bulletin(now())
         return not reasons
@@ -307,7 +353,7 @@ def release_to_production(rollout: str) -> None:
             s.production_repository,
             s.publish_packages,
             s.templates,
-            s.everybody(),
+            [party.address for party in (*s.audience().vos, *s.audience().rocs)],
             now(),
             actor(),
         )
@@ -319,19 +365,19 @@ def release_to_production(rollout: str) -> None:
 def look_at_sites() -> list[dict[str, str]]:
     """For every open preview: look at each site, compare, plan the night. Returns (rollout, batch) pairs."""
     with services() as s:
-        return asyncio.run(
-            nightly.plan_the_night(
-                s.facts,
-                s.config.sites,
-                ssh_targets,
-                s.shell,
-                s.config.policies.site_limits.to_port(),
-                s.information_system,
-                at_once=s.config.policies.distribution.sites_at_once_per_batch,
-                now=now,
-                actor=actor(),
-            )
+        night = nightly.Night(
+            s.facts,
+            s.config.sites,
+            _targets,
+            s.shell,
+            s.artefacts,
+            s.information_system,
+            s.config.policies.site_limits.to_port(),
+            s.config.policies.distribution.sites_at_once_per_batch,
+            now,
+            actor(),
         )
+        return asyncio.run(nightly.plan_the_night(night))
 
 
 @task(trigger_rule=TriggerRule.ALL_DONE)

@@ -96,8 +96,14 @@ class Installation:
         self._servers.start(
             "grid",
             [
-                sys.executable, "-m", "pps.sandbox.grid", str(self.grid_folder),
-                "--sites", str(self.sites), "--public-url", self.public_url,
+                sys.executable,
+                "-m",
+                "pps.sandbox.grid",
+                str(self.grid_folder),
+                "--sites",
+                str(self.sites),
+                "--public-url",
+                self.public_url,
             ],  # fmt: skip
             log=log,
             env={**os.environ, "PYTHONPATH": str(_CHECKOUT / "plugins")},
@@ -116,11 +122,6 @@ class Installation:
     def url(self) -> str:
         """Address of Airflow."""
         return f"http://127.0.0.1:{self._port}"
-
-    @property
-    def public_url(self) -> str:
-        """Address of our own pages."""
-        return f"{self.url}/pps"
 
     @property
     def store_url(self) -> str:
@@ -150,7 +151,9 @@ class Installation:
     def services(self) -> Services:
         """The product's services, as the command line has them."""
         environment = self.environment()
-        return Services(Configuration(self.grid_folder / "config"), lambda c: environment.get(f"AIRFLOW_CONN_{c.upper()}"))
+        return Services(
+            Configuration(self.grid_folder / "config"), lambda c: environment.get(f"AIRFLOW_CONN_{c.upper()}")
+        )
 
     def client(self, user: str = "release-manager") -> AirflowClient:
         """Airflow's REST API as one of the sandbox's users."""

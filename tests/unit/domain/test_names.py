@@ -59,7 +59,17 @@ def test_the_json_schema_pattern_says_the_same_as_the_python_one(value: str) -> 
 
 @pytest.mark.parametrize(
     "value",
-    ["x\r\nBcc: evil@x.org", "x\nBcc: evil@x.org", "a@b,c@d", '"a"@b\r\n', "<a@b>", "a@b -oQ/tmp", "x", "a@b\n", "\u2028"],
+    [
+        "x\r\nBcc: evil@x.org",
+        "x\nBcc: evil@x.org",
+        "a@b,c@d",
+        '"a"@b\r\n',
+        "<a@b>",
+        "a@b -oQ/tmp",
+        "x",
+        "a@b\n",
+        "\u2028",
+    ],
 )
 def test_a_hostile_mail_address_is_refused(value: str) -> None:
     with pytest.raises(InvalidNameError):
@@ -72,7 +82,9 @@ def test_a_hostile_host_is_refused(value: str) -> None:
         checked_host(value, "host")
 
 
-@pytest.mark.parametrize("value", ["opt/pps", "/opt/../etc", "/opt/p ps", "/opt/$HOME", "/opt/é", "/opt\n", "", "/", "~/x"])
+@pytest.mark.parametrize(
+    "value", ["opt/pps", "/opt/../etc", "/opt/p ps", "/opt/$HOME", "/opt/é", "/opt\n", "", "/", "~/x"]
+)
 def test_a_hostile_path_at_a_site_is_refused(value: str) -> None:
     with pytest.raises(InvalidNameError):
         checked_site_path(value, "preview_root")
