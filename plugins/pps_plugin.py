@@ -55,7 +55,7 @@ def services() -> Any:
     """The adapters, with secrets from Airflow's Connections. Kept until a configuration file changes."""
     global _services  # noqa: PLW0603 (one for the process: it holds a pool of connections)
     from pps.config.loader import load_configuration
-    from pps.orchestration.runtime import credentials
+    from pps.orchestration.targets import credentials
     from pps.services import Services
 
     configuration = load_configuration()

@@ -103,7 +103,10 @@ def write_registry(config: Path, server: SshServer, host_key: str) -> None:
         for name in ("name", "roc", "preview_root", "production_root", "profile_d", "tag_dir", "subcluster", "contact")
     }
     endpoint = {"host": site.ssh.host, "port": site.ssh.port, "user": site.ssh.user, "host_key": host_key}
-    content = {"ssh_key_file": str(server.key_file), "sites": [{**values, "platform": "debian12-amd64", "ssh": endpoint}]}
+    content = {
+        "ssh_key_file": str(server.key_file),
+        "sites": [{**values, "platform": "debian12-amd64", "ssh": endpoint}],
+    }
     aside = config / "sites.new"
     aside.write_text(yaml.safe_dump(content))
     aside.rename(config / "sites.yaml")

@@ -59,7 +59,10 @@ def test_of_twenty_who_start_the_same_patch_at_once_one_does_and_the_others_are_
 def test_a_patch_with_an_open_rollout_is_refused_with_its_name(airflow: RunningAirflow, patch: int) -> None:
     name = f"bc-client-{patch}-1"
     airflow.store.open(
-        "bc-client", patch, Fact(name, FactKind.ROLLOUT_OPENED, "", "", datetime.now(UTC), "test", {"patch": patch}), "test"
+        "bc-client",
+        patch,
+        Fact(name, FactKind.ROLLOUT_OPENED, "", "", datetime.now(UTC), "test", {"patch": patch}),
+        "test",
     )
     answer = start(airflow, {"patch": patch})
     assert answer.status_code == 409

@@ -13,6 +13,7 @@ from __future__ import annotations
 import shutil
 import tempfile
 from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -40,8 +41,22 @@ class RunningAirflow:
         return AirflowClient(self.airflow.url, user, self.airflow.password(user))
 
 
+_KEY = pytest.StashKey[RunningAirflow]()
+
+
 @pytest.fixture(scope="session")
-def airflow() -> Iterator[RunningAirflow]:
+def airflow(request: pytest.FixtureRequest) -> RunningAirflow:
+    # A fixture that two modules import is two fixtures to pytest; the stash makes them one Airflow.
+    stash = request.config.stash
+    if _KEY not in stash:
+        stack = ExitStack()
+        stash[_KEY] = stack.enter_context(_running())
+        request.config.add_cleanup(stack.close)
+    return stash[_KEY]
+
+
+@contextmanager
+def _running() -> Iterator[RunningAirflow]:
     # not tmp_path_factory: pytest keeps its folders, and this one holds a database
     with tempfile.TemporaryDirectory(prefix="pps-airflow-", ignore_cleanup_errors=True) as name:
         folder = Path(name)

@@ -64,6 +64,15 @@ def ssh_target(site: Site) -> SshTarget:
     )
 
 
+def credentials(connection: str) -> str | None:
+    """The URI of an Airflow Connection, or None if there is none: `Services(..., credentials)`."""
+    found = _connection(connection)
+    if found is None:
+        return None
+    # Airflow writes `postgres`, which SQLAlchemy no longer reads
+    return re.sub(r"^postgres(ql)?://", "postgresql+psycopg://", str(found.get_uri()))
+
+
 def _connection(name: str) -> Any:
     try:
         return Connection.get(name)
