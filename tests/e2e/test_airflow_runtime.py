@@ -9,12 +9,12 @@ import psutil
 import pytest
 import requests
 import yaml
+from tests.support.airflow import RunningAirflow, airflow  # noqa: F401
+from tests.support.sshd import SshServer, new_key, public_key, sshd  # noqa: F401
 
 from pps.adapters.airflow_rest import AirflowClient, Question
 from pps.domain.errors import AlreadyOpenError, RefusedError, ServiceError
 from pps.sandbox.airflow import USERS
-from tests.support.airflow import RunningAirflow, airflow  # noqa: F401
-from tests.support.sshd import SshServer, new_key, public_key, sshd  # noqa: F401
 
 pytestmark = pytest.mark.e2e
 

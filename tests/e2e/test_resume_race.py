@@ -7,7 +7,6 @@ from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-
 from tests.support.airflow import RunningAirflow, airflow  # noqa: F401
 
 pytestmark = pytest.mark.e2e

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 import requests
+from tests.support.airflow import RunningAirflow, airflow  # noqa: F401
 
 from pps.domain.facts import Fact, FactKind
-from tests.support.airflow import RunningAirflow, airflow  # noqa: F401
 
 pytestmark = pytest.mark.e2e
 _patches = count(700_001)
