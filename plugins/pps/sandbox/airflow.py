@@ -240,7 +240,7 @@ class EmbeddedAirflow:
                 env=self.environment(),
                 cwd=self.folder,
                 log=self.logs / f"{name}.log",
-                grace_s=8.0,
+                grace_s=4.0,  # tasks in flight are cut off: they can be run again
                 restart=True,
             )
 
