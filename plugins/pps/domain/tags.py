@@ -22,7 +22,9 @@ class RunTimeEnvironmentTag:
     def __post_init__(self) -> None:
         checked_name(self.vo, "VO")
         if not _TAG.fullmatch(str(self)):
-            raise InvalidNameError(f"tag {str(self)[:80]!r}", "is not a RunTimeEnvironment tag.", "Tags look like VO-ops-NAME.")
+            raise InvalidNameError(
+                f"tag {str(self)[:80]!r}", "is not a RunTimeEnvironment tag.", "Tags look like VO-ops-NAME."
+            )
 
     def __str__(self) -> str:
         return f"VO-{self.vo}-{self.name}"
