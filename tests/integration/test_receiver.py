@@ -40,12 +40,22 @@ class AtSite:
     def root(self) -> Path:
         return self.folder / "previews"
 
-    def run(self, *arguments: str, stdin: bytes = b"", prefix: str = "", seconds: float = 60) -> subprocess.CompletedProcess[bytes]:
+    def run(
+        self, *arguments: str, stdin: bytes = b"", prefix: str = "", seconds: float = 60
+    ) -> subprocess.CompletedProcess[bytes]:
         command = [*prefix.split(), *self.shell.split(), "-c", receiver_script(), "receiver", *arguments]
         return subprocess.run(command, input=stdin, capture_output=True, timeout=seconds, check=False)
 
     def arguments(self, tarball: Tarball, *more: str) -> list[str]:
-        return ["install", tarball.name, tarball.digest, str(self.root), str(self.folder / "production"), "/etc/profile.d", *more]
+        return [
+            "install",
+            tarball.name,
+            tarball.digest,
+            str(self.root),
+            str(self.folder / "production"),
+            "/etc/profile.d",
+            *more,
+        ]
 
     def install(self, tarball: Tarball, payload: Path, base: str = "", *more: str, prefix: str = "") -> list[str]:
         answer = f"delta {base}\n" if base else "full\n"
@@ -80,7 +90,9 @@ def store(tmp_path: Path) -> FolderArtefacts:
 
 
 def payload(store: FolderArtefacts, tarball: Tarball, base: Tarball | None = None) -> Path:
-    manifest, below = (Manifest.parse(store.local(t.name, "MANIFEST").read_text()) if t else None for t in (tarball, base))
+    manifest, below = (
+        Manifest.parse(store.local(t.name, "MANIFEST").read_text()) if t else None for t in (tarball, base)
+    )
     assert manifest is not None
     return prepare_payload(tarball, manifest, below, store, store.folder.parent / "cache")
 
@@ -123,7 +135,9 @@ def test_installing_again_only_looks(site: AtSite, store: FolderArtefacts) -> No
     assert (site.root / tarball.name).stat().st_ino == before
 
 
-def test_files_that_an_earlier_preview_has_are_linked_also_where_they_moved(site: AtSite, store: FolderArtefacts) -> None:
+def test_files_that_an_earlier_preview_has_are_linked_also_where_they_moved(
+    site: AtSite, store: FolderArtefacts
+) -> None:
     old, new = store.make(SMALL, "1.0"), store.make(NEXT, "1.1")
     site.install(old, payload(store, old))
     delta = payload(store, new, old)
@@ -162,9 +176,15 @@ def test_a_removed_preview_leaves_shared_files_to_the_others(site: AtSite, store
         (lambda p: (p / "bin/tool").unlink(), "./bin/tool is missing"),
         (lambda p: (p / "bin/extra").write_text(""), "./bin/extra is not in MANIFEST"),
         (lambda p: (p / "bin/new\nline").write_text(""), "is not in MANIFEST"),
-        (lambda p: ((p / "lib/libtool.so").unlink(), (p / "lib/libtool.so").symlink_to("evil")), "./lib/libtool.so is l -> evil"),
+        (
+            lambda p: ((p / "lib/libtool.so").unlink(), (p / "lib/libtool.so").symlink_to("evil")),
+            "./lib/libtool.so is l -> evil",
+        ),
         (lambda p: (p / "lib").chmod(0o777), "./lib is drwxrwxrwx, not drwxr-xr-x"),
-        (lambda p: (p / "MANIFEST").write_text((p / "MANIFEST").read_text() + "d - 0755 0 x\n"), "MANIFEST has another digest"),
+        (
+            lambda p: (p / "MANIFEST").write_text((p / "MANIFEST").read_text() + "d - 0755 0 x\n"),
+            "MANIFEST has another digest",
+        ),
         (lambda p: (p / "MANIFEST").unlink(), "MANIFEST is missing"),
         (lambda p: (p / ".pps-ok").unlink(), ".pps-ok is missing"),
     ],
@@ -190,7 +210,9 @@ def test_a_tampered_base_is_noticed_and_nothing_is_installed(site: AtSite, store
 
     said = site.install(new, payload(store, new, old), old.name)
 
-    assert said[-1].startswith("PPS-REFUSE damaged what arrived is not what was sent: ./lib/libtool.so.1 has another content")
+    assert said[-1].startswith(
+        "PPS-REFUSE damaged what arrived is not what was sent: ./lib/libtool.so.1 has another content"
+    )
     assert site.look(new) == "PPS-LOOK absent"
     assert site.left_behind() == []
 
@@ -247,7 +269,9 @@ def test_names_and_paths_that_are_none_are_refused(site: AtSite, store: FolderAr
     assert b"not an absolute path" in site.run("remove", tarball.name, "previews").stdout
 
 
-def test_the_production_client_is_only_read_and_its_digest_sees_every_change(site: AtSite, store: FolderArtefacts) -> None:
+def test_the_production_client_is_only_read_and_its_digest_sees_every_change(
+    site: AtSite, store: FolderArtefacts
+) -> None:
     tarball = store.make(SMALL, "1.0")
     tool = site.folder / "production/bin/tool"
 
@@ -265,7 +289,9 @@ def test_the_production_client_is_only_read_and_its_digest_sees_every_change(sit
     assert changed(lambda: tool.chmod(0o700))
     assert changed(lambda: (site.folder / "production/link").symlink_to("a"))
     assert not changed(lambda: os.utime(site.folder / "production/link", (0, 0), follow_symlinks=False))
-    assert changed(lambda: ((site.folder / "production/link").unlink(), (site.folder / "production/link").symlink_to("b")))
+    assert changed(
+        lambda: ((site.folder / "production/link").unlink(), (site.folder / "production/link").symlink_to("b"))
+    )
     assert changed(lambda: (site.folder / "production/empty").mkdir())
     shutil.rmtree(site.folder / "production")
     assert digest() == "absent"
@@ -324,7 +350,9 @@ def test_a_live_owner_is_respected_until_its_time_is_over(one_site: AtSite, stor
         assert said.startswith("PPS-REFUSE busy") == busy, said
 
 
-def test_killed_at_any_instant_there_is_never_a_part_and_the_next_run_converges(one_site: AtSite, store: FolderArtefacts) -> None:
+def test_killed_at_any_instant_there_is_never_a_part_and_the_next_run_converges(
+    one_site: AtSite, store: FolderArtefacts
+) -> None:
     chance = random.Random(4711)
     old = store.make(SMALL, "1.0")
     new = store.make({**NEXT, **{f"share/{n}": os.urandom(5000) for n in range(100)}}, "1.1")
@@ -366,7 +394,9 @@ def test_killed_at_any_instant_there_is_never_a_part_and_the_next_run_converges(
     assert one_site.left_behind() == []
 
 
-def test_a_full_disk_is_named_and_cleaned_up_and_with_space_the_same_succeeds(one_site: AtSite, store: FolderArtefacts) -> None:
+def test_a_full_disk_is_named_and_cleaned_up_and_with_space_the_same_succeeds(
+    one_site: AtSite, store: FolderArtefacts
+) -> None:
     tarball = store.make({**SMALL, "bin/big": os.urandom(2_000_000)}, "1.0")
     file = payload(store, tarball)
 
