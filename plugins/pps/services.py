@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import SplitResult, unquote, urlsplit
 
+from pps.activities.bulletin import write_bulletin
+from pps.activities.notification import Audience, Party
 from pps.activities.ports import (
     Artefacts,
-    Facts,
     InformationSystem,
     Mailer,
+    Matchmaker,
+    PackageReader,
     PackageRepositories,
     SiteShell,
     SshTarget,
@@ -24,10 +28,13 @@ from pps.activities.ports import (
 )
 from pps.config.loader import Configuration
 from pps.domain.errors import ConfigurationError
+from pps.domain.patches import Repository
 from pps.domain.sites import Site
 
 if TYPE_CHECKING:
     from upath import UPath
+
+    from pps.adapters.store import FactStore
 
 #: Returns the URI of an Airflow-style connection id, or None where there is no such connection.
 Credentials = Callable[[str], str | None]
@@ -39,6 +46,13 @@ _CHECKOUT = Path(__file__).resolve().parents[2]
 def credentials_from_environment(connection: str) -> str | None:
     """Read `AIRFLOW_CONN_<ID>` in its URI form, as Airflow itself would."""
     return os.environ.get(f"AIRFLOW_CONN_{connection.upper()}")
+
+
+def _folder(address: str) -> UPath:
+    """A folder of service.yaml, wherever it is (file://, s3://, ...)."""
+    from upath import UPath
+
+    return UPath(address)
 
 
 @dataclass(frozen=True)
@@ -67,7 +81,7 @@ class Services:
         return uri
 
     @cached_property
-    def facts(self) -> Facts:
+    def facts(self) -> FactStore:
         """The record of facts, with the outbox."""
         from pps.adapters.store import FactStore
 
@@ -136,7 +150,47 @@ class Services:
         """The store of tarballs."""
         from pps.adapters.artefacts import ArtefactStore
 
-        return ArtefactStore(self.config.service.artefact_store)
+        return ArtefactStore(_folder(self.config.service.artefact_store), self.cache / "artefacts")
+
+    @property
+    def cache(self) -> Path:
+        """Local folder for copies that may be lost at any time; `PPS_CACHE`, else the user's cache folder."""
+        base = os.environ.get("PPS_CACHE") or Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "pps"
+        return Path(base)
+
+    @property
+    def payload_cache(self) -> Path:
+        """Where payloads for sites are kept between batches."""
+        folder = self.cache / "payloads"
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder
+
+    @cached_property
+    def package_reader(self) -> PackageReader:
+        """Reads .deb and .rpm."""
+        from pps.adapters.package_files import PackageFiles
+
+        return PackageFiles()
+
+    @cached_property
+    def production_repository(self) -> UPath:
+        """The folder in which production packages and tarballs are published."""
+        return _folder(self.config.service.production_repository)
+
+    def publish_packages(
+        self, production: UPath, repository: Repository, packages: Sequence[Path], now: datetime
+    ) -> None:
+        """Add packages to the production repository, index last."""
+        from pps.adapters.repository_writer import publish_packages
+
+        publish_packages(production, repository, packages, now)
+
+    @cached_property
+    def matchmaker(self) -> Matchmaker | None:
+        """HTCondor's ClassAd library, or None where it is not installed."""
+        from pps.adapters.classads import matchmaker_if_installed
+
+        return matchmaker_if_installed()
 
     @cached_property
     def shell(self) -> SiteShell:
@@ -153,9 +207,37 @@ class Services:
     @cached_property
     def publication_folder(self) -> UPath:
         """Where bulletin and release notes are published."""
-        from upath import UPath
+        return _folder(self.config.service.publication_folder)
 
-        return UPath(self.config.service.publication_folder)
+    def audience(self, vos: Sequence[str] | None = None) -> Audience:
+        """Whom to tell: the VOs of people.yaml (or those named) and all ROCs.
+
+        `ConfigurationError` for a VO that people.yaml does not have.
+        """
+        people, url = self.config.people, self.config.service.public_url
+        known = {vo.name: vo for vo in people.vos}
+        if unknown := sorted(set(vos or ()) - known.keys()):
+            raise ConfigurationError(
+                f"VO {', '.join(unknown)}", "is not in people.yaml.", "Add it, or correct the name."
+            )
+        wanted = known if vos is None else {name: known[name] for name in vos}
+        return Audience(
+            tuple(Party(vo.name, vo.contact) for vo in wanted.values()),
+            tuple(Party(roc.name, roc.contact) for roc in people.rocs),
+            url,
+            self.feedback_secret,
+        )
+
+    def write_bulletin(self, now: datetime) -> None:
+        """Write the release bulletin anew from the facts (SD 4.1.1, step 5)."""
+        write_bulletin(
+            self.facts, self.config.sites, self.templates, self.publication_folder, now, self.config.service.public_url
+        )
+
+    def close(self) -> None:
+        """Let go of database connections."""
+        if "facts" in self.__dict__:
+            self.facts.dispose()
 
     @cached_property
     def feedback_secret(self) -> bytes:

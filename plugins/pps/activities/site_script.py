@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
+from importlib import resources
 
 from pps.activities.ports import SiteLimits, SiteShell, SshTarget
 
@@ -14,6 +16,14 @@ class ScriptOutput:
 
     lines: tuple[str, ...]
     exit_code: int
+
+
+@cache
+def load_script(name: str) -> str:
+    """One of scripts/*.sh, as it is sent to a site; a line `#include NAME` stands for another of them."""
+    text = (resources.files("pps.activities") / "scripts" / name).read_text(encoding="utf-8")
+    lines = (load_script(line.split()[1]).rstrip("\n") if line.startswith("#include ") else line for line in text.splitlines())
+    return "\n".join(lines) + "\n"
 
 
 async def run_script(shell: SiteShell, target: SshTarget, script: str, arguments: Sequence[str], limits: SiteLimits) -> ScriptOutput:

@@ -19,7 +19,7 @@ from pydantic import (
     model_validator,
 )
 
-from pps.activities.ports import SiteLimits
+from pps.activities.ports import SiteLimits, TarballLimits
 from pps.domain.batches import BatchLimits
 from pps.domain.errors import RolloutError
 from pps.domain.names import checked_address, checked_host, checked_name, checked_site_path
@@ -159,6 +159,10 @@ class TarballPolicy(Model):
     unpacked_bytes_at_most: PositiveInt
     files_at_most: PositiveInt
     package_bytes_at_most: PositiveInt
+
+    def to_port(self) -> TarballLimits:
+        """The port's limits."""
+        return TarballLimits(**self.model_dump())
 
 
 class FeedbackPolicy(Model):

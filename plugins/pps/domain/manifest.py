@@ -65,9 +65,13 @@ class Entry:
         if self.kind == "l":
             inside = posixpath.normpath(posixpath.join(posixpath.dirname(self.path), self.target))
             if not self.target or self.target.startswith("/") or inside.startswith("../") or inside == "..":
-                raise PackageError(f"link {self.path[:80]!r}", f"leads out of the tree ({self.target[:80]!r}).", "Correct the package.")
+                raise PackageError(
+                    f"link {self.path[:80]!r}", f"leads out of the tree ({self.target[:80]!r}).", "Correct the package."
+                )
             if any(ord(c) < 32 for c in self.target) or " -> " in self.target:
-                raise PackageError(f"link {self.path[:80]!r}", "has a target that may not stand in a tarball.", "Correct the package.")
+                raise PackageError(
+                    f"link {self.path[:80]!r}", "has a target that may not stand in a tarball.", "Correct the package."
+                )
 
     @property
     def line(self) -> str:

@@ -1,0 +1,109 @@
+"""Writes the configuration folder with which the product finds the sandbox grid."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from pps.config.loader import read_yaml
+from pps.sandbox.landscape import ROCS
+from pps.sandbox.sites import SandboxSite
+
+#: VO -> its list at example.org. These give feedback; the VO that carries the tags does not.
+VOS: Mapping[str, str] = {vo: f"{vo}-vo-support@example.org" for vo in ("atlas", "cms", "lhcb", "biomed")}
+
+#: config/policies.yaml of this checkout.
+DEFAULT_CONFIG = Path(__file__).resolve().parents[3] / "config"
+
+#: What a demo cannot wait for; everything else is config/policies.yaml as it stands.
+_DEMO_POLICIES: Mapping[str, Mapping[str, object]] = {
+    "site_limits": {"connect_s": 5, "silence_s": 20, "total_s": 180},
+    "publication": {"seen_within": "60s", "check_every": "1s"},
+    "feedback": {"open_for": "30s", "check_every": "1s"},
+    "certification": {"check_every": "1s", "wait_at_most": "1h"},
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Addresses:
+    """Where the central services of the sandbox listen."""
+
+    public_url: str
+    tracker_url: str
+    bdii_url: str
+    smtp_host: str
+    smtp_port: int
+
+
+def demo_policies(policies: Path, changes: Mapping[str, Mapping[str, object]] = _DEMO_POLICIES) -> dict[str, Any]:
+    """policies.yaml with shorter times; `changes` maps section and key to the demo's value."""
+    values: dict[str, Any] = read_yaml(policies)
+    return values | {section: values[section] | dict(keys) for section, keys in changes.items()}
+
+
+def write_configuration(folder: Path, sites: Iterable[SandboxSite], addresses: Addresses, ssh_key_file: Path, store: Path) -> None:
+    """Write sites.yaml, people.yaml, service.yaml and policies.yaml, each aside and renamed.
+
+    Args:
+        store: folder for artefacts, production repository and published pages.
+    """
+    sites = tuple(sites)
+    folder.mkdir(parents=True, exist_ok=True)
+    _write(folder / "sites.yaml", {"ssh_key_file": str(ssh_key_file), "sites": [_site(s) for s in sites]})
+    rocs = sorted({s.plan.roc for s in sites}, key=list(ROCS).index)
+    people = {
+        "vos": [{"name": vo, "contact": address} for vo, address in VOS.items()],
+        "rocs": [{"name": roc, "contact": f"roc-{roc.lower()}-support@example.org"} for roc in rocs],
+        "roles": read_yaml(DEFAULT_CONFIG / "people.yaml")["roles"],
+    }
+    _write(folder / "people.yaml", people)
+    places = {
+        "artefact_store": store / "artefacts",
+        "production_repository": store / "production",
+        "publication_folder": store / "www",
+    }
+    for place in places.values():
+        place.mkdir(parents=True, exist_ok=True)
+    service = {
+        "public_url": addresses.public_url,
+        "tracker_url": addresses.tracker_url,
+        "bdii_url": addresses.bdii_url,
+        "smtp_host": addresses.smtp_host,
+        "smtp_port": addresses.smtp_port,
+        "smtp_security": "none",
+        "mail_from": "pps-support@example.org",
+        "reply_to": "pps-feedback@example.org",
+        **{key: place.as_uri() for key, place in places.items()},
+    }
+    _write(folder / "service.yaml", service)
+    _write(folder / "policies.yaml", demo_policies(DEFAULT_CONFIG / "policies.yaml"))
+
+
+def _site(site: SandboxSite) -> dict[str, object]:
+    plan, folder = site.plan, site.folder
+    return {
+        "name": plan.name,
+        "roc": plan.roc,
+        "platform": str(plan.platform),
+        "ssh": {"host": site.host, "port": site.port, "user": plan.account, "host_key": site.host_key},
+        "preview_root": str(folder.preview_root),
+        "production_root": str(folder.production_root),
+        "profile_d": str(folder.profile_d),
+        "tag_dir": str(folder.tag_dir),
+        "subcluster": plan.subcluster,
+        "contact": f"grid-admin@{plan.domain}",
+        "accepts_previews": plan.accepts_previews,
+        "canary": plan.canary,
+        "partner_levels": [str(level) for level in plan.partner_levels],
+        "timezone": plan.timezone,
+    }
+
+
+def _write(path: Path, values: Mapping[str, object]) -> None:
+    part = path.with_name(f".{path.name}.part")
+    part.write_text("# Written by the sandbox grid at each start; edit config/ instead.\n" + yaml.safe_dump(dict(values), sort_keys=False))
+    part.replace(path)
