@@ -18,4 +18,4 @@ def feedback_link(public_url: str, rollout: str, vo: str = "", token: str = "") 
 
 def feedback_api(public_url: str, rollout: str) -> str:
     """Where an answer is posted as JSON: `vo`, `opinion`, `text`, `author`, `token`."""
-    return f"{public_url.rstrip('/')}/pps/api/rollouts/{quote(rollout, safe='')}/feedback"
+    return f"{public_url.rstrip('/')}/pps/api/v1/rollouts/{quote(rollout, safe='')}/feedback"
