@@ -66,7 +66,8 @@ def record_plan(
     to sites that join later.
     """
     if not record.has(FactKind.PLAN_AGREED):
-        reasons = {site.name: reasons_against_preview(site, patch.platforms) for site in (sites := list(sites))}
+        sites = list(sites)
+        reasons = {site.name: reasons_against_preview(site, patch.platforms) for site in sites}
         batches = plan_batches(record.name, [s for s in sites if not reasons[s.name]], limits)
         if not any(batches.values()):
             raise RefusedError(

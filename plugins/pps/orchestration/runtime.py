@@ -6,19 +6,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 
-from airflow.sdk import BaseHook, get_current_context
-from airflow.sdk.exceptions import AirflowNotFoundException
+from airflow.sdk import get_current_context
 
 from pps.config.loader import load_configuration
+from pps.orchestration.targets import credentials
 from pps.services import Services
-
-
-def credentials(connection: str) -> str | None:
-    """URI of an Airflow Connection, or None when there is none."""
-    try:
-        return str(BaseHook.get_connection(connection).get_uri())
-    except AirflowNotFoundException:
-        return None
 
 
 @contextmanager

@@ -10,6 +10,7 @@ import asyncio
 import logging
 import tempfile
 from collections import Counter
+from collections.abc import Iterable
 from datetime import datetime
 from pathlib import Path
 
@@ -31,6 +32,7 @@ from pps.activities import (
     release_notes,
     tarball,
 )
+from pps.activities.ports import SshTarget
 from pps.domain.batches import Verdict
 from pps.domain.errors import NotYetAllowedError, RefusedError
 from pps.domain.facts import FactKind
@@ -50,6 +52,11 @@ def _patch_number(record: Rollout) -> int:
 def _sites(s: Services, record: Rollout, batch: str) -> list[Site]:
     """The sites of a batch; one that has left the registry since the plan is no longer ours to touch."""
     return [s.config.sites[name] for name in record.batch(batch) if name in s.config.sites]
+
+
+def _targets(sites: Iterable[Site]) -> dict[str, SshTarget]:
+    """How to log in; a site without a usable Connection is missing, and fails alone."""
+    return ssh_targets(sites, on_error=lambda site, error: log.error("%s", error))
 
 
 def _send(s: Services) -> None:
@@ -136,7 +143,7 @@ def distribute_client(rollout: str, batch: str) -> dict[str, int]:
                 s.facts,
                 tarball.tarball_of(record, s.artefacts),
                 sites,
-                targets=ssh_targets(sites),
+                targets=_targets(sites),
                 shell=s.shell,
                 artefacts=s.artefacts,
                 limits=s.config.policies.site_limits.to_port(),
@@ -157,13 +164,14 @@ def run_probe_tests(rollout: str, batch: str) -> None:
     with services() as s:
         record = s.facts.rollout(rollout)
         sites = _sites(s, record, batch)
+        targets = _targets(sites)
         tested = asyncio.run(
             probing.probe(
                 record,
                 s.facts,
                 tarball.tarball_of(record, s.artefacts),
-                sites,
-                ssh_targets(sites),
+                [site for site in sites if site.name in targets],
+                targets,
                 s.shell,
                 s.config.policies.site_limits.to_port(),
                 at_once=s.config.policies.distribution.sites_at_once_per_batch,
@@ -182,13 +190,14 @@ def publish_tag(rollout: str, batch: str) -> None:
     with services() as s:
         record = s.facts.rollout(rollout)
         sites = _sites(s, record, batch)
+        targets = _targets(sites)
         asyncio.run(
             publication.publish_tags(
                 record,
                 s.facts,
                 record.tag,
-                sites,
-                ssh_targets(sites),
+                [site for site in sites if site.name in targets],
+                targets,
                 s.shell,
                 s.config.policies.site_limits.to_port(),
                 at_once=s.config.policies.distribution.sites_at_once_per_batch,
@@ -297,13 +306,14 @@ def withdraw_preview(rollout: str) -> None:
             for p in record.all_progress()
             if p.site in s.config.sites and record.holds_preview(p.site)
         ]
+        targets = _targets(sites)
         asyncio.run(
             publication.withdraw_tags(
                 record,
                 s.facts,
                 record.tag,
-                sites,
-                ssh_targets(sites),
+                [site for site in sites if site.name in targets],
+                targets,
                 s.shell,
                 s.config.policies.site_limits.to_port(),
                 reason=reason,
@@ -358,7 +368,7 @@ def look_at_sites() -> list[dict[str, str]]:
         night = nightly.Night(
             s.facts,
             s.config.sites,
-            ssh_targets,
+            _targets,
             s.shell,
             s.artefacts,
             s.information_system,
