@@ -49,6 +49,7 @@ HTML = (
 ADDRESSES = (
     "x\r\nBcc: evil@x.org",
     "x\nBcc: evil@x.org",
+    "=?utf-8?q?x=0ABcc:_e=40x?=",
     "a@b,c@d",
     '"a"@b\r\n',
     "<a@b>",
