@@ -15,7 +15,7 @@ import pytest
 from fastapi import FastAPI, HTTPException, Request
 from fastapi.routing import APIRoute
 from fastapi.testclient import TestClient
-from tests.support.bad_input import ADDRESSES, HTML, JSON, NAMES, TEMPLATES
+from tests.support.bad_requests import ADDRESSES, HTML, JSON, NAMES, TEMPLATES
 from tests.support.front import (  # noqa: F401
     NOW,
     ROLLOUT,
