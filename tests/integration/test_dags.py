@@ -16,6 +16,11 @@ def bag() -> DagBag:
     return DagBag(dag_folder=str(DAGS), bundle_path=DAGS, bundle_name="dags")
 
 
+def _group(task: str) -> str:
+    """The canaries go through all of steps 2 to 4 before the fleet does."""
+    return task.rpartition(".")[0]
+
+
 def test_every_dag_file_parses_and_has_a_dag(bag: DagBag) -> None:
     assert bag.import_errors == {}
     assert {Path(dag.fileloc).stem for dag in bag.dags.values()} == {path.stem for path in DAGS.glob("*.py")}
@@ -33,7 +38,8 @@ def test_the_numbered_steps_of_each_docstring_are_tasks_and_run_in_that_order(ba
             earlier = {name for group in steps[:number] for name in group}
             for name in names:
                 below = {task.task_id for task in dag.get_task(name).get_flat_relatives(upstream=False)}
-                assert not below & earlier, f"{dag.dag_id}: {name} runs before {below & earlier}"
+                wrong = {e for e in below & earlier if _group(e) in ("", _group(name)) or not _group(name)}
+                assert not wrong, f"{dag.dag_id}: {name} runs before {wrong}"
 
 
 def test_every_other_task_that_a_docstring_names_exists(bag: DagBag) -> None:

@@ -94,7 +94,8 @@ def _words(target: SshTarget, limits: SiteLimits, folder: Path) -> list[str]:
         **_OPTIONS,
         "UserKnownHostsFile": str(known),
         "HostKeyAlgorithms": "rsa-sha2-512,rsa-sha2-256" if kind == "ssh-rsa" else kind,
-        "ConnectTimeout": str(max(1, int(limits.connect_s))),
+        # Ours ends first, and says so in our words.
+        "ConnectTimeout": str(int(limits.connect_s) + 2),
         "ServerAliveInterval": str(max(1, int(limits.silence_s / 3))),
         "ServerAliveCountMax": "3",
     }

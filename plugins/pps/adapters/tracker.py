@@ -22,6 +22,7 @@ log = logging.getLogger(__name__)
 
 _CONNECT_S, _SILENCE_S = 5.0, 10.0
 _PAGE = 200
+_MOST_PAGES = 500
 
 
 class RestTracker:
@@ -65,16 +66,13 @@ class RestTracker:
         """All patches, newest first; see the port. One that cannot be read is left out, with a warning in the log."""
         found: list[Patch] = []
         below: int | None = None
-        while True:
-            query: dict[str, Any] = {"limit": _PAGE}
-            if state is not None:
-                query["state"] = state.value
+        for _ in range(_MOST_PAGES):
+            query = {"limit": str(_PAGE)} | ({"state": state.value} if state else {})
             if below is not None:
-                query["below"] = below
+                query["below"] = str(below)
             answer = self._json("GET", "/patches", params=query)
             page = answer.get("patches")
-            numbers = [d.get("number") for d in page if isinstance(d, dict)] if isinstance(page, list) else []
-            if not isinstance(page, list) or len(numbers) != len(page) or not all(type(n) is int for n in numbers):
+            if not isinstance(page, list) or not all(isinstance(document, dict) for document in page):
                 raise self._fault("its list of patches is not one.")
             for document in page:
                 try:
@@ -83,10 +81,11 @@ class RestTracker:
                     log.warning("left out of the list of patches: %s", error)
             if not page or answer.get("more") is not True:
                 return tuple(sorted((p for p in found if state in (None, p.state)), key=lambda p: -p.number))
-            last = min(numbers)
-            if below is not None and last >= below:
-                raise self._fault("its list of patches does not end.")
+            last = page[-1].get("number")
+            if not isinstance(last, int) or (below is not None and last >= below):
+                raise self._fault("its list of patches does not go down.")
             below = last
+        raise self._fault("its list of patches does not end.")
 
     def set_state(self, number: int, state: PatchState, comment: str) -> None:
         """Move a patch; see the port. `RefusedError` when the tracker does not allow this move."""
@@ -143,7 +142,9 @@ class RestTracker:
                 body = self._read(response, deadline)
         except (requests.RequestException, HTTPError, OSError, ValueError) as error:
             raise ServiceError(
-                f"tracker {self._url}", f"does not answer ({type(error).__name__}).", "Try again; check tracker_url in service.yaml."
+                f"tracker {self._url}",
+                f"does not answer ({type(error).__name__}).",
+                "Try again; check tracker_url in service.yaml.",
             ) from error
         self._check_status(response, path, body)
         if version is not None and "ETag" in response.headers:
@@ -170,17 +171,25 @@ class RestTracker:
             return
         why = _reason(body)
         if 300 <= status < 400:
-            raise self._fault(f"it redirects to {response.headers.get('Location', '?')[:200]!r}, which is not followed.")
+            raise self._fault(
+                f"it redirects to {response.headers.get('Location', '?')[:200]!r}, which is not followed."
+            )
         if status in (401, 403):
             raise ConfigurationError(
-                f"tracker {self._url}", f"refuses our token (HTTP {status}).", "Correct the token in the tracker's connection."
+                f"tracker {self._url}",
+                f"refuses our token (HTTP {status}).",
+                "Correct the token in the tracker's connection.",
             )
         if status == 404:
             raise PatchNotFoundError(
-                path.strip("/").replace("/", " ", 1), f"is not in the tracker at {self._url}.", "Check the number, and tracker_url in service.yaml."
+                f"patch {path.split('/')[2]}" if path.count("/") > 1 else "patches",
+                f"not found in the tracker at {self._url}. {why}".rstrip(),
+                "Check the number, and tracker_url in service.yaml.",
             )
         if status == 412:
-            raise _ChangedMeanwhileError(f"tracker {self._url}", "the patch was changed meanwhile.", "Look at it again.")
+            raise _ChangedMeanwhileError(
+                f"tracker {self._url}", "the patch was changed meanwhile.", "Look at it again."
+            )
         if status in (400, 409, 422):
             raise RefusedError(f"tracker {self._url}", (why or f"HTTP {status}",), "Look at the patch in the tracker.")
         raise self._fault(f"HTTP {status}. {why}")

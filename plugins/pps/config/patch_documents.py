@@ -59,7 +59,9 @@ PlatformName = Annotated[StrictStr, _checked(Platform.parse)]
 Address = Annotated[StrictStr, _checked(lambda v: checked_address(v, "address"))]
 PackageVersion = Annotated[StrictStr, _checked(lambda v: checked_name(v.replace(":", "~", 1), "version"))]
 Variable = Annotated[StrictStr, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,127}$")]
-Url = Annotated[StrictStr, Field(max_length=2000, pattern=r"^https?://[^\s\x00-\x1f\x7f]+$"), AfterValidator(_plain_url)]
+Url = Annotated[
+    StrictStr, Field(max_length=2000, pattern=r"^https?://[^\s\x00-\x1f\x7f]+$"), AfterValidator(_plain_url)
+]
 
 
 class _Document(BaseModel):
@@ -171,7 +173,8 @@ def patch_document(patch: Patch) -> dict[str, Any]:
         "packages": packages(patch.packages),
         "externals": packages(patch.externals),
         "bugs": [
-            {"number": b.number, "title": b.title, "severity": b.severity.value, "originator": b.originator} for b in patch.bugs
+            {"number": b.number, "title": b.title, "severity": b.severity.value, "originator": b.originator}
+            for b in patch.bugs
         ],
         "release_notes": patch.release_notes,
         "special_configuration": patch.special_configuration,

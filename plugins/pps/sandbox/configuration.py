@@ -45,7 +45,9 @@ def demo_policies(policies: Path, changes: Mapping[str, Mapping[str, object]] = 
     return values | {section: values[section] | dict(keys) for section, keys in changes.items()}
 
 
-def write_configuration(folder: Path, sites: Iterable[SandboxSite], addresses: Addresses, ssh_key_file: Path, store: Path) -> None:
+def write_configuration(
+    folder: Path, sites: Iterable[SandboxSite], addresses: Addresses, ssh_key_file: Path, store: Path
+) -> None:
     """Write sites.yaml, people.yaml, service.yaml and policies.yaml, each aside and renamed.
 
     Args:
@@ -105,5 +107,8 @@ def _site(site: SandboxSite) -> dict[str, object]:
 
 def _write(path: Path, values: Mapping[str, object]) -> None:
     part = path.with_name(f".{path.name}.part")
-    part.write_text("# Written by the sandbox grid at each start; edit config/ instead.\n" + yaml.safe_dump(dict(values), sort_keys=False))
+    part.write_text(
+        "# Written by the sandbox grid at each start; edit config/ instead.\n"
+        + yaml.safe_dump(dict(values), sort_keys=False)
+    )
     part.replace(path)

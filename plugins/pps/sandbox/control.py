@@ -48,7 +48,7 @@ def control_app(grid: Controlled, token: str) -> Starlette:
     async def break_site(request: Request) -> Response:
         authorize(request, token)
         try:
-            fault = Fault((await json_body(request)).get("fault"))
+            fault = Fault(str((await json_body(request)).get("fault")))
         except ValueError as error:
             raise HTTPException(422, f"the fault must be one of {', '.join(Fault)}.") from error
         return await _at_site(request, lambda site: grid.break_site(site, fault))
@@ -91,11 +91,17 @@ def describe(folder: Path) -> dict[str, Any]:
     try:
         description = json.loads((folder / GRID_FILE).read_text())
     except FileNotFoundError as error:
-        raise ConfigurationError(f"sandbox {folder}", "there is no grid in this folder.", "Start one with: pps sandbox up.") from error
+        raise ConfigurationError(
+            f"sandbox {folder}", "there is no grid in this folder.", "Start one with: pps sandbox up."
+        ) from error
     except ValueError as error:
-        raise ConfigurationError(str(folder / GRID_FILE), "is not JSON.", "Delete the folder and start again.") from error
+        raise ConfigurationError(
+            str(folder / GRID_FILE), "is not JSON.", "Delete the folder and start again."
+        ) from error
     if not isinstance(description, dict):
-        raise ConfigurationError(str(folder / GRID_FILE), "is not a grid's description.", "Delete the folder and start again.")
+        raise ConfigurationError(
+            str(folder / GRID_FILE), "is not a grid's description.", "Delete the folder and start again."
+        )
     return description
 
 
@@ -115,16 +121,23 @@ class GridControl:
         return self._ask("GET", "/status")
 
     def break_site(self, site: str, fault: Fault) -> dict[str, Any]:
-        """Give a site a fault; returns the site's status."""
-        return self._ask("POST", f"/sites/{requests.utils.quote(site, safe='')}/break", {"fault": fault.value})
+        """Give a site a fault; returns the site's status. `ConfigurationError` for one that is not there."""
+        return self._tell(site, "break", {"fault": fault.value})
 
     def repair_site(self, site: str) -> dict[str, Any]:
-        """Take all faults away; returns the site's status."""
-        return self._ask("POST", f"/sites/{requests.utils.quote(site, safe='')}/repair")
+        """Take all faults away; as above."""
+        return self._tell(site, "repair")
 
     def wipe_site(self, site: str) -> dict[str, Any]:
-        """Lose the site's previews; returns the site's status."""
-        return self._ask("POST", f"/sites/{requests.utils.quote(site, safe='')}/wipe")
+        """Lose the site's previews; as above."""
+        return self._tell(site, "wipe")
+
+    def _tell(self, site: str, what: str, body: dict[str, str] | None = None) -> dict[str, Any]:
+        if site not in [s["name"] for s in self.description["sites"]]:
+            raise ConfigurationError(
+                f"site {site[:80]!r}", "is not in this grid.", "Sites are listed by: pps sandbox status."
+            )
+        return self._ask("POST", f"/sites/{site}/{what}", body)
 
     def _ask(self, method: str, path: str, body: dict[str, str] | None = None) -> dict[str, Any]:
         url = self.description["services"]["control"]
@@ -132,9 +145,13 @@ class GridControl:
             response = self._session.request(method, url + path, json=body, timeout=(3, 60), allow_redirects=False)
             answer = response.json()
         except (requests.RequestException, ValueError) as error:
-            raise ServiceError(f"sandbox {self.folder}", "the grid does not run.", "Start it with: pps sandbox up.") from error
+            raise ServiceError(
+                f"sandbox {self.folder}", "the grid does not run.", "Start it with: pps sandbox up."
+            ) from error
         if response.status_code == 401:
-            raise ServiceError(f"sandbox {self.folder}", "another grid answers at its address.", "Start it with: pps sandbox up.")
+            raise ServiceError(
+                f"sandbox {self.folder}", "another grid answers at its address.", "Start it with: pps sandbox up."
+            )
         if response.status_code != 200:
-            raise ConfigurationError(f"sandbox {self.folder}", str(answer.get("error")), "Sites are listed by: pps sandbox status.")
+            raise ConfigurationError(f"sandbox {self.folder}", str(answer.get("error")), "See: pps sandbox status.")
         return dict(answer)

@@ -91,7 +91,9 @@ class Grid:
         await self.start()
         return self
 
-    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         await self.stop()
 
     async def start(self) -> None:
@@ -112,7 +114,9 @@ class Grid:
         for name, value in self._wanted.items():
             if before and value not in (None, kept[name]):
                 raise ConfigurationError(
-                    f"sandbox {self.folder}", f"was made with {name} {kept[name]}, not {value}.", "Use another folder, or delete this one."
+                    f"sandbox {self.folder}",
+                    f"was made with {name} {kept[name]}, not {value}.",
+                    "Use another folder, or delete this one.",
                 )
         made_with = kept | {k: v for k, v in self._wanted.items() if v is not None}
         ports = before.get("ports", {})
@@ -168,7 +172,8 @@ class Grid:
                 "smtp": f"smtp://{LOOPBACK}:{addresses.smtp_port}",
                 "bdii": addresses.bdii_url if with_bdii else "",
             },
-            "ports": {name: site.port for name, site in self.sites.items()} | {s: port_of(k) if k.fileno() >= 0 else bdii_port for s, k in sockets.items()},
+            "ports": {name: site.port for name, site in self.sites.items()}
+            | {s: port_of(k) if k.fileno() >= 0 else bdii_port for s, k in sockets.items()},
             "sites": [self._fixed(site) for site in self.sites.values()],
         }
         _write_json(self.folder / GRID_FILE, self.description)
@@ -206,7 +211,9 @@ class Grid:
                 raise ValueError("another format")
             return dict(before)
         except (ValueError, KeyError, TypeError) as error:
-            raise ConfigurationError(str(path), "is not from a grid of this version.", "Delete the folder and start again.") from error
+            raise ConfigurationError(
+                str(path), "is not from a grid of this version.", "Delete the folder and start again."
+            ) from error
 
     def _faults(self) -> Mapping[str, list[str]]:
         path = self.folder / _FAULTS_FILE
@@ -244,7 +251,9 @@ class Grid:
 
 def _plans(made_with: Mapping[str, Any]) -> Any:
     try:
-        return plan_sites(made_with["sites"], made_with["seed"], Platform.parse(made_with["platform"]), healthy=made_with["healthy"])
+        return plan_sites(
+            made_with["sites"], made_with["seed"], Platform.parse(made_with["platform"]), healthy=made_with["healthy"]
+        )
     except ValueError as error:
         raise ConfigurationError("sandbox", f"{error}.", "Choose another number of sites.") from error
 
@@ -256,7 +265,9 @@ def _only_one(folder: Path) -> IO[str]:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
         lock.close()
-        raise ConfigurationError(f"sandbox {folder}", "a grid runs in this folder already.", "See: pps sandbox status.") from error
+        raise ConfigurationError(
+            f"sandbox {folder}", "a grid runs in this folder already.", "See: pps sandbox status."
+        ) from error
     return lock
 
 
@@ -295,7 +306,9 @@ def _say_ready(grid: Grid) -> None:
 
 def main(arguments: list[str] | None = None) -> int:
     """The command line; 1 with a sentence on standard error when the grid cannot start."""
-    parser = argparse.ArgumentParser(prog="python -m pps.sandbox.grid", description="Run a sandbox grid in the foreground.")
+    parser = argparse.ArgumentParser(
+        prog="python -m pps.sandbox.grid", description="Run a sandbox grid in the foreground."
+    )
     parser.add_argument("folder", type=Path)
     parser.add_argument("--sites", type=int, help=f"1 to {MOST_SITES}; {_SITES} in a new folder")
     parser.add_argument("--seed", type=int)
@@ -304,7 +317,12 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--public-url", default="http://localhost:8080", help="where the product's pages will be")
     given = parser.parse_args(arguments)
     grid = Grid(
-        given.folder, given.sites, given.seed, platform=given.platform, healthy=given.healthy, public_url=given.public_url
+        given.folder,
+        given.sites,
+        given.seed,
+        platform=given.platform,
+        healthy=given.healthy,
+        public_url=given.public_url,
     )
     try:
         asyncio.run(run(grid, _say_ready))

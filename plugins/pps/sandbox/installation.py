@@ -124,11 +124,6 @@ class Installation:
         return f"http://127.0.0.1:{self._port}"
 
     @property
-    def public_url(self) -> str:
-        """Address of our own pages."""
-        return f"{self.url}/pps"
-
-    @property
     def store_url(self) -> str:
         """Our own database; holds a password."""
         return self.postgres.url("pps")

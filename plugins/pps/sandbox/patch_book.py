@@ -1,4 +1,4 @@
-"""The patches of the sandbox tracker: legal moves, versions and history, kept in one JSON file."""
+"""The patches of the sandbox tracker: legal moves, versions and history, one JSON file for each."""
 
 from __future__ import annotations
 
@@ -57,14 +57,13 @@ class Entry:
 
 
 class PatchBook:
-    """All patches, in memory and in `path`; every change is on the disk before it is answered."""
+    """All patches, in memory and in `<folder>/<number>.json`; every change is on the disk before it is answered."""
 
-    def __init__(self, path: Path, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
-        self._path = path
+    def __init__(self, folder: Path, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
+        self._folder = folder
         self._now = now
-        self._entries: dict[int, Entry] = {}
-        if path.exists():
-            self._load()
+        folder.mkdir(parents=True, exist_ok=True)
+        self._entries = {e.patch.number: e for e in map(_load, sorted(folder.glob("[0-9]*.json")))}
 
     def patches(self, state: PatchState | None = None) -> list[Entry]:
         """Newest number first."""
@@ -87,7 +86,9 @@ class PatchBook:
             patch, state=old.patch.state, basic_certification_passed=old.patch.basic_certification_passed
         )
         if same != old.patch:
-            raise BookError(409, f"patch {patch.number}", "exists with other content.", "Take another number, or edit it.")
+            raise BookError(
+                409, f"patch {patch.number}", "exists with other content.", "Take another number, or edit it."
+            )
         return old, False
 
     def edit(self, number: int, fields: Mapping[str, object], version: int) -> Entry:
@@ -141,27 +142,22 @@ class PatchBook:
     def _keep(self, patch: Patch, old: Entry | None, what: str, comment: str) -> Entry:
         event = {"at": self._now().isoformat(timespec="seconds"), "what": what, "comment": comment}
         entry = Entry(patch, old.version + 1 if old else 1, (*(old.history if old else ()), event))
-        entries = self._entries | {patch.number: entry}
-        self._save(entries)
-        self._entries = entries
+        row = {"patch": patch_document(patch), "version": entry.version, "history": list(entry.history)}
+        path = self._folder / f"{patch.number}.json"
+        part = path.with_name(f".{path.name}.part")
+        part.write_text(json.dumps(row, indent=1), encoding="utf-8")
+        part.replace(path)
+        self._entries[patch.number] = entry
         return entry
 
-    def _save(self, entries: Mapping[int, Entry]) -> None:
-        rows = [
-            {"patch": patch_document(e.patch), "version": e.version, "history": list(e.history)} for e in entries.values()
-        ]
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        part = self._path.with_name(f".{self._path.name}.part")
-        part.write_text(json.dumps(rows, indent=1), encoding="utf-8")
-        part.replace(self._path)
 
-    def _load(self) -> None:
-        try:
-            rows = json.loads(self._path.read_text(encoding="utf-8"))
-            for row in rows:
-                patch = parse_patch(row["patch"])
-                self._entries[patch.number] = Entry(patch, int(row["version"]), tuple(row["history"]))
-        except (ValueError, KeyError, TypeError, RolloutError) as error:
-            raise ConfigurationError(
-                str(self._path), f"is not the sandbox tracker's file ({error}).", "Delete it to start with an empty tracker."
-            ) from error
+def _load(path: Path) -> Entry:
+    try:
+        row = json.loads(path.read_text(encoding="utf-8"))
+        entry = Entry(parse_patch(row["patch"]), int(row["version"]), tuple(row["history"]))
+    except (ValueError, KeyError, TypeError, RolloutError) as error:
+        why = f"is not a patch of the sandbox tracker ({error})."
+        raise ConfigurationError(str(path), why, "Delete it to forget the patch.") from error
+    if path.stem != str(entry.patch.number):
+        raise ConfigurationError(str(path), f"holds patch {entry.patch.number}.", "Rename it.")
+    return entry

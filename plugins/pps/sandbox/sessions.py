@@ -82,7 +82,9 @@ async def serve_command(channel: asyncssh.SSHServerProcess[bytes], login: Login)
                 await asyncio.wait_for(process.wait(), 2)
 
 
-async def _feed(channel: asyncssh.SSHServerProcess[bytes], process: asyncio.subprocess.Process, pace: Pace | None) -> None:
+async def _feed(
+    channel: asyncssh.SSHServerProcess[bytes], process: asyncio.subprocess.Process, pace: Pace | None
+) -> None:
     """Client to command; `drain` is what makes a slow command slow the client down."""
     assert process.stdin is not None  # noqa: S101 (PIPE)
     try:
@@ -112,9 +114,11 @@ async def _feed(channel: asyncssh.SSHServerProcess[bytes], process: asyncio.subp
         return
 
 
-async def _until_end(channel: asyncssh.SSHServerProcess[bytes], process: asyncio.subprocess.Process, pace: Pace | None) -> int:
+async def _until_end(
+    channel: asyncssh.SSHServerProcess[bytes], process: asyncio.subprocess.Process, pace: Pace | None
+) -> int:
     """Command to client; as with OpenSSH the end is when the outputs are closed and the command is dead."""
-    assert process.stdout is not None and process.stderr is not None  # noqa: S101, PT018 (PIPE)
+    assert process.stdout is not None and process.stderr is not None  # noqa: S101 (PIPE)
     await asyncio.gather(_copy(process.stdout, channel.stdout, pace), _copy(process.stderr, channel.stderr, pace))
     return await process.wait()
 

@@ -149,8 +149,8 @@ class SiteFolder:
 
     def break_profile(self) -> None:
         """Put a script into the site's profile.d that ends the shell, as careless ones do."""
-        text = "# Local accounting; ends the shell where its collector is missing.\n[ -x /opt/acct/bin/collect ] || exit 3\n"
-        (self.profile_d / _BROKEN_PROFILE).write_text(text)
+        why = "# Local accounting; ends the shell where its collector is missing."
+        (self.profile_d / _BROKEN_PROFILE).write_text(f"{why}\n[ -x /opt/acct/bin/collect ] || exit 3\n")
 
     def repair_profile(self) -> None:
         """Take that script away."""

@@ -13,7 +13,7 @@ import asyncssh
 from pps.sandbox.landscape import Fault, SitePlan
 from pps.sandbox.sessions import Login, Pace, serve_command
 from pps.sandbox.site_folder import SiteFolder
-from pps.sandbox.sockets import LOOPBACK, port_of, reserve_port
+from pps.sandbox.sockets import LOOPBACK, about_to_listen, port_of, reserve_port
 
 _SLOW = Pace(delay_s=3.0, bytes_per_s=64 * 1024)
 _PATH = "/usr/local/bin:/usr/bin:/bin"
@@ -94,8 +94,10 @@ class SandboxSite:
             self.faults.clear()
 
     async def _listen(self) -> None:
+        if self._socket is None:  # it was stopped; start again where it was
+            self._socket = reserve_port(self.port)
         self._server = await asyncssh.listen(
-            sock=self._socket,
+            sock=about_to_listen(self._socket),
             server_factory=lambda: _Gatekeeper(self.plan.account, self._client_key, self._connections),
             process_factory=self._serve,
             server_host_keys=[self._host_key],

@@ -19,9 +19,11 @@ from email import message_from_bytes
 from email.message import EmailMessage
 from email.policy import default
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from aiosmtpd.smtp import SMTP, Envelope, Session
+
+from pps.sandbox.sockets import about_to_listen
 
 _MOST_BYTES = 16 * 1024 * 1024
 INDEX = "index.jsonl"
@@ -54,7 +56,7 @@ class MailSink:
             with (folder / INDEX).open("a", encoding="utf-8") as index:
                 index.write("\n")
 
-    async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:  # noqa: N802 (aiosmtpd's name)
+    async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:
         """Write mail and index line to the disk, then accept."""
         content = envelope.content
         data = content if isinstance(content, bytes) else (content or "").encode("utf-8", "surrogateescape")
@@ -71,7 +73,13 @@ class MailSink:
         part.write_bytes(data)
         part.rename(self._folder / name)
         mail = KeptMail(
-            self._last, name, now.isoformat(timespec="seconds"), _plain(sender), tuple(map(_plain, recipients)), subject, message_id
+            self._last,
+            name,
+            now.isoformat(timespec="seconds"),
+            _plain(sender),
+            tuple(map(_plain, recipients)),
+            subject,
+            message_id,
         )
         with (self._folder / INDEX).open("a", encoding="utf-8") as index:
             index.write(json.dumps(asdict(mail)) + "\n")
@@ -84,8 +92,8 @@ def _header(data: bytes, name: str) -> str:
     if raw is None:
         return ""
     try:
-        value = str(default.header_fetch_parse(name, str(raw).replace("\r", " ").replace("\n", " ")))
-    except Exception:  # noqa: BLE001 (a sink takes anything; email raises IndexError, AttributeError and more)
+        value = str(default.header_fetch_parse(name, re.sub(r"[\r\n]+(?=[ \t])", "", str(raw))))
+    except Exception:  # a sink takes anything, and email raises IndexError, AttributeError and more
         value = str(raw)
     return _plain(value)
 
@@ -112,9 +120,11 @@ class SmtpServer:
         loop = asyncio.get_running_loop()
 
         def conversation() -> SMTP:
-            return SMTP(self._sink, data_size_limit=_MOST_BYTES, enable_SMTPUTF8=True, hostname="mail.example.org", loop=loop)
+            return SMTP(
+                self._sink, data_size_limit=_MOST_BYTES, enable_SMTPUTF8=True, hostname="mail.example.org", loop=loop
+            )
 
-        self._server = await loop.create_server(conversation, sock=self._socket)
+        self._server = await loop.create_server(conversation, sock=about_to_listen(self._socket))
 
     async def stop(self) -> None:
         """Close; a conversation under way is cut."""
@@ -141,4 +151,4 @@ def kept_mails(folder: Path, to: str = "") -> tuple[KeptMail, ...]:
 
 def read_mail(folder: Path, mail: KeptMail) -> EmailMessage:
     """A kept mail, parsed."""
-    return cast(EmailMessage, message_from_bytes((folder / mail.file).read_bytes(), policy=default))
+    return message_from_bytes((folder / mail.file).read_bytes(), policy=default)

@@ -18,7 +18,7 @@ from pps.domain.patches import Bug, PatchState
 from pps.sandbox.patch_book import BookError, Entry, PatchBook
 from pps.sandbox.web_requests import authorize, error_response, json_body, kept_token
 
-PATCHES_FILE = "patches.json"
+PATCHES_FOLDER = "patches"
 TOKEN_FILE = "token"
 _MOST_ON_A_PAGE = 500
 
@@ -39,7 +39,7 @@ class _Flag(_Body):
 
 def tracker_app(folder: Path) -> Starlette:
     """The tracker that keeps its patches and its token in `folder`."""
-    return _Tracker(PatchBook(folder / PATCHES_FILE), kept_token(folder / TOKEN_FILE)).app()
+    return _Tracker(PatchBook(folder / PATCHES_FOLDER), kept_token(folder / TOKEN_FILE)).app()
 
 
 class _Tracker:
@@ -73,7 +73,9 @@ class _Tracker:
         except ValueError as error:
             raise HTTPException(422, f"the query is wrong: {error}.") from error
         entries = [e for e in self._book.patches(state) if e.patch.number < below]
-        return JSONResponse({"patches": [patch_document(e.patch) for e in entries[:limit]], "more": len(entries) > limit})
+        return JSONResponse(
+            {"patches": [patch_document(e.patch) for e in entries[:limit]], "more": len(entries) > limit}
+        )
 
     async def get(self, request: Request) -> Response:
         return _answer(self._book.entry(_number(request)))

@@ -10,7 +10,7 @@ from typing import Any
 
 import uvicorn
 
-from pps.sandbox.sockets import LOOPBACK, port_of
+from pps.sandbox.sockets import LOOPBACK, about_to_listen, port_of
 
 
 class _QuietServer(uvicorn.Server):
@@ -49,7 +49,7 @@ class WebServer:
 
     async def start(self) -> None:
         """Listen; raises what binding raises."""
-        self._serving = asyncio.create_task(self._server.serve(sockets=[self._socket]))
+        self._serving = asyncio.create_task(self._server.serve(sockets=[about_to_listen(self._socket)]))
         while not self._server.started:
             if self._serving.done():
                 await self._serving
