@@ -15,7 +15,7 @@ import pytest
 from fastapi import FastAPI, HTTPException, Request
 from fastapi.routing import APIRoute
 from fastapi.testclient import TestClient
-from tests.support.bad_requests import ADDRESSES, HTML, JSON, NAMES, TEMPLATES
+from tests.support.bad_input import ADDRESSES, HTML, JSON, NAMES, TEMPLATES
 from tests.support.front import (  # noqa: F401
     NOW,
     ROLLOUT,
@@ -118,6 +118,16 @@ def test_a_route_that_somebody_adds_without_a_lock_is_noticed(app: FastAPI) -> N
 @pytest.mark.parametrize("path", ["/docs", "/redoc", "/openapi.json"])
 def test_the_api_does_not_describe_itself_to_strangers(anybody: TestClient, path: str) -> None:
     assert anybody.get(path).status_code == 404
+
+
+def test_services_are_made_at_the_first_request_and_once(services: MemoryServices) -> None:
+    a_preview_that_is_out(services.facts)
+    made: list[int] = []
+    client = TestClient(create_app(lambda: made.append(1) or services, airflow_user, ticking()))
+    assert made == []
+    for _ in range(3):
+        client.get(f"/api/v1/rollouts/{ROLLOUT}")
+    assert made == [1]
 
 
 # --- views
