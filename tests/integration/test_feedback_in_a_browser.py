@@ -9,12 +9,12 @@ from collections.abc import Iterator
 import pytest
 import uvicorn
 from fastapi import FastAPI
-from pps.activities.feedback import invitation_token
 from tests.support.bad_input import HTML
 from tests.support.browser import Browser, browser  # noqa: F401
 from tests.support.front import ROLLOUT, SECRET, MemoryServices, a_preview_that_is_out, services  # noqa: F401
 from tests.unit.web.test_api import airflow_user, ticking
 
+from pps.activities.feedback import invitation_token
 from pps.domain.feedback import answers
 from pps.web.app import create_app
 
