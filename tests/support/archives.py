@@ -22,17 +22,21 @@ def ar(members: dict[str, bytes]) -> bytes:
     return out
 
 
-def member(name: str, kind: bytes = tarfile.REGTYPE, data: bytes = b"", target: str = "", mode: int = 0o644) -> tuple[tarfile.TarInfo, bytes]:
+def member(
+    name: str, kind: bytes = tarfile.REGTYPE, data: bytes = b"", target: str = "", mode: int = 0o644
+) -> tuple[tarfile.TarInfo, bytes]:
     """One member of a tar archive."""
     info = tarfile.TarInfo(name)
     info.type, info.size, info.linkname, info.mode = kind, len(data), target, mode
     return info, data
 
 
-def tar(*members: tuple[tarfile.TarInfo, bytes], format: int = tarfile.GNU_FORMAT, **options) -> bytes:  # noqa: A002
+def tar(*members: tuple[tarfile.TarInfo, bytes], format: int = tarfile.GNU_FORMAT, **options) -> bytes:
     """A tar archive of these members, whatever they say."""
     out = io.BytesIO()
-    with tarfile.open(fileobj=out, mode="w", format=format, encoding="utf-8", errors="surrogateescape", **options) as archive:
+    with tarfile.open(
+        fileobj=out, mode="w", format=format, encoding="utf-8", errors="surrogateescape", **options
+    ) as archive:
         for info, data in members:
             archive.addfile(info, io.BytesIO(data))
     return out.getvalue()
@@ -40,7 +44,10 @@ def tar(*members: tuple[tarfile.TarInfo, bytes], format: int = tarfile.GNU_FORMA
 
 def deb(data: bytes, *, compression: str = "gz", control: str = CONTROL) -> bytes:
     """A .deb around a data archive that is compressed already if `compression` says so."""
-    parts = {"debian-binary": b"2.0\n", "control.tar.gz": gzip.compress(tar(member("./control", data=control.encode())))}
+    parts = {
+        "debian-binary": b"2.0\n",
+        "control.tar.gz": gzip.compress(tar(member("./control", data=control.encode()))),
+    }
     return ar({**parts, f"data.tar{'.' if compression else ''}{compression}": data})
 
 

@@ -13,11 +13,11 @@ from pathlib import Path
 
 import pytest
 import zstandard
+from tests.support.archives import CONTROL, ar, cpio, deb, deb_of, member, rpm_of, tar
 
 from pps.activities.ports import PackageMember, UnpackBudget
 from pps.adapters.package_files import PackageFiles
 from pps.domain.errors import HostileArchiveError, PackageError
-from tests.support.archives import CONTROL, ar, cpio, deb, deb_of, member, rpm_of, tar
 
 REG, LINK = stat.S_IFREG, stat.S_IFLNK
 
@@ -100,7 +100,7 @@ def test_links_that_lead_out_of_the_tree_are_refused(tmp_path: Path) -> None:
 
 
 def test_an_absolute_link_means_the_package_s_own_root(tmp_path: Path) -> None:
-    (found, _), = read(deb_of(tmp_path, member("usr/x", tarfile.SYMTYPE, target="/etc/passwd")))
+    ((found, _),) = read(deb_of(tmp_path, member("usr/x", tarfile.SYMTYPE, target="/etc/passwd")))
     assert found.target == "etc/passwd"
 
 
@@ -121,7 +121,9 @@ def test_nothing_is_written_through_a_link_of_the_package(tmp_path: Path) -> Non
     # CVE-2025-4517: deep chains that overflow realpath; here no path is ever resolved by the system
     deep = "d" * 200
     chain = [member("/".join([deep] * n), tarfile.DIRTYPE) for n in range(1, 5)]
-    refused(deb_of(tmp_path, *chain, member("l", tarfile.SYMTYPE, target="/".join([deep] * 6)), member("l/x")), "member")
+    refused(
+        deb_of(tmp_path, *chain, member("l", tarfile.SYMTYPE, target="/".join([deep] * 6)), member("l/x")), "member"
+    )
 
 
 def test_names_that_look_alike_are_refused_and_cases_are_not(tmp_path: Path) -> None:
@@ -146,8 +148,13 @@ def test_a_pax_header_cannot_lead_around_the_gate(tmp_path: Path) -> None:
 
 
 def test_sparse_files_are_refused(tmp_path: Path) -> None:
-    info, data = member("sparse")
-    info.pax_headers = {"GNU.sparse.major": "1", "GNU.sparse.minor": "0", "GNU.sparse.name": "x", "GNU.sparse.realsize": str(2**63)}
+    info, _ = member("sparse")
+    info.pax_headers = {
+        "GNU.sparse.major": "1",
+        "GNU.sparse.minor": "0",
+        "GNU.sparse.name": "x",
+        "GNU.sparse.realsize": str(2**63),
+    }
     refused(deb_of(tmp_path, (info, b"0\n" + bytes(510)), format=tarfile.PAX_FORMAT), "sparse|sound")
     header = bytearray(tar(member("x", tarfile.GNUTYPE_SPARSE))[:1024])
     header[386:483] = b"0000000000\x0000000000000\x00".ljust(97, b"\0")
@@ -240,7 +247,10 @@ def test_a_bomb_ends_at_the_budget_and_fills_no_memory(tmp_path: Path, compressi
 
 def test_skipped_content_counts_as_well(tmp_path: Path) -> None:
     path = _data(tmp_path, gzip.compress(tar(member("zeros", data=bytes(30 << 20)), member("b"))))
-    with PackageFiles().open(path, UnpackBudget(1 << 20, 100)) as package, pytest.raises(HostileArchiveError, match="bomb"):
+    with (
+        PackageFiles().open(path, UnpackBudget(1 << 20, 100)) as package,
+        pytest.raises(HostileArchiveError, match="bomb"),
+    ):
         list(package.members())
 
 
@@ -304,5 +314,5 @@ def test_compressions_of_debian_and_rpm_are_read(tmp_path: Path) -> None:
         "lzma": lzma.compress(whole, format=lzma.FORMAT_ALONE),
         "": whole,
     }.items():
-        (found, content), = read(_data(tmp_path, data, compression))
+        ((found, content),) = read(_data(tmp_path, data, compression))
         assert (found.path, content) == ("usr/bin/x", b"hello")
