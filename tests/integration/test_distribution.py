@@ -16,6 +16,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from tests.support.chaos_proxy import chaos_proxy
+from tests.support.previews import SMALL, FactsInMemory, FolderArtefacts
+from tests.support.sshd import SshServer, login_through, new_key, public_key, running_sshd, sshd  # noqa: F401
 
 from pps.activities.distribution import SiteOutcome, distribute, look
 from pps.activities.ports import SiteLimits, SshTarget, Tarball
@@ -26,9 +29,6 @@ from pps.domain.errors import PackageError
 from pps.domain.facts import Fact, FactKind
 from pps.domain.rollouts import SiteState
 from pps.domain.sites import Site
-from tests.support.chaos_proxy import chaos_proxy
-from tests.support.previews import SMALL, FactsInMemory, FolderArtefacts
-from tests.support.sshd import SshServer, login_through, new_key, public_key, running_sshd, sshd  # noqa: F401
 
 pytestmark = [pytest.mark.needs("openssh"), pytest.mark.sd("4.1.1", step=2)]
 LIMITS = SiteLimits(connect_s=5, silence_s=5, total_s=20)
@@ -383,7 +383,8 @@ def test_a_controller_that_is_killed_leaves_no_part_and_the_rerun_converges(worl
         "    files = {p.name: '' for p in folder.iterdir()}\n"
         "    world.store.tarballs[folder.name] = Tarball(folder.name, digest, files, 0, ())\n"
         "[tarball] = world.store.tarballs.values()\n"
-        "world.distribute(tarball, world.sites('A', 'B', 'C', 'D'), at_once=2, progress=lambda o: print(o.text, flush=True))\n"
+        "sites = world.sites('A', 'B', 'C', 'D')\n"
+        "world.distribute(tarball, sites, at_once=2, progress=lambda o: print(o.text, flush=True))\n"
     )
     server = world.server
     arguments = [str(server.folder), str(server.port), server.host_key, str(server.key_file), str(tmp_path)]
