@@ -16,6 +16,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from tests.support.chaos_proxy import chaos_proxy
+from tests.support.previews import SMALL, FactsInMemory, FolderArtefacts
+from tests.support.sshd import SshServer, login_through, new_key, public_key, running_sshd, sshd  # noqa: F401
 
 from pps.activities.distribution import SiteOutcome, distribute, look
 from pps.activities.ports import SiteLimits, SshTarget, Tarball
@@ -26,12 +29,9 @@ from pps.domain.errors import PackageError
 from pps.domain.facts import Fact, FactKind
 from pps.domain.rollouts import SiteState
 from pps.domain.sites import Site
-from tests.support.chaos_proxy import chaos_proxy
-from tests.support.previews import SMALL, FactsInMemory, FolderArtefacts
-from tests.support.sshd import SshServer, login_through, new_key, public_key, running_sshd, sshd  # noqa: F401
 
 pytestmark = [pytest.mark.needs("openssh"), pytest.mark.sd("4.1.1", step=2)]
-LIMITS = SiteLimits(connect_s=5, silence_s=5, total_s=20)
+LIMITS = SiteLimits(connect_s=15, silence_s=15, total_s=60)
 NOON = datetime(2007, 11, 21, 12, tzinfo=UTC)
 
 
@@ -203,7 +203,7 @@ def test_each_kind_of_bad_site_fails_alone_with_a_reason_and_the_others_go_on(wo
     tarball = world.store.make({**SMALL, "bin/big": os.urandom(500_000)}, "1.0")
     names = ["tarpit", "hang", "closed", "key", "endless", "full", "unlisted", "readonly", "fine", "well"]
     sites = dict(zip(names, world.sites(*names), strict=True))
-    limits = SiteLimits(connect_s=2, silence_s=2, total_s=10)
+    limits = SiteLimits(connect_s=6, silence_s=4, total_s=20)
     endless = login_through(tmp_path, "endless.sh", "exec yes")
     small = login_through(tmp_path, "small.sh", 'ulimit -f 200; exec /bin/sh -c "$SSH_ORIGINAL_COMMAND"')
     sites["readonly"] = replace(sites["readonly"], preview_root="/proc/previews")
@@ -226,12 +226,12 @@ def test_each_kind_of_bad_site_fails_alone_with_a_reason_and_the_others_go_on(wo
         began = time.monotonic()
         outcomes = world.distribute(tarball, list(sites.values()), targets, limits=limits)
 
-    assert time.monotonic() - began < 12
+    assert time.monotonic() - began < 25
     reasons = {o.site: str(o.error) for o in outcomes if o.error}
     assert set(reasons) == set(names) - {"fine", "well"}
     for name, reason in {
-        "tarpit": "no answer within 2 s",
-        "hang": "nothing moved for 2 s",
+        "tarpit": "no answer within 6 s",
+        "hang": "nothing moved for 4 s",
         "closed": "Connection refused",
         "key": "shows another host key",
         "endless": "was cut off",
@@ -383,7 +383,8 @@ def test_a_controller_that_is_killed_leaves_no_part_and_the_rerun_converges(worl
         "    files = {p.name: '' for p in folder.iterdir()}\n"
         "    world.store.tarballs[folder.name] = Tarball(folder.name, digest, files, 0, ())\n"
         "[tarball] = world.store.tarballs.values()\n"
-        "world.distribute(tarball, world.sites('A', 'B', 'C', 'D'), at_once=2, progress=lambda o: print(o.text, flush=True))\n"
+        "sites = world.sites('A', 'B', 'C', 'D')\n"
+        "world.distribute(tarball, sites, at_once=2, progress=lambda o: print(o.text, flush=True))\n"
     )
     server = world.server
     arguments = [str(server.folder), str(server.port), server.host_key, str(server.key_file), str(tmp_path)]

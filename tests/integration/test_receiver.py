@@ -14,12 +14,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
+from tests.support.previews import SMALL, FolderArtefacts, Tree
 
 from pps.activities.payloads import prepare_payload
 from pps.activities.ports import Tarball
 from pps.activities.receiver import receiver_script
 from pps.domain.manifest import Manifest
-from tests.support.previews import SMALL, FolderArtefacts, Tree
 
 pytestmark = pytest.mark.needs("openssh")
 NEXT: Tree = {
@@ -292,7 +292,7 @@ def test_the_production_client_is_only_read_and_its_digest_sees_every_change(
     assert changed(
         lambda: ((site.folder / "production/link").unlink(), (site.folder / "production/link").symlink_to("b"))
     )
-    assert changed(lambda: (site.folder / "production/empty").mkdir())
+    assert changed((site.folder / "production/empty").mkdir)
     shutil.rmtree(site.folder / "production")
     assert digest() == "absent"
 
@@ -307,7 +307,7 @@ def test_of_twelve_installers_at_once_exactly_one_installs(one_site: AtSite, sto
         tarball = store.make({**SMALL, "bin/big": os.urandom(200_000)}, f"1.{round_}")
         file = payload(store, tarball)
         with ThreadPoolExecutor(12) as pool:
-            said = [s[-1] for s in pool.map(lambda _: one_site.install(tarball, file), range(12))]
+            said = [s[-1] for s in pool.map(one_site.install, [tarball] * 12, [file] * 12)]
 
         assert said.count(f"PPS-INSTALLED {tarball.name}") == 1, said
         assert all(s.startswith(("PPS-INSTALLED", "PPS-REFUSE busy", "PPS-ALREADY")) for s in said)
@@ -326,7 +326,7 @@ def test_of_twelve_that_find_a_dead_owner_exactly_one_takes_over(one_site: AtSit
         (folder / "lock.100000").symlink_to(f"{os.uname().nodename}:{dead.pid}:{int(time.time()) + 1000}")
         (folder / "stage.100000").mkdir()
         with ThreadPoolExecutor(12) as pool:
-            said = [s[-1] for s in pool.map(lambda _: one_site.install(tarball, file), range(12))]
+            said = [s[-1] for s in pool.map(one_site.install, [tarball] * 12, [file] * 12)]
 
         assert said.count(f"PPS-INSTALLED {tarball.name}") == 1, said
         assert one_site.left_behind() == []

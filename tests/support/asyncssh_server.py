@@ -12,7 +12,6 @@ from pathlib import Path
 
 import asyncssh
 import pytest
-
 from tests.support.sshd import SshServer
 
 

@@ -139,7 +139,7 @@ def _info(entry: Entry, kind: bytes = tarfile.REGTYPE) -> tarfile.TarInfo:
 
 
 def _add(out: tarfile.TarFile, info: tarfile.TarInfo, content: IO[bytes] | _Hashing | None = None) -> None:
-    out.addfile(info, content)  # type: ignore[arg-type]
+    out.addfile(info, content)
     out.members = []  # type: ignore[attr-defined]  # else it remembers every one
 
 

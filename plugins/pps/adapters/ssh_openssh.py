@@ -221,7 +221,7 @@ class _OpenSshChannel(Conversation):
             return HostKeyError(
                 self.site,
                 f"shows another host key than the registry has ({shown[0] if shown else last}).",
-                "Confirm the new key with the site's administrator by another way, then correct `host_key` in the registry.",
+                "Confirm the new key with the site's administrator by another way, then correct it in the registry.",
             )
         if "Permission denied" in said:
             return SiteUnreachableError(

@@ -11,12 +11,12 @@ import tracemalloc
 from pathlib import Path
 
 import pytest
+from tests.support.previews import SMALL, FolderArtefacts, Tree, tree_manifest
 
 from pps.activities.payloads import links_into, prepare_payload
 from pps.activities.ports import Tarball
 from pps.domain.errors import PackageError
 from pps.domain.manifest import Manifest
-from tests.support.previews import SMALL, FolderArtefacts, Tree, tree_manifest
 
 
 def build(store: FolderArtefacts, tarball: Tarball, base: Tarball | None, cache: Path) -> Path:
@@ -36,7 +36,7 @@ def test_a_full_payload_holds_manifest_files_links_and_folders_in_this_order(tmp
     store = FolderArtefacts(tmp_path)
     found = members(build(store, store.make(SMALL, "1.0"), None, tmp_path / "cache"))
 
-    assert list(found)[0] == "MANIFEST"
+    assert next(iter(found)) == "MANIFEST"
     assert set(found) == {"MANIFEST", *SMALL, "bin", "lib", "etc", "share"}
     kinds = [m.type for m in found.values()]
     assert kinds == sorted(kinds, key=[tarfile.REGTYPE, tarfile.SYMTYPE, tarfile.DIRTYPE].index)
@@ -126,4 +126,5 @@ def test_memory_does_not_grow_with_the_tarball(tmp_path: Path) -> None:
     tracemalloc.stop()
 
     assert peak < 12_000_000
-    assert sum(len(c) for c in iter(lambda f=gzip.open(path): f.read(1 << 20), b"")) > 60_000_000
+    with gzip.open(path) as unpacked:
+        assert sum(len(c) for c in iter(lambda: unpacked.read(1 << 20), b"")) > 60_000_000
