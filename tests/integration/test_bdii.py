@@ -36,7 +36,10 @@ def test_tags_are_found_wherever_a_bdii_puts_its_sites(slapd: GlueSlapd) -> None
 @pytest.mark.needs("slapd")
 def test_names_match_without_case_and_come_back_as_asked(slapd: GlueSlapd) -> None:  # noqa: F811
     slapd.add_subcluster(slapd.add_folder("SITE"), "CE.Site.ORG", ["VO-ops-A"])
-    assert Bdii(slapd.url).tags_of(["ce.SITE.org", "ce.site.org"]) == {"ce.SITE.org": {"VO-ops-A"}, "ce.site.org": {"VO-ops-A"}}
+    assert Bdii(slapd.url).tags_of(["ce.SITE.org", "ce.site.org"]) == {
+        "ce.SITE.org": {"VO-ops-A"},
+        "ce.site.org": {"VO-ops-A"},
+    }
 
 
 @pytest.mark.needs("slapd")
@@ -77,7 +80,10 @@ def test_nothing_is_asked_for_nothing(slapd: GlueSlapd) -> None:  # noqa: F811
         Bdii(slapd.url, connect_s=1).tags_of(["ce.site.org"])
 
 
-@pytest.mark.parametrize("url", ["ldap://127.0.0.1:1", "ldap://no.such.host.invalid:2170", "ldap://127.0.0.1:99999", "ldap://[::1", "http://x", ""])
+@pytest.mark.parametrize(
+    "url",
+    ["ldap://127.0.0.1:1", "ldap://no.such.host.invalid:2170", "ldap://127.0.0.1:99999", "ldap://[::1", "http://x", ""],
+)
 def test_an_address_without_server_is_an_error_that_names_it(url: str) -> None:
     with pytest.raises(ServiceError) as caught:
         Bdii(url, connect_s=1, total_s=2).tags_of(["ce.site.org"])

@@ -73,7 +73,11 @@ class Grid:
 def grid(sites: list[Site]) -> Grid:
     """SITE-0 and SITE-1 are tested; SITE-2 is only installed; SITE-3's probes have failed."""
     facts = MemoryFacts(*(fact(FactKind.PREVIEW_INSTALLED, s.name) for s in sites))
-    facts.record(fact(FactKind.PROBES_PASSED, "SITE-0"), fact(FactKind.PROBES_PASSED, "SITE-1"), fact(FactKind.PROBES_FAILED, "SITE-3"))
+    facts.record(
+        fact(FactKind.PROBES_PASSED, "SITE-0"),
+        fact(FactKind.PROBES_PASSED, "SITE-1"),
+        fact(FactKind.PROBES_FAILED, "SITE-3"),
+    )
     return Grid(sites, LocalShell(), facts)
 
 
@@ -181,14 +185,24 @@ def information_system(tmp_path: Path, sites: list[Site]) -> Iterator[SandboxInf
 
 @pytest.mark.sd("4.1.1", step=4)
 @pytest.mark.needs("slapd")
-def test_a_tag_is_seen_where_the_information_system_shows_it(grid: Grid, information_system: SandboxInformationSystem) -> None:
+def test_a_tag_is_seen_where_the_information_system_shows_it(
+    grid: Grid, information_system: SandboxInformationSystem
+) -> None:
     assert information_system.kind == "slapd"
     bdii = Bdii(information_system.url)
     grid.publish()
     deadline = time.monotonic() + 20
     while True:
         missing = tags_seen(
-            grid.facts.rollout("r"), grid.facts, bdii, grid.sites, TAG, now=NOW, occasion="run-1", actor="t", matchmaker=ClassAdMatchmaker()
+            grid.facts.rollout("r"),
+            grid.facts,
+            bdii,
+            grid.sites,
+            TAG,
+            now=NOW,
+            occasion="run-1",
+            actor="t",
+            matchmaker=ClassAdMatchmaker(),
         )
         if "SITE-0" not in missing or time.monotonic() > deadline:
             break
@@ -231,7 +245,14 @@ def test_a_dead_information_system_is_an_error_and_changes_no_state(grid: Grid) 
     grid.publish()
     with pytest.raises(ServiceError):
         tags_seen(
-            grid.facts.rollout("r"), grid.facts, Bdii("ldap://127.0.0.1:9"), grid.sites, TAG, now=NOW, occasion="x", actor="t"
+            grid.facts.rollout("r"),
+            grid.facts,
+            Bdii("ldap://127.0.0.1:9"),
+            grid.sites,
+            TAG,
+            now=NOW,
+            occasion="x",
+            actor="t",
         )
     assert grid.states()[:2] == [SiteState.TAGGED.value] * 2
 
@@ -243,8 +264,14 @@ def test_probe_nine_judges_the_tag_and_the_jdl(sites: list[Site]) -> None:
     site, matchmaker = sites[0], ClassAdMatchmaker()
     shown = {site.subcluster: frozenset({str(TAG), "other"})}
     assert probe_publication(site, TAG, shown, matchmaker).state is ProbeState.OK
-    assert probe_publication(site, TAG, {site.subcluster: frozenset({str(TAG).upper()})}, matchmaker).state is ProbeState.OK
-    assert probe_publication(site, TAG, {site.subcluster: frozenset({f"{TAG}.1"})}, matchmaker).state is ProbeState.CRITICAL
+    assert (
+        probe_publication(site, TAG, {site.subcluster: frozenset({str(TAG).upper()})}, matchmaker).state
+        is ProbeState.OK
+    )
+    assert (
+        probe_publication(site, TAG, {site.subcluster: frozenset({f"{TAG}.1"})}, matchmaker).state
+        is ProbeState.CRITICAL
+    )
     assert probe_publication(site, TAG, {}, matchmaker).state is ProbeState.CRITICAL
     without = probe_publication(site, TAG, shown, None)
     assert without.state is ProbeState.WARNING and "no ClassAd library" in without.text

@@ -232,7 +232,11 @@ def test_a_full_disk_keeps_the_old_list(tmp_path: Path) -> None:
     script = f'mount -t tmpfs -o size=16k tmpfs "{small}" && mkdir -p "{small}/{CE}/ops" && echo old >"{small}/{CE}/ops/ops.list" && ' \
         f'dd if=/dev/zero of="{small}/fill" bs=1k count=64 2>/dev/null; sh -c "$0" sh add "{small}" {CE} ops {TAG}; echo "exit $?"; cat "{small}/{CE}/ops/ops.list"'  # fmt: skip # noqa: E501
     done = subprocess.run(
-        ["unshare", "-m", "sh", "-c", script, load_script("votag.sh")], env={"PATH": path}, capture_output=True, text=True, timeout=60
+        ["unshare", "-m", "sh", "-c", script, load_script("votag.sh")],
+        env={"PATH": path},
+        capture_output=True,
+        text=True,
+        timeout=60,
     )
     assert "exit 4" in done.stdout, done
     assert done.stdout.splitlines()[-1] == "old"
