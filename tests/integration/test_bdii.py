@@ -8,15 +8,15 @@ import threading
 import time
 
 import pytest
-
-from pps.adapters.bdii import Bdii
-from pps.domain.errors import ServiceError
 from tests.support.slapd import GlueSlapd, slapd  # noqa: F401
 from tests.support.slow_servers import tcp_server
 
+from pps.adapters.bdii import Bdii
+from pps.domain.errors import ServiceError
+
 HOSTILE = [
-    "*", "x)(uid=*", "*)(|(objectClass=*)", "\\2a", "a\0b", "(", "é", "cern,o=grid", "a+b=c", "#0", " lead", "trail ", "a\\", 'a"b',
-    "a;b", "a<b>", "x\nGlueHostApplicationSoftwareRunTimeEnvironment: VO-all-root", "", "\ud800"[:0] + "\u202e", "A" * 10_000,
+    "*", "x)(uid=*", "*)(|(objectClass=*)", "\\2a", "a\0b", "(", "é", "cern,o=grid", "a+b=c", "#0", " lead", "trail ",
+    "a\\", 'a"b', "a;b", "a<b>", "x\nGlueHostApplicationSoftwareRunTimeEnvironment: VO-all-root", "", "\u202e", "A" * 9999,
 ]  # fmt: skip
 
 

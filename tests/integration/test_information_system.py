@@ -104,7 +104,8 @@ def test_hostile_lists_publish_their_tags_and_nothing_else(system) -> None:
 
 def test_nobody_else_may_write(system) -> None:
     running, sites, bdii = system
-    dn = f"GlueSubClusterUniqueID={sites[0].subcluster},GlueClusterUniqueID={sites[0].subcluster},mds-vo-name=SITE-0,mds-vo-name=local,o=grid"
+    ce = sites[0].subcluster
+    dn = f"GlueSubClusterUniqueID={ce},GlueClusterUniqueID={ce},mds-vo-name=SITE-0,mds-vo-name=local,o=grid"
     port = int(running.url.rpartition(":")[2])
     anonymous = Connection(Server("127.0.0.1", port, get_info=NONE), auto_bind=True, check_names=False)
     attribute = "GlueHostApplicationSoftwareRunTimeEnvironment"

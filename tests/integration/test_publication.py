@@ -8,6 +8,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 import pytest
+from tests.support.local_shell import LocalShell, target_of
+from tests.support.memory_facts import MemoryFacts
+from tests.support.preview import NOW, make_site
 
 from pps.activities.ports import SiteLimits
 from pps.activities.publication import manage_tag, probe_publication, publish_tags, tags_seen, withdraw_tags
@@ -20,9 +23,6 @@ from pps.domain.rollouts import SiteState
 from pps.domain.sites import Site
 from pps.domain.tags import RunTimeEnvironmentTag, jdl_requirement
 from pps.sandbox.information_system import SandboxInformationSystem
-from tests.support.local_shell import LocalShell, target_of
-from tests.support.memory_facts import MemoryFacts
-from tests.support.preview import NOW, make_site
 
 TAG = RunTimeEnvironmentTag("ops", "PPS-GLITE-WN-3.1.23")
 

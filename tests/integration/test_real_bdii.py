@@ -8,11 +8,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from tests.support.bdii import RealBdii, bdii  # noqa: F401
 
 from pps.activities.site_script import load_script
 from pps.adapters.bdii import Bdii
 from pps.domain.errors import ServiceError
-from tests.support.bdii import RealBdii, bdii  # noqa: F401
 
 TAG = "VO-ops-PPS-GLITE-WN-3.1.23"
 CE = "ce.example.org"

@@ -10,9 +10,9 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from tests.support.local_shell import make_sh
 
 from pps.activities.site_script import load_script
-from tests.support.local_shell import make_sh
 
 TAG = "VO-ops-PPS-GLITE-WN-3.1.23"
 CE = "ce.example.org"
@@ -33,7 +33,9 @@ def info(tmp_path: Path) -> Path:
 def votag(path: str, *arguments: str | Path) -> tuple[int, list[str]]:
     sh = next(p for f in path.split(":") if (p := Path(f) / "sh").exists())
     command = [str(sh), "-c", load_script("votag.sh"), "sh", *map(str, arguments)]
-    done = subprocess.run(command, env={"PATH": path}, capture_output=True, text=True, errors="replace", timeout=60)
+    done = subprocess.run(
+        command, check=False, env={"PATH": path}, capture_output=True, text=True, errors="replace", timeout=60
+    )
     lines = done.stdout.splitlines()
     assert lines[0] == "PPS-VOTAG 1" and lines[-1].startswith("PPS-VOTAG-END "), done
     return done.returncode, lines
@@ -174,7 +176,8 @@ def test_a_list_that_is_a_link_stays_one(info: Path, path: str, tmp_path: Path) 
 @pytest.mark.parametrize(
     "tag",
     [
-        "", "PPS", "VO-ops-", "VO-atlas-X", "VO-tagname-!!", "VO-ops-a b", "VO-ops-a\n", "VO-ops-a\nVO-ops-b", "VO-ops-$(id)", "VO-ops-`id`",
+        "", "PPS", "VO-ops-", "VO-atlas-X", "VO-tagname-!!", "VO-ops-a b", "VO-ops-a\n", "VO-ops-a\nVO-ops-b",
+        "VO-ops-$(id)", "VO-ops-`id`",
         "VO-ops-;id", "VO-ops-*", "-rf", "VO-ops-é", "VO-ops-" + "x" * 300, "VO-ops-../../x", "VO-ops-a|b",
     ],
 )  # fmt: skip
@@ -228,15 +231,17 @@ def test_a_full_disk_keeps_the_old_list(tmp_path: Path) -> None:
     path = make_sh(tmp_path / "tools", "dash")
     small = tmp_path / "small"
     small.mkdir()
-    # a file system of our own, gone with the process
-    script = f'mount -t tmpfs -o size=16k tmpfs "{small}" && mkdir -p "{small}/{CE}/ops" && echo old >"{small}/{CE}/ops/ops.list" && ' \
-        f'dd if=/dev/zero of="{small}/fill" bs=1k count=64 2>/dev/null; sh -c "$0" sh add "{small}" {CE} ops {TAG}; echo "exit $?"; cat "{small}/{CE}/ops/ops.list"'  # fmt: skip # noqa: E501
+    # a file system of our own, in a mount namespace that ends with the process
+    script = """
+        mount -t tmpfs -o size=16k tmpfs "$1" && mkdir -p "$1/$2/ops" && echo old >"$1/$2/ops/ops.list"
+        dd if=/dev/zero of="$1/fill" bs=1k count=64 2>/dev/null
+        sh -c "$4" sh add "$1" "$2" ops "$3"
+        echo "exit $?"
+        cat "$1/$2/ops/ops.list"
+    """
     done = subprocess.run(
-        ["unshare", "-m", "sh", "-c", script, load_script("votag.sh")],
-        env={"PATH": path},
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
+        ["unshare", "-m", "sh", "-c", script, "sh", str(small), CE, TAG, load_script("votag.sh")],
+        check=True, env={"PATH": path}, capture_output=True, text=True, timeout=60,
+    )  # fmt: skip
     assert "exit 4" in done.stdout, done
     assert done.stdout.splitlines()[-1] == "old"

@@ -33,7 +33,7 @@ done
 exec /usr/bin/@TOOL@ -H "ldap://$host:$port" "$@"
 """
 
-# As lcg-info-dynamic-software: a plugin that turns the tag lists into a modification. base64, for a list may hold anything.
+# As lcg-info-dynamic-software: turns the tag lists into a modification; base64, for a list may hold anything.
 _PLUGIN = """#!{python}
 import base64, pathlib
 tags = []

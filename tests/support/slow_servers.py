@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 
 @contextmanager
@@ -17,11 +17,8 @@ def tcp_server(serve: Callable[[socket.socket, threading.Event], None]) -> Itera
     threads: list[threading.Thread] = []
 
     def one(connection: socket.socket) -> None:
-        with connection:
-            try:
-                serve(connection, end)
-            except OSError:
-                pass
+        with connection, suppress(OSError):
+            serve(connection, end)
 
     def accept() -> None:
         while not end.is_set():
