@@ -10,6 +10,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from tests.support.local_shell import LocalShell, make_sh, target_of
+from tests.support.memory_facts import MemoryFacts
+from tests.support.preview import NOW, PACKAGES, Preview, digest_of, install_preview, make_site
 
 from pps.activities.ports import SiteLimits
 from pps.activities.probing import PROBES, probe, probe_site
@@ -19,9 +22,6 @@ from pps.domain.patches import PackageRef
 from pps.domain.probes import ProbeResult, ProbeState
 from pps.domain.rollouts import Rollout, SiteState
 from pps.domain.sites import Site
-from tests.support.local_shell import LocalShell, make_sh, target_of
-from tests.support.memory_facts import MemoryFacts
-from tests.support.preview import NOW, PACKAGES, Preview, digest_of, install_preview, make_site
 
 PATIENCE_S = 8
 
