@@ -26,7 +26,7 @@ def test_peoples_text_is_data_in_every_template(tmp_path: Path, text: str) -> No
 
 
 def test_a_missing_value_is_an_error_that_names_the_template(tmp_path: Path) -> None:
-    templates = folder(tmp_path, a_txt="{{ site.name }}", b_txt="{% if x", c_txt="{{ now | when }}")
+    templates = folder(tmp_path, a_txt="{{ site }}", b_txt="{% if x", c_txt="{{ now | when }}")
     for name, why in (
         ("a.txt", "'site' is undefined"),
         ("b.txt", "template b.txt"),
