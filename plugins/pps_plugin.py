@@ -8,7 +8,7 @@ starting, which is right: without the start check it would take starts that nobo
 from __future__ import annotations
 
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow.plugins_manager import AirflowPlugin
 
@@ -21,7 +21,7 @@ class PpsPlugin(AirflowPlugin):
 
     name = "pps"
 
-    external_views = [
+    external_views: ClassVar[list[dict[str, Any]]] = [
         {"name": "PPS Rollout", "href": "/pps/bulletin", "url_route": "pps", "destination": "nav", "category": "browse"}
     ]
 
@@ -37,22 +37,36 @@ class PpsPlugin(AirflowPlugin):
     @cached_property
     def fastapi_root_middlewares(self) -> list[dict[str, Any]]:
         """The check of every start of a rollout."""
-        from pps.web.start_check import StartCheck
+        from pps.orchestration.params import CLIENT_UPDATE_SCHEMA
+        from pps.web.start_check import StartCheck, StartForm
 
-        return [{"middleware": StartCheck, "kwargs": {"register": register, "is_user": is_user}, "name": "PPS start check"}]
+        forms = {
+            "bc_client_update": StartForm(CLIENT_UPDATE_SCHEMA, "bc-client"),
+            "nightly_distribution": StartForm({}),
+        }
+        check = {"register": register, "is_user": is_user, "forms": forms}
+        return [{"middleware": StartCheck, "kwargs": check, "name": "PPS start check"}]
+
+
+_services: tuple[object, Any] = (None, None)
 
 
 def services() -> Any:
-    """The adapters, with secrets from Airflow's Connections."""
+    """The adapters, with secrets from Airflow's Connections. Kept until a configuration file changes."""
+    global _services  # noqa: PLW0603 (one for the process: it holds a pool of connections)
     from pps.config.loader import load_configuration
     from pps.orchestration.targets import credentials
     from pps.services import Services
 
-    return Services(load_configuration(), credentials=credentials)
+    configuration = load_configuration()
+    seen = sorted((f.name, f.stat().st_mtime_ns) for f in configuration.folder.glob("*.yaml"))
+    if _services[0] != seen:
+        _services = (seen, Services(configuration, credentials))
+    return _services[1]
 
 
 def register() -> Any:
-    """The record of facts, as the start check asks it."""
+    """The record of facts and Airflow's runs, as the start check asks them."""
     from pps.orchestration.register import FactsRegister
 
     return FactsRegister(services().facts)

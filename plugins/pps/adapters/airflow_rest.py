@@ -73,7 +73,9 @@ class AirflowClient:
 
     def wait_for_run(self, dag: str, run: str, within_s: float, states: Collection[str] = _ENDED) -> str:
         """Wait until a run is in one of the states and return it; `ServiceError` when that takes too long."""
-        return self._wait(lambda: self.run_state(dag, run), lambda state: state in states, f"run {run} of {dag}", within_s)
+        return self._wait(
+            lambda: self.run_state(dag, run), lambda state: state in states, f"run {run} of {dag}", within_s
+        )
 
     def tasks(self, dag: str, run: str) -> list[TaskState]:
         """Every task instance of a run."""
@@ -113,7 +115,13 @@ class AirflowClient:
 
     def clear(self, dag: str, run: str, tasks: Sequence[str]) -> None:
         """Let these tasks, and those after them, run again."""
-        body = {"dry_run": False, "dag_run_id": run, "task_ids": list(tasks), "include_downstream": True, "only_failed": False}
+        body = {
+            "dry_run": False,
+            "dag_run_id": run,
+            "task_ids": list(tasks),
+            "include_downstream": True,
+            "only_failed": False,
+        }
         self._call("POST", f"dags/{_q(dag)}/clearTaskInstances", json=body)
 
     def dags(self) -> dict[str, bool]:
@@ -205,7 +213,9 @@ def _checked(answer: requests.Response, subject: str) -> dict[str, Any]:
         raise AlreadyOpenError(subject, " ".join(reasons))
     if 400 <= answer.status_code < 500:
         raise RefusedError(subject, reasons)
-    raise ServiceError("Airflow", f"{subject}: HTTP {answer.status_code}. {' '.join(reasons)}", "Look at the api-server's log.")
+    raise ServiceError(
+        "Airflow", f"{subject}: HTTP {answer.status_code}. {' '.join(reasons)}", "Look at the api-server's log."
+    )
 
 
 def _reasons(answer: requests.Response) -> tuple[str, ...]:

@@ -49,7 +49,7 @@ class GridAuthManager(FabAuthManager):
 
     def _sync_appbuilder_roles(self) -> None:
         # also where nobody runs our set-up: the first api-server makes the roles
-        super()._sync_appbuilder_roles()
+        super()._sync_appbuilder_roles()  # type: ignore[no-untyped-call]
         from airflow.providers.common.compat.sdk import conf
 
         if conf.getboolean("fab", "UPDATE_FAB_PERMS"):

@@ -17,12 +17,12 @@ def main() -> None:
     from airflow.utils import db
     from airflow.utils.session import create_session
 
-    ProvidersManager().initialize_providers_configuration()
+    ProvidersManager().initialize_providers_configuration()  # type: ignore[no-untyped-call]
     db.initdb()
     print("done: schema", flush=True)
 
-    from airflow.providers.fab.www.security_appless import ApplessAirflowSecurityManager
     from airflow.providers.fab.auth_manager.models import Role, User
+    from airflow.providers.fab.www.security_appless import ApplessAirflowSecurityManager
     from sqlalchemy import select
     from werkzeug.security import generate_password_hash
 

@@ -1,4 +1,4 @@
-"""From Airflow Connections to what the adapters need. For tasks, and for the api-server's plugin."""
+"""From Airflow Connections to what the adapters need."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def ssh_target(site: Site) -> SshTarget:
 
 
 def credentials(connection: str) -> str | None:
-    """The URI of an Airflow Connection, or None if there is none: `Services(..., credentials=credentials)`."""
+    """The URI of an Airflow Connection, or None if there is none: `Services(..., credentials)`."""
     found = _connection(connection)
     if found is None:
         return None

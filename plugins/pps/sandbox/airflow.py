@@ -77,6 +77,7 @@ class EmbeddedAirflow:
         dags_folder: Path,
         plugins_folder: Path,
         database_url: str,
+        *,
         extra_env: Mapping[str, str] | None = None,
         users: Mapping[str, str] = USERS,
         on_end: Callable[[ServerEnded], None] | None = None,
@@ -101,6 +102,10 @@ class EmbeddedAirflow:
     def ended(self) -> list[ServerEnded]:
         """Components that died since the start."""
         return self._servers.ended
+
+    def process_id(self, component: str) -> int | None:
+        """As `pid`, or None while the component is down."""
+        return self._servers.pids.get(component)
 
     def pid(self, component: str) -> int:
         """Process id of `api-server`, `scheduler`, `dag-processor` or `triggerer`."""
@@ -190,8 +195,8 @@ class EmbeddedAirflow:
                 "AIRFLOW__CORE__EXECUTOR": "pps.orchestration.executor.SafeLocalExecutor",
                 "AIRFLOW__CORE__AUTH_MANAGER": "pps.orchestration.auth.GridAuthManager",
                 "AIRFLOW__SECRETS__BACKEND": "pps.orchestration.secrets.GridSecretsBackend",
-            "AIRFLOW__WORKERS__SECRETS_BACKEND": "pps.orchestration.secrets.GridSecretsBackend",
-            "AIRFLOW__CORE__FERNET_KEY": kept["fernet"],
+                "AIRFLOW__WORKERS__SECRETS_BACKEND": "pps.orchestration.secrets.GridSecretsBackend",
+                "AIRFLOW__CORE__FERNET_KEY": kept["fernet"],
                 "AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION": "False",
                 "AIRFLOW__CORE__PARALLELISM": "8",
                 "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{self.url}/execution/",

@@ -86,7 +86,7 @@ class _Keeper:
     def spawn(self, server: _Server) -> None:
         with Path(server.log).open("ab") as log:
             try:
-                server.process = subprocess.Popen(  # noqa: PLW1509 (one thread, see there)
+                server.process = subprocess.Popen(
                     server.argv,
                     env=server.env,
                     cwd=server.cwd,
@@ -94,7 +94,7 @@ class _Keeper:
                     stdout=log,
                     stderr=subprocess.STDOUT,
                     start_new_session=True,
-                    preexec_fn=_die_with_keeper if _LINUX else None,
+                    preexec_fn=_die_with_keeper if _LINUX else None,  # noqa: PLW1509 (one thread, see there)
                 )
             except (OSError, subprocess.SubprocessError) as error:
                 self.say("failed", name=server.name, why=str(error))

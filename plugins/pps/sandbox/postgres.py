@@ -111,15 +111,11 @@ class EmbeddedPostgres:
         os.write(write_end, password.read_bytes())
         os.close(write_end)
         done = subprocess.run(
-            [*_as_not_root(), str(_program("initdb")), "-D", str(aside), f"--username={_USER}", "--pwfile=/dev/stdin"]
-            + [
-                "--auth=scram-sha-256",
-                "--encoding=UTF8",
-                "--locale=C",
-                "--no-sync",
-                "--no-instructions",
-                "--no-data-checksums",
-            ],
+            [
+                *_as_not_root(), str(_program("initdb")), "-D", str(aside), f"--username={_USER}",
+                "--pwfile=/dev/stdin", "--auth=scram-sha-256", "--encoding=UTF8", "--locale=C",
+                "--no-sync", "--no-instructions", "--no-data-checksums",
+            ],  # fmt: skip
             stdin=read_end,
             capture_output=True,
             text=True,

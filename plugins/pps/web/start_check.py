@@ -15,9 +15,12 @@ import json
 import re
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
+from functools import cached_property
 from typing import Any, Protocol
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from jsonschema import Draft202012Validator, FormatChecker
+from jsonschema.exceptions import ValidationError
 from starlette._utils import get_route_path
 from starlette.datastructures import Headers
 from starlette.responses import JSONResponse
@@ -29,38 +32,51 @@ BODY_BYTES = 64 * 1024
 _START = re.compile(r"/api/v2/dags/([^/]+)/dagRuns/?")
 
 
-class StartConf(BaseModel):
-    """What a start of a rollout may say in `conf`, and nothing else. Strict: a number is not a text."""
-
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
-
-    patch: int = Field(ge=1, le=999_999_999)
-
-
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class StartForm:
-    """How one DAG is started: `path` names its rollouts, `conf` is the shape of what it takes."""
+    """How one DAG is started. Keys of `conf` without a default must be given; others than these must not.
 
-    path: str
-    conf: type[StartConf] = StartConf
+    Args:
+        properties: key -> JSON schema of its value, as in the DAG's params.
+        path: names the rollouts that the DAG opens; empty: it opens none, and only `conf` is checked.
+    """
+
+    properties: Mapping[str, Mapping[str, object]]
+    path: str = ""
+
+    @cached_property
+    def _validator(self) -> Draft202012Validator:
+        required = [key for key, schema in self.properties.items() if "default" not in schema]
+        schema = {"type": "object", "properties": self.properties, "required": required, "additionalProperties": False}
+        return Draft202012Validator(schema, format_checker=_FORMATS)
+
+    def reasons_against(self, conf: object) -> tuple[str, ...]:
+        """One sentence for each thing that is wrong with a conf."""
+        found = sorted(self._validator.iter_errors(conf), key=lambda e: list(map(str, e.absolute_path)))
+        return tuple(_sentence(error) for error in found[:10])
 
 
 class Register(Protocol):
-    """What we ask the record of facts."""
+    """What we ask the record of facts, and Airflow about its runs."""
 
     def open_rollout(self, patch: int) -> str | None:
         """Name of the rollout that is open for this patch."""
 
-    def next_name(self, path: str, patch: int) -> str:
-        """Name of the next rollout of this patch."""
+    def next_run(self, dag: str, path: str, patch: int) -> str:
+        """Id of the run that would open the next rollout of this patch; the same for all who ask at once."""
 
 
-#: The DAGs that open rollouts.
-FORMS: Mapping[str, StartForm] = {"bc_client_update": StartForm("bc-client")}
+_FORMATS = FormatChecker(formats=())
+
+
+@_FORMATS.checks("date-time", raises=ValueError)  # type: ignore[untyped-decorator]
+def _is_moment(value: object) -> bool:
+    # jsonschema itself lets every text through unless a further library is installed
+    return not isinstance(value, str) or datetime.fromisoformat(value).tzinfo is not None
 
 
 @dataclass
-class _Refusal(Exception):  # noqa: N818 (an answer, not an error)
+class _Refusal(Exception):
     status: int
     why: str
 
@@ -79,7 +95,7 @@ class StartCheck:
         app: ASGIApp,
         register: Callable[[], Register],
         is_user: Callable[[Scope], Awaitable[bool]],
-        forms: Mapping[str, StartForm] = FORMS,
+        forms: Mapping[str, StartForm],
     ) -> None:
         self._app = app
         self._register = register
@@ -88,55 +104,70 @@ class StartCheck:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Check a start; pass everything else on."""
-        form = self._form(scope)
+        dag, form = self._started(scope)
         if form is None or not await self._is_user(scope):
             await self._app(scope, receive, send)
             return
         try:
             body = await _json_body(scope, receive)
-            name = await self._checked(form, body)
+            run = await self._checked(dag, form, body)
         except _Refusal as refusal:
             await JSONResponse({"detail": refusal.why}, refusal.status)(scope, receive, send)
             return
-        content = json.dumps(body | {"dag_run_id": name}).encode()
-        await self._app(_with_length(scope, len(content)), _replay(content, receive), _explain_conflict(send, name))
+        if run:
+            body["dag_run_id"] = run
+            send = _explain_conflict(send, run)
+        content = json.dumps(body).encode()
+        await self._app(_with_length(scope, len(content)), _replay(content, receive), send)
 
-    def _form(self, scope: Scope) -> StartForm | None:
+    def _started(self, scope: Scope) -> tuple[str, StartForm | None]:
         if scope["type"] != "http" or scope["method"] != "POST":
-            return None
+            return "", None
         match = _START.fullmatch(get_route_path(scope))
-        return self._forms.get(match[1]) if match else None
+        return (match[1], self._forms.get(match[1])) if match else ("", None)
 
-    async def _checked(self, form: StartForm, body: dict[str, Any]) -> str:
-        """The rollout's name, or the reason against it."""
+    async def _checked(self, dag: str, form: StartForm, body: dict[str, Any]) -> str:
+        """The id for the run (empty: Airflow may choose), or the reason against it."""
+        conf = {} if body.get("conf") is None else body["conf"]
+        if reasons := form.reasons_against(conf):
+            raise _Refusal(422, " ".join(reasons))
+        if not form.path:
+            return ""
         if body.get("dag_run_id"):
-            raise _Refusal(422, "dag_run_id: leave it out; the rollout's name is given by its patch.")
-        conf = body.get("conf")
-        try:
-            given = form.conf.model_validate({} if conf is None else conf)
-        except ValidationError as error:
-            problems = error.errors(include_url=False, include_input=False, include_context=False)
-            raise _Refusal(422, "; ".join(_sentence(p) for p in problems[:10]) + ".") from None
+            raise _Refusal(422, "dag_run_id: leave it out; the run is named after its rollout.")
+        patch = int(conf["patch"])
 
         def ask() -> tuple[str | None, str]:
             register = self._register()
-            return register.open_rollout(given.patch), register.next_name(form.path, given.patch)
+            return register.open_rollout(patch), register.next_run(dag, form.path, patch)
 
         try:
-            is_open, name = await asyncio.to_thread(ask)
+            is_open, run = await asyncio.to_thread(ask)
         except ServiceError as error:
             raise _Refusal(503, str(error)) from error
         except RolloutError as error:
             raise _Refusal(500, str(error)) from error
         if is_open:
-            raise _Refusal(409, f"Patch {given.patch} is being rolled out already: {is_open}. Follow that run, or end it first.")
-        return name
+            raise _Refusal(
+                409, f"Patch {patch} is being rolled out already: {is_open}. Follow that rollout, or end it first."
+            )
+        return run
 
 
-def _sentence(problem: Mapping[str, Any]) -> str:
-    place = ".".join(str(part)[:80] for part in ("conf", *problem["loc"]))
-    message = str(problem["msg"]).removeprefix("Value error, ")
-    return f"{place}: {message[0].lower()}{message[1:]}"
+def _sentence(error: ValidationError) -> str:
+    # not error.message: it repeats the value, which may be anything of any length
+    place = ".".join(["conf", *map(str, error.absolute_path)])
+    match error.validator:
+        case "additionalProperties":
+            unknown = sorted(str(key)[:40] for key in set(error.instance) - set(error.schema["properties"]))
+            return f"{place}: unknown key {', '.join(unknown[:10])}; known are {', '.join(error.schema['properties'])}."
+        case "required":
+            return f"{place}: {', '.join(k for k in error.validator_value if k not in error.instance)} is missing."
+        case "type":
+            kinds = error.validator_value
+            return f"{place}: must be {kinds if isinstance(kinds, str) else ' or '.join(kinds)}."
+        case _:
+            return f"{place}: breaks the rule {error.validator} {str(error.validator_value)[:100]}."
 
 
 async def _json_body(scope: Scope, receive: Receive) -> dict[str, Any]:
@@ -183,12 +214,9 @@ def _replay(content: bytes, receive: Receive) -> Receive:
     return again
 
 
-def _explain_conflict(send: Send, name: str) -> Send:
+def _explain_conflict(send: Send, run: str) -> Send:
     """Airflow's 409 quotes SQL; say instead what it means here."""
-    why = (
-        f"The run {name} exists already: somebody started this patch a moment ago, or an earlier start ended before the"
-        " rollout was opened. Look at that run; if it failed, clear its failed tasks."
-    )
+    why = f"The run {run} exists already: somebody started this patch a moment ago. Follow that run."
     content = json.dumps({"detail": why}).encode()
     in_conflict = False
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timezone
-
 from airflow.providers.standard.operators.hitl import HITLOperator
 from airflow.providers.standard.sensors.date_time import DateTimeSensorAsync
 from airflow.sdk import dag, task
@@ -16,7 +14,9 @@ def numbers(params: dict) -> list[dict[str, str]]:
 
 @dag(dag_id="soak_answers", schedule=None, params={"count": 10}, max_active_tasks=500)
 def soak_answers() -> None:
-    HITLOperator.partial(task_id="ask", subject="Go on?", options=["Yes", "No"], max_active_tis_per_dag=500).expand_kwargs(numbers())
+    HITLOperator.partial(
+        task_id="ask", subject="Go on?", options=["Yes", "No"], max_active_tis_per_dag=500
+    ).expand_kwargs(numbers())
 
 
 @task
