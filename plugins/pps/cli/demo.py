@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import signal
 import threading
@@ -170,16 +171,16 @@ def _line(fact: Fact) -> str:
 
 def _show(summary: Summary) -> None:
     rows = [
-        (r["site"], r["state"], r["probes"] or "-", "yes" if r["tag"] else "-", r["holds"] or r["reason"] or "-")
+        (r["site"], r["state"], r["probes"] or "-", "yes" if r["tag"] else "-", _short(r["reason"] or r["holds"] or "-"))
         for r in summary.sites
     ]
     output.say(
         "",
         output.table(("site", "state", "probes", "tag seen", "preview there, or why not"), rows, title="Sites"),
         output.table(("to", "subject"), summary.mails, title=f"Mails sent ({len(summary.mails)})"),
-        "Release notes\n",
-        summary.release_notes,
-        "For the users' JDL\n  " + summary.jdl + "\n",
+        "Release notes, in short\n",
+        _shortened(summary.release_notes),
+        f"\nFor the users' JDL\n\n  {summary.jdl}\n",
         output.pairs((what, str(path)) for what, path in summary.places.items()),
         "",
     )
@@ -191,6 +192,17 @@ def _show(summary: Summary) -> None:
             f"Done: {count} sites announce the preview, every site that should have failed is shown with its reason, "
             "everybody was told, and the release is in production."
         )
+
+
+def _short(text: str, longest: int = 110) -> str:
+    line = " ".join(text.split())
+    return line if len(line) <= longest else f"{line[: longest - 1]}…"
+
+
+def _shortened(notes: str) -> str:
+    """The notes without the long lists of packages and sites, which stand above or in the file."""
+    sections = re.split(r"\n(?=[^\n]+\n-{3,}\n)", notes)
+    return "\n".join(s for s in sections if not s.startswith(("Packages\n", "Results at the sites\n"))).strip()
 
 
 def _data(summary: Summary) -> dict[str, Any]:

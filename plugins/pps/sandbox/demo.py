@@ -179,12 +179,14 @@ class Demo:
             summary.problems.append(f"Two of the VOs have answered, but the outcome is {outcome(record).value!r}.")
 
     def _look_at_publications(self, record: Rollout, patch: Patch, summary: Summary) -> None:
-        www, production = self.services.publication_folder, self.services.production_repository
+        # the sandbox keeps these on this machine's disk
+        www = Path(self.services.publication_folder.path)
+        production = Path(self.services.production_repository.path)
         notes = www / "release-notes" / f"{record.name}.txt"
         summary.places = {
-            "release bulletin": Path(str(www / "bulletin.html")),
-            "release notes": Path(str(notes)),
-            "production repository": Path(str(production)),
+            "release bulletin": www / "bulletin.html",
+            "release notes": notes,
+            "production repository": production,
             "mails": self.mails,
             "sites": self.installation.grid_folder / "sites",
             "Airflow's logs": self.installation.folder / "airflow" / "logs",
@@ -200,7 +202,7 @@ class Demo:
         state = self.services.tracker.patch(patch.number).state
         if state is not PatchState.IN_PRODUCTION:
             summary.problems.append(f"The tracker says that the patch is {state.value!r}.")
-        names = {f.name for f in Path(str(production)).rglob("*") if f.is_file()}
+        names = {f.name for f in production.rglob("*") if f.is_file()}
         missing = [p.name for p in patch.packages if not any(n.startswith(f"{p.name}_") or n.startswith(f"{p.name}-") for n in names)]
         if missing:
             summary.problems.append(f"Not in the production repository: {', '.join(missing)}.")
