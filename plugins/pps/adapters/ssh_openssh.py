@@ -96,7 +96,7 @@ def _words(target: SshTarget, limits: SiteLimits, folder: Path) -> list[str]:
         "HostKeyAlgorithms": "rsa-sha2-512,rsa-sha2-256" if kind == "ssh-rsa" else kind,
         # Ours ends first, and says so in our words.
         "ConnectTimeout": str(int(limits.connect_s) + 2),
-        "ServerAliveInterval": str(max(1, int(limits.silence_s / 3))),
+        "ServerAliveInterval": str(int(limits.silence_s / 3) + 1),
         "ServerAliveCountMax": "3",
     }
     identity = target.key_file
