@@ -28,8 +28,7 @@ _SETTINGS = {
     "unix_socket_directories": "",
     "max_connections": "200",
     "shared_buffers": "64MB",
-    "fsync": "off",  # short life: what a crash loses is made again
-    "synchronous_commit": "off",
+    "fsync": "off",  # a killed process loses nothing, a power cut may lose all
     "full_page_writes": "off",
     "autovacuum_naptime": "60s",
     "max_wal_size": "256MB",
@@ -112,10 +111,19 @@ class EmbeddedPostgres:
         os.close(write_end)
         done = subprocess.run(
             [
-                *_as_not_root(), str(_program("initdb")), "-D", str(aside), f"--username={_USER}",
-                "--pwfile=/dev/stdin", "--auth=scram-sha-256", "--encoding=UTF8", "--locale=C",
-                "--no-sync", "--no-instructions", "--no-data-checksums",
-            ],  # fmt: skip
+                *_as_not_root(),
+                str(_program("initdb")),
+                "-D",
+                str(aside),
+                f"--username={_USER}",
+                "--pwfile=/dev/stdin",
+                "--auth=scram-sha-256",
+                "--encoding=UTF8",
+                "--locale=C",
+                "--no-sync",
+                "--no-instructions",
+                "--no-data-checksums",
+            ],
             stdin=read_end,
             capture_output=True,
             text=True,
