@@ -34,6 +34,7 @@ ANSWERS = {
 }
 _LONGEST_S = 240.0
 _ENDED = ("success", "failed")
+_LINK = re.compile(r"https?://\S+/pps/feedback/\S+token=[A-Za-z0-9_-]+")
 
 
 @dataclass
@@ -52,6 +53,26 @@ class Summary:
     """what lies where"""
     release_notes: str = ""
     jdl: str = ""
+
+
+def answer_invitation(mails: Path, vo: str, opinion: str, text: str) -> int | None:
+    """Answer as a VO's people do: open the newest invitation, follow its link, send the form.
+
+    Returns:
+        The HTTP status, or None while the mail has not come.
+    """
+    link = None
+    for mail in reversed(kept_mails(mails, to=f"{vo}-")):
+        body = read_mail(mails, mail).get_body(("plain",))
+        if body is not None and (found := _LINK.search(body.get_content())):
+            link = found[0]
+            break
+    if link is None:
+        return None
+    page = requests.get(link, timeout=10)
+    token = re.search(r'name="token" value="([^"]*)"', page.text)
+    form = {"vo": vo, "opinion": opinion, "text": text, "author": f"{vo} support", "token": token[1] if token else ""}
+    return requests.post(link.partition("?")[0], data=form, timeout=10).status_code
 
 
 class Demo:
@@ -109,22 +130,11 @@ class Demo:
             self.services.tracker.set_state(patch.number, PatchState.CERTIFIED, "Certification is complete.")
 
     def _answer(self, vo: str) -> None:
-        """As the VO's people do it: open the mail, follow the link, send the form."""
-        letters = kept_mails(self.mails, to=f"{vo}-")
-        link = next((m[0] for mail in letters if (m := self._link(read_mail(self.mails, mail).as_string()))), None)
-        if link is None:
-            return  # queued, not sent yet
-        self._answered.add(vo)
         opinion, text = ANSWERS[vo]
-        page = requests.get(link, timeout=10)
-        token = re.search(r'name="token" value="([^"]*)"', page.text)
-        form = {"vo": vo, "opinion": opinion, "text": text, "author": f"{vo} support", "token": token[1] if token else ""}
-        answer = requests.post(link.partition("?")[0], data=form, timeout=10)
-        self.tell(f"{vo} answers {opinion!r} over the link in its mail: HTTP {answer.status_code}")
-
-    @staticmethod
-    def _link(mail: str) -> re.Match[str] | None:
-        return re.search(r"https?://[^\s<>\"]+/pps/feedback/[^\s<>\"]+token=[A-Za-z0-9_-]+", mail.replace("=\n", "").replace("=3D", "="))
+        status = answer_invitation(self.mails, vo, opinion, text)
+        if status is not None:
+            self._answered.add(vo)
+            self.tell(f"{vo} answers {opinion!r} over the link in its mail: HTTP {status}")
 
     # --- afterwards ---
 

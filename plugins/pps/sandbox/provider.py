@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from upath import UPath
 
@@ -40,8 +42,13 @@ def offer_patch(
     number: int = NUMBER,
     version: str = VERSION,
     kind: RepositoryKind = RepositoryKind.APT,
+    **different: Any,
 ) -> Patch:
-    """Publish the packages in a repository of their own and enter the patch; once more changes nothing."""
+    """Publish the packages in a repository of their own and enter the patch; once more changes nothing.
+
+    Args:
+        different: fields of `Patch` that are not as in the demo.
+    """
     name = f"{kind.value}-{number}"
     apt = kind is RepositoryKind.APT
     repository = Repository(
@@ -51,5 +58,6 @@ def offer_patch(
     patch = demo_patch(
         repository, provided.packages, provided.externals, platform=platform, number=number, version=version
     )
+    patch = replace(patch, **different)
     submit(tracker, patch)
     return patch
