@@ -26,7 +26,7 @@ demo: setup ## a small grid, a real Airflow, one real patch through SD 4.1.1, an
 	@$(BIN)/pps sandbox demo --rollout $(ROLLOUT) --sites $(SITES)
 
 up: setup ## the same grid and Airflow, running until Ctrl-C
-	@$(BIN)/pps sandbox up --airflow --sites $(SITES)
+	@$(BIN)/pps sandbox serve --sites $(SITES)
 
 test: setup ## all tests; installs missing Debian packages where it can
 	@sh bin/test-parts

@@ -254,4 +254,6 @@ class Services:
     def targets(self, sites: Iterable[Site]) -> tuple[SshTarget, ...]:
         """How to log in at these sites, with the registry's key file."""
         key = self.config.sites_file.ssh_key_file
+        if key is not None:  # relative to the file that names it
+            key = self.config.folder.resolve() / key.expanduser()
         return tuple(SshTarget(s.name, s.ssh.host, s.ssh.port, s.ssh.user, s.ssh.host_key, key_file=key) for s in sites)

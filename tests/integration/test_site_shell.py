@@ -12,6 +12,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+from tests.support.asyncssh_server import asyncssh_server  # noqa: F401
+from tests.support.chaos_proxy import chaos_proxy
+from tests.support.sshd import SshServer, login_through, new_key, public_key, running_sshd, sshd  # noqa: F401
 
 from pps.activities.ports import SiteLimits, SiteShell, SshTarget
 from pps.activities.site_script import ScriptOutput, run_script
@@ -19,9 +22,6 @@ from pps.adapters.site_shell import site_shell
 from pps.adapters.ssh_asyncssh import AsyncsshShell
 from pps.adapters.ssh_openssh import OpenSshShell
 from pps.domain.errors import HostKeyError, SiteError, SiteUnreachableError
-from tests.support.asyncssh_server import asyncssh_server  # noqa: F401
-from tests.support.chaos_proxy import chaos_proxy
-from tests.support.sshd import SshServer, login_through, new_key, public_key, running_sshd, sshd  # noqa: F401
 
 pytestmark = pytest.mark.needs("openssh")
 LIMITS = SiteLimits(connect_s=10, silence_s=10, total_s=20)
@@ -153,7 +153,7 @@ def test_a_host_key_of_another_type_than_the_pinned_one_is_refused_too(
 def test_a_key_that_the_site_does_not_know_is_said_to_be_one(
     shell: SiteShell, server: SshServer, tmp_path: Path
 ) -> None:
-    with pytest.raises(SiteUnreachableError, match="does not let us log in .*still authorised"):
+    with pytest.raises(SiteUnreachableError, match=r"does not let us log in .*still authorised"):
         run(shell, server.target(key_file=new_key(tmp_path / "stranger")), "echo in")
 
 
@@ -216,10 +216,10 @@ def test_a_site_that_does_not_read_is_given_up(shell: SiteShell, server: SshServ
 @pytest.mark.parametrize("how", ["reset_at", "hang_at"])
 def test_a_connection_that_breaks_at_any_byte_is_unreachable(
     shell: SiteShell,
-    sshd: SshServer,
+    sshd: SshServer,  # noqa: F811
     tmp_path: Path,
     at: int,
-    how: str,  # noqa: F811
+    how: str,
 ) -> None:
     file = tmp_path / "file"
     file.write_bytes(os.urandom(2_000_000))
@@ -237,14 +237,15 @@ def test_a_connection_that_breaks_at_any_byte_is_unreachable(
 
 
 def test_noise_of_the_login_is_skipped(shell: SiteShell, tmp_path: Path) -> None:
-    noise = "echo 'Welcome!'; printf '\\033[31mno newline'; printf 'bytes \\377\\n' >&2; exec /bin/sh -c \"$SSH_ORIGINAL_COMMAND\""
+    noise = "echo 'Welcome!'; printf '\\033[31mno newline'; printf 'bytes \\377\\n' >&2"
+    noise += '; exec /bin/sh -c "$SSH_ORIGINAL_COMMAND"'
     with running_sshd(tmp_path, force_command=login_through(tmp_path, "noise", noise)) as server:
         assert run(shell, server.target(), "echo first").lines == ("first",)
 
 
 @pytest.mark.parametrize("login", ["tcsh", "bash", "dash", "busybox sh"])
 def test_the_login_shell_does_not_matter(shell: SiteShell, tmp_path: Path, login: str) -> None:
-    program = shutil.which(login.split()[0])
+    program = shutil.which(login.split(maxsplit=1)[0])
     assert program is not None
     text = f'exec {login} -c "$SSH_ORIGINAL_COMMAND"'
     with running_sshd(tmp_path, force_command=login_through(tmp_path, "login", text)) as server:
@@ -254,25 +255,25 @@ def test_the_login_shell_does_not_matter(shell: SiteShell, tmp_path: Path, login
 
 
 def test_an_account_that_may_not_run_commands_says_so(shell: SiteShell, tmp_path: Path) -> None:
-    with running_sshd(tmp_path, force_command="/bin/false") as server:
-        with pytest.raises(SiteUnreachableError, match="the login ended .* before our script began"):
-            run(shell, server.target(), "echo first")
+    ended = pytest.raises(SiteUnreachableError, match=r"the login ended .* before our script began")
+    with running_sshd(tmp_path, force_command="/bin/false") as server, ended:
+        run(shell, server.target(), "echo first")
 
 
 def test_text_of_a_hostile_site_is_made_harmless_in_errors(tmp_path: Path) -> None:
     hostile = "printf 'x\\033[2J\\342\\200\\256evil\\r\\n' >&2; exit 255"
-    with running_sshd(tmp_path, force_command=login_through(tmp_path, "hostile", hostile)) as server:
-        with pytest.raises(SiteUnreachableError) as caught:
-            run(OpenSshShell(), server.target(), "echo first")
+    login = login_through(tmp_path, "hostile", hostile)
+    with running_sshd(tmp_path, force_command=login) as server, pytest.raises(SiteUnreachableError) as caught:
+        run(OpenSshShell(), server.target(), "echo first")
 
     assert "\033" not in str(caught.value)
     assert "\u202e" not in str(caught.value)
 
 
 def test_no_key_and_no_process_stays_behind_after_a_conversation_is_cancelled(
-    sshd: SshServer,
+    sshd: SshServer,  # noqa: F811
     tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,  # noqa: F811
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     seen: list[Path] = []

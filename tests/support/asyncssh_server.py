@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -10,14 +12,13 @@ from pathlib import Path
 
 import asyncssh
 import pytest
-
 from tests.support.sshd import SshServer
 
 
 async def _run(process: asyncssh.SSHServerProcess[bytes]) -> None:
     pipe = asyncio.subprocess.PIPE
     child = await asyncio.create_subprocess_exec(
-        "/bin/sh", "-c", process.command or "", stdin=pipe, stdout=pipe, stderr=pipe
+        "/bin/sh", "-c", process.command or "", stdin=pipe, stdout=pipe, stderr=pipe, start_new_session=True
     )
 
     async def feed() -> None:
@@ -40,8 +41,10 @@ async def _run(process: asyncssh.SSHServerProcess[bytes]) -> None:
         process.exit(await child.wait())
     finally:
         feeding.cancel()
-        if child.returncode is None:
-            child.kill()
+        child.stdin.close()
+        with suppress(ProcessLookupError):
+            os.killpg(child.pid, signal.SIGKILL)
+        await asyncio.gather(child.stdout.read(), child.stderr.read(), child.wait())
 
 
 @contextmanager

@@ -45,19 +45,11 @@ HTML = (
     "<b>unclosed",
 )
 
-TEMPLATES = (
-    "{{ 7*7 }}",
-    "{{ cycler.__init__.__globals__.os.popen('id').read() }}",
-    "{{ ti.xcom_pull() }}",
-    "{{ conn.site.password }}",
-    "{% raw %}",
-    "{{",
-    "{#",
-)
 
 ADDRESSES = (
     "x\r\nBcc: evil@x.org",
     "x\nBcc: evil@x.org",
+    "=?utf-8?q?x=0ABcc:_e=40x?=",
     "a@b,c@d",
     '"a"@b\r\n',
     "<a@b>",
@@ -86,3 +78,17 @@ JSON = (
     b'{"vo":"atlas","opinion":"works","text":' + b"[" * 30_000 + b"]" * 30_000 + b"}",
     b"[" * 60_000,
 )
+
+JINJA = (
+    "{{ 7*7 }}",
+    "{{ cycler.__init__.__globals__.os.popen('id').read() }}",
+    "{{ ti.xcom_pull() }}",
+    "{{ var.value.secret }}",
+    "{{ conn.site.password }}",
+    "{% raw %}",
+    "{{",
+    "{#",
+)
+TEMPLATES = JINJA
+
+TEXTS = ("a\0b", "\ud800", "\u202egnp.exe", "line\u2028line", "é", "e\u0301", "x" * 10_000, "%s%n", "\x1b[31mred")

@@ -6,11 +6,14 @@ import hashlib
 import os
 import shutil
 import stat
-from dataclasses import dataclass, field
+import subprocess
+from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 from pps.activities.ports import Tarball
+from pps.activities.site_script import load_script
 from pps.domain.facts import Fact, FactKind
 from pps.domain.manifest import Entry, Manifest, ManifestPackage
 from pps.domain.patches import PackageRef
@@ -20,7 +23,7 @@ from pps.domain.sites import Platform, Site, SshEndpoint
 NOW = datetime(2009, 3, 2, 12, tzinfo=UTC)
 
 GRID_ENV_SH = r"""
-if [ -r "${PPS_HERE:-%(here)s}/.pps-site" ]; then read -r pps_site <"%(here)s/.pps-site"; else pps_site=/etc/profile.d; fi
+if [ -r "%(here)s/.pps-site" ]; then read -r pps_site <"%(here)s/.pps-site"; else pps_site=/etc/profile.d; fi
 for pps_file in "$pps_site"/*.sh; do if [ -r "$pps_file" ]; then . "$pps_file"; fi; done
 PPS_PREFIX="%(here)s"; PATH="%(here)s/bin:$PATH"; LD_LIBRARY_PATH="%(here)s/lib${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}"
 export PPS_PREFIX PATH LD_LIBRARY_PATH
@@ -42,13 +45,22 @@ def make_site(root: Path, name: str = "EXAMPLE-SITE") -> Site:
     (root / "glite/bin/voms-proxy-info").write_text("#!/bin/sh\necho production\n")
     (root / "glite/bin/voms-proxy-info").chmod(0o755)
     (root / "profile.d/grid.sh").write_text(
-        f"export GLITE_LOCATION={root}/glite\nexport MYPROXY_SERVER=myproxy.example.org\nPATH={root}/glite/bin:$PATH\nexport PATH\n"
+        f"export GLITE_LOCATION={root}/glite MYPROXY_SERVER=myproxy.example.org\n"
+        f"PATH={root}/glite/bin:$PATH\nexport PATH\n"
     )
     (root / "profile.d/grid.csh").write_text(f"setenv GLITE_LOCATION {root}/glite\n")
     return Site(
-        name, "Example", Platform("debian12", "amd64"), SshEndpoint("localhost", 22, "pps", "ssh-ed25519 AAAA"),
-        str(root / "pps"), str(root / "glite"), str(root / "profile.d"), str(root / "info"), f"ce.{name.lower()}.example.org", "a@example.org",
-    )  # fmt: skip
+        name=name,
+        roc="Example",
+        platform=Platform("debian12", "amd64"),
+        ssh=SshEndpoint("localhost", 22, "pps", "ssh-ed25519 AAAA"),
+        preview_root=str(root / "pps"),
+        production_root=str(root / "glite"),
+        profile_d=str(root / "profile.d"),
+        tag_dir=str(root / "info"),
+        subcluster=f"ce.{name.lower()}.example.org",
+        contact="a@example.org",
+    )
 
 
 @dataclass
@@ -58,8 +70,7 @@ class Preview:
     site: Site
     tarball: Tarball
     tree: Path
-    production_digest: str = ""
-    facts: list[Fact] = field(default_factory=list)
+    production_digest: str
 
     def record(self, *more: Fact) -> Rollout:
         """A rollout that has this preview installed."""
@@ -125,7 +136,11 @@ def seal(tree: Path, packages: tuple[ManifestPackage, ...] = PACKAGES) -> Manife
 
 
 def install_preview(
-    root: Path, site: Site, name: str = "preview", *, change=lambda tree: None, packages=PACKAGES
+    site: Site,
+    name: str = "glite-WN-3.1.23-PPS-0123456789ab",
+    *,
+    change: Callable[[Path], object] = lambda tree: None,
+    packages: tuple[ManifestPackage, ...] = PACKAGES,
 ) -> Preview:
     """Install a preview at a site; `change` may spoil the tree before it is sealed."""
     tree = Path(site.preview_root) / name
@@ -141,4 +156,12 @@ def install_preview(
                 path.chmod(0o644)
     change(tree)
     manifest = seal(tree, packages)
-    return Preview(site, Tarball(name, manifest.digest, {}, 0, ()), tree, "0" * 64)
+    before = digest_of(Path(site.production_root))
+    return Preview(site, Tarball(name, manifest.digest, {}, 0, ()), tree, before)
+
+
+def digest_of(folder: Path, path: str = "/usr/bin:/bin") -> str:
+    """What production_digest.sh says of a folder."""
+    script = load_script("production_digest.sh") + 'production_digest "$1"'
+    command = ["sh", "-c", script, "sh", str(folder)]
+    return subprocess.run(command, env={"PATH": path}, capture_output=True, text=True, check=True).stdout.strip()

@@ -89,32 +89,33 @@ class RunningGrid:
         return self.process.wait(10)
 
 
-def spawn_grid(folder: Path, *arguments: str, **popen: Any) -> subprocess.Popen[str]:
-    """Start a grid without waiting."""
-    return subprocess.Popen(
+@contextmanager
+def spawn_grid(folder: Path, *arguments: str, **popen: Any) -> Iterator[subprocess.Popen[str]]:
+    """Start a grid without waiting; it ends with the block, whatever happens in there."""
+    with subprocess.Popen(
         (sys.executable, "-m", "pps.sandbox.grid", str(folder), *arguments),
         env=os.environ | {"PYTHONPATH": str(_PLUGINS)},
         stdout=subprocess.PIPE,
         text=True,
         **popen,
-    )
+    ) as process:
+        try:
+            yield process
+        finally:
+            if process.poll() is None:
+                process.terminate()
 
 
 @contextmanager
 def start_grid(folder: Path, *arguments: str) -> Iterator[RunningGrid]:
     """Run a grid until the end of the block."""
     with spawn_grid(folder, *arguments) as process:
-        try:
-            assert process.stdout is not None
-            ready, _, _ = select.select([process.stdout], [], [], 20)
-            assert ready, "the grid said nothing for 20 s"
-            line = process.stdout.readline()
-            assert line.startswith("READY "), line
-            yield RunningGrid(folder, process)
-        finally:
-            if process.poll() is None:
-                process.terminate()
-            process.wait(10)
+        assert process.stdout is not None
+        ready, _, _ = select.select([process.stdout], [], [], 20)
+        assert ready, "the grid said nothing for 20 s"
+        line = process.stdout.readline()
+        assert line.startswith("READY "), line
+        yield RunningGrid(folder, process)
 
 
 @pytest.fixture(scope="module")

@@ -44,4 +44,7 @@ def test_targets_come_from_the_registry_and_keep_their_key_to_themselves(tmp_pat
     (target,) = Services(config).targets(config.sites.values())
     assert (target.site, target.host, target.key_file) == ("PIC", "ui.pic.example.org", Path("/etc/pps/the_key"))
     assert "the_key" not in repr(target)
+    (config.folder / "sites.yaml").write_text(f"ssh_key_file: keys/the_key\n{text}")
+    (target,) = Services(type(config)(config.folder)).targets(config.sites.values())
+    assert target.key_file == config.folder.resolve() / "keys" / "the_key"
     assert "the_key" not in str(to_data(target))

@@ -40,6 +40,18 @@ from pps.domain.tags import jdl_requirement
 
 SHOWN_AFTER_CLOSING = timedelta(days=30)
 VERSION = 1
+#: What users can select comes first, then what is on its way, then what needs somebody.
+SHOWN_STATES = (
+    SiteState.AVAILABLE,
+    SiteState.TAGGED,
+    SiteState.TESTED,
+    SiteState.INSTALLED,
+    SiteState.PLANNED,
+    SiteState.FAILED,
+    SiteState.LOST,
+    SiteState.WITHDRAWN,
+    SiteState.LEFT_OUT,
+)
 
 
 def stage(record: Rollout) -> str:
@@ -81,7 +93,7 @@ def write_bulletin(
     content = bulletin(facts, sites, now)
     files = {
         "bulletin.json": json.dumps(content, indent=2, ensure_ascii=False) + "\n",
-        "bulletin.html": templates.render("bulletin.html", _page(content, public_url)),
+        "bulletin.html": templates.render("bulletin.html", _page(content, now, public_url)),
     }
     return tuple(name for name, text in files.items() if publish(folder, name, text))
 
@@ -113,7 +125,7 @@ def _rollout(row: OpenRollout, record: Rollout, sites: Mapping[str, Site]) -> di
             "invited": len(said.invited),
             "answered": len({a.vo for a in said.counting}),
         },
-        "counts": {state.value: counts[state] for state in SiteState if counts[state]},
+        "counts": {state.value: counts[state] for state in SHOWN_STATES if counts[state]},
         "sites": [
             {
                 "site": p.site,
@@ -127,7 +139,7 @@ def _rollout(row: OpenRollout, record: Rollout, sites: Mapping[str, Site]) -> di
     }
 
 
-def _page(content: Mapping[str, Any], public_url: str) -> Mapping[str, Any]:
+def _page(content: Mapping[str, Any], now: datetime, public_url: str) -> Mapping[str, Any]:
     """The view of bulletin.html: rollouts as columns, sites as rows, what can be tested first."""
     rollouts = [
         {
@@ -136,7 +148,9 @@ def _page(content: Mapping[str, Any], public_url: str) -> Mapping[str, Any]:
             "closed_at": _moment(r["closed_at"]),
             "feedback": {**r["feedback"], "until": _moment(r["feedback"]["until"])},
             "feedback_link": feedback_link(public_url, r["rollout"]),
+            "feedback_open": r["closed_at"] is None and now <= (_moment(r["feedback"]["until"]) or now),
             "usable": r["counts"].get(SiteState.AVAILABLE.value, 0),
+            "announced": any(r["counts"].get(state.value) for state in (SiteState.AVAILABLE, SiteState.TAGGED)),
             "planned": len(r["sites"]) - r["counts"].get(SiteState.LEFT_OUT.value, 0),
         }
         for r in content["rollouts"]
@@ -152,7 +166,7 @@ def _page(content: Mapping[str, Any], public_url: str) -> Mapping[str, Any]:
         "updated_at": _moment(content["updated_at"]),
         "rollouts": rollouts,
         "rows": rows,
-        "states": [state.value for state in SiteState],
+        "states": [state.value for state in SHOWN_STATES],
     }
 
 

@@ -36,7 +36,9 @@ def agree_feedback_date(record: Rollout, facts: Facts, due: datetime, now: datet
     if due.tzinfo is None:
         raise ValueError("the date for feedback has no time zone")
     if due <= now:
-        raise RefusedError(record.name, (f"The date for feedback, {due.isoformat()}, has passed already.",), "Give a later one.")
+        raise RefusedError(
+            record.name, (f"The date for feedback, {due.isoformat()}, has passed already.",), "Give a later one."
+        )
     payload = {"due": due.astimezone(UTC).isoformat()}
     facts.record(Fact(record.name, FactKind.FEEDBACK_DATE_AGREED, "", "", now, actor, payload))
     # read again: of two at once one was first
@@ -48,7 +50,9 @@ def agree_feedback_date(record: Rollout, facts: Facts, due: datetime, now: datet
 def invitation_token(secret: bytes, rollout: str, vo: str) -> str:
     """The token that shows that an answer comes from whom we invited: HMAC-SHA256 over rollout and VO, base64url."""
     if len(secret) < 16:
-        raise ConfigurationError("the feedback secret", "is shorter than 16 bytes.", "Set it to the output of: openssl rand -hex 32")
+        raise ConfigurationError(
+            "the feedback secret", "is shorter than 16 bytes.", "Set it to the output of: openssl rand -hex 32"
+        )
     digest = hmac.digest(secret, f"pps-invitation\n{rollout}\n{vo}".encode(), "sha256")
     return base64.urlsafe_b64encode(digest).decode().rstrip("=")
 
@@ -96,9 +100,15 @@ def give_feedback(
     if (known := _answer(record, vo, identity)) is not None:
         return known
     if record.is_closed:
-        raise NotYetAllowedError(rollout, "has ended; it takes no more feedback.", "Write to the operations team instead.")
+        raise NotYetAllowedError(
+            rollout, "has ended; it takes no more feedback.", "Write to the operations team instead."
+        )
     if not invited and sum(not a.invited for a in rules.answers(record)) >= MOST_UNINVITED:
-        raise RefusedError(f"feedback on {rollout}", ("It holds all the uninvited answers that it can.",), "Write to the operations team.")
+        raise RefusedError(
+            f"feedback on {rollout}",
+            ("It holds all the uninvited answers that it can.",),
+            "Write to the operations team.",
+        )
     payload = {"v": 1, "opinion": Opinion(opinion).value, "text": text, "author": author, "invited": invited}
     facts.record(Fact(rollout, FactKind.FEEDBACK_GIVEN, vo, identity, now, f"VO {vo}", payload))
     answer = _answer(facts.rollout(rollout), vo, identity)

@@ -43,16 +43,13 @@ def stop(
     actor: str,
 ) -> None:
     """Stop a rollout: no further site is touched, the patch is free for a new one, the people in charge are told."""
-    view = {
-        "rollout": record.name,
-        "opened": record.need(FactKind.ROLLOUT_OPENED, "").payload,
-        "reasons": list(reasons),
-    }
+    opened = record.need(FactKind.ROLLOUT_OPENED, "Open the rollout first.").payload
+    view = {"rollout": record.name, "opened": opened, "reasons": list(reasons)}
     mails = [
         Mail(
             key=f"{record.name}/stopped/{to}",
             to=to,
-            subject=f"Stopped: {view['opened']['metapackage']} {view['opened']['version']} (patch {view['opened']['patch']})",
+            subject=f"Stopped: {opened['metapackage']} {opened['version']} (patch {opened['patch']})",
             text=templates.render("rollout_stopped.txt", view),
             html=templates.render("rollout_stopped.html", view),
         )

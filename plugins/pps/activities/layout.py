@@ -53,7 +53,7 @@ def place(path: str) -> str | None:
         return None
     if mapped.startswith("share/doc/"):
         # deb: share/doc/<package>/copyright; rpm: share/licenses, which is not below share/doc
-        return mapped if mapped.count("/") == 2 or fnmatchcase(mapped, "share/doc/*/copyright*") else None
+        return mapped if fnmatchcase(mapped, "share/doc/*/copyright*") else None
     if found is None:
         raise PackageError(f"path {path[:80]!r}", "has no place in a relocatable client.", "Correct the package.")
     return mapped

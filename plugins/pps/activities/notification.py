@@ -95,7 +95,10 @@ def invite_vos(
     return _queue(
         facts,
         (
-            (Fact(record.name, FactKind.VO_INVITED, vo.name, "", now, actor, {"to": vo.address}), lambda vo=vo: mail(vo))
+            (
+                Fact(record.name, FactKind.VO_INVITED, vo.name, "", now, actor, {"to": vo.address}),
+                lambda vo=vo: mail(vo),
+            )
             for vo in audience.vos
             if vo.name not in known
         ),
@@ -115,7 +118,8 @@ def invite_originators(
 
     def mail(bugs: list[Bug]) -> Mail:
         numbers = ", ".join(str(b.number) for b in bugs)
-        subject = f"Your bug{'s' if len(bugs) > 1 else ''} {numbers}: please verify the fix in {patch.metapackage} {patch.version}"
+        yours = f"Your bug{'s' if len(bugs) > 1 else ''} {numbers}"
+        subject = f"{yours}: please verify the fix in {patch.metapackage} {patch.version}"
         view = {**_preview(record, patch, audience), "mine": bugs}
         return _mail(templates, "invitation_originator", bugs[0].originator, one_line(subject), view)
 
@@ -160,6 +164,7 @@ def tell_failed_sites(
                         "reason": p.reason,
                         "at": p.fact.at,
                         "installed": p.fact.kind is FactKind.PROBES_FAILED,
+                        "announced": _is_announced(record, p.site),
                     },
                 ),
             )
@@ -183,6 +188,13 @@ def trouble_began(record: Rollout, site: str) -> str | None:
         elif fact.subject == site and fact.kind in _UNWELL and began is None:
             began = f"{fact.kind.value} {fact.occasion}"
     return began
+
+
+def _is_announced(record: Rollout, site: str) -> bool:
+    """Tell whether the tag was published at the site before it failed, and is not known to be removed."""
+    about_tag = (FactKind.TAG_ADDED, FactKind.TAG_SEEN, FactKind.TAG_REMOVED)
+    newest = next((f.kind for f in reversed(record.facts) if f.subject == site and f.kind in about_tag), None)
+    return newest in _WELL
 
 
 def _preview(record: Rollout, patch: Patch, audience: Audience) -> dict[str, Any]:

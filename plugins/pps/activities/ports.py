@@ -12,7 +12,6 @@ from typing import Any, BinaryIO, Literal, Protocol
 from pps.domain.facts import Fact
 from pps.domain.patches import PackageRef, Patch, PatchState, Repository
 from pps.domain.rollouts import Rollout
-from pps.domain.tags import RunTimeEnvironmentTag
 
 # --- sites -----------------------------------------------------------------------------------
 

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from datetime import datetime
+from typing import Any
 
 from pps.activities.ports import Facts, SiteLimits, SiteShell, SshTarget, Tarball
+from pps.activities.site_batch import Scribe, serve_sites
 from pps.activities.site_script import ScriptOutput, load_script, run_script
-from pps.domain.errors import SiteError
 from pps.domain.facts import Fact, FactKind
 from pps.domain.probes import ProbeResult, ProbeState, reasons_against_tag
 from pps.domain.rollouts import Rollout, SiteState
@@ -69,6 +69,7 @@ async def probe_site(
     site: Site,
     tarball: Tarball,
     production_digest: str,
+    *,
     target: SshTarget,
     shell: SiteShell,
     limits: SiteLimits,
@@ -97,10 +98,10 @@ async def probe(
     facts: Facts,
     tarball: Tarball,
     sites: Sequence[Site],
+    *,
     targets: Mapping[str, SshTarget],
     shell: SiteShell,
     limits: SiteLimits,
-    *,
     at_once: int,
     occasion: str,
     now: datetime,
@@ -109,40 +110,29 @@ async def probe(
 ) -> tuple[Fact, ...]:
     """Probe the sites that have the preview installed; each site's outcome is a fact as soon as it is known.
 
-    A site without the preview is left alone, and one that was probed since it came: a repeated task
-    asks nobody twice. One whose probes failed is asked again: its administrator may have repaired it.
+    A site without the preview is left alone, and one whose probes have passed since it came: a repeated
+    task asks nobody twice. One whose probes failed is asked again: it may have been repaired.
 
     Returns:
         The facts, in the order of `sites`: PROBES_PASSED or PROBES_FAILED with `results` and, if failed,
         `reason`; SITE_FAILED with `step: probe` where the site could not be asked.
     """
-    gate = asyncio.Semaphore(at_once)
+    scribe = Scribe(record, occasion, now, actor)
 
     async def one(site: Site) -> Fact | None:
         installed = record.installation(site.name)
         if installed is None or record.progress(site.name).state not in _TO_PROBE:
             return None
         before = str(installed.payload.get("production_before", ""))
-        async with gate:
-            try:
-                results = await probe_site(site, tarball, before, targets[site.name], shell, limits, probe_s)
-            except SiteError as error:
-                kind = FactKind.SITE_FAILED
-                payload: dict[str, object] = {"reason": str(error), "step": "probe", "error": type(error).__name__}
-            else:
-                reasons = reasons_against_tag(results)
-                kind = FactKind.PROBES_FAILED if reasons else FactKind.PROBES_PASSED
-                payload = {"tarball": tarball.name, "results": [{**asdict(r), "state": r.state.name} for r in results]}
-                if reasons:
-                    payload["reason"] = " ".join(reasons)
-        which = record.occasion(kind, site.name, occasion)
-        fact = Fact(record.name, kind, site.name, which, now, actor, payload)
-        facts.record(fact)
-        return fact
+        results = await probe_site(
+            site, tarball, before, target=targets[site.name], shell=shell, limits=limits, probe_s=probe_s
+        )
+        payload: dict[str, Any] = {
+            "tarball": tarball.name,
+            "results": [{**asdict(r), "state": r.state.name} for r in results],
+        }
+        if reasons := reasons_against_tag(results):
+            return scribe.fact(FactKind.PROBES_FAILED, site, payload | {"reason": " ".join(reasons)})
+        return scribe.fact(FactKind.PROBES_PASSED, site, payload)
 
-    # Every site is heard before an error of ours is raised: neighbours lose nothing by it.
-    outcomes = await asyncio.gather(*(one(site) for site in sites), return_exceptions=True)
-    for outcome in outcomes:
-        if isinstance(outcome, BaseException):
-            raise outcome
-    return tuple(o for o in outcomes if isinstance(o, Fact))
+    return await serve_sites(sites, one, scribe, facts, step="probe", at_once=at_once)

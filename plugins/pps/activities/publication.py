@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Literal
 
 from pps.activities.ports import Facts, InformationSystem, Matchmaker, SiteLimits, SiteShell, SshTarget
+from pps.activities.site_batch import Scribe, serve_sites
 from pps.activities.site_script import load_script, run_script
-from pps.domain.errors import NotYetAllowedError, SiteBusyError, SiteError, SiteRefusedError, SiteUnreachableError
+from pps.domain.errors import NotYetAllowedError, SiteBusyError, SiteRefusedError, SiteUnreachableError
 from pps.domain.facts import Fact, FactKind
 from pps.domain.probes import ProbeResult, ProbeState
 from pps.domain.rollouts import Rollout, SiteState
@@ -32,7 +32,7 @@ class TagAnswer:
 
 
 async def manage_tag(
-    action: Action, site: Site, tag: RunTimeEnvironmentTag, target: SshTarget, shell: SiteShell, limits: SiteLimits
+    action: Action, site: Site, tag: RunTimeEnvironmentTag, *, target: SshTarget, shell: SiteShell, limits: SiteLimits
 ) -> TagAnswer:
     """List, add or remove a tag in a site's tag directory, with lcg-ManageVOTag's semantics.
 
@@ -63,10 +63,10 @@ async def publish_tags(
     facts: Facts,
     tag: RunTimeEnvironmentTag,
     sites: Sequence[Site],
+    *,
     targets: Mapping[str, SshTarget],
     shell: SiteShell,
     limits: SiteLimits,
-    *,
     at_once: int,
     occasion: str,
     now: datetime,
@@ -78,6 +78,8 @@ async def publish_tags(
     error of the batch. One that has the tag on record and in its list gets no second fact.
     """
 
+    scribe = Scribe(record, occasion, now, actor)
+
     async def one(site: Site) -> Fact | None:
         try:
             record.may_tag(site.name)
@@ -85,7 +87,7 @@ async def publish_tags(
             return None
         published = record.progress(site.name).state in _PUBLISHED
         try:
-            answer = await manage_tag("add", site, tag, targets[site.name], shell, limits)
+            answer = await manage_tag("add", site, tag, target=targets[site.name], shell=shell, limits=limits)
         except SiteUnreachableError:
             if published:
                 return None  # jobs there can go on; the next look will tell
@@ -98,16 +100,13 @@ async def publish_tags(
             record.name,
             FactKind.TAG_ADDED,
             site.name,
-            record.occasion(FactKind.TAG_ADDED, site.name, occasion),
+            occasion,
             now,
             actor,
             {"tag": str(tag), "changed": answer.word == "added"},
         )
 
-    def failed(site: Site, error: SiteError) -> Fact:
-        return _failed(record, site, error, "publish tag", occasion, now, actor)
-
-    return await _each(sites, one, failed, facts, at_once)
+    return await serve_sites(sites, one, scribe, facts, step="publish tag", at_once=at_once)
 
 
 async def withdraw_tags(
@@ -115,10 +114,10 @@ async def withdraw_tags(
     facts: Facts,
     tag: RunTimeEnvironmentTag,
     sites: Sequence[Site],
+    *,
     targets: Mapping[str, SshTarget],
     shell: SiteShell,
     limits: SiteLimits,
-    *,
     reason: str,
     at_once: int,
     occasion: str,
@@ -130,20 +129,18 @@ async def withdraw_tags(
     Asks every given site, whatever its facts say: a tag whose fact was lost in a crash goes, too.
     """
 
+    scribe = Scribe(record, occasion, now, actor)
+
     async def one(site: Site) -> Fact | None:
-        answer = await manage_tag("remove", site, tag, targets[site.name], shell, limits)
+        answer = await manage_tag("remove", site, tag, target=targets[site.name], shell=shell, limits=limits)
         if answer.word not in ("removed", "absent"):
             raise SiteRefusedError(site.name, f"the tag script answered {answer.word!r}.")
         if answer.word == "absent" and record.progress(site.name).state not in _PUBLISHED:
             return None
         payload = {"tag": str(tag), "reason": reason, "changed": answer.word == "removed"}
-        which = record.occasion(FactKind.TAG_REMOVED, site.name, occasion)
-        return Fact(record.name, FactKind.TAG_REMOVED, site.name, which, now, actor, payload)
+        return scribe.fact(FactKind.TAG_REMOVED, site, payload)
 
-    def failed(site: Site, error: SiteError) -> Fact:
-        return _failed(record, site, error, "withdraw tag", occasion, now, actor)
-
-    return await _each(sites, one, failed, facts, at_once)
+    return await serve_sites(sites, one, scribe, facts, step="withdraw tag", at_once=at_once)
 
 
 def probe_publication(
@@ -209,6 +206,7 @@ def tags_seen(
     if not waiting:
         return {}
     seen = information_system.tags_of([site.subcluster for site in waiting])
+    scribe = Scribe(record, occasion, now, actor)
     missing = {}
     for site in waiting:
         result = probe_publication(site, tag, seen, matchmaker)
@@ -220,39 +218,5 @@ def tags_seen(
             "subcluster": site.subcluster,
             "probe": {**asdict(result), "state": result.state.name},
         }
-        which = record.occasion(FactKind.TAG_SEEN, site.name, occasion)
-        facts.record(Fact(record.name, FactKind.TAG_SEEN, site.name, which, now, actor, payload))
+        facts.record(scribe.fact(FactKind.TAG_SEEN, site, payload))
     return missing
-
-
-def _failed(record: Rollout, site: Site, error: SiteError, step: str, occasion: str, now: datetime, actor: str) -> Fact:
-    payload = {"reason": str(error), "step": step, "error": type(error).__name__}
-    which = record.occasion(FactKind.SITE_FAILED, site.name, f"{occasion}/{step}")
-    return Fact(record.name, FactKind.SITE_FAILED, site.name, which, now, actor, payload)
-
-
-async def _each(
-    sites: Sequence[Site],
-    one: Callable[[Site], Awaitable[Fact | None]],
-    failed: Callable[[Site, SiteError], Fact],
-    facts: Facts,
-    at_once: int,
-) -> tuple[Fact, ...]:
-    """Serve the sites, so many at once; a site's error is its own fact, an error of ours comes after all were served."""
-    gate = asyncio.Semaphore(at_once)
-
-    async def served(site: Site) -> Fact | None:
-        async with gate:
-            try:
-                fact = await one(site)
-            except SiteError as error:
-                fact = failed(site, error)
-        if fact is not None:
-            facts.record(fact)
-        return fact
-
-    outcomes = await asyncio.gather(*(served(site) for site in sites), return_exceptions=True)
-    for outcome in outcomes:
-        if isinstance(outcome, BaseException):
-            raise outcome
-    return tuple(o for o in outcomes if isinstance(o, Fact))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,8 @@ from pps.domain.manifest import Manifest
 from pps.domain.patches import Patch, PatchState, Repository
 from pps.domain.rollouts import Rollout
 from pps.domain.updates import platforms_for_production, reasons_against_production
+
+SUITE = "production"
 
 #: Adds package files to the repository below a folder; twice is once. Arguments: folder, repository, files, now.
 Publisher = Callable[[Any, Repository, Sequence[Path], datetime], None]
@@ -63,7 +66,8 @@ def release_to_production(
     with artefacts.open(built["name"], "MANIFEST") as file:
         packages = Manifest.parse(file.read().decode()).packages
     files = [artefacts.local_package(package.sha256) for package in packages]
-    publish_packages(production / patch.repository.kind.value, patch.repository, files, now)
+    # the provider's suite (a preview, say) is not ours
+    publish_packages(production / patch.repository.kind.value, replace(patch.repository, suite=SUITE), files, now)
     folder = production / "tarballs" / built["name"]
     folder.mkdir(parents=True, exist_ok=True)
     for file in sorted(built["files"]):

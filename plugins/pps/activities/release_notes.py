@@ -7,13 +7,14 @@ from collections import Counter
 from datetime import datetime
 from typing import Any
 
+from pps.activities.bulletin import SHOWN_STATES
 from pps.activities.feedback import end_of_feedback
 from pps.activities.ports import Facts, Templates
 from pps.activities.publishing import publish
 from pps.domain import feedback
 from pps.domain.facts import Fact, FactKind
 from pps.domain.patches import Patch, Severity
-from pps.domain.rollouts import Rollout, SiteState
+from pps.domain.rollouts import Rollout
 from pps.domain.tags import jdl_requirement
 from pps.domain.updates import platforms_for_production
 
@@ -38,13 +39,23 @@ def write_release_notes(
     """
     ended = end_of_feedback(record, now, actor)
     content = notes(record, patch)
-    files = {f"{FOLDER}/{record.name}.{kind}": templates.render(f"release_notes.{kind}", content) for kind in ("html", "txt")}
+    files = {
+        f"{FOLDER}/{record.name}.{kind}": templates.render(f"release_notes.{kind}", content) for kind in ("html", "txt")
+    }
     digest = hashlib.sha256("\0".join(files.values()).encode()).hexdigest()[:16]
     for name, text in files.items():
         publish(folder, name, text)
     facts.record(
         ended,
-        Fact(record.name, FactKind.RELEASE_NOTES_WRITTEN, "", digest, now, actor, {"files": sorted(files), "digest": digest}),
+        Fact(
+            record.name,
+            FactKind.RELEASE_NOTES_WRITTEN,
+            "",
+            digest,
+            now,
+            actor,
+            {"files": sorted(files), "digest": digest},
+        ),
     )
     return digest
 
@@ -66,6 +77,7 @@ def notes(record: Rollout, patch: Patch) -> dict[str, Any]:
         "tag": tag,
         "jdl": jdl_requirement(tag),
         "progress": progress,
-        "counts": [(state.value, counts[state]) for state in SiteState if counts[state]],
+        "counts": [(state.value, counts[state]) for state in SHOWN_STATES if counts[state]],
         "feedback": feedback.summary(record),
+        "stopped": record.is_stopped,
     }

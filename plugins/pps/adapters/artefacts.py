@@ -15,13 +15,14 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import os
 import re
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import BinaryIO, cast
+from typing import BinaryIO
 
 from upath import UPath
 
@@ -159,16 +160,17 @@ class ArtefactStore:
                     return cached
         if self._disk is None:
             cached.parent.mkdir(parents=True, exist_ok=True)
-            with tempfile.NamedTemporaryFile(dir=cached.parent, prefix=".part-") as part:
-                with _answering(self.root), remote.open("rb") as source:
-                    shutil.copyfileobj(source, part, _CHUNK)
-                part.flush()
-                part.seek(0)
-                if sha256_of(cast(BinaryIO, part)) == sha256:
-                    Path(part.name).rename(cached)
-                    # the name is gone: closing must not remove what is at the old one
-                    Path(part.name).touch()
+            part = cached.with_name(f".{cached.name}.{os.getpid()}-{os.urandom(4).hex()}.part")
+            try:
+                with _answering(self.root), remote.open("rb") as source, part.open("wb") as to:
+                    shutil.copyfileobj(source, to, _CHUNK)
+                with part.open("rb") as file:
+                    sound = sha256_of(file) == sha256
+                if sound:
+                    part.replace(cached)
                     return cached
+            finally:
+                part.unlink(missing_ok=True)
         raise ServiceError(
             f"{self.root}, {remote.name}",
             "is damaged or missing in the artefact store.",

@@ -87,8 +87,10 @@ class Bdii:
                 if code != 0:
                     raise self._error(f"gave no whole answer: {_RESULTS.get(code, _description(connection))}.")
                 entries += [r["raw_attributes"] for r in connection.response or [] if r.get("type") == "searchResEntry"]
-        except (LDAPException, OSError, ValueError, TypeError, AttributeError, IndexError) as error:
-            # ldap3 lets errors of its BER decoder through when a server talks nonsense or the socket closes under it
+        except ServiceError:
+            raise
+        except Exception as error:
+            # ldap3's BER decoder lets through whatever a server's nonsense makes of it (KeyError, struct.error, ...)
             raise self._error(f"does not answer as it should ({type(error).__name__}).") from error
         finally:
             alarm.cancel()
@@ -97,23 +99,20 @@ class Bdii:
         return entries
 
     def _connection(self) -> Connection:
-        parts = urlsplit(self._url)
         try:
+            parts = urlsplit(self._url)
+            if parts.scheme not in ("ldap", "ldaps") or not parts.hostname:
+                raise ValueError(self._url)
             secure = parts.scheme == "ldaps"
             tls = Tls(validate=ssl.CERT_REQUIRED) if secure else None
             server = Server(
                 parts.hostname, parts.port, use_ssl=secure, tls=tls, get_info=NONE, connect_timeout=self._connect_s
             )
-            return Connection(
-                server,
-                read_only=True,
-                auto_referrals=False,
-                check_names=False,
-                receive_timeout=max(1, int(self._total_s)),
-                raise_exceptions=False,
-            )
+            # ldap3 wants whole seconds here
+            patience = max(1, int(self._total_s))
+            return Connection(server, read_only=True, auto_referrals=False, check_names=False, receive_timeout=patience)
         except (LDAPException, ValueError) as error:
-            raise self._error("cannot be asked: the address is wrong.") from error
+            raise self._error("cannot be asked: the address is none.") from error
 
     def _error(self, why: str) -> ServiceError:
         return ServiceError(

@@ -31,7 +31,7 @@ class ClassAdMatchmaker:
             job = self._classad.parseOne(f"[{requirement}]")
             job["other"] = ce
             return job.eval("Requirements") is True
-        except self._classad.ClassAdException:
+        except (self._classad.ClassAdException, KeyError):
             return False
 
 

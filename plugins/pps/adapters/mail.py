@@ -86,7 +86,7 @@ class SmtpMailer:
         return errors
 
     def message(self, mail: Mail) -> EmailMessage:
-        """The message as it goes out; `InvalidNameError` or ValueError for what may not stand in a header."""
+        """The message as it goes out; `InvalidNameError` for a bad address or a bad attachment's name."""
         message = EmailMessage(policy=SMTP)
         message["From"] = Address(SENDER_NAME, addr_spec=self.sender)
         message["To"] = checked_address(mail.to, "recipient")
@@ -104,7 +104,11 @@ class SmtpMailer:
             kind, _, subtype = mime_type.partition("/")
             checked_name(kind, "type of an attachment")
             message.add_attachment(
-                text.encode(), kind, checked_name(subtype, "type of an attachment"), filename=checked_name(name, "attachment")
+                text.encode(),
+                kind,
+                checked_name(subtype, "type of an attachment"),
+                filename=checked_name(name, "attachment"),
+                params={"charset": "utf-8"} if kind == "text" else None,
             )
         return message
 
@@ -130,16 +134,16 @@ class SmtpMailer:
         except (smtplib.SMTPException, OSError) as error:
             _close(server)
             raise ServiceError(
-                f"mail server {self.host}:{self.port}", f"does not answer ({_reason(error)}).", "Mails wait in the outbox."
+                f"mail server {self.host}:{self.port}",
+                f"does not answer ({_reason(error)}).",
+                "Mails wait in the outbox.",
             ) from error
         return server
 
 
 def _subject(text: str) -> str:
-    """A subject as given; ValueError (from EmailMessage, too) for what is not one printable line."""
-    if one_line(text, at_most=len(text) + 1) != text.strip():
-        raise ValueError("the subject is not one printable line")
-    return text.replace(_ENCODED_WORD, "= ?")
+    """A subject as one line of printable characters, whatever was given: it can add no header."""
+    return one_line(text, 250).replace(_ENCODED_WORD, "= ?")
 
 
 def _refusal(server: smtplib.SMTP, message: EmailMessage) -> str:

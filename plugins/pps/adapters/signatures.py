@@ -23,9 +23,9 @@ def signed_text(keyring: Path, subject: str, clear_signed: str) -> str:
         raise _no_tool("gpgv")
     with tempfile.TemporaryDirectory() as folder:
         message, text = Path(folder, "message"), Path(folder, "text")
-        message.write_text(clear_signed)
+        message.write_text(clear_signed, encoding="utf-8", newline="")
         _run([gpgv, "--quiet", "--keyring", str(_existing(keyring)), "--output", str(text), str(message)], subject)
-        return text.read_text()
+        return text.read_text(encoding="utf-8")
 
 
 def check_detached(keyring: Path, subject: str, text: str, signature: str) -> None:
@@ -35,8 +35,8 @@ def check_detached(keyring: Path, subject: str, text: str, signature: str) -> No
         raise _no_tool("gpgv or sqv")
     with tempfile.TemporaryDirectory() as folder:
         message, detached = Path(folder, "message"), Path(folder, "signature")
-        message.write_text(text)
-        detached.write_text(signature)
+        message.write_text(text, encoding="utf-8", newline="")
+        detached.write_text(signature, encoding="utf-8", newline="")
         _run([tool, "--keyring", str(_existing(keyring)), str(detached), str(message)], subject)
 
 

@@ -123,7 +123,7 @@ class _AsyncsshChannel(Conversation):
         return HostKeyError(
             self.site,
             f"shows another host key than the registry has ({cleaned(str(error))}).",
-            "Confirm the new key with the site's administrator by another way, then correct `host_key` in the registry.",
+            "Confirm the new key with the site's administrator by another way, then correct it in the registry.",
         )
 
     async def _receive(self) -> bytes:

@@ -94,8 +94,9 @@ def _words(target: SshTarget, limits: SiteLimits, folder: Path) -> list[str]:
         **_OPTIONS,
         "UserKnownHostsFile": str(known),
         "HostKeyAlgorithms": "rsa-sha2-512,rsa-sha2-256" if kind == "ssh-rsa" else kind,
-        "ConnectTimeout": str(max(1, int(limits.connect_s))),
-        "ServerAliveInterval": str(max(1, int(limits.silence_s / 3))),
+        # Ours ends first, and says so in our words.
+        "ConnectTimeout": str(int(limits.connect_s) + 2),
+        "ServerAliveInterval": str(int(limits.silence_s / 3) + 1),
         "ServerAliveCountMax": "3",
     }
     identity = target.key_file
@@ -220,7 +221,7 @@ class _OpenSshChannel(Conversation):
             return HostKeyError(
                 self.site,
                 f"shows another host key than the registry has ({shown[0] if shown else last}).",
-                "Confirm the new key with the site's administrator by another way, then correct `host_key` in the registry.",
+                "Confirm the new key with the site's administrator by another way, then correct it in the registry.",
             )
         if "Permission denied" in said:
             return SiteUnreachableError(

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -96,15 +96,21 @@ class FactStore:
             if _insert_once(connection, tables.rollouts, row):
                 self._insert_facts(connection, (opening,))
                 return True
-            mine = sa.select(tables.rollouts.c.name).where(tables.rollouts.c.patch == patch, tables.rollouts.c.run == run)
+            mine = sa.select(tables.rollouts.c.name).where(
+                tables.rollouts.c.patch == patch, tables.rollouts.c.run == run
+            )
             if connection.execute(mine).first() is not None:
                 return False
-            running = sa.select(tables.rollouts.c.name).where(tables.rollouts.c.patch == patch, tables.rollouts.c.closed_at.is_(None))
+            running = sa.select(tables.rollouts.c.name).where(
+                tables.rollouts.c.patch == patch, tables.rollouts.c.closed_at.is_(None)
+            )
             name = connection.execute(running).scalar()
         if name is None:  # it was closed between the caller's next_name and now
             raise AlreadyOpenError(f"patch {patch}", f"{opening.rollout} has just ended.", "Start it again.")
         raise AlreadyOpenError(
-            f"patch {patch}", f"is being rolled out already, by {name}.", f"Wait for its end, or look at: pps rollout show {name}."
+            f"patch {patch}",
+            f"is being rolled out already, by {name}.",
+            f"Wait for its end, or look at: pps rollout show {name}.",
         )
 
     def close(self, closing: Fact) -> None:
@@ -116,7 +122,9 @@ class FactStore:
 
     def next_name(self, path: str, patch: int, run: str = "") -> str:
         """Name of the rollout that `run` opened, else of the one that is open, else of the next one."""
-        query = sa.select(tables.rollouts.c.name, tables.rollouts.c.run, tables.rollouts.c.closed_at).where(tables.rollouts.c.patch == patch)
+        query = sa.select(tables.rollouts.c.name, tables.rollouts.c.run, tables.rollouts.c.closed_at).where(
+            tables.rollouts.c.patch == patch
+        )
         with self._transaction() as connection:
             rows = connection.execute(query.order_by(tables.rollouts.c.id)).all()
         own = [row.name for row in rows if run and row.run == run]
@@ -140,9 +148,12 @@ class FactStore:
         with self._transaction() as connection:
             rows = connection.execute(query).all()
         if not rows:
-            raise NotYetAllowedError(f"rollout {name[:80]!r}", "is not on record.", "Names are listed by: pps rollout list.")
+            raise NotYetAllowedError(
+                f"rollout {name[:80]!r}", "is not on record.", "Names are listed by: pps rollout list."
+            )
         return Rollout(
-            name, tuple(Fact(r.rollout, FactKind(r.kind), r.subject, r.occasion, r.at, r.actor, r.payload) for r in rows)
+            name,
+            tuple(Fact(r.rollout, FactKind(r.kind), r.subject, r.occasion, r.at, r.actor, r.payload) for r in rows),
         )
 
     def record(self, *facts: Fact, mails: Sequence[Mail] = ()) -> tuple[Fact, ...]:
@@ -193,7 +204,13 @@ class FactStore:
             sa.or_(tables.outbox.c.due_at.is_(None), tables.outbox.c.due_at <= now),
             sa.or_(tables.outbox.c.claimed_until.is_(None), tables.outbox.c.claimed_until <= now),
         )
-        query = sa.select(tables.outbox).where(due).order_by(tables.outbox.c.id).limit(limit).with_for_update(skip_locked=True)
+        query = (
+            sa.select(tables.outbox)
+            .where(due)
+            .order_by(tables.outbox.c.id)
+            .limit(limit)
+            .with_for_update(skip_locked=True)
+        )
         with self._transaction() as connection:
             rows = connection.execute(query).all()
             claimed = tables.outbox.c.id.in_([row.id for row in rows])
@@ -207,7 +224,13 @@ class FactStore:
             connection.execute(
                 sa.update(tables.outbox)
                 .where(these)
-                .values(sent_at=now, claimed_until=None, given_up_at=None, last_error="", attempts=tables.outbox.c.attempts + 1)
+                .values(
+                    sent_at=now,
+                    claimed_until=None,
+                    given_up_at=None,
+                    last_error="",
+                    attempts=tables.outbox.c.attempts + 1,
+                )
             )
 
     def mark_refused(self, errors: Mapping[str, str], now: datetime) -> None:

@@ -62,7 +62,12 @@ def wrapped(text: str, indent: str = "", first: str | None = None) -> str:
     for paragraph in clean_text(str(text)).split("\n"):
         lead = indent if lines or first is None else first
         lines += textwrap.wrap(
-            paragraph, _WIDTH, initial_indent=lead, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
+            paragraph,
+            _WIDTH,
+            initial_indent=lead,
+            subsequent_indent=indent,
+            break_long_words=False,
+            break_on_hyphens=False,
         ) or [lead.rstrip()]
     return "\n".join(lines)
 
@@ -104,7 +109,9 @@ class JinjaTemplates:
         try:
             return self._environment.get_template(template).render(view)
         except jinja2.TemplateNotFound as error:
-            raise ConfigurationError(f"template {error.name}", "does not exist.", "Look into include/templates.") from error
+            raise ConfigurationError(
+                f"template {error.name}", "does not exist.", "Look into include/templates."
+            ) from error
         except jinja2.TemplateError as error:
             raise ConfigurationError(f"template {template}", f"{error.message}.", "Correct the template.") from error
         except (TypeError, ValueError, KeyError, AttributeError, ArithmeticError) as error:

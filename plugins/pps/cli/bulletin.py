@@ -24,7 +24,7 @@ def show(ctx: typer.Context, as_json: output.Json = False) -> None:
         output.say(
             output.pairs(
                 [
-                    ("rollout", f"{view['rollout']}: {view['state']}"),
+                    ("rollout", f"{view['rollout']}: {view['stage']}"),
                     ("tag", view["tag"] or "not announced yet"),
                     ("JDL", view["jdl"] or "-"),
                 ]

@@ -11,7 +11,8 @@ from rich.console import Group
 from rich.live import Live
 from rich.text import Text
 
-from pps.activities.standing import state_of, told
+from pps.activities.bulletin import stage
+from pps.activities.standing import told
 from pps.cli import output
 from pps.cli.front import Front
 from pps.domain.errors import NotYetAllowedError, ServiceError
@@ -84,7 +85,7 @@ def _picture(rollout: Rollout) -> Group:
     progress = rollout.all_progress()
     done = sum(p.state in (SiteState.AVAILABLE, SiteState.TAGGED) for p in progress)
     failed = sum(p.state is SiteState.FAILED for p in progress)
-    head = f"{rollout.name}: {state_of(rollout)}. {done} of {len(progress)} sites offer the preview, {failed} failed."
+    head = f"{rollout.name}: {stage(rollout)}. {done} of {len(progress)} sites offer the preview, {failed} failed."
     recent = [(output.moment(f.at), f.kind, f.subject or "-") for f in rollout.facts[-_RECENT:]]
     # a grid can be longer than a screen: what needs an eye comes first, what is cut off is well
     order = {SiteState.FAILED: 0, SiteState.LOST: 1, SiteState.AVAILABLE: 3}

@@ -95,8 +95,11 @@ def _add_sandbox() -> None:
     """`pps sandbox` needs the optional packages of `pps-rollout[sandbox]`; the rest does not."""
     try:
         sandbox = importlib.import_module("pps.cli.sandbox")
+        demo = importlib.import_module("pps.cli.demo")
     except ModuleNotFoundError:
         return
+    sandbox.app.command()(demo.demo)
+    sandbox.app.command()(demo.serve)
     app.add_typer(sandbox.app, name="sandbox")
 
 

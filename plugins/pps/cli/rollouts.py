@@ -8,21 +8,23 @@ from typing import Annotated
 
 import typer
 
+from pps.activities.bulletin import stage
 from pps.activities.forecast import Forecast, foresee
-from pps.activities.standing import feedback_due, state_of, tag_of, told
+from pps.activities.opening import BC_CLIENT
+from pps.activities.standing import tag_of, told
 from pps.cli import output
 from pps.cli.following import follow_rollout
 from pps.cli.front import Front, front, group
 from pps.cli.patches import PatchNumber
-from pps.config.models import parse_duration
-from pps.domain.errors import RefusedError, RolloutError, ServiceError
+from pps.config.models import VoModel, parse_duration
+from pps.domain.errors import ConfigurationError, RefusedError, RolloutError, ServiceError
 from pps.domain.facts import FactKind
-from pps.domain.feedback import outcome
+from pps.domain.feedback import feedback_due, outcome
 from pps.domain.rollouts import Rollout, SiteState
 from pps.domain.tags import jdl_requirement
 
-#: SD 4.1.1; the path's name in the facts, and the DAG that walks it.
-PATH, DAG = "bc-client", "bc_client_update"
+#: The DAG that walks SD 4.1.1.
+DAG = "bc_client_update"
 
 app = group("The rollouts: start one, see where it stands, watch it.")
 
@@ -51,6 +53,7 @@ def start(
     feedback_until: Annotated[
         str, typer.Option(metavar="DATE|14d", help="When the asking ends; default: config/policies.yaml.")
     ] = "",
+    vo: Annotated[list[str] | None, typer.Option(metavar="VO", help="Invite this VO only; may be given again.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would happen; start nothing.")] = False,
     follow: Annotated[bool, typer.Option("--follow", help="Watch it once it has started.")] = False,
     as_json: output.Json = False,
@@ -61,15 +64,20 @@ def start(
     """
     here = front(ctx)
     due = feedback_date(feedback_until, here.now()) if feedback_until else None
+    vos = _invited(here, vo)
     forecast = _forecast(here, patch)
     if dry_run:
-        _show_forecast(here, forecast, due, as_json=as_json)
+        _show_forecast(here, forecast, due, vos, as_json=as_json)
         if forecast.reasons_against:
             raise typer.Exit(1)
         return None
     if forecast.reasons_against:
         raise RefusedError(forecast.patch.subject, forecast.reasons_against, f"See: pps patches show {patch}")
-    conf = {"patch": patch} | ({"feedback_until": due.isoformat()} if due else {})
+    conf: dict[str, object] = {"patch": patch}
+    if due:
+        conf["feedback_until"] = due.isoformat()
+    if vo:
+        conf["vos"] = [known.name for known in vos]
     run = here.airflow.trigger(DAG, conf)
     if as_json and not follow:
         return output.say_json({"rollout": forecast.rollout, "dag_id": DAG, "run_id": run})
@@ -78,6 +86,13 @@ def start(
     if follow:
         return follow_rollout(here, forecast.rollout, as_json=as_json, just_started=lambda: _check_run(here, run))
     return output.say(f"Watch it: pps rollout follow {forecast.rollout}")
+
+
+def _invited(here: Front, names: list[str] | None) -> list[VoModel]:
+    known = {vo.name: vo for vo in here.services.config.people.vos}
+    if unknown := sorted(set(names or ()) - known.keys()):
+        raise ConfigurationError(f"VO {', '.join(unknown)}", "is not in people.yaml.", "Add it, or correct the name.")
+    return [known[name] for name in dict.fromkeys(names or known)]
 
 
 def _check_run(here: Front, run: str) -> None:
@@ -94,7 +109,7 @@ def _forecast(here: Front, number: int) -> Forecast:
     services = here.services
     open_as = next((r.name for r in services.facts.rollouts(open_only=True) if r.patch == number), None)
     return foresee(
-        services.facts.next_name(PATH, number),
+        services.facts.next_name(BC_CLIENT, number),
         services.tracker.patch(number),
         services.config.sites.values(),
         limits=services.config.policies.distribution.to_domain(),
@@ -103,7 +118,7 @@ def _forecast(here: Front, number: int) -> Forecast:
     )
 
 
-def _show_forecast(here: Front, forecast: Forecast, due: datetime | None, *, as_json: bool) -> None:
+def _show_forecast(here: Front, forecast: Forecast, due: datetime | None, vos: list[VoModel], *, as_json: bool) -> None:
     people = here.services.config.people
     due = due or here.now() + here.services.config.policies.feedback.open_for
     if as_json:
@@ -111,7 +126,7 @@ def _show_forecast(here: Front, forecast: Forecast, due: datetime | None, *, as_
             "tag": str(forecast.tag),
             "admitted": not forecast.reasons_against,
             "feedback_until": due.isoformat(),
-            "vos": [vo.contact for vo in people.vos],
+            "vos": [vo.contact for vo in vos],
             "rocs": [roc.contact for roc in people.rocs],
         }
         return output.say_json(data)
@@ -125,7 +140,7 @@ def _show_forecast(here: Front, forecast: Forecast, due: datetime | None, *, as_
                 ("tag", forecast.tag),
                 ("feedback until", output.moment(due)),
                 *((name, ", ".join(sites) or "no site") for name, sites in forecast.batches.items()),
-                ("VOs", ", ".join(f"{vo.name} <{vo.contact}>" for vo in people.vos) or "none in people.yaml"),
+                ("VOs", ", ".join(f"{vo.name} <{vo.contact}>" for vo in vos) or "none in people.yaml"),
                 ("ROCs", ", ".join(f"{roc.name} <{roc.contact}>" for roc in people.rocs) or "none in people.yaml"),
                 ("originators", ", ".join(forecast.originators) or "none: the patch fixes no bugs"),
             ]
@@ -166,7 +181,7 @@ def show(
     """Show where a rollout stands: site by site, or fact by fact."""
     rollout = front(ctx).services.facts.rollout(name)
     if as_json:
-        data = {"rollout": name, "state": state_of(rollout), "sites": rollout.all_progress()}
+        data = {"rollout": name, "stage": stage(rollout), "sites": rollout.all_progress()}
         return output.say_json(data | ({"facts": rollout.facts} if facts else {}))
     if facts:
         told_all = [(output.moment(f.at), f.kind, f.subject or "-", told(f)) for f in rollout.facts]
@@ -188,7 +203,7 @@ def follow(ctx: typer.Context, name: RolloutName, as_json: output.Json = False) 
 
 
 def _headlines(rollout: Rollout) -> list[tuple[str, object]]:
-    lines: list[tuple[str, object]] = [("rollout", rollout.name), ("state", state_of(rollout))]
+    lines: list[tuple[str, object]] = [("rollout", rollout.name), ("stage", stage(rollout))]
     for kind in (FactKind.ROLLOUT_STOPPED, FactKind.RELEASE_REFUSED):
         if fact := rollout.the(kind):
             lines.append(("because", told(fact)))

@@ -127,7 +127,6 @@ class DistributionPolicy(Model):
 
     canaries: PositiveInt
     sites_per_batch: PositiveInt
-    batches_at_once: PositiveInt
     sites_at_once_per_batch: PositiveInt
     canaries_healthy_at_least: Share
     failure_budget: Share
@@ -136,7 +135,7 @@ class DistributionPolicy(Model):
     def to_domain(self) -> BatchLimits:
         """The domain's limits."""
         return BatchLimits(
-            **{k: v for k, v in self.model_dump().items() if not k.endswith(("at_once", "at_once_per_batch"))}
+            **{k: v for k, v in self.model_dump().items() if k != "sites_at_once_per_batch"}
         )
 
 

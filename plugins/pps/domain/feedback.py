@@ -107,7 +107,7 @@ def outcome(rollout: Rollout) -> Outcome:
 
 
 def feedback_is_over(rollout: Rollout, now: datetime) -> bool:
-    """Tell whether there is nothing left to wait for: all have answered, the date has passed, or the rollout was stopped."""
+    """Tell whether nothing is left to wait for: all have answered, the date has passed, or the rollout was stopped."""
     if rollout.is_stopped or rollout.is_closed:
         return True
     agreed = rollout.need(FactKind.FEEDBACK_DATE_AGREED, "Agree on a date for feedback first.")

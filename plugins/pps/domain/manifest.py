@@ -40,9 +40,9 @@ def checked_tree_path(path: str) -> str:
     if (
         not path
         or path.startswith("/")
+        or any(ord(c) < 32 or ord(c) == 127 or 0xD800 <= ord(c) <= 0xDFFF for c in path)  # before encode()
         or len(path.encode()) > 1024
         or any(part in ("", ".", "..") or len(part.encode()) > 255 for part in path.split("/"))
-        or any(ord(c) < 32 or ord(c) == 127 or 0xD800 <= ord(c) <= 0xDFFF for c in path)
         or " -> " in path
     ):
         raise PackageError(f"path {path[:80]!r}", "may not stand in a client tarball.", "Correct the package.")

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from airflow.sdk import Param
 
 from pps.domain.names import NAME_JSON_PATTERN
 
 #: Also the strict schema that `pps.web.start_check` holds a caller's conf against.
-CLIENT_UPDATE_SCHEMA: dict[str, dict[str, object]] = {
+CLIENT_UPDATE_SCHEMA: dict[str, dict[str, Any]] = {
     "patch": {
         "type": "integer",
         "minimum": 1,
@@ -35,8 +37,8 @@ CLIENT_UPDATE_SCHEMA: dict[str, dict[str, object]] = {
 }
 
 
-def _params(schema: dict[str, dict[str, object]]) -> dict[str, Param]:
-    def param(spec: dict[str, object]) -> Param:
+def _params(schema: dict[str, dict[str, Any]]) -> dict[str, Param]:
+    def param(spec: dict[str, Any]) -> Param:
         rest = {key: value for key, value in spec.items() if key != "default"}
         return Param(spec["default"], **rest) if "default" in spec else Param(**rest)
 

@@ -22,7 +22,7 @@ class ConditionTrigger(BaseTrigger):
     """Asks a condition every `every_s` seconds until it holds."""
 
     def __init__(self, condition: str, arguments: dict[str, Any], every_s: float) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.condition = condition
         self.arguments = arguments
         self.every_s = every_s
@@ -44,7 +44,7 @@ class ConditionTrigger(BaseTrigger):
             except ServiceError as error:
                 self.log.warning("Asking %s again in %s s: %s", self.condition, self.every_s, error)
             await asyncio.sleep(self.every_s)
-        yield TriggerEvent(self.condition)
+        yield TriggerEvent(self.condition)  # type: ignore[no-untyped-call]
 
 
 class ConditionSensor(BaseOperator):

@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Iterable
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 from airflow.sdk import TriggerRule, get_current_context, task
 
@@ -35,7 +36,7 @@ from pps.activities import (
 from pps.activities.ports import SshTarget
 from pps.domain.batches import Verdict
 from pps.domain.errors import NotYetAllowedError, RefusedError
-from pps.domain.facts import FactKind
+from pps.domain.facts import Fact, FactKind
 from pps.domain.rollouts import Rollout
 from pps.domain.sites import Site
 from pps.orchestration.runtime import actor, now, services
@@ -43,6 +44,9 @@ from pps.orchestration.targets import ssh_targets
 from pps.services import Services
 
 log = logging.getLogger(__name__)
+
+#: The failure budget is looked at before each batch, so no more than these are under way when it is used up.
+BATCHES_AT_ONCE = 2
 
 
 def _patch_number(record: Rollout) -> int:
@@ -57,6 +61,23 @@ def _sites(s: Services, record: Rollout, batch: str) -> list[Site]:
 def _targets(sites: Iterable[Site]) -> dict[str, SshTarget]:
     """How to log in; a site without a usable Connection is missing, and fails alone."""
     return ssh_targets(sites, on_error=lambda site, error: log.error("%s", error))
+
+
+def _door(s: Services, sites: Iterable[Site], occasion: str) -> dict[str, Any]:
+    """What every activity at sites needs: the way there, its limits, and for whom it is done."""
+    return {
+        "targets": _targets(sites),
+        "shell": s.shell,
+        "limits": s.config.policies.site_limits.to_port(),
+        "at_once": s.config.policies.distribution.sites_at_once_per_batch,
+        "occasion": occasion,
+        "actor": actor(),
+    }
+
+
+def _tell(facts: Iterable[Fact]) -> None:
+    for fact in facts:
+        log.info("%s: %s %s", fact.subject, fact.kind.value, fact.payload.get("reason", ""))
 
 
 def _send(s: Services) -> None:
@@ -123,19 +144,16 @@ def _stop(s: Services, record: Rollout, reasons: tuple[str, ...]) -> None:
     _send(s)
 
 
-@task(map_index_template="{{ batch_name }}", max_active_tis_per_dagrun=2)
+@task(map_index_template="{{ batch_name }}", max_active_tis_per_dagrun=BATCHES_AT_ONCE)
 def distribute_client(rollout: str, batch: str) -> dict[str, int]:
     """Step 2. One batch of sites, concurrently, one connection each. Returns how many sites ended how."""
     get_current_context()["batch_name"] = batch  # type: ignore[typeddict-unknown-key]
     with services() as s:
         record = s.facts.rollout(rollout)
         gates.must_go_on(record)
-        limits = s.config.policies.distribution.to_domain()
-        if reasons := gates.budget_reasons(record, limits):
+        if reasons := gates.budget_reasons(record, s.config.policies.distribution.to_domain()):
             _stop(s, record, reasons)
-            raise NotYetAllowedError(
-                rollout, " ".join(reasons), "Look at the sites' reasons, then start a new rollout."
-            )
+            raise NotYetAllowedError(rollout, " ".join(reasons), "Look at the sites' reasons, then start a new rollout.")
         sites = _sites(s, record, batch)
         outcomes = asyncio.run(
             distribution.distribute(
@@ -143,14 +161,9 @@ def distribute_client(rollout: str, batch: str) -> dict[str, int]:
                 s.facts,
                 tarball.tarball_of(record, s.artefacts),
                 sites,
-                targets=_targets(sites),
-                shell=s.shell,
+                **_door(s, sites, batch),
                 artefacts=s.artefacts,
-                limits=s.config.policies.site_limits.to_port(),
-                at_once=s.config.policies.distribution.sites_at_once_per_batch,
-                occasion=batch,
                 now=now,
-                actor=actor(),
                 cache=s.payload_cache,
                 progress=lambda outcome: log.info("%s", outcome.text),
             )
@@ -164,24 +177,8 @@ def run_probe_tests(rollout: str, batch: str) -> None:
     with services() as s:
         record = s.facts.rollout(rollout)
         sites = _sites(s, record, batch)
-        targets = _targets(sites)
-        tested = asyncio.run(
-            probing.probe(
-                record,
-                s.facts,
-                tarball.tarball_of(record, s.artefacts),
-                [site for site in sites if site.name in targets],
-                targets,
-                s.shell,
-                s.config.policies.site_limits.to_port(),
-                at_once=s.config.policies.distribution.sites_at_once_per_batch,
-                occasion=batch,
-                now=now(),
-                actor=actor(),
-            )
-        )
-        for fact in tested:
-            log.info("%s: %s %s", fact.subject, fact.kind, fact.payload.get("reason", ""))
+        built = tarball.tarball_of(record, s.artefacts)
+        _tell(asyncio.run(probing.probe(record, s.facts, built, sites, **_door(s, sites, batch), now=now())))
 
 
 @task
@@ -190,20 +187,9 @@ def publish_tag(rollout: str, batch: str) -> None:
     with services() as s:
         record = s.facts.rollout(rollout)
         sites = _sites(s, record, batch)
-        targets = _targets(sites)
-        asyncio.run(
-            publication.publish_tags(
-                record,
-                s.facts,
-                record.tag,
-                [site for site in sites if site.name in targets],
-                targets,
-                s.shell,
-                s.config.policies.site_limits.to_port(),
-                at_once=s.config.policies.distribution.sites_at_once_per_batch,
-                occasion=batch,
-                now=now(),
-                actor=actor(),
+        _tell(
+            asyncio.run(
+                publication.publish_tags(record, s.facts, record.tag, sites, **_door(s, sites, batch), now=now())
             )
         )
 
@@ -306,21 +292,11 @@ def withdraw_preview(rollout: str) -> None:
             for p in record.all_progress()
             if p.site in s.config.sites and record.holds_preview(p.site)
         ]
-        targets = _targets(sites)
-        asyncio.run(
-            publication.withdraw_tags(
-                record,
-                s.facts,
-                record.tag,
-                [site for site in sites if site.name in targets],
-                targets,
-                s.shell,
-                s.config.policies.site_limits.to_port(),
-                reason=reason,
-                at_once=s.config.policies.distribution.sites_at_once_per_batch,
-                occasion="withdrawal",
-                now=now(),
-                actor=actor(),
+        _tell(
+            asyncio.run(
+                publication.withdraw_tags(
+                    record, s.facts, record.tag, sites, **_door(s, sites, "withdrawal"), reason=reason, now=now()
+                )
             )
         )
         _stop(s, s.facts.rollout(rollout), (reason,))

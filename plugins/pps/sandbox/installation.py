@@ -103,7 +103,7 @@ class Installation:
                 "--sites",
                 str(self.sites),
                 "--public-url",
-                self.public_url,
+                self.url,
             ],  # fmt: skip
             log=log,
             env={**os.environ, "PYTHONPATH": str(_CHECKOUT / "plugins")},

@@ -42,11 +42,17 @@ class LdapServer:
         self._password = password
         self._log = log
 
-    def connect(self) -> Connection:
+    def connect(self, patience_s: int = 10) -> Connection:
         """A connection that may write; raises ldap3's errors."""
         server = Server("127.0.0.1", self.port, get_info=NONE, connect_timeout=5)
         return Connection(
-            server, WRITER, self._password, auto_bind=True, check_names=False, receive_timeout=10, raise_exceptions=True
+            server,
+            WRITER,
+            self._password,
+            auto_bind=True,
+            check_names=False,
+            receive_timeout=patience_s,
+            raise_exceptions=True,
         )
 
     def wait(self) -> None:
@@ -54,7 +60,7 @@ class LdapServer:
         deadline = time.monotonic() + _START_S
         while time.monotonic() < deadline and self._process.poll() is None:
             with suppress(LDAPException):
-                self.connect().unbind()
+                self.connect(patience_s=1).unbind()
                 return
             time.sleep(0.02)
         self.stop()

@@ -1,4 +1,7 @@
-"""A pure-Python LDAP server for `o=grid`: everybody reads, one account writes. A process of its own, for Twisted's sake."""
+"""A pure-Python LDAP server for `o=grid`: everybody reads, one account writes.
+
+A process of its own, since Twisted's reactor can run only once in a process.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +26,7 @@ class GridServer(LDAPServer):  # type: ignore[misc]
 
     may_write = False
 
-    def handle_LDAPBindRequest(self, request: Any, controls: Any, reply: Any) -> Any:  # noqa: N802
+    def handle_LDAPBindRequest(self, request: Any, controls: Any, reply: Any) -> Any:
         """Anonymous, or the writer."""
         self.may_write = False
         if request.dn:
@@ -38,24 +41,24 @@ class GridServer(LDAPServer):  # type: ignore[misc]
             raise ldaperrors.LDAPInsufficientAccessRights
         return getattr(super(), how)(*request)
 
-    def handle_LDAPAddRequest(self, *request: Any) -> Any:  # noqa: N802
+    def handle_LDAPAddRequest(self, *request: Any) -> Any:
         """The writer only."""
         return self._write("handle_LDAPAddRequest", *request)
 
-    def handle_LDAPModifyRequest(self, *request: Any) -> Any:  # noqa: N802
+    def handle_LDAPModifyRequest(self, *request: Any) -> Any:
         """The writer only."""
         return self._write("handle_LDAPModifyRequest", *request)
 
-    def handle_LDAPDelRequest(self, *request: Any) -> Any:  # noqa: N802
+    def handle_LDAPDelRequest(self, *request: Any) -> Any:
         """The writer only."""
         return self._write("handle_LDAPDelRequest", *request)
 
-    def handle_LDAPModifyDNRequest(self, *request: Any) -> Any:  # noqa: N802
+    def handle_LDAPModifyDNRequest(self, *request: Any) -> Any:
         """The writer only."""
         return self._write("handle_LDAPModifyDNRequest", *request)
 
 
-class GridFactory(protocol.ServerFactory):  # type: ignore[misc]
+class GridFactory(protocol.ServerFactory):
     """One tree for all connections."""
 
     protocol = GridServer
@@ -69,7 +72,8 @@ class GridFactory(protocol.ServerFactory):  # type: ignore[misc]
 def main() -> None:
     """`PORT PASSWORD-FILE`; ends on SIGTERM."""
     port, password = int(sys.argv[1]), Path(sys.argv[2]).read_bytes()
-    registerAdapter(lambda factory: factory.root, GridFactory, interfaces.IConnectedLDAPEntry)
+    adapt: Any = registerAdapter
+    adapt(lambda factory: factory.root, GridFactory, interfaces.IConnectedLDAPEntry)
     loop: Any = reactor
     loop.listenTCP(port, GridFactory(password), interface="127.0.0.1")
     loop.run()

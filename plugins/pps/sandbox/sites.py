@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
 import socket
+from collections.abc import Callable
 from pathlib import Path
 
 import asyncssh
 
 from pps.sandbox.landscape import Fault, SitePlan
-from pps.sandbox.sessions import Login, Pace, serve_command
+from pps.sandbox.sessions import WINDOW, CommandSession, Login, Pace
 from pps.sandbox.site_folder import SiteFolder
 from pps.sandbox.sockets import LOOPBACK, about_to_listen, port_of, reserve_port
 
@@ -20,8 +20,6 @@ _PATH = "/usr/local/bin:/usr/bin:/bin"
 # One block of 512 bytes: a lock or a pid can still be written, no real file. SIGXFSZ is ignored, so that
 # writers see an error ("File too large") as from a full quota, and do not die of a signal.
 _QUOTA = "trap '' XFSZ; ulimit -f 1 || exit 125; "
-
-log = logging.getLogger(__name__)
 
 
 class SandboxSite:
@@ -98,10 +96,10 @@ class SandboxSite:
             self._socket = reserve_port(self.port)
         self._server = await asyncssh.listen(
             sock=about_to_listen(self._socket),
-            server_factory=lambda: _Gatekeeper(self.plan.account, self._client_key, self._connections),
-            process_factory=self._serve,
+            server_factory=lambda: _Gatekeeper(self.plan.account, self._client_key, self._connections, self._session),
             server_host_keys=[self._host_key],
             encoding=None,
+            window=WINDOW,
             line_editor=False,
             allow_pty=False,
             allow_scp=False,
@@ -122,27 +120,16 @@ class SandboxSite:
             self._server.close()
             for connection in tuple(self._connections):
                 connection.abort()
-            await self._server.wait_closed()
+            # a connection that was being accepted just now is not in the list; its login times out by itself
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._server.wait_closed(), 2)
             self._server = None
         for command in tuple(self._commands):
             command.cancel()
         await asyncio.gather(*self._commands, return_exceptions=True)
 
-    async def _serve(self, channel: asyncssh.SSHServerProcess[bytes]) -> None:
-        command = asyncio.current_task()
-        assert command is not None  # noqa: S101 (we are in one)
-        self._commands.add(command)
-        try:
-            if channel.subsystem:
-                channel.exit(127)
-                return
-            await serve_command(channel, self._login(channel.command))
-        except (asyncssh.Error, OSError) as error:
-            log.warning("%s: a command could not be served: %s", self.plan.name, error)
-            with contextlib.suppress(asyncssh.Error, OSError):
-                channel.exit(255)
-        finally:
-            self._commands.discard(command)
+    def _session(self) -> CommandSession:
+        return CommandSession(self._login, self._commands)
 
     def _login(self, command: str | None) -> Login:
         shell = ["/bin/sh", "-c", command] if command is not None else ["/bin/sh"]
@@ -162,9 +149,16 @@ class SandboxSite:
 class _Gatekeeper(asyncssh.SSHServer):
     """One connection: lets in one account with one key, and forwards nothing (the base class refuses)."""
 
-    def __init__(self, account: str, key: asyncssh.SSHKey, connections: set[asyncssh.SSHServerConnection]) -> None:
+    def __init__(
+        self,
+        account: str,
+        key: asyncssh.SSHKey,
+        connections: set[asyncssh.SSHServerConnection],
+        session: Callable[[], CommandSession],
+    ) -> None:
         self._account = account
         self._key = key
+        self._session = session
         self._connections = connections
         self._connection: asyncssh.SSHServerConnection | None = None
 
@@ -177,6 +171,10 @@ class _Gatekeeper(asyncssh.SSHServer):
         """Forget it."""
         if self._connection:
             self._connections.discard(self._connection)
+
+    def session_requested(self) -> CommandSession:
+        """A channel for one command; it is refused whatever else it asks for."""
+        return self._session()
 
     def begin_auth(self, username: str) -> bool:
         """Everybody has to show a key."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
+from functools import cache
 from typing import Any
 
 from fastapi import Depends, FastAPI, Request
@@ -54,12 +55,14 @@ def create_app(
     """Put the application together.
 
     Args:
-        services: called for each request, so that a start of the web server needs no database.
+        services: called at the first request and kept, so that a start of the web server needs no
+            database, and all requests share one pool of connections.
         current_user: FastAPI dependency that raises 401 or 403 unless an Airflow user calls.
     """
     app = FastAPI(title="PPS Rollout", docs_url=None, redoc_url=None, openapi_url=None)
     app.add_middleware(SecurityHeaders)
     app.add_exception_handler(RolloutError, _explain)
+    services = cache(services)
     app.include_router(public.router(services, now))
     app.include_router(closed.router(services), dependencies=[Depends(current_user)])
     check_closed(app, current_user)

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
 
-from pps.activities.standing import state_of
+from pps.activities.bulletin import stage
 from pps.domain.feedback import answers, counting, invited_vos, outcome
 from pps.services import Services
 from pps.web.public import rollout_or_404
@@ -45,7 +45,7 @@ def router(services: Callable[[], Services]) -> APIRouter:
                     "rollout": row.name,
                     "path": row.path,
                     "patch": row.patch,
-                    "state": state_of(facts.rollout(row.name)),
+                    "stage": stage(facts.rollout(row.name)),
                     "opened_at": row.opened_at.isoformat(),
                     "closed_at": row.closed_at.isoformat() if row.closed_at else None,
                 }

@@ -19,10 +19,11 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 from upath import UPath
 
+from pps.activities.bulletin import stage
 from pps.activities.ports import Facts
-from pps.activities.standing import feedback_due, public_view, state_of, tag_of
+from pps.activities.standing import public_view, tag_of
 from pps.domain.errors import NotYetAllowedError, RefusedError, RolloutError, ServiceError
-from pps.domain.feedback import Answer, Opinion
+from pps.domain.feedback import Answer, Opinion, feedback_due
 from pps.domain.names import is_name
 from pps.domain.rollouts import Rollout
 from pps.domain.tags import jdl_requirement
@@ -257,11 +258,11 @@ def _form(
     tag, due = tag_of(rollout), feedback_due(rollout)
     view = {
         "rollout": rollout.name,
-        "state": state_of(rollout),
+        "stage": stage(rollout),
         "ended": rollout.is_closed,
         "late": due is not None and now > due,
         "due": _shown(due),
-        "tag": str(tag) if tag else "",
+        "tag": tag,
         "jdl": jdl_requirement(tag) if tag else "",
         "typed": {field: typed.get(field, "") for field in ("vo", "opinion", "text", "author", "token")},
         "nonce": secrets.token_urlsafe(16),

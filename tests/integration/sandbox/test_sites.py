@@ -128,6 +128,24 @@ def test_a_command_that_does_not_read_slows_the_client_down_and_the_grid_stores_
 
 
 @needs_openssh
+def test_the_memory_of_the_grid_does_not_grow_with_what_a_slow_command_is_sent(sandbox_grid: RunningGrid, site: Site):
+    """The command reads all the time, but slower than the client sends."""
+
+    def resident_mib() -> float:
+        ps = subprocess.run(["ps", "-o", "rss=", "-p", str(sandbox_grid.process.pid)], capture_output=True, text=True)
+        return int(ps.stdout) / 1024
+
+    before = most = resident_mib()
+    slowly = 'while [ "$(dd bs=65536 count=64 2>/dev/null | wc -c)" -gt 0 ]; do sleep 0.01; done'
+    with subprocess.Popen(sandbox_grid.ssh(site, slowly), stdin=subprocess.PIPE) as client:
+        for _ in range(96):
+            client.stdin.write(b"some line\n" * (1024 * 1024 // 10))
+            most = max(most, resident_mib())
+        client.kill()
+    assert most - before < 30
+
+
+@needs_openssh
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
 @pytest.mark.parametrize("command", ["sleep 600", "timeout 600 sleep 600", "trap '' TERM HUP; sleep 600 & wait"])
 def test_when_the_client_is_killed_everything_it_started_is_killed(

@@ -273,7 +273,9 @@ def test_an_answer_that_drips_ends_at_the_deadline(misbehaving: Any, chunked: bo
         handler.send_response(200)
         handler.send_header(*(("Transfer-Encoding", "chunked") if chunked else ("Content-Length", "1000000")))
         handler.end_headers()
-        while not ended.wait(0.1):
+        for _ in range(200):
+            if ended.wait(0.1):
+                break
             handler.wfile.write(b"1\r\n \r\n" if chunked else b" ")
 
     url, _ = misbehaving(drip)
@@ -303,6 +305,12 @@ def test_reads_are_tried_again_and_writes_are_not(misbehaving: Any):
     with pytest.raises(ServiceError, match="503"):
         RestTracker(url).create(DEMO)
     assert seen == ["POST /patches"]
+
+
+def test_the_state_that_a_patch_has_is_not_written_again(misbehaving: Any):
+    url, seen = misbehaving(answer(good()))
+    RestTracker(url, "token").set_state(4711, PatchState.IN_CERTIFICATION, "")
+    assert seen == ["GET /patches/4711"]
 
 
 def test_a_tracker_that_does_not_answer_is_a_service_error(misbehaving: Any):
@@ -342,17 +350,18 @@ def test_a_change_by_somebody_else_in_between_is_looked_at_again(
         sandbox_grid.tracker,
     )
     looked = ours._versioned
-    raced = []
+    looks = []
 
     def look_and_be_overtaken(number: int) -> Any:
         seen = looked(number)
-        if not raced:
+        if not looks:
             theirs.set_flag(number, "basic_certification_passed", False)
-            raced.append(number)
+        looks.append(number)
         return seen
 
     monkeypatch.setattr(ours, "_versioned", look_and_be_overtaken)
     ours.set_state(patch.number, PatchState.CERTIFIED, "")
+    assert len(looks) == 2
     after = theirs.patch(patch.number)
     assert (after.state, after.basic_certification_passed) == (PatchState.CERTIFIED, False)
 

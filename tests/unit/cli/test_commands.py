@@ -14,7 +14,6 @@ from typing import Any
 
 import pytest
 import yaml
-from pps.activities.feedback import invitation_token
 from tests.support.front import (  # noqa: F401
     NOW,
     PATCH,
@@ -30,6 +29,7 @@ from tests.support.front import (  # noqa: F401
 )
 from typer.testing import CliRunner
 
+from pps.activities.feedback import invitation_token
 from pps.activities.ports import Mail
 from pps.cli.front import Front
 from pps.cli.main import app
@@ -212,6 +212,15 @@ def test_start_triggers_the_dag_with_an_absolute_date(front: Front) -> None:
     assert front.airflow.started[1][1] == {"patch": 4711}
 
 
+def test_start_can_invite_some_vos_only_and_refuses_unknown_ones(front: Front) -> None:
+    assert as_json(front, "rollout", "start", "4711", "--vo", "cms", "--dry-run")["vos"] == ["cms@example.org"]
+    pps(front, "rollout", "start", "4711", "--vo", "cms", "--vo", "cms")
+    assert front.airflow.started == [("bc_client_update", {"patch": 4711, "vos": ["cms"]})]
+    code, _, err = pps(front, "rollout", "start", "4711", "--vo", "nobody")
+    assert code == 1
+    assert "VO nobody: is not in people.yaml." in err
+
+
 @pytest.mark.parametrize(
     "date", ["yesterday", "2026-02-30", "14", "14x", "9999999d", "2026-02-28", "0d", "1d\n", "99999999999999w"]
 )
@@ -267,7 +276,7 @@ def test_rollout_show_has_states_reasons_and_the_jdl(front: Front) -> None:
     a_preview_that_is_out(front.services.facts)
     _, out, _ = pps(front, "rollout", "show", ROLLOUT)
     text = one_line(out)
-    assert "open for feedback" in text
+    assert "stage preview" in text
     assert 'Member("VO-ops-PPS-GLITE-WN-3.1.23", other.GlueHostApplicationSoftwareRunTimeEnvironment);' in text
     assert "The disk quota is used up." in text
     assert "2 available, 1 failed" in text

@@ -24,13 +24,15 @@ from pps.domain.errors import ServiceError, SiteUnreachableError
 class _Greeter(socketserver.StreamRequestHandler):
     """As much of an SMTP server as EHLO needs."""
 
+    answer = b"250 mail.example.org\r\n"
+
     def handle(self) -> None:
         self.wfile.write(b"220 mail.example.org\r\n")
         while line := self.rfile.readline():
             if line.upper().startswith(b"QUIT"):
                 self.wfile.write(b"221 bye\r\n")
                 return
-            self.wfile.write(b"250 mail.example.org\r\n")
+            self.wfile.write(self.answer)
 
 
 @pytest.fixture
@@ -153,6 +155,12 @@ def test_each_service_that_is_away_is_a_failure_of_its_own(healthy: Front, monke
         assert found[subject][0] == "FAIL", subject
         assert found[subject][1].endswith("."), subject
     assert found["PIC"][0] == "OK"
+
+
+def test_a_mail_server_that_only_greets_is_a_failure(healthy: Front, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_Greeter, "answer", b"554 no service\r\n")
+    code, found = doctor(healthy)
+    assert (code, found["mail server"][0]) == (1, "FAIL")
 
 
 def test_an_old_schema_says_how_to_upgrade(healthy: Front, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,7 +15,6 @@ import pytest
 from fastapi import FastAPI, HTTPException, Request
 from fastapi.routing import APIRoute
 from fastapi.testclient import TestClient
-from pps.activities.feedback import invitation_token
 from tests.support.bad_input import ADDRESSES, HTML, JSON, NAMES, TEMPLATES
 from tests.support.front import (  # noqa: F401
     NOW,
@@ -27,6 +26,7 @@ from tests.support.front import (  # noqa: F401
     services,
 )
 
+from pps.activities.feedback import invitation_token
 from pps.activities.ports import Mail
 from pps.domain.errors import ServiceError
 from pps.domain.facts import FactKind
@@ -120,6 +120,16 @@ def test_the_api_does_not_describe_itself_to_strangers(anybody: TestClient, path
     assert anybody.get(path).status_code == 404
 
 
+def test_services_are_made_at_the_first_request_and_once(services: MemoryServices) -> None:
+    a_preview_that_is_out(services.facts)
+    made: list[int] = []
+    client = TestClient(create_app(lambda: made.append(1) or services, airflow_user, ticking()))
+    assert made == []
+    for _ in range(3):
+        client.get(f"/api/v1/rollouts/{ROLLOUT}")
+    assert made == [1]
+
+
 # --- views
 
 
@@ -176,7 +186,7 @@ def test_users_see_register_facts_and_outbox_with_masked_addresses(user: TestCli
     services.facts.record(
         happened(FactKind.FEEDBACK_GIVEN, "cms", "x", opinion="works", text="ask bob@x.org", author="Bob")
     )
-    assert user.get("/api/v1/rollouts").json()["rollouts"][0]["state"] == "open for feedback"
+    assert user.get("/api/v1/rollouts").json()["rollouts"][0]["stage"] == "preview"
     facts = user.get(f"/api/v1/rollouts/{ROLLOUT}/facts").json()
     assert facts["total"] == len(services.facts.facts)
     outbox = user.get(f"/api/v1/rollouts/{ROLLOUT}/outbox").json()

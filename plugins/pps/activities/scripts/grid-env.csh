@@ -8,8 +8,11 @@ if ( ! $?_pps_in_grid_env ) then
 set _pps_in_grid_env
 # csh does not tell a sourced file its name, but holds it open while it reads it
 set _pps_prefix = ""
-if ( -d /proc/$$/fd ) set _pps_prefix = "`ls -l /proc/$$/fd | sed -n 's|^.* -> \(/.*\)/etc/profile\.d/grid-env\.csh"\$"|\1|p' | sed -n '"\$"p'`"
-if ( "$_pps_prefix" == "" && $?PPS_PREFIX ) set _pps_prefix = "$PPS_PREFIX"
+if ( -d /proc/$$/fd ) set _pps_prefix = "`ls -l /proc/$$/fd | sed -n 's|^.* -> \(/.*\)/etc/profile[.]d/grid-env[.]csh.*|\1|p' | tail -n 1`"
+if ( "$_pps_prefix" == "" && $?PPS_PREFIX ) then
+    # not in one line: csh puts values in before it looks at the condition
+    set _pps_prefix = "$PPS_PREFIX"
+endif
 if ( ! -f "$_pps_prefix/etc/profile.d/grid-env.csh" ) then
     echo "grid-env.csh: cannot find its own folder in this shell; setenv PPS_PREFIX to it and source again"
 else

@@ -59,7 +59,7 @@ dumped() {
 # Why sourcing failed, in words.
 why_not() {
     case $code in
-    124 | 137) printf 'does not end' ;;
+    124 | 137 | 143) printf "does not end" ;;
     *) printf 'ends the shell or leaves nothing that runs (exit %s) %s' "$code" "$(tail -n 1 "$work/sourced.noise" 2>/dev/null | cut -c1-160)" ;;
     esac
 }

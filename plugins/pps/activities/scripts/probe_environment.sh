@@ -16,7 +16,9 @@ culprits() { # suffix, shell and its options
         [ "$tried" -le 40 ] || break
         rm -f "$work/alive"
         if [ "$suffix" = csh ]; then
-            printf 'source %s\necho yes >%s/alive\n' "$file" "$work" >"$work/one.csh"
+            # an error in a sourced file ends those that source it, but not the script at the top
+            printf 'source %s\necho yes >%s/alive\n' "$file" "$work" >"$work/inner.csh"
+            printf 'source %s/inner.csh\n' "$work" >"$work/one.csh"
             timeout -k 1 1 "$@" "$work/one.csh" >/dev/null 2>&1 </dev/null
         else
             printf 'echo yes >"$1/alive"\n' >"$work/alive.sh"
@@ -121,10 +123,11 @@ rm -f "$work/dump"
 printf 'source %s/etc/profile.d/grid-env.csh\nexec %s %s/dump.sh %s\n' "$prefix" "$sh" "$work" "$work" >"$work/preview.csh"
 timeout -k 1 "$patience" "$csh" -f "$work/preview.csh" >"$work/sourced.noise" 2>&1 </dev/null
 code=$?
-if [ "$(tail -n 1 "$work/dump" 2>/dev/null)" != "=end" ]; then
+if [ "$(tail -n 1 "$work/dump" 2>/dev/null)" != "=end" ] || ! grep -q '^PPS_PREFIX=' "$work/dump"; then
     guilty=$(culprits csh "$csh" -f)
     # Where the site's own csh settings are broken so are its production clients, and jobs run sh.
     [ -z "$guilty" ] || verdict WARNING "sh sources it; under csh the site's own ${guilty}cannot be sourced" "tools=$tools settings=$kept"
+    [ "$code" -eq 0 ] && verdict CRITICAL "sourcing grid-env.csh does not reach its end: $(tail -n 1 "$work/sourced.noise" | cut -c1-160)"
     verdict CRITICAL "sourcing grid-env.csh $(why_not)"
 fi
 mv "$work/dump" "$work/env.csh"

@@ -59,7 +59,7 @@ while read -r tool ask codes packages; do
                 line = substr(line, RSTART + RLENGTH)
                 m = split(told, t, ".")
                 same = m <= n
-                for (i = 1; i <= m; i++) if (t[i] != w[i]) same = 0
+                for (i = 1; i <= m; i++) if ((t[i] "") != (w[i] "")) same = 0
                 if (same) { print told; exit }
             }
         }' "$work/said.$tool")

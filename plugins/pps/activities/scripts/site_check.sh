@@ -43,7 +43,7 @@ folder_to_read() {
 }
 
 echo "site-check 1"
-for tool in tar gzip sha256sum mv ln find sort mkdir rm; do
+for tool in tar gzip sha256sum awk sed find sort mv ln mkdir rm; do
     if command -v "$tool" >/dev/null 2>&1; then
         echo "tool $tool"
     else

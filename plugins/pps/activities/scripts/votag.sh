@@ -68,11 +68,15 @@ fi
 
 # One of us at a time. A lock older than 5 minutes belongs to nobody: what we do takes milliseconds.
 lock=$folder/.pps-votag.lock
-tries=0
+gone=0 patience=$(($(date +%s) + 20))
 until mkdir "$lock" 2>/dev/null; do
-    [ -d "$lock" ] || [ "$tries" -lt 3 ] || end 4 failed "$folder cannot be written, or the disk is full"
-    tries=$((tries + 1))
-    [ "$tries" -le 20 ] || end 3 busy "somebody else is changing $file"
+    if ! [ -d "$lock" ]; then
+        # freed since, or it cannot be made at all
+        gone=$((gone + 1))
+        [ "$gone" -lt 50 ] || end 4 failed "$folder cannot be written, or the disk is full"
+        continue
+    fi
+    [ "$(date +%s)" -le "$patience" ] || end 3 busy "somebody else is changing $file"
     since=
     [ -r "$lock/since" ] && read -r since <"$lock/since"
     case $since in '' | *[!0-9]*) since=$(date +%s) ;; esac
@@ -83,7 +87,7 @@ until mkdir "$lock" 2>/dev/null; do
         [ "$again" = "$since" ] && rm -rf "$lock"
         rmdir "$lock.break"
     else
-        sleep 1
+        sleep 0.1 2>/dev/null || sleep 1
     fi
 done
 date +%s >"$lock/since" 2>/dev/null
