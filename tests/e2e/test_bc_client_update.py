@@ -243,8 +243,7 @@ def _kill_who_speaks_ssh() -> int:
     killed = 0
     for process in psutil.Process().children(recursive=True):
         try:
-            children = [c.name() for c in process.children()]
-            if "ssh" in children and "python" in process.name():
+            if "ssh" in [child.name() for child in process.children()]:
                 process.kill()
                 killed += 1
         except psutil.NoSuchProcess:
