@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
+from tests.support.histories import DEBIAN, NOON, SL5, History, a_patch, a_site
 
 from pps.domain.batches import BatchLimits, Verdict, judge_canaries, plan_batches, reasons_to_stop
 from pps.domain.errors import NotYetAllowedError
@@ -14,7 +15,6 @@ from pps.domain.patches import PatchState
 from pps.domain.sites import CertificationStatus, Infrastructure, reasons_against_preview
 from pps.domain.tags import jdl_requirement, preview_tag
 from pps.domain.updates import platforms_for_production, reasons_against_bc_client_preview, reasons_against_production
-from tests.support.histories import DEBIAN, NOON, SL5, History, a_patch, a_site
 
 LIMITS = BatchLimits(
     canaries=2, sites_per_batch=3, canaries_healthy_at_least=1.0, failure_budget=0.3, failures_always_allowed=1

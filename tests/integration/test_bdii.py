@@ -22,7 +22,7 @@ HOSTILE = [
 
 
 @pytest.mark.needs("slapd")
-def test_tags_are_found_wherever_a_bdii_puts_its_sites(slapd: GlueSlapd) -> None:  # noqa: F811
+def test_tags_are_found_wherever_a_bdii_puts_its_sites(slapd: GlueSlapd) -> None:
     slapd.add_subcluster(slapd.add_folder("resource"), "ce.resource.org", ["VO-ops-A"])
     slapd.add_subcluster(slapd.add_folder("SITE"), "ce.site.org", ["VO-ops-A", "VO-ops-B"])
     slapd.add_subcluster(slapd.add_folder("local", "TOP"), "ce.top.org", [])
@@ -35,7 +35,7 @@ def test_tags_are_found_wherever_a_bdii_puts_its_sites(slapd: GlueSlapd) -> None
 
 
 @pytest.mark.needs("slapd")
-def test_names_match_without_case_and_come_back_as_asked(slapd: GlueSlapd) -> None:  # noqa: F811
+def test_names_match_without_case_and_come_back_as_asked(slapd: GlueSlapd) -> None:
     slapd.add_subcluster(slapd.add_folder("SITE"), "CE.Site.ORG", ["VO-ops-A"])
     assert Bdii(slapd.url).tags_of(["ce.SITE.org", "ce.site.org"]) == {
         "ce.SITE.org": {"VO-ops-A"},
@@ -44,7 +44,7 @@ def test_names_match_without_case_and_come_back_as_asked(slapd: GlueSlapd) -> No
 
 
 @pytest.mark.needs("slapd")
-def test_a_subcluster_that_is_published_twice_shows_the_tags_of_both(slapd: GlueSlapd) -> None:  # noqa: F811
+def test_a_subcluster_that_is_published_twice_shows_the_tags_of_both(slapd: GlueSlapd) -> None:
     slapd.add_subcluster(slapd.add_folder("ONE"), "ce.site.org", ["VO-ops-A"])
     slapd.add_subcluster(slapd.add_folder("TWO"), "ce.site.org", ["VO-ops-B"])
     assert Bdii(slapd.url).tags_of(["ce.site.org"]) == {"ce.site.org": {"VO-ops-A", "VO-ops-B"}}
@@ -52,14 +52,14 @@ def test_a_subcluster_that_is_published_twice_shows_the_tags_of_both(slapd: Glue
 
 @pytest.mark.needs("slapd")
 @pytest.mark.parametrize("name", HOSTILE)
-def test_a_name_never_becomes_part_of_the_filter(slapd: GlueSlapd, name: str) -> None:  # noqa: F811
+def test_a_name_never_becomes_part_of_the_filter(slapd: GlueSlapd, name: str) -> None:
     slapd.add_subcluster(slapd.add_folder("SITE"), "ce.site.org", ["VO-ops-A"])
     assert Bdii(slapd.url).tags_of([name]) == {}
     assert Bdii(slapd.url).tags_of([name, "ce.site.org"]) == {"ce.site.org": {"VO-ops-A"}}
 
 
 @pytest.mark.needs("slapd")
-def test_three_hundred_sites_need_a_few_searches_only(slapd: GlueSlapd) -> None:  # noqa: F811
+def test_three_hundred_sites_need_a_few_searches_only(slapd: GlueSlapd) -> None:
     folder = slapd.add_folder("local")
     names = [f"ce{n}.example.org" for n in range(300)]
     for name in names:
@@ -68,13 +68,13 @@ def test_three_hundred_sites_need_a_few_searches_only(slapd: GlueSlapd) -> None:
 
 
 @pytest.mark.needs("slapd")
-def test_a_base_that_is_not_served_is_an_error_not_an_empty_answer(slapd: GlueSlapd) -> None:  # noqa: F811
+def test_a_base_that_is_not_served_is_an_error_not_an_empty_answer(slapd: GlueSlapd) -> None:
     with pytest.raises(ServiceError, match="publishes nothing under the base"):
         Bdii(slapd.url, base="o=elsewhere").tags_of(["ce.site.org"])
 
 
 @pytest.mark.needs("slapd")
-def test_nothing_is_asked_for_nothing(slapd: GlueSlapd) -> None:  # noqa: F811
+def test_nothing_is_asked_for_nothing(slapd: GlueSlapd) -> None:
     slapd.stop()
     assert Bdii(slapd.url).tags_of([]) == {}
     with pytest.raises(ServiceError):

@@ -81,7 +81,7 @@ class World:
 
 
 @pytest.fixture
-def world(tmp_path: Path, sshd: SshServer) -> World:  # noqa: F811
+def world(tmp_path: Path, sshd: SshServer) -> World:
     return World(tmp_path, sshd)
 
 

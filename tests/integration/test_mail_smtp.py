@@ -25,7 +25,7 @@ def recipients(sink: SmtpSink) -> list[list[str]]:
     return [to for to, _ in sink.envelopes]
 
 
-def test_a_batch_goes_over_one_connection_one_recipient_to_a_message(smtp_sink: SmtpSink) -> None:  # noqa: F811
+def test_a_batch_goes_over_one_connection_one_recipient_to_a_message(smtp_sink: SmtpSink) -> None:
     taken: list[str] = []
     assert smtp_sink.mailer().send(mails("a", "b", "c"), taken.append) == {}
     assert smtp_sink.connections == 1
@@ -38,7 +38,7 @@ def test_a_batch_goes_over_one_connection_one_recipient_to_a_message(smtp_sink: 
     assert body.get_content().replace("\r\n", "\n") == "Dear a,\n\nhellö.\n"
 
 
-def test_one_refused_recipient_does_not_keep_the_others_from_their_mail(smtp_sink: SmtpSink) -> None:  # noqa: F811
+def test_one_refused_recipient_does_not_keep_the_others_from_their_mail(smtp_sink: SmtpSink) -> None:
     smtp_sink.refuse = {"b@example.org"}
     smtp_sink.greylist = {"c@example.org"}
     errors = smtp_sink.mailer().send(mails("a", "b", "c", "d"))
@@ -50,7 +50,7 @@ def test_one_refused_recipient_does_not_keep_the_others_from_their_mail(smtp_sin
 
 
 @pytest.mark.parametrize("address", ADDRESSES)
-def test_a_bad_address_is_reported_and_reaches_no_server(smtp_sink: SmtpSink, address: str) -> None:  # noqa: F811
+def test_a_bad_address_is_reported_and_reaches_no_server(smtp_sink: SmtpSink, address: str) -> None:
     (bad,) = (Mail("k/bad", address, "s", "t"),)
     errors = smtp_sink.mailer().send([bad, *mails("a")])
     assert list(errors) == ["k/bad"]
@@ -58,7 +58,7 @@ def test_a_bad_address_is_reported_and_reaches_no_server(smtp_sink: SmtpSink, ad
     assert smtp_sink.messages[0]["Bcc"] is None
 
 
-def test_a_server_that_hangs_up_after_some_mails_is_called_again(smtp_sink: SmtpSink) -> None:  # noqa: F811
+def test_a_server_that_hangs_up_after_some_mails_is_called_again(smtp_sink: SmtpSink) -> None:
     smtp_sink.hang_up_after = 2
     names = "abcdef"
     waiting = mails(*names)
@@ -69,7 +69,7 @@ def test_a_server_that_hangs_up_after_some_mails_is_called_again(smtp_sink: Smtp
     assert sorted(to[0][0] for to in recipients(smtp_sink)) == list(names)
 
 
-def test_a_server_that_cannot_be_reached_is_a_service_error(smtp_sink: SmtpSink) -> None:  # noqa: F811
+def test_a_server_that_cannot_be_reached_is_a_service_error(smtp_sink: SmtpSink) -> None:
     mailer = smtp_sink.mailer(user="pps", password="canary-secret")
     smtp_sink.stop()
     with pytest.raises(ServiceError, match="does not answer"):
@@ -90,7 +90,7 @@ def test_login_and_its_refusal(caplog: pytest.LogCaptureFixture) -> None:
         sink.stop()
 
 
-def test_starttls_is_insisted_on(smtp_sink: SmtpSink) -> None:  # noqa: F811
+def test_starttls_is_insisted_on(smtp_sink: SmtpSink) -> None:
     with pytest.raises(ServiceError, match="STARTTLS"):
         smtp_sink.mailer(security="starttls").send(mails("a"))
     assert smtp_sink.messages == []

@@ -40,7 +40,7 @@ def queue(store: FactStore, number: int) -> list[str]:
     return [m.to for m in letters]
 
 
-def test_everything_is_sent_once_and_nothing_is_left(fact_store: FactStore, smtp_sink: SmtpSink) -> None:  # noqa: F811
+def test_everything_is_sent_once_and_nothing_is_left(fact_store: FactStore, smtp_sink: SmtpSink) -> None:
     addresses = queue(fact_store, 60)
     done = empty_outbox(fact_store, smtp_sink.mailer(), lambda: NOW)
     assert (done.sent, done.refused, done.trouble) == (60, 0, "")
@@ -50,9 +50,9 @@ def test_everything_is_sent_once_and_nothing_is_left(fact_store: FactStore, smtp
 
 
 def test_a_killed_sender_loses_no_mail_and_repeats_at_most_one(
-    fact_store: FactStore,  # noqa: F811
-    store_url: str,  # noqa: F811
-    smtp_sink: SmtpSink,  # noqa: F811
+    fact_store: FactStore,
+    store_url: str,
+    smtp_sink: SmtpSink,
 ) -> None:
     addresses = queue(fact_store, 150)
     kills = iter((7, 40, 41, 90, 120))
@@ -85,8 +85,8 @@ def test_a_killed_sender_loses_no_mail_and_repeats_at_most_one(
 
 
 def test_a_refused_and_a_greylisted_mail_are_tried_again_later(
-    fact_store: FactStore,  # noqa: F811
-    smtp_sink: SmtpSink,  # noqa: F811
+    fact_store: FactStore,
+    smtp_sink: SmtpSink,
 ) -> None:
     queue(fact_store, 5)
     smtp_sink.refuse, smtp_sink.greylist = {"user-1@example.org"}, {"user-3@example.org"}
@@ -100,8 +100,8 @@ def test_a_refused_and_a_greylisted_mail_are_tried_again_later(
 
 
 def test_a_mail_server_that_is_down_fails_nothing_and_the_mails_wait(
-    fact_store: FactStore,  # noqa: F811
-    smtp_sink: SmtpSink,  # noqa: F811
+    fact_store: FactStore,
+    smtp_sink: SmtpSink,
 ) -> None:
     queue(fact_store, 30)
     mailer = smtp_sink.mailer()

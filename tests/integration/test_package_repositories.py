@@ -1,4 +1,4 @@
-# ruff: noqa: F811 (pytest finds fixtures by the names of arguments)
+
 """APT and YUM repositories over real HTTP: what is verified, and how it is said."""
 
 from __future__ import annotations

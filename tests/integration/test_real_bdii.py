@@ -31,7 +31,7 @@ def eventually(condition: Callable[[], bool], within_s: float = 30) -> None:
 
 @pytest.mark.sd("4.1.1", step=4)
 @pytest.mark.needs("bdii")
-def test_a_tag_travels_from_the_list_to_the_adapter_and_back(bdii: RealBdii, tmp_path: Path) -> None:  # noqa: F811
+def test_a_tag_travels_from_the_list_to_the_adapter_and_back(bdii: RealBdii, tmp_path: Path) -> None:
     information_system = Bdii(bdii.url)
 
     def tags() -> frozenset[str]:

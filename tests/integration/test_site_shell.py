@@ -110,7 +110,7 @@ def test_a_script_that_stops_reading_can_still_say_why(shell: SiteShell, server:
     assert asyncio.run(send()) == ("enough", 3)
 
 
-def test_memory_does_not_grow_with_the_file(sshd: SshServer, tmp_path: Path) -> None:  # noqa: F811
+def test_memory_does_not_grow_with_the_file(sshd: SshServer, tmp_path: Path) -> None:
     file = tmp_path / "file"
     with file.open("wb") as f:
         f.truncate(200_000_000)
@@ -157,14 +157,14 @@ def test_a_key_that_the_site_does_not_know_is_said_to_be_one(
         run(shell, server.target(key_file=new_key(tmp_path / "stranger")), "echo in")
 
 
-def test_a_closed_port_is_unreachable(shell: SiteShell, sshd: SshServer) -> None:  # noqa: F811
+def test_a_closed_port_is_unreachable(shell: SiteShell, sshd: SshServer) -> None:
     with pytest.raises(SiteUnreachableError, match="SITE-A: cannot be reached"):
         run(shell, sshd.target(port=1), "echo in")
 
 
 def test_a_site_that_accepts_and_says_nothing_is_given_up_at_the_connect_limit(
     shell: SiteShell,
-    sshd: SshServer,  # noqa: F811
+    sshd: SshServer,
 ) -> None:
     with chaos_proxy(1, tarpit=True) as proxy:
         began = time.monotonic()
@@ -216,7 +216,7 @@ def test_a_site_that_does_not_read_is_given_up(shell: SiteShell, server: SshServ
 @pytest.mark.parametrize("how", ["reset_at", "hang_at"])
 def test_a_connection_that_breaks_at_any_byte_is_unreachable(
     shell: SiteShell,
-    sshd: SshServer,  # noqa: F811
+    sshd: SshServer,
     tmp_path: Path,
     at: int,
     how: str,
@@ -271,7 +271,7 @@ def test_text_of_a_hostile_site_is_made_harmless_in_errors(tmp_path: Path) -> No
 
 
 def test_no_key_and_no_process_stays_behind_after_a_conversation_is_cancelled(
-    sshd: SshServer,  # noqa: F811
+    sshd: SshServer,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

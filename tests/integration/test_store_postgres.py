@@ -55,7 +55,7 @@ def at_once(number: int, work: Callable[[int], object]) -> list[object]:
         return list(pool.map(one, range(number)))
 
 
-def test_of_twenty_callers_at_once_one_opens_the_rollout(fact_store: FactStore, store_url: str) -> None:  # noqa: F811
+def test_of_twenty_callers_at_once_one_opens_the_rollout(fact_store: FactStore, store_url: str) -> None:
     stores = [FactStore(store_url) for _ in range(4)]
 
     def start(index: int) -> bool:
@@ -73,14 +73,14 @@ def test_of_twenty_callers_at_once_one_opens_the_rollout(fact_store: FactStore, 
         store.dispose()
 
 
-def test_one_run_that_opens_twenty_times_at_once_opens_once(fact_store: FactStore) -> None:  # noqa: F811
+def test_one_run_that_opens_twenty_times_at_once_opens_once(fact_store: FactStore) -> None:
     results = at_once(
         20, lambda _: fact_store.open("bc-client", 7, fact("bc-client-7-1", FactKind.ROLLOUT_OPENED, ""), "run")
     )
     assert sorted(map(str, results)) == ["False"] * 19 + ["True"]
 
 
-def test_closing_frees_the_patch(fact_store: FactStore) -> None:  # noqa: F811
+def test_closing_frees_the_patch(fact_store: FactStore) -> None:
     first = begin(fact_store, run="first")
     with pytest.raises(AlreadyOpenError, match=first):
         begin(fact_store, run="second")
@@ -91,7 +91,7 @@ def test_closing_frees_the_patch(fact_store: FactStore) -> None:  # noqa: F811
     assert [r.name for r in fact_store.rollouts(open_only=True)] == ["bc-client-1-2"]
 
 
-def test_facts_come_back_as_they_were_recorded_in_their_order(fact_store: FactStore) -> None:  # noqa: F811
+def test_facts_come_back_as_they_were_recorded_in_their_order(fact_store: FactStore) -> None:
     name = begin(fact_store)
     new = [fact(name, subject=f"S{n}", reason="ü", number=1.5, list=[{"a": None}]) for n in range(5)]
     assert fact_store.record(*new) == tuple(new)
@@ -99,7 +99,7 @@ def test_facts_come_back_as_they_were_recorded_in_their_order(fact_store: FactSt
     assert fact_store.rollout(name).facts[1:] == (*new, fact(name, subject="S9"))
 
 
-def test_the_same_fact_from_twenty_at_once_counts_once(fact_store: FactStore) -> None:  # noqa: F811
+def test_the_same_fact_from_twenty_at_once_counts_once(fact_store: FactStore) -> None:
     name = begin(fact_store)
     one = fact(name)
     results = at_once(20, lambda _: fact_store.record(one, mails=[Mail(f"{name}/x", "a@example.org", "s", "t")]))
@@ -108,7 +108,7 @@ def test_the_same_fact_from_twenty_at_once_counts_once(fact_store: FactStore) ->
 
 
 @pytest.mark.parametrize("statement", ["UPDATE facts SET actor = 'x'", "DELETE FROM facts", "TRUNCATE facts"])
-def test_postgresql_itself_refuses_to_change_facts(fact_store: FactStore, store_url: str, statement: str) -> None:  # noqa: F811
+def test_postgresql_itself_refuses_to_change_facts(fact_store: FactStore, store_url: str, statement: str) -> None:
     begin(fact_store)
     plain = store_url.replace("+psycopg", "")
     with psycopg.connect(plain) as connection, pytest.raises(psycopg.Error, match="append-only"):
@@ -116,7 +116,7 @@ def test_postgresql_itself_refuses_to_change_facts(fact_store: FactStore, store_
     assert len(fact_store.rollout("bc-client-1-1").facts) == 1
 
 
-def test_facts_and_mails_are_recorded_together_or_not_at_all(fact_store: FactStore) -> None:  # noqa: F811
+def test_facts_and_mails_are_recorded_together_or_not_at_all(fact_store: FactStore) -> None:
     name = begin(fact_store)
     with pytest.raises(NotYetAllowedError):
         fact_store.record(fact(name), fact("bc-client-8-1"), mails=[Mail(f"{name}/x", "a@example.org", "s", "t")])
@@ -125,7 +125,7 @@ def test_facts_and_mails_are_recorded_together_or_not_at_all(fact_store: FactSto
 
 
 @pytest.mark.parametrize("text", TEXTS)
-def test_whatever_text_comes_is_stored(fact_store: FactStore, text: str) -> None:  # noqa: F811
+def test_whatever_text_comes_is_stored(fact_store: FactStore, text: str) -> None:
     name = begin(fact_store)
     new = fact(name, reason=text, deep={"x": {text: [text]}})
     letter = Mail(f"{name}/x", "a@example.org", text, text, text, (("a.txt", "text/plain", text),))
@@ -134,7 +134,7 @@ def test_whatever_text_comes_is_stored(fact_store: FactStore, text: str) -> None
     assert len(fact_store.rollout(name).facts) == 2
 
 
-def test_senders_share_the_outbox_and_no_mail_is_claimed_twice(fact_store: FactStore) -> None:  # noqa: F811
+def test_senders_share_the_outbox_and_no_mail_is_claimed_twice(fact_store: FactStore) -> None:
     name = begin(fact_store)
     fact_store.record(mails=[Mail(f"{name}/{n:03}", "a@example.org", "s", "t") for n in range(100)])
     claimed = at_once(5, lambda _: [m.key for _ in range(10) for m in fact_store.unsent(2, NOW)])
@@ -144,7 +144,7 @@ def test_senders_share_the_outbox_and_no_mail_is_claimed_twice(fact_store: FactS
     assert len(fact_store.unsent(100, NOW + CLAIM)) == 100, "the claim of a sender that died ends"
 
 
-def test_pauses_between_tries_grow(fact_store: FactStore) -> None:  # noqa: F811
+def test_pauses_between_tries_grow(fact_store: FactStore) -> None:
     name = begin(fact_store)
     fact_store.record(mails=[Mail(f"{name}/x", "a@example.org", "s", "t")])
     tries, now = [], NOW
@@ -156,7 +156,7 @@ def test_pauses_between_tries_grow(fact_store: FactStore) -> None:  # noqa: F811
     assert [b - a for a, b in pairwise(tries)] == [timedelta(minutes=m) for m in (1, 2, 4, 8)]
 
 
-def test_the_tables_are_those_of_the_newest_migration(fact_store: FactStore, store_url: str) -> None:  # noqa: F811
+def test_the_tables_are_those_of_the_newest_migration(fact_store: FactStore, store_url: str) -> None:
     engine = sa.create_engine(store_url)
     with engine.connect() as connection:
         context = MigrationContext.configure(
@@ -171,7 +171,7 @@ def test_the_tables_are_those_of_the_newest_migration(fact_store: FactStore, sto
     engine.dispose()
 
 
-def test_upgrading_twice_or_at_once_is_upgrading_once(store_url: str) -> None:  # noqa: F811
+def test_upgrading_twice_or_at_once_is_upgrading_once(store_url: str) -> None:
     store = FactStore(store_url)
     with pytest.raises(ConfigurationError, match="pps db upgrade"):
         store.rollouts()
@@ -193,7 +193,7 @@ def test_a_database_that_does_not_answer_is_a_service_error_without_the_password
         error = error.__cause__ or error.__context__
 
 
-def test_a_connection_that_broke_is_replaced(fact_store: FactStore, store_url: str) -> None:  # noqa: F811
+def test_a_connection_that_broke_is_replaced(fact_store: FactStore, store_url: str) -> None:
     begin(fact_store)
     with psycopg.connect(store_url.replace("+psycopg", ""), autocommit=True) as connection:
         connection.execute(
@@ -203,7 +203,7 @@ def test_a_connection_that_broke_is_replaced(fact_store: FactStore, store_url: s
     assert len(fact_store.rollouts()) == 1
 
 
-def test_a_forked_process_does_not_share_its_parents_connection(fact_store: FactStore) -> None:  # noqa: F811
+def test_a_forked_process_does_not_share_its_parents_connection(fact_store: FactStore) -> None:
     name = begin(fact_store)
     child = os.fork()
     if child == 0:
@@ -218,7 +218,7 @@ def test_a_forked_process_does_not_share_its_parents_connection(fact_store: Fact
     assert len(fact_store.rollout(name).facts) == 101
 
 
-def test_one_answer_posted_twenty_times_at_once_is_one_record(fact_store: FactStore) -> None:  # noqa: F811
+def test_one_answer_posted_twenty_times_at_once_is_one_record(fact_store: FactStore) -> None:
     record = asked(fact_store, previewed(fact_store))
     token = feedback.invitation_token(SECRET, record.name, "atlas")
     answers = at_once(

@@ -1,4 +1,4 @@
-# ruff: noqa: F811 (pytest finds fixtures by the names of arguments)
+
 """SD 4.1.1, step 1: creation of the tarball, from packages over HTTP to a client that runs."""
 
 from __future__ import annotations

@@ -256,7 +256,6 @@ def _public_name(error: SiteError) -> str:
 
 
 def _is_on_record(record: Rollout, site: str, tarball: Tarball) -> bool:
-    if record.progress(site).state not in _HAS_IT:
-        return False
-    installed = [f for f in record.facts if f.subject == site and f.kind is FactKind.PREVIEW_INSTALLED]
-    return bool(installed) and installed[-1].payload.get("tarball") == tarball.name
+    """Also where the probes have failed since: nothing has changed at the site, so there is nothing to record."""
+    installed = record.installation(site)
+    return installed is not None and installed.payload.get("tarball") == tarball.name

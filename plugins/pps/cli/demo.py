@@ -171,7 +171,13 @@ def _line(fact: Fact) -> str:
 
 def _show(summary: Summary) -> None:
     rows = [
-        (r["site"], r["state"], r["probes"] or "-", "yes" if r["tag"] else "-", _short(r["reason"] or r["holds"] or "-"))
+        (
+            r["site"],
+            r["state"],
+            r["probes"] or "-",
+            "yes" if r["tag"] else "-",
+            _short(r["reason"] or r["holds"] or "-"),
+        )
         for r in summary.sites
     ]
     output.say(

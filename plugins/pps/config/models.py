@@ -134,9 +134,7 @@ class DistributionPolicy(Model):
 
     def to_domain(self) -> BatchLimits:
         """The domain's limits."""
-        return BatchLimits(
-            **{k: v for k, v in self.model_dump().items() if k != "sites_at_once_per_batch"}
-        )
+        return BatchLimits(**{k: v for k, v in self.model_dump().items() if k != "sites_at_once_per_batch"})
 
 
 class SiteLimitsPolicy(Model):

@@ -61,6 +61,14 @@ def rollout_id(path: str, patch_number: int, attempt: int) -> str:
     return checked_name(f"{path}-{patch_number}-{attempt}", "rollout")
 
 
+def occasion_of(batch: str) -> str:
+    """The occasion of facts about a batch's sites: its name, and the night's for each of a night's plans.
+
+    So a site that fails in the second plan of a night as it did in the first has failed once.
+    """
+    return batch.partition(".")[0]
+
+
 @dataclass(frozen=True)
 class Rollout:
     """A rollout as its facts tell it. `facts` are in the order in which they were recorded."""

@@ -9,6 +9,7 @@ from pps.activities.certification import certification_is_over
 from pps.activities.publication import tags_seen
 from pps.config.loader import load_configuration
 from pps.domain.feedback import feedback_is_over
+from pps.domain.rollouts import occasion_of
 from pps.orchestration.runtime import actor_of, now, services
 
 
@@ -41,7 +42,7 @@ def _tags_are_seen(rollout: str, batch: str) -> bool:
             sites,
             record.tag,
             now=now(),
-            occasion=batch,
+            occasion=occasion_of(batch),
             actor=actor_of("information system"),
             matchmaker=s.matchmaker,
         )

@@ -18,7 +18,6 @@ from typing import Any
 from airflow.sdk import TriggerRule, get_current_context, task
 
 from pps.activities import (
-    bulletin,
     certification,
     distribution,
     feedback,
@@ -37,7 +36,7 @@ from pps.activities.ports import SshTarget
 from pps.domain.batches import Verdict
 from pps.domain.errors import NotYetAllowedError, RefusedError
 from pps.domain.facts import Fact, FactKind
-from pps.domain.rollouts import Rollout
+from pps.domain.rollouts import Rollout, occasion_of
 from pps.domain.sites import Site
 from pps.orchestration.runtime import actor, now, services
 from pps.orchestration.targets import ssh_targets
@@ -153,7 +152,9 @@ def distribute_client(rollout: str, batch: str) -> dict[str, int]:
         gates.must_go_on(record)
         if reasons := gates.budget_reasons(record, s.config.policies.distribution.to_domain()):
             _stop(s, record, reasons)
-            raise NotYetAllowedError(rollout, " ".join(reasons), "Look at the sites' reasons, then start a new rollout.")
+            raise NotYetAllowedError(
+                rollout, " ".join(reasons), "Look at the sites' reasons, then start a new rollout."
+            )
         sites = _sites(s, record, batch)
         outcomes = asyncio.run(
             distribution.distribute(
@@ -161,7 +162,7 @@ def distribute_client(rollout: str, batch: str) -> dict[str, int]:
                 s.facts,
                 tarball.tarball_of(record, s.artefacts),
                 sites,
-                **_door(s, sites, batch),
+                **_door(s, sites, occasion_of(batch)),
                 artefacts=s.artefacts,
                 now=now,
                 cache=s.payload_cache,
@@ -178,7 +179,9 @@ def run_probe_tests(rollout: str, batch: str) -> None:
         record = s.facts.rollout(rollout)
         sites = _sites(s, record, batch)
         built = tarball.tarball_of(record, s.artefacts)
-        _tell(asyncio.run(probing.probe(record, s.facts, built, sites, **_door(s, sites, batch), now=now())))
+        _tell(
+            asyncio.run(probing.probe(record, s.facts, built, sites, **_door(s, sites, occasion_of(batch)), now=now()))
+        )
 
 
 @task
@@ -189,7 +192,9 @@ def publish_tag(rollout: str, batch: str) -> None:
         sites = _sites(s, record, batch)
         _tell(
             asyncio.run(
-                publication.publish_tags(record, s.facts, record.tag, sites, **_door(s, sites, batch), now=now())
+                publication.publish_tags(
+                    record, s.facts, record.tag, sites, **_door(s, sites, occasion_of(batch)), now=now()
+                )
             )
         )
 

@@ -103,7 +103,9 @@ class Demo:
         while state not in _ENDED:
             if time.monotonic() - began > _LONGEST_S:
                 failed = [t for t in client.tasks(DAG, run) if t.state not in ("success", "skipped")]
-                raise ServiceError("demo", f"is not done after {_LONGEST_S:.0f} s: {failed}.", "Look at Airflow's logs.")
+                raise ServiceError(
+                    "demo", f"is not done after {_LONGEST_S:.0f} s: {failed}.", "Look at Airflow's logs."
+                )
             time.sleep(0.3)
             state = client.run_state(DAG, run)
             try:
@@ -156,20 +158,37 @@ class Demo:
             site = sites[progress.site]
             holds = tarball if tarball in there[site.name]["previews"] else ""
             tag = str(record.tag) if str(record.tag) in seen.get(site.subcluster, frozenset()) else ""
-            tested = [f for f in record.facts if f.subject == site.name and f.kind in (FactKind.PROBES_PASSED, FactKind.PROBES_FAILED)]
+            tested = [
+                f
+                for f in record.facts
+                if f.subject == site.name and f.kind in (FactKind.PROBES_PASSED, FactKind.PROBES_FAILED)
+            ]
             results = tested[-1].payload["results"] if tested else []
             probes = f"{sum(r['state'] in ('OK', 'WARNING') for r in results)}/{len(results)}" if results else ""
-            row = {"site": site.name, "state": progress.state.value, "holds": holds, "probes": probes, "tag": tag, "reason": progress.reason}
+            row = {
+                "site": site.name,
+                "state": progress.state.value,
+                "holds": holds,
+                "probes": probes,
+                "tag": tag,
+                "reason": progress.reason,
+            }
             summary.sites.append(row)
             if progress.state is SiteState.AVAILABLE and not (holds and tag):
-                summary.problems.append(f"{site.name} is on record as available, but holds {holds!r} and shows {tag!r}.")
+                summary.problems.append(
+                    f"{site.name} is on record as available, but holds {holds!r} and shows {tag!r}."
+                )
             if site.name in self.should_fail and progress.state not in (SiteState.FAILED, SiteState.LEFT_OUT):
-                summary.problems.append(f"{site.name} ({self.should_fail[site.name]}) should have failed; it is {progress.state}.")
+                summary.problems.append(
+                    f"{site.name} ({self.should_fail[site.name]}) should have failed; it is {progress.state}."
+                )
             if progress.state in (SiteState.FAILED, SiteState.LEFT_OUT) and not progress.reason:
                 summary.problems.append(f"{site.name} is {progress.state} without a reason.")
             well = (SiteState.AVAILABLE, SiteState.LEFT_OUT)
             if site.name not in self.should_fail and progress.state not in well:
-                summary.problems.append(f"{site.name} should have the preview; it is {progress.state}: {progress.reason}")
+                summary.problems.append(
+                    f"{site.name} should have the preview; it is {progress.state}: {progress.reason}"
+                )
         if not any(row["state"] == SiteState.AVAILABLE for row in summary.sites):
             summary.problems.append("No site has the preview.")
 
@@ -178,8 +197,14 @@ class Demo:
         summary.mails = [(", ".join(m.recipients), m.subject) for m in kept]
         got = {r for m in kept for r in m.recipients}
         people = self.services.config.people
-        told = {vo.contact for vo in people.vos} | {roc.contact for roc in people.rocs} | {b.originator for b in patch.bugs}
-        failed = [self.services.config.site(row["site"]).contact for row in summary.sites if row["state"] == SiteState.FAILED]
+        told = (
+            {vo.contact for vo in people.vos}
+            | {roc.contact for roc in people.rocs}
+            | {b.originator for b in patch.bugs}
+        )
+        failed = [
+            self.services.config.site(row["site"]).contact for row in summary.sites if row["state"] == SiteState.FAILED
+        ]
         for address in sorted((told | set(failed)) - got):
             summary.problems.append(f"{address} got no mail.")
         ids = [read_mail(self.mails, m)["Message-ID"] for m in kept]
@@ -213,7 +238,11 @@ class Demo:
         if state is not PatchState.IN_PRODUCTION:
             summary.problems.append(f"The tracker says that the patch is {state.value!r}.")
         names = {f.name for f in production.rglob("*") if f.is_file()}
-        missing = [p.name for p in patch.packages if not any(n.startswith(f"{p.name}_") or n.startswith(f"{p.name}-") for n in names)]
+        missing = [
+            p.name
+            for p in patch.packages
+            if not any(n.startswith(f"{p.name}_") or n.startswith(f"{p.name}-") for n in names)
+        ]
         if missing:
             summary.problems.append(f"Not in the production repository: {', '.join(missing)}.")
         if not any(n.endswith(".tar.gz") for n in names):

@@ -51,9 +51,7 @@ def offer_patch(
     """
     name = f"{kind.value}-{number}"
     apt = kind is RepositoryKind.APT
-    repository = Repository(
-        kind, f"{repository_url}/{name}", "preview" if apt else "", ("main",) if apt else ()
-    )
+    repository = Repository(kind, f"{repository_url}/{name}", "preview" if apt else "", ("main",) if apt else ())
     publish_packages(UPath(repository_folder / name), repository, provided.files, datetime.now(UTC))
     patch = demo_patch(
         repository, provided.packages, provided.externals, platform=platform, number=number, version=version
