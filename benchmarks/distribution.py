@@ -290,6 +290,7 @@ def main() -> None:
         return
     if chosen.quick:
         chosen.rounds, chosen.sites, chosen.mib = 1, [20], [1]
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that sshd and folders are taken away
     become_subreaper()
     contestants: dict[str, Callable[[Course], list[str]]] = {"ours": ours, "shell loop": shell_loop}
     if chosen.ansible:

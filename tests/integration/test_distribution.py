@@ -388,7 +388,7 @@ def test_a_controller_that_is_killed_leaves_no_part_and_the_rerun_converges(worl
     )
     server = world.server
     arguments = [str(server.folder), str(server.port), server.host_key, str(server.key_file), str(tmp_path)]
-    paths = os.pathsep.join(["plugins", "."])
+    paths = os.pathsep.join(["plugins", ".", *sys.path])
     process = subprocess.Popen(
         [sys.executable, str(program), *arguments],
         stdout=subprocess.PIPE,

@@ -8,6 +8,7 @@ import shutil
 import signal
 import stat
 import subprocess
+import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -427,6 +428,48 @@ def test_a_file_system_without_space_is_named_too(one_site: AtSite, store: Folde
     assert "PPS-REFUSE disk quota or disk full" in done.stdout
     assert "stage." not in done.stdout
     assert done.stdout.splitlines()[-1] == f"PPS-INSTALLED {tarball.name}"
+
+
+def test_what_shares_a_file_keeps_its_mode_when_an_account_without_root_sweeps_up(
+    store: FolderArtefacts, tmp_path: Path
+) -> None:
+    modes = {"lib": 0o555, "lib/libtool.so.1": 0o444}
+    old, new = store.make(SMALL, "1.0", modes), store.make({**SMALL, "bin/tool": b"3"}, "1.1", modes)
+    nobody = "setpriv --reuid=65534 --regid=65534 --clear-groups" if os.getuid() == 0 else ""
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o777)
+        site = AtSite(Path(folder), f"{nobody} sh".strip())
+        assert site.install(old, payload(store, old))[-1] == f"PPS-INSTALLED {old.name}"
+        cut = payload(store, new, old).read_bytes()
+        (tmp_path / "cut").write_bytes(cut[: len(cut) * 9 // 10])
+
+        assert site.install(new, tmp_path / "cut", old.name)[-1].startswith("PPS-REFUSE")
+        assert site.left_behind() == []
+        assert site.install(new, payload(store, new, old), old.name)[-1] == f"PPS-INSTALLED {new.name}"
+        site.run("remove", new.name, str(site.root))
+
+        assert site.left_behind() == []
+        assert site.look(old) == "PPS-LOOK intact"
+        site.run("remove", old.name, str(site.root))
+
+
+def test_a_long_look_is_no_silence(one_site: AtSite, store: FolderArtefacts, tmp_path: Path) -> None:
+    tarball = store.make(SMALL, "1.0")
+    one_site.install(tarball, payload(store, tarball))
+    slow = tmp_path / "slow"
+    slow.mkdir()
+    # A sleep that does not, and a disk that does: the receiver's heart beats meanwhile.
+    for name, text in {"sleep": "exec /bin/sleep 0.1", "find": '/bin/sleep 1; exec /usr/bin/find "$@"'}.items():
+        (slow / name).write_text(f"#!/bin/sh\n{text}\n")
+        (slow / name).chmod(0o755)
+
+    done = one_site.run(
+        *("look", tarball.name, tarball.digest, str(one_site.root)), prefix=f"env PATH={slow}:{os.environ['PATH']}"
+    )
+
+    lines = done.stdout.decode().splitlines()
+    assert lines.count("PPS-WAIT") > 2
+    assert lines[-1] == "PPS-LOOK intact"
 
 
 def test_a_transfer_that_hangs_gives_the_lock_back(one_site: AtSite, store: FolderArtefacts) -> None:

@@ -28,6 +28,17 @@ HELP
 
 say() { printf '%s\n' "$*"; }
 
+# patiently COMMAND...: run a command that may read a lot of disk, and let the centre hear every 10 s that we live.
+patiently() {
+  { while sleep 10 >/dev/null 2>&1 && kill -0 $$ 2>/dev/null; do say PPS-WAIT; done; } </dev/null &
+  patiently_pid=$!
+  "$@"
+  set -- $?
+  kill -9 "$patiently_pid"  # TERM is lost on a child of busybox that has not put off our traps yet
+  wait "$patiently_pid" 2>/dev/null
+  return "$1"
+}
+
 # refuse WORD TEXT: say why in one line, and end; the EXIT trap cleans up.
 refuse() {
   refuse_word=$1; shift
@@ -182,8 +193,9 @@ still_mine() {
   [ "$n" -eq "$mine" ] || refuse busy "this installer took too long; another one took over"
 }
 
+# Only folders are made writable: a file's mode belongs to every preview that shares it by a hard link.
 remove_all() {
-  rm -rf "$@" 2>/dev/null || { chmod -R u+rwX "$@"; rm -rf "$@"; } 2>/dev/null
+  rm -rf "$@" 2>/dev/null || { find "$@" -type d -exec chmod u+rwx {} +; rm -rf "$@"; } 2>/dev/null
 }
 
 give_back() {
@@ -208,13 +220,15 @@ prepare() { # PREVIEW_ROOT
 
 # --- the verbs ----------------------------------------------------------------------------------------------
 
+tell_production() { say "PPS-PRODUCTION $(production_digest "$1")"; }
+
 install_preview() {
   [ $# -ge 5 ] || refuse usage "install takes NAME DIGEST PREVIEW_ROOT PRODUCTION_ROOT PROFILE_D"
   checked_arguments "$1" "$3" "$4" "$5"
   name=$1; digest=$2; root=$3; profile_d=$5; seconds=${6:-3600}; depth=${7:-list}
   final=$root/$name
   say "PPS-HELLO 1"
-  say "PPS-PRODUCTION $(production_digest "$4")"
+  patiently tell_production "$4"
   prepare "$root"
   if [ -d "$final" ]; then
     if why=$(check_installed "$final" "$digest" "$depth"); then say "PPS-ALREADY $depth"; return 0; fi
@@ -266,6 +280,10 @@ look_at_preview() {
   [ $# -eq 3 ] || refuse usage "look takes NAME DIGEST PREVIEW_ROOT"
   checked_arguments "$1" "$3"
   say "PPS-HELLO 1"
+  patiently tell_look "$@"
+}
+
+tell_look() {
   if [ ! -d "$3/$1" ]; then say "PPS-LOOK absent"
   elif why=$(check_installed "$3/$1" "$2" full); then say "PPS-LOOK intact"
   else say "PPS-LOOK damaged $(printf %s "$why" | LC_ALL=C tr -c '[:print:]' ' ' | cut -c 1-300)"
