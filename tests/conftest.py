@@ -27,10 +27,11 @@ MISSING = {
     "openssh": _programs("ssh", "sshd", "ssh-keygen"),
     "slapd": _programs("slapd", "slapadd") + _files("/etc/ldap/schema/Glue-CORE.schema"),
     "bdii": _programs("bdii-update", "slapd", "ldapadd") + _files("/etc/ldap/schema/Glue-CORE.schema"),
-    "apt": _programs("apt-get", "apt-cache"),
+    "apt": _programs("apt-get", "apt-cache", "gpg", "gpgv", "dpkg-deb", "tcsh"),
     "gpg": _programs("gpg", "gpgv"),
     "browser": _programs("chromium"),
     "shells": _programs("dash", "bash", "busybox", "tcsh"),
+    "root": [] if os.geteuid() == 0 else ["root (mounts a tmpfs)"],
     "postgres": [],
 }
 _left_out: dict[str, int] = {}

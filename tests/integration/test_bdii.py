@@ -16,7 +16,8 @@ from pps.domain.errors import ServiceError
 
 HOSTILE = [
     "*", "x)(uid=*", "*)(|(objectClass=*)", "\\2a", "a\0b", "(", "é", "cern,o=grid", "a+b=c", "#0", " lead", "trail ",
-    "a\\", 'a"b', "a;b", "a<b>", "x\nGlueHostApplicationSoftwareRunTimeEnvironment: VO-all-root", "", "\u202e", "A" * 9999,
+    "a\\", 'a"b', "a;b", "a<b>", "x\nGlueHostApplicationSoftwareRunTimeEnvironment: VO-all-root", "",
+    "\u202e", "A" * 9999,
 ]  # fmt: skip
 
 
@@ -96,7 +97,9 @@ def _silent(connection: socket.socket, end: threading.Event) -> None:
 
 def _dripping(connection: socket.socket, end: threading.Event) -> None:
     connection.sendall(b"\x30\x84\x00\xff\xff\xff")
-    while not end.wait(0.1):
+    for _ in range(100):
+        if end.wait(0.1):
+            break
         connection.sendall(b"\x00")
 
 

@@ -174,7 +174,7 @@ class Rollout:
     def is_open_preview(self) -> bool:
         """Tell whether the nightly distribution keeps this preview at its sites.
 
-        From the gate on; also after the release to production was refused or is awaited, until the
-        rollout is stopped or closed.
+        From the end of its own distribution (the date for feedback is agreed right after it), so that a
+        night does not run ahead of the canaries or beside the fleet, until it is stopped or closed.
         """
-        return self.has(FactKind.GATE_PASSED) and not self.is_stopped and not self.is_closed
+        return self.has(FactKind.FEEDBACK_DATE_AGREED) and not self.is_stopped and not self.is_closed

@@ -5,10 +5,16 @@ Configured by `AIRFLOW__CORE__EXECUTOR=pps.orchestration.executor.SafeLocalExecu
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 from airflow.executors.local_executor import LocalExecutor
+from airflow.models.taskinstance import TaskInstance
+from airflow.models.taskinstancekey import TaskInstanceKey
+from airflow.utils.net import get_hostname
+from airflow.utils.session import create_session
 from airflow.utils.state import TaskInstanceState
+from sqlalchemy import select
 
 
 class SafeLocalExecutor(LocalExecutor):
@@ -21,12 +27,37 @@ class SafeLocalExecutor(LocalExecutor):
     only a task that is SCHEDULED again and has a `next_method`; one that a fast scheduler has queued
     or started meanwhile, and every answered human task, is failed.
 
-    Nothing needs the event: the worker reports the task's state itself through the execution API
-    before it ends, and a worker that dies without doing so reports FAILED, which we pass on; a dead
-    supervisor is found by its missing heartbeat.
+    Nothing needs the event where the worker has reported the task's state itself through the execution
+    API. A task process that was killed (`kill -9`, out of memory) has not: its supervisor takes the retry for
+    reported and says nothing, so the task stays RUNNING until its heartbeat is missed, minutes later.
+    For such a task, RUNNING on this host with a process that is gone, the event is passed on, and the
+    scheduler retries it at once. A task that has resumed is RUNNING, too, but its process lives.
     """
 
     def get_event_buffer(self, dag_ids: list[str] | None = None) -> dict[Any, Any]:
-        """The events since the last call, without the successes of tasks."""
+        """The events since the last call, without the successes of tasks; except where the process was killed."""
         events = super().get_event_buffer(dag_ids)
-        return {key: event for key, event in events.items() if event[0] != TaskInstanceState.SUCCESS}
+        ended = {
+            key for key, (state, _) in events.items()
+            if state == TaskInstanceState.SUCCESS and isinstance(key, TaskInstanceKey)
+        }  # fmt: skip
+        hidden = ended - _killed(ended) if ended else ended
+        return {key: event for key, event in events.items() if key not in hidden}
+
+
+def _killed(keys: set[TaskInstanceKey]) -> set[TaskInstanceKey]:
+    """Those tasks that the database holds for running here although their process is gone."""
+    with create_session() as session:
+        here = [TaskInstance.state == TaskInstanceState.RUNNING, TaskInstance.hostname == get_hostname()]
+        running = session.scalars(select(TaskInstance).where(TaskInstance.filter_for_tis(keys), *here))
+        return {ti.key for ti in running if ti.key in keys and ti.pid and not _is_alive(ti.pid)}
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass
+    return True

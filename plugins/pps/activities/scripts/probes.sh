@@ -24,7 +24,8 @@ say() { # probe, state, text, perfdata
 
 run() { # probe, state if it does not end in time
     rm -f "$work/verdict"
-    env -i HOME="$home" PATH="$path" USER="$user" LOGNAME="$user" SHELL=/bin/sh TERM=dumb LC_ALL=C \
+    # Python must not write its byte code into the tree that we look at.
+    env -i PYTHONDONTWRITEBYTECODE=1 HOME="$home" PATH="$path" USER="$user" LOGNAME="$user" SHELL=/bin/sh TERM=dumb LC_ALL=C \
         timeout -k 2 "$limit" sh "$work/$1.sh" "$work" "$prefix" "$digest" "$production" "$profile_d" "$before" "$limit" \
         >"$work/noise" 2>&1 </dev/null
     code=$?

@@ -9,10 +9,10 @@
 pps_tree() (
   LC_ALL=C; export LC_ALL; unset TIME_STYLE
   cd "$1" || exit 1
-  if [ -n "${2-}" ]; then
-    exec find . ! -name . \( -type l -exec ls -ldn {} + -o -exec stat -c '%A %s %n' {} + \)
-  fi
-  exec find . ! -name . \( -type l -exec ls -ldn {} + -o -exec stat -c '%A %s %n' {} + -type f -exec sha256sum {} + \)
+  # One -exec for each find: the find of busybox forgets all but the last kind of `-exec ... +`.
+  find . ! -name . -type l -exec ls -ldn {} +
+  find . ! -name . ! -type l -exec stat -c '%A %s %n' {} +
+  [ -n "${2-}" ] || find . -type f -exec sha256sum {} +
 )
 
 # production_digest DIR: one sha256 over path, mode, digest and link target of everything under DIR, in C

@@ -32,7 +32,7 @@ say() { printf '%s\n' "$*"; }
 refuse() {
   refuse_word=$1; shift
   case $* in
-    *'No space left'*|*'quota exceeded'*|*'File too large'*|*'ize limit exceeded'*)
+    *'No space left'*|*'quota exceeded'*|*'File too large'*|*'ize limit exceeded'*|*'Wrote only'*)
       refuse_word=disk; set -- "quota or disk full: $*" ;;
   esac
   printf 'PPS-REFUSE %s %s\n' "$refuse_word" "$(printf %s "$*" | LC_ALL=C tr -c '[:print:]' ' ' | cut -c 1-300)"
