@@ -34,6 +34,15 @@ def test_every_dag_loads_in_the_real_dag_processor(airflow: RunningAirflow) -> N
     assert {"bc_client_update", "nightly_distribution", "ask_the_emt"} <= set(admin.dags())
 
 
+def test_the_user_interface_leads_to_the_bulletin(airflow: RunningAirflow) -> None:
+    (plugin,) = (p for p in airflow.client().request("GET", "api/v2/plugins").json()["plugins"] if p["name"] == "pps")
+    (view,) = plugin["external_views"]
+    assert view["destination"] == "nav"
+    page = requests.get(airflow.airflow.url + view["href"], timeout=30)
+    assert page.status_code == 200
+    assert "text/html" in page.headers["content-type"]
+
+
 def test_everything_listens_on_loopback_only(airflow: RunningAirflow) -> None:
     keeper = psutil.Process(airflow.airflow.pid("scheduler")).parent()
     listening = {
@@ -171,6 +180,7 @@ def test_every_route_of_ours_wants_a_user_or_stands_in_the_table_of_public_ones(
             answer = requests.request(method, url, timeout=30, json={} if method == "POST" else None)
             if (method, path) in PUBLIC:
                 assert answer.status_code not in (401, 403), f"{method} {path}"
+                assert answer.status_code < 500, f"{method} {path}: {answer.text}"
             else:
                 assert answer.status_code == 401, f"{method} {path}: {answer.status_code}"
             looked_at += 1

@@ -169,4 +169,5 @@ class Servers:
 
 def _keeper_environment() -> dict[str, str]:
     # the package is found wherever it was imported from, installed or not
-    return {**os.environ, "PYTHONPATH": str(Path(pps.__file__).resolve().parent.parent)}
+    paths = [str(Path(pps.__file__).resolve().parent.parent), os.environ.get("PYTHONPATH", "")]
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(p for p in paths if p)}
