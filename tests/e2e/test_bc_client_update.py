@@ -50,7 +50,7 @@ class Grid:
 
     def offers(self, number: int, version: str, **different: Any) -> Patch:
         provided = make_sample_packages(self.folder / version, version)
-        patch = offer_patch(
+        return offer_patch(
             Path(self.installation.grid["repository_folder"]),
             self.installation.grid["services"]["repository"],
             self.services.tracker,
@@ -60,7 +60,6 @@ class Grid:
             version=version,
             **different,
         )
-        return patch
 
     def start(self, patch: int, **conf: Any) -> str:
         return self.client.trigger(DAG, {"patch": patch, **conf})

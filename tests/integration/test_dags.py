@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -59,7 +60,7 @@ def test_the_tag_comes_after_the_probes_and_the_fleet_after_the_gate(bag: DagBag
     dag = bag.dags["bc_client_update"]
     for group in ("canary", "fleet"):
         order = ["distribute_client", "run_probe_tests", "publish_tag", "wait_for_tag"]
-        for before, after in zip(order, order[1:], strict=False):
+        for before, after in pairwise(order):
             assert dag.get_task(f"{group}.{before}").downstream_task_ids == {f"{group}.{after}"}
     assert "canaries_are_healthy" in dag.get_task("fleet.distribute_client").get_flat_relative_ids(upstream=True)
 

@@ -1,4 +1,3 @@
-
 """APT and YUM repositories over real HTTP: what is verified, and how it is said."""
 
 from __future__ import annotations

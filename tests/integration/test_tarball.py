@@ -1,4 +1,3 @@
-
 """SD 4.1.1, step 1: creation of the tarball, from packages over HTTP to a client that runs."""
 
 from __future__ import annotations

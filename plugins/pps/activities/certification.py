@@ -70,7 +70,7 @@ def certification_outcome(record: Rollout) -> CertificationOutcome:
     if outcome is CertificationOutcome.EXPIRED:
         raise NotYetAllowedError(
             record.name,
-            f"the certification has not ended in the time that policies.yaml grants; the patch is {fact.payload['state']!r}.",
+            f"the certification has not ended in the time that policies.yaml grants: {fact.payload['state']!r}.",
             "Ask the certification team; then start a new rollout, or withdraw this one.",
         )
     return outcome

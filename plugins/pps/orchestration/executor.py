@@ -47,10 +47,14 @@ class SafeLocalExecutor(LocalExecutor):
 
 def _killed(keys: set[TaskInstanceKey]) -> set[TaskInstanceKey]:
     """Those tasks that the database holds for running here although their process is gone."""
+    among_these = TaskInstance.filter_for_tis(keys)
+    if among_these is None:
+        return set()
+    here = TaskInstance.hostname == get_hostname()  # type: ignore[no-untyped-call]
     with create_session() as session:
-        here = [TaskInstance.state == TaskInstanceState.RUNNING, TaskInstance.hostname == get_hostname()]
-        running = session.scalars(select(TaskInstance).where(TaskInstance.filter_for_tis(keys), *here))
-        return {ti.key for ti in running if ti.key in keys and ti.pid and not _is_alive(ti.pid)}
+        running = select(TaskInstance).where(among_these, here, TaskInstance.state == TaskInstanceState.RUNNING)
+        tasks = session.scalars(running)
+        return {ti.key for ti in tasks if ti.key in keys and ti.pid and not _is_alive(ti.pid)}
 
 
 def _is_alive(pid: int) -> bool:

@@ -104,7 +104,7 @@ class Installation:
                 str(self.sites),
                 "--public-url",
                 self.url,
-            ],  # fmt: skip
+            ],
             log=log,
             env={**os.environ, "PYTHONPATH": str(_CHECKOUT / "plugins")},
             cwd=self.folder,
