@@ -12,7 +12,7 @@ no address and no site's own words.
   "version": "3.1.23", "platforms": ["debian12-amd64"], "stage": "preview", "opened_at": "...", "closed_at": null,
   "tag": "VO-ops-PPS-GLITE-WN-3.1.23", "jdl": "Requirements = ...;",
   "feedback": {"until": "...", "outcome": "none", "invited": 2, "answered": 0},
-  "counts": {"available": 10, "failed": 2},
+  "release_notes": null, "counts": {"available": 10, "failed": 2},
   "sites": [{"site": "PIC", "roc": "SouthWest", "platform": "debian12-amd64", "state": "available", "since": "..."}]
 }]}
 ```
@@ -125,6 +125,7 @@ def _rollout(row: OpenRollout, record: Rollout, sites: Mapping[str, Site]) -> di
             "invited": len(said.invited),
             "answered": len({a.vo for a in said.counting}),
         },
+        "release_notes": f"release-notes/{row.name}.html" if record.has(FactKind.RELEASE_NOTES_WRITTEN) else None,
         "counts": {state.value: counts[state] for state in SHOWN_STATES if counts[state]},
         "sites": [
             {

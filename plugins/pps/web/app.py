@@ -32,6 +32,8 @@ from pps.web.guards import SecurityHeaders
 PUBLIC = {
     ("GET", "/api/v1/bulletin"): "SD 4.1.1: the live map of versions at sites is on a public page.",
     ("GET", "/bulletin"): "SD 4.1.1: the same, for people.",
+    ("GET", "/bulletin.json"): "SD 4.1.1: where the page for people links to.",
+    ("GET", "/release-notes/{file}"): "SD 4.1.1: release notes are for all users; they hold no address.",
     ("GET", "/api/v1/rollouts/{name}"): "SD 4.1.1: users select a version by its tag; holds no personal data.",
     ("POST", "/api/v1/rollouts/{name}/feedback"): "SD 4.1.1: a dedicated public channel to provide feedback.",
     ("GET", "/feedback/{name}"): "SD 4.1.1: the same channel as a form; the mails' links lead here.",

@@ -14,7 +14,7 @@ from urllib.parse import parse_qsl
 
 from fastapi import APIRouter, Header, HTTPException, Request
 from fastapi.concurrency import run_in_threadpool
-from fastapi.responses import HTMLResponse, JSONResponse, Response
+from fastapi.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 from upath import UPath
@@ -49,6 +49,7 @@ _BULLETIN_HEADERS = {
     ),
     "Cache-Control": "no-cache",
 }
+_NOTES = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+~-]{0,63}\.(html|txt)")
 _KEY = re.compile(r"[A-Za-z0-9_.:-]{1,128}")
 ANSWERS_AT_ONCE, ANSWERS_PER_S = 10, 10 / 60
 
@@ -144,6 +145,7 @@ def router(services: Callable[[], Services], now: Callable[[], datetime]) -> API
     api = APIRouter()
     channel = _Channel(services, now, RateLimit(ANSWERS_AT_ONCE, ANSWERS_PER_S))
 
+    @api.get("/bulletin.json")
     @api.get("/api/v1/bulletin")
     def bulletin_json() -> Response:
         """The bulletin as it was last written."""
@@ -153,6 +155,16 @@ def router(services: Callable[[], Services], now: Callable[[], datetime]) -> API
     def bulletin_page() -> Response:
         """The bulletin as it was last written, for people."""
         return HTMLResponse(_published(services().publication_folder, "bulletin.html"), headers=_BULLETIN_HEADERS)
+
+    @api.get("/release-notes/{file}")
+    def release_notes(file: str) -> Response:
+        """The release notes of a rollout, as `<rollout>.html` or `<rollout>.txt`."""
+        if not _NOTES.fullmatch(file):
+            raise HTTPException(404, "There are no such release notes.")
+        text = _published(services().publication_folder, f"release-notes/{file}")
+        if file.endswith(".txt"):
+            return PlainTextResponse(text)
+        return HTMLResponse(text, headers=_BULLETIN_HEADERS)
 
     @api.get("/api/v1/rollouts/{name}")
     def show_rollout(name: str) -> Mapping[str, Any]:
@@ -207,7 +219,7 @@ def _published(folder: UPath, name: str) -> bytes:
     try:
         return bytes((folder / name).read_bytes())
     except FileNotFoundError as error:
-        raise HTTPException(404, "No bulletin has been written yet.") from error
+        raise HTTPException(404, "This has not been written yet.") from error
     except OSError as error:
         raise ServiceError("publication folder", "cannot be read.", "Run: pps doctor") from error
 

@@ -169,6 +169,19 @@ def test_an_impossible_name_never_reaches_the_store(
     assert asked == []
 
 
+@pytest.mark.parametrize("file", ["..%2Fbulletin.html", "x.html%00", "bc-client-4711-1.json", "%2e%2e", "a%2Fb.txt"])
+def test_release_notes_are_asked_for_by_the_name_of_a_rollout_only(
+    anybody: TestClient, services: MemoryServices, file: str
+) -> None:
+    notes = services.publication_folder / "release-notes"
+    notes.mkdir()
+    (notes / "bc-client-4711-1.txt").write_text("notes")
+    (services.publication_folder / "bulletin.html").write_text("<p>bulletin</p>")
+    assert anybody.get("/release-notes/bc-client-4711-1.txt").text == "notes"
+    assert anybody.get("/release-notes/bc-client-4711-2.txt").status_code == 404
+    assert anybody.get(f"/release-notes/{file}").status_code == 404
+
+
 def test_the_bulletin_comes_as_it_was_written(anybody: TestClient, services: MemoryServices) -> None:
     assert anybody.get("/bulletin").status_code == 404
     assert anybody.get("/api/v1/bulletin").status_code == 404
