@@ -11,6 +11,9 @@ All of this runs beside the standard certification, not after it.
 6. General notification: `broadcast_to_vos_and_rocs`
 7. Personal notification: `invite_originators`
 
+Before the fleet stands a gate (`canaries_are_healthy`), before and behind each batch the failure
+budget (`failure_budget_holds`): the rollout stops by itself before it harms many.
+
 Then the VOs have until the agreed date (`wait_for_feedback`), and the release notes say what they
 said (`write_release_notes`). Silence is reported as silence.
 
@@ -46,6 +49,7 @@ def bc_client_update() -> None:
     gate = steps.canaries_are_healthy(rollout)
     fleet = preview.override(group_id="fleet").partial(rollout=rollout).expand(batch=batches)
 
+    budget = steps.failure_budget_holds(rollout)
     due = steps.agree_feedback_date(rollout)
     bulletin = steps.update_release_bulletin(rollout)
     broadcast = steps.broadcast_to_vos_and_rocs(rollout)
@@ -60,7 +64,8 @@ def bc_client_update() -> None:
     decision = steps.decide_on_release(rollout)
     release = steps.release_to_production(rollout)
 
-    tarball >> batches >> canary >> gate >> fleet >> due >> bulletin >> [broadcast, invitations] >> feedback >> notes
+    tarball >> batches >> canary >> gate >> fleet >> budget
+    budget >> due >> bulletin >> [broadcast, invitations] >> feedback >> notes
     rollout >> certification >> outcome >> [withdrawal, decision]
     notes >> decision >> release
 

@@ -44,7 +44,9 @@ def stop(
 ) -> None:
     """Stop a rollout: no further site is touched, the patch is free for a new one, the people in charge are told."""
     opened = record.need(FactKind.ROLLOUT_OPENED, "Open the rollout first.").payload
-    view = {"rollout": record.name, "opened": opened, "reasons": list(reasons)}
+    states = {p.state for p in record.all_progress()}
+    announced = bool(states & {SiteState.TAGGED, SiteState.AVAILABLE})
+    view = {"rollout": record.name, "opened": opened, "reasons": list(reasons), "announced": announced}
     mails = [
         Mail(
             key=f"{record.name}/stopped/{to}",

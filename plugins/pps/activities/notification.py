@@ -175,6 +175,12 @@ def tell_failed_sites(
     )
 
 
+def addresses_told(record: Rollout) -> tuple[str, ...]:
+    """Everybody who was told of the preview, in order: who tries it should hear, too, when it is stopped."""
+    kinds = (FactKind.VO_INVITED, FactKind.BROADCAST_QUEUED)
+    return tuple(dict.fromkeys(str(f.payload["to"]) for f in record.facts if f.kind in kinds and f.payload.get("to")))
+
+
 _WELL = (FactKind.TAG_ADDED, FactKind.TAG_SEEN)
 _UNWELL = (FactKind.SITE_FAILED, FactKind.PROBES_FAILED)
 

@@ -9,7 +9,7 @@ from pps.activities.certification import certification_is_over
 from pps.activities.publication import tags_seen
 from pps.config.loader import load_configuration
 from pps.domain.feedback import feedback_is_over
-from pps.domain.rollouts import occasion_of
+from pps.domain.rollouts import SiteState, occasion_of
 from pps.orchestration.runtime import actor_of, now, services
 
 
@@ -35,6 +35,13 @@ def _tags_are_seen(rollout: str, batch: str) -> bool:
     with services() as s:
         record = s.facts.rollout(rollout)
         sites = [s.config.sites[name] for name in record.batch(batch) if name in s.config.sites]
+        tagged = [
+            fact.at
+            for p in record.all_progress(s.name for s in sites)
+            if (fact := p.fact) and p.state is SiteState.TAGGED
+        ]
+        if not tagged or now() > max(tagged) + s.config.policies.publication.seen_within:
+            return True
         missing = tags_seen(
             record,
             s.facts,
@@ -46,10 +53,7 @@ def _tags_are_seen(rollout: str, batch: str) -> bool:
             actor=actor_of("information system"),
             matchmaker=s.matchmaker,
         )
-        if not missing:
-            return True
-        tagged = [fact.at for name in missing if (fact := record.progress(name).fact) is not None]
-        return now() > max(tagged) + s.config.policies.publication.seen_within
+        return not missing
 
 
 CONDITIONS: dict[str, Callable[..., bool]] = {

@@ -59,11 +59,19 @@ class ConditionSensor(BaseOperator):
 
     def execute(self, context: Context, event: Any = None) -> None:
         """Ask; defer while the answer is no."""
-        if not conditions.CONDITIONS[self.condition](**self.arguments):
+        if not self._holds():
             self.defer(
                 trigger=ConditionTrigger(self.condition, self.arguments, conditions.interval_s(self.condition)),
                 method_name="execute",
             )
+
+    def _holds(self) -> bool:
+        """A service that is down at this moment is a reason to wait, not to fail."""
+        try:
+            return conditions.CONDITIONS[self.condition](**self.arguments)
+        except ServiceError as error:
+            self.log.warning("%s", error)
+            return False
 
 
 class TagSensor(ConditionSensor):

@@ -137,7 +137,7 @@ def plan_batches(rollout: str) -> list[str]:
 
 
 def _stop(s: Services, record: Rollout, reasons: tuple[str, ...]) -> None:
-    people = [s.config.service.reply_to]
+    people = [s.config.service.reply_to, *notification.addresses_told(record)]
     gates.stop(record, s.facts, s.templates, reasons, people, now(), actor())
     s.write_bulletin(now())
     _send(s)
@@ -212,7 +212,24 @@ def canaries_are_healthy(rollout: str) -> str:
         return verdict.value
 
 
+def _stop_if_budget_is_used_up(s: Services, record: Rollout) -> None:
+    if reasons := gates.budget_reasons(record, s.config.policies.distribution.to_domain()):
+        _stop(s, record, reasons)
+        raise NotYetAllowedError(
+            record.name, " ".join(reasons), "Look at the sites' reasons, then start a new rollout."
+        )
+
+
 @task(trigger_rule=TriggerRule.NONE_FAILED)
+def failure_budget_holds(rollout: str) -> None:
+    """Nobody is invited to a preview that failed at too many sites, be it in the last batch."""
+    with services() as s:
+        record = s.facts.rollout(rollout)
+        gates.must_go_on(record)
+        _stop_if_budget_is_used_up(s, record)
+
+
+@task
 def agree_feedback_date(rollout: str) -> str:
     """The date until which VOs may answer: agreed once, a fact from then on."""
     wanted = get_current_context()["params"].get("feedback_until")

@@ -156,6 +156,7 @@ def test_the_mails_of_an_ending_read_as_they_were_reviewed(store: FactStore, tem
         "reasons": ["4 of 6 sites failed; the failure budget allows 3.", "PIC: no answer on port 22 in 20 s."],
         "platforms": ["debian12-amd64"],
         "tarball": "glite-WN-3.1.23-PPS-0123456789ab",
+        "announced": True,
         "packages": ["voms-clients_2.1.0.deb", "gfal2-util-scripts_1.8.0.deb"],
     }
     matches_snapshot(template, templates().render(template, view))
