@@ -172,8 +172,8 @@ def become_subreaper() -> None:
         raise OSError(ctypes.get_errno(), "prctl")
 
 
-def children_of(parents: set[int]) -> set[int]:
-    """All descendants."""
+def our_children(spared: frozenset[int]) -> set[int]:
+    """All descendants of this process; not sshd (`spared`) and what it starts, which is the sites' side."""
     found: dict[int, int] = {}
     for stat in Path("/proc").glob("[0-9]*/stat"):
         try:
@@ -181,13 +181,13 @@ def children_of(parents: set[int]) -> set[int]:
         except OSError:
             continue
         found[int(text.split(maxsplit=1)[0])] = int(text.rpartition(")")[2].split()[1])
-    tree = set(parents)
-    while more := {pid for pid, parent in found.items() if parent in tree} - tree:
+    tree = {os.getpid()}
+    while more := {pid for pid, parent in found.items() if parent in tree} - tree - spared:
         tree |= more
-    return tree - parents
+    return tree - {os.getpid()}
 
 
-def measure(command: list[str], course: Course, spared: set[int], *, memory: bool) -> Result:
+def measure(command: list[str], course: Course, spared: frozenset[int], *, memory: bool) -> Result:
     """Run one contestant; CPU is user+system of its process tree, memory the peak of the sum of PSS."""
     for site in course.sites:
         shutil.rmtree(course.root(site), ignore_errors=True)
@@ -197,18 +197,18 @@ def measure(command: list[str], course: Course, spared: set[int], *, memory: boo
     began = time.monotonic()
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
     while memory and process.poll() is None:
-        peak = max(peak, sum(map(pss_mib, children_of({os.getpid()} | spared) - spared)))
+        peak = max(peak, sum(map(pss_mib, our_children(spared))))
         time.sleep(0.02)
     complaints = process.communicate()[1]
     wall = time.monotonic() - began
-    for pid in children_of({os.getpid()} | spared) - spared:
+    for pid in our_children(spared):
         end(pid)
     while True:
         try:
             pid, _ = os.waitpid(-1, os.WNOHANG)
         except ChildProcessError:
             break
-        if pid == 0 and not (children_of({os.getpid()} | spared) - spared):
+        if pid == 0 and not our_children(spared):
             break
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     if process.returncode != 0:
@@ -305,7 +305,7 @@ def main() -> None:
 
 
 def race(course: Course, contestants: dict[str, Callable[[Course], list[str]]], rounds: int, mib: int) -> None:
-    spared = children_of({os.getpid()})
+    spared = frozenset(our_children(frozenset()))
     results: dict[str, list[Result]] = {who: [] for who in contestants}
     order = list(contestants)
     for round_ in range(rounds):
