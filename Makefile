@@ -39,9 +39,8 @@ check: setup ## format, lint, types, import rules, lock file
 	PYTHONPATH=plugins $(BIN)/lint-imports
 	@sh bin/lock-check $(BIN)/uv
 
-bench: setup ## distribution to loopback sites against a shell loop and Ansible; waiting; imports
-	@$(PY) -m benchmarks.distribution $(BENCH)
-	@$(PY) -m benchmarks.imports
+bench: setup ## distribution to loopback sites against a shell loop and Ansible; imports (BENCH=--quick)
+	@sh bin/bench $(VENV) $(BENCH)
 
 lock: setup ## renew the lock file within the ranges of pyproject.toml
 	@sh bin/lock-check $(BIN)/uv --upgrade

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from pps.domain.errors import InvalidNameError
 from pps.domain.names import checked_address, checked_host, checked_name, checked_site_path
 
 
@@ -110,6 +111,11 @@ class Site:
         checked_address(self.contact, f"contact of {self.name}")
         for what in ("preview_root", "production_root", "profile_d", "tag_dir"):
             checked_site_path(getattr(self, what), f"{what} of {self.name}")
+        if f"{self.preview_root}/".startswith(f"{self.production_root}/"):
+            # else every preview would look like a change of production
+            raise InvalidNameError(
+                f"preview_root of {self.name}", "lies inside its production_root.", "Keep previews beside production."
+            )
 
     @property
     def connection(self) -> str:

@@ -7,6 +7,7 @@ import re
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.support.histories import a_site
 
 from pps.domain.errors import InvalidNameError
 from pps.domain.names import (
@@ -93,3 +94,10 @@ def test_a_hostile_path_at_a_site_is_refused(value: str) -> None:
 def test_a_platform_is_read_as_it_is_written() -> None:
     assert str(Platform.parse("scientific-linux5-x86_64")) == "scientific-linux5-x86_64"
     assert Platform.parse("scientific-linux5-x86_64").arch == "x86_64"
+
+
+def test_previews_inside_the_production_client_are_refused() -> None:
+    assert a_site(preview_root="/opt/glite-previews", production_root="/opt/glite")
+    for inside in ("/opt/glite", "/opt/glite/pps"):
+        with pytest.raises(InvalidNameError, match="inside its production_root"):
+            a_site(preview_root=inside, production_root="/opt/glite")
