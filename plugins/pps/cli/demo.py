@@ -185,11 +185,13 @@ def _show(summary: Summary) -> None:
         output.table(("site", "state", "probes", "tag seen", "preview there, or why not"), rows, title="Sites"),
         output.table(("to", "subject"), summary.mails, title=f"Mails sent ({len(summary.mails)})"),
         "Release notes, in short\n",
-        _shortened(summary.release_notes),
-        f"\nFor the users' JDL\n\n  {summary.jdl}\n",
-        output.pairs((what, str(path)) for what, path in summary.places.items()),
-        "",
     )
+    # not wrapped: a line of a JDL that is cut in two is none
+    typer.echo(output.plain(_shortened(summary.release_notes)))
+    typer.echo(f"\nFor the users' JDL\n\n  {summary.jdl}\n")
+    for what, path in summary.places.items():
+        typer.echo(f"{what:22} {path}")
+    typer.echo()
     if summary.problems:
         output.say("NOT AS IT SHOULD BE", *(f"  - {problem}" for problem in summary.problems))
     else:

@@ -231,8 +231,11 @@ class Demo:
                 summary.problems.append(f"There is no {what} at {path}.")
         if notes.exists():
             summary.release_notes = notes.read_text()
+            said = " ".join(
+                summary.release_notes.replace("\n> ", "\n").split()
+            )  # people's words are quoted and wrapped
             for vo, (_, text) in ANSWERS.items():
-                if text.split(".")[0] not in " ".join(summary.release_notes.split()):
+                if text not in said:
                     summary.problems.append(f"The release notes do not hold what {vo} said.")
         state = self.services.tracker.patch(patch.number).state
         if state is not PatchState.IN_PRODUCTION:
