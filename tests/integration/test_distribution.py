@@ -286,7 +286,7 @@ def test_a_success_after_a_later_failure_in_the_same_run_is_not_swallowed(world:
     world.distribute(tarball, [site])
 
     assert world.states([site]) == [SiteState.INSTALLED]
-    assert [f.occasion for f in world.facts.of(FactKind.PREVIEW_INSTALLED)] == ["run-1", "run-1#2"]
+    assert [f.occasion for f in world.facts.of(FactKind.PREVIEW_INSTALLED)] == ["run-1", "run-1.2"]
 
 
 def test_a_broken_tarball_is_no_sites_fault(world: World) -> None:

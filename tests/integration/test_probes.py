@@ -469,7 +469,7 @@ def many_sites(tmp_path: Path, count: int) -> list[Preview]:
 
 def installed(p: Preview) -> Fact:
     return Fact(
-        "r", FactKind.PREVIEW_INSTALLED, p.site.name, "run-1", NOW, "t", {"production_digest": p.production_digest}
+        "r", FactKind.PREVIEW_INSTALLED, p.site.name, "run-1", NOW, "t", {"production_before": p.production_digest}
     )
 
 

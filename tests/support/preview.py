@@ -81,7 +81,7 @@ class Preview:
             "run",
             NOW,
             "test",
-            {"production_digest": self.production_digest},
+            {"production_before": self.production_digest},
         )
         return Rollout("bc-client-1-1", (installed, *more))
 

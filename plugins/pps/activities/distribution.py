@@ -256,6 +256,11 @@ def _public_name(error: SiteError) -> str:
 
 
 def _is_on_record(record: Rollout, site: str, tarball: Tarball) -> bool:
-    """Also where the probes have failed since: nothing has changed at the site, so there is nothing to record."""
-    installed = record.installation(site)
-    return installed is not None and installed.payload.get("tarball") == tarball.name
+    """Whether there is nothing new in the site having the tarball.
+
+    There is, when a distribution has failed since. There is not, when its probes have: the preview was
+    there then, and is there now.
+    """
+    installed, newest = record.installation(site), record.progress(site).fact
+    failed_here = newest is not None and newest.payload.get("step") == STEP
+    return installed is not None and installed.payload.get("tarball") == tarball.name and not failed_here

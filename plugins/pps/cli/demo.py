@@ -7,6 +7,7 @@ import shutil
 import signal
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from enum import StrEnum
@@ -180,10 +181,11 @@ def _show(summary: Summary) -> None:
         )
         for r in summary.sites
     ]
+    mails = [(str(n), subject) for subject, n in Counter(subject for _, subject in summary.mails).items()]
     output.say(
         "",
         output.table(("site", "state", "probes", "tag seen", "preview there, or why not"), rows, title="Sites"),
-        output.table(("to", "subject"), summary.mails, title=f"Mails sent ({len(summary.mails)})"),
+        output.table(("mails", "subject"), mails, title=f"Mails sent ({len(summary.mails)})"),
         "Release notes, in short\n",
     )
     # not wrapped: a line of a JDL that is cut in two is none
