@@ -22,7 +22,13 @@ class PpsPlugin(AirflowPlugin):
     name = "pps"
 
     external_views: ClassVar[list[dict[str, Any]]] = [
-        {"name": "PPS Rollout", "href": "/pps/bulletin", "url_route": "pps", "destination": "nav", "category": "browse"}
+        {
+            "name": "PPS Rollout",
+            "href": "/pps/bulletin",
+            "url_route": "pps",
+            "destination": "nav",
+            "nav_top_level": True,
+        }
     ]
 
     @cached_property

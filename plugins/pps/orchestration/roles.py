@@ -22,7 +22,8 @@ LOOK: frozenset[Right] = frozenset(
         (_READ, r)
         for r in ("Task Instances", "Task Logs", "XComs", "HITL Detail", "Cluster Activity", "Website", "Jobs")
     ]
-    + [(_READ, "My Profile"), (_READ, "My Password"), (_EDIT, "My Password")]
+    # "Plugins": without it the interface hides our own pages
+    + [(_READ, "Plugins"), (_READ, "My Profile"), (_READ, "My Password"), (_EDIT, "My Password")]
     + [(_MENU, r) for r in ("DAGs", "DAG Runs", "Task Instances", "Browse", "HITL Detail", "Docs")]
 )
 ANSWER: frozenset[Right] = LOOK | {(_EDIT, "HITL Detail")}
