@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import bz2
 import gzip
+import io
 import lzma
 import stat
 import struct
@@ -16,6 +17,7 @@ import zstandard
 from tests.support.archives import CONTROL, ar, cpio, deb, deb_of, member, rpm_of, tar
 
 from pps.activities.ports import PackageMember, UnpackBudget
+from pps.adapters.archive import CappedStream
 from pps.adapters.package_files import PackageFiles
 from pps.domain.errors import HostileArchiveError, PackageError
 
@@ -316,3 +318,19 @@ def test_compressions_of_debian_and_rpm_are_read(tmp_path: Path) -> None:
     }.items():
         ((found, content),) = read(_data(tmp_path, data, compression))
         assert (found.path, content) == ("usr/bin/x", b"hello")
+
+
+def test_a_parser_can_never_go_back_in_the_stream() -> None:
+    # some versions of tarfile follow a negative size backwards and read for ever (CVE-2025-8194)
+    stream = CappedStream("hostile", io.BytesIO(bytes(2048)), UnpackBudget(1 << 20, 10))
+    stream.read(1024)
+    with pytest.raises(HostileArchiveError, match="negative"):
+        stream.seek(512)
+
+
+def test_the_content_of_a_cut_member_is_never_handed_out_as_if_it_were_whole(tmp_path: Path) -> None:
+    path = _data(tmp_path, gzip.compress(tar(member("a", data=b"x" * 5000))[:1024]))
+    with PackageFiles().open(path, UnpackBudget(1 << 20, 10)) as package:
+        _, content = next(package.members())
+        with pytest.raises(HostileArchiveError, match="middle"):
+            content.read()
