@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Any, BinaryIO, Protocol
+from typing import Any, BinaryIO, Literal, Protocol
 
 from pps.domain.facts import Fact
 from pps.domain.patches import PackageRef, Patch, PatchState, Repository
 from pps.domain.rollouts import Rollout
-from pps.domain.tags import RunTimeEnvironmentTag
 
 # --- sites -----------------------------------------------------------------------------------
 
@@ -119,6 +118,63 @@ class PackageRepositories(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class TarballLimits:
+    """What a client tarball may become (config/policies.yaml, `tarball`)."""
+
+    unpacked_bytes_at_most: int
+    files_at_most: int
+    package_bytes_at_most: int
+    """all its packages together, as downloaded"""
+
+
+@dataclass(slots=True)
+class UnpackBudget:
+    """What may still be unpacked; the packages of one tarball spend from the same budget."""
+
+    bytes_left: int
+    members_left: int
+
+
+@dataclass(frozen=True, slots=True)
+class PackageMember:
+    """One vetted member of a package: a plain relative path that stays in the tree."""
+
+    path: str
+    """from the root of the file system, without the leading slash: `usr/bin/gfal-ls`"""
+    kind: Literal["d", "f", "l", "h"]
+    """directory, file, symbolic link, or another name (hard link) of an earlier file of this package"""
+    size: int = 0
+    executable: bool = False
+    target: str = ""
+    """of a link: where it leads, as a path like `path`"""
+
+
+class OpenedPackage(Protocol):
+    """A package file that is being read."""
+
+    @property
+    def ref(self) -> PackageRef:
+        """What the package says that it is."""
+
+    @property
+    def install_script(self) -> str:
+        """Its script that runs after the installation; only ever read, never run."""
+
+    def members(self) -> Iterator[tuple[PackageMember, BinaryIO]]:
+        """Each member with its content, which must be read before the next one is asked for.
+
+        `HostileArchiveError` at the first member that may not be unpacked.
+        """
+
+
+class PackageReader(Protocol):
+    """Reads .deb and .rpm files without their tools and without root."""
+
+    def open(self, path: Path, budget: UnpackBudget) -> AbstractContextManager[OpenedPackage]:
+        """Open a package; `PackageError` if it is none, `HostileArchiveError` beyond the budget."""
+
+
+@dataclass(frozen=True, slots=True)
 class Tarball:
     """A built client, named by content. `name` is `<metapackage>-<version>-PPS-<first 12 of digest>`."""
 
@@ -147,6 +203,12 @@ class Artefacts(Protocol):
     def open(self, name: str, file: str) -> BinaryIO:
         """Read one file of a tarball."""
 
+    def keep_package(self, path: Path, sha256: str) -> None:
+        """Store a package file, so that the release to production publishes the very bytes that were tested."""
+
+    def local_package(self, sha256: str) -> Path:
+        """A local, verified copy of a package file, under its own name."""
+
 
 # --- services of the infrastructure ----------------------------------------------------------
 
@@ -159,6 +221,13 @@ class InformationSystem(Protocol):
 
         `ServiceError` when the BDII does not answer in time.
         """
+
+
+class Matchmaker(Protocol):
+    """Matches a JDL against a computing element, as the WMS does."""
+
+    def matches(self, requirement: str, tags: Sequence[str]) -> bool:
+        """Tell whether `Requirements = ...;` holds for a CE whose SubCluster shows these tags."""
 
 
 class Tracker(Protocol):
@@ -190,9 +259,11 @@ class Mail:
 class Mailer(Protocol):
     """Hands messages to SMTP."""
 
-    def send(self, mails: Sequence[Mail]) -> Mapping[str, str]:
+    def send(self, mails: Sequence[Mail], accepted: Callable[[str], None] = lambda key: None) -> Mapping[str, str]:
         """Send over one connection; return `key -> error` for those that were not accepted.
 
+        `accepted` is called with a mail's key as soon as the server has taken it, before the next
+        one goes out: who marks it there sends at most one mail twice when killed.
         The Message-ID derives from the key, so a duplicate after a crash can be recognised.
         `ServiceError` when the server cannot be reached at all.
         """
@@ -232,8 +303,10 @@ class Facts(Protocol):
     def close(self, closing: Fact) -> None:
         """Record the closing fact and free the patch for another rollout."""
 
-    def next_name(self, path: str, patch: int) -> str:
-        """Name of the rollout that is open for this patch, else of the one that would be next."""
+    def next_name(self, path: str, patch: int, run: str = "") -> str:
+        """Name of the rollout that `run` opened (also when it has ended since: a cleared task finds
+        its own), else of the one that is open for this patch, else of the one that would be next.
+        """
 
     def rollouts(self, *, open_only: bool = False) -> tuple[OpenRollout, ...]:
         """The register, newest first."""
@@ -254,7 +327,7 @@ class Facts(Protocol):
         """These were accepted by the server."""
 
     def mark_refused(self, errors: Mapping[str, str], now: datetime) -> None:
-        """These were not; they are tried again later, with growing pauses."""
+        """These were not; they are tried again later, with growing pauses, and given up after days."""
 
     def outbox(self, rollout: str) -> tuple[tuple[Mail, datetime | None, str], ...]:
         """Every mail of a rollout: (mail, when sent, last error). Mail keys start with `<rollout>/`."""

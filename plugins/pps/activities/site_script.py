@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
+from importlib import resources
 
 from pps.activities.ports import SiteLimits, SiteShell, SshTarget
 
@@ -16,7 +18,21 @@ class ScriptOutput:
     exit_code: int
 
 
-async def run_script(shell: SiteShell, target: SshTarget, script: str, arguments: Sequence[str], limits: SiteLimits) -> ScriptOutput:
+@cache
+def load_script(name: str) -> str:
+    """One of scripts/*.sh, as it is sent to a site; a line `#include NAME` stands for another of them."""
+    text = (resources.files("pps.activities") / "scripts" / name).read_text(encoding="utf-8")
+    parts = (line.partition("#include ") for line in text.splitlines())
+    lines = (
+        load_script(name).rstrip("\n") if found and not before else before + found + name
+        for before, found, name in parts
+    )
+    return "\n".join(lines) + "\n"
+
+
+async def run_script(
+    shell: SiteShell, target: SshTarget, script: str, arguments: Sequence[str], limits: SiteLimits
+) -> ScriptOutput:
     """Run a script that needs no input; raises what the channel raises."""
     async with shell.open(target, script, arguments, limits) as channel:
         lines = []

@@ -12,7 +12,8 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from pps.config.models import PeopleFile, Policies, ServiceFile, SitesFile
-from pps.domain.errors import ConfigurationError, RolloutError
+from pps.domain.errors import ConfigurationError
+from pps.domain.names import is_name
 from pps.domain.sites import Site
 
 _MOST_BYTES = 4 * 1024 * 1024
@@ -24,7 +25,7 @@ class _StrictLoader(yaml.SafeLoader):
 
     def compose_node(self, parent: Any, index: Any) -> Any:
         if self.check_event(yaml.events.AliasEvent):
-            event = self.peek_event()
+            event = self.peek_event()  # type: ignore[no-untyped-call]
             raise yaml.MarkedYAMLError(problem="aliases are not allowed", problem_mark=event.start_mark)
         return super().compose_node(parent, index)
 
@@ -32,7 +33,9 @@ class _StrictLoader(yaml.SafeLoader):
         seen = set()
         for key_node, _ in node.value:
             if key_node.value in seen:
-                raise yaml.MarkedYAMLError(problem=f"the key {key_node.value!r} stands twice", problem_mark=key_node.start_mark)
+                raise yaml.MarkedYAMLError(
+                    problem=f"the key {key_node.value!r} stands twice", problem_mark=key_node.start_mark
+                )
             if isinstance(key_node.value, str):
                 seen.add(key_node.value)
         return super().construct_mapping(node, deep)
@@ -44,7 +47,9 @@ def read_yaml(path: Path) -> Any:
         with path.open("rb") as file:
             data = file.read(_MOST_BYTES + 1)
     except OSError as error:
-        raise ConfigurationError(str(path), f"cannot be read ({error.strerror}).", "Create it, or set PPS_CONFIG to the right folder.") from error
+        raise ConfigurationError(
+            str(path), f"cannot be read ({error.strerror}).", "Create it, or set PPS_CONFIG to the right folder."
+        ) from error
     if len(data) > _MOST_BYTES:
         raise ConfigurationError(str(path), f"is larger than {_MOST_BYTES} bytes.", "Split or shorten it.")
     try:
@@ -52,22 +57,61 @@ def read_yaml(path: Path) -> Any:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
         where = f", line {mark.line + 1}, column {mark.column + 1}" if mark else ""
-        raise ConfigurationError(f"{path.name}{where}", f"{error.problem or 'is not YAML'}.", "Correct the file.") from error
+        raise ConfigurationError(
+            f"{path.name}{where}", f"{error.problem or 'is not YAML'}.", "Correct the file."
+        ) from error
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise ConfigurationError(path.name, f"is not YAML ({type(error).__name__}).", "Correct the file.") from error
 
 
-def read_model(path: Path, model: type[M]) -> M:
-    """Read and check one file; every problem is listed with its place in the file."""
+_PLAIN_WORDS = {
+    "extra_forbidden": "is not a key that we know",
+    "missing": "is missing",
+    "string_pattern_mismatch": "does not look as it should (docs/sites.md and the comments in the file show how)",
+}
+
+
+def _place(raw: Any, loc: tuple[int | str, ...]) -> str:
+    """Where a problem is, e.g. `sites.PIC.ssh.port`: people know a site by its name, not by its number."""
+    words = []
+    for part in loc:
+        try:
+            raw = raw[part]
+        except (LookupError, TypeError):  # what is missing has no value to go on with
+            raw = None
+        name = raw.get("name") if isinstance(part, int) and isinstance(raw, dict) else None
+        words.append(str(name if is_name(name) else part))
+    return ".".join(words) or "file"
+
+
+def _sentence(kind: str, message: str) -> str:
+    return _PLAIN_WORDS.get(kind, message.removeprefix("Value error, ")).rstrip(".") + "."
+
+
+def _read_or_list(path: Path, model: type[M]) -> M | tuple[str, ...]:
     raw = read_yaml(path)
     try:
         return model.model_validate(raw if raw is not None else {})
     except ValidationError as error:
-        problems = [f"{'.'.join(str(p) for p in e['loc']) or 'file'}: {e['msg']}" for e in error.errors(include_url=False, include_input=False)]
-        raise ConfigurationError(path.name, "; ".join(problems[:20]) + ".", "Correct the file.") from error
-    except RolloutError as error:
-        # names are checked by the domain, whose errors are not ValueErrors
-        raise ConfigurationError(path.name, str(error)) from error
+        problems = error.errors(include_url=False, include_input=False, include_context=False)
+        return tuple(f"{_place(raw, e['loc'])}: {_sentence(e['type'], e['msg'])}" for e in problems)
+
+
+def problems_in(path: Path, model: type[BaseModel]) -> tuple[str, ...]:
+    """Every problem of one file as a sentence that begins with its place; none means that it is good."""
+    try:
+        found = _read_or_list(path, model)
+    except ConfigurationError as error:
+        return (str(error),)
+    return found if isinstance(found, tuple) else ()
+
+
+def read_model(path: Path, model: type[M]) -> M:
+    """Read and check one file; the first 20 problems are listed with their places in the file."""
+    found = _read_or_list(path, model)
+    if isinstance(found, tuple):
+        raise ConfigurationError(path.name, " ".join(found[:20]), "Correct the file.")
+    return found
 
 
 @dataclass(frozen=True)
@@ -99,10 +143,7 @@ class Configuration:
     @cached_property
     def sites(self) -> dict[str, Site]:
         """The registry, by name."""
-        try:
-            return {s.name: s.to_domain() for s in self.sites_file.sites}
-        except RolloutError as error:
-            raise ConfigurationError("sites.yaml", str(error)) from error
+        return {s.name: s.to_domain() for s in self.sites_file.sites}
 
     def site(self, name: str) -> Site:
         """One site; `ConfigurationError` if the registry does not have it."""

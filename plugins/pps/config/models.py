@@ -3,22 +3,33 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PositiveFloat, PositiveInt, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PositiveFloat,
+    PositiveInt,
+    model_validator,
+)
 
-from pps.activities.ports import SiteLimits
+from pps.activities.ports import SiteLimits, TarballLimits
 from pps.domain.batches import BatchLimits
-from pps.domain.names import checked_address, checked_host, checked_name
+from pps.domain.errors import RolloutError
+from pps.domain.names import checked_address, checked_host, checked_name, checked_site_path
 from pps.domain.sites import CertificationStatus, Infrastructure, PartnerLevel, Platform, Site, SshEndpoint
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
 
 
-def parse_duration(value: Any) -> Any:
-    """Read `20s`, `90m`, `36h`, `14d`, `2w`; anything else is left for pydantic to refuse."""
+def parse_duration(value: Any) -> timedelta:
+    """Read `20s`, `90m`, `36h`, `14d`, `2w`; anything else is a `ValueError`."""
     if isinstance(value, str) and (match := re.fullmatch(r"(\d{1,6})([smhdw])", value)):
         return timedelta(seconds=int(match[1]) * _UNITS[match[2]])
     if isinstance(value, timedelta):
@@ -26,17 +37,29 @@ def parse_duration(value: Any) -> Any:
     raise ValueError("a duration is a whole number with a unit, e.g. 20s, 90m, 36h, 14d or 2w")
 
 
-def _named(what: str) -> AfterValidator:
-    return AfterValidator(lambda v: checked_name(v, what))
+def _by_the_domain(check: Callable[[str, str], str], what: str) -> AfterValidator:
+    """Let the domain judge; as a ValueError its sentence joins pydantic's list instead of ending it."""
+
+    def judge(value: str) -> str:
+        try:
+            return check(value, what)
+        except RolloutError as error:
+            raise ValueError(str(error)) from error
+
+    return AfterValidator(judge)
 
 
 Duration = Annotated[timedelta, BeforeValidator(parse_duration)]
 Share = Annotated[float, Field(ge=0, le=1)]
-Name = Annotated[str, _named("name")]
-Address = Annotated[str, AfterValidator(lambda v: checked_address(v, "mail address"))]
-Host = Annotated[str, AfterValidator(lambda v: checked_host(v, "host"))]
+Name = Annotated[str, _by_the_domain(checked_name, "name")]
+Address = Annotated[str, _by_the_domain(checked_address, "mail address")]
+SitePath = Annotated[str, _by_the_domain(checked_site_path, "path")]
+PlatformName = Annotated[str, _by_the_domain(lambda v, _: str(Platform.parse(v)), "platform")]
+Host = Annotated[str, _by_the_domain(checked_host, "host")]
 # Rust's `$` is the very end of the text; no newline slips through.
-HostKey = Annotated[str, Field(pattern=r"^(ssh-ed25519|ecdsa-sha2-nistp(256|384|521)|ssh-rsa) [A-Za-z0-9+/]{40,1200}={0,3}$")]
+HostKey = Annotated[
+    str, Field(pattern=r"^(ssh-ed25519|ecdsa-sha2-nistp(256|384|521)|ssh-rsa) [A-Za-z0-9+/]{40,1200}={0,3}$")
+]
 
 
 class Model(BaseModel):
@@ -60,12 +83,12 @@ class SiteModel(Model):
 
     name: Name
     roc: Name
-    platform: str
+    platform: PlatformName
     ssh: SshModel
-    preview_root: str
-    production_root: str
-    profile_d: str
-    tag_dir: str
+    preview_root: SitePath
+    production_root: SitePath
+    profile_d: SitePath
+    tag_dir: SitePath
     subcluster: Host
     contact: Address
     infrastructure: Infrastructure = Infrastructure.PRODUCTION
@@ -104,7 +127,6 @@ class DistributionPolicy(Model):
 
     canaries: PositiveInt
     sites_per_batch: PositiveInt
-    batches_at_once: PositiveInt
     sites_at_once_per_batch: PositiveInt
     canaries_healthy_at_least: Share
     failure_budget: Share
@@ -112,7 +134,9 @@ class DistributionPolicy(Model):
 
     def to_domain(self) -> BatchLimits:
         """The domain's limits."""
-        return BatchLimits(**{k: v for k, v in self.model_dump().items() if not k.endswith(("at_once", "at_once_per_batch"))})
+        return BatchLimits(
+            **{k: v for k, v in self.model_dump().items() if k != "sites_at_once_per_batch"}
+        )
 
 
 class SiteLimitsPolicy(Model):
@@ -134,6 +158,10 @@ class TarballPolicy(Model):
     unpacked_bytes_at_most: PositiveInt
     files_at_most: PositiveInt
     package_bytes_at_most: PositiveInt
+
+    def to_port(self) -> TarballLimits:
+        """The port's limits."""
+        return TarballLimits(**self.model_dump())
 
 
 class FeedbackPolicy(Model):

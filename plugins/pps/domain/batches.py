@@ -67,7 +67,9 @@ def plan_batches(rollout: str, sites: Iterable[Site], limits: BatchLimits) -> di
 _HEALTHY = (SiteState.TAGGED, SiteState.AVAILABLE)
 
 
-def judge_canaries(canaries: Sequence[SiteProgress], unreachable: frozenset[str], limits: BatchLimits) -> tuple[Verdict, tuple[str, ...]]:
+def judge_canaries(
+    canaries: Sequence[SiteProgress], unreachable: frozenset[str], limits: BatchLimits
+) -> tuple[Verdict, tuple[str, ...]]:
     """Judge the canaries; the sentences say why.
 
     Args:

@@ -17,6 +17,8 @@ class FactKind(StrEnum):
     PATCH_ADMITTED = "patch-admitted"
     TARBALL_BUILT = "tarball-built"
     PLAN_AGREED = "plan-agreed"
+    NIGHT_PLANNED = "night-planned"
+    """occasion: the night's batch; payload `sites`"""
     GATE_PASSED = "gate-passed"
     ROLLOUT_STOPPED = "rollout-stopped"
     FEEDBACK_DATE_AGREED = "feedback-date-agreed"
@@ -36,6 +38,8 @@ class FactKind(StrEnum):
     SITE_FAILED = "site-failed"
     SITE_LEFT_OUT = "site-left-out"
     PREVIEW_LOST = "preview-lost"
+    SITE_TOLD = "site-told"
+    """its contact was told why it failed; occasion: the failure with which the trouble began"""
     # people (subject: VO, ROC or mail address)
     BROADCAST_QUEUED = "broadcast-queued"
     ORIGINATOR_INVITED = "originator-invited"

@@ -45,10 +45,33 @@ class Outcome(StrEnum):
     ALL = "all"
 
 
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """What was said, sorted: what counts, and what is shown apart."""
+
+    outcome: Outcome
+    due: datetime | None
+    invited: tuple[str, ...]
+    """VOs that were asked"""
+    counting: tuple[Answer, ...]
+    """of invited VOs, in time"""
+    silent: tuple[str, ...]
+    """invited VOs that did not answer in time"""
+    late: tuple[Answer, ...]
+    """of invited VOs, after the agreed date"""
+    others: tuple[Answer, ...]
+    """of anybody else, whenever"""
+
+
+def feedback_due(rollout: Rollout) -> datetime | None:
+    """The agreed date, or None before it was agreed on."""
+    agreed = rollout.the(FactKind.FEEDBACK_DATE_AGREED)
+    return datetime.fromisoformat(agreed.payload["due"]) if agreed else None
+
+
 def answers(rollout: Rollout) -> tuple[Answer, ...]:
     """Every answer on record, oldest first. An answer at the very instant of the agreed date is in time."""
-    agreed = rollout.the(FactKind.FEEDBACK_DATE_AGREED)
-    due = datetime.fromisoformat(agreed.payload["due"]) if agreed else None
+    due = feedback_due(rollout)
     return tuple(
         Answer(
             identity=f.occasion,
@@ -84,10 +107,26 @@ def outcome(rollout: Rollout) -> Outcome:
 
 
 def feedback_is_over(rollout: Rollout, now: datetime) -> bool:
-    """Tell whether there is nothing left to wait for: all have answered, the date has passed, or the rollout was stopped."""
+    """Tell whether nothing is left to wait for: all have answered, the date has passed, or the rollout was stopped."""
     if rollout.is_stopped or rollout.is_closed:
         return True
-    due = datetime.fromisoformat(
-        rollout.need(FactKind.FEEDBACK_DATE_AGREED, "Agree on a date for feedback first.").payload["due"]
+    agreed = rollout.need(FactKind.FEEDBACK_DATE_AGREED, "Agree on a date for feedback first.")
+    return now > datetime.fromisoformat(agreed.payload["due"]) or (
+        bool(invited_vos(rollout)) and outcome(rollout) is Outcome.ALL
     )
-    return now > due or (bool(invited_vos(rollout)) and outcome(rollout) is Outcome.ALL)
+
+
+def summary(rollout: Rollout) -> Summary:
+    """Sort what was said."""
+    given = answers(rollout)
+    heard = {a.vo for a in counting(given)}
+    invited = tuple(sorted(invited_vos(rollout)))
+    return Summary(
+        outcome=outcome(rollout),
+        due=feedback_due(rollout),
+        invited=invited,
+        counting=counting(given),
+        silent=tuple(vo for vo in invited if vo not in heard),
+        late=tuple(a for a in given if a.invited and a.late),
+        others=tuple(a for a in given if not a.invited),
+    )

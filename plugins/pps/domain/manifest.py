@@ -40,9 +40,9 @@ def checked_tree_path(path: str) -> str:
     if (
         not path
         or path.startswith("/")
+        or any(ord(c) < 32 or ord(c) == 127 or 0xD800 <= ord(c) <= 0xDFFF for c in path)  # before encode()
         or len(path.encode()) > 1024
         or any(part in ("", ".", "..") or len(part.encode()) > 255 for part in path.split("/"))
-        or any(ord(c) < 32 or ord(c) == 127 or 0xD800 <= ord(c) <= 0xDFFF for c in path)
         or " -> " in path
     ):
         raise PackageError(f"path {path[:80]!r}", "may not stand in a client tarball.", "Correct the package.")
@@ -65,9 +65,13 @@ class Entry:
         if self.kind == "l":
             inside = posixpath.normpath(posixpath.join(posixpath.dirname(self.path), self.target))
             if not self.target or self.target.startswith("/") or inside.startswith("../") or inside == "..":
-                raise PackageError(f"link {self.path[:80]!r}", f"leads out of the tree ({self.target[:80]!r}).", "Correct the package.")
+                raise PackageError(
+                    f"link {self.path[:80]!r}", f"leads out of the tree ({self.target[:80]!r}).", "Correct the package."
+                )
             if any(ord(c) < 32 for c in self.target) or " -> " in self.target:
-                raise PackageError(f"link {self.path[:80]!r}", "has a target that may not stand in a tarball.", "Correct the package.")
+                raise PackageError(
+                    f"link {self.path[:80]!r}", "has a target that may not stand in a tarball.", "Correct the package."
+                )
 
     @property
     def line(self) -> str:

@@ -39,23 +39,29 @@ def checked_name(value: str, what: str) -> str:
 def checked_address(value: str, what: str) -> str:
     """Return `value` if it is one plain mail address, else raise `InvalidNameError`."""
     if not (isinstance(value, str) and _ADDRESS.fullmatch(value)):
-        raise InvalidNameError(
-            f"{what} {str(value)[:80]!r}", "is not one plain mail address.", "Give it as name@host."
-        )
+        raise InvalidNameError(f"{what} {str(value)[:80]!r}", "is not one plain mail address.", "Give it as name@host.")
     return value
 
 
 def checked_host(value: str, what: str) -> str:
     """Return `value` if it is a host name or IPv4 address, else raise `InvalidNameError`."""
     if not (isinstance(value, str) and _HOST.fullmatch(value)):
-        raise InvalidNameError(f"{what} {str(value)[:80]!r}", "is not a host name.", "Give a DNS name or an IPv4 address.")
+        raise InvalidNameError(
+            f"{what} {str(value)[:80]!r}", "is not a host name.", "Give a DNS name or an IPv4 address."
+        )
     return value
 
 
 def checked_site_path(value: str, what: str) -> str:
     """Return `value` if it is an absolute path at a site that needs no quoting, else raise."""
     parts = value.split("/") if isinstance(value, str) else [""]
-    if len(parts) < 2 or parts[0] != "" or not all(re.fullmatch(r"[A-Za-z0-9._+-]{1,128}", p) for p in parts[1:]) or ".." in parts or "." in parts:
+    if (
+        len(parts) < 2
+        or parts[0] != ""
+        or not all(re.fullmatch(r"[A-Za-z0-9._+-]{1,128}", p) for p in parts[1:])
+        or ".." in parts
+        or "." in parts
+    ):
         raise InvalidNameError(
             f"{what} {str(value)[:80]!r}",
             "is not an absolute path of plain names (A-Z a-z 0-9 . _ + -), without . and .. .",

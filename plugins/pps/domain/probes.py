@@ -44,5 +44,7 @@ def reasons_against_tag(results: tuple[ProbeResult, ...]) -> tuple[str, ...]:
     if not results:
         return ("No probe was run.",)
     return tuple(
-        f"Probe {r.probe} is {r.state.name}: {r.text}" for r in results if r.state in (ProbeState.CRITICAL, ProbeState.UNKNOWN)
+        f"Probe {r.probe} is {r.state.name}: {r.text}"
+        for r in results
+        if r.state in (ProbeState.CRITICAL, ProbeState.UNKNOWN)
     )

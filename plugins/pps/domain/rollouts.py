@@ -9,6 +9,7 @@ from enum import StrEnum
 from pps.domain.errors import NotYetAllowedError
 from pps.domain.facts import Fact, FactKind
 from pps.domain.names import checked_name
+from pps.domain.tags import RunTimeEnvironmentTag
 
 
 class SiteState(StrEnum):
@@ -83,6 +84,13 @@ class Rollout:
         return fact
 
     @property
+    def tag(self) -> RunTimeEnvironmentTag:
+        """The tag that announces this preview, as agreed when the rollout was opened."""
+        opened = self.need(FactKind.ROLLOUT_OPENED, "Open the rollout first.").payload
+        # a VO's name may hold dashes, so the tag alone does not tell where it ends
+        return RunTimeEnvironmentTag(opened["tag_vo"], opened["tag"].removeprefix(f"VO-{opened['tag_vo']}-"))
+
+    @property
     def planned_sites(self) -> tuple[str, ...]:
         """Every site of the agreed plan, canaries first; empty before the plan."""
         plan = self.the(FactKind.PLAN_AGREED)
@@ -91,8 +99,13 @@ class Rollout:
         return tuple(site for batch in plan.payload["batches"].values() for site in batch)
 
     def batch(self, name: str) -> tuple[str, ...]:
-        """The sites of one batch of the plan (`canary`, `fleet-1`, ...)."""
+        """The sites of one batch: of the plan (`canary`, `fleet-1`, ...) or of a night."""
+        for fact in self.facts:
+            if fact.kind is FactKind.NIGHT_PLANNED and fact.occasion == name:
+                return tuple(fact.payload["sites"])
         plan = self.need(FactKind.PLAN_AGREED, "Plan the batches first.")
+        if name not in plan.payload["batches"]:
+            raise NotYetAllowedError(self.name, f"its plan has no batch {name!r}.", "Look at: pps rollout show.")
         return tuple(plan.payload["batches"][name])
 
     def progress(self, site: str) -> SiteProgress:
@@ -109,6 +122,33 @@ class Rollout:
             seen.update(dict.fromkeys(f.subject for f in self.facts if f.kind in _STATE_AFTER))
             sites = seen
         return tuple(self.progress(site) for site in sites)
+
+    def occasion(self, kind: FactKind, subject: str, base: str) -> str:
+        """The occasion under which to record that `kind` holds for a site now.
+
+        While the site's newest fact is of this kind and of this `base`, it is the same occasion, and
+        recording again counts once. If other things have happened to the site since, it is a
+        new one: `base`, `base.2`, `base.3`. So a task that is cleared after a repair is on
+        record, and a retry is not.
+        """
+        mine = [f for f in self.facts if f.subject == subject and f.kind in _STATE_AFTER]
+        same = [f for f in mine if f.kind is kind and (f.occasion == base or f.occasion.startswith(f"{base}."))]
+        if same and mine[-1] is same[-1]:
+            return same[-1].occasion
+        return base if not same else f"{base}.{len(same) + 1}"
+
+    def installation(self, site: str) -> Fact | None:
+        """The fact that the preview was installed at the site; None if it never was, or is known to be lost since."""
+        for fact in reversed(self.facts):
+            if fact.subject == site and fact.kind is FactKind.PREVIEW_LOST:
+                return None
+            if fact.subject == site and fact.kind is FactKind.PREVIEW_INSTALLED:
+                return fact
+        return None
+
+    def holds_preview(self, site: str) -> bool:
+        """Tell whether the preview was installed at the site, and is not known to be lost since."""
+        return self.installation(site) is not None
 
     def may_tag(self, site: str) -> None:
         """Raise unless the probes of the preview that is installed now have passed (SD 4.1.1, 3 before 4)."""

@@ -9,7 +9,7 @@ from pps.domain.errors import InvalidNameError
 from pps.domain.names import checked_name
 from pps.domain.patches import Patch
 
-_TAG = re.compile(r"VO-([A-Za-z0-9][A-Za-z0-9._-]{0,63})-([A-Za-z0-9][A-Za-z0-9._+~-]{0,127})")
+_TAG_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+~-]{0,159}")
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -21,8 +21,10 @@ class RunTimeEnvironmentTag:
 
     def __post_init__(self) -> None:
         checked_name(self.vo, "VO")
-        if not _TAG.fullmatch(str(self)):
-            raise InvalidNameError(f"tag {str(self)[:80]!r}", "is not a RunTimeEnvironment tag.", "Tags look like VO-ops-NAME.")
+        if not _TAG_NAME.fullmatch(self.name):
+            raise InvalidNameError(
+                f"tag {str(self)[:80]!r}", "is not a RunTimeEnvironment tag.", "Tags look like VO-ops-NAME."
+            )
 
     def __str__(self) -> str:
         return f"VO-{self.vo}-{self.name}"
@@ -33,6 +35,6 @@ def preview_tag(patch: Patch, vo: str) -> RunTimeEnvironmentTag:
     return RunTimeEnvironmentTag(vo, f"PPS-{patch.metapackage.upper()}-{patch.version}")
 
 
-def jdl_requirement(tag: RunTimeEnvironmentTag) -> str:
+def jdl_requirement(tag: RunTimeEnvironmentTag | str) -> str:
     """The line that a user puts into a JDL to get the sites with the preview (through the WMS)."""
     return f'Requirements = Member("{tag}", other.GlueHostApplicationSoftwareRunTimeEnvironment);'

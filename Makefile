@@ -1,0 +1,50 @@
+# PPS Rollout. The two commands for a newcomer: `make demo` and `make test`.
+# Everything is set up by the first of them; `make help` lists the others.
+
+SHELL := /bin/sh
+.DEFAULT_GOAL := help
+VENV := .venv
+BIN := $(VENV)/bin
+PY := $(BIN)/python
+ROLLOUT ?= bc
+SITES ?= 12
+export PYTHONDONTWRITEBYTECODE =
+unexport PYTHONDONTWRITEBYTECODE
+
+.PHONY: help setup demo up test check bench lock clean
+
+help: ## this list
+	@awk -F':.*## ' '/^[a-z]+:.*## / {printf "  make %-7s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: $(VENV)/.ready ## virtual environment from the lock file (the other commands do it, too)
+
+$(VENV)/.ready: requirements.lock pyproject.toml bin/setup
+	@sh bin/setup $(VENV)
+	@touch $@
+
+demo: setup ## a small grid, a real Airflow, one real patch through SD 4.1.1, and a summary
+	@$(BIN)/pps sandbox demo --rollout $(ROLLOUT) --sites $(SITES)
+
+up: setup ## the same grid and Airflow, running until Ctrl-C
+	@$(BIN)/pps sandbox serve --sites $(SITES)
+
+test: setup ## all tests; installs missing Debian packages where it can
+	@sh bin/test-parts
+	@$(PY) -m pytest
+
+check: setup ## format, lint, types, import rules, lock file
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	PYTHONPATH=plugins $(BIN)/lint-imports
+	@sh bin/lock-check $(BIN)/uv
+
+bench: setup ## distribution to loopback sites against a shell loop and Ansible; waiting; imports
+	@$(PY) -m benchmarks.distribution $(BENCH)
+	@$(PY) -m benchmarks.imports
+
+lock: setup ## renew the lock file within the ranges of pyproject.toml
+	@sh bin/lock-check $(BIN)/uv --upgrade
+
+clean: ## remove what the commands above left in this folder
+	rm -rf $(VENV) .pps .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,0 +1,68 @@
+"""Fully backward compatible client update (service description, 4.1.1).
+
+The Release Manager has moved a patch that is "In certification" to preview.
+All of this runs beside the standard certification, not after it.
+
+1. Creation of the tarball: `build_tarball`
+2. Distribution to the sites: `canary.distribute_client`, `fleet.distribute_client`
+3. Local testing at the sites: `canary.run_probe_tests`, `fleet.run_probe_tests`
+4. Publication of the tag: `canary.publish_tag`, `fleet.publish_tag`
+5. Update of the release bulletin: `update_release_bulletin`
+6. General notification: `broadcast_to_vos_and_rocs`
+7. Personal notification: `invite_originators`
+
+Then the VOs have until the agreed date (`wait_for_feedback`), and the release notes say what they
+said (`write_release_notes`). Silence is reported as silence.
+
+Meanwhile `wait_for_certification` watches the tracker. A rejected patch is withdrawn at once
+(`withdraw_preview`). A certified one goes to production without further deployment test
+(`release_to_production`) if `decide_on_release` finds no special configuration in its release
+notes, and only for the platforms that certification has install-tested.
+"""
+
+from __future__ import annotations
+
+from airflow.sdk import dag
+
+from pps.orchestration import params, retries, steps
+from pps.orchestration.groups import preview
+from pps.orchestration.sensors import CertificationSensor, FeedbackSensor
+
+
+@dag(
+    schedule=None,
+    params=params.client_update(),
+    default_args=retries.ROLLOUT,
+    doc_md=__doc__,
+    max_active_runs=20,
+    tags=["preview", "client"],
+)
+def bc_client_update() -> None:
+    rollout = steps.open_rollout()
+    tarball = steps.build_tarball(rollout)
+    batches = steps.plan_batches(rollout)
+
+    canary = preview.override(group_id="canary")(rollout, "canary")
+    gate = steps.canaries_are_healthy(rollout)
+    fleet = preview.override(group_id="fleet").partial(rollout=rollout).expand(batch=batches)
+
+    due = steps.agree_feedback_date(rollout)
+    bulletin = steps.update_release_bulletin(rollout)
+    broadcast = steps.broadcast_to_vos_and_rocs(rollout)
+    invitations = steps.invite_originators(rollout)
+
+    feedback = FeedbackSensor(task_id="wait_for_feedback", rollout=rollout)
+    notes = steps.write_release_notes(rollout)
+
+    certification = CertificationSensor(task_id="wait_for_certification", rollout=rollout)
+    outcome = steps.certification_outcome(rollout)
+    withdrawal = steps.withdraw_preview(rollout)
+    decision = steps.decide_on_release(rollout)
+    release = steps.release_to_production(rollout)
+
+    tarball >> batches >> canary >> gate >> fleet >> due >> bulletin >> [broadcast, invitations] >> feedback >> notes
+    rollout >> certification >> outcome >> [withdrawal, decision]
+    notes >> decision >> release
+
+
+bc_client_update()

@@ -1,0 +1,230 @@
+"""The tree of a client tarball while it grows out of its packages."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import logging
+import posixpath
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from importlib import resources
+from pathlib import Path
+from typing import BinaryIO, Literal, cast
+
+from pps.activities.layout import Alternative, alternatives, checked_for_libc, place
+from pps.activities.ports import OpenedPackage, UnpackBudget
+from pps.domain.errors import PackageError
+from pps.domain.manifest import Entry
+
+log = logging.getLogger(__name__)
+
+Part = Literal["middleware", "external"]
+_CHUNK = 1 << 18
+_SCRIPTS = ("grid-env.sh", "grid-env.csh")
+_SHEBANG = re.compile(rb"#![ \t]*/usr/bin/((?:python|perl)[0-9.]*)(?=[ \t\n])")
+
+
+@dataclass
+class Node:
+    """One path of the tree."""
+
+    kind: Literal["f", "l"]
+    part: Part
+    owner: str
+    sha256: str = ""
+    size: int = 0
+    executable: bool = False
+    target: str = ""
+    """of a link: path in the tree"""
+
+
+@dataclass
+class ClientTree:
+    """The client as it grows. Contents lie on disk under their digests; paths exist in memory only,
+    so nothing that a package says can make us write to a place of its choice.
+    """
+
+    folder: Path
+    budget: UnpackBudget
+    nodes: dict[str, Node] = field(default_factory=dict)
+    folders: dict[str, set[Part]] = field(default_factory=dict)
+    _alternatives: list[tuple[Alternative, Part, str]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.folder.mkdir()
+        for name in _SCRIPTS:
+            text = resources.files("pps.activities").joinpath("scripts", name).read_bytes()
+            sha256, size = self._stage(io.BytesIO(text))
+            self._put(f"etc/profile.d/{name}", Node("f", "middleware", "PPS Rollout", sha256, size))
+
+    def lay_out(self, package: OpenedPackage, part: Part) -> None:
+        """Add one package."""
+        owner = package.ref.name
+        originals: dict[str, Node] = {}
+        for member, content in package.members():
+            to = place(member.path)
+            if member.kind == "f" and to is None:
+                originals[member.path] = Node("f", part, owner)
+                continue
+            if to is None:
+                continue
+            if member.kind == "d":
+                if to in self.nodes:
+                    raise _conflict(to, self.nodes[to].owner, owner)
+                continue  # folders come with what is in them; empty ones are server's state
+            checked_for_libc(to)
+            if member.kind == "f":
+                sha256, size = self._stage(content)
+                node = originals[member.path] = Node("f", part, owner, sha256, size, member.executable)
+            elif member.kind == "h":
+                node = originals[member.path] = self._linked(originals, member.target, to, owner)
+            else:
+                target = place(member.target) if member.target else None
+                if target is None:
+                    log.info(
+                        "%s: link %s leads to what is left out (%s); it is left out too",
+                        owner,
+                        member.path,
+                        member.target,
+                    )
+                    continue
+                node = Node("l", part, owner, target=target)
+            self._put(to, node)
+        self._alternatives += [(a, part, owner) for a in alternatives(package.install_script)]
+
+    def finish(self) -> None:
+        """Add the alternatives' links; then drop links that lead to nothing that we have."""
+        for alternative, part, owner in sorted(
+            self._alternatives, key=lambda a: (-a[0].priority, a[0].link, a[0].target)
+        ):
+            try:
+                link, target = place(alternative.link), place(alternative.target)
+            except PackageError:
+                continue
+            if (
+                link
+                and target
+                and link != target
+                and link not in self.nodes
+                and link not in self.folders
+                and self._resolve(target)
+            ):
+                self._put(link, Node("l", part, owner, target=target))
+        # a folder may have held nothing but such links, and other links may lead to that folder
+        while dangling := [p for p, node in self.nodes.items() if node.kind == "l" and not self._resolve(p)]:
+            for path in dangling:
+                log.info("%s: link %s leads to nothing in this client; it is left out", self.nodes[path].owner, path)
+                del self.nodes[path]
+            self.folders.clear()
+            for path, node in self.nodes.items():
+                self._add_folders(path, node.part)
+        self._find_interpreters_by_path()
+
+    def entries(self) -> Iterator[Entry]:
+        """The tree's entries for MANIFEST."""
+        for path in self.folders:
+            yield Entry(path, "d", 0o755)
+        for path, node in self.nodes.items():
+            if node.kind == "l":
+                yield Entry(path, "l", 0o777, 0, "", posixpath.relpath(node.target, posixpath.dirname(path) or "."))
+            else:
+                yield Entry(path, "f", 0o755 if node.executable else 0o644, node.size, node.sha256)
+
+    def parts_of(self, path: str) -> set[Part]:
+        """In which parts of the tarball a path stands; folders may stand in both."""
+        return self.folders.get(path) or {self.nodes[path].part}
+
+    def content(self, sha256: str) -> BinaryIO:
+        """A staged file."""
+        return (self.folder / sha256).open("rb")
+
+    def _stage(self, content: BinaryIO) -> tuple[str, int]:
+        """Write content to the disk under its digest; returns sha256 and size."""
+        digest, size = hashlib.sha256(), 0
+        part = self.folder / ".part"
+        with part.open("wb") as file:
+            while data := content.read(_CHUNK):
+                digest.update(data)
+                size += len(data)
+                file.write(data)
+        part.replace(self.folder / digest.hexdigest())
+        return digest.hexdigest(), size
+
+    def _linked(self, originals: Mapping[str, Node], target: str, to: str, owner: str) -> Node:
+        node = originals.get(target)
+        if node is None or not node.sha256:
+            raise PackageError(
+                f"{owner}, {to[:80]!r}", "is a hard link to a file that is left out.", "Correct the package."
+            )
+        return node
+
+    def _put(self, path: str, node: Node) -> None:
+        other = self.nodes.setdefault(path, node)
+        if path in self.folders or (other.kind, other.sha256, other.target, other.executable) != (
+            node.kind,
+            node.sha256,
+            node.target,
+            node.executable,
+        ):
+            raise _conflict(path, other.owner, node.owner)
+        self._add_folders(path, node.part)
+
+    def _add_folders(self, path: str, part: Part) -> None:
+        while path := posixpath.dirname(path):
+            if path in self.nodes:
+                raise _conflict(path, self.nodes[path].owner, "another package")
+            self.folders.setdefault(path, set()).add(part)
+
+    def _resolve(self, path: str, hops: int = 40) -> str | None:
+        """Follow links inside the tree; None if they lead nowhere or in a circle."""
+        done: list[str] = []
+        todo = path.split("/")
+        while todo:
+            done.append(todo.pop(0))
+            node = self.nodes.get("/".join(done))
+            if node is not None and node.kind == "l":
+                hops -= 1
+                if hops < 0:
+                    return None
+                done, todo = [], node.target.split("/") + todo
+        end = "/".join(done)
+        return end if end in self.nodes or end in self.folders else None
+
+    def _find_interpreters_by_path(self) -> None:
+        """Scripts of an interpreter that we bring along must use that one, wherever the prefix is.
+
+        `#!/usr/bin/python3` becomes `#!/usr/bin/env python3` if `bin/python3` is in the tree.
+        """
+        for node in self.nodes.values():
+            if node.kind != "f" or not node.executable:
+                continue
+            with self.content(node.sha256) as file:
+                match = _SHEBANG.match(file.read(256))
+                if match is None or not self._resolve(f"bin/{match[1].decode()}"):
+                    continue
+                file.seek(match.end())
+                line = file.readline(4096)
+                if line.strip():
+                    continue  # options: env would take them for part of the name
+                head = b"#!/usr/bin/env " + match[1] + line
+                node.sha256, node.size = self._stage(cast(BinaryIO, _Joined(head, file)))
+
+
+class _Joined(io.RawIOBase):
+    """A few bytes, then the rest of a file."""
+
+    def __init__(self, head: bytes, rest: BinaryIO) -> None:
+        self._head, self._rest = head, rest
+
+    def read(self, size: int = -1, /) -> bytes:
+        """The head at once, then as much as is asked for."""
+        head, self._head = self._head, b""
+        return head or self._rest.read(size)
+
+
+def _conflict(path: str, one: str, other: str) -> PackageError:
+    return PackageError(
+        f"path {path[:80]!r}", f"comes from {one} and, different, from {other}.", "Correct the packages."
+    )

@@ -1,0 +1,262 @@
+"""Distribution of a client tarball to the sites (SD 4.1.1, step 2), and a look at what they hold."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pps.activities.payloads import MANIFEST, links_into, prepare_payload
+from pps.activities.ports import Artefacts, Facts, SiteLimits, SiteShell, SshTarget, Tarball
+from pps.activities.receiver import Holding, How, Receipt, Receiver, RefusedBySiteError
+from pps.domain.errors import ConfigurationError, PackageError, SiteBusyError, SiteError, SiteUnreachableError
+from pps.domain.facts import Fact, FactKind
+from pps.domain.manifest import Manifest
+from pps.domain.rollouts import Rollout, SiteState
+from pps.domain.sites import Site
+
+log = logging.getLogger(__name__)
+T = TypeVar("T")
+
+STEP = "distribute"
+_PAUSE_S = 2.0
+_HAS_IT = (SiteState.INSTALLED, SiteState.TESTED, SiteState.TAGGED, SiteState.AVAILABLE)
+
+
+@dataclass(frozen=True, slots=True)
+class SiteOutcome:
+    """How the distribution ended at one site."""
+
+    site: str
+    receipt: Receipt | None
+    error: SiteError | None
+    seconds: float
+
+    @property
+    def text(self) -> str:
+        """One line for a person."""
+        if self.receipt is None:
+            return f"{self.site}: failed: {self.error.why if self.error else ''}"
+        return f"{self.site}: {self.receipt.how}, {self.receipt.bytes_sent} bytes in {self.seconds:.1f} s"
+
+
+class Payloads:
+    """What the sites of one distribution are sent: each payload is built when the first site needs it."""
+
+    def __init__(self, tarball: Tarball, artefacts: Artefacts, cache: Path) -> None:
+        self._tarball = tarball
+        self._artefacts = artefacts
+        self._cache = cache
+        self._lock = asyncio.Lock()
+        self._manifests: dict[str, Manifest | None] = {}
+        self._linked: dict[str, int] = {}
+
+    async def full(self, held: Mapping[str, str]) -> tuple[Path, str | None]:
+        """Everything, whatever the site holds."""
+        async with self._lock:
+            return await asyncio.to_thread(self._prepare, None)
+
+    async def smallest(self, held: Mapping[str, str]) -> tuple[Path, str | None]:
+        """What the site lacks beside that preview, of those that it holds, which saves most bytes."""
+        async with self._lock:
+            return await asyncio.to_thread(self._prepare_smallest, held)
+
+    def _prepare_smallest(self, held: Mapping[str, str]) -> tuple[Path, str | None]:
+        manifest = self._known(self._tarball.name)
+        for name in held:
+            base = self._known(name)
+            if name not in self._linked and base is not None and manifest is not None:
+                self._linked[name] = sum(manifest.files[path].size for path in links_into(manifest, base))
+        usable = [n for n, digest in held.items() if (m := self._manifests[n]) is not None and m.digest == digest]
+        best = max(usable, key=lambda n: (self._linked[n], n), default=None)
+        return self._prepare(best if best is not None and self._linked[best] else None)
+
+    def _prepare(self, base: str | None) -> tuple[Path, str | None]:
+        manifest = self._known(self._tarball.name)
+        if manifest is None or manifest.digest != self._tarball.digest:
+            raise PackageError(
+                self._tarball.name, "is not in the artefact store as it was built.", "Build the tarball again."
+            )
+        below = self._known(base) if base is not None else None
+        return prepare_payload(self._tarball, manifest, below, self._artefacts, self._cache), base
+
+    def _known(self, name: str) -> Manifest | None:
+        """The MANIFEST of a tarball of ours; None for a name that only the site knows."""
+        if name not in self._manifests:
+            ours = name == self._tarball.name or self._artefacts.find(name) is not None
+            if ours:
+                with self._artefacts.open(name, MANIFEST) as file:
+                    self._manifests[name] = Manifest.parse(file.read().decode())
+            else:
+                self._manifests[name] = None
+        return self._manifests[name]
+
+
+async def distribute(
+    record: Rollout,
+    facts: Facts,
+    tarball: Tarball,
+    sites: Sequence[Site],
+    *,
+    targets: Mapping[str, SshTarget],
+    shell: SiteShell,
+    artefacts: Artefacts,
+    limits: SiteLimits,
+    at_once: int,
+    occasion: str,
+    now: Callable[[], datetime],
+    actor: str,
+    cache: Path,
+    progress: Callable[[SiteOutcome], None] = lambda outcome: None,
+) -> tuple[SiteOutcome, ...]:
+    """Bring a tarball to sites, `at_once` at a time; each site's outcome is recorded as soon as it is known.
+
+    PREVIEW_INSTALLED has the payload `tarball`, `production_before`, `how` (full, delta, already), `bytes`,
+    `seconds`, `replaced`; SITE_FAILED has `reason`, `error`, `step`. A site that has the tarball, in the facts
+    and on its disk, costs one look and makes no fact. Safe to repeat and to run twice at once: the site's
+    lock and the facts decide.
+
+    Args:
+        targets: site name -> how to log in.
+        occasion: the run, or the night: facts of a repeated task count once, of a later run again.
+        cache: folder for payloads; may be lost at any time.
+
+    Raises:
+        PackageError: the tarball in the store is broken; no site's fault, so none is marked.
+        ServiceError: the store of facts does not answer.
+    """
+    payloads = Payloads(tarball, artefacts, cache)
+
+    async def one(site: Site) -> SiteOutcome:
+        began = time.monotonic()
+        receipt, error = None, None
+        try:
+            there = Receiver(shell, _target(site, targets), site, limits)
+            thoroughly = record.progress(site.name).state not in _HAS_IT
+            receipt = await _deliver(there, tarball, payloads, thoroughly)
+        except SiteError as failure:
+            error = failure
+        except ConfigurationError as failure:
+            error = SiteError(site.name, str(failure))
+        outcome = SiteOutcome(site.name, receipt, error, time.monotonic() - began)
+        said = _kind_and_payload(record, tarball, outcome)
+        if said is not None:
+            kind, payload = said
+            which = record.occasion(kind, site.name, f"{occasion}/{STEP}" if error else occasion)
+            facts.record(Fact(record.name, kind, site.name, which, now(), actor, payload))
+        progress(outcome)
+        return outcome
+
+    return await _at_once(one, sites, at_once)
+
+
+async def look(
+    tarball: Tarball,
+    sites: Sequence[Site],
+    *,
+    targets: Mapping[str, SshTarget],
+    shell: SiteShell,
+    limits: SiteLimits,
+    at_once: int,
+) -> Mapping[str, tuple[Holding, str]]:
+    """What each site really holds of a tarball, every file checked, and why not; changes and records nothing."""
+
+    async def one(site: Site) -> tuple[str, tuple[Holding, str]]:
+        try:
+            return site.name, await Receiver(shell, _target(site, targets), site, limits).look_at(tarball)
+        except SiteError as error:
+            return site.name, (Holding.UNREACHABLE, str(error))
+
+    return dict(await _at_once(one, sites, at_once))
+
+
+async def _deliver(there: Receiver, tarball: Tarball, payloads: Payloads, thoroughly: bool) -> Receipt:
+    """Install at one site, and try once more after a fault that may be gone in a moment."""
+    began = time.monotonic()
+    try:
+        return await _deliver_once(there, tarball, payloads, thoroughly)
+    except (SiteUnreachableError, SiteBusyError):
+        # A site that kept us waiting has had its time (and its neighbours' place).
+        if time.monotonic() - began > there.limits.connect_s / 2:
+            raise
+    await asyncio.sleep(_PAUSE_S)
+    return await _deliver_once(there, tarball, payloads, thoroughly)
+
+
+async def _deliver_once(there: Receiver, tarball: Tarball, payloads: Payloads, thoroughly: bool) -> Receipt:
+    chosen: list[str] = []
+
+    async def choose(held: Mapping[str, str]) -> tuple[Path, str | None]:
+        path, base = await payloads.smallest(held)
+        chosen.extend([base] if base else [])
+        return path, base
+
+    try:
+        return await there.install(tarball, choose, thoroughly=thoroughly)
+    except RefusedBySiteError as error:
+        # The base at the site may be damaged, or on a disk that cannot link: then everything, once.
+        if not chosen or error.word not in ("unpack", "damaged", "io"):
+            raise
+        log.warning("%s: building upon %s failed (%s); sending everything", there.site.name, chosen[0], error.why)
+    return await there.install(tarball, payloads.full, thoroughly=thoroughly)
+
+
+def _target(site: Site, targets: Mapping[str, SshTarget]) -> SshTarget:
+    target = targets.get(site.name)
+    if target is None:
+        raise SiteError(
+            site.name, f"there is no Connection {site.connection!r}.", "Add it, or correct the site registry."
+        )
+    return target
+
+
+async def _at_once(act: Callable[[Site], Awaitable[T]], sites: Sequence[Site], at_once: int) -> tuple[T, ...]:
+    places = asyncio.Semaphore(at_once)
+
+    async def in_turn(site: Site) -> T:
+        async with places:
+            return await act(site)
+
+    try:
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(in_turn(site)) for site in sites]
+    except ExceptionGroup as errors:
+        # No site's fault (those are outcomes): the store, or the tarball. One of them is enough to say.
+        raise errors.exceptions[0] from errors
+    return tuple(task.result() for task in tasks)
+
+
+def _kind_and_payload(
+    record: Rollout, tarball: Tarball, outcome: SiteOutcome
+) -> tuple[FactKind, dict[str, Any]] | None:
+    """What there is to record of an outcome; None when it is on record that the site has the tarball."""
+    if outcome.error is not None:
+        return FactKind.SITE_FAILED, {"reason": str(outcome.error), "error": _public_name(outcome.error), "step": STEP}
+    receipt = outcome.receipt
+    if receipt is None or (receipt.how is How.ALREADY and _is_on_record(record, outcome.site, tarball)):
+        return None
+    return FactKind.PREVIEW_INSTALLED, {
+        "tarball": tarball.name,
+        "production_before": receipt.production_before,
+        "how": receipt.how.value,
+        "bytes": receipt.bytes_sent,
+        "seconds": round(outcome.seconds, 2),
+        "replaced": receipt.replaced,
+    }
+
+
+def _public_name(error: SiteError) -> str:
+    """The class as domain/errors.py has it: ours of `receiver` is a detail."""
+    return "SiteRefusedError" if isinstance(error, RefusedBySiteError) else type(error).__name__
+
+
+def _is_on_record(record: Rollout, site: str, tarball: Tarball) -> bool:
+    if record.progress(site).state not in _HAS_IT:
+        return False
+    installed = [f for f in record.facts if f.subject == site and f.kind is FactKind.PREVIEW_INSTALLED]
+    return bool(installed) and installed[-1].payload.get("tarball") == tarball.name

@@ -1,0 +1,57 @@
+"""What a rollout would do, before anybody starts it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from pps.domain.batches import BatchLimits, plan_batches
+from pps.domain.patches import Patch
+from pps.domain.sites import Site, reasons_against_preview
+from pps.domain.tags import RunTimeEnvironmentTag, preview_tag
+from pps.domain.updates import reasons_against_bc_client_preview
+
+
+@dataclass(frozen=True, slots=True)
+class Forecast:
+    """A rollout that has not been started."""
+
+    rollout: str
+    """the name it would have"""
+    patch: Patch
+    reasons_against: tuple[str, ...]
+    """why it would be refused; empty: it would be admitted"""
+    tag: RunTimeEnvironmentTag
+    batches: Mapping[str, tuple[str, ...]]
+    """`canary`, `fleet-1`, ... -> sites"""
+    left_out: Mapping[str, tuple[str, ...]]
+    """site -> why it gets no preview"""
+    originators: tuple[str, ...]
+    """addresses that would be invited to verify (SD 4.1.1, step 7)"""
+
+
+def foresee(
+    rollout: str, patch: Patch, sites: Iterable[Site], *, limits: BatchLimits, tag_vo: str, open_as: str | None = None
+) -> Forecast:
+    """Apply the rules of admission and the plan, as the rollout itself would; touches nothing.
+
+    Args:
+        open_as: name of the rollout of this patch that is open already, if there is one.
+    """
+    known = tuple(sites)
+    why_not = {site.name: reasons_against_preview(site, patch.platforms) for site in known}
+    takers = [site for site in known if not why_not[site.name]]
+    against = reasons_against_bc_client_preview(patch)
+    if open_as:
+        against = (f"It is being rolled out already, as {open_as}.", *against)
+    if not takers:
+        against = (*against, "No site of the registry takes it.")
+    return Forecast(
+        rollout=rollout,
+        patch=patch,
+        reasons_against=against,
+        tag=preview_tag(patch, tag_vo),
+        batches={name: tuple(names) for name, names in plan_batches(rollout, takers, limits).items()},
+        left_out={name: reasons for name, reasons in why_not.items() if reasons},
+        originators=tuple(sorted({bug.originator for bug in patch.bugs})),
+    )

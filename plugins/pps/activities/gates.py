@@ -1,0 +1,70 @@
+"""The gate behind the canaries, the failure budget, and stopping."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from pps.activities.ports import Facts, Mail, Templates
+from pps.domain.batches import CANARY, BatchLimits, Verdict, judge_canaries, reasons_to_stop
+from pps.domain.errors import NotYetAllowedError
+from pps.domain.facts import Fact, FactKind
+from pps.domain.rollouts import Rollout, SiteState
+
+
+def pass_gate(
+    record: Rollout, facts: Facts, limits: BatchLimits, now: datetime, actor: str
+) -> tuple[Verdict, tuple[str, ...]]:
+    """Judge the canaries; a healthy verdict is recorded and stays."""
+    canaries = record.all_progress(record.batch(CANARY))
+    unreachable = frozenset(
+        c.site
+        for c in canaries
+        if c.state is SiteState.FAILED and c.fact and c.fact.payload.get("error") == "SiteUnreachableError"
+    )
+    verdict, why = judge_canaries(canaries, unreachable, limits)
+    if verdict is Verdict.HEALTHY:
+        facts.record(Fact(record.name, FactKind.GATE_PASSED, "", "", now, actor, {"why": list(why)}))
+    return verdict, why
+
+
+def budget_reasons(record: Rollout, limits: BatchLimits) -> tuple[str, ...]:
+    """Say why no further site may be touched; no reasons means go on."""
+    return reasons_to_stop(record.all_progress(record.planned_sites), limits)
+
+
+def stop(
+    record: Rollout,
+    facts: Facts,
+    templates: Templates,
+    reasons: Sequence[str],
+    recipients: Sequence[str],
+    now: datetime,
+    actor: str,
+) -> None:
+    """Stop a rollout: no further site is touched, the patch is free for a new one, the people in charge are told."""
+    opened = record.need(FactKind.ROLLOUT_OPENED, "Open the rollout first.").payload
+    view = {"rollout": record.name, "opened": opened, "reasons": list(reasons)}
+    mails = [
+        Mail(
+            key=f"{record.name}/stopped/{to}",
+            to=to,
+            subject=f"Stopped: {opened['metapackage']} {opened['version']} (patch {opened['patch']})",
+            text=templates.render("rollout_stopped.txt", view),
+            html=templates.render("rollout_stopped.html", view),
+        )
+        for to in recipients
+    ]
+    facts.record(
+        Fact(record.name, FactKind.ROLLOUT_STOPPED, "", "", now, actor, {"reasons": list(reasons)}), mails=mails
+    )
+    facts.close(Fact(record.name, FactKind.ROLLOUT_CLOSED, "", "", now, actor, {"outcome": "stopped"}))
+
+
+def must_go_on(record: Rollout) -> None:
+    """Raise when the rollout was stopped: a task that is retried or cleared must not touch further sites."""
+    stopped = record.the(FactKind.ROLLOUT_STOPPED)
+    if stopped is not None:
+        raise NotYetAllowedError(
+            record.name, " ".join(["It was stopped.", *stopped.payload["reasons"]]), "Start a new rollout of the patch."
+        )

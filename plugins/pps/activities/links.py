@@ -1,0 +1,21 @@
+"""Addresses under which people reach us, all below service.yaml's `public_url`."""
+
+from __future__ import annotations
+
+from urllib.parse import quote, urlencode
+
+
+def bulletin_link(public_url: str) -> str:
+    """The release bulletin."""
+    return f"{public_url.rstrip('/')}/pps/bulletin"
+
+
+def feedback_link(public_url: str, rollout: str, vo: str = "", token: str = "") -> str:
+    """Page of the feedback channel; with a VO and its token it is that VO's personal invitation."""
+    link = f"{public_url.rstrip('/')}/pps/feedback/{quote(rollout, safe='')}"
+    return f"{link}?{urlencode({'vo': vo, 'token': token})}" if vo else link
+
+
+def feedback_api(public_url: str, rollout: str) -> str:
+    """Where an answer is posted as JSON: `vo`, `opinion`, `text`, `author`, `token`."""
+    return f"{public_url.rstrip('/')}/pps/api/v1/rollouts/{quote(rollout, safe='')}/feedback"

@@ -1,0 +1,156 @@
+"""What is sent to a site: one tar.gz, built once for each pair of versions, however many sites wait for it.
+
+```text
+.pps-new/MANIFEST
+.pps-new/bin/tool          file that the site does not have
+.pps-new/lib/libold.so     hard link -> base/lib/libold.so   (delta only; the receiver points `base` at the base)
+.pps-new/lib/libnew.so     symbolic link
+.pps-new/lib               folder, last, so that a read-only one can be filled first
+```
+
+Hard links as tar knows them cost the site no process for each file, and follow files that moved.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import gzip
+import hashlib
+import io
+import os
+import tarfile
+from collections.abc import Iterable
+from pathlib import Path
+from typing import IO
+
+from pps.activities.ports import Artefacts, Tarball
+from pps.domain.errors import PackageError
+from pps.domain.manifest import Entry, Manifest
+
+MANIFEST = "MANIFEST"
+_TREE = ".pps-new/"
+_LEVEL = 6
+
+
+def links_into(manifest: Manifest, base: Manifest) -> dict[str, str]:
+    """Files that need not be sent: path -> path in the base of a file with the same content and mode."""
+    held = {(e.sha256, e.mode): path for path, e in base.files.items()}
+    same = {(path, e.sha256, e.mode) for path, e in base.files.items()}
+    return {
+        path: path if (path, e.sha256, e.mode) in same else held[e.sha256, e.mode]
+        for path, e in manifest.files.items()
+        if (e.sha256, e.mode) in held
+    }
+
+
+def prepare_payload(
+    tarball: Tarball, manifest: Manifest, base: Manifest | None, artefacts: Artefacts, cache: Path
+) -> Path:
+    """Build what a site needs, or return what was built before; the same bytes on every machine.
+
+    Memory does not grow with the tarball. Two processes may call this at once: one builds.
+
+    Args:
+        base: the preview that the site holds, or None to send everything.
+
+    Raises:
+        PackageError: the parts in the store do not hold what MANIFEST says.
+    """
+    path = cache / f"{tarball.name}.{f'from-{base.digest[:12]}' if base else 'full'}.tar.gz"
+    if path.exists():
+        return path
+    cache.mkdir(parents=True, exist_ok=True)
+    with (cache / f".{path.name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not path.exists():
+            aside = cache / f".{path.name}.part"
+            parts = [artefacts.local(tarball.name, name) for name in sorted(tarball.files) if name != MANIFEST]
+            with aside.open("wb") as file:
+                _write(file, manifest, links_into(manifest, base) if base else {}, parts)
+                file.flush()
+                os.fsync(file.fileno())
+            aside.replace(path)
+    return path
+
+
+def _write(file: IO[bytes], manifest: Manifest, links: dict[str, str], parts: Iterable[Path]) -> None:
+    with (
+        gzip.GzipFile(filename="", fileobj=file, mode="wb", compresslevel=_LEVEL, mtime=0) as packed,
+        tarfile.open(fileobj=packed, mode="w", format=tarfile.GNU_FORMAT) as out,
+    ):
+        text = manifest.text.encode()
+        out.addfile(_info(Entry(MANIFEST, "f", 0o644, len(text))), io.BytesIO(text))
+        missing = manifest.files.keys() - links.keys()
+        for part in parts:
+            missing -= _copy(part, out, {p: manifest.files[p] for p in missing})
+        if missing:
+            raise PackageError(
+                manifest.name, f"lacks {len(missing)} files of its MANIFEST, e.g. {min(missing)!r}.", "Build it again."
+            )
+        for path, target in sorted(links.items()):
+            info = _info(manifest.files[path], tarfile.LNKTYPE)
+            info.size, info.linkname = 0, f"base/{target}"
+            _add(out, info)
+        for entry in manifest.entries:
+            if entry.kind == "l":
+                info = _info(entry, tarfile.SYMTYPE)
+                info.linkname = entry.target
+                _add(out, info)
+        for entry in reversed(manifest.entries):
+            if entry.kind == "d":
+                _add(out, _info(entry, tarfile.DIRTYPE))
+
+
+def _copy(part: Path, out: tarfile.TarFile, wanted: dict[str, Entry]) -> set[str]:
+    """Copy the wanted files of one part, each checked against MANIFEST; return their paths."""
+    copied: set[str] = set()
+    try:
+        # Not "r|gz": that inflates a whole block at once, a thousandfold if it is of zeros.
+        with gzip.open(part) as unpacked, tarfile.open(fileobj=unpacked, mode="r|") as source:
+            for member in source:
+                source.members = []  # type: ignore[attr-defined]  # else it remembers every one
+                path = member.name.removeprefix("./")
+                entry = wanted.get(path)
+                if entry is None or path in copied or not member.isreg():
+                    continue
+                content = _Hashing(source.extractfile(member))
+                info = _info(entry)
+                info.mtime = member.mtime
+                if member.size != entry.size:
+                    raise PackageError(
+                        f"{path} in {part.name}", "has another size than MANIFEST says.", "Build the tarball again."
+                    )
+                _add(out, info, content)
+                if content.digest.hexdigest() != entry.sha256:
+                    raise PackageError(
+                        f"{path} in {part.name}", "has another content than MANIFEST says.", "Build the tarball again."
+                    )
+                copied.add(path)
+    except (tarfile.TarError, EOFError, OSError) as error:
+        raise PackageError(part.name, f"cannot be read ({error}).", "Build the tarball again.") from error
+    return copied
+
+
+def _info(entry: Entry, kind: bytes = tarfile.REGTYPE) -> tarfile.TarInfo:
+    info = tarfile.TarInfo(_TREE + entry.path)
+    info.type, info.mode, info.size = kind, entry.mode, entry.size if kind == tarfile.REGTYPE else 0
+    info.mtime = 946684800  # 2000-01-01: any fixed time; tar grumbles about 1970
+    return info
+
+
+def _add(out: tarfile.TarFile, info: tarfile.TarInfo, content: IO[bytes] | _Hashing | None = None) -> None:
+    out.addfile(info, content)
+    out.members = []  # type: ignore[attr-defined]  # else it remembers every one
+
+
+class _Hashing:
+    """Reads a file and digests what was read."""
+
+    def __init__(self, file: IO[bytes] | None) -> None:
+        self._file = file
+        self.digest = hashlib.sha256()
+
+    def read(self, size: int = -1) -> bytes:
+        data = self._file.read(size) if self._file is not None else b""
+        self.digest.update(data)
+        return data

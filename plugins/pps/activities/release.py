@@ -1,0 +1,121 @@
+"""The last rule of SD 4.1.1: to production without further deployment testing, or not, and why not."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from pps.activities.ports import Artefacts, Facts, Mail, Templates, Tracker
+from pps.domain.facts import Fact, FactKind
+from pps.domain.manifest import Manifest
+from pps.domain.patches import Patch, PatchState, Repository
+from pps.domain.rollouts import Rollout
+from pps.domain.updates import platforms_for_production, reasons_against_production
+
+SUITE = "production"
+
+#: Adds package files to the repository below a folder; twice is once. Arguments: folder, repository, files, now.
+Publisher = Callable[[Any, Repository, Sequence[Path], datetime], None]
+
+
+def decide_on_release(record: Rollout, facts: Facts, patch: Patch, now: datetime, actor: str) -> tuple[str, ...]:
+    """Say why the patch does not go to production now; no reasons means that it does.
+
+    A refusal ends the rollout: a pre-deployment test is needed, which is another path (SD 4.2.2).
+
+    Raises:
+        NotYetAllowedError: the release notes, which carry the feedback, are not written yet.
+    """
+    record.need(FactKind.RELEASE_NOTES_WRITTEN, "Write the release notes first: they carry the feedback.")
+    if record.has(FactKind.RELEASED_TO_PRODUCTION):
+        return ()
+    reasons = reasons_against_production(patch)
+    if reasons:
+        facts.record(Fact(record.name, FactKind.RELEASE_REFUSED, "", "", now, actor, {"reasons": list(reasons)}))
+        facts.close(Fact(record.name, FactKind.ROLLOUT_CLOSED, "", "", now, actor, {"outcome": "not released"}))
+    return reasons
+
+
+def release_to_production(
+    record: Rollout,
+    facts: Facts,
+    patch: Patch,
+    artefacts: Artefacts,
+    tracker: Tracker,
+    production: Any,
+    publish_packages: Publisher,
+    templates: Templates,
+    recipients: Sequence[str],
+    now: datetime,
+    actor: str,
+) -> None:
+    """Publish tarball and packages, move the patch in the tracker, tell people, end the rollout.
+
+    Args:
+        production: folder of the production repository (a pathlib-like path, also of an object store).
+        publish_packages: publishes the packages into `production`.
+
+    Every step looks first, so a retry continues where it broke off.
+    """
+    if record.has(FactKind.RELEASED_TO_PRODUCTION) and record.is_closed:
+        return
+    built = record.need(FactKind.TARBALL_BUILT, "Build the tarball first.").payload
+    with artefacts.open(built["name"], "MANIFEST") as file:
+        packages = Manifest.parse(file.read().decode()).packages
+    files = [artefacts.local_package(package.sha256) for package in packages]
+    # the provider's suite (a preview, say) is not ours
+    publish_packages(production / patch.repository.kind.value, replace(patch.repository, suite=SUITE), files, now)
+    folder = production / "tarballs" / built["name"]
+    folder.mkdir(parents=True, exist_ok=True)
+    for file in sorted(built["files"]):
+        _publish_file(artefacts.local(built["name"], file), folder / file)
+    platforms = [str(p) for p in platforms_for_production(patch)]
+    comment = f"Released to production by rollout {record.name} for {', '.join(platforms)}."
+    if patch.state is PatchState.CERTIFIED:
+        tracker.set_state(patch.number, PatchState.READY_FOR_PRODUCTION, comment)
+    tracker.set_state(patch.number, PatchState.IN_PRODUCTION, comment)
+    opened = record.need(FactKind.ROLLOUT_OPENED, "").payload
+    view = {
+        "rollout": record.name,
+        "opened": opened,
+        "platforms": platforms,
+        "tarball": built["name"],
+        "packages": [str(p.ref) for p in packages],
+    }
+    mails = [
+        Mail(
+            key=f"{record.name}/released/{to}",
+            to=to,
+            subject=f"In production: {patch.metapackage} {patch.version} (patch {patch.number})",
+            text=templates.render("released.txt", view),
+            html=templates.render("released.html", view),
+        )
+        for to in recipients
+    ]
+    facts.record(
+        Fact(
+            record.name,
+            FactKind.RELEASED_TO_PRODUCTION,
+            "",
+            "",
+            now,
+            actor,
+            {"platforms": platforms, "tarball": built["name"], "packages": len(packages)},
+        ),
+        mails=mails,
+    )
+    facts.close(Fact(record.name, FactKind.ROLLOUT_CLOSED, "", "", now, actor, {"outcome": "released"}))
+
+
+def _publish_file(source: Path, target: Any) -> None:
+    """Copy aside, then rename: whoever downloads at this moment gets the old file or the new one, whole."""
+    if target.exists() and target.stat().st_size == source.stat().st_size:
+        return
+    aside = target.with_name(target.name + ".part")
+    with source.open("rb") as reader, aside.open("wb") as writer:
+        while chunk := reader.read(1 << 20):
+            writer.write(chunk)
+    aside.rename(target)

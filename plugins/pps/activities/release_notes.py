@@ -1,0 +1,83 @@
+"""The release notes of a preview: what changed, and what the VOs said, or that nobody did (SD 4.1.1)."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from datetime import datetime
+from typing import Any
+
+from pps.activities.bulletin import SHOWN_STATES
+from pps.activities.feedback import end_of_feedback
+from pps.activities.ports import Facts, Templates
+from pps.activities.publishing import publish
+from pps.domain import feedback
+from pps.domain.facts import Fact, FactKind
+from pps.domain.patches import Patch, Severity
+from pps.domain.rollouts import Rollout
+from pps.domain.tags import jdl_requirement
+from pps.domain.updates import platforms_for_production
+
+FOLDER = "release-notes"
+_SEVERITIES = list(Severity)
+
+
+def write_release_notes(
+    record: Rollout, facts: Facts, patch: Patch, templates: Templates, folder: Any, now: datetime, actor: str
+) -> str:
+    """Write `release-notes/<rollout>.html` and `.txt` below `folder`; returns the digest of their content.
+
+    With them it is on record that the asking has ended. Written again from the same facts and patch,
+    they are the same, and so is the record; what came late changes them and is a new occasion.
+
+    Args:
+        folder: publication folder, a pathlib-like path.
+
+    Raises:
+        NotYetAllowedError: feedback may still come in time. Notes that said "no feedback" too
+            early would be believed.
+    """
+    ended = end_of_feedback(record, now, actor)
+    content = notes(record, patch)
+    files = {
+        f"{FOLDER}/{record.name}.{kind}": templates.render(f"release_notes.{kind}", content) for kind in ("html", "txt")
+    }
+    digest = hashlib.sha256("\0".join(files.values()).encode()).hexdigest()[:16]
+    for name, text in files.items():
+        publish(folder, name, text)
+    facts.record(
+        ended,
+        Fact(
+            record.name,
+            FactKind.RELEASE_NOTES_WRITTEN,
+            "",
+            digest,
+            now,
+            actor,
+            {"files": sorted(files), "digest": digest},
+        ),
+    )
+    return digest
+
+
+def notes(record: Rollout, patch: Patch) -> dict[str, Any]:
+    """The view of the templates `release_notes.*`. It holds no clock time of its own, so it is repeatable."""
+    opened = record.need(FactKind.ROLLOUT_OPENED, "Open the rollout first.")
+    progress = sorted(record.all_progress(), key=lambda p: p.site)
+    counts = Counter(p.state for p in progress)
+    built = record.the(FactKind.TARBALL_BUILT)
+    tag = str(opened.payload["tag"])
+    return {
+        "rollout": record.name,
+        "patch": patch,
+        "opened_at": opened.at,
+        "bugs": sorted(patch.bugs, key=lambda b: (_SEVERITIES.index(b.severity), b.number)),
+        "tarball": built.payload.get("name", "") if built else "",
+        "tested_platforms": [str(p) for p in platforms_for_production(patch)],
+        "tag": tag,
+        "jdl": jdl_requirement(tag),
+        "progress": progress,
+        "counts": [(state.value, counts[state]) for state in SHOWN_STATES if counts[state]],
+        "feedback": feedback.summary(record),
+        "stopped": record.is_stopped,
+    }

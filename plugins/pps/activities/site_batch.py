@@ -1,0 +1,72 @@
+"""Serve a batch of sites: many at once, each outcome a fact of its own, a bad site never a neighbour's problem."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from pps.activities.ports import Facts
+from pps.domain.errors import SiteError
+from pps.domain.facts import Fact, FactKind
+from pps.domain.rollouts import Rollout
+from pps.domain.sites import Site
+
+
+@dataclass(frozen=True, slots=True)
+class Scribe:
+    """Writes the facts of one rollout on one occasion."""
+
+    record: Rollout
+    occasion: str
+    now: datetime
+    actor: str
+
+    def fact(self, kind: FactKind, site: Site, payload: dict[str, Any], step: str = "") -> Fact:
+        """A fact about a site; its occasion is counted from the site's history (docs/adr/0004)."""
+        base = f"{self.occasion}/{step}" if step else self.occasion
+        which = self.record.occasion(kind, site.name, base)
+        return Fact(self.record.name, kind, site.name, which, self.now, self.actor, payload)
+
+    def failure(self, site: Site, step: str, error: SiteError) -> Fact:
+        """SITE_FAILED: at which step, why, and what to do next."""
+        payload = {"reason": str(error), "step": step, "error": type(error).__name__}
+        return self.fact(FactKind.SITE_FAILED, site, payload, step)
+
+
+async def serve_sites(
+    sites: Iterable[Site],
+    one: Callable[[Site], Awaitable[Fact | None]],
+    scribe: Scribe,
+    facts: Facts,
+    *,
+    step: str,
+    at_once: int,
+) -> tuple[Fact, ...]:
+    """Run `one` for every site, `at_once` of them at a time; record its fact as soon as it is known.
+
+    A `SiteError` becomes SITE_FAILED with this `step`. Any other error is ours: it is raised after all
+    sites were served, so that neighbours lose nothing by it.
+
+    Returns:
+        The facts in the order of `sites`, without those that had none.
+    """
+    gate = asyncio.Semaphore(at_once)
+
+    async def served(site: Site) -> Fact | None:
+        async with gate:
+            try:
+                fact = await one(site)
+            except SiteError as error:
+                fact = scribe.failure(site, step, error)
+        if fact is not None:
+            facts.record(fact)
+        return fact
+
+    outcomes = await asyncio.gather(*(served(site) for site in sites), return_exceptions=True)
+    for outcome in outcomes:
+        if isinstance(outcome, BaseException):
+            raise outcome
+    return tuple(o for o in outcomes if isinstance(o, Fact))

@@ -1,0 +1,307 @@
+"""Publishes packages in a folder as an APT or YUM repository: pool first, then indexes, the root of the chain last.
+
+A reader in the middle of it sees the old index or the new one: what an index names is there before
+the index is, and older files stay. On a local disk each file is written aside and renamed.
+"""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import io
+import os
+import re
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from email.utils import format_datetime
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+from upath import UPath
+
+from pps.activities.ports import UnpackBudget
+from pps.adapters.deb import open_deb, stanza_fields
+from pps.adapters.rpm import RpmPackage, header_text, open_rpm
+from pps.domain.errors import ConfigurationError, PackageError, ServiceError
+from pps.domain.patches import Repository, RepositoryKind
+
+_COMMON = "http://linux.duke.edu/metadata/common"
+_RPM = "http://linux.duke.edu/metadata/rpm"
+_REPO = "http://linux.duke.edu/metadata/repo"
+_CHUNK = 1 << 20
+
+
+def publish_packages(root: UPath, repository: Repository, packages: Sequence[Path], now: datetime) -> None:
+    """Add packages to the repository below `root`; those that are in it already change nothing.
+
+    Args:
+        repository: kind, and for APT the suite and its first component.
+        now: goes into the index as its date.
+    """
+    try:
+        if repository.kind is RepositoryKind.APT:
+            _publish_apt(root, repository, packages, now)
+        else:
+            _publish_yum(root, packages, now)
+    except OSError as error:
+        raise ServiceError(
+            f"repository {root}", f"cannot be written ({error}).", "Check production_repository in service.yaml."
+        ) from error
+
+
+# --- both ------------------------------------------------------------------------------------
+
+
+def _digest_and_size(path: Path) -> tuple[str, int]:
+    digest, size = hashlib.sha256(), 0
+    with path.open("rb") as file:
+        while data := file.read(_CHUNK):
+            digest.update(data)
+            size += len(data)
+    return digest.hexdigest(), size
+
+
+def _is_there(target: UPath, sha256: str, size: int) -> bool:
+    if not target.exists():
+        return False
+    digest, got = hashlib.sha256(), 0
+    with target.open("rb") as file:
+        while data := file.read(_CHUNK):
+            digest.update(data)
+            got += len(data)
+    if (digest.hexdigest(), got) == (sha256, size):
+        return True
+    raise PackageError(
+        target.name, "is published already, with other content.", "Give the changed package a new version."
+    )
+
+
+def _write(target: UPath, content: Iterable[bytes]) -> None:
+    """Write a file as a whole: aside and renamed on a disk; an object is there only when it is complete."""
+    if target.protocol not in ("", "file", "local"):
+        with target.open("wb") as file:
+            for data in content:
+                file.write(data)
+        return
+    path = Path(target.path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f".{path.name}.{os.getpid()}-{os.urandom(4).hex()}.part")
+    try:
+        with part.open("wb") as file:
+            file.writelines(content)
+        part.chmod(0o644)
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _blocks(path: Path) -> Iterable[bytes]:
+    with path.open("rb") as file:
+        yield from iter(lambda: file.read(_CHUNK), b"")
+
+
+def _zipped(data: bytes) -> bytes:
+    out = io.BytesIO()
+    with gzip.GzipFile(filename="", mode="wb", fileobj=out, mtime=0) as file:
+        file.write(data)
+    return out.getvalue()
+
+
+def _read(target: UPath) -> bytes:
+    return target.read_bytes() if target.exists() else b""
+
+
+# --- APT -------------------------------------------------------------------------------------
+
+
+def _publish_apt(root: UPath, repository: Repository, packages: Sequence[Path], now: datetime) -> None:
+    if not repository.suite or not repository.components:
+        raise ConfigurationError(f"repository {root}", "needs a suite and a component.", "Name them in the patch.")
+    suite, component = root / "dists" / repository.suite, repository.components[0]
+    new: dict[str, list[str]] = {}
+    for path in packages:
+        with path.open("rb") as file:
+            package = open_deb(path, file, UnpackBudget(0, 0))
+        sha256, size = _digest_and_size(path)
+        ref = package.ref
+        # the epoch is not part of a Debian file name, but two epochs must not share one
+        place = f"pool/{component}/{ref.name}/{ref.name}_{ref.version.replace(':', '+epoch+')}_{ref.arch}.deb"
+        if not _is_there(root / place, sha256, size):
+            _write(root / place, _blocks(path))
+        stanza = f"{package.control.strip()}\nFilename: {place}\nSize: {size}\nSHA256: {sha256}\n"
+        new.setdefault(ref.arch, []).append(stanza)
+    listed = _apt_architectures(suite, component) | {a for a in new if a != "all"}
+    architectures = sorted(listed or {"all"})
+    files: dict[str, bytes] = {}
+    for architecture in architectures:
+        # packages for all architectures stand in the index of each
+        stanzas = [*new.get(architecture, []), *(new.get("all", []) if architecture != "all" else [])]
+        stem = f"{component}/binary-{architecture}/Packages"
+        text = _merged(_read(suite / stem).decode() or _all_stanzas(suite, component, architectures), stanzas).encode()
+        files[stem], files[f"{stem}.gz"] = text, _zipped(text)
+    if all(_read(suite / name) == data for name, data in files.items()) and (suite / "Release").exists():
+        return
+    for name, data in files.items():
+        folder = name.rpartition("/")[0]
+        _write(suite / folder / "by-hash" / "SHA256" / hashlib.sha256(data).hexdigest(), [data])
+    for name, data in files.items():
+        _write(suite / name, [data])
+    lines = [f" {hashlib.sha256(data).hexdigest()} {len(data)} {name}" for name, data in sorted(files.items())]
+    head = [
+        f"Suite: {repository.suite}",
+        f"Codename: {repository.suite}",
+        f"Date: {format_datetime(now)}",
+        f"Architectures: {' '.join(architectures)}",
+        f"Components: {component}",
+        "Acquire-By-Hash: yes",
+        "SHA256:",
+    ]
+    _write(suite / "Release", ["\n".join([*head, *lines, ""]).encode()])
+
+
+def _apt_architectures(suite: UPath, component: str) -> set[str]:
+    release = _read(suite / "Release").decode(errors="replace")
+    return {
+        m[1]
+        for m in re.finditer(rf"^ \S+ +\d+ +{re.escape(component)}/binary-([^/\s]+)/Packages$", release, re.MULTILINE)
+    } - {"all"}
+
+
+def _all_stanzas(suite: UPath, component: str, architectures: Iterable[str]) -> str:
+    """What an index of a new architecture begins with: the packages for all of them."""
+    known = "\n".join(_read(suite / f"{component}/binary-{a}/Packages").decode() for a in ("all", *architectures))
+    return _merged("", [s for s in known.split("\n\n") if stanza_fields(s).get("architecture") == "all"])
+
+
+def _merged(old: str, new: Iterable[str]) -> str:
+    stanzas = {stanza_fields(s)["filename"]: s.strip() for s in (*old.split("\n\n"), *new) if s.strip()}
+    return "".join(f"{stanzas[name]}\n\n" for name in sorted(stanzas))
+
+
+# --- YUM -------------------------------------------------------------------------------------
+
+
+class _WithoutDoctype(ElementTree.TreeBuilder):
+    def doctype(self, name: str, public: str | None, system: str | None) -> None:
+        raise PackageError("primary.xml", "has a document type declaration.", "Create the index anew.")
+
+
+def _publish_yum(root: UPath, packages: Sequence[Path], now: datetime) -> None:
+    repomd = root / "repodata" / "repomd.xml"
+    elements = {e.find(f"{{{_COMMON}}}location").attrib["href"]: e for e in _known_packages(root, repomd)}  # type: ignore[union-attr]
+    before = set(elements)
+    for path in packages:
+        sha256, size = _digest_and_size(path)
+        with path.open("rb") as file:
+            package = open_rpm(path, file, UnpackBudget(0, 0))
+        place = f"Packages/{package.ref.name}-{package.ref.version.replace(':', '+epoch+')}.{package.ref.arch}.rpm"
+        if not _is_there(root / place, sha256, size):
+            _write(root / place, _blocks(path))
+        if place not in elements:
+            elements[place] = _rpm_element(package, place, sha256, size)
+    if set(elements) == before and repomd.exists():
+        return
+    ElementTree.register_namespace("", _COMMON)
+    ElementTree.register_namespace("rpm", _RPM)
+    metadata = ElementTree.Element(f"{{{_COMMON}}}metadata", {"packages": str(len(elements))})
+    metadata.extend(elements[place] for place in sorted(elements))
+    primary = ElementTree.tostring(metadata, "utf-8", xml_declaration=True)
+    zipped = _zipped(primary)
+    digest = hashlib.sha256(zipped).hexdigest()
+    _write(root / "repodata" / f"{digest}-primary.xml.gz", [zipped])
+    index = (
+        f'<?xml version="1.0" encoding="UTF-8"?>\n<repomd xmlns="{_REPO}">\n'
+        f" <revision>{int(now.timestamp())}</revision>\n"
+        f' <data type="primary">\n  <checksum type="sha256">{digest}</checksum>\n'
+        f'  <open-checksum type="sha256">{hashlib.sha256(primary).hexdigest()}</open-checksum>\n'
+        f'  <location href="repodata/{digest}-primary.xml.gz"/>\n  <timestamp>{int(now.timestamp())}</timestamp>\n'
+        f"  <size>{len(zipped)}</size>\n  <open-size>{len(primary)}</open-size>\n </data>\n</repomd>\n"
+    )
+    _write(repomd, [index.encode()])
+
+
+def _known_packages(root: UPath, repomd: UPath) -> list[ElementTree.Element]:
+    """The package elements of the primary index that repomd.xml names now."""
+    if not repomd.exists():
+        return []
+    match = re.search(
+        rb'<data type="primary">.*?<location href="(repodata/[A-Za-z0-9._-]+\.gz)"', _read(repomd), re.DOTALL
+    )
+    if match is None:
+        raise PackageError(
+            f"{repomd}",
+            "is not an index of ours.",
+            "Move it away; the next publication writes a new one.",
+        )
+    data = gzip.decompress(_read(root / match[1].decode()))
+    parser = ElementTree.XMLParser(target=_WithoutDoctype())  # noqa: S314 (no document type, so no entities)
+    parser.feed(data)
+    tree: ElementTree.Element = parser.close()
+    return tree.findall(f"{{{_COMMON}}}package")
+
+
+def _rpm_element(package: RpmPackage, place: str, sha256: str, size: int) -> ElementTree.Element:
+    headers = package.headers
+    element = ElementTree.Element(f"{{{_COMMON}}}package", {"type": "rpm"})
+
+    def add(name: str, text: str | None = None, **attributes: str) -> ElementTree.Element:
+        child = ElementTree.SubElement(element, f"{{{_COMMON}}}{name}", attributes)
+        child.text = text
+        return child
+
+    add("name", package.ref.name)
+    add("arch", package.ref.arch)
+    add(
+        "version",
+        epoch=header_text(headers, "serial") or "0",
+        ver=header_text(headers, "version"),
+        rel=header_text(headers, "release"),
+    )
+    add("checksum", sha256, type="sha256", pkgid="YES")
+    add("summary", header_text(headers, "summary"))
+    add("description", header_text(headers, "description"))
+    add("packager", header_text(headers, "packager"))
+    add("url", header_text(headers, "url"))
+    add("time", file="0", build=header_text(headers, "buildtime") or "0")
+    add("size", package=str(size), installed=header_text(headers, "size") or "0", archive="0")
+    add("location", href=place)
+    form = add("format")
+    for name, header in (
+        ("license", "copyright"),
+        ("vendor", "vendor"),
+        ("group", "group"),
+        ("sourcerpm", "sourcerpm"),
+    ):
+        ElementTree.SubElement(form, f"{{{_RPM}}}{name}").text = header_text(headers, header)
+    start, end = package.header_range
+    ElementTree.SubElement(form, f"{{{_RPM}}}header-range", {"start": str(start), "end": str(end)})
+    for name, names, versions, flags in (
+        ("provides", "provides", "provideversion", "provideflags"),
+        ("requires", "requirename", "requireversion", "requireflags"),
+    ):
+        entries = list(zip(*(_several(headers.get(h)) for h in (names, versions, flags)), strict=False))
+        if entries:
+            group = ElementTree.SubElement(form, f"{{{_RPM}}}{name}")
+            for entry in entries:
+                ElementTree.SubElement(group, f"{{{_RPM}}}entry", _dependency(*entry))
+    return element
+
+
+def _several(value: Any) -> list[Any]:
+    if value is None:
+        return []
+    return list(value) if isinstance(value, list | tuple) else [value]
+
+
+def _dependency(name: Any, version: Any, flags: Any) -> dict[str, str]:
+    def text(value: Any) -> str:
+        return value.decode(errors="replace") if isinstance(value, bytes) else str(value)
+
+    attributes = {"name": text(name)}
+    comparison = {2: "LT", 4: "GT", 8: "EQ", 10: "LE", 12: "GE"}.get(int(flags) & 14)
+    if comparison and (full := text(version)):
+        epoch, _, rest = full.rpartition(":")
+        ver, _, rel = rest.partition("-")
+        attributes |= {"flags": comparison, "epoch": epoch or "0", "ver": ver} | ({"rel": rel} if rel else {})
+    return attributes

@@ -1,0 +1,203 @@
+"""`pps doctor`: is everything in place, and what to do if not."""
+
+from __future__ import annotations
+
+import asyncio
+import smtplib
+import ssl
+from collections.abc import Callable, Iterator
+from typing import Annotated
+
+import typer
+
+from pps.activities.diagnosis import Finding, Health, diagnose_sites, failure
+from pps.cli import output
+from pps.cli.front import Front, front
+from pps.cli.rollouts import DAG
+from pps.config import models
+from pps.config.loader import problems_in
+from pps.domain.errors import RolloutError, ServiceError
+from pps.domain.sites import Site
+
+_FILES: dict[str, type[models.Model]] = {
+    "service.yaml": models.ServiceFile,
+    "policies.yaml": models.Policies,
+    "people.yaml": models.PeopleFile,
+    "sites.yaml": models.SitesFile,
+}
+_SMTP_TIMEOUT_S = 10
+_SITES_AT_ONCE = 20
+
+
+def doctor(
+    ctx: typer.Context,
+    site: Annotated[
+        list[str] | None, typer.Option(metavar="SITE", help="Look at this site only; may be given again.")
+    ] = None,
+    as_json: output.Json = False,
+) -> None:
+    """Check configuration, services and sites, and say what to do.
+
+    Changes nothing. Exit code 1 when anything fails; warnings do not count.
+    """
+    here = front(ctx)
+    findings = tuple(_diagnose(here, site or []))
+    failed = sum(f.health is Health.FAIL for f in findings)
+    if as_json:
+        output.say_json(findings)
+    else:
+        rows = [(f.health, f.subject, f"{f.text} {f.next_step}".strip()) for f in findings]
+        warned = sum(f.health is Health.WARN for f in findings)
+        output.say(
+            output.table(("", "WHAT", "FINDING"), rows),
+            f"{len(findings)} checks, {warned} warnings, {failed} failures.",
+        )
+    if failed:
+        raise typer.Exit(1)
+
+
+def _diagnose(here: Front, only: list[str]) -> Iterator[Finding]:
+    config = here.services.config
+    wanted = [config.site(name) for name in only]  # a name that is not in the registry is an error, not a finding
+    if not only:
+        files = tuple(_file_findings(here))
+        yield from files
+        yield from _central_findings(here)
+        if any(f.subject == "sites.yaml" and f.health is Health.FAIL for f in files):
+            return
+        wanted = [s for s in config.sites.values() if s.accepts_previews]
+    yield from _site_findings(here, wanted)
+
+
+def _file_findings(here: Front) -> Iterator[Finding]:
+    for name, model in _FILES.items():
+        problems = problems_in(here.services.config.folder / name, model)
+        for problem in problems:
+            yield Finding(name, Health.FAIL, problem, "Correct the file.")
+        if not problems:
+            yield Finding(name, Health.OK, "is well-formed.")
+
+
+def _central_findings(here: Front) -> Iterator[Finding]:
+    services = here.services
+    checks: tuple[tuple[str, Callable[[Front], Finding]], ...] = (
+        ("database", _database),
+        ("tracker", _tracker),
+        ("information system", _information_system),
+        ("mail server", _mail_server),
+        ("artefact store", _artefact_store),
+        ("feedback secret", lambda _: _ok("feedback secret", f"{len(services.feedback_secret)} bytes.")),
+    )
+    for subject, check in checks:
+        try:
+            yield check(here)
+        except RolloutError as error:
+            yield failure(subject, error)
+    yield from _airflow(here)
+    if services.ssh_client:
+        yield _ok("ssh client", services.ssh_client)
+    else:
+        why = "the system has no OpenSSH client; asyncssh does the work, at some five times the CPU for big transfers."
+        yield Finding("ssh client", Health.WARN, why, "Install openssh-client.")
+
+
+def _ok(subject: str, text: str) -> Finding:
+    return Finding(subject, Health.OK, text)
+
+
+def _database(here: Front) -> Finding:
+    if not here.services.store_is_current():
+        return Finding("database", Health.FAIL, "its schema is older than this version needs.", "Run: pps db upgrade")
+    opened = len(here.services.facts.rollouts(open_only=True))
+    return _ok("database", f"answers, and its schema is current; {opened} rollouts are open.")
+
+
+def _tracker(here: Front) -> Finding:
+    return _ok("tracker", f"answers; {len(here.services.tracker.patches())} patches.")
+
+
+def _information_system(here: Front) -> Finding:
+    try:
+        sites = [s for s in here.services.config.sites.values() if s.accepts_previews]
+    except RolloutError:  # sites.yaml is a finding of its own
+        sites = []
+    published = here.services.information_system.tags_of([s.subcluster for s in sites])
+    if missing := [s.name for s in sites if s.subcluster not in published]:
+        why = f"answers, but does not publish the SubClusters of {', '.join(missing)}."
+        return Finding("information system", Health.WARN, why, "Correct subcluster in sites.yaml, or ask the sites.")
+    return _ok("information system", f"answers; {len(published)} of our SubClusters are published.")
+
+
+def _mail_server(here: Front) -> Finding:
+    service = here.services.config.service
+    where = f"{service.smtp_host}:{service.smtp_port}"
+    try:
+        opener = smtplib.SMTP_SSL if service.smtp_security == "tls" else smtplib.SMTP
+        with opener(service.smtp_host, service.smtp_port, timeout=_SMTP_TIMEOUT_S) as smtp:
+            if service.smtp_security == "starttls":
+                smtp.starttls(context=ssl.create_default_context())
+            smtp.ehlo_or_helo_if_needed()
+    except (OSError, smtplib.SMTPException) as error:
+        why = f"does not answer as it should ({type(error).__name__}: {error})."
+        raise ServiceError(where, why, "Correct smtp_host, smtp_port and smtp_security in service.yaml.") from error
+    return _ok("mail server", f"{where} answers ({service.smtp_security}).")
+
+
+def _artefact_store(here: Front) -> Finding:
+    from upath import UPath
+
+    where = here.services.config.service.artefact_store
+    try:
+        folder = UPath(where)
+        folder.mkdir(parents=True, exist_ok=True)
+        probe = folder / ".pps-doctor"
+        probe.write_text("ok")
+        probe.unlink()
+    except Exception as error:
+        raise ServiceError(
+            where, f"cannot be written to ({type(error).__name__}: {error}).", "Make it writable."
+        ) from error
+    return _ok("artefact store", f"{where} is writable.")
+
+
+def _airflow(here: Front) -> Iterator[Finding]:
+    try:
+        health = here.airflow.request("GET", "api/v2/monitor/health").json()
+        paused = here.airflow.dags().get(DAG)
+    except RolloutError as error:
+        yield failure("Airflow", error)
+        return
+    except ValueError:
+        yield Finding("Airflow", Health.FAIL, "answers, but not as Airflow does.", "Correct PPS_AIRFLOW_URL.")
+        return
+    for component, said in health.items():
+        state = (said or {}).get("status")
+        if state == "healthy":
+            yield _ok(f"Airflow {component}", "healthy.")
+        else:
+            process = component.replace("_", "-")
+            yield Finding(
+                f"Airflow {component}", Health.FAIL, f"is {state or 'not running'}.", f"Start airflow {process}."
+            )
+    if paused is None:
+        yield Finding(f"DAG {DAG}", Health.FAIL, "Airflow does not know it.", "Look for import errors in Airflow.")
+    elif paused:
+        yield Finding(f"DAG {DAG}", Health.WARN, "is paused: rollouts wait.", f"Run: airflow dags unpause {DAG}")
+    else:
+        yield _ok(f"DAG {DAG}", "is ready.")
+
+
+def _site_findings(here: Front, sites: list[Site]) -> Iterator[Finding]:
+    if not sites:
+        yield Finding(
+            "sites", Health.WARN, "no site of the registry takes previews.", "docs/sites.md says how one joins."
+        )
+        return
+    services = here.services
+    try:
+        limits = services.config.policies.site_limits.to_port()
+        pairs = list(zip(sites, services.targets(sites), strict=True))
+    except RolloutError as error:
+        yield failure("sites", error)
+        return
+    yield from asyncio.run(diagnose_sites(pairs, services.shell, limits, here.now(), _SITES_AT_ONCE))

@@ -1,0 +1,85 @@
+"""What every command gets: the services, Airflow, the clock. Tests bring their own."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cached_property
+from typing import Any, Protocol
+
+import typer
+from requests import Response
+from typer.core import TyperGroup
+
+from pps.cli.output import complain
+from pps.domain.errors import ConfigurationError, RolloutError
+from pps.services import Services
+
+
+class Airflow(Protocol):
+    """What the CLI wants of Airflow's REST API; errors are `RolloutError`s."""
+
+    def trigger(self, dag: str, conf: Mapping[str, Any]) -> str:
+        """Start a run, return its id; a bad conf is a `RefusedError`, a duplicate an `AlreadyOpenError`."""
+
+    def run_state(self, dag: str, run: str) -> str:
+        """`queued`, `running`, `success` or `failed`."""
+
+    def dags(self) -> Mapping[str, bool]:
+        """DAG -> whether it is paused."""
+
+    def request(self, method: str, path: str) -> Response:
+        """Any other call; `ServiceError` if nobody answers."""
+
+
+@dataclass
+class Front:
+    """The world as the commands see it."""
+
+    services: Services
+    airflow_url: str = ""
+    now: Callable[[], datetime] = lambda: datetime.now(UTC)
+    pause: Callable[[float], None] = time.sleep
+
+    @cached_property
+    def airflow(self) -> Airflow:
+        """Airflow's REST API; address and login from the environment."""
+        url = self.airflow_url or os.environ.get("PPS_AIRFLOW_URL", "") or self.services.config.service.public_url
+        user, password = os.environ.get("PPS_AIRFLOW_USER", ""), os.environ.get("PPS_AIRFLOW_PASSWORD", "")
+        if not (user and password):
+            raise ConfigurationError(
+                f"Airflow at {url}",
+                "needs a login.",
+                "Set PPS_AIRFLOW_USER and PPS_AIRFLOW_PASSWORD (and PPS_AIRFLOW_URL if the address is wrong).",
+            )
+        from pps.adapters.airflow_rest import AirflowClient
+
+        return AirflowClient(url, user, password)
+
+
+def front(ctx: typer.Context) -> Front:
+    """The `Front` of this call."""
+    found = ctx.find_object(Front)
+    if found is None:  # a command that is called outside the app
+        raise ConfigurationError("pps", "the command was not started through `pps`.")
+    return found
+
+
+class PpsGroup(TyperGroup):
+    """Turns our own errors into one line on stderr and exit code 1; a usage error stays 2, Ctrl-C 130."""
+
+    def invoke(self, ctx: typer.Context) -> Any:  # type: ignore[override]
+        """Run the command."""
+        try:
+            return super().invoke(ctx)
+        except RolloutError as error:
+            complain(error)
+            raise typer.Exit(1) from error
+
+
+def group(help_text: str) -> typer.Typer:
+    """A group of commands; without one it shows its help."""
+    return typer.Typer(help=help_text, no_args_is_help=True, rich_markup_mode=None)

@@ -1,0 +1,40 @@
+"""`pps mails`: what was sent, to whom, and what is still waiting."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from pps.cli import output
+from pps.cli.front import front, group
+
+app = group("The mails of a rollout: sent, waiting, refused.")
+
+
+@app.command()
+def outbox(
+    ctx: typer.Context,
+    rollout: Annotated[
+        str, typer.Argument(metavar="ROLLOUT", help="Name of the rollout; pps rollout list shows them.")
+    ],
+    text: Annotated[bool, typer.Option("--text", help="Show the mails' text too.")] = False,
+    as_json: output.Json = False,
+) -> None:
+    """List the mails of a rollout."""
+    mails = front(ctx).services.facts.outbox(rollout)
+    if as_json:
+        data = [
+            {"to": m.to, "subject": m.subject, "sent": sent, "error": error, "key": m.key}
+            | ({"text": m.text} if text else {})
+            for m, sent, error in mails
+        ]
+        return output.say_json(data)
+    if not mails:
+        return output.say(f"{rollout} has no mails.")
+    rows = [(output.moment(sent) if sent else error or "waiting", m.to, m.subject) for m, sent, error in mails]
+    output.say(output.table(("SENT", "TO", "SUBJECT"), rows))
+    if text:
+        for mail, _, _ in mails:
+            output.say("", f"To: {mail.to}", f"Subject: {mail.subject}", "", mail.text)
+    return output.say(f"{sum(1 for _, sent, _ in mails if sent)} of {len(mails)} mails sent.")

@@ -1,0 +1,109 @@
+"""`pps`: the command line of PPS Rollout."""
+
+from __future__ import annotations
+
+import importlib
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pps import __version__
+from pps.cli import bulletin, doctor, feedback, mails, output, patches, rollouts, sites
+from pps.cli.front import Front, PpsGroup, front, group
+from pps.config.loader import load_configuration
+from pps.services import Services
+
+app = typer.Typer(
+    name="pps",
+    cls=PpsGroup,
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    # a traceback with local variables would print passwords
+    pretty_exceptions_enable=False,
+    help="""Take a grid-middleware release to the sites as a preview, and ask its users.
+
+    \b
+    First steps:
+      pps doctor                          is everything in place, and what to do if not
+      pps sites list                      who takes part
+      pps patches list                    what could go out
+      pps rollout start PATCH --dry-run   what would happen, and why
+      pps rollout start PATCH --follow    do it, and watch
+      pps feedback list ROLLOUT           what the VOs say
+
+    Every command takes --json, and --help.""",
+)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        output.say(f"pps {__version__}")
+        raise typer.Exit()
+
+
+@app.callback()
+def main(
+    ctx: typer.Context,
+    config: Annotated[
+        Path | None,
+        typer.Option(
+            envvar="PPS_CONFIG",
+            file_okay=False,
+            metavar="FOLDER",
+            help="Folder with sites.yaml and the others; default ./config.",
+        ),
+    ] = None,
+    airflow_url: Annotated[
+        str,
+        typer.Option(
+            envvar="PPS_AIRFLOW_URL", metavar="URL", help="Airflow's address; default: public_url of service.yaml."
+        ),
+    ] = "",
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Give the commands their world; a test that brought its own keeps it."""
+    if ctx.obj is None:
+        ctx.obj = Front(Services(load_configuration(config)), airflow_url)
+
+
+app.add_typer(sites.app, name="sites")
+app.add_typer(patches.app, name="patches")
+app.add_typer(rollouts.app, name="rollout")
+app.add_typer(rollouts.app, name="rollouts", hidden=True)  # the plural, as the others have
+app.add_typer(feedback.app, name="feedback")
+app.add_typer(bulletin.app, name="bulletin")
+app.add_typer(mails.app, name="mails")
+app.command(name="doctor")(doctor.doctor)
+
+database = group("The database of facts.")
+app.add_typer(database, name="db")
+
+
+@database.command()
+def upgrade(ctx: typer.Context, as_json: output.Json = False) -> None:
+    """Bring the database's schema up to date; does nothing when it is."""
+    front(ctx).services.upgrade_store()
+    if as_json:
+        return output.say_json({"current": True})
+    return output.say("The database has this version's schema.")
+
+
+def _add_sandbox() -> None:
+    """`pps sandbox` needs the optional packages of `pps-rollout[sandbox]`; the rest does not."""
+    try:
+        sandbox = importlib.import_module("pps.cli.sandbox")
+        demo = importlib.import_module("pps.cli.demo")
+    except ModuleNotFoundError:
+        return
+    sandbox.app.command()(demo.demo)
+    sandbox.app.command()(demo.serve)
+    app.add_typer(sandbox.app, name="sandbox")
+
+
+_add_sandbox()
+
+if __name__ == "__main__":
+    app()

@@ -1,0 +1,50 @@
+"""The forms with which operators, and certification by REST, start a run."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from airflow.sdk import Param
+
+from pps.domain.names import NAME_JSON_PATTERN
+
+#: Also the strict schema that `pps.web.start_check` holds a caller's conf against.
+CLIENT_UPDATE_SCHEMA: dict[str, dict[str, Any]] = {
+    "patch": {
+        "type": "integer",
+        "minimum": 1,
+        "maximum": 999_999_999,
+        "title": "Patch",
+        "description": "Number of the patch in the tracker. It must be “In certification” and flagged by SA3.",
+    },
+    "feedback_until": {
+        "type": ["null", "string"],
+        "format": "date-time",
+        "default": None,
+        "title": "Feedback until",
+        "description": "Agreed date until which VOs may answer, with time zone. "
+        "Empty: now + `feedback.open_for` of policies.yaml.",
+    },
+    "vos": {
+        "type": ["null", "array"],
+        "items": {"type": "string", "pattern": NAME_JSON_PATTERN},
+        "maxItems": 200,
+        "uniqueItems": True,
+        "default": None,
+        "title": "VOs to invite",
+        "description": "Names as in people.yaml, one a line. Empty: all of them.",
+    },
+}
+
+
+def _params(schema: dict[str, dict[str, Any]]) -> dict[str, Param]:
+    def param(spec: dict[str, Any]) -> Param:
+        rest = {key: value for key, value in spec.items() if key != "default"}
+        return Param(spec["default"], **rest) if "default" in spec else Param(**rest)
+
+    return {name: param(spec) for name, spec in schema.items()}
+
+
+def client_update() -> dict[str, Param]:
+    """Params of the DAGs that roll out a client."""
+    return _params(CLIENT_UPDATE_SCHEMA)

@@ -1,0 +1,75 @@
+"""The field's roles in Airflow: what each may do there, and the code that makes it so (FAB's tables).
+
+Nobody but an Admin may edit task instances: who can mark a human task successful answers it for
+somebody else. So a role may look, and where the service description asks it something, answer.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from sqlalchemy.orm import Session
+
+Right = tuple[str, str]
+
+#: FAB's names of its actions and resources, as they stand in its pages under Security.
+_READ, _EDIT, _CREATE, _MENU = "can_read", "can_edit", "can_create", "menu_access"
+
+LOOK: frozenset[Right] = frozenset(
+    [(_READ, r) for r in ("DAGs", "DAG Runs", "DAG Code", "DAG Versions", "DAG Warnings", "DAG Dependencies")]
+    + [
+        (_READ, r)
+        for r in ("Task Instances", "Task Logs", "XComs", "HITL Detail", "Cluster Activity", "Website", "Jobs")
+    ]
+    + [(_READ, "My Profile"), (_READ, "My Password"), (_EDIT, "My Password")]
+    + [(_MENU, r) for r in ("DAGs", "DAG Runs", "Task Instances", "Browse", "HITL Detail", "Docs")]
+)
+ANSWER: frozenset[Right] = LOOK | {(_EDIT, "HITL Detail")}
+START: frozenset[Right] = ANSWER | {(_CREATE, "DAG Runs")}
+
+#: Roles of SD 2 that sign in, with their rights. `viewer` and `admin` use FAB's own Viewer and Admin.
+ROLES: dict[str, frozenset[Right]] = {
+    "Release Manager": START,
+    "PPS Coordinator": START,
+    "EMT": ANSWER,
+    "Site Administrator": ANSWER,
+    "Regional Manager": ANSWER,
+    "VO Representative": ANSWER,
+}
+
+
+def assigned_to(*roles: str) -> list[dict[str, str]]:
+    """`assigned_users` of a human task that people of these roles may answer; `KeyError` for an unknown role."""
+    for role in roles:
+        if role != "Admin":
+            ROLES[role]
+    return [{"id": f"role:{role}", "name": role} for role in roles]
+
+
+def create_roles(session: Session) -> None:
+    """Make the roles what `ROLES` says, no less and no more. Twice is once."""
+    from airflow.providers.fab.auth_manager.models import Action, Permission, Resource, Role
+    from sqlalchemy import select
+
+    actions = {a.name: a for a in session.scalars(select(Action))}
+    resources = {r.name: r for r in session.scalars(select(Resource))}
+    permissions = {
+        (p.action.name, p.resource.name): p
+        for p in session.scalars(select(Permission)).unique()
+        if p.action and p.resource
+    }
+    roles = {r.name: r for r in session.scalars(select(Role)).unique()}
+    for right in sorted(frozenset().union(*ROLES.values()) - set(permissions)):
+        action, resource = right
+        actions.setdefault(action, Action(name=action))
+        resources.setdefault(resource, Resource(name=resource))
+        permissions[right] = Permission(action=actions[action], resource=resources[resource])
+        session.add(permissions[right])
+    for name, rights in ROLES.items():
+        role = roles.get(name) or Role(name=name)
+        session.add(role)
+        wanted = {permissions[right] for right in rights}
+        if set(role.permissions) != wanted:
+            role.permissions = sorted(wanted, key=str)
+    session.commit()

@@ -1,0 +1,93 @@
+"""Waiting. A wait holds no worker slot, asks the facts and the world, and never its own clock's start.
+
+Each sensor asks a condition of `conditions.py`; while it is false a trigger asks again at the
+policy's interval. What the trigger says only wakes the task: the task asks again itself, so a
+lost, doubled or early event changes nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from typing import Any
+
+from airflow.sdk import BaseOperator, Context
+from airflow.triggers.base import BaseTrigger, TriggerEvent
+
+from pps.domain.errors import ServiceError
+from pps.orchestration import conditions
+
+
+class ConditionTrigger(BaseTrigger):
+    """Asks a condition every `every_s` seconds until it holds."""
+
+    def __init__(self, condition: str, arguments: dict[str, Any], every_s: float) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.condition = condition
+        self.arguments = arguments
+        self.every_s = every_s
+
+    def serialize(self) -> tuple[str, dict[str, Any]]:
+        """As the triggerer stores it."""
+        return (
+            f"{type(self).__module__}.{type(self).__name__}",
+            {"condition": self.condition, "arguments": self.arguments, "every_s": self.every_s},
+        )
+
+    async def run(self) -> AsyncIterator[TriggerEvent]:
+        """Yield one event when the condition holds. A service that is down is asked again."""
+        holds = conditions.CONDITIONS[self.condition]
+        while True:
+            try:
+                if await asyncio.to_thread(holds, **self.arguments):
+                    break
+            except ServiceError as error:
+                self.log.warning("Asking %s again in %s s: %s", self.condition, self.every_s, error)
+            await asyncio.sleep(self.every_s)
+        yield TriggerEvent(self.condition)  # type: ignore[no-untyped-call]
+
+
+class ConditionSensor(BaseOperator):
+    """Succeeds when its condition holds; the subclasses name the condition."""
+
+    template_fields: Sequence[str] = ("arguments",)
+    condition: str
+
+    def __init__(self, *, arguments: dict[str, Any], **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.arguments = arguments
+
+    def execute(self, context: Context, event: Any = None) -> None:
+        """Ask; defer while the answer is no."""
+        if not conditions.CONDITIONS[self.condition](**self.arguments):
+            self.defer(
+                trigger=ConditionTrigger(self.condition, self.arguments, conditions.interval_s(self.condition)),
+                method_name="execute",
+            )
+
+
+class TagSensor(ConditionSensor):
+    """Until the information system shows the tag at every tagged site of the batch, or its time is up."""
+
+    condition = "tags_are_seen"
+
+    def __init__(self, *, rollout: str, batch: str, **kwargs: Any) -> None:
+        super().__init__(arguments={"rollout": rollout, "batch": batch}, **kwargs)
+
+
+class FeedbackSensor(ConditionSensor):
+    """Until the agreed date, or until every invited VO has answered (SD 4.1.1)."""
+
+    condition = "feedback_is_over"
+
+    def __init__(self, *, rollout: str, **kwargs: Any) -> None:
+        super().__init__(arguments={"rollout": rollout}, **kwargs)
+
+
+class CertificationSensor(ConditionSensor):
+    """Until the tracker says `Certified` or `Rejected`, or the rollout was stopped."""
+
+    condition = "certification_is_over"
+
+    def __init__(self, *, rollout: str, **kwargs: Any) -> None:
+        super().__init__(arguments={"rollout": rollout}, **kwargs)

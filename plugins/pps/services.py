@@ -1,0 +1,259 @@
+"""What the front ends (CLI, web, DAGs) work with: the adapters, put together from config/ when first asked for."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import SplitResult, unquote, urlsplit
+
+from pps.activities.bulletin import write_bulletin
+from pps.activities.notification import Audience, Party
+from pps.activities.ports import (
+    Artefacts,
+    InformationSystem,
+    Mailer,
+    Matchmaker,
+    PackageReader,
+    PackageRepositories,
+    SiteShell,
+    SshTarget,
+    Templates,
+    Tracker,
+)
+from pps.config.loader import Configuration
+from pps.domain.errors import ConfigurationError
+from pps.domain.patches import Repository
+from pps.domain.sites import Site
+
+if TYPE_CHECKING:
+    from upath import UPath
+
+    from pps.adapters.store import FactStore
+
+#: Returns the URI of an Airflow-style connection id, or None where there is no such connection.
+Credentials = Callable[[str], str | None]
+
+_SECRET_BYTES = 32
+_CHECKOUT = Path(__file__).resolve().parents[2]
+
+
+def credentials_from_environment(connection: str) -> str | None:
+    """Read `AIRFLOW_CONN_<ID>` in its URI form, as Airflow itself would."""
+    return os.environ.get(f"AIRFLOW_CONN_{connection.upper()}")
+
+
+def _folder(address: str) -> UPath:
+    """A folder of service.yaml, wherever it is (file://, s3://, ...)."""
+    from upath import UPath
+
+    return UPath(address)
+
+
+@dataclass(frozen=True)
+class Services:
+    """The adapters behind their ports. Each is made when first asked for, so that a page or a
+    command needs only those parts of the configuration that it really uses.
+    """
+
+    config: Configuration
+    credentials: Credentials = credentials_from_environment
+
+    def _secret_of(self, connection: str) -> SplitResult | None:
+        uri = self.credentials(connection)
+        return urlsplit(uri) if uri else None
+
+    @cached_property
+    def store_url(self) -> str:
+        """URI of our own database; holds a password, so never show it."""
+        uri = self.credentials("pps_store")
+        if not uri:
+            raise ConfigurationError(
+                "connection pps_store",
+                "is not set; the database of facts is unknown.",
+                "Set AIRFLOW_CONN_PPS_STORE=postgresql://user:password@host/database.",
+            )
+        return uri
+
+    @cached_property
+    def facts(self) -> FactStore:
+        """The record of facts, with the outbox."""
+        from pps.adapters.store import FactStore
+
+        return FactStore(self.store_url)
+
+    def store_is_current(self) -> bool:
+        """Tell whether the database has this version's schema; `ServiceError` if it does not answer."""
+        from pps.adapters.store import FactStore
+
+        return FactStore(self.store_url).is_current()
+
+    def upgrade_store(self) -> None:
+        """Bring the database to this version's schema; twice is once."""
+        from pps.adapters.store import upgrade
+
+        upgrade(self.store_url)
+
+    @cached_property
+    def tracker(self) -> Tracker:
+        """The patch tracker; its token is the password of the connection `pps_tracker`."""
+        from pps.adapters.tracker import RestTracker
+
+        secret = self._secret_of("pps_tracker")
+        return RestTracker(self.config.service.tracker_url, unquote(secret.password or "") if secret else "")
+
+    @cached_property
+    def information_system(self) -> InformationSystem:
+        """The top BDII."""
+        from pps.adapters.bdii import Bdii
+
+        return Bdii(self.config.service.bdii_url, self.config.service.bdii_base)
+
+    @cached_property
+    def mailer(self) -> Mailer:
+        """SMTP; login and password, where the server wants them, are in the connection `pps_smtp`."""
+        from pps.adapters.mail import SmtpMailer
+
+        service, secret = self.config.service, self._secret_of("pps_smtp")
+        return SmtpMailer(
+            service.smtp_host,
+            service.smtp_port,
+            security=service.smtp_security,
+            sender=service.mail_from,
+            reply_to=service.reply_to,
+            user=unquote(secret.username or "") if secret else "",
+            password=unquote(secret.password or "") if secret else "",
+        )
+
+    @cached_property
+    def templates(self) -> Templates:
+        """include/templates."""
+        from pps.adapters.templates import JinjaTemplates
+
+        return JinjaTemplates(_CHECKOUT / "include" / "templates")
+
+    @cached_property
+    def repositories(self) -> PackageRepositories:
+        """The providers' package repositories."""
+        from pps.adapters.repositories import ProviderRepositories
+
+        keys = {prefix: keys.keyring for prefix, keys in self.config.service.package_keys.items()}
+        return ProviderRepositories(keys)
+
+    @cached_property
+    def artefacts(self) -> Artefacts:
+        """The store of tarballs."""
+        from pps.adapters.artefacts import ArtefactStore
+
+        return ArtefactStore(_folder(self.config.service.artefact_store), self.cache / "artefacts")
+
+    @property
+    def cache(self) -> Path:
+        """Local folder for copies that may be lost at any time; `PPS_CACHE`, else the user's cache folder."""
+        base = os.environ.get("PPS_CACHE") or Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "pps"
+        return Path(base)
+
+    @property
+    def payload_cache(self) -> Path:
+        """Where payloads for sites are kept between batches."""
+        folder = self.cache / "payloads"
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder
+
+    @cached_property
+    def package_reader(self) -> PackageReader:
+        """Reads .deb and .rpm."""
+        from pps.adapters.package_files import PackageFiles
+
+        return PackageFiles()
+
+    @cached_property
+    def production_repository(self) -> UPath:
+        """The folder in which production packages and tarballs are published."""
+        return _folder(self.config.service.production_repository)
+
+    def publish_packages(
+        self, production: UPath, repository: Repository, packages: Sequence[Path], now: datetime
+    ) -> None:
+        """Add packages to the production repository, index last."""
+        from pps.adapters.repository_writer import publish_packages
+
+        publish_packages(production, repository, packages, now)
+
+    @cached_property
+    def matchmaker(self) -> Matchmaker | None:
+        """HTCondor's ClassAd library, or None where it is not installed."""
+        from pps.adapters.classads import matchmaker_if_installed
+
+        return matchmaker_if_installed()
+
+    @cached_property
+    def shell(self) -> SiteShell:
+        """The way to the sites: the system's OpenSSH client, else asyncssh."""
+        from pps.adapters.site_shell import site_shell
+
+        return site_shell()
+
+    @property
+    def ssh_client(self) -> str | None:
+        """Path of the system's OpenSSH client, or None."""
+        return shutil.which("ssh")
+
+    @cached_property
+    def publication_folder(self) -> UPath:
+        """Where bulletin and release notes are published."""
+        return _folder(self.config.service.publication_folder)
+
+    def audience(self, vos: Sequence[str] | None = None) -> Audience:
+        """Whom to tell: the VOs of people.yaml (or those named) and all ROCs.
+
+        `ConfigurationError` for a VO that people.yaml does not have.
+        """
+        people, url = self.config.people, self.config.service.public_url
+        known = {vo.name: vo for vo in people.vos}
+        if unknown := sorted(set(vos or ()) - known.keys()):
+            raise ConfigurationError(
+                f"VO {', '.join(unknown)}", "is not in people.yaml.", "Add it, or correct the name."
+            )
+        wanted = known if vos is None else {name: known[name] for name in vos}
+        return Audience(
+            tuple(Party(vo.name, vo.contact) for vo in wanted.values()),
+            tuple(Party(roc.name, roc.contact) for roc in people.rocs),
+            url,
+            self.feedback_secret,
+        )
+
+    def write_bulletin(self, now: datetime) -> None:
+        """Write the release bulletin anew from the facts (SD 4.1.1, step 5)."""
+        write_bulletin(
+            self.facts, self.config.sites, self.templates, self.publication_folder, now, self.config.service.public_url
+        )
+
+    def close(self) -> None:
+        """Let go of database connections."""
+        if "facts" in self.__dict__:
+            self.facts.dispose()
+
+    @cached_property
+    def feedback_secret(self) -> bytes:
+        """Key that signs the invitations to give feedback; `PPS_FEEDBACK_SECRET`."""
+        secret = os.environ.get("PPS_FEEDBACK_SECRET", "").encode()
+        if len(secret) < _SECRET_BYTES:
+            raise ConfigurationError(
+                "PPS_FEEDBACK_SECRET",
+                f"is not set, or shorter than {_SECRET_BYTES} bytes, so invitations could be forged.",
+                "Set it to the output of: openssl rand -hex 32",
+            )
+        return secret
+
+    def targets(self, sites: Iterable[Site]) -> tuple[SshTarget, ...]:
+        """How to log in at these sites, with the registry's key file."""
+        key = self.config.sites_file.ssh_key_file
+        if key is not None:  # relative to the file that names it
+            key = self.config.folder.resolve() / key.expanduser()
+        return tuple(SshTarget(s.name, s.ssh.host, s.ssh.port, s.ssh.user, s.ssh.host_key, key_file=key) for s in sites)

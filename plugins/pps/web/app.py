@@ -1,0 +1,100 @@
+"""The web application, mounted under /pps by Airflow's plugin (plugins/pps_plugin.py).
+
+Airflow serves a plugin's applications without asking who calls. So every route here wants an
+Airflow user, except those in `PUBLIC`; `create_app` refuses to return anything else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from functools import cache
+from typing import Any
+
+from fastapi import Depends, FastAPI, Request
+from fastapi.dependencies.models import Dependant
+from fastapi.responses import JSONResponse
+from fastapi.routing import APIRoute
+
+from pps.domain.errors import (
+    AlreadyOpenError,
+    InvalidNameError,
+    NotYetAllowedError,
+    RefusedError,
+    RolloutError,
+    ServiceError,
+)
+from pps.services import Services
+from pps.web import closed, public
+from pps.web.guards import SecurityHeaders
+
+#: (method, path) -> why anybody may call it.
+PUBLIC = {
+    ("GET", "/api/v1/bulletin"): "SD 4.1.1: the live map of versions at sites is on a public page.",
+    ("GET", "/bulletin"): "SD 4.1.1: the same, for people.",
+    ("GET", "/api/v1/rollouts/{name}"): "SD 4.1.1: users select a version by its tag; holds no personal data.",
+    ("POST", "/api/v1/rollouts/{name}/feedback"): "SD 4.1.1: a dedicated public channel to provide feedback.",
+    ("GET", "/feedback/{name}"): "SD 4.1.1: the same channel as a form; the mails' links lead here.",
+    ("POST", "/feedback/{name}"): "SD 4.1.1: the same channel; where the form goes.",
+}
+
+_STATUS: tuple[tuple[type[RolloutError], int], ...] = (
+    (InvalidNameError, 422),
+    (AlreadyOpenError, 409),
+    (NotYetAllowedError, 409),
+    (RefusedError, 422),
+    (ServiceError, 503),
+)
+
+
+def create_app(
+    services: Callable[[], Services],
+    current_user: Callable[..., Any],
+    now: Callable[[], datetime] = lambda: datetime.now(UTC),
+) -> FastAPI:
+    """Put the application together.
+
+    Args:
+        services: called at the first request and kept, so that a start of the web server needs no
+            database, and all requests share one pool of connections.
+        current_user: FastAPI dependency that raises 401 or 403 unless an Airflow user calls.
+    """
+    app = FastAPI(title="PPS Rollout", docs_url=None, redoc_url=None, openapi_url=None)
+    app.add_middleware(SecurityHeaders)
+    app.add_exception_handler(RolloutError, _explain)
+    services = cache(services)
+    app.include_router(public.router(services, now))
+    app.include_router(closed.router(services), dependencies=[Depends(current_user)])
+    check_closed(app, current_user)
+    return app
+
+
+def check_closed(app: FastAPI, current_user: Callable[..., Any]) -> None:
+    """Raise unless every route is in `PUBLIC` or asks for a user, and every entry of `PUBLIC` is a route.
+
+    Whoever adds routes to the application calls this again.
+    """
+    open_routes = set()
+    for route in app.routes:
+        if isinstance(route, APIRoute) and current_user in _calls(route.dependant):
+            continue
+        open_routes |= {(method, getattr(route, "path", "?")) for method in getattr(route, "methods", None) or {"ANY"}}
+    if open_routes != set(PUBLIC):
+        raise RuntimeError(f"routes that do not match the table of public ones: {sorted(open_routes ^ set(PUBLIC))}")
+
+
+def _calls(dependant: Dependant) -> Iterator[object]:
+    yield dependant.call
+    for part in dependant.dependencies:
+        yield from _calls(part)
+
+
+def _explain(request: Request, error: Exception) -> JSONResponse:
+    """One of our errors as an answer that says why, and what to do next."""
+    assert isinstance(error, RolloutError)  # noqa: S101 (registered for this class only)
+    status = next((code for kind, code in _STATUS if isinstance(error, kind)), 500)
+    if status >= 500:
+        # why one of our services fails is for the operators (pps doctor), not for everybody
+        text, step = "The service has a problem of its own.", "Try again in a few minutes."
+        return JSONResponse({"detail": f"{text} {step}"}, status, {"Retry-After": "60"})
+    return JSONResponse({"detail": str(error)}, status)

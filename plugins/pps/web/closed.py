@@ -1,0 +1,115 @@
+"""The part of the API that wants an Airflow user. Addresses are masked: the CLI shows them to operators."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query
+
+from pps.activities.bulletin import stage
+from pps.domain.feedback import answers, counting, invited_vos, outcome
+from pps.services import Services
+from pps.web.public import rollout_or_404
+
+_ADDRESS = re.compile(r"([^\s@<>\"',;:()]?)[^\s@<>\"',;:()]*@([A-Za-z0-9][A-Za-z0-9.-]*)")
+After = Annotated[int, Query(ge=0, le=10**9)]
+Limit = Annotated[int, Query(ge=1, le=1000)]
+
+
+def masked(value: Any) -> Any:
+    """The same data with every mail address as `a***@host`."""
+    if isinstance(value, str):
+        return _ADDRESS.sub(r"\1***@\2", value)
+    if isinstance(value, Mapping):
+        return {masked(k): masked(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [masked(v) for v in value]
+    return value
+
+
+def router(services: Callable[[], Services]) -> APIRouter:
+    """Routes for Airflow users; `create_app` puts the question for the user in front of each."""
+    api = APIRouter(prefix="/api/v1")
+
+    @api.get("/rollouts")
+    def list_rollouts(open_only: bool = False, after: After = 0, limit: Limit = 100) -> dict[str, Any]:
+        """The register, newest first."""
+        facts = services().facts
+        rows = facts.rollouts(open_only=open_only)
+        return {
+            "total": len(rows),
+            "rollouts": [
+                {
+                    "rollout": row.name,
+                    "path": row.path,
+                    "patch": row.patch,
+                    "stage": stage(facts.rollout(row.name)),
+                    "opened_at": row.opened_at.isoformat(),
+                    "closed_at": row.closed_at.isoformat() if row.closed_at else None,
+                }
+                for row in rows[after : after + limit]
+            ],
+        }
+
+    @api.get("/rollouts/{name}/facts")
+    def list_facts(name: str, after: After = 0, limit: Limit = 200) -> dict[str, Any]:
+        """The facts in the order of recording."""
+        facts = rollout_or_404(services().facts, name).facts
+        return {
+            "total": len(facts),
+            "facts": [
+                {
+                    "kind": fact.kind.value,
+                    "subject": masked(fact.subject),
+                    "occasion": masked(fact.occasion),
+                    "at": fact.at.isoformat(),
+                    "actor": masked(fact.actor),
+                    "payload": masked({k: v for k, v in fact.payload.items() if k not in ("author", "token")}),
+                }
+                for fact in facts[after : after + limit]
+            ],
+        }
+
+    @api.get("/rollouts/{name}/outbox")
+    def list_outbox(name: str) -> dict[str, Any]:
+        """The mails: whether they were sent; not what they say."""
+        facts = services().facts
+        rollout_or_404(facts, name)
+        return {
+            "mails": [
+                {
+                    "to": masked(mail.to),
+                    "subject": masked(mail.subject),
+                    "sent_at": sent.isoformat() if sent else None,
+                    "error": masked(error),
+                }
+                for mail, sent, error in facts.outbox(name)
+            ]
+        }
+
+    @api.get("/feedback")
+    def list_feedback(rollout: str) -> dict[str, Any]:
+        """What was said of one preview, and who is silent; not who wrote it."""
+        record = rollout_or_404(services().facts, rollout)
+        given = answers(record)
+        return {
+            "rollout": rollout,
+            "outcome": outcome(record).value,
+            "silent": sorted(invited_vos(record) - {a.vo for a in counting(given)}),
+            "answers": [
+                {
+                    "identity": a.identity,
+                    "vo": a.vo,
+                    "opinion": a.opinion.value,
+                    "text": masked(a.text),
+                    "at": a.at.isoformat(),
+                    "late": a.late,
+                    "invited": a.invited,
+                }
+                for a in given
+            ],
+        }
+
+    return api

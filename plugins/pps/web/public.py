@@ -1,0 +1,278 @@
+"""The public part: the bulletin, where a rollout stands, and the channel for feedback (SD 4.1.1)."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import re
+import secrets
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Annotated, Any
+from urllib.parse import parse_qsl
+
+from fastapi import APIRouter, Header, HTTPException, Request
+from fastapi.concurrency import run_in_threadpool
+from fastapi.responses import HTMLResponse, JSONResponse, Response
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from upath import UPath
+
+from pps.activities.bulletin import stage
+from pps.activities.ports import Facts
+from pps.activities.standing import public_view, tag_of
+from pps.domain.errors import NotYetAllowedError, RefusedError, RolloutError, ServiceError
+from pps.domain.feedback import Answer, Opinion, feedback_due
+from pps.domain.names import is_name
+from pps.domain.rollouts import Rollout
+from pps.domain.tags import jdl_requirement
+from pps.services import Services
+from pps.web.guards import RateLimit, check_origin, check_rate, check_type, read_text, strict_json
+
+_PAGES = Environment(loader=PackageLoader("pps.web"), autoescape=True, undefined=StrictUndefined)
+_STYLE = _PAGES.get_template("feedback.css").render()
+_STYLE_HASH = base64.b64encode(hashlib.sha256(_STYLE.encode()).digest()).decode()
+_FORM_HEADERS = {
+    "Content-Security-Policy": (
+        f"default-src 'none'; style-src 'sha256-{_STYLE_HASH}'; form-action 'self'; "
+        "frame-ancestors 'none'; base-uri 'none'"
+    ),
+    # With "no-referrer" a browser would send `Origin: null` with the form, which we refuse.
+    "Referrer-Policy": "same-origin",
+}
+_BULLETIN_HEADERS = {
+    # 'self': Airflow's own pages show the bulletin in a frame
+    "Content-Security-Policy": (
+        "default-src 'none'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; frame-ancestors 'self'; "
+        "base-uri 'none'; form-action 'none'"
+    ),
+    "Cache-Control": "no-cache",
+}
+_KEY = re.compile(r"[A-Za-z0-9_.:-]{1,128}")
+ANSWERS_AT_ONCE, ANSWERS_PER_S = 10, 10 / 60
+
+
+class FeedbackBody(BaseModel):
+    """What one answer consists of."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    vo: Annotated[str, Field(max_length=64)]
+    opinion: Annotated[Opinion, Field(strict=False)]
+    text: Annotated[str, Field(max_length=20_000)] = ""
+    author: Annotated[str, Field(max_length=200)] = ""
+    token: Annotated[str, Field(max_length=512)] = ""
+
+    @field_validator("vo")
+    @classmethod
+    def _is_a_name(cls, value: str) -> str:
+        if not is_name(value):
+            raise ValueError("is not the name of a VO")
+        return value
+
+    @field_validator("text", "author", "token")
+    @classmethod
+    def _is_text(cls, value: str) -> str:
+        if re.search("[\x00\ud800-\udfff]", value):
+            raise ValueError("holds characters that are not text")
+        return value
+
+    @field_validator("author", "token")
+    @classmethod
+    def _is_one_line(cls, value: str) -> str:
+        if not value.isprintable():
+            raise ValueError("must be one line of text")
+        return value
+
+
+def rollout_or_404(facts: Facts, name: str) -> Rollout:
+    """A rollout on record; 404 otherwise."""
+    missing = HTTPException(404, "There is no such rollout.")
+    if not is_name(name):
+        raise missing
+    try:
+        return facts.rollout(name)
+    except NotYetAllowedError as error:
+        raise missing from error
+
+
+@dataclass(frozen=True)
+class _Channel:
+    """Takes answers, for the API and the form alike."""
+
+    services: Callable[[], Services]
+    now: Callable[[], datetime]
+    limit: RateLimit
+
+    def admit(self, request: Request, content_type: str) -> None:
+        """Refuse by rate, origin and type, before the body is read."""
+        check_rate(request, self.limit)
+        check_origin(request, self.services().config.service.public_url)
+        check_type(request, content_type)
+
+    def take(self, name: str, body: FeedbackBody, key: str) -> tuple[Answer, bool]:
+        """Record an answer; tell whether it is new. The key and the content together identify it.
+
+        A key alone would swallow a text that was corrected after "back"; the content alone would
+        take two people who both only say "works" for one.
+        """
+        from pps.activities.feedback import give_feedback
+
+        services, now = self.services(), self.now()
+        rollout_or_404(services.facts, name)
+        parts = (key, body.vo, body.opinion.value, body.text, body.author)
+        identity = hashlib.sha256("\0".join(parts).encode()).hexdigest()
+        answer = give_feedback(
+            services.facts,
+            name,
+            body.vo,
+            body.opinion,
+            body.text,
+            body.author,
+            body.token,
+            identity,
+            now,
+            services.feedback_secret,
+        )
+        # an answer that was on record already carries the time of its first arrival
+        return answer, answer.at == now
+
+
+def router(services: Callable[[], Services], now: Callable[[], datetime]) -> APIRouter:
+    """Routes for anybody; each has its line in `app.PUBLIC`."""
+    api = APIRouter()
+    channel = _Channel(services, now, RateLimit(ANSWERS_AT_ONCE, ANSWERS_PER_S))
+
+    @api.get("/api/v1/bulletin")
+    def bulletin_json() -> Response:
+        """The bulletin as it was last written."""
+        return Response(_published(services().publication_folder, "bulletin.json"), media_type="application/json")
+
+    @api.get("/bulletin")
+    def bulletin_page() -> Response:
+        """The bulletin as it was last written, for people."""
+        return HTMLResponse(_published(services().publication_folder, "bulletin.html"), headers=_BULLETIN_HEADERS)
+
+    @api.get("/api/v1/rollouts/{name}")
+    def show_rollout(name: str) -> Mapping[str, Any]:
+        """Where a rollout stands, without personal data."""
+        return public_view(rollout_or_404(services().facts, name))
+
+    @api.post("/api/v1/rollouts/{name}/feedback")
+    async def give(name: str, request: Request, idempotency_key: Annotated[str, Header()] = "") -> JSONResponse:
+        """Take an answer: 201 if it is new, 200 if it was here before."""
+        channel.admit(request, "application/json")
+        if idempotency_key and not _KEY.fullmatch(idempotency_key):
+            raise HTTPException(422, "Idempotency-Key: 1 to 128 characters of A-Z a-z 0-9 _ . : -")
+        body = _checked(strict_json(await read_text(request)))
+        answer, new = await run_in_threadpool(channel.take, name, body, idempotency_key)
+        said = {
+            "identity": answer.identity,
+            "late": answer.late,
+            "invited": answer.invited,
+            "at": answer.at.isoformat(),
+        }
+        return JSONResponse(said, 201 if new else 200)
+
+    @api.get("/feedback/{name}")
+    def form(name: str, vo: str = "", token: str = "") -> HTMLResponse:
+        """The form; the link in an invitation fills in the VO and its token."""
+        return _form(rollout_or_404(services().facts, name), now(), {"vo": vo[:64], "token": token[:512]})
+
+    @api.post("/feedback/{name}")
+    async def send_form(name: str, request: Request) -> HTMLResponse:
+        """Take the form; what was typed comes back with the reason when it cannot be taken."""
+        typed: dict[str, str] = {}
+        try:
+            channel.admit(request, "application/x-www-form-urlencoded")
+            typed = _typed(await read_text(request))
+            nonce = typed.pop("nonce", "")[:128]
+            body = _checked(typed)
+            answer, _ = await run_in_threadpool(channel.take, name, body, nonce)
+        except (HTTPException, RolloutError) as error:
+            rollout = await run_in_threadpool(rollout_or_404, services().facts, name)
+            status, why = _status_and_reason(error)
+            headers = getattr(error, "headers", None)
+            return _form(rollout, now(), typed, why=why, status=status, headers=headers)
+        rollout = await run_in_threadpool(rollout_or_404, services().facts, name)
+        return _page(
+            "thanks.html", {"rollout": rollout.name, "answer": answer, "due": _shown(feedback_due(rollout))}, 201
+        )
+
+    return api
+
+
+def _published(folder: UPath, name: str) -> bytes:
+    try:
+        return bytes((folder / name).read_bytes())
+    except FileNotFoundError as error:
+        raise HTTPException(404, "No bulletin has been written yet.") from error
+    except OSError as error:
+        raise ServiceError("publication folder", "cannot be read.", "Run: pps doctor") from error
+
+
+def _checked(data: Any) -> FeedbackBody:
+    try:
+        return FeedbackBody.model_validate(data)
+    except ValidationError as error:
+        problems = error.errors(include_url=False, include_input=False, include_context=False)
+        raise HTTPException(
+            422, "; ".join(f"{'.'.join(map(str, p['loc'])) or 'body'}: {p['msg']}" for p in problems[:5])
+        ) from error
+
+
+def _typed(text: str) -> dict[str, str]:
+    try:
+        pairs = parse_qsl(text, keep_blank_values=True, strict_parsing=bool(text), errors="strict", max_num_fields=10)
+    except ValueError as error:
+        raise HTTPException(422, "The form is not well-formed.") from error
+    if len(found := dict(pairs)) != len(pairs):
+        raise HTTPException(422, "A field of the form stands twice.")
+    if "text" in found:  # browsers send CR LF
+        found["text"] = found["text"].replace("\r\n", "\n")
+    return found
+
+
+def _status_and_reason(error: HTTPException | RolloutError) -> tuple[int, str]:
+    if isinstance(error, HTTPException):
+        return error.status_code, str(error.detail)
+    if isinstance(error, NotYetAllowedError | RefusedError):
+        return 409 if isinstance(error, NotYetAllowedError) else 422, f"{error.why} {error.next_step}".strip()
+    return 503, "The service has a problem of its own. Try again in a few minutes; your text is still here."
+
+
+def _shown(at: datetime | None) -> str:
+    return at.strftime("%d %B %Y, %H:%M UTC").lstrip("0") if at else ""
+
+
+def _form(
+    rollout: Rollout,
+    now: datetime,
+    typed: Mapping[str, str],
+    *,
+    why: str = "",
+    status: int = 200,
+    headers: Mapping[str, str] | None = None,
+) -> HTMLResponse:
+    tag, due = tag_of(rollout), feedback_due(rollout)
+    view = {
+        "rollout": rollout.name,
+        "stage": stage(rollout),
+        "ended": rollout.is_closed,
+        "late": due is not None and now > due,
+        "due": _shown(due),
+        "tag": tag,
+        "jdl": jdl_requirement(tag) if tag else "",
+        "typed": {field: typed.get(field, "") for field in ("vo", "opinion", "text", "author", "token")},
+        "nonce": secrets.token_urlsafe(16),
+        "why": why,
+    }
+    return _page("feedback.html", view, status, headers)
+
+
+def _page(
+    template: str, view: Mapping[str, Any], status: int, headers: Mapping[str, str] | None = None
+) -> HTMLResponse:
+    html = _PAGES.get_template(template).render(style=_STYLE, **view)
+    return HTMLResponse(html, status, {**_FORM_HEADERS, **(headers or {})})

@@ -1,0 +1,85 @@
+"""What Airflow's plugin loader sees, and all that it may see (plugins/.airflowignore hides pps/).
+
+Every process of Airflow loads this file; the web application and its imports are only for the
+api-server, so they are made when it asks for them. An error there keeps the api-server from
+starting, which is right: without the start check it would take starts that nobody checked.
+"""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from airflow.plugins_manager import AirflowPlugin
+
+if TYPE_CHECKING:
+    from starlette.types import Scope
+
+
+class PpsPlugin(AirflowPlugin):
+    """Bulletin, feedback channel and JSON API under /pps, and the check of every start."""
+
+    name = "pps"
+
+    external_views: ClassVar[list[dict[str, Any]]] = [
+        {"name": "PPS Rollout", "href": "/pps/bulletin", "url_route": "pps", "destination": "nav", "category": "browse"}
+    ]
+
+    @cached_property
+    def fastapi_apps(self) -> list[dict[str, Any]]:
+        """The web application; every route of it asks for an Airflow user or stands in its table of public ones."""
+        from airflow.api_fastapi.core_api.security import get_user
+
+        from pps.web.app import create_app
+
+        return [{"app": create_app(services, get_user), "url_prefix": "/pps", "name": "PPS Rollout"}]
+
+    @cached_property
+    def fastapi_root_middlewares(self) -> list[dict[str, Any]]:
+        """The check of every start of a rollout."""
+        from pps.orchestration.params import CLIENT_UPDATE_SCHEMA
+        from pps.web.start_check import StartCheck, StartForm
+
+        forms = {
+            "bc_client_update": StartForm(CLIENT_UPDATE_SCHEMA, "bc-client"),
+            "nightly_distribution": StartForm({}),
+        }
+        check = {"register": register, "is_user": is_user, "forms": forms}
+        return [{"middleware": StartCheck, "kwargs": check, "name": "PPS start check"}]
+
+
+_services: tuple[object, Any] = (None, None)
+
+
+def services() -> Any:
+    """The adapters, with secrets from Airflow's Connections. Kept until a configuration file changes."""
+    global _services  # noqa: PLW0603 (one for the process: it holds a pool of connections)
+    from pps.config.loader import load_configuration
+    from pps.orchestration.targets import credentials
+    from pps.services import Services
+
+    configuration = load_configuration()
+    seen = sorted((f.name, f.stat().st_mtime_ns) for f in configuration.folder.glob("*.yaml"))
+    if _services[0] != seen:
+        _services = (seen, Services(configuration, credentials))
+    return _services[1]
+
+
+def register() -> Any:
+    """The record of facts and Airflow's runs, as the start check asks them."""
+    from pps.orchestration.register import FactsRegister
+
+    return FactsRegister(services().facts)
+
+
+async def is_user(scope: Scope) -> bool:
+    """Ask what Airflow itself will ask, so that no request is a user's there and nobody's here."""
+    from airflow.api_fastapi.core_api.security import bearer_scheme, get_user
+    from fastapi import HTTPException, Request
+
+    request = Request(scope)
+    try:
+        await get_user(request, None, await bearer_scheme(request))
+    except HTTPException:
+        return False
+    return True

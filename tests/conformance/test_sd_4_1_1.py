@@ -1,0 +1,200 @@
+"""SD 4.1.1, fully backward compatible client update: each sentence that is a rule."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+from pps.domain.batches import BatchLimits, Verdict, judge_canaries, plan_batches, reasons_to_stop
+from pps.domain.errors import NotYetAllowedError
+from pps.domain.facts import FactKind
+from pps.domain.feedback import Outcome, answers, feedback_is_over, outcome
+from pps.domain.patches import PatchState
+from pps.domain.sites import CertificationStatus, Infrastructure, reasons_against_preview
+from pps.domain.tags import jdl_requirement, preview_tag
+from pps.domain.updates import platforms_for_production, reasons_against_bc_client_preview, reasons_against_production
+from tests.support.histories import DEBIAN, NOON, SL5, History, a_patch, a_site
+
+LIMITS = BatchLimits(
+    canaries=2, sites_per_batch=3, canaries_healthy_at_least=1.0, failure_budget=0.3, failures_always_allowed=1
+)
+
+
+@pytest.mark.sd("4.1.1")
+@pytest.mark.parametrize("state", [s for s in PatchState if s is not PatchState.IN_CERTIFICATION])
+def test_a_patch_in_any_other_state_than_in_certification_is_not_distributed(state: PatchState) -> None:
+    assert reasons_against_bc_client_preview(a_patch()) == ()
+    (reason,) = reasons_against_bc_client_preview(a_patch(state=state))
+    assert state in reason
+
+
+@pytest.mark.sd("4.1.1")
+def test_a_patch_that_sa3_has_not_flagged_is_not_distributed() -> None:
+    (reason,) = reasons_against_bc_client_preview(a_patch(basic_certification_passed=False))
+    assert "SA3" in reason
+
+
+@pytest.mark.sd("4.1.1")
+def test_a_new_or_changed_variable_makes_it_no_backward_compatible_client() -> None:
+    assert "BDII_IPV6_SUPPORT" in reasons_against_bc_client_preview(a_patch(new_variables=("BDII_IPV6_SUPPORT",)))[0]
+    assert "SE_LIST" in reasons_against_bc_client_preview(a_patch(changed_variables=("SE_LIST",)))[0]
+
+
+@pytest.mark.sd("4.1.1")
+def test_every_broken_precondition_is_named_at_once() -> None:
+    patch = a_patch(state=PatchState.REJECTED, basic_certification_passed=False, new_variables=("X",), packages=())
+    assert len(reasons_against_bc_client_preview(patch)) == 4
+
+
+@pytest.mark.sd("4.1.1", step=2)
+@pytest.mark.parametrize(
+    "different",
+    [
+        {"accepts_previews": False},
+        {"infrastructure": Infrastructure.PPS},
+        {"certification": CertificationStatus.SUSPENDED},
+        {"platform": SL5},
+    ],
+)
+def test_only_collaborating_sites_in_production_on_a_platform_of_the_patch_get_the_preview(different: dict) -> None:
+    assert reasons_against_preview(a_site(), [DEBIAN]) == ()
+    assert len(reasons_against_preview(a_site(**different), [DEBIAN])) == 1
+
+
+@pytest.mark.sd("4.1.1", step=4)
+@pytest.mark.parametrize("kind", [FactKind.PREVIEW_INSTALLED, FactKind.PROBES_FAILED, FactKind.SITE_FAILED])
+def test_no_tag_before_the_local_tests_have_passed(kind: FactKind) -> None:
+    history = History().planned(canary=["PIC"]).then(kind, "PIC")
+    with pytest.raises(NotYetAllowedError):
+        history.rollout.may_tag("PIC")
+    history.then(FactKind.PROBES_PASSED, "PIC").rollout.may_tag("PIC")
+
+
+@pytest.mark.sd("4.1.1", step=4)
+def test_a_preview_that_was_installed_again_must_be_tested_again_before_its_tag() -> None:
+    history = History().planned(canary=["PIC"]).then(FactKind.PROBES_PASSED, "PIC")
+    history.then(FactKind.PREVIEW_LOST, "PIC").then(FactKind.PREVIEW_INSTALLED, "PIC", "night")
+    with pytest.raises(NotYetAllowedError):
+        history.rollout.may_tag("PIC")
+
+
+@pytest.mark.sd("4.1.1")
+def test_users_select_the_version_by_a_requirement_in_the_jdl() -> None:
+    tag = preview_tag(a_patch(), "ops")
+    assert str(tag) == "VO-ops-PPS-GLITE-WN-3.1.23"
+    assert (
+        jdl_requirement(tag)
+        == 'Requirements = Member("VO-ops-PPS-GLITE-WN-3.1.23", other.GlueHostApplicationSoftwareRunTimeEnvironment);'
+    )
+
+
+def asked(*vos: str) -> History:
+    history = History().then(FactKind.FEEDBACK_DATE_AGREED, due=(NOON + timedelta(days=14)).isoformat())
+    for vo in vos:
+        history.then(FactKind.VO_INVITED, vo)
+    return history
+
+
+def answer(history: History, vo: str, after: timedelta, invited: bool = True) -> History:
+    return history.then(
+        FactKind.FEEDBACK_GIVEN, vo, f"{vo}{after}", at=NOON + after, opinion="works", text="ok", invited=invited
+    )
+
+
+@pytest.mark.sd("4.1.1")
+def test_nobody_answering_is_an_outcome_of_its_own() -> None:
+    assert outcome(asked("atlas").rollout) is Outcome.NONE
+
+
+@pytest.mark.sd("4.1.1")
+@pytest.mark.parametrize(("seconds", "late"), [(-1, False), (0, False), (1, True)])
+def test_an_answer_counts_up_to_the_very_instant_of_the_agreed_date(seconds: int, late: bool) -> None:
+    rollout = answer(asked("atlas"), "atlas", timedelta(days=14, seconds=seconds)).rollout
+    assert answers(rollout)[0].late is late
+    assert outcome(rollout) is (Outcome.NONE if late else Outcome.ALL)
+
+
+@pytest.mark.sd("4.1.1")
+def test_waiting_ends_at_the_agreed_date_or_when_every_invited_vo_has_answered() -> None:
+    history = asked("atlas", "cms")
+    assert not feedback_is_over(history.rollout, NOON + timedelta(days=13))
+    assert feedback_is_over(history.rollout, NOON + timedelta(days=14, seconds=1))
+    answer(history, "atlas", timedelta(days=1))
+    assert not feedback_is_over(history.rollout, NOON + timedelta(days=2))
+    answer(history, "cms", timedelta(days=2))
+    assert feedback_is_over(history.rollout, NOON + timedelta(days=2))
+
+
+@pytest.mark.sd("4.1.1")
+def test_who_was_not_invited_is_heard_but_ends_no_waiting() -> None:
+    history = answer(asked("atlas"), "atlas", timedelta(days=1), invited=False)
+    assert outcome(history.rollout) is Outcome.NONE
+    assert not feedback_is_over(history.rollout, NOON + timedelta(days=2))
+    assert len(answers(history.rollout)) == 1
+
+
+@pytest.mark.sd("4.1.1")
+def test_release_needs_the_certification_and_no_special_configuration() -> None:
+    certified = a_patch(state=PatchState.CERTIFIED)
+    assert reasons_against_production(certified) == ()
+    assert "certification" in reasons_against_production(a_patch())[0].lower()
+    assert (
+        "special configuration"
+        in reasons_against_production(a_patch(state=PatchState.CERTIFIED, special_configuration="Set SE_LIST."))[0]
+    )
+
+
+@pytest.mark.sd("4.1.1")
+def test_release_is_limited_to_platforms_on_which_certification_did_an_installation_test() -> None:
+    both = a_patch(state=PatchState.CERTIFIED, platforms=(DEBIAN, SL5), install_tested=(SL5,))
+    assert platforms_for_production(both) == (SL5,)
+    untested = a_patch(state=PatchState.CERTIFIED, install_tested=())
+    assert "installation test" in reasons_against_production(untested)[0]
+
+
+def test_volunteers_are_the_first_canaries_and_every_site_is_in_the_plan_once() -> None:
+    sites = [a_site(f"S{n}", canary=n in (5, 6)) for n in range(10)]
+    plan = plan_batches("bc-client-4711-1", sites, LIMITS)
+    assert set(plan["canary"]) == {"S5", "S6"}
+    assert sorted(s for batch in plan.values() for s in batch) == sorted(s.name for s in sites)
+    assert all(len(batch) <= 3 for name, batch in plan.items() if name != "canary")
+    assert plan == plan_batches("bc-client-4711-1", reversed(sites), LIMITS)
+
+
+def test_no_platform_reaches_the_fleet_untried_where_canaries_suffice() -> None:
+    sites = [a_site(f"A{n}", canary=True) for n in range(5)] + [a_site("B0", platform=SL5)]
+    plan = plan_batches("r", sites, LIMITS)
+    assert "B0" in plan["canary"]
+
+
+def test_unreachable_canaries_make_the_gate_inconclusive_and_sick_ones_make_it_fail() -> None:
+    history = History().planned(canary=["A", "B"]).then(FactKind.TAG_SEEN, "A")
+    history.then(FactKind.SITE_FAILED, "B", reason="no answer")
+    canaries = history.rollout.all_progress(["A", "B"])
+    assert judge_canaries(canaries, frozenset({"B"}), LIMITS)[0] is Verdict.INCONCLUSIVE
+    assert judge_canaries(canaries, frozenset(), LIMITS)[0] is Verdict.FAILED
+    assert judge_canaries(canaries[:1], frozenset(), LIMITS)[0] is Verdict.HEALTHY
+    assert judge_canaries((), frozenset(), LIMITS)[0] is Verdict.INCONCLUSIVE
+
+
+def test_the_rollout_stops_by_itself_when_the_failure_budget_is_used_up() -> None:
+    names = [f"S{n}" for n in range(10)]
+    history = History().planned(canary=names)
+    for name in names[:3]:
+        history.then(FactKind.SITE_FAILED, name, reason="disk full")
+    assert reasons_to_stop(history.rollout.all_progress(names), LIMITS) == ()
+    history.then(FactKind.PROBES_FAILED, names[3], reason="ldd")
+    reasons = reasons_to_stop(history.rollout.all_progress(names), LIMITS)
+    assert "4 of 10" in reasons[0]
+    assert "S3: ldd" in reasons
+
+
+def test_a_repeated_failure_after_a_repair_is_on_record_and_a_retry_is_not() -> None:
+    history = History().planned(canary=["A"])
+    kind = FactKind.SITE_FAILED
+    assert history.rollout.occasion(kind, "A", "canary") == "canary"
+    history.then(kind, "A", "canary")
+    assert history.rollout.occasion(kind, "A", "canary") == "canary"
+    history.then(FactKind.PREVIEW_INSTALLED, "A", "canary")
+    assert history.rollout.occasion(kind, "A", "canary") == "canary.2"

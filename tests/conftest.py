@@ -1,0 +1,63 @@
+"""Groups of tests with outside parts: left out by name where a part is missing, never silently.
+
+With PPS_ALL_GROUPS=1 (as in CI) a missing part is a failure.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+os.environ["PATH"] += os.pathsep + "/usr/sbin" + os.pathsep + "/sbin"
+
+
+def _programs(*names: str) -> list[str]:
+    return [name for name in names if shutil.which(name) is None]
+
+
+def _files(*paths: str) -> list[str]:
+    return [path for path in paths if not Path(path).exists()]
+
+
+#: Group -> what of it is missing on this machine.
+MISSING = {
+    "openssh": _programs("ssh", "sshd", "ssh-keygen"),
+    "slapd": _programs("slapd", "slapadd") + _files("/etc/ldap/schema/Glue-CORE.schema"),
+    "bdii": _programs("bdii-update", "slapd", "ldapadd") + _files("/etc/ldap/schema/Glue-CORE.schema"),
+    "apt": _programs("apt-get", "apt-cache"),
+    "gpg": _programs("gpg", "gpgv"),
+    "browser": _programs("chromium"),
+    "shells": _programs("dash", "bash", "busybox", "tcsh"),
+    "postgres": [],
+}
+_left_out: dict[str, int] = {}
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    kept, left_out = [], []
+    for item in items:
+        groups = {name for mark in item.iter_markers("needs") for name in mark.args}
+        if unknown := groups - MISSING.keys():
+            raise pytest.UsageError(f"{item.nodeid}: unknown group {', '.join(sorted(unknown))}")
+        absent = sorted(group for group in groups if MISSING[group])
+        (left_out if absent else kept).append(item)
+        for group in absent:
+            _left_out[group] = _left_out.get(group, 0) + 1
+    if left_out:
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = kept
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    for group, count in sorted(_left_out.items()):
+        terminalreporter.write_line(
+            f"LEFT OUT: group {group}, {count} tests; missing here: {', '.join(MISSING[group])}", red=True
+        )
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    if _left_out and os.environ.get("PPS_ALL_GROUPS") == "1":
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED

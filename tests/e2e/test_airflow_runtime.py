@@ -1,0 +1,181 @@
+"""The embedded Airflow itself: roles, human tasks, Connections of sites, supervision."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+import requests
+import yaml
+from tests.support.airflow import RunningAirflow, airflow  # noqa: F401
+from tests.support.sshd import SshServer, new_key, public_key, sshd  # noqa: F401
+
+from pps.adapters.airflow_rest import AirflowClient, Question
+from pps.domain.errors import AlreadyOpenError, RefusedError, ServiceError
+from pps.sandbox.airflow import USERS
+
+pytestmark = pytest.mark.e2e
+
+
+@pytest.fixture
+def question(airflow: RunningAirflow) -> Question:
+    admin = airflow.client()
+    run = admin.trigger("ask_the_emt", {})
+    admin.wait_for_tasks("ask_the_emt", run, lambda tasks: [t.state for t in tasks] == ["awaiting_input"], 60)
+    (asked,) = admin.questions("ask_the_emt", run)
+    return asked
+
+
+def test_every_dag_loads_in_the_real_dag_processor(airflow: RunningAirflow) -> None:
+    admin = airflow.client()
+    assert admin.import_errors() == []
+    assert {"bc_client_update", "nightly_distribution", "ask_the_emt"} <= set(admin.dags())
+
+
+def test_everything_listens_on_loopback_only(airflow: RunningAirflow) -> None:
+    keeper = psutil.Process(airflow.airflow.pid("scheduler")).parent()
+    listening = {
+        connection.laddr.ip
+        for process in [keeper, *keeper.children(recursive=True)]
+        for connection in process.net_connections("inet")
+        if connection.status == psutil.CONN_LISTEN
+    }
+    assert listening == {"127.0.0.1"}
+
+
+def test_each_user_signs_in_and_files_of_secrets_are_for_the_owner_only(airflow: RunningAirflow) -> None:
+    for user in USERS:
+        assert airflow.client(user).dags()
+    for file in ("passwords.json", "secrets.json"):
+        assert (airflow.airflow.folder / file).stat().st_mode & 0o777 == 0o600
+
+
+def test_a_wrong_password_is_refused_with_a_reason(airflow: RunningAirflow) -> None:
+    with pytest.raises(RefusedError, match="signing in as emt"):
+        AirflowClient(airflow.airflow.url, "emt", "wrong").dags()
+
+
+def test_a_human_task_is_answered_by_its_role_and_by_nobody_else_and_only_once(
+    airflow: RunningAirflow, question: Question
+) -> None:
+    for user in ("viewer", "release-manager", "vo-representative", "admin"):
+        with pytest.raises(RefusedError):
+            airflow.client(user).answer(question, ["Yes"])
+    airflow.client("emt").answer(question, ["Yes"])
+    with pytest.raises(AlreadyOpenError):
+        airflow.client("emt").answer(question, ["No"])
+    assert airflow.client().wait_for_run(question.dag, question.run, 60) == "success"
+
+
+def test_who_may_answer_may_not_go_round_the_question(airflow: RunningAirflow, question: Question) -> None:
+    instance = f"api/v2/dags/{question.dag}/dagRuns/{question.run}"
+    for user in ("emt", "release-manager", "pps-coordinator"):
+        client = airflow.client(user)
+        for method, path, body in (
+            ("PATCH", f"{instance}/taskInstances/ask", {"new_state": "success"}),
+            ("PATCH", instance, {"state": "success"}),
+            ("POST", f"{instance}/clear", {"dry_run": False}),
+            ("POST", f"api/v2/dags/{question.dag}/clearTaskInstances", {"dry_run": False, "task_ids": ["ask"]}),
+            ("PATCH", f"api/v2/dags/{question.dag}", {"is_paused": True}),
+            ("DELETE", instance, None),
+            ("GET", "api/v2/connections", None),
+            ("GET", "api/v2/variables", None),
+            ("GET", "api/v2/config", None),
+        ):
+            answer = client.request(method, path, json=body)
+            assert answer.status_code == 403, f"{user}: {method} {path}: {answer.status_code} {answer.text}"
+
+
+def test_only_the_roles_that_start_rollouts_start_runs(airflow: RunningAirflow) -> None:
+    for user in ("release-manager", "pps-coordinator"):
+        assert airflow.client(user).trigger("ask_the_emt", {})
+    for user in ("viewer", "emt", "site-administrator", "regional-manager", "vo-representative"):
+        with pytest.raises(RefusedError):
+            airflow.client(user).trigger("ask_the_emt", {})
+
+
+def write_registry(config: Path, server: SshServer, host_key: str) -> None:
+    site = server.site("SITE-A")
+    values = {
+        name: getattr(site, name)
+        for name in ("name", "roc", "preview_root", "production_root", "profile_d", "tag_dir", "subcluster", "contact")
+    }
+    endpoint = {"host": site.ssh.host, "port": site.ssh.port, "user": site.ssh.user, "host_key": host_key}
+    content = {
+        "ssh_key_file": str(server.key_file),
+        "sites": [{**values, "platform": "debian12-amd64", "ssh": endpoint}],
+    }
+    aside = config / "sites.new"
+    aside.write_text(yaml.safe_dump(content))
+    aside.rename(config / "sites.yaml")
+
+
+@pytest.mark.needs("openssh")
+def test_a_worker_reaches_a_site_by_a_connection_made_from_the_registry_with_its_pinned_key(
+    airflow: RunningAirflow, sshd: SshServer, tmp_path: Path
+) -> None:
+    admin = airflow.client()
+    before = (airflow.config / "sites.yaml").read_text()
+    try:
+        write_registry(airflow.config, sshd, sshd.host_key)
+        run = admin.trigger("reach_a_site", {"site": "SITE-A"})
+        assert admin.wait_for_run("reach_a_site", run, 90) == "success"
+        assert admin.xcom("reach_a_site", run, "login") == "hello"
+        expected = sshd.target()
+        assert admin.xcom("reach_a_site", run, "target") == (
+            f"{expected.user}@127.0.0.1:{expected.port} {expected.host_key} {expected.key_file}"
+        )
+
+        write_registry(airflow.config, sshd, public_key(new_key(tmp_path / "other")))
+        run = admin.trigger("reach_a_site", {"site": "SITE-A"})
+        assert admin.wait_for_run("reach_a_site", run, 90) == "failed"
+        assert {t.task: t.state for t in admin.tasks("reach_a_site", run)} == {"login": "failed", "target": "success"}
+    finally:
+        (airflow.config / "sites.yaml").write_text(before)
+
+
+def test_a_component_that_is_killed_is_started_again_and_said_so(airflow: RunningAirflow) -> None:
+    embedded = airflow.airflow
+    before, said = embedded.pid("triggerer"), len(embedded.ended)
+    psutil.Process(before).kill()
+    deadline = time.monotonic() + 60
+    while not (len(embedded.ended) > said and embedded.process_id("triggerer") not in (None, before)):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    assert "triggerer ended with code -9" in str(embedded.ended[-1])
+    while not embedded.health().is_good:
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+
+
+def test_an_airflow_that_is_not_there_is_a_service_error() -> None:
+    with pytest.raises(ServiceError, match="does not answer"):
+        AirflowClient("http://127.0.0.1:9", "emt", "x").dags()
+
+
+def test_every_route_of_ours_wants_a_user_or_stands_in_the_table_of_public_ones(airflow: RunningAirflow) -> None:
+    from fastapi import FastAPI
+
+    from pps.web.app import PUBLIC, create_app
+
+    async def somebody() -> None: ...
+
+    app: FastAPI = create_app(lambda: None, somebody)  # type: ignore[arg-type, return-value]
+    looked_at = 0
+    for route in app.routes:
+        for method in getattr(route, "methods", None) or {"GET"}:
+            path = route.path  # type: ignore[attr-defined]
+            url = f"{airflow.airflow.url}/pps{path.replace('{name}', 'bc-client-1-1')}"
+            answer = requests.request(method, url, timeout=30, json={} if method == "POST" else None)
+            if (method, path) in PUBLIC:
+                assert answer.status_code not in (401, 403), f"{method} {path}"
+            else:
+                assert answer.status_code == 401, f"{method} {path}: {answer.status_code}"
+            looked_at += 1
+    assert looked_at > len(PUBLIC)
+    # what FastAPI adds by itself
+    for path in ("docs", "redoc", "openapi.json"):
+        assert requests.get(f"{airflow.airflow.url}/pps/{path}", timeout=30).status_code == 404
+        assert "swagger" not in requests.get(f"{airflow.airflow.url}/{path}", timeout=30).text.lower()

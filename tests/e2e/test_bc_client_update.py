@@ -1,0 +1,252 @@
+"""SD 4.1.1 through a real Airflow: given a grid, when a patch is rolled out, then the world is as it should be.
+
+One installation (12 sites of which three fail on purpose) serves all scenarios; each has a patch of its own.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, TypeVar
+
+import psutil
+import pytest
+
+from pps.adapters.airflow_rest import AirflowClient
+from pps.domain.errors import AlreadyOpenError, RolloutError
+from pps.domain.facts import FactKind
+from pps.domain.patches import Patch, PatchState
+from pps.domain.rollouts import Rollout, SiteState
+from pps.domain.sites import Platform
+from pps.sandbox.control import GridControl
+from pps.sandbox.demo import answer_invitation
+from pps.sandbox.installation import Installation
+from pps.sandbox.landscape import Fault
+from pps.sandbox.packages import make_sample_packages
+from pps.sandbox.provider import offer_patch
+from pps.sandbox.smtp import kept_mails, read_mail
+
+pytestmark = [pytest.mark.e2e, pytest.mark.needs("openssh")]
+
+T = TypeVar("T")
+DAG = "bc_client_update"
+VOS = ("atlas", "cms", "lhcb", "biomed")
+
+
+class Grid:
+    """What the scenarios say, on a real installation."""
+
+    def __init__(self, installation: Installation, folder: Path) -> None:
+        self.installation = installation
+        self.folder = folder
+        self.services = installation.services()
+        self.control = GridControl(installation.grid_folder)
+        self.mails = Path(installation.grid["mails"])
+        self.client: AirflowClient = installation.client("release-manager")
+        self.faulty = {s["name"]: s["faults"][0] for s in self.control.status()["sites"] if s["faults"]}
+
+    def offers(self, number: int, version: str, **different: Any) -> Patch:
+        provided = make_sample_packages(self.folder / version, version)
+        patch = offer_patch(
+            Path(self.installation.grid["repository_folder"]),
+            self.installation.grid["services"]["repository"],
+            self.services.tracker,
+            provided,
+            Platform.parse(self.installation.grid["made_with"]["platform"]),
+            number=number,
+            version=version,
+            **different,
+        )
+        return patch
+
+    def start(self, patch: int, **conf: Any) -> str:
+        return self.client.trigger(DAG, {"patch": patch, **conf})
+
+    def rollout(self, name: str) -> Rollout:
+        return self.services.facts.rollout(name)
+
+    def waits_for(self, what: str, look: Callable[[], T], within_s: float = 150) -> T:
+        deadline = time.monotonic() + within_s
+        while time.monotonic() < deadline:
+            try:
+                if found := look():
+                    return found
+            except RolloutError:
+                pass
+            time.sleep(0.2)
+        raise AssertionError(f"{what}: not within {within_s} s")
+
+    def waits_for_fact(self, name: str, kind: FactKind, within_s: float = 150) -> None:
+        self.waits_for(f"fact {kind}", lambda: self.rollout(name).has(kind), within_s)
+
+    def ends(self, run: str, within_s: float = 150) -> str:
+        return self.client.wait_for_run(DAG, run, within_s)
+
+    def states(self, name: str) -> dict[str, SiteState]:
+        return {p.site: p.state for p in self.rollout(name).all_progress()}
+
+    def seen_tags(self, name: str) -> set[str]:
+        record, sites = self.rollout(name), self.services.config.sites
+        shown = self.services.information_system.tags_of([s.subcluster for s in sites.values()])
+        return {s.name for s in sites.values() if str(record.tag) in shown.get(s.subcluster, frozenset())}
+
+    def night(self) -> None:
+        run = self.installation.client("admin").trigger("nightly_distribution", {})
+        state = self.installation.client("admin").wait_for_run("nightly_distribution", run, 150)
+        assert state == "success"
+
+    def certify(self, patch: int, state: PatchState = PatchState.CERTIFIED) -> None:
+        self.services.tracker.set_state(patch, state, "The certification has ended.")
+
+    def notes(self, name: str) -> str:
+        text = (Path(self.services.publication_folder.path) / "release-notes" / f"{name}.txt").read_text()
+        return " ".join(text.split())
+
+    def mails_of(self, name: str) -> Counter[tuple[str, str]]:
+        number = self.rollout(name).need(FactKind.ROLLOUT_OPENED, "").payload["version"]
+        return Counter((", ".join(m.recipients), m.subject) for m in kept_mails(self.mails) if number in m.subject)
+
+
+@pytest.fixture(scope="module")
+def grid(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Grid]:
+    folder = tmp_path_factory.mktemp("whole")
+    with Installation(folder / "installation") as installation:
+        yield Grid(installation, folder)
+
+
+def far(days: int = 1) -> str:
+    return (datetime.now(UTC) + timedelta(days=days)).isoformat()
+
+
+@pytest.mark.sd("4.1.1")
+def test_a_client_patch_reaches_the_sites_and_production_though_sites_fail_and_a_worker_is_killed(grid: Grid) -> None:
+    patch = grid.offers(4711, "3.1.23")
+    slow = next(s["name"] for s in grid.control.status()["sites"] if not s["faults"] and not s["canary"] and s["accepts_previews"])
+    grid.control.break_site(slow, Fault.SLOW)
+
+    name = run = grid.start(patch.number, feedback_until=far())
+    with pytest.raises(AlreadyOpenError, match="being rolled out"):
+        grid.waits_for_fact(name, FactKind.ROLLOUT_OPENED)
+        grid.start(patch.number)
+
+    # a worker is killed in the middle of the fleet's distribution
+    def fleet_is_under_way() -> bool:
+        record = grid.rollout(name)
+        return record.has(FactKind.GATE_PASSED) and any(
+            f.kind is FactKind.PREVIEW_INSTALLED and f.occasion.startswith("fleet") for f in record.facts
+        )
+
+    grid.waits_for("the fleet's distribution", fleet_is_under_way)
+    assert grid.rollout(name).progress(slow).state is SiteState.PLANNED
+    assert _kill_who_speaks_ssh() >= 1
+    grid.control.repair_site(slow)
+    grid.waits_for_fact(name, FactKind.FEEDBACK_DATE_AGREED)
+    tries = {t.task: t.try_number for t in grid.client.tasks(DAG, run) if t.task == "fleet.distribute_client"}
+    assert max(tries.values()) == 2
+
+    # every good site announces the preview, every bad one is shown with its reason
+    states = grid.states(name)
+    assert {site for site, state in states.items() if state is SiteState.FAILED} == set(grid.faulty)
+    assert grid.seen_tags(name) == {site for site, state in states.items() if state is SiteState.AVAILABLE}
+    assert len(grid.seen_tags(name)) == 12 - 3 - 2
+    reasons = {site: grid.rollout(name).progress(site).reason for site in grid.faulty}
+    for site, fault in grid.faulty.items():
+        assert {"quota": "quota or disk full", "unreachable": "cannot be reached", "profile": "grid-env"}[fault] in reasons[site]
+
+    # a site that recovers, and one that loses its preview, are served by the night; a second night changes nothing
+    recovers = next(site for site, fault in grid.faulty.items() if fault == "unreachable")
+    loses = slow
+    grid.control.repair_site(recovers)
+    grid.control.wipe_site(loses)
+    grid.night()
+    grid.waits_for("the recovered site", lambda: grid.states(name)[recovers] is SiteState.AVAILABLE, 30)
+    assert grid.states(name)[loses] is SiteState.AVAILABLE
+    assert {recovers, loses} <= grid.seen_tags(name)
+    lost = [f.kind for f in grid.rollout(name).facts if f.subject == loses]
+    assert lost.index(FactKind.TAG_REMOVED) < lost.index(FactKind.PREVIEW_LOST)
+    before = grid.rollout(name).facts
+    grid.night()
+    assert [f for f in grid.rollout(name).facts[len(before) :] if f.kind is not FactKind.NIGHT_PLANNED] == []
+
+    # all VOs answer over their own link, so nobody waits for tomorrow
+    for vo in VOS:
+        assert grid.waits_for(f"invitation of {vo}", lambda vo=vo: answer_invitation(grid.mails, vo, "works", f"Fine for {vo}."))
+    grid.waits_for_fact(name, FactKind.RELEASE_NOTES_WRITTEN)
+    assert "Fine for lhcb." in grid.notes(name)
+
+    grid.certify(patch.number)
+    assert grid.ends(run) == "success"
+    assert grid.services.tracker.patch(patch.number).state is PatchState.IN_PRODUCTION
+    production = Path(grid.services.production_repository.path)
+    assert len(list(production.rglob("*.deb"))) == len(patch.packages) + len(patch.externals)
+    assert len(list(production.rglob("*.tar.gz"))) == 2
+
+    # killed worker, two nights and all: no mail twice
+    ids = [read_mail(grid.mails, m)["Message-ID"] for m in kept_mails(grid.mails)]
+    assert len(ids) == len(set(ids))
+    assert set(grid.mails_of(name).values()) == {1}
+
+
+@pytest.mark.sd("4.1.1")
+def test_silence_is_reported_as_silence_and_a_special_configuration_keeps_the_release_from_production(grid: Grid) -> None:
+    patch = grid.offers(4712, "3.1.24", special_configuration="Set GLITE_LOCAL_CUSTOMIZATION_DIR.")
+    name = run = grid.start(patch.number, feedback_until=(datetime.now(UTC) + timedelta(seconds=75)).isoformat())
+    grid.waits_for_fact(name, FactKind.FEEDBACK_DATE_AGREED)
+    grid.certify(patch.number)
+    assert grid.ends(run) == "success"
+
+    assert "no feedback" in grid.notes(name).lower()
+    refused = grid.rollout(name).need(FactKind.RELEASE_REFUSED, "").payload["reasons"]
+    assert "special configuration" in refused[0]
+    assert grid.services.tracker.patch(patch.number).state is PatchState.CERTIFIED
+    assert grid.rollout(name).is_closed
+
+    # files that the sites have from the version before were linked, not sent again
+    installed = [f.payload for f in grid.rollout(name).facts if f.kind is FactKind.PREVIEW_INSTALLED]
+    assert {p["how"] for p in installed} == {"delta"}
+
+
+@pytest.mark.sd("4.1.1")
+def test_a_rejected_patch_is_withdrawn_at_once(grid: Grid) -> None:
+    patch = grid.offers(4713, "3.1.25")
+    name = run = grid.start(patch.number, feedback_until=far())
+    grid.waits_for("invitations", lambda: any(f.kind is FactKind.VO_INVITED for f in grid.rollout(name).facts))
+    assert grid.seen_tags(name)
+    grid.certify(patch.number, PatchState.REJECTED)
+    grid.ends(run)
+
+    record = grid.rollout(name)
+    assert record.is_stopped
+    assert record.is_closed
+    assert not record.has(FactKind.RELEASED_TO_PRODUCTION)
+    assert SiteState.AVAILABLE not in grid.states(name).values()
+    grid.waits_for("the tags' end in the information system", lambda: not grid.seen_tags(name), 30)
+    assert any("Stopped" in subject for _, subject in grid.mails_of(name))
+
+
+def test_a_patch_that_may_not_be_previewed_is_refused_with_sentences(grid: Grid) -> None:
+    patch = grid.offers(4714, "3.1.26")
+    grid.services.tracker.set_flag(patch.number, "basic_certification_passed", False)
+    run = grid.start(patch.number)
+    assert grid.ends(run) == "failed"
+    assert grid.services.facts.rollouts() == tuple(r for r in grid.services.facts.rollouts() if r.patch != patch.number)
+
+    # and may be started again when it is in order
+    grid.services.tracker.set_flag(patch.number, "basic_certification_passed", True)
+
+
+def _kill_who_speaks_ssh() -> int:
+    """Kill -9 the task processes of this test's Airflow that have ssh children."""
+    killed = 0
+    for process in psutil.Process().children(recursive=True):
+        try:
+            children = [c.name() for c in process.children()]
+            if "ssh" in children and "python" in process.name():
+                process.kill()
+                killed += 1
+        except psutil.NoSuchProcess:
+            continue
+    return killed

@@ -1,0 +1,71 @@
+"""Every DAG parses, and reads like its section of the service description."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from airflow.dag_processing.dagbag import DagBag
+
+DAGS = Path(__file__).parents[2] / "dags"
+
+
+@pytest.fixture(scope="module")
+def bag() -> DagBag:
+    return DagBag(dag_folder=str(DAGS), bundle_path=DAGS, bundle_name="dags")
+
+
+def _group(task: str) -> str:
+    """The canaries go through all of steps 2 to 4 before the fleet does."""
+    return task.rpartition(".")[0]
+
+
+def test_every_dag_file_parses_and_has_a_dag(bag: DagBag) -> None:
+    assert bag.import_errors == {}
+    assert {Path(dag.fileloc).stem for dag in bag.dags.values()} == {path.stem for path in DAGS.glob("*.py")}
+
+
+def test_the_numbered_steps_of_each_docstring_are_tasks_and_run_in_that_order(bag: DagBag) -> None:
+    for dag in bag.dags.values():
+        steps = [re.findall(r"`([\w.]+)`", line) for line in re.findall(r"^\d+\. .*$", dag.doc_md, re.M)]
+        assert steps, dag.dag_id
+        for names in steps:
+            for name in names:
+                assert dag.has_task(name), f"{dag.dag_id}: no task {name}"
+        # later steps may run beside earlier ones, never before them
+        for number, names in enumerate(steps):
+            earlier = {name for group in steps[:number] for name in group}
+            for name in names:
+                below = {task.task_id for task in dag.get_task(name).get_flat_relatives(upstream=False)}
+                wrong = {e for e in below & earlier if _group(e) in ("", _group(name)) or not _group(name)}
+                assert not wrong, f"{dag.dag_id}: {name} runs before {wrong}"
+
+
+def test_every_other_task_that_a_docstring_names_exists(bag: DagBag) -> None:
+    for dag in bag.dags.values():
+        for name in re.findall(r"`([a-z_]+(?:\.[a-z_]+)?)`", dag.doc_md):
+            assert dag.has_task(name), f"{dag.dag_id}: no task {name}"
+
+
+def test_no_task_lies_outside_the_retry_rules(bag: DagBag) -> None:
+    for dag in bag.dags.values():
+        for task in dag.tasks:
+            assert task.retries >= 2, f"{dag.dag_id}.{task.task_id}"
+
+
+@pytest.mark.sd("4.1.1")
+def test_the_tag_comes_after_the_probes_and_the_fleet_after_the_gate(bag: DagBag) -> None:
+    dag = bag.dags["bc_client_update"]
+    for group in ("canary", "fleet"):
+        order = ["distribute_client", "run_probe_tests", "publish_tag", "wait_for_tag"]
+        for before, after in zip(order, order[1:], strict=False):
+            assert dag.get_task(f"{group}.{before}").downstream_task_ids == {f"{group}.{after}"}
+    assert "canaries_are_healthy" in dag.get_task("fleet.distribute_client").get_flat_relative_ids(upstream=True)
+
+
+@pytest.mark.sd("4.1.1")
+def test_certification_runs_beside_the_preview_not_after_it(bag: DagBag) -> None:
+    dag = bag.dags["bc_client_update"]
+    assert dag.get_task("wait_for_certification").upstream_task_ids == {"open_rollout"}
+    assert "write_release_notes" in dag.get_task("decide_on_release").upstream_task_ids

@@ -1,0 +1,81 @@
+"""The feedback form as a VO's user meets it: a link in a mail, a browser without scripts."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+
+import pytest
+import uvicorn
+from fastapi import FastAPI
+from tests.support.bad_input import HTML
+from tests.support.browser import Browser, browser  # noqa: F401
+from tests.support.front import ROLLOUT, SECRET, MemoryServices, a_preview_that_is_out, services  # noqa: F401
+from tests.unit.web.test_api import airflow_user, ticking
+
+from pps.activities.feedback import invitation_token
+from pps.domain.feedback import answers
+from pps.web.app import create_app
+
+
+@pytest.fixture
+def address(services: MemoryServices, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """The application under /pps, as Airflow mounts it; nobody is too fast for it."""
+    monkeypatch.setattr("pps.web.public.ANSWERS_AT_ONCE", 1000)
+    a_preview_that_is_out(services.facts)
+    outer = FastAPI()
+    outer.mount("/pps", create_app(lambda: services, airflow_user, ticking()))
+    server = uvicorn.Server(uvicorn.Config(outer, host="127.0.0.1", port=0, log_level="error"))
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    deadline = time.monotonic() + 20
+    while not server.started:
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}/pps"
+    server.should_exit = True
+    thread.join()
+
+
+@pytest.mark.needs("browser")
+@pytest.mark.sd("4.1.1")
+def test_the_form_is_filled_in_and_sent_without_scripts(
+    browser: Browser, address: str, services: MemoryServices
+) -> None:
+    browser.call("Emulation.setScriptExecutionDisabled", value=True)
+    token = invitation_token(SECRET, ROLLOUT, "atlas")
+    browser.open(f"{address}/feedback/{ROLLOUT}?vo=atlas&token={token}")
+    browser.js("document.querySelector('[value=problem]').click()")
+    browser.js("document.getElementById('text').value = 'gfal-ls hangs\\nat PIC'")
+    browser.js("document.querySelector('button').click()")
+    browser.wait(lambda: browser.js("document.title") == "Thank you")
+    (answer,) = answers(services.facts.rollout(ROLLOUT))
+    assert (answer.vo, answer.opinion, answer.text, answer.invited) == (
+        "atlas",
+        "problem",
+        "gfal-ls hangs\nat PIC",
+        True,
+    )
+    # the style sheet is allowed by its digest: a policy that forbids it would leave Times New Roman
+    assert browser.js("getComputedStyle(document.querySelector('main')).maxWidth") == "672px"
+    assert browser.complaints == []
+
+
+@pytest.mark.needs("browser")
+def test_no_text_becomes_a_script(browser: Browser, address: str) -> None:
+    for text in HTML:
+        browser.open(f"{address}/feedback/{ROLLOUT}")
+        browser.js("document.forms[0].noValidate = true")
+        for field in ("vo", "text", "author", "token"):
+            browser.js(f"document.forms[0].elements.{field}.value = {text!r}")
+        browser.js("document.querySelector('[value=works]').click()")
+        before = browser.js("performance.timeOrigin")
+        browser.js("document.querySelector('button').click()")
+        browser.wait(
+            lambda before=before: (
+                browser.js("performance.timeOrigin") != before and browser.js("document.readyState") == "complete"
+            )
+        )
+        assert browser.js("document.forms[0].elements.author.value") == text
+    assert browser.dialogs == []

@@ -1,0 +1,246 @@
+"""A world in memory for the front ends: facts, tracker, information system, Airflow.
+
+```python
+from tests.support.front import front, services  # noqa: F401
+```
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from upath import UPath
+
+from pps.activities.ports import Mail, OpenRollout
+from pps.cli.front import Front
+from pps.config.loader import Configuration
+from pps.domain.errors import NotYetAllowedError, PatchNotFoundError
+from pps.domain.facts import Fact, FactKind
+from pps.domain.patches import Bug, PackageRef, Patch, PatchState, Repository, RepositoryKind, Severity
+from pps.domain.rollouts import Rollout, rollout_id
+from pps.domain.sites import Platform
+from pps.services import Services
+
+NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
+ROLLOUT = "bc-client-4711-1"
+SECRET = b"a secret of at least thirty-two bytes"
+HOST_KEY = "ssh-ed25519 " + "A" * 68
+CONFIG = Path(__file__).resolve().parents[2] / "config"
+
+PATCH = Patch(
+    number=4711,
+    title="Clients that know IPv6",
+    state=PatchState.IN_CERTIFICATION,
+    metapackage="glite-WN",
+    version="3.1.23",
+    platforms=(Platform("debian12", "amd64"),),
+    repository=Repository(RepositoryKind.APT, "http://repository.example.org/debian", "bookworm", ("main",)),
+    packages=(PackageRef("voms-clients", "2.1.0-1", "amd64"),),
+    bugs=(Bug(101, "No IPv6", Severity.MAJOR, "ada@example.org"),),
+    basic_certification_passed=True,
+)
+
+
+def site(name: str, **changes: object) -> dict[str, Any]:
+    """One entry of sites.yaml."""
+    return {
+        "name": name,
+        "roc": "North",
+        "platform": "debian12-amd64",
+        "ssh": {"host": f"ui.{name.lower()}.example.org", "user": "ppsadm", "host_key": HOST_KEY},
+        "preview_root": "/opt/pps",
+        "production_root": "/opt/glite",
+        "profile_d": "/etc/profile.d",
+        "tag_dir": "/opt/glite/var/info",
+        "subcluster": f"ce.{name.lower()}.example.org",
+        "contact": f"admin@{name.lower()}.example.org",
+        **changes,
+    }
+
+
+def write_config(folder: Path, sites: Iterable[Mapping[str, Any]]) -> Configuration:
+    """A configuration folder with these sites."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "policies.yaml").write_text((CONFIG / "policies.yaml").read_text())
+    service = yaml.safe_load((CONFIG / "service.yaml").read_text())
+    for place in ("artefact_store", "production_repository", "publication_folder"):
+        (folder / place).mkdir(exist_ok=True)
+        service[place] = (folder / place).resolve().as_uri()
+    service["public_url"] = "https://pps.example.org"
+    (folder / "service.yaml").write_text(yaml.safe_dump(service))
+    people = {
+        "vos": [{"name": "atlas", "contact": "atlas@example.org"}, {"name": "cms", "contact": "cms@example.org"}],
+        "rocs": [{"name": "North", "contact": "roc-north@example.org"}],
+    }
+    (folder / "people.yaml").write_text(yaml.safe_dump(people))
+    (folder / "sites.yaml").write_text(yaml.safe_dump({"sites": list(sites)}))
+    return Configuration(folder)
+
+
+class MemoryFacts:
+    """The part of the port `Facts` that the front ends use, in memory."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self.facts: list[Fact] = []
+        self.mails: list[tuple[Mail, datetime | None, str]] = []
+        self.register: list[OpenRollout] = []
+
+    def rollouts(self, *, open_only: bool = False) -> tuple[OpenRollout, ...]:
+        return tuple(r for r in reversed(self.register) if not (open_only and r.closed_at))
+
+    def next_name(self, path: str, patch: int, run: str = "") -> str:
+        of_patch = [r for r in self.register if r.patch == patch]
+        return next((r.name for r in of_patch if r.closed_at is None), rollout_id(path, patch, len(of_patch) + 1))
+
+    def rollout(self, name: str) -> Rollout:
+        with self._lock:
+            facts = tuple(f for f in self.facts if f.rollout == name)
+        if not facts:
+            raise NotYetAllowedError(f"rollout {name!r}", "is not on record.", "Names are listed by: pps rollout list.")
+        return Rollout(name, facts)
+
+    def record(self, *facts: Fact, mails: Sequence[Mail] = ()) -> tuple[Fact, ...]:
+        new = []
+        with self._lock:
+            known = {(f.rollout, f.kind, f.subject, f.occasion) for f in self.facts}
+            for fact in facts:
+                if (identity := (fact.rollout, fact.kind, fact.subject, fact.occasion)) not in known:
+                    known.add(identity)
+                    new.append(fact)
+            self.facts += new
+            self.mails += [(mail, None, "") for mail in mails]
+        return tuple(new)
+
+    def outbox(self, rollout: str) -> tuple[tuple[Mail, datetime | None, str], ...]:
+        return tuple(m for m in self.mails if m[0].key.startswith(f"{rollout}/"))
+
+
+class MemoryTracker:
+    def __init__(self, *patches: Patch) -> None:
+        self.known = {p.number: p for p in patches}
+
+    def patch(self, number: int) -> Patch:
+        if number not in self.known:
+            raise PatchNotFoundError(f"patch {number}", "is not in the tracker.", "List them: pps patches list")
+        return self.known[number]
+
+    def patches(self, state: PatchState | None = None) -> tuple[Patch, ...]:
+        return tuple(p for _, p in sorted(self.known.items(), reverse=True) if state in (None, p.state))
+
+
+class MemoryBdii:
+    def __init__(self) -> None:
+        self.published: dict[str, frozenset[str]] = {}
+
+    def tags_of(self, subclusters: Iterable[str]) -> Mapping[str, frozenset[str]]:
+        return {name: self.published[name] for name in subclusters if name in self.published}
+
+
+@dataclass
+class Answer:
+    """As much of requests.Response as is looked at."""
+
+    text: str
+
+    def json(self) -> Any:
+        return json.loads(self.text)
+
+
+@dataclass
+class MemoryAirflow:
+    started: list[tuple[str, Mapping[str, Any]]] = field(default_factory=list)
+    state: str = "running"
+    components: dict[str, Any] = field(
+        default_factory=lambda: {
+            n: {"status": "healthy"} for n in ("metadatabase", "scheduler", "triggerer", "dag_processor")
+        }
+    )
+    paused: dict[str, bool] = field(default_factory=lambda: {"bc_client_update": False})
+
+    def trigger(self, dag: str, conf: Mapping[str, Any]) -> str:
+        self.started.append((dag, conf))
+        return f"rollout__{conf['patch']}"
+
+    def run_state(self, dag: str, run: str) -> str:
+        return self.state
+
+    def dags(self) -> Mapping[str, bool]:
+        return self.paused
+
+    def request(self, method: str, path: str) -> Answer:
+        assert (method, path) == ("GET", "api/v2/monitor/health")
+        return Answer(json.dumps(self.components))
+
+
+@dataclass(frozen=True)
+class MemoryServices(Services):
+    """Services whose adapters are given; anything else is composed as in production."""
+
+    given: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for name, value in self.given.items():
+            self.__dict__[name] = value  # where cached_property would have put it
+
+    def store_is_current(self) -> bool:
+        return True
+
+    def upgrade_store(self) -> None:
+        return None
+
+
+def happened(kind: FactKind, subject: str = "", occasion: str = "", after: int = 0, **payload: Any) -> Fact:
+    """A fact of our rollout, `after` minutes past NOW."""
+    return Fact(ROLLOUT, kind, subject, occasion, NOW + timedelta(minutes=after), "airflow", payload)
+
+
+def a_preview_that_is_out(facts: MemoryFacts) -> None:
+    """Two sites have the preview, one has failed; atlas and cms have been asked."""
+    facts.register.append(OpenRollout(ROLLOUT, "bc-client", 4711, NOW, None))
+    tag = "VO-ops-PPS-GLITE-WN-3.1.23"
+    facts.record(
+        happened(FactKind.ROLLOUT_OPENED, tag=tag, metapackage="glite-WN", version="3.1.23", title="IPv6"),
+        happened(FactKind.PATCH_ADMITTED),
+        happened(FactKind.PLAN_AGREED, batches={"canary": ["PIC"], "fleet-1": ["CNAF", "SARA"]}),
+        happened(FactKind.TAG_ADDED, "PIC", after=1),
+        happened(FactKind.TAG_SEEN, "PIC", after=2),
+        happened(FactKind.GATE_PASSED, after=3),
+        happened(FactKind.TAG_SEEN, "CNAF", after=4),
+        happened(FactKind.SITE_FAILED, "SARA", after=5, reason="The disk quota is used up."),
+        happened(FactKind.ORIGINATOR_INVITED, "ada@example.org", after=6),
+        happened(FactKind.VO_INVITED, "atlas", after=6),
+        happened(FactKind.VO_INVITED, "cms", after=6),
+        happened(FactKind.FEEDBACK_DATE_AGREED, due=(NOW + timedelta(days=14)).isoformat()),
+    )
+
+
+@pytest.fixture
+def services(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> MemoryServices:
+    monkeypatch.setenv("COLUMNS", "80")
+    config = write_config(
+        tmp_path / "config", [site("PIC", canary=True), site("CNAF"), site("SARA", accepts_previews=False)]
+    )
+    given = {
+        "facts": MemoryFacts(),
+        "tracker": MemoryTracker(PATCH, replace(PATCH, number=4712, state=PatchState.REJECTED, new_variables=("X",))),
+        "information_system": MemoryBdii(),
+        "feedback_secret": SECRET,
+        "publication_folder": UPath(config.folder / "publication_folder"),
+    }
+    return MemoryServices(config, lambda _: None, given)
+
+
+@pytest.fixture
+def front(services: MemoryServices) -> Front:
+    made = Front(services, now=lambda: NOW, pause=lambda _: None)
+    made.__dict__["airflow"] = MemoryAirflow()
+    return made

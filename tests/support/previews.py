@@ -1,0 +1,106 @@
+"""Small client tarballs, a folder that keeps them, and facts in memory: what a distribution needs around it."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import tarfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import BinaryIO
+
+from pps.activities.ports import Mail, Tarball
+from pps.domain.facts import Fact, FactKind
+from pps.domain.manifest import Entry, Manifest
+from pps.domain.rollouts import Rollout
+
+#: path -> content; a str is the target of a symbolic link
+Tree = Mapping[str, bytes | str]
+
+SMALL: Tree = {
+    "bin/tool": b"#!/bin/sh\necho 2\n",
+    "lib/libtool.so.1": b"library" * 1000,
+    "lib/libtool.so": "libtool.so.1",
+    "etc/name with  blanks": b"blanks",
+    "share/caf\u00e9": b"accent",
+    "share/back\\slash": b"backslash",
+}
+
+
+def tree_manifest(tree: Tree, version: str, modes: Mapping[str, int] | None = None) -> Manifest:
+    entries = []
+    folders: set[str] = set()
+    for path, content in tree.items():
+        folders |= {str(p) for p in Path(path).parents if str(p) != "."}
+        if isinstance(content, str):
+            entries.append(Entry(path, "l", 0o777, target=content))
+        else:
+            mode = (modes or {}).get(path, 0o755 if path.startswith("bin/") else 0o644)
+            entries.append(Entry(path, "f", mode, len(content), hashlib.sha256(content).hexdigest()))
+    entries += [Entry(f, "d", (modes or {}).get(f, 0o755)) for f in folders]
+    return Manifest("client", version, (), tuple(entries))
+
+
+@dataclass
+class FolderArtefacts:
+    """The port `Artefacts` over one local folder."""
+
+    folder: Path
+    tarballs: dict[str, Tarball] = field(default_factory=dict)
+
+    def make(self, tree: Tree, version: str, modes: Mapping[str, int] | None = None) -> Tarball:
+        """Keep a tarball of this content: links and `lib/` in the external part, the rest in the middleware part."""
+        manifest = tree_manifest(tree, version, modes)
+        place = self.folder / manifest.name
+        place.mkdir(parents=True)
+        names = (f"client-PPS-{version}.tar.gz", f"client-PPS-{version}-external.tar.gz")
+        for name, external in zip(names, (False, True), strict=True):
+            with tarfile.open(place / name, "w:gz") as part:
+                for path, content in sorted(tree.items()):
+                    if path.startswith("lib/") == external:
+                        info = tarfile.TarInfo(path)
+                        if isinstance(content, str):
+                            info.type, info.linkname = tarfile.SYMTYPE, content
+                            part.addfile(info)
+                        else:
+                            info.size = len(content)
+                            part.addfile(info, io.BytesIO(content))
+        (place / "MANIFEST").write_text(manifest.text)
+        files = {p.name: hashlib.sha256(p.read_bytes()).hexdigest() for p in place.iterdir()}
+        size = sum((place / n).stat().st_size for n in names)
+        tarball = Tarball(manifest.name, manifest.digest, files, size, ())
+        self.tarballs[tarball.name] = tarball
+        return tarball
+
+    def find(self, name: str) -> Tarball | None:
+        return self.tarballs.get(name)
+
+    def keep(self, tarball: Tarball, folder: Path) -> None:
+        raise NotImplementedError
+
+    def local(self, name: str, file: str) -> Path:
+        return self.folder / name / file
+
+    def open(self, name: str, file: str) -> BinaryIO:
+        return (self.folder / name / file).open("rb")
+
+
+@dataclass
+class FactsInMemory:
+    """The part of the port `Facts` that activities at sites use; the same fact twice counts once."""
+
+    name: str = "bc-client-4711-1"
+    facts: list[Fact] = field(default_factory=list)
+
+    def record(self, *facts: Fact, mails: Sequence[Mail] = ()) -> tuple[Fact, ...]:
+        known = {(f.rollout, f.kind, f.subject, f.occasion) for f in self.facts}
+        new = tuple(f for f in facts if (f.rollout, f.kind, f.subject, f.occasion) not in known)
+        self.facts += new
+        return new
+
+    def rollout(self, name: str = "") -> Rollout:
+        return Rollout(name or self.name, tuple(self.facts))
+
+    def of(self, kind: FactKind) -> list[Fact]:
+        return [f for f in self.facts if f.kind is kind]

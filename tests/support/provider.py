@@ -1,0 +1,98 @@
+"""A provider who publishes sample packages over HTTP, and all that a build needs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from tests.support.http_folder import HttpFolder, serving
+from upath import UPath
+
+from pps.activities.ports import Tarball, TarballLimits
+from pps.activities.tarball import build_tarball
+from pps.adapters.artefacts import ArtefactStore
+from pps.adapters.package_files import PackageFiles
+from pps.adapters.repositories import ProviderRepositories
+from pps.adapters.repository_writer import publish_packages
+from pps.domain.patches import PackageRef, Patch, PatchState, Repository, RepositoryKind
+from pps.domain.sites import Platform
+from pps.sandbox.packages import ProviderPackages, make_sample_packages
+
+NOW = datetime(2007, 10, 1, 12, tzinfo=UTC)
+LIMITS = TarballLimits(1 << 30, 100_000, 1 << 29)
+
+
+@dataclass
+class Provider:
+    """One repository over HTTP, empty at first."""
+
+    kind: RepositoryKind
+    root: Path
+    http: HttpFolder
+    keyrings: dict[str, Path] = field(default_factory=dict)
+
+    @property
+    def repository(self) -> Repository:
+        apt = self.kind is RepositoryKind.APT
+        return Repository(self.kind, self.http.url, "preview" if apt else "", ("main",) if apt else ())
+
+    def publish(self, *files: Path) -> None:
+        publish_packages(UPath(self.http.folder), self.repository, files, NOW)
+
+    def publish_sample(self, version: str = "3.1.23") -> tuple[ProviderPackages, Patch]:
+        made = make_sample_packages(self.root / f"made-{version}", version, kind=self.kind)
+        self.publish(*made.files)
+        return made, self.patch(made.packages, made.externals, version)
+
+    def patch(
+        self, packages: tuple[PackageRef, ...], externals: tuple[PackageRef, ...] = (), version: str = "3.1.23"
+    ) -> Patch:
+        platforms = (Platform("debian12", "amd64"),)
+        return Patch(
+            4711,
+            "clients",
+            PatchState.IN_CERTIFICATION,
+            "glite-WN",
+            version,
+            platforms,
+            self.repository,
+            packages,
+            externals,
+        )
+
+    def store(self, name: str = "store") -> ArtefactStore:
+        return ArtefactStore(UPath(self.root / name), self.root / "cache")
+
+    def build(
+        self,
+        patch: Patch,
+        store: ArtefactStore | None = None,
+        limits: TarballLimits = LIMITS,
+        workdir: Path | None = None,
+    ) -> Tarball:
+        return build_tarball(
+            patch,
+            repositories=ProviderRepositories(self.keyrings),
+            reader=PackageFiles(),
+            artefacts=store or self.store(),
+            limits=limits,
+            workdir=workdir or self.root / "work",
+        )
+
+
+@pytest.fixture(params=list(RepositoryKind))
+def provider(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Provider]:
+    """Each test runs with an APT and with a YUM provider."""
+    (tmp_path / "served").mkdir()
+    with serving(tmp_path / "served") as http:
+        yield Provider(request.param, tmp_path, http)
+
+
+@pytest.fixture
+def apt_provider(tmp_path: Path) -> Iterator[Provider]:
+    (tmp_path / "served").mkdir()
+    with serving(tmp_path / "served") as http:
+        yield Provider(RepositoryKind.APT, tmp_path, http)

@@ -1,0 +1,146 @@
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+from tests.support.bad_input import HTML, JINJA, TEXTS
+from tests.support.examples import DUE, NOW, SECRET, asked, previewed, sqlite_store
+
+from pps.activities import feedback
+from pps.adapters.store import FactStore
+from pps.domain.errors import ConfigurationError, InvalidNameError, NotYetAllowedError, RefusedError
+from pps.domain.facts import Fact, FactKind
+from pps.domain.feedback import Answer, Outcome
+from pps.domain.rollouts import Rollout
+
+
+@pytest.fixture
+def store() -> FactStore:
+    return sqlite_store()
+
+
+@pytest.fixture
+def record(store: FactStore) -> Rollout:
+    return asked(store, previewed(store))
+
+
+def give(
+    store: FactStore, record: Rollout, vo: str = "atlas", opinion: str = "works", text: str = "", **given: object
+) -> Answer:
+    own = {"author": "", "token": None, "idempotency_key": None, "now": NOW, "secret": SECRET}
+    return feedback.give_feedback(store, record.name, vo, opinion, text, **{**own, **given})  # type: ignore[arg-type]
+
+
+def invitation(record: Rollout, vo: str = "atlas") -> str:
+    return feedback.invitation_token(SECRET, record.name, vo)
+
+
+def kept(store: FactStore, record: Rollout) -> list[Fact]:
+    return [f for f in store.rollout(record.name).facts if f.kind is FactKind.FEEDBACK_GIVEN]
+
+
+def test_the_date_is_agreed_once_and_a_retry_keeps_the_first(store: FactStore) -> None:
+    record = previewed(store)
+    assert feedback.agree_feedback_date(record, store, DUE, NOW, "pps") == DUE
+    later = NOW + timedelta(hours=1)
+    assert feedback.agree_feedback_date(store.rollout(record.name), store, DUE + timedelta(days=3), later, "pps") == DUE
+    assert feedback.agree_feedback_date(record, store, DUE + timedelta(days=3), later, "pps") == DUE
+
+
+def test_a_date_that_has_passed_is_refused(store: FactStore) -> None:
+    with pytest.raises(RefusedError, match="has passed already"):
+        feedback.agree_feedback_date(previewed(store), store, NOW, NOW, "pps")
+
+
+def test_the_invitation_of_a_vo_is_good_for_this_vo_and_this_rollout_only(store: FactStore, record: Rollout) -> None:
+    token = invitation(record)
+    assert feedback.check_token(SECRET, record.name, "atlas", token)
+    assert not feedback.check_token(SECRET, record.name, "cms", token)
+    assert not feedback.check_token(SECRET, "bc-client-4711-2", "atlas", token)
+    assert not feedback.check_token(b"another secret, 16+", record.name, "atlas", token)
+    assert not feedback.check_token(SECRET, record.name, "atlas", "é\ud800")
+    assert give(store, record, token=token).invited
+    assert not give(store, record).invited
+
+
+def test_a_secret_that_can_be_guessed_is_a_configuration_error() -> None:
+    with pytest.raises(ConfigurationError, match="shorter than 16 bytes"):
+        feedback.invitation_token(b"", "bc-client-1-1", "atlas")
+
+
+def test_a_wrong_token_is_refused_and_nothing_is_kept(store: FactStore, record: Rollout) -> None:
+    with pytest.raises(RefusedError, match="not this VO's invitation"):
+        give(store, record, token=invitation(record, "cms"))
+    assert kept(store, record) == []
+
+
+@pytest.mark.parametrize("key", [None, "a click"])
+def test_the_same_answer_twice_is_one_record(store: FactStore, record: Rollout, key: str | None) -> None:
+    first = give(store, record, text="fine", idempotency_key=key)
+    again = give(store, record, text="fine", idempotency_key=key, now=NOW + timedelta(hours=1))
+    assert again == first
+    assert len(kept(store, record)) == 1
+
+
+def test_one_key_names_one_answer_of_one_vo(store: FactStore, record: Rollout) -> None:
+    first = give(store, record, text="fine", idempotency_key="k")
+    assert give(store, record, text="fine, really", idempotency_key="k") == first
+    assert give(store, record, "cms", text="fine", idempotency_key="k") != first
+
+
+def test_a_late_answer_is_kept_and_marked(store: FactStore, record: Rollout) -> None:
+    assert not give(store, record, token=invitation(record), now=DUE).late
+    late = give(store, record, "ops", token=invitation(record, "ops"), now=DUE + timedelta(seconds=1))
+    assert late.late
+    said = feedback.summary(store.rollout(record.name))
+    assert [a.vo for a in said.late] == ["ops"]
+    assert said.outcome is Outcome.SOME
+
+
+def test_an_unknown_and_an_ended_rollout_take_no_feedback(store: FactStore, record: Rollout) -> None:
+    with pytest.raises(NotYetAllowedError, match="not on record"):
+        feedback.give_feedback(store, "bc-client-1-1", "atlas", "works", "", "", None, None, NOW, SECRET)
+    first = give(store, record)
+    store.close(Fact(record.name, FactKind.ROLLOUT_CLOSED, "", "", NOW, "pps", {}))
+    with pytest.raises(NotYetAllowedError, match="has ended"):
+        give(store, record, text="too late")
+    assert give(store, record) == first, "a retry of what was kept still gets its answer"
+
+
+def test_everything_wrong_with_an_answer_is_said_at_once(store: FactStore, record: Rollout) -> None:
+    with pytest.raises(RefusedError) as refused:
+        give(store, record, opinion="great", text="x" * 20_001)
+    assert len(refused.value.reasons) == 2
+    with pytest.raises(RefusedError, match="without a text"):
+        give(store, record, opinion="problem", text=" \x00\n")
+    with pytest.raises(InvalidNameError):
+        give(store, record, vo="atlas\n")
+    assert kept(store, record) == []
+
+
+@pytest.mark.parametrize("text", [*HTML, *JINJA, *TEXTS])
+def test_bad_input_is_kept_as_plain_text_without_control_characters(
+    store: FactStore, record: Rollout, text: str
+) -> None:
+    answer = give(store, record, opinion="comment", text=text, author=text)
+    answer.text.encode()
+    assert not set(answer.text) & set("\x00\x1b\u202e\u2028")
+    assert len(answer.author.splitlines()) == 1
+
+
+def test_a_flood_without_invitation_ends_and_invited_answers_still_come_through(
+    store: FactStore, record: Rollout, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(feedback, "MOST_UNINVITED", 3)
+    for number in range(3):
+        give(store, record, text=f"{number}")
+    with pytest.raises(RefusedError, match="uninvited answers"):
+        give(store, record, text="one more")
+    assert give(store, record, token=invitation(record)).invited
+
+
+def test_feedback_does_not_end_before_its_date(store: FactStore, record: Rollout) -> None:
+    with pytest.raises(NotYetAllowedError, match="open until 2025-12-15"):
+        feedback.end_of_feedback(record, DUE, "pps")
+    ended = feedback.end_of_feedback(record, DUE + timedelta(seconds=1), "pps")
+    assert ended.payload == {"outcome": "none"}

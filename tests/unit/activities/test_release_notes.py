@@ -1,0 +1,126 @@
+from __future__ import annotations
+
+import dataclasses
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from markupsafe import escape
+from tests.support.bad_input import HTML, JINJA
+from tests.support.examples import DUE, NOW, PATCH, SECRET, asked, previewed, sqlite_store, templates
+from tests.support.snapshots import matches_snapshot
+
+from pps.activities.feedback import give_feedback, invitation_token
+from pps.activities.release_notes import write_release_notes
+from pps.adapters.store import FactStore
+from pps.domain.errors import NotYetAllowedError
+from pps.domain.facts import Fact, FactKind
+from pps.domain.patches import Patch
+from pps.domain.rollouts import Rollout
+from pps.domain.texts import clean_text
+
+AFTER = DUE + timedelta(seconds=1)
+
+
+@pytest.fixture
+def store() -> FactStore:
+    return sqlite_store()
+
+
+@pytest.fixture
+def record(store: FactStore) -> Rollout:
+    return asked(store, previewed(store))
+
+
+def answer(
+    store: FactStore,
+    record: Rollout,
+    vo: str,
+    opinion: str,
+    text: str,
+    invited: bool = True,
+    at: timedelta = timedelta(),
+) -> None:
+    token = invitation_token(SECRET, record.name, vo) if invited else None
+    give_feedback(store, record.name, vo, opinion, text, "its author", token, None, NOW + at, SECRET)
+
+
+def write(store: FactStore, record: Rollout, folder: Path, patch: Patch = PATCH) -> tuple[str, str, str]:
+    digest = write_release_notes(store.rollout(record.name), store, patch, templates(), folder, AFTER, "pps")
+    notes = folder / "release-notes"
+    return digest, (notes / f"{record.name}.txt").read_text(), (notes / f"{record.name}.html").read_text()
+
+
+@pytest.mark.sd("4.1.1")
+def test_the_notes_say_in_words_that_no_feedback_was_provided(
+    store: FactStore, record: Rollout, tmp_path: Path
+) -> None:
+    _, text, page = write(store, record, tmp_path)
+    assert "NO FEEDBACK was provided: 2 VOs were invited (atlas, ops), and none answered" in " ".join(text.split())
+    assert "No feedback was provided." in page
+    ended = store.rollout(record.name).need(FactKind.FEEDBACK_ENDED, "")
+    assert ended.payload == {"outcome": "none"}
+    matches_snapshot("release_notes_silence.txt", text)
+
+
+@pytest.mark.sd("4.1.1")
+def test_comments_of_others_do_not_hide_that_the_invited_vos_were_silent(
+    store: FactStore, record: Rollout, tmp_path: Path
+) -> None:
+    answer(store, record, "cms", "works", "fine here", invited=False)
+    answer(store, record, "ops", "problem", "sorry, late", at=timedelta(days=15))
+    _, text, page = write(store, record, tmp_path)
+    for notes in (text, page):
+        assert "no feedback was provided" in notes.lower()
+        assert "fine here" in notes
+        assert "sorry, late" in notes
+
+
+@pytest.mark.sd("4.1.1")
+def test_the_notes_carry_what_the_vos_said(store: FactStore, record: Rollout, tmp_path: Path) -> None:
+    answer(store, record, "atlas", "works", "All our tests pass.\nCopies are faster.")
+    answer(store, record, "cms", "comment", "Nice.", invited=False)
+    _, text, page = write(store, record, tmp_path)
+    assert "no feedback was provided" not in (text + page).lower()
+    assert "No feedback came from ops" in text
+    assert "its author" not in text + page, "who wrote it is not published"
+    matches_snapshot("release_notes_feedback.txt", text)
+
+
+def test_notes_are_not_written_while_feedback_may_still_come(store: FactStore, record: Rollout, tmp_path: Path) -> None:
+    with pytest.raises(NotYetAllowedError, match="feedback is open"):
+        write_release_notes(record, store, PATCH, templates(), tmp_path, DUE, "pps")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_writing_twice_changes_neither_files_nor_record_and_a_late_answer_does(
+    store: FactStore, record: Rollout, tmp_path: Path
+) -> None:
+    first, *_ = write(store, record, tmp_path)
+    before = store.rollout(record.name)
+    again, *_ = write(store, record, tmp_path)
+    assert again == first
+    assert store.rollout(record.name) == before
+    answer(store, record, "atlas", "works", "", at=timedelta(days=20))
+    other, text, _ = write(store, record, tmp_path)
+    assert other != first
+    assert "late: works" in text
+
+
+def test_notes_of_a_stopped_preview_do_not_speak_of_a_date_to_come(
+    store: FactStore, record: Rollout, tmp_path: Path
+) -> None:
+    store.record(Fact(record.name, FactKind.ROLLOUT_STOPPED, "", "", NOW, "pps", {"reasons": ["x"]}))
+    write_release_notes(store.rollout(record.name), store, PATCH, templates(), tmp_path, NOW, "pps")
+    for file in (tmp_path / "release-notes").iterdir():
+        assert "none answered before the preview was stopped" in " ".join(file.read_text().split())
+
+
+@pytest.mark.parametrize("text", [*HTML, *JINJA])
+def test_text_of_vos_and_tracker_stays_text(store: FactStore, record: Rollout, tmp_path: Path, text: str) -> None:
+    answer(store, record, "atlas", "comment", text)
+    patch = dataclasses.replace(PATCH, title=text, release_notes=text, special_configuration=text)
+    _, plain, page = write(store, record, tmp_path, patch)
+    assert plain.count(clean_text(text)) >= 3
+    assert page.count(str(escape(text))) >= 4
+    assert "<" not in text or text not in page

@@ -1,0 +1,181 @@
+"""`pps doctor`: OK, WARN or FAIL a line, what to do, and exit code 1 only for failures."""
+
+from __future__ import annotations
+
+import json
+import socketserver
+import threading
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from tests.support.front import front, services  # noqa: F401
+from tests.unit.activities.test_diagnosis import GOOD, Shell
+from typer.testing import CliRunner
+
+from pps.cli.front import Front
+from pps.cli.main import app
+from pps.domain.errors import ServiceError, SiteUnreachableError
+
+
+class _Greeter(socketserver.StreamRequestHandler):
+    """As much of an SMTP server as EHLO needs."""
+
+    answer = b"250 mail.example.org\r\n"
+
+    def handle(self) -> None:
+        self.wfile.write(b"220 mail.example.org\r\n")
+        while line := self.rfile.readline():
+            if line.upper().startswith(b"QUIT"):
+                self.wfile.write(b"221 bye\r\n")
+                return
+            self.wfile.write(self.answer)
+
+
+@pytest.fixture
+def mail_server() -> Iterator[int]:
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), _Greeter) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield server.server_address[1]
+        server.shutdown()
+        thread.join()
+
+
+@pytest.fixture
+def shell() -> Shell:
+    return Shell({})
+
+
+@pytest.fixture
+def healthy(front: Front, mail_server: int, shell: Shell) -> Front:
+    """A front end to whom everything is well."""
+    services = front.services
+    change(services.config.folder / "service.yaml", smtp_host="127.0.0.1", smtp_port=mail_server, smtp_security="none")
+    services.information_system.published = {s.subcluster: frozenset() for s in services.config.sites.values()}
+    given = {**services.given, "shell": shell, "ssh_client": "/usr/bin/ssh"}
+    made = replace(front, services=replace(services, given=given), now=front.now)
+    made.__dict__["airflow"] = front.airflow
+    made.services.shell.answers = {
+        name: [*GOOD[:-2], f"clock {int(made.now().timestamp())}", "end 1"] for name in ("PIC", "CNAF")
+    }
+    return made
+
+
+def change(file: Path, **values: Any) -> None:
+    file.write_text(yaml.safe_dump(yaml.safe_load(file.read_text()) | values))
+
+
+def doctor(front: Front, *words: str) -> tuple[int, dict[str, tuple[str, str]]]:
+    result = CliRunner().invoke(app, ["doctor", "--json", *words], obj=front)
+    if result.exception and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    found = json.loads(result.stdout)
+    return result.exit_code, {f["subject"]: (f["health"], f"{f['text']} {f['next_step']}".strip()) for f in found}
+
+
+def test_a_healthy_grid_is_ok_line_by_line(healthy: Front) -> None:
+    code, found = doctor(healthy)
+    assert {health for health, _ in found.values()} == {"OK"}, found
+    assert code == 0
+    assert {
+        "service.yaml",
+        "database",
+        "tracker",
+        "mail server",
+        "artefact store",
+        "Airflow scheduler",
+        "PIC",
+        "CNAF",
+    } <= set(found)
+    assert "SARA" not in found  # takes no previews
+    assert not list(Path(healthy.services.config.folder / "artefact_store").iterdir())
+
+
+def test_people_get_a_table_and_a_count(healthy: Front) -> None:
+    out = CliRunner().invoke(app, ["doctor"], obj=healthy).stdout
+    assert "0 warnings, 0 failures." in out
+    assert max(map(len, out.splitlines())) <= 80
+
+
+def test_one_site_only(healthy: Front) -> None:
+    code, found = doctor(healthy, "--site", "PIC")
+    assert (code, set(found)) == (0, {"PIC"})
+    assert CliRunner().invoke(app, ["doctor", "--site", "NOWHERE"], obj=healthy).exit_code == 1
+
+
+def test_a_site_that_is_down_fails_alone(healthy: Front, shell: Shell) -> None:
+    shell.answers["PIC"] = SiteUnreachableError("PIC", "no answer on port 22 in 20 s.")
+    code, found = doctor(healthy)
+    assert code == 1
+    assert found["PIC"] == (
+        "FAIL",
+        "no answer on port 22 in 20 s. Check for a downtime, then ask admin@pic.example.org.",
+    )
+    assert found["CNAF"][0] == "OK"
+
+
+def test_a_warning_does_not_fail(healthy: Front) -> None:
+    del healthy.services.information_system.published["ce.pic.example.org"]
+    code, found = doctor(healthy)
+    assert code == 0
+    assert found["information system"][0] == "WARN"
+    assert "PIC" in found["information system"][1]
+
+
+def test_every_problem_of_every_file_is_listed_and_the_rest_is_still_checked(healthy: Front) -> None:
+    folder = healthy.services.config.folder
+    change(folder / "people.yaml", colour="red")
+    (folder / "sites.yaml").write_text("sites: [{name: A}]")
+    code, found = doctor(healthy)
+    assert code == 1
+    assert found["people.yaml"] == ("FAIL", "colour: is not a key that we know. Correct the file.")
+    assert found["sites.yaml"][0] == "FAIL"
+    assert found["tracker"][0] == "OK"
+
+
+def test_each_service_that_is_away_is_a_failure_of_its_own(healthy: Front, monkeypatch: pytest.MonkeyPatch) -> None:
+    def away(*_: object, **__: object) -> None:
+        raise ServiceError("it", "does not answer.", "Start it.")
+
+    services = healthy.services
+    monkeypatch.setattr(services.tracker, "patches", away)
+    monkeypatch.setattr(services.information_system, "tags_of", away)
+    monkeypatch.setattr(services.facts, "rollouts", away)
+    monkeypatch.setattr(healthy.airflow, "request", away)
+    change(services.config.folder / "service.yaml", smtp_port=1, artefact_store="file:///proc/no/such/place")
+    healthy = replace(healthy, services=replace(services, config=type(services.config)(services.config.folder)))
+    healthy.__dict__["airflow"] = type("Away", (), {"request": away, "dags": away})()
+    code, found = doctor(healthy)
+    assert code == 1
+    for subject in ("database", "tracker", "information system", "mail server", "artefact store", "Airflow"):
+        assert found[subject][0] == "FAIL", subject
+        assert found[subject][1].endswith("."), subject
+    assert found["PIC"][0] == "OK"
+
+
+def test_a_mail_server_that_only_greets_is_a_failure(healthy: Front, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_Greeter, "answer", b"554 no service\r\n")
+    code, found = doctor(healthy)
+    assert (code, found["mail server"][0]) == (1, "FAIL")
+
+
+def test_an_old_schema_says_how_to_upgrade(healthy: Front, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(type(healthy.services), "store_is_current", lambda _: False)
+    assert doctor(healthy)[1]["database"] == (
+        "FAIL",
+        "its schema is older than this version needs. Run: pps db upgrade",
+    )
+
+
+def test_each_component_of_airflow_is_judged(healthy: Front) -> None:
+    healthy.airflow.components |= {"triggerer": {"status": "unhealthy"}, "dag_processor": {"status": None}}
+    healthy.airflow.paused = {"bc_client_update": True}
+    code, found = doctor(healthy)
+    assert code == 1
+    assert found["Airflow triggerer"][0] == found["Airflow dag_processor"][0] == "FAIL"
+    assert found["Airflow scheduler"][0] == "OK"
+    assert found["DAG bc_client_update"][0] == "WARN"

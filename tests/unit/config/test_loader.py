@@ -1,0 +1,106 @@
+"""A configuration file that is wrong says where and why, all at once."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+
+from pps.config.loader import Configuration, load_configuration
+from pps.domain.errors import ConfigurationError
+
+SITE = {
+    "name": "INFN-T1",
+    "roc": "Italy",
+    "platform": "debian12-amd64",
+    "ssh": {"host": "ui.example.org", "user": "ppsadm", "host_key": "ssh-ed25519 " + "A" * 68},
+    "preview_root": "/opt/pps",
+    "production_root": "/opt/glite",
+    "profile_d": "/etc/profile.d",
+    "tag_dir": "/opt/info",
+    "subcluster": "ce.example.org",
+    "contact": "grid@example.org",
+}
+
+
+def sites(folder: Path, text: str) -> Configuration:
+    (folder / "sites.yaml").write_text(text, encoding="utf-8")
+    return load_configuration(folder)
+
+
+def test_the_shipped_configuration_is_valid() -> None:
+    shipped = load_configuration(Path(__file__).parents[3] / "config")
+    assert shipped.policies.feedback.open_for.days == 14
+    assert shipped.sites == {}
+    assert shipped.service.tracker_url
+    assert shipped.people.vos == ()
+
+
+def test_a_site_is_read(tmp_path: Path) -> None:
+    site = sites(tmp_path, yaml.safe_dump({"sites": [SITE]})).site("INFN-T1")
+    assert site.connection == "ssh_site_INFN-T1"
+    assert str(site.platform) == "debian12-amd64"
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("sites: [", "sites.yaml, line 1"),
+        ("sites: []\nsites: []", "stands twice"),
+        ("a: &a [x]\nb: *a", "aliases are not allowed"),
+        ("sites: !!python/object/apply:os.system [id]", "sites.yaml"),
+        ("nodes: []", "nodes: is not a key that we know"),
+        ("sites: [{name: X}]", "sites.X.roc: is missing"),
+        ("[" * 3000, "sites.yaml"),
+        ("\ufeff{}", "sites: is missing"),
+        ("", "sites: is missing"),
+        ("- 1", "sites.yaml"),
+    ],
+)
+def test_a_malformed_file_is_refused_with_its_place(tmp_path: Path, text: str, says: str) -> None:
+    with pytest.raises(ConfigurationError, match=says):
+        sites(tmp_path, text).sites  # noqa: B018
+
+
+@pytest.mark.parametrize(
+    "different",
+    [
+        {"name": "a b"},
+        {"name": "x\n"},
+        {"name": False},
+        {"contact": "a@b,c@d"},
+        {"preview_root": "/opt/../etc"},
+        {"platform": "debian12"},
+        {"surprise": 1},
+        {"ssh": {**SITE["ssh"], "host_key": "learn it"}},
+        {"ssh": {**SITE["ssh"], "host_key": SITE["ssh"]["host_key"] + "\n"}},
+        {"ssh": {**SITE["ssh"], "host": "-oProxyCommand=id"}},
+        {"ssh": {**SITE["ssh"], "port": 0}},
+        {"partner_levels": ["Bronze"]},
+    ],
+)
+def test_a_wrong_value_of_a_site_is_refused(tmp_path: Path, different: dict) -> None:
+    with pytest.raises(ConfigurationError, match=r"sites\.yaml"):
+        sites(tmp_path, yaml.safe_dump({"sites": [{**SITE, **different}]})).sites  # noqa: B018
+
+
+def test_a_site_that_is_listed_twice_is_named_whatever_its_case(tmp_path: Path) -> None:
+    text = json.dumps({"sites": [SITE, {**SITE, "name": "infn-t1"}]})
+    with pytest.raises(ConfigurationError, match="listed twice: INFN-T1, infn-t1"):
+        sites(tmp_path, text).sites  # noqa: B018
+
+
+def test_a_file_that_is_not_there_says_what_to_do(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match="PPS_CONFIG"):
+        load_configuration(tmp_path).policies  # noqa: B018
+
+
+@pytest.mark.parametrize("value", ["14", 14, "14 days", "-1d", "1.5h", ""])
+def test_a_duration_without_a_unit_is_refused(tmp_path: Path, value: object) -> None:
+    shipped = yaml.safe_load((Path(__file__).parents[3] / "config" / "policies.yaml").read_text(encoding="utf-8"))
+    shipped["feedback"]["open_for"] = value
+    (tmp_path / "policies.yaml").write_text(yaml.safe_dump(shipped), encoding="utf-8")
+    with pytest.raises(ConfigurationError, match=r"feedback\.open_for: .*whole number with a unit"):
+        load_configuration(tmp_path).policies  # noqa: B018
