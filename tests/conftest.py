@@ -7,10 +7,13 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 from pathlib import Path
 
 import pytest
 
+# Started in the background (`make test &`), we would hand an ignored Ctrl-C down to what we start.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 os.environ["PATH"] += os.pathsep + "/usr/sbin" + os.pathsep + "/sbin"
 
 
