@@ -6,6 +6,8 @@ import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects.postgresql import JSONB
 
+from pps.domain.errors import ConfigurationError
+
 revision = "0001"
 down_revision = None
 branch_labels = None
@@ -96,4 +98,4 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     """There is no way back: facts stay readable for ever."""
-    raise NotImplementedError("the first migration is not undone; restore a backup instead")
+    raise ConfigurationError("database of facts", "its first migration is not undone.", "Restore a backup instead.")
