@@ -40,6 +40,7 @@ check: setup ## format, lint, types, import rules, lock file
 	@sh bin/lock-check $(BIN)/uv
 
 bench: setup ## distribution to loopback sites against a shell loop and Ansible; imports (BENCH=--quick)
+	@sh bin/test-parts
 	@sh bin/bench $(VENV) $(BENCH)
 
 lock: setup ## renew the lock file within the ranges of pyproject.toml

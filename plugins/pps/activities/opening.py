@@ -10,12 +10,12 @@ from pps.domain.batches import BatchLimits, plan_batches
 from pps.domain.errors import RefusedError
 from pps.domain.facts import Fact, FactKind
 from pps.domain.patches import Patch
-from pps.domain.rollouts import Rollout
+from pps.domain.rollouts import Path, Rollout
 from pps.domain.sites import Site, reasons_against_preview
 from pps.domain.tags import preview_tag
 from pps.domain.updates import reasons_against_bc_client_preview
 
-BC_CLIENT = "bc-client"
+BC_CLIENT = Path.BC_CLIENT
 
 
 def open_bc_client_rollout(facts: Facts, patch: Patch, *, tag_vo: str, run: str, now: datetime, actor: str) -> str:

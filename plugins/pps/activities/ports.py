@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -297,7 +297,8 @@ class Facts(Protocol):
         """Register a rollout and record its opening fact in one transaction.
 
         True if it is new; False if this very `run` (the Airflow run, or another caller's key)
-        opened it before. `AlreadyOpenError` if another run has a rollout of this patch open.
+        opened it before. `AlreadyOpenError` if another run has a rollout of this patch open in the
+        same line (`domain.rollouts.line_of`).
         """
 
     def close(self, closing: Fact) -> None:
@@ -308,11 +309,19 @@ class Facts(Protocol):
         its own), else of the one that is open for this patch, else of the one that would be next.
         """
 
-    def rollouts(self, *, open_only: bool = False) -> tuple[OpenRollout, ...]:
-        """The register, newest first."""
+    def rollouts(
+        self, *, open_only: bool = False, paths: Collection[str] = (), patch: int | None = None
+    ) -> tuple[OpenRollout, ...]:
+        """The register, newest first: of these paths, else of all but dossiers; of one patch, or of all."""
 
     def rollout(self, name: str) -> Rollout:
         """All facts of a rollout, in the order of recording; no facts: `NotYetAllowedError`."""
+
+    def dossier(self, patch: int) -> Rollout:
+        """What is on record on a patch beside its rollouts; without facts while there is nothing."""
+
+    def record_in_dossier(self, patch: int, *facts: Fact, mails: Sequence[Mail] = ()) -> tuple[Fact, ...]:
+        """As `record`, for facts of `domain.rollouts.dossier_name(patch)`."""
 
     def record(self, *facts: Fact, mails: Sequence[Mail] = ()) -> tuple[Fact, ...]:
         """Record facts, and queue mails, in one transaction; return the facts that were new.

@@ -7,10 +7,10 @@ module; `upgrade` brings a database up to date. Whatever a method does happens i
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import pathlib
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
@@ -22,7 +22,7 @@ from pps.adapters import tables
 from pps.adapters.tables import storable
 from pps.domain.errors import AlreadyOpenError, ConfigurationError, NotYetAllowedError, RolloutError, ServiceError
 from pps.domain.facts import Fact, FactKind
-from pps.domain.rollouts import Rollout, rollout_id
+from pps.domain.rollouts import Path, Rollout, dossier_name, line_of, rollout_id
 from pps.domain.texts import clean_text
 
 #: A sender that died gives its mails back after this time. Longer than a batch may take (adapters/mail.py).
@@ -91,8 +91,15 @@ class FactStore:
     def open(self, path: str, patch: int, opening: Fact, run: str) -> bool:
         """Register a rollout and record its opening fact; see the port."""
         with self._transaction() as connection:
-            row = {"name": opening.rollout, "path": path, "patch": patch, "run": run, "opened_at": opening.at}
-            # No conflict target: whichever of name, (patch, run) and "one open per patch" says no.
+            row = {
+                "name": opening.rollout,
+                "path": path,
+                "line": line_of(path),
+                "patch": patch,
+                "run": run,
+                "opened_at": opening.at,
+            }
+            # No conflict target: whichever of name, (patch, run) and "one open per line and patch" says no.
             if _insert_once(connection, tables.rollouts, row):
                 self._insert_facts(connection, (opening,))
                 return True
@@ -102,7 +109,9 @@ class FactStore:
             if connection.execute(mine).first() is not None:
                 return False
             running = sa.select(tables.rollouts.c.name).where(
-                tables.rollouts.c.patch == patch, tables.rollouts.c.closed_at.is_(None)
+                tables.rollouts.c.patch == patch,
+                tables.rollouts.c.line == line_of(path),
+                tables.rollouts.c.closed_at.is_(None),
             )
             name = connection.execute(running).scalar()
         if name is None:  # it was closed between the caller's next_name and now
@@ -121,19 +130,28 @@ class FactStore:
             connection.execute(sa.update(tables.rollouts).where(still_open).values(closed_at=closing.at))
 
     def next_name(self, path: str, patch: int, run: str = "") -> str:
-        """Name of the rollout that `run` opened, else of the one that is open, else of the next one."""
-        query = sa.select(tables.rollouts.c.name, tables.rollouts.c.run, tables.rollouts.c.closed_at).where(
-            tables.rollouts.c.patch == patch
+        """Name of the rollout that `run` opened, else of the one that is open in this line, else of the next one."""
+        query = sa.select(tables.rollouts).where(
+            tables.rollouts.c.patch == patch, tables.rollouts.c.line == line_of(path)
         )
         with self._transaction() as connection:
             rows = connection.execute(query.order_by(tables.rollouts.c.id)).all()
         own = [row.name for row in rows if run and row.run == run]
         still_open = [row.name for row in rows if row.closed_at is None]
-        return str((own or still_open or [rollout_id(path, patch, len(rows) + 1)])[0])
+        same_path = sum(row.path == path for row in rows)
+        return str((own or still_open or [rollout_id(path, patch, same_path + 1)])[0])
 
-    def rollouts(self, *, open_only: bool = False) -> tuple[OpenRollout, ...]:
-        """The register, newest first."""
+    def rollouts(
+        self, *, open_only: bool = False, paths: Collection[str] = (), patch: int | None = None
+    ) -> tuple[OpenRollout, ...]:
+        """The register, newest first; see the port."""
         query = sa.select(tables.rollouts).order_by(tables.rollouts.c.id.desc())
+        if paths:
+            query = query.where(tables.rollouts.c.path.in_(list(paths)))
+        else:
+            query = query.where(tables.rollouts.c.path != Path.DOSSIER.value)
+        if patch is not None:
+            query = query.where(tables.rollouts.c.patch == patch)
         if open_only:
             query = query.where(tables.rollouts.c.closed_at.is_(None))
         with self._transaction() as connection:
@@ -153,8 +171,26 @@ class FactStore:
             )
         return Rollout(
             name,
-            tuple(Fact(r.rollout, FactKind(r.kind), r.subject, r.occasion, r.at, r.actor, r.payload) for r in rows),
+            tuple(_fact(row) for row in rows),
         )
+
+    def dossier(self, patch: int) -> Rollout:
+        """The patch's dossier; see the port."""
+        name = dossier_name(patch)
+        query = sa.select(tables.facts).where(tables.facts.c.rollout == name).order_by(tables.facts.c.id)
+        with self._transaction() as connection:
+            rows = connection.execute(query).all()
+        return Rollout(name, tuple(_fact(row) for row in rows))
+
+    def record_in_dossier(self, patch: int, *facts: Fact, mails: Sequence[Mail] = ()) -> tuple[Fact, ...]:
+        """Record facts in the patch's dossier, opening it first; see the port."""
+        if not facts:
+            return ()
+        name = dossier_name(patch)
+        payload = {"path": Path.DOSSIER.value, "patch": patch}
+        opening = Fact(name, FactKind.ROLLOUT_OPENED, "", "", facts[0].at, facts[0].actor, payload)
+        self.open(Path.DOSSIER, patch, opening, name)
+        return self.record(*facts, mails=mails)
 
     def record(self, *facts: Fact, mails: Sequence[Mail] = ()) -> tuple[Fact, ...]:
         """Record facts, and queue mails, in one transaction; return the facts that were new."""
@@ -280,6 +316,10 @@ class FactStore:
             raise _ours(error) from error
 
 
+def _fact(row: Any) -> Fact:
+    return Fact(row.rollout, FactKind(row.kind), row.subject, row.occasion, row.at, row.actor, row.payload)
+
+
 def _parsed(url: str) -> sa.URL:
     try:
         parsed = sa.make_url(url)
@@ -322,7 +362,7 @@ def _migrations(connection: sa.Connection) -> Any:
 
     config = Config()
     # % is special in Alembic's ini values
-    config.set_main_option("script_location", str(Path(__file__).parent / "migrations").replace("%", "%%"))
+    config.set_main_option("script_location", str(pathlib.Path(__file__).parent / "migrations").replace("%", "%%"))
     config.attributes["connection"] = connection
     return config
 

@@ -65,6 +65,7 @@ rollouts = sa.Table(
     sa.Column("id", SERIAL, sa.Identity(), primary_key=True),
     sa.Column("name", Clean(), nullable=False),
     sa.Column("path", Clean(), nullable=False),
+    sa.Column("line", Clean(), nullable=False),
     sa.Column("patch", sa.Integer(), nullable=False),
     sa.Column("run", Clean(), nullable=False),
     sa.Column("opened_at", Utc(), nullable=False),

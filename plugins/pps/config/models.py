@@ -7,6 +7,7 @@ from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from zoneinfo import available_timezones
 
 from pydantic import (
     AfterValidator,
@@ -49,10 +50,17 @@ def _by_the_domain(check: Callable[[str, str], str], what: str) -> AfterValidato
     return AfterValidator(judge)
 
 
+def _known_timezone(name: str) -> str:
+    if name not in available_timezones():
+        raise ValueError("is not a time zone; take a name like Europe/Rome")
+    return name
+
+
 Duration = Annotated[timedelta, BeforeValidator(parse_duration)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Name = Annotated[str, _by_the_domain(checked_name, "name")]
 Address = Annotated[str, _by_the_domain(checked_address, "mail address")]
+RoleName = Annotated[str, Field(pattern=r"^[A-Z][A-Za-z ]{1,40}$")]
 SitePath = Annotated[str, _by_the_domain(checked_site_path, "path")]
 PlatformName = Annotated[str, _by_the_domain(lambda v, _: str(Platform.parse(v)), "platform")]
 Host = Annotated[str, _by_the_domain(checked_host, "host")]
@@ -96,7 +104,9 @@ class SiteModel(Model):
     accepts_previews: bool = True
     canary: bool = False
     partner_levels: tuple[PartnerLevel, ...] = ()
-    timezone: str = "UTC"
+    timezone: Annotated[str, AfterValidator(_known_timezone)] = "UTC"
+    administrators: tuple[Name, ...] = ()
+    """User names in Airflow of those who answer for the site."""
 
     def to_domain(self) -> Site:
         """The domain's site."""
@@ -184,6 +194,57 @@ class PublicationPolicy(Model):
     check_every: Duration
 
 
+class QuestionsPolicy(Model):
+    """policies.yaml, `questions`: to people."""
+
+    remind_at: tuple[Annotated[float, Field(gt=0, lt=1)], ...]
+    """shares of the time given, ascending"""
+
+    @model_validator(mode="after")
+    def _ascending(self) -> QuestionsPolicy:
+        if list(self.remind_at) != sorted(set(self.remind_at)):
+            raise ValueError("remind_at must go up")
+        return self
+
+
+class LocalConfigurationPolicy(Model):
+    """policies.yaml, `local_configuration` (SD 4.1.2, 3)."""
+
+    answer_within: Duration
+    announce_when_available: PositiveInt
+    check_every: Duration
+
+
+class DeploymentTestPolicy(Model):
+    """policies.yaml, `deployment_test` (SD 4.2.2)."""
+
+    answer_within: Duration
+    check_every: Duration
+    wait_at_most: Duration
+
+
+class ReleaseTestPolicy(Model):
+    """policies.yaml, `release_test` (SD 4.2.3)."""
+
+    answer_working_days: Annotated[float, Field(gt=0, le=30)]
+    working_weekdays: tuple[Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"], ...]
+    decide_within: Duration
+
+
+class OverrulePolicy(Model):
+    """policies.yaml, `overrule` (SD 4.1.3)."""
+
+    answer_within: Duration
+
+
+class WithdrawalPolicy(Model):
+    """policies.yaml, `withdrawal`."""
+
+    gone_within: Duration
+    check_every: Duration
+    retire_after: Duration
+
+
 class Policies(Model):
     """policies.yaml: numbers, each with its source."""
 
@@ -193,6 +254,12 @@ class Policies(Model):
     publication: PublicationPolicy
     feedback: FeedbackPolicy
     certification: CertificationPolicy
+    questions: QuestionsPolicy
+    local_configuration: LocalConfigurationPolicy
+    deployment_test: DeploymentTestPolicy
+    release_test: ReleaseTestPolicy
+    overrule: OverrulePolicy
+    withdrawal: WithdrawalPolicy
 
 
 class VoModel(Model):
@@ -215,6 +282,8 @@ class PeopleFile(Model):
     vos: tuple[VoModel, ...]
     rocs: tuple[RocModel, ...]
     roles: dict[str, tuple[Name, ...]] = {}
+    role_contacts: dict[RoleName, Address] = {}
+    """Role -> where its people read that something waits for them."""
 
 
 class SigningKeys(Model):

@@ -28,6 +28,33 @@ class FactKind(StrEnum):
     RELEASE_REFUSED = "release-refused"
     RELEASED_TO_PRODUCTION = "released-to-production"
     ROLLOUT_CLOSED = "rollout-closed"
+    WITHDRAWAL_ASKED = "withdrawal-asked"
+    """payload `reason`; the tags go first, then the preview (SD 4.1.1, ways out)"""
+    TAGS_GONE = "tags-gone"
+    """the information system shows the tag no longer; payload `still_shown`: sites given up waiting for"""
+    DECIDED = "decided"
+    """a person in charge decided; occasion: what about; payload `decision`, `reason`"""
+    # a patch before and beside its rollouts (its dossier, see `rollouts.dossier_name`)
+    CLASSIFIED = "classified"
+    """occasion: digest of the findings; payload `verdict`, `findings`, `compared_with`"""
+    CLASSIFICATION_OVERRULED = "classification-overruled"
+    """occasion: 1, 2, ...; payload `verdict`, `reason`; the newest counts"""
+    POLICIES_OVERRULED = "policies-overruled"
+    """joint decision of EMT and PPS coordination (SD 4.1.3); payload `urgency`, `reason`, `by`: role -> user"""
+    # deployment scenarios (subject: scenario)
+    SCENARIOS_PLANNED = "scenarios-planned"
+    """subject ""; payload `scenarios`"""
+    SCENARIO_ENDED = "scenario-ended"
+    """payload `result` (pass, fail, inconclusive), `platform`, `reason`, `log`, `by`"""
+    PROVIDER_TOLD = "provider-told"
+    # questions to people (subject: the site or role that is asked; occasion: the step)
+    QUESTION_ASKED = "question-asked"
+    """payload `step`, `due`, `to`, `assigned_to`"""
+    ANSWER_GIVEN = "answer-given"
+    """occasion: step and digest of the answer; payload `step`, `choice`, `form`, `user`, `late`"""
+    QUESTION_EXPIRED = "question-expired"
+    REMINDED = "reminded"
+    """occasion: step and which reminder"""
     # one site (subject: site)
     PREVIEW_INSTALLED = "preview-installed"
     PROBES_PASSED = "probes-passed"
@@ -38,6 +65,12 @@ class FactKind(StrEnum):
     SITE_FAILED = "site-failed"
     SITE_LEFT_OUT = "site-left-out"
     PREVIEW_LOST = "preview-lost"
+    SITE_CONFIGURED = "site-configured"
+    """the site's own people have configured the preview (SD 4.1.2, 3); payload `settings`, `user`"""
+    PREVIEW_REMOVED = "preview-removed"
+    """after a withdrawal, or retired; payload `reason`, `tarball`"""
+    PATCH_DELIVERED = "patch-delivered"
+    """a release test was brought to the site's people (SD 4.2.3)"""
     SITE_TOLD = "site-told"
     """its contact was told why it failed; occasion: the failure with which the trouble began"""
     # people (subject: VO, ROC or mail address)
@@ -45,6 +78,10 @@ class FactKind(StrEnum):
     ORIGINATOR_INVITED = "originator-invited"
     VO_INVITED = "vo-invited"
     FEEDBACK_GIVEN = "feedback-given"
+    TOLD = "told"
+    """somebody was sent a message that no other fact stands for; occasion: what about"""
+    CREDITED = "credited"
+    """effort for a completed activity, once; subject: who; occasion: activity[/which time]; see domain.effort"""
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Any
 
 from pps.domain.errors import NotYetAllowedError
 from pps.domain.facts import Fact, FactKind
@@ -12,11 +13,37 @@ from pps.domain.names import checked_name
 from pps.domain.tags import RunTimeEnvironmentTag
 
 
+class Path(StrEnum):
+    """What a record of facts is about: a rollout path of SD 4, or the dossier of a patch. Stored for ever."""
+
+    BC_CLIENT = "bc-client"
+    """SD 4.1.1"""
+    NON_BC_CLIENT = "non-bc-client"
+    """SD 4.1.2"""
+    PRE_DEPLOYMENT = "pre-deployment"
+    """SD 4.2.2"""
+    RELEASE_TEST = "release-test"
+    """SD 4.2.3"""
+    DOSSIER = "patch"
+    """what is decided on a patch beside its rollouts: classification, joint decisions of EMT and coordination"""
+
+
+#: Paths that put a preview of the client to sites.
+PREVIEWS = (Path.BC_CLIENT, Path.NON_BC_CLIENT)
+
+
+def line_of(path: str) -> str:
+    """Of the paths of one line, a patch has at most one open: a client is previewed in one way at a time."""
+    return "preview" if path in PREVIEWS else path
+
+
 class SiteState(StrEnum):
     """Where a preview stands at one site, for the live map and the bulletin."""
 
     PLANNED = "planned"
     INSTALLED = "installed"
+    CONFIGURED = "configured"
+    """the site's own people have done the local configuration (SD 4.1.2, 3)"""
     TESTED = "tested"
     TAGGED = "tagged"
     """the tag is in the site's tag directory, not yet seen in the information system"""
@@ -31,6 +58,7 @@ class SiteState(StrEnum):
 #: The newest of these facts about a site decides its state.
 _STATE_AFTER: Mapping[FactKind, SiteState] = {
     FactKind.PREVIEW_INSTALLED: SiteState.INSTALLED,
+    FactKind.SITE_CONFIGURED: SiteState.CONFIGURED,
     FactKind.PROBES_PASSED: SiteState.TESTED,
     FactKind.PROBES_FAILED: SiteState.FAILED,
     FactKind.TAG_ADDED: SiteState.TAGGED,
@@ -39,6 +67,7 @@ _STATE_AFTER: Mapping[FactKind, SiteState] = {
     FactKind.SITE_FAILED: SiteState.FAILED,
     FactKind.SITE_LEFT_OUT: SiteState.LEFT_OUT,
     FactKind.PREVIEW_LOST: SiteState.LOST,
+    FactKind.PREVIEW_REMOVED: SiteState.WITHDRAWN,
 }
 
 
@@ -59,6 +88,11 @@ def rollout_id(path: str, patch_number: int, attempt: int) -> str:
     `attempt` counts the rollouts of this patch that ended before, plus one.
     """
     return checked_name(f"{path}-{patch_number}-{attempt}", "rollout")
+
+
+def dossier_name(patch_number: int) -> str:
+    """The record of what is decided on a patch itself; it has one, and that is never closed."""
+    return checked_name(f"{Path.DOSSIER}-{patch_number}", "dossier")
 
 
 def occasion_of(batch: str) -> str:
@@ -92,9 +126,24 @@ class Rollout:
         return fact
 
     @property
+    def opened(self) -> Mapping[str, Any]:
+        """What was agreed when it was opened: `path`, `patch`, `metapackage`, `version`, ..."""
+        return self.need(FactKind.ROLLOUT_OPENED, "Open the rollout first.").payload
+
+    @property
+    def path(self) -> Path:
+        """The path that it takes."""
+        return Path(self.opened["path"])
+
+    @property
+    def patch_number(self) -> int:
+        """Number of its patch in the tracker."""
+        return int(self.opened["patch"])
+
+    @property
     def tag(self) -> RunTimeEnvironmentTag:
         """The tag that announces this preview, as agreed when the rollout was opened."""
-        opened = self.need(FactKind.ROLLOUT_OPENED, "Open the rollout first.").payload
+        opened = self.opened
         # a VO's name may hold dashes, so the tag alone does not tell where it ends
         return RunTimeEnvironmentTag(opened["tag_vo"], opened["tag"].removeprefix(f"VO-{opened['tag_vo']}-"))
 
@@ -148,7 +197,7 @@ class Rollout:
     def installation(self, site: str) -> Fact | None:
         """The fact that the preview was installed at the site; None if it never was, or is known to be lost since."""
         for fact in reversed(self.facts):
-            if fact.subject == site and fact.kind is FactKind.PREVIEW_LOST:
+            if fact.subject == site and fact.kind in (FactKind.PREVIEW_LOST, FactKind.PREVIEW_REMOVED):
                 return None
             if fact.subject == site and fact.kind is FactKind.PREVIEW_INSTALLED:
                 return fact

@@ -103,6 +103,8 @@ class Site:
     """The site volunteered to get previews first."""
     partner_levels: frozenset[PartnerLevel] = field(default_factory=frozenset)
     timezone: str = "UTC"
+    administrators: tuple[str, ...] = ()
+    """Users who answer for the site: names in Airflow, no addresses."""
 
     def __post_init__(self) -> None:
         checked_name(self.name, "site")

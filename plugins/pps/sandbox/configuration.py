@@ -25,6 +25,15 @@ _DEMO_POLICIES: Mapping[str, Mapping[str, object]] = {
     "publication": {"seen_within": "60s", "check_every": "1s"},
     "feedback": {"open_for": "30s", "check_every": "1s"},
     "certification": {"check_every": "1s", "wait_at_most": "1h"},
+    "local_configuration": {"answer_within": "60s", "check_every": "1s"},
+    "deployment_test": {"answer_within": "60s", "check_every": "1s", "wait_at_most": "1h"},
+    "release_test": {
+        "answer_working_days": 0.0007,  # one minute, on any day of the week
+        "working_weekdays": ["mon", "tue", "wed", "thu", "fri", "sat", "sun"],
+        "decide_within": "1h",
+    },
+    "overrule": {"answer_within": "60s"},
+    "withdrawal": {"gone_within": "30s", "check_every": "1s"},
 }
 
 
