@@ -24,6 +24,8 @@ class Path(StrEnum):
     """SD 4.2.2"""
     RELEASE_TEST = "release-test"
     """SD 4.2.3"""
+    OVERRULE = "overrule"
+    """a request to EMT and coordination to overrule the policies (SD 4.1.3)"""
     DOSSIER = "patch"
     """what is decided on a patch beside its rollouts: classification, joint decisions of EMT and coordination"""
 
