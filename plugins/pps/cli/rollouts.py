@@ -10,7 +10,6 @@ import typer
 
 from pps.activities.bulletin import stage
 from pps.activities.forecast import Forecast, foresee
-from pps.activities.opening import BC_CLIENT
 from pps.activities.standing import tag_of, told
 from pps.cli import output
 from pps.cli.following import follow_rollout
@@ -109,7 +108,7 @@ def _forecast(here: Front, number: int) -> Forecast:
     services = here.services
     open_as = next((r.name for r in services.facts.rollouts(open_only=True) if r.patch == number), None)
     return foresee(
-        services.facts.next_name(BC_CLIENT, number),
+        services.facts.next_name(Path.BC_CLIENT, number),
         services.tracker.patch(number),
         services.config.sites.values(),
         limits=services.config.policies.distribution.to_domain(),
