@@ -47,7 +47,7 @@ def non_bc_client_update() -> None:
     batches = steps.plan_batches(rollout)
     distributed = steps.distribute_client.partial(rollout=rollout).expand(batch=batches)
     sites = steps_non_bc.sites_to_configure(rollout)
-    at_sites = site_at_its_own_pace.override(group_id="site").partial(rollout=rollout).expand(site=sites)
+    at_sites = site_at_its_own_pace.override(group_id="site").partial(rollout=rollout).expand_kwargs(sites)
 
     offered = OfferedSensor(task_id="wait_for_first_sites", rollout=rollout)
     due = steps.agree_feedback_date(rollout)

@@ -25,6 +25,7 @@ from pps.activities.ports import (
 from pps.domain.errors import NotYetAllowedError, PackageError, RefusedError
 from pps.domain.facts import Fact, FactKind
 from pps.domain.patches import PackageRef, Patch, PatchState
+from pps.domain.rollouts import Path as RolloutPath
 from pps.domain.rollouts import Rollout, dossier_name
 from pps.domain.texts import clean_text, one_line
 from pps.domain.updates import (
@@ -296,6 +297,13 @@ def overrule(
 
 
 # --- what follows from it ----------------------------------------------------------------------
+
+
+def preview_path(dossier: Rollout, patch: Patch) -> RolloutPath:
+    """The path on which a client is previewed: by the verdict on record, else by what the tracker says of variables."""
+    verdict = standing_verdict(dossier).verdict
+    non_bc = patch.new_variables or patch.changed_variables if verdict is None else verdict is ClientVerdict.NON_BC
+    return RolloutPath.NON_BC_CLIENT if non_bc else RolloutPath.BC_CLIENT
 
 
 def reasons_against_bc(dossier: Rollout, patch: Patch) -> tuple[str, ...]:

@@ -23,13 +23,12 @@ def preview(rollout: str, batch: str) -> None:
 
 
 @task_group
-def site_at_its_own_pace(rollout: str, site: str) -> None:
+def site_at_its_own_pace(rollout: str, site: str, batch: str) -> None:
     """Local configuration, testing, tag and bulletin at one Silver partner (SD 4.1.2, steps 3 to 6).
 
-    Its own people configure it; no other site waits for them.
+    Its own people configure it; no other site waits for them. `batch` is that of this site alone.
     """
     configured = HumanStep(task_id="configure", form="local-configuration", rollout=rollout, about=site)
-    batch = steps_non_bc.at_one_site(site)
     tested = steps.run_probe_tests(rollout, batch)
     published = steps.publish_tag(rollout, batch)
     seen = TagSensor(task_id="wait_for_tag", rollout=rollout, batch=batch)

@@ -31,8 +31,8 @@ def open_rollout() -> str:
 
 
 @task
-def sites_to_configure(rollout: str) -> list[str]:
-    """The sites that have the client now; those that do not are on record with their reason."""
+def sites_to_configure(rollout: str) -> list[dict[str, str]]:
+    """The sites that have the client now, each with its own batch; the others are on record with their reason."""
     with services() as s:
         record = s.facts.rollout(rollout)
         gates.must_go_on(record)
@@ -40,13 +40,7 @@ def sites_to_configure(rollout: str) -> list[str]:
         if not sites:
             failed = tuple(f"{p.site}: {p.reason or p.state}" for p in record.all_progress(record.planned_sites))
             raise RefusedError(rollout, ("No Silver partner has the client.", *failed), "Look at the sites' reasons.")
-        return list(sites)
-
-
-@task
-def at_one_site(site: str) -> str:
-    """The batch of this site alone."""
-    return local_configuration.batch_of(site)
+        return [{"site": site, "batch": local_configuration.batch_of(site)} for site in sites]
 
 
 @task
