@@ -12,6 +12,7 @@ from typing import Any, BinaryIO, Literal, Protocol
 from pps.domain.facts import Fact
 from pps.domain.patches import PackageRef, Patch, PatchState, Repository
 from pps.domain.rollouts import Rollout
+from pps.domain.sites import Platform
 
 # --- sites -----------------------------------------------------------------------------------
 
@@ -210,6 +211,44 @@ class Artefacts(Protocol):
         """A local, verified copy of a package file, under its own name."""
 
 
+# --- deployment tests ------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class CommandResult:
+    """How a script in a clean root ended."""
+
+    exit_code: int
+    """of the script; not 0 either when it was ended because its time was up"""
+    output: str
+    """standard output and error together, as they came; the middle of a very long one is left out"""
+    seconds: float
+    timed_out: bool = False
+
+
+class CleanRoot(Protocol):
+    """A freshly installed system of its own, in which a stranger's packages may be installed."""
+
+    def run(self, script: str, timeout_s: float) -> CommandResult:
+        """Run a script (POSIX sh) as the system's root; no process that it started lives on when it returns.
+
+        `CleanRootError` if it could not be started at all.
+        """
+
+
+class CleanRoots(Protocol):
+    """Makes clean roots, where the machine allows it."""
+
+    def reasons_against(self, platform: Platform) -> tuple[str, ...]:
+        """Say why this machine cannot make a root of this platform, and what to do; no reasons means it can try."""
+
+    def open(self, platform: Platform) -> AbstractContextManager[CleanRoot]:
+        """A clean root, removed with all that is in it when the context is left, however it is left.
+
+        `CleanRootError` says why it is not possible, and what to do.
+        """
+
+
 # --- services of the infrastructure ----------------------------------------------------------
 
 
@@ -241,6 +280,9 @@ class Tracker(Protocol):
 
     def set_state(self, number: int, state: PatchState, comment: str) -> None:
         """Move a patch to a state with a comment; setting the state that it has changes nothing."""
+
+    def comment(self, number: int, text: str) -> None:
+        """Add a comment to a patch's history without moving it; the same text twice is one comment."""
 
 
 @dataclass(frozen=True, slots=True)
