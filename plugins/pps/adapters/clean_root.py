@@ -22,9 +22,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO
 
-from pps.activities.ports import CommandResult
+from pps.activities.clean_roots import CommandResult
 from pps.adapters import debian_base
-from pps.adapters.debian_base import AptSources
+from pps.adapters.debian_base import AptSources, locked
 from pps.domain.errors import CleanRootError
 from pps.domain.sites import Platform
 from pps.domain.texts import one_line
@@ -73,7 +73,9 @@ class DebianRoots:
         elsewhere = "Assign the scenario to a PPS member site, or run this on such a machine."
         codename = debian_base.codename_of(platform)
         if codename is None:
-            return (f"The automatic runner knows no {platform.os}, only {', '.join(debian_base.CODENAMES)}. {elsewhere}",)
+            return (
+                f"The automatic runner knows no {platform.os}, only {', '.join(debian_base.CODENAMES)}. {elsewhere}",
+            )
         if machine.system() != "Linux":
             return (f"The automatic runner needs Linux; this is {machine.system()}. {elsewhere}",)
         if missing := sorted({package for program, package in _PROGRAMS.items() if _which(program) is None}):
@@ -255,22 +257,23 @@ def _cannot(why: str) -> CleanRootError:
 @contextmanager
 def _work_folder(parent: Path) -> Iterator[Path]:
     """A folder that is gone afterwards; what killed runs have left is removed on the way."""
-    parent.mkdir(parents=True, exist_ok=True)
-    for lock in parent.glob("*.lock"):
-        with lock.open() as file, contextlib.suppress(OSError):
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            _remove(lock.with_suffix(""))
-            lock.unlink(missing_ok=True)
-    folder = parent / secrets.token_hex(6)
-    lock = parent / f"{folder.name}.lock"
-    with lock.open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+    with locked(parent / ".door"):
+        for left in parent.glob("*.lock"):
+            with left.open() as file, contextlib.suppress(BlockingIOError):
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                _remove(left.with_suffix(""))
+                left.unlink(missing_ok=True)
+        folder = parent / secrets.token_hex(6)
+        lock = folder.with_suffix(".lock")
+        held = lock.open("w")
+        fcntl.flock(held, fcntl.LOCK_EX)
+    try:
         folder.mkdir()
-        try:
-            yield folder
-        finally:
-            _remove(folder)
-            lock.unlink(missing_ok=True)
+        yield folder
+    finally:
+        _remove(folder)
+        lock.unlink(missing_ok=True)
+        held.close()
 
 
 def _remove(folder: Path) -> None:

@@ -75,9 +75,7 @@ def _said(command: Sequence[str]) -> str:
     if shutil.which(command[0]) is None:
         return ""
     try:
-        done = subprocess.run(
-            command, capture_output=True, text=True, errors="replace", timeout=_SECONDS, check=False
-        )
+        done = subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=_SECONDS, check=False)
     except (OSError, subprocess.TimeoutExpired):
         return ""
     return done.stdout if done.returncode == 0 else ""
@@ -122,7 +120,10 @@ def _make(sources: AptSources, architecture: str, into: Path, mode: str, limit_s
         *("setpriv", "--pdeathsig", "TERM", "mmdebstrap", "--quiet", "--variant=minbase", "--format=tar"),
         *(f"--mode={mode}", f"--architectures={architecture}"),
         *(f"--aptopt={option}" for option in sources.options),
-        *(f"--hook-dir=/usr/share/mmdebstrap/hooks/{h}" for h in (["file-mirror-automount"] if sources.folders else [])),
+        *(
+            f"--hook-dir=/usr/share/mmdebstrap/hooks/{h}"
+            for h in (["file-mirror-automount"] if sources.folders else [])
+        ),
         *(sources.codename, str(into), *sources.lines),
     ]
     environment = {**os.environ, "PATH": f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin", "LC_ALL": "C.UTF-8"}

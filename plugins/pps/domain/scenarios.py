@@ -14,7 +14,7 @@ from typing import Any
 from pps.domain.errors import ConfigurationError, NotYetAllowedError
 from pps.domain.facts import Fact, FactKind
 from pps.domain.names import checked_name
-from pps.domain.patches import Patch
+from pps.domain.patches import Patch, PatchState
 from pps.domain.rollouts import Rollout
 from pps.domain.sites import Infrastructure, Platform, Site
 
@@ -308,3 +308,22 @@ def checked_table(scenarios: Iterable[Scenario], found: tuple[str, ...]) -> tupl
     if found:
         raise ConfigurationError("scenarios.yaml", " ".join(found[:20]), "Correct it; see: pps scenarios check.")
     return tuple(scenarios)
+
+
+def reasons_against_deployment_test(patch: Patch, scenarios: Iterable[Scenario]) -> tuple[str, ...]:
+    """Say why an update may not begin its deployment test; no reasons means that it may.
+
+    Source: SD 4.1.2: the test "based on YAIM and release notes" runs in parallel with the preview, so a patch in
+    certification will do as well as a certified one.
+    """
+    reasons = []
+    if patch.state not in (PatchState.IN_CERTIFICATION, PatchState.CERTIFIED):
+        reasons.append(
+            f'The patch is "{patch.state}", neither "{PatchState.IN_CERTIFICATION}" nor "{PatchState.CERTIFIED}".'
+        )
+    if not patch.packages:
+        reasons.append("It names no packages.")
+    if not applicable(scenarios, patch):
+        platforms = ", ".join(map(str, patch.platforms)) or "no platform"
+        reasons.append(f"No scenario of scenarios.yaml fits {patch.metapackage} on {platforms}.")
+    return tuple(reasons)

@@ -37,6 +37,16 @@ CLIENT_UPDATE_SCHEMA: dict[str, dict[str, Any]] = {
     },
 }
 
+DEPLOYMENT_TEST_SCHEMA: dict[str, dict[str, Any]] = {
+    "patch": {
+        "type": "integer",
+        "minimum": 1,
+        "maximum": 999_999_999,
+        "title": "Patch",
+        "description": "Number of the patch in the tracker. It must be “In certification” or “Certified”.",
+    },
+}
+
 
 def as_params(schema: Mapping[str, Mapping[str, Any]]) -> dict[str, Param]:
     """Airflow's Params of JSON schemas that may hold a `default`."""
@@ -51,3 +61,8 @@ def as_params(schema: Mapping[str, Mapping[str, Any]]) -> dict[str, Param]:
 def client_update() -> dict[str, Param]:
     """Params of the DAGs that roll out a client."""
     return as_params(CLIENT_UPDATE_SCHEMA)
+
+
+def deployment_test() -> dict[str, Param]:
+    """Params of the DAG that tests an update's deployment."""
+    return as_params(DEPLOYMENT_TEST_SCHEMA)
