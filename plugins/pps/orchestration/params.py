@@ -39,6 +39,16 @@ CLIENT_UPDATE_SCHEMA: dict[str, dict[str, Any]] = {
     },
 }
 
+DEPLOYMENT_TEST_SCHEMA: dict[str, dict[str, Any]] = {
+    "patch": {
+        "type": "integer",
+        "minimum": 1,
+        "maximum": 999_999_999,
+        "title": "Patch",
+        "description": "Number of the patch in the tracker. It must be “In certification” or “Certified”.",
+    },
+}
+
 
 OVERRULING_SCHEMA: dict[str, dict[str, Any]] = {
     "patch": CLIENT_UPDATE_SCHEMA["patch"]
@@ -80,3 +90,8 @@ def overruling() -> dict[str, Param]:
 def client_update() -> dict[str, Param]:
     """Params of the DAGs that roll out a client."""
     return as_params(CLIENT_UPDATE_SCHEMA)
+
+
+def deployment_test() -> dict[str, Param]:
+    """Params of the DAG that tests an update's deployment."""
+    return as_params(DEPLOYMENT_TEST_SCHEMA)
