@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from pps import __version__
-from pps.cli import bulletin, doctor, feedback, mails, output, patches, rollouts, sites
+from pps.cli import bulletin, credits, doctor, feedback, mails, output, patches, rollouts, sites
 from pps.cli.front import Front, PpsGroup, front, group
 from pps.config.loader import load_configuration
 from pps.services import Services
@@ -31,6 +31,7 @@ app = typer.Typer(
       pps rollout start PATCH --dry-run   what would happen, and why
       pps rollout start PATCH --follow    do it, and watch
       pps feedback list ROLLOUT           what the VOs say
+      pps credits                         who has done how much
 
     Every command takes --json, and --help.""",
 )
@@ -76,6 +77,7 @@ app.add_typer(rollouts.app, name="rollouts", hidden=True)  # the plural, as the 
 app.add_typer(feedback.app, name="feedback")
 app.add_typer(bulletin.app, name="bulletin")
 app.add_typer(mails.app, name="mails")
+app.command(name="credits")(credits.credits)
 app.command(name="doctor")(doctor.doctor)
 
 database = group("The database of facts.")

@@ -11,7 +11,9 @@ from typing import Any, TypeVar
 import yaml
 from pydantic import BaseModel, ValidationError
 
+from pps.config.activity_models import ActivitiesFile
 from pps.config.models import PeopleFile, Policies, ServiceFile, SitesFile
+from pps.domain.effort import Activity
 from pps.domain.errors import ConfigurationError
 from pps.domain.names import is_name
 from pps.domain.sites import Site
@@ -79,7 +81,7 @@ def _place(raw: Any, loc: tuple[int | str, ...]) -> str:
             raw = raw[part]
         except (LookupError, TypeError):  # what is missing has no value to go on with
             raw = None
-        name = raw.get("name") if isinstance(part, int) and isinstance(raw, dict) else None
+        name = raw.get("name", raw.get("key")) if isinstance(part, int) and isinstance(raw, dict) else None
         words.append(str(name if is_name(name) else part))
     return ".".join(words) or "file"
 
@@ -150,6 +152,21 @@ class Configuration:
         if name not in self.sites:
             raise ConfigurationError(f"site {name!r}", "is not in sites.yaml.", "Names are listed by: pps sites list.")
         return self.sites[name]
+
+    @cached_property
+    def activities(self) -> dict[str, Activity]:
+        """activities.yaml, by key, in the file's order"""
+        return {a.key: a.to_domain() for a in read_model(self.folder / "activities.yaml", ActivitiesFile).activities}
+
+    def activity(self, key: str) -> Activity:
+        """One activity; `ConfigurationError` if activities.yaml does not have it."""
+        if key not in self.activities:
+            raise ConfigurationError(
+                f"activity {key[:80]!r}",
+                "is not in activities.yaml.",
+                f"It has: {', '.join(self.activities)}.",
+            )
+        return self.activities[key]
 
 
 def load_configuration(folder: Path | None = None) -> Configuration:
