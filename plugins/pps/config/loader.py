@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -12,9 +13,9 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from pps.config.activity_models import ActivitiesFile
-from pps.config.models import PeopleFile, Policies, ServiceFile, SitesFile
+from pps.config.models import PeopleFile, Policies, ServiceFile, SiteModel, SitesFile
 from pps.domain.effort import Activity
-from pps.domain.errors import ConfigurationError
+from pps.domain.errors import ConfigurationError, RolloutError
 from pps.domain.names import is_name
 from pps.domain.sites import Site
 
@@ -90,8 +91,23 @@ def _sentence(kind: str, message: str) -> str:
     return _PLAIN_WORDS.get(kind, message.removeprefix("Value error, ")).rstrip(".") + "."
 
 
+def site_problems(entry: Mapping[str, Any]) -> tuple[str, ...]:
+    """Every problem of one entry of sites.yaml as a sentence; none means that it is good."""
+    found = _validated(dict(entry), SiteModel)
+    if isinstance(found, tuple):
+        return found
+    try:
+        found.to_domain()
+    except RolloutError as error:
+        return (str(error),)
+    return ()
+
+
 def _read_or_list(path: Path, model: type[M]) -> M | tuple[str, ...]:
-    raw = read_yaml(path)
+    return _validated(read_yaml(path), model)
+
+
+def _validated(raw: Any, model: type[M]) -> M | tuple[str, ...]:
     try:
         return model.model_validate(raw if raw is not None else {})
     except ValidationError as error:
