@@ -42,8 +42,10 @@ class PpsPlugin(AirflowPlugin):
 
     @cached_property
     def fastapi_root_middlewares(self) -> list[dict[str, Any]]:
-        """The check of every start of a rollout."""
+        """The checks of every start of a rollout, and of every answer to a human task."""
         from pps.orchestration.params import CLIENT_UPDATE_SCHEMA
+        from pps.orchestration.register import asked
+        from pps.web.answer_check import AnswerCheck
         from pps.web.start_check import StartCheck, StartForm
 
         forms = {
@@ -51,7 +53,10 @@ class PpsPlugin(AirflowPlugin):
             "nightly_distribution": StartForm({}),
         }
         check = {"register": register, "is_user": is_user, "forms": forms}
-        return [{"middleware": StartCheck, "kwargs": check, "name": "PPS start check"}]
+        return [
+            {"middleware": StartCheck, "kwargs": check, "name": "PPS start check"},
+            {"middleware": AnswerCheck, "kwargs": {"look": asked, "is_user": is_user}, "name": "PPS answer check"},
+        ]
 
 
 _services: tuple[object, Any] = (None, None)

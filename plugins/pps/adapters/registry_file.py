@@ -166,7 +166,10 @@ def _new_entries(
     if sites.flow_style:  # `sites: []`, perhaps with a comment behind it
         start, end = sites.start_mark.index, sites.end_mark.index
         place, before = _line_end(text, end, newline)
-        return start, place, text[end:place] + before + _block(entries, 2, newline)
+        rest = text[end:place]
+        if not rest.strip():  # leave no blank behind the colon
+            start = len(text[:start].rstrip(" "))
+        return start, place, rest + before + _block(entries, 2, newline)
     place, before = _line_end(text, _end(sites), newline)
     return place, place, before + _block(entries, sites.start_mark.column, newline)
 

@@ -7,6 +7,7 @@ and `wrapped`). Every value is cleaned of control characters on its way out.
 
 from __future__ import annotations
 
+import re
 import textwrap
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
@@ -77,6 +78,14 @@ def quoted(text: str) -> str:
     return wrapped(str(text).strip(), indent="> ", first="> ")
 
 
+def fenced(text: str) -> str:
+    """Somebody's text as a block of code in Markdown: nothing in it is markup, whatever it holds."""
+    clean = clean_text(str(text)).strip("\n")
+    longest = max((len(run) for run in re.findall("`+", clean)), default=0)
+    fence = "`" * max(3, longest + 1)
+    return f"{fence}text\n{clean}\n{fence}"
+
+
 def _cleaned(value: Any) -> Any:
     return clean_text(value) if isinstance(value, str) and not isinstance(value, Markup) else value
 
@@ -101,6 +110,7 @@ class JinjaTemplates:
             "counted": counted,
             "wrapped": wrapped,
             "quoted": quoted,
+            "fenced": fenced,
             "one_line": lambda text, at_most=200: one_line(str(text), at_most),
         }
 

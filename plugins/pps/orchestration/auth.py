@@ -26,8 +26,8 @@ class GridAuthManager(FabAuthManager):
     """FAB, plus human tasks assigned to `role:<Name>` (see `roles.assigned_to`)."""
 
     def is_authorized_hitl_task(self, *, assigned_users: set[str], user: Any) -> bool:
-        """Tell whether the task is assigned to this user, by id, by name, or by one of the roles held now."""
-        me = {str(user.get_id()), user.get_name()} | {f"role:{role.name}" for role in user.roles}
+        """Tell whether the task is assigned to this user, by id, as `user:<name>`, or by one of the roles held now."""
+        me = {str(user.get_id()), f"user:{user.get_name()}"} | {f"role:{role.name}" for role in user.roles}
         return bool(me & set(assigned_users))
 
     def is_authorized_dag(

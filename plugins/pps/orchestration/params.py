@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from airflow.sdk import Param
@@ -37,8 +38,10 @@ CLIENT_UPDATE_SCHEMA: dict[str, dict[str, Any]] = {
 }
 
 
-def _params(schema: dict[str, dict[str, Any]]) -> dict[str, Param]:
-    def param(spec: dict[str, Any]) -> Param:
+def as_params(schema: Mapping[str, Mapping[str, Any]]) -> dict[str, Param]:
+    """Airflow's Params of JSON schemas that may hold a `default`."""
+
+    def param(spec: Mapping[str, Any]) -> Param:
         rest = {key: value for key, value in spec.items() if key != "default"}
         return Param(spec["default"], **rest) if "default" in spec else Param(**rest)
 
@@ -47,4 +50,4 @@ def _params(schema: dict[str, dict[str, Any]]) -> dict[str, Param]:
 
 def client_update() -> dict[str, Param]:
     """Params of the DAGs that roll out a client."""
-    return _params(CLIENT_UPDATE_SCHEMA)
+    return as_params(CLIENT_UPDATE_SCHEMA)

@@ -1,15 +1,20 @@
-"""What the start check asks: the record of facts, and Airflow's own table of runs (api-server only)."""
+"""What the checks of starts and answers ask: the record of facts, and Airflow's own tables (api-server only)."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from airflow.models.dagrun import DagRun
+from airflow.models.hitl import HITLDetail
+from airflow.models.taskinstance import TaskInstance
 from airflow.utils.session import create_session
 from airflow.utils.state import DagRunState
 from sqlalchemy import func, or_, select
 
 from pps.activities.ports import Facts
+from pps.domain.rollouts import line_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,9 +23,10 @@ class FactsRegister:
 
     facts: Facts
 
-    def open_rollout(self, patch: int) -> str | None:
-        """Name of the rollout that is open for this patch, or None."""
-        return next((r.name for r in self.facts.rollouts(open_only=True) if r.patch == patch), None)
+    def open_rollout(self, path: str, patch: int) -> str | None:
+        """Name of the rollout that is open for this patch in the path's line, or None."""
+        opened = self.facts.rollouts(open_only=True, patch=patch)
+        return next((r.name for r in opened if line_of(r.path) == line_of(path)), None)
 
     def next_run(self, dag: str, path: str, patch: int) -> str:
         """The rollout's next name; `<name>.2`, `<name>.3`, ... after runs that ended before they opened it.
@@ -37,3 +43,30 @@ def _ended_runs(dag: str, name: str) -> int:
     has_ended = DagRun.state.in_([DagRunState.SUCCESS, DagRunState.FAILED])
     with create_session() as session:
         return session.scalar(select(func.count()).where(DagRun.dag_id == dag, this_name, has_ended)) or 0
+
+
+@dataclass(frozen=True, slots=True)
+class AskedTask:
+    """`pps.web.answer_check.Asked`."""
+
+    state: str
+    answered: bool
+    fields: Mapping[str, Mapping[str, Any]]
+
+
+def asked(dag: str, run: str, task: str, map_index: int) -> AskedTask | None:
+    """A human task as Airflow knows it now; None where there is none."""
+    this_task = (
+        TaskInstance.dag_id == dag,
+        TaskInstance.run_id == run,
+        TaskInstance.task_id == task,
+        TaskInstance.map_index == map_index,
+    )
+    found = select(TaskInstance.state, HITLDetail.responded_at, HITLDetail.params)
+    query = found.join(HITLDetail, HITLDetail.ti_id == TaskInstance.id).where(*this_task)
+    with create_session() as session:
+        row = session.execute(query).first()
+    if row is None:
+        return None
+    fields = {key: dict(spec.get("schema") or {}) for key, spec in (row[2] or {}).items()}
+    return AskedTask(str(row[0] or ""), row[1] is not None, fields)

@@ -211,6 +211,8 @@ class EmbeddedAirflow:
                 "AIRFLOW__DAG_PROCESSOR__REFRESH_INTERVAL": "5",
                 "AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "5",
                 "AIRFLOW__SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.1",
+                # the time of a human task is seen to be up within 2 s, not 15 s
+                "AIRFLOW__SCHEDULER__TRIGGER_TIMEOUT_CHECK_INTERVAL": "2",
                 "AIRFLOW__FAB__UPDATE_FAB_PERMS": "False",  # done by our set-up, a second faster at each start
                 "AIRFLOW__LOGGING__NAMESPACE_LEVELS": "asyncssh=WARNING paramiko=WARNING",
                 "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",

@@ -149,6 +149,7 @@ def test_a_site_is_added_however_the_file_is_laid_out_or_nothing_is_written(tmp_
     assert list(Configuration(tmp_path).sites) == [*before, "NEW"]
     assert ("\r\n" in new) is ("\r\n" in text)
     assert "\n" not in new.replace("\r\n", "") if "\r\n" in text else True
+    assert not [line for line in new.splitlines() if line != line.rstrip()]
 
 
 @pytest.mark.parametrize("value", ["no", "1.10", "1e5", "null", "~", "NO", "12:30:45", "- a", "a: b", "#x", "'", "{"])

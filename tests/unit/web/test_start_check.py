@@ -11,7 +11,8 @@ import pytest
 from starlette.types import Message, Receive, Scope, Send
 
 from pps.domain.errors import ConfigurationError, ServiceError
-from pps.web.start_check import BODY_BYTES, StartCheck, StartForm
+from pps.web.checked_requests import BODY_BYTES
+from pps.web.start_check import StartCheck, StartForm
 
 PATH = "/api/v2/dags/bc_client_update/dagRuns"
 FORM = StartForm(
@@ -29,7 +30,7 @@ class World:
     user: bool = True
     reached: list[Any] = field(default_factory=list)
 
-    def open_rollout(self, patch: int) -> str | None:
+    def open_rollout(self, path: str, patch: int) -> str | None:
         if self.error:
             raise self.error
         return self.open
