@@ -8,6 +8,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from pps.activities.deployment_test import newest_deployment_verdict
 from pps.activities.ports import Artefacts, Facts, Mail, Templates, Tracker
 from pps.domain.facts import Fact, FactKind
 from pps.domain.manifest import Manifest
@@ -32,7 +33,7 @@ def decide_on_release(record: Rollout, facts: Facts, patch: Patch, now: datetime
     record.need(FactKind.RELEASE_NOTES_WRITTEN, "Write the release notes first: they carry the feedback.")
     if record.has(FactKind.RELEASED_TO_PRODUCTION):
         return ()
-    reasons = reasons_against_production(patch)
+    reasons = reasons_against_production(patch, newest_deployment_verdict(facts, patch.number, patch))
     if reasons:
         facts.record(Fact(record.name, FactKind.RELEASE_REFUSED, "", "", now, actor, {"reasons": list(reasons)}))
         facts.close(Fact(record.name, FactKind.ROLLOUT_CLOSED, "", "", now, actor, {"outcome": "not released"}))
@@ -72,7 +73,8 @@ def release_to_production(
     folder.mkdir(parents=True, exist_ok=True)
     for file in sorted(built["files"]):
         _publish_file(artefacts.local(built["name"], file), folder / file)
-    platforms = [str(p) for p in platforms_for_production(patch)]
+    deployment = newest_deployment_verdict(facts, patch.number, patch)
+    platforms = [str(p) for p in platforms_for_production(patch, deployment)]
     comment = f"Released to production by rollout {record.name} for {', '.join(platforms)}."
     if patch.state is PatchState.CERTIFIED:
         tracker.set_state(patch.number, PatchState.READY_FOR_PRODUCTION, comment)
