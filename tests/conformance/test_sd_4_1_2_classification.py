@@ -20,7 +20,7 @@ from pps.activities.classification import (
     view,
 )
 from pps.activities.forecast import foresee
-from pps.activities.opening import open_bc_client_rollout
+from pps.activities.opening import open_client_rollout
 from pps.adapters.store import FactStore
 from pps.domain.batches import BatchLimits
 from pps.domain.errors import NotYetAllowedError, RefusedError
@@ -272,15 +272,15 @@ def test_a_rollout_is_not_opened_against_the_verdict_and_the_forecast_says_so(st
     patch = a_patch()
     classified(store, NON_BC, patch)
     with pytest.raises(RefusedError, match="non-backward compatible"):
-        open_bc_client_rollout(store, patch, tag_vo="ops", run="r", now=NOON, actor="pps")
+        open_client_rollout(store, patch, tag_vo="ops", run="r", now=NOON, actor="pps")
     limits = BatchLimits(2, 3, 1.0, 0.3, 1)
     dossier = store.dossier(4711)
     forecast = foresee("bc-client-4711-1", patch, [], limits=limits, tag_vo="ops", dossier=dossier)
     assert any("non-backward compatible" in reason for reason in forecast.reasons_against)
     overrule(store, patch, BC, "X is a path.", NOON, "rm")
-    name = open_bc_client_rollout(store, patch, tag_vo="ops", run="r", now=NOON, actor="pps")
+    name = open_client_rollout(store, patch, tag_vo="ops", run="r", now=NOON, actor="pps")
     classified(store, NON_BC, patch, "later")
-    again = open_bc_client_rollout(store, patch, tag_vo="ops", run="r", now=NOON + timedelta(days=1), actor="pps")
+    again = open_client_rollout(store, patch, tag_vo="ops", run="r", now=NOON + timedelta(days=1), actor="pps")
     assert again == name, "a retry is not asked again"
 
 

@@ -18,6 +18,7 @@ from pps.domain.rollouts import Path, Rollout
 from pps.domain.sites import PartnerLevel, Site, reasons_against_preview
 from pps.domain.tags import preview_tag
 
+
 def open_client_rollout(
     facts: Facts, patch: Patch, *, tag_vo: str, run: str, now: datetime, actor: str, path: Path = Path.BC_CLIENT
 ) -> str:

@@ -19,7 +19,7 @@ from pps.config.models import VoModel, parse_duration
 from pps.domain.errors import ConfigurationError, RefusedError, RolloutError, ServiceError
 from pps.domain.facts import FactKind
 from pps.domain.feedback import feedback_due, outcome
-from pps.domain.rollouts import PREVIEWS, Rollout, SiteState
+from pps.domain.rollouts import PREVIEWS, Path, Rollout, SiteState
 from pps.domain.tags import jdl_requirement
 
 #: The DAG that walks SD 4.1.1.

@@ -18,8 +18,9 @@ def _form(step: str) -> Form:
             return None
         put = questions.question(record, step, role)
         patch = s.tracker.patch(record.patch_number)
+        what = f"{patch.metapackage} {patch.version} ({record.opened['urgency']})"
         return Asking(
-            title=f"{role}: overrule the policies for {patch.metapackage} {patch.version} ({record.opened['urgency']})?",
+            title=f"{role}: overrule the policies for {what}?",
             body=s.templates.render("ask_overruling.md", activity.question_view(record, patch, role)),
             due=put.due if put else now() + s.config.policies.overrule.answer_within,
             assigned_to=(f"role:{role}",),

@@ -56,7 +56,7 @@ def write_release_notes(rollout: str) -> str:
     """High priority: what changed, and that the policies were overruled. There was no time for feedback."""
     with services() as s:
         record = s.facts.rollout(rollout)
-        return release_notes.write_overruled_notes(
+        return release_notes.write_release_notes(
             record, s.facts, s.tracker.patch(record.patch_number), s.templates, s.publication_folder, now(), actor()
         )
 
@@ -92,7 +92,7 @@ def choose_preview(rollout: str) -> dict[str, Any]:
         record = s.facts.rollout(rollout)
         patch = s.tracker.patch(record.patch_number)
         path = classification.preview_path(s.facts.dossier(patch.number), patch)
-        opened = [r for r in s.facts.rollouts(open_only=True, paths=PREVIEWS, patch=patch.number)]
+        opened = s.facts.rollouts(open_only=True, paths=PREVIEWS, patch=patch.number)
         name = opened[0].name if opened else s.facts.next_name(path, patch.number)
         if not record.is_closed:
             overruling.close_overruled(record, s.facts, "overruled", now(), actor())
