@@ -64,7 +64,7 @@ def demo_policies(policies: Path, changes: Mapping[str, Mapping[str, object]] = 
 def write_configuration(
     folder: Path, sites: Iterable[SandboxSite], addresses: Addresses, ssh_key_file: Path, store: Path
 ) -> None:
-    """Write sites.yaml, people.yaml, service.yaml and policies.yaml, each aside and renamed.
+    """Write sites.yaml, people.yaml, service.yaml, policies.yaml and activities.yaml, each aside and renamed.
 
     Args:
         store: folder for artefacts, production repository and published pages.
@@ -100,6 +100,7 @@ def write_configuration(
     }
     _write(folder / "service.yaml", service)
     _write(folder / "policies.yaml", demo_policies(DEFAULT_CONFIG / "policies.yaml"))
+    _write(folder / "activities.yaml", read_yaml(DEFAULT_CONFIG / "activities.yaml"))
 
 
 def administrator_of(site: str) -> str:
