@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -94,8 +94,17 @@ class MemoryFacts:
         self.mails: list[tuple[Mail, datetime | None, str]] = []
         self.register: list[OpenRollout] = []
 
-    def rollouts(self, *, open_only: bool = False) -> tuple[OpenRollout, ...]:
-        return tuple(r for r in reversed(self.register) if not (open_only and r.closed_at))
+    def rollouts(
+        self, *, open_only: bool = False, paths: Collection[str] = (), patch: int | None = None
+    ) -> tuple[OpenRollout, ...]:
+        return tuple(
+            r
+            for r in reversed(self.register)
+            if not (open_only and r.closed_at) and (not paths or r.path in paths) and patch in (None, r.patch)
+        )
+
+    def has(self, rollout: str, kind: FactKind) -> bool:
+        return any(f.rollout == rollout and f.kind is kind for f in self.facts)
 
     def next_name(self, path: str, patch: int, run: str = "") -> str:
         of_patch = [r for r in self.register if r.patch == patch]
@@ -168,7 +177,7 @@ class MemoryAirflow:
 
     def trigger(self, dag: str, conf: Mapping[str, Any]) -> str:
         self.started.append((dag, conf))
-        return f"rollout__{conf['patch']}"
+        return f"rollout__{conf.get('patch') or conf['rollout']}"
 
     def run_state(self, dag: str, run: str) -> str:
         return self.state
@@ -208,7 +217,15 @@ def a_preview_that_is_out(facts: MemoryFacts) -> None:
     facts.register.append(OpenRollout(ROLLOUT, "bc-client", 4711, NOW, None))
     tag = "VO-ops-PPS-GLITE-WN-3.1.23"
     facts.record(
-        happened(FactKind.ROLLOUT_OPENED, tag=tag, metapackage="glite-WN", version="3.1.23", title="IPv6"),
+        happened(
+            FactKind.ROLLOUT_OPENED,
+            path="bc-client",
+            patch=4711,
+            tag=tag,
+            metapackage="glite-WN",
+            version="3.1.23",
+            title="IPv6",
+        ),
         happened(FactKind.PATCH_ADMITTED),
         happened(FactKind.PLAN_AGREED, batches={"canary": ["PIC"], "fleet-1": ["CNAF", "SARA"]}),
         happened(FactKind.TAG_ADDED, "PIC", after=1),

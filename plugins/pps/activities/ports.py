@@ -9,7 +9,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, BinaryIO, Literal, Protocol
 
-from pps.domain.facts import Fact
+from pps.domain.facts import Fact, FactKind
 from pps.domain.patches import PackageRef, Patch, PatchState, Repository
 from pps.domain.rollouts import Rollout
 
@@ -316,6 +316,9 @@ class Facts(Protocol):
 
     def rollout(self, name: str) -> Rollout:
         """All facts of a rollout, in the order of recording; no facts: `NotYetAllowedError`."""
+
+    def has(self, rollout: str, kind: FactKind) -> bool:
+        """Tell whether a fact of this kind is on record, at the cost of one look-up: for those who must ask often."""
 
     def dossier(self, patch: int) -> Rollout:
         """What is on record on a patch beside its rollouts; without facts while there is nothing."""

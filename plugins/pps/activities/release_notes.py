@@ -79,5 +79,5 @@ def notes(record: Rollout, patch: Patch) -> dict[str, Any]:
         "progress": progress,
         "counts": [(state.value, counts[state]) for state in SHOWN_STATES if counts[state]],
         "feedback": feedback.summary(record),
-        "stopped": record.is_stopped,
+        "stopped": record.is_stopped or record.is_withdrawn,
     }

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from pps import __version__
-from pps.cli import bulletin, doctor, feedback, mails, output, patches, rollouts, sites
+from pps.cli import bulletin, doctor, feedback, mails, output, patches, rollouts, sites, withdrawal
 from pps.cli.front import Front, PpsGroup, front, group
 from pps.config.loader import load_configuration
 from pps.services import Services
@@ -31,6 +31,7 @@ app = typer.Typer(
       pps rollout start PATCH --dry-run   what would happen, and why
       pps rollout start PATCH --follow    do it, and watch
       pps feedback list ROLLOUT           what the VOs say
+      pps rollout withdraw ROLLOUT        take it back, at any time
 
     Every command takes --json, and --help.""",
 )
@@ -71,6 +72,7 @@ def main(
 
 app.add_typer(sites.app, name="sites")
 app.add_typer(patches.app, name="patches")
+rollouts.app.command("withdraw")(withdrawal.withdraw)
 app.add_typer(rollouts.app, name="rollout")
 app.add_typer(rollouts.app, name="rollouts", hidden=True)  # the plural, as the others have
 app.add_typer(feedback.app, name="feedback")

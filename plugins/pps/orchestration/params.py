@@ -8,6 +8,7 @@ from typing import Any
 from airflow.sdk import Param
 
 from pps.domain.names import NAME_JSON_PATTERN
+from pps.domain.texts import LONGEST_REASON
 
 #: Also the strict schema that `pps.web.start_check` holds a caller's conf against.
 CLIENT_UPDATE_SCHEMA: dict[str, dict[str, Any]] = {
@@ -38,6 +39,25 @@ CLIENT_UPDATE_SCHEMA: dict[str, dict[str, Any]] = {
 }
 
 
+#: As above, for `withdraw_rollout`.
+WITHDRAWAL_SCHEMA: dict[str, dict[str, Any]] = {
+    "rollout": {
+        "type": "string",
+        "pattern": NAME_JSON_PATTERN,
+        "title": "Rollout",
+        "description": "Name of the rollout whose preview is to leave the sites, e.g. bc-client-4711-1. "
+        "It may be under way, or have ended.",
+    },
+    "reason": {
+        "type": "string",
+        "minLength": 1,
+        "maxLength": LONGEST_REASON,
+        "title": "Reason",
+        "description": "A sentence that users and sites will understand: they are told.",
+    },
+}
+
+
 def as_params(schema: Mapping[str, Mapping[str, Any]]) -> dict[str, Param]:
     """Airflow's Params of JSON schemas that may hold a `default`."""
 
@@ -46,6 +66,11 @@ def as_params(schema: Mapping[str, Mapping[str, Any]]) -> dict[str, Param]:
         return Param(spec["default"], **rest) if "default" in spec else Param(**rest)
 
     return {name: param(spec) for name, spec in schema.items()}
+
+
+def withdrawal() -> dict[str, Param]:
+    """Params of the DAG that withdraws a preview."""
+    return as_params(WITHDRAWAL_SCHEMA)
 
 
 def client_update() -> dict[str, Param]:
