@@ -16,7 +16,7 @@ in the same night finds nothing to do.
 9. Mails that could not be sent earlier: `send_mails`
 
 Steps 5 to 7 run beside the others. A preview is retired when its rollout has ended for as long as
-policies.yaml says (`withdrawal`, retire_after), whatever the end was: after a release users are in
+policies.yaml says (withdrawal, retire_after), whatever the end was: after a release users are in
 production. Of a withdrawn one they clear the sites that could not be reached before.
 """
 

@@ -1,4 +1,4 @@
-"""Withdrawal of a preview at any time, and its retirement some time after its rollout has ended (docs/adr/0008).
+"""Withdrawal of a preview at any time, and its retirement some time after its rollout has ended (docs/adr/0011).
 
 The order is what matters: first the tags, then the information system is watched until no job can be matched any
 more, then the files, then people are told. Whatever cannot be done at a site now is done by a later night; until
