@@ -21,6 +21,7 @@ from pps.activities.ports import (
     Matchmaker,
     PackageReader,
     PackageRepositories,
+    ProductionRepositories,
     SiteShell,
     SshTarget,
     Templates,
@@ -176,6 +177,13 @@ class Services:
     def production_repository(self) -> UPath:
         """The folder in which production packages and tarballs are published."""
         return _folder(self.config.service.production_repository)
+
+    @cached_property
+    def production_packages(self) -> ProductionRepositories:
+        """What is in production now."""
+        from pps.adapters.production_packages import ProductionFolder
+
+        return ProductionFolder(self.production_repository)
 
     def publish_packages(
         self, production: UPath, repository: Repository, packages: Sequence[Path], now: datetime

@@ -25,7 +25,7 @@ from pps.config.loader import Configuration
 from pps.domain.errors import NotYetAllowedError, PatchNotFoundError
 from pps.domain.facts import Fact, FactKind
 from pps.domain.patches import Bug, PackageRef, Patch, PatchState, Repository, RepositoryKind, Severity
-from pps.domain.rollouts import Rollout, rollout_id
+from pps.domain.rollouts import Rollout, dossier_name, rollout_id
 from pps.domain.sites import Platform
 from pps.services import Services
 
@@ -116,6 +116,14 @@ class MemoryFacts:
         if not facts:
             raise NotYetAllowedError(f"rollout {name!r}", "is not on record.", "Names are listed by: pps rollout list.")
         return Rollout(name, facts)
+
+    def dossier(self, patch: int) -> Rollout:
+        with self._lock:
+            return Rollout(dossier_name(patch), tuple(f for f in self.facts if f.rollout == dossier_name(patch)))
+
+    def record_in_dossier(self, patch: int, *facts: Fact, mails: Sequence[Mail] = ()) -> tuple[Fact, ...]:
+        assert all(f.rollout == dossier_name(patch) for f in facts)
+        return self.record(*facts, mails=mails)
 
     def record(self, *facts: Fact, mails: Sequence[Mail] = ()) -> tuple[Fact, ...]:
         new = []

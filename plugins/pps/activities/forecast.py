@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from pps.activities.classification import reasons_against_bc
 from pps.domain.batches import BatchLimits, plan_batches
 from pps.domain.patches import Patch
+from pps.domain.rollouts import Rollout, dossier_name
 from pps.domain.sites import Site, reasons_against_preview
 from pps.domain.tags import RunTimeEnvironmentTag, preview_tag
-from pps.domain.updates import reasons_against_bc_client_preview
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,17 +32,25 @@ class Forecast:
 
 
 def foresee(
-    rollout: str, patch: Patch, sites: Iterable[Site], *, limits: BatchLimits, tag_vo: str, open_as: str | None = None
+    rollout: str,
+    patch: Patch,
+    sites: Iterable[Site],
+    *,
+    limits: BatchLimits,
+    tag_vo: str,
+    open_as: str | None = None,
+    dossier: Rollout | None = None,
 ) -> Forecast:
     """Apply the rules of admission and the plan, as the rollout itself would; touches nothing.
 
     Args:
         open_as: name of the rollout of this patch that is open already, if there is one.
+        dossier: of the patch, with its classification.
     """
     known = tuple(sites)
     why_not = {site.name: reasons_against_preview(site, patch.platforms) for site in known}
     takers = [site for site in known if not why_not[site.name]]
-    against = reasons_against_bc_client_preview(patch)
+    against = reasons_against_bc(dossier or Rollout(dossier_name(patch.number)), patch)
     if open_as:
         against = (f"It is being rolled out already, as {open_as}.", *against)
     if not takers:

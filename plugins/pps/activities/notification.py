@@ -221,6 +221,8 @@ def tell_of_withdrawal(
         "released": record.has(FactKind.RELEASED_TO_PRODUCTION),
         "still_shown": list(gone.payload.get("still_shown", ())),
         "still_there": sorted(p.site for p in record.all_progress() if record.holds_preview(p.site)),
+        # SD 4.1.2, 3: what a site's people have set beside the preview is theirs, and stays
+        "configured": sorted({f.subject for f in record.facts if f.kind is FactKind.SITE_CONFIGURED}),
         "bulletin_link": bulletin_link(public_url),
     }
     # a preview that was open is stopped by this; of one that had ended nothing is left to stop

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import datetime
 
+from pps.activities.classification import reasons_against_bc
 from pps.activities.ports import Facts
 from pps.domain.batches import BatchLimits, plan_batches
 from pps.domain.errors import RefusedError
@@ -13,7 +14,6 @@ from pps.domain.patches import Patch
 from pps.domain.rollouts import Path, Rollout
 from pps.domain.sites import Site, reasons_against_preview
 from pps.domain.tags import preview_tag
-from pps.domain.updates import reasons_against_bc_client_preview
 
 BC_CLIENT = Path.BC_CLIENT
 
@@ -49,7 +49,7 @@ def open_bc_client_rollout(facts: Facts, patch: Patch, *, tag_vo: str, run: str,
         },
     )
     already_ours = any(r.name == name and r.closed_at is None for r in facts.rollouts(open_only=True))
-    if not already_ours and (reasons := reasons_against_bc_client_preview(patch)):
+    if not already_ours and (reasons := reasons_against_bc(facts.dossier(patch.number), patch)):
         raise RefusedError(patch.subject, reasons, "Correct the patch in the tracker, then start again.")
     facts.open(BC_CLIENT, patch.number, opening, run)
     facts.record(Fact(name, FactKind.PATCH_ADMITTED, "", "", now, actor, {"state": patch.state.value}))

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, Literal, Protocol
 
 from pps.domain.facts import Fact, FactKind
-from pps.domain.patches import PackageRef, Patch, PatchState, Repository
+from pps.domain.patches import PackageRef, Patch, PatchState, Repository, RepositoryKind
 from pps.domain.rollouts import Rollout
 
 # --- sites -----------------------------------------------------------------------------------
@@ -115,6 +115,27 @@ class PackageRepositories(Protocol):
 
     def open(self, repository: Repository) -> PackageRepository:
         """Fetch and verify the index."""
+
+
+class ProductionPackages(Protocol):
+    """One APT or YUM repository of ours, with what is in production."""
+
+    def newest(self, refs: Iterable[PackageRef]) -> Mapping[PackageRef, IndexedPackage]:
+        """For each package the one of the same name that a site in production has now; a missing one has none.
+
+        That is the very same version where production has it, else the newest, for the same
+        architecture or for all.
+        """
+
+    def fetch(self, package: IndexedPackage, into: Path) -> Path:
+        """Copy one package into a folder; `ServiceError` unless size and digest match the index."""
+
+
+class ProductionRepositories(Protocol):
+    """Opens the repositories of the folder that the release to production writes."""
+
+    def open(self, kind: RepositoryKind) -> ProductionPackages:
+        """Read the index; there may be none yet."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,7 @@ PROBES = ("tree", "environment", "production", "libraries", "versions")
 _LINE = re.compile(r"PPS-PROBE ([a-z]+) (OK|WARNING|CRITICAL|UNKNOWN) - ([^|]*)\|(.*)")
 _PERFDATA = re.compile(r"(?:[A-Za-z_]{1,32}=\d{1,15}B?(?: |$)){0,8}")
 _TEXT_AT_MOST = 400
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}")
 _DIGEST = re.compile(r"[0-9a-f]{64}|absent")
 
 
@@ -62,7 +63,7 @@ def read_results(output: ScriptOutput) -> tuple[ProbeResult, ...]:
     return tuple(results)
 
 
-_TO_PROBE = (SiteState.INSTALLED, SiteState.FAILED, SiteState.WITHDRAWN)
+_TO_PROBE = (SiteState.INSTALLED, SiteState.CONFIGURED, SiteState.FAILED, SiteState.WITHDRAWN)
 
 
 async def probe_site(
@@ -74,12 +75,14 @@ async def probe_site(
     shell: SiteShell,
     limits: SiteLimits,
     probe_s: int,
+    needed: Sequence[str] = (),
 ) -> tuple[ProbeResult, ...]:
     """Run probes 1 to 5 at one site over one connection; raises what the channel raises.
 
     Args:
         production_digest: what production was before the preview came, as the distribution recorded it.
         probe_s: most seconds for each probe; the connection may be silent that long.
+        needed: variables that the site's local configuration must set (SD 4.1.2, 3).
     """
     arguments = (
         f"{site.preview_root}/{tarball.name}",
@@ -88,6 +91,7 @@ async def probe_site(
         site.profile_d,
         production_digest if _DIGEST.fullmatch(production_digest) else "-",
         str(max(4, probe_s)),
+        ",".join(name for name in needed if _VARIABLE.fullmatch(name)) or "-",
     )
     patient = replace(limits, silence_s=max(limits.silence_s, probe_s + 10))
     return read_results(await run_script(shell, target, load_script("probes.sh"), arguments, patient))
@@ -125,11 +129,18 @@ async def probe(
 
     async def one(site: Site) -> Fact | None:
         installed = record.installation(site.name)
-        if installed is None or record.progress(site.name).state not in _TO_PROBE:
+        if installed is None or record.progress(site.name).state not in _TO_PROBE or not record.may_test(site.name):
             return None
         before = str(installed.payload.get("production_before", ""))
         results = await probe_site(
-            site, tarball, before, target=targets[site.name], shell=shell, limits=limits, probe_s=probe_s
+            site,
+            tarball,
+            before,
+            target=targets[site.name],
+            shell=shell,
+            limits=limits,
+            probe_s=probe_s,
+            needed=record.variables_to_set,
         )
         if facts.has(record.name, FactKind.WITHDRAWAL_ASKED):
             return None  # asked meanwhile: a preview that is being removed fails its probes

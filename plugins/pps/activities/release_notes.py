@@ -7,6 +7,7 @@ from collections import Counter
 from datetime import datetime
 from typing import Any
 
+from pps.activities import classification
 from pps.activities.bulletin import SHOWN_STATES
 from pps.activities.feedback import end_of_feedback
 from pps.activities.ports import Facts, Templates
@@ -38,7 +39,7 @@ def write_release_notes(
             early would be believed.
     """
     ended = end_of_feedback(record, now, actor)
-    content = notes(record, patch)
+    content = notes(record, patch, facts.dossier(patch.number))
     files = {
         f"{FOLDER}/{record.name}.{kind}": templates.render(f"release_notes.{kind}", content) for kind in ("html", "txt")
     }
@@ -60,8 +61,12 @@ def write_release_notes(
     return digest
 
 
-def notes(record: Rollout, patch: Patch) -> dict[str, Any]:
-    """The view of the templates `release_notes.*`. It holds no clock time of its own, so it is repeatable."""
+def notes(record: Rollout, patch: Patch, dossier: Rollout | None = None) -> dict[str, Any]:
+    """The view of the templates `release_notes.*`. It holds no clock time of its own, so it is repeatable.
+
+    Args:
+        dossier: of the patch; with a classification in it, the notes say how the patch was classified.
+    """
     opened = record.need(FactKind.ROLLOUT_OPENED, "Open the rollout first.")
     progress = sorted(record.all_progress(), key=lambda p: p.site)
     counts = Counter(p.state for p in progress)
@@ -80,4 +85,5 @@ def notes(record: Rollout, patch: Patch) -> dict[str, Any]:
         "counts": [(state.value, counts[state]) for state in SHOWN_STATES if counts[state]],
         "feedback": feedback.summary(record),
         "stopped": record.is_stopped or record.is_withdrawn,
+        "classification": classification.view(dossier),
     }

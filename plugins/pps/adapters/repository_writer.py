@@ -189,7 +189,7 @@ class _WithoutDoctype(ElementTree.TreeBuilder):
 
 def _publish_yum(root: UPath, packages: Sequence[Path], now: datetime) -> None:
     repomd = root / "repodata" / "repomd.xml"
-    elements = {e.find(f"{{{_COMMON}}}location").attrib["href"]: e for e in _known_packages(root, repomd)}  # type: ignore[union-attr]
+    elements = {e.find(f"{{{_COMMON}}}location").attrib["href"]: e for e in known_packages(root, repomd)}  # type: ignore[union-attr]
     before = set(elements)
     for path in packages:
         sha256, size = _digest_and_size(path)
@@ -221,8 +221,8 @@ def _publish_yum(root: UPath, packages: Sequence[Path], now: datetime) -> None:
     _write(repomd, [index.encode()])
 
 
-def _known_packages(root: UPath, repomd: UPath) -> list[ElementTree.Element]:
-    """The package elements of the primary index that repomd.xml names now."""
+def known_packages(root: UPath, repomd: UPath) -> list[ElementTree.Element]:
+    """The package elements of the primary index that repomd.xml names now; none where there is no repository yet."""
     if not repomd.exists():
         return []
     match = re.search(

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from pps import __version__
-from pps.cli import bulletin, doctor, feedback, mails, output, patches, rollouts, sites, withdrawal
+from pps.cli import bulletin, classify, doctor, feedback, mails, output, patches, rollouts, sites, withdrawal
 from pps.cli.front import Front, PpsGroup, front, group
 from pps.config.loader import load_configuration
 from pps.services import Services
@@ -28,6 +28,7 @@ app = typer.Typer(
       pps doctor                          is everything in place, and what to do if not
       pps sites list                      who takes part
       pps patches list                    what could go out
+      pps classify PATCH                  does it need configuration at the sites
       pps rollout start PATCH --dry-run   what would happen, and why
       pps rollout start PATCH --follow    do it, and watch
       pps feedback list ROLLOUT           what the VOs say
@@ -79,6 +80,7 @@ app.add_typer(feedback.app, name="feedback")
 app.add_typer(bulletin.app, name="bulletin")
 app.add_typer(mails.app, name="mails")
 app.command(name="doctor")(doctor.doctor)
+app.command(name="classify")(classify.classify)
 
 database = group("The database of facts.")
 app.add_typer(database, name="db")

@@ -6,10 +6,11 @@ from typing import Annotated
 
 import typer
 
+from pps.activities.classification import Standing, reasons_against_bc, standing_verdict
 from pps.cli import output
-from pps.cli.front import front, group
+from pps.cli.front import Front, front, group
 from pps.domain.patches import Patch, PatchState
-from pps.domain.updates import reasons_against_bc_client_preview, reasons_against_production
+from pps.domain.updates import reasons_against_production
 
 app = group("The patches in the tracker, and whether they may go out.")
 
@@ -18,9 +19,11 @@ PatchNumber = Annotated[
 ]
 
 
-def verdict(patch: Patch) -> str:
+def verdict(here: Front, patch: Patch) -> str:
     """One word for the table."""
-    return "refused" if reasons_against_bc_client_preview(patch) else "admitted"
+    if patch.state is not PatchState.IN_CERTIFICATION:  # most are not; their dossiers need not be read
+        return "refused"
+    return "refused" if reasons_against_bc(here.services.facts.dossier(patch.number), patch) else "admitted"
 
 
 @app.command("list")
@@ -30,22 +33,30 @@ def list_patches(
     as_json: output.Json = False,
 ) -> None:
     """List the patches, newest first; PREVIEW says whether the rules admit it as a preview."""
-    patches = front(ctx).services.tracker.patches(state)
+    here = front(ctx)
+    patches = here.services.tracker.patches(state)
     if as_json:
-        return output.say_json([{**output.to_data(p), "preview": verdict(p)} for p in patches])
+        return output.say_json([{**output.to_data(p), "preview": verdict(here, p)} for p in patches])
     if not patches:
         return output.say("No patches." if state is None else f'No patches that are "{state}".')
-    rows = [(p.number, p.state, verdict(p), f"{p.metapackage} {p.version}", p.title) for p in patches]
+    rows = [(p.number, p.state, verdict(here, p), f"{p.metapackage} {p.version}", p.title) for p in patches]
     return output.say(output.table(("PATCH", "STATE", "PREVIEW", "CLIENT", "TITLE"), rows))
 
 
 @app.command()
 def show(ctx: typer.Context, patch: PatchNumber, as_json: output.Json = False) -> None:
     """Show one patch, and what the rules say of it."""
-    found = front(ctx).services.tracker.patch(patch)
-    against, against_production = reasons_against_bc_client_preview(found), reasons_against_production(found)
+    services = front(ctx).services
+    found = services.tracker.patch(patch)
+    dossier = services.facts.dossier(patch)
+    against, against_production = reasons_against_bc(dossier, found), reasons_against_production(found)
+    standing = standing_verdict(dossier)
     if as_json:
-        rules = {"reasons_against_preview": against, "reasons_against_production": against_production}
+        rules = {
+            "classification": standing._asdict() if standing.verdict else None,
+            "reasons_against_preview": against,
+            "reasons_against_production": against_production,
+        }
         return output.say_json({**output.to_data(found), **output.to_data(rules)})
     output.say(
         output.pairs(
@@ -63,6 +74,7 @@ def show(ctx: typer.Context, patch: PatchNumber, as_json: output.Json = False) -
                 ("new variables", ", ".join(found.new_variables) or "none"),
                 ("changed variables", ", ".join(found.changed_variables) or "none"),
                 ("special configuration", found.special_configuration.strip() or "none"),
+                ("classified", _classified(standing, patch)),
             ]
         )
     )
@@ -73,6 +85,12 @@ def show(ctx: typer.Context, patch: PatchNumber, as_json: output.Json = False) -
         output.say("", "Release notes of the developers:", found.release_notes.strip())
     output.say("", *_sentences("As a preview", against), *_sentences("To production", against_production))
     return None
+
+
+def _classified(standing: Standing, number: int) -> str:
+    if standing.verdict is None:
+        return f"not yet; see: pps classify {number}"
+    return f"{standing.verdict}, overruled: {standing.reason}" if standing.overruled else str(standing.verdict)
 
 
 def _sentences(what: str, reasons: tuple[str, ...]) -> tuple[str, ...]:

@@ -116,6 +116,7 @@ def _forecast(here: Front, number: int) -> Forecast:
         limits=services.config.policies.distribution.to_domain(),
         tag_vo=services.config.policies.publication.tag_vo,
         open_as=open_as,
+        dossier=services.facts.dossier(number),
     )
 
 

@@ -24,6 +24,8 @@ class Path(StrEnum):
     """SD 4.2.2"""
     RELEASE_TEST = "release-test"
     """SD 4.2.3"""
+    OVERRULE = "overrule"
+    """a request to EMT and coordination to overrule the policies (SD 4.1.3)"""
     DOSSIER = "patch"
     """what is decided on a patch beside its rollouts: classification, joint decisions of EMT and coordination"""
 
@@ -98,12 +100,16 @@ def dossier_name(patch_number: int) -> str:
     return checked_name(f"{Path.DOSSIER}-{patch_number}", "dossier")
 
 
+#: A batch of one site, where each goes at its own pace (SD 4.1.2).
+ONE_SITE = "at-"
+
+
 def occasion_of(batch: str) -> str:
     """The occasion of facts about a batch's sites: its name, and the night's for each of a night's plans.
 
     So a site that fails in the second plan of a night as it did in the first has failed once.
     """
-    return batch.partition(".")[0]
+    return batch if batch.startswith(ONE_SITE) else batch.partition(".")[0]
 
 
 @dataclass(frozen=True)
@@ -159,7 +165,9 @@ class Rollout:
         return tuple(site for batch in plan.payload["batches"].values() for site in batch)
 
     def batch(self, name: str) -> tuple[str, ...]:
-        """The sites of one batch: of the plan (`canary`, `fleet-1`, ...) or of a night."""
+        """The sites of one batch: of the plan (`canary`, `fleet-1`, ...), of a night, or one site (`at-<site>`)."""
+        if name.startswith(ONE_SITE):
+            return (name.removeprefix(ONE_SITE),)
         for fact in self.facts:
             if fact.kind is FactKind.NIGHT_PLANNED and fact.occasion == name:
                 return tuple(fact.payload["sites"])
@@ -226,6 +234,22 @@ class Rollout:
         published, ended = (FactKind.TAG_ADDED, FactKind.TAG_SEEN), (FactKind.TAG_REMOVED, FactKind.PREVIEW_REMOVED)
         about_tag = (f.kind for f in reversed(self.facts) if f.subject == site and f.kind in published + ended)
         return next(about_tag, None) in published
+
+    def may_test(self, site: str) -> bool:
+        """Tell whether the probes may run: of a non-backward-compatible client after its local configuration.
+
+        Source: SD 4.1.2, steps 3 and 4; a backward-compatible one has nothing to configure (SD 4.1.1).
+        """
+        opened = self.the(FactKind.ROLLOUT_OPENED)
+        if opened is None or opened.payload.get("path") != Path.NON_BC_CLIENT:
+            return True
+        return any(f.kind is FactKind.SITE_CONFIGURED and f.subject == site for f in self.facts)
+
+    @property
+    def variables_to_set(self) -> tuple[str, ...]:
+        """What the sites' local configuration must set (SD 4.1.2, 3); none for a backward-compatible client."""
+        opened = self.the(FactKind.ROLLOUT_OPENED)
+        return tuple(opened.payload.get("variables", ())) if opened else ()
 
     def may_tag(self, site: str) -> None:
         """Raise unless the probes of the preview that is installed now have passed (SD 4.1.1, 3 before 4)."""

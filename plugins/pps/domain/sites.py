@@ -125,15 +125,21 @@ class Site:
         return self.ssh.connection or f"ssh_site_{self.name}"
 
 
-def reasons_against_preview(site: Site, platforms: Iterable[Platform]) -> tuple[str, ...]:
-    """Say why a site gets no preview of a backward-compatible client; no reasons means it does.
+def reasons_against_preview(
+    site: Site, platforms: Iterable[Platform], level: PartnerLevel | None = None
+) -> tuple[str, ...]:
+    """Say why a site gets no preview of a client; no reasons means it does.
 
-    Source: SD 4.1.1, "distributed to collaborating sites in production".
+    Source: SD 4.1.1, "distributed to collaborating sites in production"; SD 4.1.2, 2: "a number of selected
+    production sites (PP "Silver" partners)".
 
     Args:
         platforms: those that the patch was built for.
+        level: what the site must have agreed to; None for a backward-compatible client.
     """
     reasons = []
+    if level is not None and level not in site.partner_levels:
+        reasons.append(f"{site.name} is no {level} partner.")
     if not site.accepts_previews:
         reasons.append(f"{site.name} has not opted in to previews.")
     if site.infrastructure is not Infrastructure.PRODUCTION:

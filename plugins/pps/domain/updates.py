@@ -1,32 +1,119 @@
-"""Which path an update may take, and why not (SD 4.1.1)."""
+"""Which path an update may take, and why not (SD 4.1.1, 4.1.2)."""
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterable
+from enum import StrEnum
+
 from pps.domain.patches import Patch, PatchState
 from pps.domain.sites import Platform
+from pps.domain.yaim import Change, ChangeKind
 
 
-def reasons_against_bc_client_preview(patch: Patch) -> tuple[str, ...]:
+class ClientVerdict(StrEnum):
+    """What kind of client update a patch is. Stored: never rename."""
+
+    BC = "bc"
+    """fully backward compatible (SD 4.1.1)"""
+    NON_BC = "non-bc"
+    """interventions on the environment or extra configuration are needed (SD 4.1.2)"""
+
+
+#: A site that does nothing keeps working as before (ADR 8).
+_HARMLESS = (ChangeKind.DROPPED, ChangeKind.BECAME_OPTIONAL, ChangeKind.NEW_NODE)
+
+
+def asks_for_an_intervention(change: Change) -> bool:
+    """Tell whether a difference in the configuration makes a client update non-backward compatible.
+
+    Source: SD 4.1.1: "no variables (e.g. YAIM variables) are to be changed and no new variables are
+    added to configuration"; SD 4.1.2: "interventions on the environment or extra configuration". ADR 8 says
+    how we read them where they say nothing.
+    """
+    if change.kind is ChangeKind.BECAME_MANDATORY:
+        return not change.after
+    return change.kind not in _HARMLESS
+
+
+def classify_client(
+    changes: Iterable[Change],
+    special_configuration: str,
+    *,
+    new_variables: Collection[str] = (),
+    changed_variables: Collection[str] = (),
+) -> tuple[ClientVerdict, tuple[str, ...]]:
+    """Say whether a client update is backward compatible, and why not; no reasons means that it is.
+
+    Source: SD 4.1.1, definition, and "Empty set of configuration instructions in release notes".
+
+    Args:
+        changes: what the packages' own configuration says (`yaim.compare`).
+        special_configuration: configuration section of the release notes.
+        new_variables: as the developers named them in the tracker; they count like those of the packages.
+        changed_variables: in the same way.
+    """
+    reasons = [change.sentence for change in changes if asks_for_an_intervention(change)]
+    reasons += [f"Variable {name} is new (tracker)." for name in new_variables]
+    reasons += [f"Variable {name} is to be changed (tracker)." for name in changed_variables]
+    if special_configuration.strip():
+        reasons.append("The configuration section of the release notes is not empty.")
+    return (ClientVerdict.NON_BC if reasons else ClientVerdict.BC), tuple(reasons)
+
+
+def reasons_against_bc_client_preview(patch: Patch, verdict: ClientVerdict | None = None) -> tuple[str, ...]:
     """Say why a patch may not be distributed as a backward-compatible client; no reasons means it may.
 
     Source: SD 4.1.1: "the software must have passed a first round of basic certification tests",
     `Status="In certification"`, "no variables are to be changed and no new variables are added".
     Asked once, when the rollout starts: the answer is a fact and outlives the patch's next state.
+
+    Args:
+        verdict: how it is classified. BC comes before what the tracker says of variables: the Release
+            Manager has looked at them. None: nobody has classified it, so the tracker alone tells.
     """
-    reasons = []
+    reasons = list(_reasons_against_certification(patch))
+    if verdict is ClientVerdict.NON_BC:
+        reasons.append("It is classified as non-backward compatible: its preview is that of SD 4.1.2.")
+    if verdict is not ClientVerdict.BC:
+        if patch.new_variables:
+            reasons.append(f"It adds the configuration variables {', '.join(patch.new_variables)}.")
+        if patch.changed_variables:
+            reasons.append(f"It changes the configuration variables {', '.join(patch.changed_variables)}.")
+    return (*reasons, *_reasons_against_content(patch))
+
+
+def reasons_against_non_bc_client_preview(patch: Patch, verdict: ClientVerdict | None = None) -> tuple[str, ...]:
+    """Say why a patch may not be distributed as a non-backward-compatible client; no reasons means it may.
+
+    Source: SD 4.1.2: "the way this use case works is exactly the same as the previous one", with
+    local configuration at the sites. A client that needs none would only keep them waiting.
+
+    Args:
+        verdict: how it is classified. None: nobody has classified it, so the tracker alone tells.
+    """
+    reasons = list(_reasons_against_certification(patch))
+    configured = patch.new_variables or patch.changed_variables or patch.special_configuration.strip()
+    if verdict is ClientVerdict.BC:
+        reasons.append("It is classified as backward compatible: its preview is that of SD 4.1.1.")
+    elif verdict is None and not configured:
+        reasons.append(
+            "Nothing says that it needs configuration: its preview is that of SD 4.1.1, unless it is classified first."
+        )
+    return (*reasons, *_reasons_against_content(patch))
+
+
+def _reasons_against_certification(patch: Patch) -> Iterable[str]:
     if patch.state is not PatchState.IN_CERTIFICATION:
-        reasons.append(f'The patch is "{patch.state}", not "{PatchState.IN_CERTIFICATION}".')
+        yield f'The patch is "{patch.state}", not "{PatchState.IN_CERTIFICATION}".'
     if not patch.basic_certification_passed:
-        reasons.append("SA3 has not flagged the patch as having passed basic certification.")
-    if patch.new_variables:
-        reasons.append(f"It adds the configuration variables {', '.join(patch.new_variables)}.")
-    if patch.changed_variables:
-        reasons.append(f"It changes the configuration variables {', '.join(patch.changed_variables)}.")
+        yield "SA3 has not flagged the patch as having passed basic certification."
+
+
+def _reasons_against_content(patch: Patch) -> Iterable[str]:
     if not patch.packages:
-        reasons.append("It names no packages.")
+        yield "It names no packages."
     if not patch.platforms:
-        reasons.append("It names no platform.")
-    return tuple(reasons)
+        yield "It names no platform."
 
 
 def reasons_against_production(patch: Patch) -> tuple[str, ...]:

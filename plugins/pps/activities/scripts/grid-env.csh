@@ -32,6 +32,17 @@ if ( -d "$_pps_site" ) then
     endif
 endif
 unset _pps_site
+# settings for this preview alone
+if ( -d "$_pps_prefix.local" ) then
+    set _pps_glob_was_off = 0
+    if ( $?nonomatch ) set _pps_glob_was_off = 1
+    set nonomatch
+    foreach _pps_script ( "$_pps_prefix.local"/*.csh )
+        if ( -r "$_pps_script" ) source "$_pps_script"
+    end
+    if ( ! $_pps_glob_was_off ) unset nonomatch
+    unset _pps_glob_was_off _pps_script
+endif
 
 setenv PPS_PREFIX "$_pps_prefix"
 

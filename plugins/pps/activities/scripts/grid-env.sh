@@ -4,7 +4,8 @@
 #     . <prefix>/etc/profile.d/grid-env.sh
 #
 # First come the site's own settings (its profile.d), since a preview inherits the local settings of
-# the production clients; then the prefix goes in front. Nothing outside this shell is changed.
+# the production clients; then the settings for this preview alone, if there are any (<prefix>.local/*.sh);
+# then the prefix goes in front. Nothing outside this shell is changed.
 
 # A site may source every client's grid-env.sh from its profile.d: once is enough.
 if [ -z "${_pps_in_grid_env-}" ]; then
@@ -41,6 +42,13 @@ if [ -d "$_pps_site" ] && [ "$(CDPATH= cd -- "$_pps_site" && pwd -P)" != "$(CDPA
         fi
     done
 fi
+# Then what the site's people have set for this preview alone (SD 4.1.2, 3): it lies beside the preview, so that
+# production keeps its own settings and the preview its digest.
+for _pps_script in "$_pps_prefix.local"/*.sh; do
+    if [ -r "$_pps_script" ]; then
+        . "$_pps_script"
+    fi
+done
 unset _pps_site _pps_script
 
 # _pps_first NAME FOLDER: put an existing folder in front of a list, once.

@@ -1,5 +1,5 @@
-# What the probes share. Each is started as `sh probe.sh work prefix digest production profile_d before limit`.
-work=$1 prefix=$2 digest=$3 production=$4 profile_d=$5 before=$6 limit=$7
+# What the probes share. Each is started as `sh probe.sh work prefix digest production profile_d before limit needed`.
+work=$1 prefix=$2 digest=$3 production=$4 profile_d=$5 before=$6 limit=$7 needed=${8:--}
 preview=$(cd "$prefix" 2>/dev/null && pwd -P) || preview=$prefix
 
 verdict() { # state, text, perfdata; ends the probe
@@ -18,9 +18,9 @@ pps_probe_then=$2 pps_probe_sh=$3 pps_probe_work=$4
 exec "$pps_probe_sh" "$pps_probe_then" "$pps_probe_work"
 SOURCE_EOF
 
-# The site's own settings, as a job of production gets them.
+# The site's own settings: as a job of production gets them, then those for this preview alone (SD 4.1.2, 3).
 cat >"$work/site.sh" <<SITE_EOF
-for pps_probe_file in "$profile_d"/*.sh; do
+for pps_probe_file in "$profile_d"/*.sh "$prefix.local"/*.sh; do
     if [ -r "\$pps_probe_file" ]; then . "\$pps_probe_file"; fi
 done
 SITE_EOF

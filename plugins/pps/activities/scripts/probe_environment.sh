@@ -1,5 +1,6 @@
 # Probe 2: grid-env can be sourced in a clean environment, keeps the site's own settings (SD 4.1.1:
-# previews "inherit the same local settings used by the production clients"), and its tools are found.
+# previews "inherit the same local settings used by the production clients"), its tools are found, and what the
+# update needs to be configured is set (SD 4.1.2, 3).
 . "$1/common.sh"
 [ -r "$prefix/etc/profile.d/grid-env.sh" ] || verdict CRITICAL "etc/profile.d/grid-env.sh is missing"
 # Half of the time for the preview; what is left suffices to find out whose fault it is.
@@ -112,6 +113,11 @@ check() { # environment, what it is called; ends the probe if something is wrong
 }
 
 check preview grid-env.sh
+unset_yet=
+[ "$needed" = - ] || for name in $(printf '%s' "$needed" | tr ',' ' '); do
+    grep -q "^$name=." "$work/env.preview" || unset_yet="$unset_yet $name"
+done
+[ -z "$unset_yet" ] || verdict CRITICAL "the local configuration does not set$unset_yet (export it in a file $prefix.local/*.sh)" "tools=$tools"
 compare clean site again preview >"$work/compared"
 lost=$(grep -v '^kept=' "$work/compared" | head -n 5 | tr '\n' ',')
 kept=$(sed -n 's/^kept=//p' "$work/compared")

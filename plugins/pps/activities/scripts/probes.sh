@@ -1,7 +1,8 @@
 # Probes of a preview at a site, in the Nagios convention (SD 4.1.1, step 3).
 #
 # Arguments: preview's folder, sha256 of its MANIFEST, production's root, the site's profile.d,
-# digest that production had before the preview came ("-": not known), seconds for each probe.
+# digest that production had before the preview came ("-": not known), seconds for each probe, and the
+# variables that the local configuration must set, with commas between ("-": none).
 #
 # Says one line for each probe, and nothing that a site's own scripts print gets between them:
 #     PPS-PROBES 1
@@ -14,7 +15,7 @@
 set -u
 LC_ALL=C
 export LC_ALL
-prefix=$1 digest=$2 production=$3 profile_d=$4 before=$5 limit=$6
+prefix=$1 digest=$2 production=$3 profile_d=$4 before=$5 limit=$6 needed=${7:--}
 home=${HOME:-/} path=${PATH:-/usr/local/bin:/usr/bin:/bin} user=${USER:-$(id -un)}
 
 say() { # probe, state, text, perfdata
@@ -26,7 +27,7 @@ run() { # probe, state if it does not end in time
     rm -f "$work/verdict"
     # Python must not write its byte code into the tree that we look at.
     env -i PYTHONDONTWRITEBYTECODE=1 HOME="$home" PATH="$path" USER="$user" LOGNAME="$user" SHELL=/bin/sh TERM=dumb LC_ALL=C \
-        timeout -k 2 "$limit" sh "$work/$1.sh" "$work" "$prefix" "$digest" "$production" "$profile_d" "$before" "$limit" \
+        timeout -k 2 "$limit" sh "$work/$1.sh" "$work" "$prefix" "$digest" "$production" "$profile_d" "$before" "$limit" "$needed" \
         >"$work/noise" 2>&1 </dev/null
     code=$?
     state= text= perfdata=

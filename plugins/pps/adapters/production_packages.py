@@ -1,0 +1,129 @@
+"""Implements `ports.ProductionRepositories`: reads what repository_writer.py wrote (file://, s3://, ...)."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from xml.etree import ElementTree
+
+from upath import UPath
+
+from pps.activities.ports import IndexedPackage
+from pps.activities.release import SUITE
+from pps.adapters.deb import stanza_fields
+from pps.adapters.repository_writer import known_packages
+from pps.domain.errors import RolloutError, ServiceError
+from pps.domain.manifest import checked_tree_path
+from pps.domain.patches import PackageRef, RepositoryKind
+from pps.domain.versions import age
+
+_CHUNK = 1 << 20
+_NEXT = "Check production_repository in service.yaml."
+_FOR_ALL = ("all", "noarch")
+_COMMON = "{http://linux.duke.edu/metadata/common}"
+
+
+@dataclass(frozen=True)
+class ProductionFolder:
+    """The folder of production packages: `apt/` and `yum/` below it."""
+
+    root: UPath
+
+    def open(self, kind: RepositoryKind) -> ProductionIndex:
+        """See `ports.ProductionRepositories`."""
+        folder = self.root / kind.value
+        try:
+            listed = tuple(_apt(folder) if kind is RepositoryKind.APT else _yum(folder))
+        except (OSError, ElementTree.ParseError, EOFError, RolloutError) as error:
+            raise ServiceError(f"repository {folder}", f"cannot be read ({error}).", _NEXT) from error
+        by_name: dict[str, list[IndexedPackage]] = {}
+        for package in listed:
+            by_name.setdefault(package.ref.name, []).append(package)
+        return ProductionIndex(folder, kind, by_name)
+
+
+@dataclass(frozen=True)
+class ProductionIndex:
+    """An index that has been read."""
+
+    folder: UPath
+    kind: RepositoryKind
+    by_name: Mapping[str, list[IndexedPackage]] = field(repr=False)
+
+    def newest(self, refs: Iterable[PackageRef]) -> Mapping[PackageRef, IndexedPackage]:
+        """See `ports.ProductionPackages`."""
+        return {ref: found for ref in refs if (found := self._newest(ref)) is not None}
+
+    def fetch(self, package: IndexedPackage, into: Path) -> Path:
+        """See `ports.ProductionPackages`."""
+        target = into / package.filename.rpartition("/")[2]
+        digest, size = hashlib.sha256(), 0
+        try:
+            with (self.folder / package.filename).open("rb") as source, target.open("wb") as to:
+                while data := source.read(_CHUNK):
+                    digest.update(data)
+                    size += len(data)
+                    to.write(data)
+        except OSError as error:
+            raise ServiceError(f"repository {self.folder}", f"lacks {package.filename} ({error}).", _NEXT) from error
+        if (digest.hexdigest(), size) != (package.sha256, package.size):
+            target.unlink()
+            raise ServiceError(
+                f"repository {self.folder}",
+                f"holds {package.filename} with another content than its index says.",
+                _NEXT,
+            )
+        return target
+
+    def _newest(self, ref: PackageRef) -> IndexedPackage | None:
+        same_name = self.by_name.get(ref.name, [])
+        if (same := next((p for p in same_name if p.ref == ref), None)) is not None:
+            return same
+        # a package may turn from one for an architecture into one for all, and back
+        fitting = [p for p in same_name if ref.arch in _FOR_ALL or p.ref.arch == ref.arch or p.ref.arch in _FOR_ALL]
+        key = age(self.kind)
+        return max(fitting, key=lambda p: (key(p.ref.version), p.ref.arch), default=None)
+
+
+def _apt(folder: UPath) -> Iterator[IndexedPackage]:
+    suite = folder / "dists" / SUITE
+    if not (suite / "Release").exists():
+        return
+    release = (suite / "Release").read_text(encoding="utf-8", errors="replace")
+    seen: set[str] = set()
+    for match in re.finditer(r"^ ([0-9a-f]{64}) +\d+ +([^/\s]+/binary-[^/\s]+)/Packages$", release, re.MULTILINE):
+        # by digest: the file of that name may be that of the next publication already
+        index = suite / match[2] / "by-hash" / "SHA256" / match[1]
+        for stanza in index.read_text(encoding="utf-8", errors="replace").split("\n\n"):
+            fields = stanza_fields(stanza)
+            if not fields or fields.get("filename", "") in seen:
+                continue  # packages for all architectures stand in the index of each
+            seen.add(fields["filename"])
+            yield _package(
+                (fields["package"], fields["version"], fields["architecture"]),
+                fields["filename"],
+                fields["size"],
+                fields["sha256"],
+            )
+
+
+def _yum(folder: UPath) -> Iterator[IndexedPackage]:
+    for element in known_packages(folder, folder / "repodata" / "repomd.xml"):
+        parts = {child.tag.removeprefix(_COMMON): child for child in element}
+        version = parts["version"].attrib
+        full = f"{version['ver']}-{version['rel']}"
+        if version.get("epoch", "0") not in ("", "0"):
+            full = f"{version['epoch']}:{full}"
+        yield _package(
+            (parts["name"].text or "", full, parts["arch"].text or ""),
+            parts["location"].attrib["href"],
+            parts["size"].attrib["package"],
+            parts["checksum"].text or "",
+        )
+
+
+def _package(ref: tuple[str, str, str], filename: str, size: str, sha256: str) -> IndexedPackage:
+    return IndexedPackage(PackageRef(*ref), checked_tree_path(filename), int(size), sha256)
