@@ -11,10 +11,12 @@ import pytest
 from airflow.sdk.exceptions import TaskDeferred
 from tests.support.local_shell import target_of
 from tests.support.previews import SMALL
+from tests.support.sshd import SshServer, sshd  # noqa: F401
 from tests.support.withdrawals import LIMITS, REASON, World, world  # noqa: F401
 
 from pps.activities import notification, withdrawal
 from pps.activities.receiver import Receiver
+from pps.adapters.ssh_openssh import OpenSshShell
 from pps.domain.errors import NotYetAllowedError, RefusedError, ServiceError
 from pps.domain.facts import FactKind
 from pps.domain.rollouts import SiteState
@@ -439,3 +441,26 @@ def test_sensors_ask_their_conditions_with_what_the_tasks_before_them_returned()
     assert conditions.CONDITIONS["retired_tags_are_gone"](rollouts=[])
     for condition in ("tags_are_gone", "retired_tags_are_gone"):
         assert conditions.interval_s(condition) == 30
+
+
+@pytest.mark.needs("openssh")
+def test_over_ssh_with_one_site_that_is_not_there(
+    world: World, sshd: SshServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shell = OpenSshShell()
+    targets = {name: sshd.target(name) for name in world.sites}
+    world.services.__dict__["shell"] = world.shell = shell  # type: ignore[assignment]
+    monkeypatch.setattr(world, "targets", lambda sites=(): targets)
+    monkeypatch.setattr("pps.orchestration.steps._targets", lambda sites: targets)
+    old = world.out(SMALL, "1.0")
+    new = world.out(NEXT, "1.1", patch=4712)
+    targets["C"] = sshd.target("C", port=1)
+
+    world.withdraws(old, wait=timedelta(minutes=21))
+
+    assert (world.at_sites(old), world.tags_at(old)) == ("C", "C")
+    assert (world.at_sites(new), world.tags_at(new)) == ("ABC", "ABC")
+    targets["C"] = sshd.target("C")
+    world.night()
+    assert (world.at_sites(old), world.tags_at(old)) == ("", "")
+    assert [world.looks(new, site) for site in "ABC"] == ["intact"] * 3
