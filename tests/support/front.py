@@ -97,11 +97,8 @@ class MemoryFacts:
     def rollouts(
         self, *, open_only: bool = False, paths: Collection[str] = (), patch: int | None = None
     ) -> tuple[OpenRollout, ...]:
-        return tuple(
-            r
-            for r in reversed(self.register)
-            if not (open_only and r.closed_at) and (not paths or r.path in paths) and patch in (None, r.patch)
-        )
+        rows = [r for r in reversed(self.register) if patch in (None, r.patch) and (not paths or r.path in paths)]
+        return tuple(r for r in rows if not (open_only and r.closed_at))
 
     def has(self, rollout: str, kind: FactKind) -> bool:
         return any(f.rollout == rollout and f.kind is kind for f in self.facts)
