@@ -16,6 +16,13 @@ from pps.sandbox.sites import SandboxSite
 #: VO -> its list at example.org. These give feedback; the VO that carries the tags does not.
 VOS: Mapping[str, str] = {vo: f"{vo}-vo-support@example.org" for vo in ("atlas", "cms", "lhcb", "biomed")}
 
+#: Role -> its list; where its people read that something waits for them.
+ROLE_CONTACTS: Mapping[str, str] = {
+    "Release Manager": "release-managers@example.org",
+    "PPS Coordinator": "pps-coordination@example.org",
+    "EMT": "emt@example.org",
+}
+
 #: config/policies.yaml of this checkout.
 DEFAULT_CONFIG = Path(__file__).resolve().parents[3] / "config"
 
@@ -70,6 +77,7 @@ def write_configuration(
         "vos": [{"name": vo, "contact": address} for vo, address in VOS.items()],
         "rocs": [{"name": roc, "contact": f"roc-{roc.lower()}-support@example.org"} for roc in rocs],
         "roles": read_yaml(DEFAULT_CONFIG / "people.yaml")["roles"],
+        "role_contacts": dict(ROLE_CONTACTS),
     }
     _write(folder / "people.yaml", people)
     places = {
@@ -94,6 +102,11 @@ def write_configuration(
     _write(folder / "policies.yaml", demo_policies(DEFAULT_CONFIG / "policies.yaml"))
 
 
+def administrator_of(site: str) -> str:
+    """User name in Airflow of the people of a sandbox site."""
+    return f"admin-{site.lower()}"
+
+
 def _site(site: SandboxSite) -> dict[str, object]:
     plan, folder = site.plan, site.folder
     return {
@@ -107,10 +120,12 @@ def _site(site: SandboxSite) -> dict[str, object]:
         "tag_dir": str(folder.tag_dir),
         "subcluster": plan.subcluster,
         "contact": f"grid-admin@{plan.domain}",
+        "infrastructure": str(plan.infrastructure),
         "accepts_previews": plan.accepts_previews,
         "canary": plan.canary,
         "partner_levels": [str(level) for level in plan.partner_levels],
         "timezone": plan.timezone,
+        "administrators": [administrator_of(plan.name)],
     }
 
 
