@@ -65,6 +65,23 @@ def test_the_tag_comes_after_the_probes_and_the_fleet_after_the_gate(bag: DagBag
     assert "canaries_are_healthy" in dag.get_task("fleet.distribute_client").get_flat_relative_ids(upstream=True)
 
 
+@pytest.mark.parametrize(
+    ("dag", "order"),
+    [
+        *(
+            (dag, [first, *(f"withdrawal.{t}" for t in ("withdraw_tags", "wait_for_tags_to_go", "remove_previews"))])
+            for dag, first in (("withdraw_rollout", "ask_for_withdrawal"), ("bc_client_update", "withdraw_preview"))
+        ),
+        ("nightly_distribution", ["withdraw_retired_tags", "wait_for_retired_tags", "remove_retired_previews"]),
+    ],
+)
+def test_no_file_of_a_preview_leaves_a_site_before_the_information_system_was_waited_for(
+    bag: DagBag, dag: str, order: list[str]
+) -> None:
+    for before, after in pairwise(order):
+        assert before in bag.dags[dag].get_task(after).get_flat_relative_ids(upstream=True)
+
+
 @pytest.mark.sd("4.1.1")
 def test_certification_runs_beside_the_preview_not_after_it(bag: DagBag) -> None:
     dag = bag.dags["bc_client_update"]

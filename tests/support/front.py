@@ -101,6 +101,9 @@ class MemoryFacts:
         rows = [r for r in reversed(self.register) if patch in (None, r.patch) and (not paths or r.path in paths)]
         return tuple(r for r in rows if not (open_only and r.closed_at))
 
+    def has(self, rollout: str, kind: FactKind) -> bool:
+        return any(f.rollout == rollout and f.kind is kind for f in self.facts)
+
     def next_name(self, path: str, patch: int, run: str = "") -> str:
         of_patch = [r for r in self.register if r.patch == patch]
         return next((r.name for r in of_patch if r.closed_at is None), rollout_id(path, patch, len(of_patch) + 1))
@@ -187,7 +190,7 @@ class MemoryAirflow:
 
     def trigger(self, dag: str, conf: Mapping[str, Any]) -> str:
         self.started.append((dag, conf))
-        return f"rollout__{conf['patch']}"
+        return f"rollout__{conf.get('patch') or conf['rollout']}"
 
     def run_state(self, dag: str, run: str) -> str:
         return self.state
@@ -227,7 +230,15 @@ def a_preview_that_is_out(facts: MemoryFacts) -> None:
     facts.register.append(OpenRollout(ROLLOUT, "bc-client", 4711, NOW, None))
     tag = "VO-ops-PPS-GLITE-WN-3.1.23"
     facts.record(
-        happened(FactKind.ROLLOUT_OPENED, tag=tag, metapackage="glite-WN", version="3.1.23", title="IPv6"),
+        happened(
+            FactKind.ROLLOUT_OPENED,
+            path="bc-client",
+            patch=4711,
+            tag=tag,
+            metapackage="glite-WN",
+            version="3.1.23",
+            title="IPv6",
+        ),
         happened(FactKind.PATCH_ADMITTED),
         happened(FactKind.PLAN_AGREED, batches={"canary": ["PIC"], "fleet-1": ["CNAF", "SARA"]}),
         happened(FactKind.TAG_ADDED, "PIC", after=1),

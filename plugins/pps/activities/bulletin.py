@@ -17,7 +17,8 @@ no address and no site's own words.
 }]}
 ```
 
-`stage`: `starting`, `canaries`, `preview`, `stopped`, `released`, `not released`, `ended`.
+`stage`: `starting`, `canaries`, `preview`, `stopped`, `released`, `not released`, `ended`; `withdrawn` from the
+moment in which the withdrawal is asked for, also after any of the others (its sites' states tell how far it is).
 `state` of a site: see `domain.rollouts.SiteState`.
 """
 
@@ -57,6 +58,7 @@ SHOWN_STATES = (
 def stage(record: Rollout) -> str:
     """Where a rollout stands, in the words of bulletin.json."""
     for kind, word in (
+        (FactKind.WITHDRAWAL_ASKED, "withdrawn"),
         (FactKind.RELEASED_TO_PRODUCTION, "released"),
         (FactKind.ROLLOUT_STOPPED, "stopped"),
         (FactKind.RELEASE_REFUSED, "not released"),
@@ -152,7 +154,8 @@ def _page(content: Mapping[str, Any], now: datetime, public_url: str) -> Mapping
             "feedback_link": feedback_link(public_url, r["rollout"]),
             "feedback_open": r["closed_at"] is None and now <= (_moment(r["feedback"]["until"]) or now),
             "usable": r["counts"].get(SiteState.AVAILABLE.value, 0),
-            "announced": any(r["counts"].get(state.value) for state in (SiteState.AVAILABLE, SiteState.TAGGED)),
+            "announced": r["stage"] != "withdrawn"
+            and any(r["counts"].get(state.value) for state in (SiteState.AVAILABLE, SiteState.TAGGED)),
             "planned": len(r["sites"]) - r["counts"].get(SiteState.LEFT_OUT.value, 0),
         }
         for r in content["rollouts"]

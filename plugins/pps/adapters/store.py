@@ -169,6 +169,12 @@ class FactStore:
             )
         return Rollout(name, facts)
 
+    def has(self, rollout: str, kind: FactKind) -> bool:
+        """Tell whether a fact of this kind is on record."""
+        query = sa.select(tables.facts.c.id).where(tables.facts.c.rollout == rollout, tables.facts.c.kind == kind.value)
+        with self._transaction() as connection:
+            return connection.execute(query.limit(1)).first() is not None
+
     def dossier(self, patch: int) -> Rollout:
         """The patch's dossier; see the port."""
         name = dossier_name(patch)

@@ -22,6 +22,7 @@ from pps.cli import (
     rollouts,
     scenarios,
     sites,
+    withdrawal,
 )
 from pps.cli.front import Front, PpsGroup, front, group
 from pps.config.loader import load_configuration
@@ -45,6 +46,7 @@ app = typer.Typer(
       pps rollout start PATCH --dry-run   what would happen, and why
       pps rollout start PATCH --follow    do it, and watch
       pps feedback list ROLLOUT           what the VOs say
+      pps rollout withdraw ROLLOUT        take it back, at any time
       pps credits                         who has done how much
 
     Every command takes --json, and --help.""",
@@ -86,6 +88,7 @@ def main(
 
 app.add_typer(sites.app, name="sites")
 app.add_typer(patches.app, name="patches")
+rollouts.app.command("withdraw")(withdrawal.withdraw)
 app.add_typer(rollouts.app, name="rollout")
 app.add_typer(rollouts.app, name="rollouts", hidden=True)  # the plural, as the others have
 app.add_typer(scenarios.app, name="scenarios")

@@ -11,6 +11,7 @@ import typer
 from pps.activities.bulletin import stage
 from pps.activities.forecast import Forecast, foresee
 from pps.activities.standing import tag_of, told
+from pps.activities.withdrawal import sites_with_preview
 from pps.cli import output
 from pps.cli.following import follow_rollout
 from pps.cli.front import Front, front, group
@@ -182,7 +183,12 @@ def show(
     """Show where a rollout stands: site by site, or fact by fact."""
     rollout = front(ctx).services.facts.rollout(name)
     if as_json:
-        data = {"rollout": name, "stage": stage(rollout), "sites": rollout.all_progress()}
+        data = {
+            "rollout": name,
+            "stage": stage(rollout),
+            "withdrawn": rollout.the(FactKind.WITHDRAWAL_ASKED),
+            "sites": rollout.all_progress(),
+        }
         return output.say_json(data | ({"facts": rollout.facts} if facts else {}))
     if facts:
         told_all = [(output.moment(f.at), f.kind, f.subject or "-", told(f)) for f in rollout.facts]
@@ -205,8 +211,12 @@ def follow(ctx: typer.Context, name: RolloutName, as_json: output.Json = False) 
 
 def _headlines(rollout: Rollout) -> list[tuple[str, object]]:
     lines: list[tuple[str, object]] = [("rollout", rollout.name), ("stage", stage(rollout))]
+    if asked := rollout.the(FactKind.WITHDRAWAL_ASKED):
+        lines += [("because", told(asked)), ("asked for", f"{output.moment(asked.at)} by {asked.actor}")]
+        left = ", ".join(sites_with_preview(rollout))
+        lines.append(("still at", f"{left}; every night tries again" if left else "no site"))
     for kind in (FactKind.ROLLOUT_STOPPED, FactKind.RELEASE_REFUSED):
-        if fact := rollout.the(kind):
+        if (fact := rollout.the(kind)) and not asked:
             lines.append(("because", told(fact)))
     if tag := tag_of(rollout):
         lines += [("tag", tag), ("JDL", jdl_requirement(tag))]

@@ -14,7 +14,7 @@ from pps.services import Services
 
 def _prepare(s: Services, record: Rollout, site_name: str) -> Asking | None:
     site = s.config.sites.get(site_name)
-    if site is None or record.is_stopped or record.is_closed or not record.holds_preview(site_name):
+    if site is None or record.is_over or not record.holds_preview(site_name):
         return None
     put = questions.question(record, activity.STEP, site_name)
     due = put.due if put else now() + s.config.policies.local_configuration.answer_within
@@ -30,12 +30,16 @@ def _prepare(s: Services, record: Rollout, site_name: str) -> Asking | None:
 
 
 def _follow(s: Services, record: Rollout, site: str, given: Given) -> tuple[Fact, ...]:
+    if record.is_withdrawn:
+        return ()  # they could not know; their answer is kept
     return activity.facts_of_answer(record, site, given.choice, given.form, given.user, now(), actor())
 
 
 def _silence(s: Services, record: Rollout, site: str) -> tuple[Fact, ...]:
     asked = questions.question(record, activity.STEP, site)
-    return activity.facts_of_silence(record, site, asked.due, now(), actor()) if asked else ()
+    return (
+        activity.facts_of_silence(record, site, asked.due, now(), actor()) if asked and not record.is_withdrawn else ()
+    )
 
 
 def _after(s: Services, record: Rollout, site_name: str) -> None:

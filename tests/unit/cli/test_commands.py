@@ -297,6 +297,80 @@ def test_rollout_show_has_states_reasons_and_the_jdl(front: Front) -> None:
     assert "site-failed" in out
 
 
+def test_a_withdrawal_is_shown_before_it_is_begun(front: Front) -> None:
+    a_preview_that_is_out(front.services.facts)
+    front.services.facts.record(happened(FactKind.PREVIEW_INSTALLED, "PIC", tarball="glite-WN-3.1.23-PPS-0"))
+    bdii = front.services.information_system
+    bdii.published = {"ce.cnaf.example.org": frozenset({"vo-ops-pps-glite-wn-3.1.23"})}
+    words = ("rollout", "withdraw", ROLLOUT, "--reason", "It corrupts large files.", "--dry-run")
+    code, out, _ = pps(front, *words)
+    text = one_line(out)
+    assert code == 0
+    for part in (
+        "verdict admitted",
+        "reason It corrupts large files.",
+        "tag VO-ops-PPS-GLITE-WN-3.1.23",
+        "shown at CNAF",
+        "held by PIC",
+        "ada@example.org, admin@pic.example.org",
+        "nothing was started",
+    ):
+        assert part in text
+    assert front.airflow.started == []
+    assert as_json(front, *words)["tag_shown_at"] == ["CNAF"]
+
+    def down(subclusters: object) -> None:
+        raise ServiceError("the information system", "does not answer.")
+
+    bdii.tags_of = down
+    assert "the information system does not answer" in one_line(pps(front, *words)[1])
+
+
+def test_a_withdrawal_begins_in_airflow_with_name_and_reason(front: Front) -> None:
+    a_preview_that_is_out(front.services.facts)
+    code, out, _ = pps(front, "rollout", "withdraw", ROLLOUT, "--reason", "It corrupts large files.")
+    assert code == 0
+    assert f"The withdrawal of {ROLLOUT} has begun" in one_line(out)
+    assert front.airflow.started == [("withdraw_rollout", {"rollout": ROLLOUT, "reason": "It corrupts large files."})]
+    begun = as_json(front, "rollout", "withdraw", ROLLOUT, "--reason", "It corrupts large files.")
+    assert begun["dag_id"] == "withdraw_rollout"
+
+
+def test_a_withdrawal_without_a_sentence_or_of_nothing_is_refused(front: Front) -> None:
+    a_preview_that_is_out(front.services.facts)
+    for more in ((), ("--dry-run",)):
+        code, out, err = pps(front, "rollout", "withdraw", ROLLOUT, "--reason", "bad", *more)
+        assert code == 1
+        assert "must be a sentence" in one_line(out + err)
+    assert pps(front, "rollout", "withdraw", ROLLOUT)[0] == 2
+    code, _, err = pps(front, "rollout", "withdraw", "bc-client-1-1", "--reason", "It corrupts large files.")
+    assert code == 1
+    assert "is not on record" in err
+    assert front.airflow.started == []
+
+
+def test_a_withdrawal_is_followed_to_its_end_which_is_a_good_one(front: Front) -> None:
+    facts = front.services.facts
+    a_preview_that_is_out(facts)
+    facts.record(happened(FactKind.ROLLOUT_STOPPED, reasons=["r"]), happened(FactKind.ROLLOUT_CLOSED))
+    coming = [
+        happened(FactKind.WITHDRAWAL_ASKED, after=60, reason="It corrupts large files."),
+        happened(FactKind.TAGS_GONE, after=61, still_shown=[]),
+        happened(FactKind.TOLD, "ada@example.org", "withdrawn", after=62),
+    ]
+    front.pause = lambda _: facts.record(coming.pop(0)) and None
+    code, out, _ = pps(front, "rollout", "withdraw", ROLLOUT, "--reason", "It corrupts large files.", "--follow")
+    assert code == 0
+    assert out.rstrip().splitlines()[-1].startswith("2026-03-01 13:02 UTC  told  ada@example.org")
+
+    _, out, _ = pps(front, "rollout", "show", ROLLOUT)
+    text = one_line(out)
+    assert "stage withdrawn" in text
+    assert "because It corrupts large files." in text
+    assert "still at PIC, CNAF; every night tries again" in text
+    assert as_json(front, "rollout", "show", ROLLOUT)["withdrawn"]["payload"]["reason"] == "It corrupts large files."
+
+
 def test_feedback_given_twice_counts_once_and_a_token_makes_it_count(front: Front) -> None:
     facts = front.services.facts
     a_preview_that_is_out(facts)
