@@ -81,7 +81,8 @@ def test_silver_partners_configure_at_their_own_pace_and_the_release_waits_for_t
 
     for vo in ("atlas", "cms", "lhcb", "biomed"):
         assert grid.waits_for(
-            f"invitation of {vo}", lambda vo=vo: answer_invitation(grid.mails, vo, "works", f"Configured fine for {vo}.")
+            f"invitation of {vo}",
+            lambda vo=vo: answer_invitation(grid.mails, vo, "works", f"Configured fine for {vo}."),
         )
     grid.certify(patch.number)
     grid.waits_for_fact(name, FactKind.RELEASE_NOTES_WRITTEN)

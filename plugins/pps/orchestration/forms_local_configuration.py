@@ -7,6 +7,7 @@ from pps.activities import tarball
 from pps.domain import questions
 from pps.domain.facts import Fact
 from pps.domain.rollouts import Rollout
+from pps.orchestration import forms
 from pps.orchestration.forms import Asking, Form, Given, people_of
 from pps.orchestration.runtime import actor, now
 from pps.services import Services
@@ -29,10 +30,13 @@ def _prepare(s: Services, record: Rollout, site_name: str) -> Asking | None:
     )
 
 
-def _follow(s: Services, record: Rollout, site: str, given: Given) -> tuple[Fact, ...]:
+def _follow(s: Services, record: Rollout, site_name: str, given: Given) -> tuple[Fact, ...]:
     if record.is_withdrawn:
         return ()  # they could not know; their answer is kept
-    return activity.facts_of_answer(record, site, given.choice, given.form, given.user, now(), actor())
+    facts = activity.facts_of_answer(record, site_name, given.choice, given.form, given.user, now(), actor())
+    if given.choice != activity.CONFIGURED:
+        return facts
+    return (*facts, forms.credit_of_site(s, record, "local-configuration", site_name, "", given))
 
 
 def _silence(s: Services, record: Rollout, site: str) -> tuple[Fact, ...]:
