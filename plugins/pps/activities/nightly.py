@@ -61,7 +61,7 @@ async def plan_the_night(night: Night) -> list[dict[str, str]]:
 async def _sites_that_need_something(night: Night, record: Rollout) -> list[str]:
     """Look and compare. A site that lost its preview loses its tag at once, so that no job goes there meanwhile."""
     platforms = [Platform.parse(p) for p in record.need(FactKind.ROLLOUT_OPENED, "").payload["platforms"]]
-    level = level_for(record)
+    level = level_for(record.path)
     sites = [
         site
         for site in night.registry.values()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
@@ -14,9 +14,21 @@ import typer
 from requests import Response
 from typer.core import TyperGroup
 
+from pps.adapters.airflow_rest import Question
 from pps.cli.output import complain
 from pps.domain.errors import ConfigurationError, RolloutError
 from pps.services import Services
+
+#: The DAGs of this version; tests/integration/test_dags.py holds the list against dags/.
+DAGS = (
+    "bc_client_update",
+    "non_bc_client_update",
+    "pre_deployment_test",
+    "overrule_policies",
+    "withdraw_rollout",
+    "nightly_distribution",
+    "reminders",
+)
 
 
 class Airflow(Protocol):
@@ -27,6 +39,12 @@ class Airflow(Protocol):
 
     def run_state(self, dag: str, run: str) -> str:
         """`queued`, `running`, `success` or `failed`."""
+
+    def questions(self, dag: str = "~", run: str = "~") -> Sequence[Question]:
+        """Human tasks that wait for an answer."""
+
+    def answer(self, question: Question, options: Sequence[str], params: Mapping[str, Any] | None = None) -> None:
+        """Answer one of them."""
 
     def dags(self) -> Mapping[str, bool]:
         """DAG -> whether it is paused."""

@@ -18,10 +18,12 @@ from pps.cli import (
     feedback,
     mails,
     output,
+    overrule,
     patches,
     rollouts,
     scenarios,
     sites,
+    tasks,
     withdrawal,
 )
 from pps.cli.front import Front, PpsGroup, front, group
@@ -46,6 +48,7 @@ app = typer.Typer(
       pps rollout start PATCH --dry-run   what would happen, and why
       pps rollout start PATCH --follow    do it, and watch
       pps feedback list ROLLOUT           what the VOs say
+      pps tasks list                      whose answer is awaited
       pps rollout withdraw ROLLOUT        take it back, at any time
       pps credits                         who has done how much
 
@@ -99,6 +102,8 @@ app.add_typer(mails.app, name="mails")
 app.command(name="credits")(credits.credits)
 app.command(name="doctor")(doctor.doctor)
 app.command(name="classify")(classify.classify)
+app.add_typer(tasks.app, name="tasks")
+app.command(name="overrule")(overrule.overrule)
 
 database = group("The database of facts.")
 app.add_typer(database, name="db")
