@@ -26,6 +26,7 @@ from tests.support.scenarios import a_scenario
 from tests.unit.activities.test_deployment_test import opened
 
 from pps.activities import deployment_test
+from pps.activities.clean_roots import CleanRoots
 from pps.adapters import clean_root, debian_base
 from pps.adapters.clean_root import DebianRoot, DebianRoots, RootLimits
 from pps.adapters.repositories import ProviderRepositories
@@ -119,7 +120,7 @@ def offer(provider: Provider, *packages: SamplePackage, **different: Any) -> Pat
     return replace(provider.patch(tuple(p.ref for p in packages)), provider="grid-packages@example.org", **different)
 
 
-def tried(provider: Provider, patch: Patch, roots: DebianRoots) -> tuple[Fact, str, Any]:
+def tried(provider: Provider, patch: Patch, roots: CleanRoots) -> tuple[Fact, str, Any]:
     """Run one scenario; how it ended, its log, and the store."""
     store, www = sqlite_store(), provider.root / "www"
     name = opened(store, patch, [a_scenario()]).name
@@ -171,12 +172,12 @@ def test_an_update_that_installs_configures_and_starts_passes(
 @pytest.mark.sd("4.2.2")
 def test_an_update_whose_script_fails_goes_back_to_the_provider_with_its_log(
     apt_provider: Provider,
-    roots: DebianRoots,
-    nothing_is_left: None,
+    same_root: SameRoot,
 ) -> None:
     script = "#!/bin/sh\necho cannot find the voms server\nexit 3\n"
-    patch = offer(apt_provider, a_package(install_script=script))
-    end, log, store = tried(apt_provider, patch, roots)
+    patch = offer(apt_provider, a_package("grid-broken", install_script=script))
+    end, log, store = tried(apt_provider, patch, same_root)
+    assert same_root.root.run("dpkg --purge grid-broken", 60).exit_code == 0
     assert end.payload["result"] == ScenarioResult.FAIL
     assert "post-installation script subprocess returned error exit status 3" in end.payload["reason"]
     assert "cannot find the voms server" in log

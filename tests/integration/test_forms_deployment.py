@@ -18,7 +18,7 @@ from pps.domain.errors import RefusedError
 from pps.domain.facts import Fact
 from pps.domain.rollouts import Rollout
 from pps.domain.scenarios import ScenarioResult, scenario_result
-from pps.orchestration import scenario_form
+from pps.orchestration import forms_deployment
 from pps.orchestration.form_book import FORMS
 from pps.orchestration.forms import Given
 
@@ -28,8 +28,8 @@ SCENARIO = a_scenario("wn-torque", system="torque", runner="CNAF-PPS")
 
 @pytest.fixture
 def services(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> MemoryServices:
-    monkeypatch.setattr(scenario_form, "now", lambda: NOW)
-    monkeypatch.setattr(scenario_form, "actor", lambda: "airflow")
+    monkeypatch.setattr(forms_deployment, "now", lambda: NOW)
+    monkeypatch.setattr(forms_deployment, "actor", lambda: "airflow")
     config = write_config(tmp_path / "config", [site("CNAF-PPS", infrastructure="PPS", administrators=["ada"])])
     given = {
         "facts": sqlite_store(),
