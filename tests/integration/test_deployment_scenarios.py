@@ -132,6 +132,7 @@ def tried(provider: Provider, patch: Patch, roots: CleanRoots) -> tuple[Fact, st
         roots,
         ProviderRepositories(provider.keyrings),
         publication=www,
+        keyring=provider.keyrings.get(provider.http.url),
         now=lambda: NOW,
         actor="pps",
     )
@@ -208,6 +209,33 @@ def test_a_configuration_step_that_fails_is_a_failure_of_the_update(
     assert end.payload["result"] == ScenarioResult.FAIL
     assert "Configuration step 1" in end.payload["reason"]
     assert "/etc/grid-conf: No such file or directory" in end.payload["reason"]
+
+
+@pytest.mark.needs("gpg")
+def test_a_repository_that_must_be_signed_is_added_with_its_key(
+    apt_provider: Provider,
+    same_root: SameRoot,
+    tmp_path: Path,
+) -> None:
+    patch = offer(apt_provider, a_package("grid-signed"))
+    home, release = tmp_path / "gnupg", apt_provider.http.folder / "dists/preview/Release"
+    home.mkdir(mode=0o700)
+    gpg = ["gpg", "--homedir", home, "--batch", "--quiet", "--passphrase", "", "--pinentry-mode", "loopback"]
+    keyring, inrelease = home / "provider.gpg", release.with_name("InRelease")
+    apt_provider.keyrings = {apt_provider.http.url: keyring}
+    try:
+        for words in (
+            ("--quick-generate-key", "provider@localhost", "ed25519", "sign", "never"),
+            ("--output", keyring, "--export", "provider@localhost"),
+            ("--yes", "--output", inrelease, "--clearsign", release),
+        ):
+            subprocess.run([*gpg, *words], check=True, capture_output=True, timeout=120)
+    finally:
+        subprocess.run(["gpgconf", "--homedir", home, "--kill", "all"], capture_output=True, timeout=60)
+    end, _, _ = tried(apt_provider, patch, same_root)
+    assert (end.payload["result"], end.payload["reason"]) == ("pass", "")
+    added = same_root.root.run("cat /etc/apt/sources.list.d/pps-provider.list", 20).output
+    assert "signed-by=/usr/share/keyrings/pps-provider.gpg" in added
 
 
 def test_a_program_without_its_interpreter_and_a_dependency_that_nobody_has_fail(

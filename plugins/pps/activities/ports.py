@@ -9,7 +9,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, BinaryIO, Literal, Protocol
 
-from pps.domain.facts import Fact
+from pps.domain.facts import Fact, FactKind
 from pps.domain.patches import PackageRef, Patch, PatchState, Repository, RepositoryKind
 from pps.domain.rollouts import Rollout
 
@@ -352,6 +352,11 @@ class Facts(Protocol):
 
         A mail whose key is in the outbox already is not queued again.
         """
+
+    def facts_of_kind(
+        self, kinds: Collection[FactKind], since: datetime | None = None, until: datetime | None = None
+    ) -> tuple[Fact, ...]:
+        """Facts of these kinds of all rollouts and dossiers, `since <= at < until`, in the order of recording."""
 
     def unsent(self, limit: int, now: datetime) -> Sequence[Mail]:
         """Mails that are due for a (new) try; claimed for a while so that two senders share them out."""
