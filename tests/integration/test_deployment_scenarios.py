@@ -20,10 +20,10 @@ from typing import Any
 
 import pytest
 from tests.support.clean_roots import CommentingTracker
+from tests.support.deployment_bench import opened
 from tests.support.examples import NOW, sqlite_store, templates
 from tests.support.provider import Provider, apt_provider  # noqa: F401
 from tests.support.scenarios import a_scenario
-from tests.unit.activities.test_deployment_test import opened
 
 from pps.activities import deployment_test
 from pps.activities.clean_roots import CleanRoots

@@ -7,10 +7,10 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from tests.support.deployment_bench import opened
 from tests.support.examples import NOW, PATCH, sqlite_store, templates
 from tests.support.front import MemoryServices, MemoryTracker, site, write_config
 from tests.support.scenarios import a_scenario
-from tests.unit.activities.test_deployment_test import opened
 from upath import UPath
 
 from pps.config.loader import Configuration
