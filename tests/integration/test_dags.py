@@ -89,6 +89,20 @@ def test_certification_runs_beside_the_preview_not_after_it(bag: DagBag) -> None
     assert "write_release_notes" in dag.get_task("decide_on_release").upstream_task_ids
 
 
+def test_a_human_step_that_is_asked_of_many_can_be_made_for_each(bag: DagBag) -> None:
+    step = bag.dags["pre_deployment_test"].get_task("ask_member_site")
+    made = step.unmap({"about": "wn-torque"})
+    assert made.about == "wn-torque"
+    assert set(made.params) == {"report", "log"}, "and none of the DAG's"
+
+
+@pytest.mark.sd("4.2.2")
+def test_results_wait_for_every_scenario_and_the_provider_is_told_before_the_test_is_closed(bag: DagBag) -> None:
+    dag = bag.dags["pre_deployment_test"]
+    assert dag.get_task("tell_provider").upstream_task_ids >= {"run_scenario", "ask_member_site"}
+    assert "tell_provider" in dag.get_task("publish_results").upstream_task_ids
+
+
 def test_every_dag_has_a_form_that_its_starts_are_held_against(bag: DagBag) -> None:
     from pps.cli.front import DAGS as KNOWN_TO_THE_DOCTOR
     from pps.orchestration.params import STARTS
