@@ -20,7 +20,8 @@ import yaml
 from upath import UPath
 
 from pps.activities.ports import Mail, OpenRollout
-from pps.cli.front import Front
+from pps.adapters.airflow_rest import Question
+from pps.cli.front import DAGS, Front
 from pps.config.loader import Configuration
 from pps.domain.errors import NotYetAllowedError, PatchNotFoundError
 from pps.domain.facts import Fact, FactKind
@@ -186,14 +187,23 @@ class MemoryAirflow:
             n: {"status": "healthy"} for n in ("metadatabase", "scheduler", "triggerer", "dag_processor")
         }
     )
-    paused: dict[str, bool] = field(default_factory=lambda: {"bc_client_update": False})
+    paused: dict[str, bool] = field(default_factory=lambda: dict.fromkeys(DAGS, False))
 
     def trigger(self, dag: str, conf: Mapping[str, Any]) -> str:
         self.started.append((dag, conf))
         return f"rollout__{conf.get('patch') or conf['rollout']}"
 
+    asked: list[Question] = field(default_factory=list)
+    answered: list[tuple[Question, list[str], Mapping[str, Any] | None]] = field(default_factory=list)
+
     def run_state(self, dag: str, run: str) -> str:
         return self.state
+
+    def questions(self, dag: str = "~", run: str = "~") -> list[Question]:
+        return self.asked
+
+    def answer(self, question: Question, options: Sequence[str], params: Mapping[str, Any] | None = None) -> None:
+        self.answered.append((question, list(options), params))
 
     def dags(self) -> Mapping[str, bool]:
         return self.paused
