@@ -527,7 +527,7 @@ def test_an_answer_that_fits_nothing_is_refused_with_what_would_fit(
 
 
 def test_overruling_asks_for_a_joint_decision(front: Front) -> None:
-    code, out, _ = pps(front, "overrule", "4711", "--reason", "A hole in the proxy renewal.", "--json")
+    code, _, _ = pps(front, "overrule", "4711", "--reason", "A hole in the proxy renewal.", "--json")
     assert code == 0
     assert front.airflow.started == [
         ("overrule_policies", {"patch": 4711, "urgency": "urgent", "reason": "A hole in the proxy renewal."})
