@@ -69,7 +69,8 @@ def site(name: str, **changes: object) -> dict[str, Any]:
 def write_config(folder: Path, sites: Iterable[Mapping[str, Any]]) -> Configuration:
     """A configuration folder with these sites."""
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "policies.yaml").write_text((CONFIG / "policies.yaml").read_text())
+    for file in ("policies.yaml", "activities.yaml"):
+        (folder / file).write_text((CONFIG / file).read_text())
     service = yaml.safe_load((CONFIG / "service.yaml").read_text())
     for place in ("artefact_store", "production_repository", "publication_folder"):
         (folder / place).mkdir(exist_ok=True)
@@ -133,6 +134,13 @@ class MemoryFacts:
             self.facts += new
             self.mails += [(mail, None, "") for mail in mails]
         return tuple(new)
+
+    def facts_of_kind(
+        self, kinds: Collection[FactKind], since: datetime | None = None, until: datetime | None = None
+    ) -> tuple[Fact, ...]:
+        return tuple(
+            f for f in self.facts if f.kind in kinds and (not since or f.at >= since) and (not until or f.at < until)
+        )
 
     def outbox(self, rollout: str) -> tuple[tuple[Mail, datetime | None, str], ...]:
         return tuple(m for m in self.mails if m[0].key.startswith(f"{rollout}/"))

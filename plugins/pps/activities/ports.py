@@ -356,6 +356,11 @@ class Facts(Protocol):
         A mail whose key is in the outbox already is not queued again.
         """
 
+    def facts_of_kind(
+        self, kinds: Collection[FactKind], since: datetime | None = None, until: datetime | None = None
+    ) -> tuple[Fact, ...]:
+        """Facts of these kinds of all rollouts and dossiers, `since <= at < until`, in the order of recording."""
+
     def unsent(self, limit: int, now: datetime) -> Sequence[Mail]:
         """Mails that are due for a (new) try; claimed for a while so that two senders share them out."""
 

@@ -162,17 +162,12 @@ class FactStore:
 
     def rollout(self, name: str) -> Rollout:
         """All facts of a rollout, in the order of recording."""
-        query = sa.select(tables.facts).where(tables.facts.c.rollout == name).order_by(tables.facts.c.id)
-        with self._transaction() as connection:
-            rows = connection.execute(query).all()
-        if not rows:
+        facts = self._facts(tables.facts.c.rollout == name)
+        if not facts:
             raise NotYetAllowedError(
                 f"rollout {name[:80]!r}", "is not on record.", "Names are listed by: pps rollout list."
             )
-        return Rollout(
-            name,
-            tuple(_fact(row) for row in rows),
-        )
+        return Rollout(name, facts)
 
     def has(self, rollout: str, kind: FactKind) -> bool:
         """Tell whether a fact of this kind is on record."""
@@ -183,10 +178,21 @@ class FactStore:
     def dossier(self, patch: int) -> Rollout:
         """The patch's dossier; see the port."""
         name = dossier_name(patch)
-        query = sa.select(tables.facts).where(tables.facts.c.rollout == name).order_by(tables.facts.c.id)
+        return Rollout(name, self._facts(tables.facts.c.rollout == name))
+
+    def facts_of_kind(
+        self, kinds: Collection[FactKind], since: datetime | None = None, until: datetime | None = None
+    ) -> tuple[Fact, ...]:
+        """Facts of all rollouts and dossiers; see the port."""
+        wanted: list[sa.ColumnElement[bool]] = [tables.facts.c.kind.in_([kind.value for kind in kinds])]
+        wanted += [tables.facts.c.at >= since] if since is not None else []
+        wanted += [tables.facts.c.at < until] if until is not None else []
+        return self._facts(sa.and_(*wanted))
+
+    def _facts(self, wanted: sa.ColumnElement[bool]) -> tuple[Fact, ...]:
         with self._transaction() as connection:
-            rows = connection.execute(query).all()
-        return Rollout(name, tuple(_fact(row) for row in rows))
+            rows = connection.execute(sa.select(tables.facts).where(wanted).order_by(tables.facts.c.id)).all()
+        return tuple(_fact(row) for row in rows)
 
     def record_in_dossier(self, patch: int, *facts: Fact, mails: Sequence[Mail] = ()) -> tuple[Fact, ...]:
         """Record facts in the patch's dossier, opening it first; see the port."""

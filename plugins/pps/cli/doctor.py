@@ -15,6 +15,7 @@ from pps.cli import output
 from pps.cli.front import Front, front
 from pps.cli.rollouts import DAG
 from pps.config import models
+from pps.config.activity_models import ActivitiesFile
 from pps.config.loader import problems_in
 from pps.config.scenario_models import ScenariosFile
 from pps.domain.errors import RolloutError, ServiceError
@@ -25,6 +26,7 @@ _FILES: dict[str, type[models.Model]] = {
     "policies.yaml": models.Policies,
     "people.yaml": models.PeopleFile,
     "sites.yaml": models.SitesFile,
+    "activities.yaml": ActivitiesFile,
     "scenarios.yaml": ScenariosFile,
 }
 _OPTIONAL = ("scenarios.yaml",)

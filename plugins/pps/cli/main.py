@@ -12,6 +12,7 @@ from pps import __version__
 from pps.cli import (
     bulletin,
     classify,
+    credits,
     deployment_tests,
     doctor,
     feedback,
@@ -46,6 +47,7 @@ app = typer.Typer(
       pps rollout start PATCH --follow    do it, and watch
       pps feedback list ROLLOUT           what the VOs say
       pps rollout withdraw ROLLOUT        take it back, at any time
+      pps credits                         who has done how much
 
     Every command takes --json, and --help.""",
 )
@@ -94,6 +96,7 @@ app.add_typer(deployment_tests.app, name="deployment-test")
 app.add_typer(feedback.app, name="feedback")
 app.add_typer(bulletin.app, name="bulletin")
 app.add_typer(mails.app, name="mails")
+app.command(name="credits")(credits.credits)
 app.command(name="doctor")(doctor.doctor)
 app.command(name="classify")(classify.classify)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import sys
 import unicodedata
@@ -122,6 +123,24 @@ def to_data(value: Any) -> Any:
 def say_json(value: Any) -> None:
     """Print for programs; ASCII only, so that no control character reaches a terminal either."""
     sys.stdout.write(json.dumps(to_data(value), indent=2, allow_nan=False) + "\n")
+
+
+#: What makes a spreadsheet evaluate a cell, also in full width, also behind blanks.
+_FORMULA = tuple("=+-@|%＝＋－＠")
+
+
+def csv_cell(value: object) -> str:
+    """A cell that no spreadsheet takes for a formula: what could begin one gets a `'` in front."""
+    raw = str(value)
+    text = plain(raw).replace("\n", " ")
+    return f"'{text}" if raw.lstrip().startswith(_FORMULA) or raw[:1] in ("\t", "\r", "\n") else text
+
+
+def say_csv(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """Print for spreadsheets: RFC 4180, one header line."""
+    writer = csv.writer(sys.stdout, lineterminator="\r\n")
+    writer.writerow(columns)
+    writer.writerows([csv_cell(cell) for cell in row] for row in rows)
 
 
 def complain(error: RolloutError) -> None:

@@ -8,10 +8,12 @@ import typer
 
 from pps.cli import output
 from pps.cli.front import front, group
+from pps.cli.site_import import import_sites
 from pps.config.loader import problems_in
 from pps.config.models import SitesFile
 
 app = group("The sites: who they are, and what they agreed to.")
+app.command("import")(import_sites)
 
 
 @app.command("list")
@@ -65,6 +67,7 @@ def show(
                 ("SubCluster", site.subcluster),
                 ("contact", site.contact),
                 ("time zone", site.timezone),
+                ("services", ", ".join(f"{s.type} at {s.host}" for s in site.services) or "-"),
             ]
         )
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -12,9 +12,11 @@ from typing import Any, TypeVar
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from pps.config.models import PeopleFile, Policies, ServiceFile, SitesFile
+from pps.config.activity_models import ActivitiesFile
+from pps.config.models import PeopleFile, Policies, ServiceFile, SiteModel, SitesFile
 from pps.config.scenario_models import ScenariosFile
-from pps.domain.errors import ConfigurationError
+from pps.domain.effort import Activity
+from pps.domain.errors import ConfigurationError, RolloutError
 from pps.domain.names import is_name
 from pps.domain.scenarios import Scenario, checked_table, contradictions
 from pps.domain.sites import Site
@@ -82,7 +84,7 @@ def _place(raw: Any, loc: tuple[int | str, ...]) -> str:
             raw = raw[part]
         except (LookupError, TypeError):  # what is missing has no value to go on with
             raw = None
-        name = raw.get("name") if isinstance(part, int) and isinstance(raw, dict) else None
+        name = raw.get("name", raw.get("key")) if isinstance(part, int) and isinstance(raw, dict) else None
         words.append(str(name if is_name(name) else part))
     return ".".join(words) or "file"
 
@@ -91,8 +93,23 @@ def _sentence(kind: str, message: str) -> str:
     return _PLAIN_WORDS.get(kind, message.removeprefix("Value error, ")).rstrip(".") + "."
 
 
+def site_problems(entry: Mapping[str, Any]) -> tuple[str, ...]:
+    """Every problem of one entry of sites.yaml as a sentence; none means that it is good."""
+    found = _validated(dict(entry), SiteModel)
+    if isinstance(found, tuple):
+        return found
+    try:
+        found.to_domain()
+    except RolloutError as error:
+        return (str(error),)
+    return ()
+
+
 def _read_or_list(path: Path, model: type[M]) -> M | tuple[str, ...]:
-    raw = read_yaml(path)
+    return _validated(read_yaml(path), model)
+
+
+def _validated(raw: Any, model: type[M]) -> M | tuple[str, ...]:
     try:
         return model.model_validate(raw if raw is not None else {})
     except ValidationError as error:
@@ -170,6 +187,21 @@ class Configuration:
         if name not in self.sites:
             raise ConfigurationError(f"site {name!r}", "is not in sites.yaml.", "Names are listed by: pps sites list.")
         return self.sites[name]
+
+    @cached_property
+    def activities(self) -> dict[str, Activity]:
+        """activities.yaml, by key, in the file's order"""
+        return {a.key: a.to_domain() for a in read_model(self.folder / "activities.yaml", ActivitiesFile).activities}
+
+    def activity(self, key: str) -> Activity:
+        """One activity; `ConfigurationError` if activities.yaml does not have it."""
+        if key not in self.activities:
+            raise ConfigurationError(
+                f"activity {key[:80]!r}",
+                "is not in activities.yaml.",
+                f"It has: {', '.join(self.activities)}.",
+            )
+        return self.activities[key]
 
 
 def load_configuration(folder: Path | None = None) -> Configuration:

@@ -24,7 +24,7 @@ from pps.activities.ports import SiteLimits, TarballLimits
 from pps.domain.batches import BatchLimits
 from pps.domain.errors import RolloutError
 from pps.domain.names import checked_address, checked_host, checked_name, checked_site_path
-from pps.domain.sites import CertificationStatus, Infrastructure, PartnerLevel, Platform, Site, SshEndpoint
+from pps.domain.sites import CertificationStatus, Infrastructure, PartnerLevel, Platform, Site, SiteService, SshEndpoint
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
 
@@ -86,6 +86,14 @@ class SshModel(Model):
     connection: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{0,64}$")] = ""
 
 
+class ServiceModel(Model):
+    """A grid service of a site (GOCDB's SERVICE_TYPE, HOSTNAME, IN_PRODUCTION)."""
+
+    type: Name
+    host: Host
+    in_production: bool = True
+
+
 class SiteModel(Model):
     """One site of sites.yaml."""
 
@@ -107,6 +115,7 @@ class SiteModel(Model):
     timezone: Annotated[str, AfterValidator(_known_timezone)] = "UTC"
     administrators: tuple[Name, ...] = ()
     """User names in Airflow of those who answer for the site."""
+    services: tuple[ServiceModel, ...] = ()
 
     def to_domain(self) -> Site:
         """The domain's site."""
@@ -114,6 +123,7 @@ class SiteModel(Model):
         values["platform"] = Platform.parse(self.platform)
         values["ssh"] = SshEndpoint(**self.ssh.model_dump())
         values["partner_levels"] = frozenset(self.partner_levels)
+        values["services"] = tuple(SiteService(**s.model_dump()) for s in self.services)
         return Site(**values)
 
 

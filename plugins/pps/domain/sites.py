@@ -27,6 +27,8 @@ class Infrastructure(StrEnum):
     PRODUCTION = "Production"
     PPS = "PPS"
     TEST = "Test"
+    SC = "SC"
+    """service challenges"""
 
 
 class CertificationStatus(StrEnum):
@@ -77,6 +79,20 @@ class SshEndpoint:
         checked_name(self.user, "SSH user")
 
 
+@dataclass(frozen=True, slots=True, order=True)
+class SiteService:
+    """A grid service of a site, as GOCDB lists it (`get_service`)."""
+
+    type: str
+    """GOCDB's SERVICE_TYPE: CREAM-CE, Site-BDII, ..."""
+    host: str
+    in_production: bool = True
+
+    def __post_init__(self) -> None:
+        checked_name(self.type, "service type")
+        checked_host(self.host, f"host of a {self.type}")
+
+
 @dataclass(frozen=True, slots=True)
 class Site:
     """One grid site as the registry describes it."""
@@ -105,6 +121,7 @@ class Site:
     timezone: str = "UTC"
     administrators: tuple[str, ...] = ()
     """Users who answer for the site: names in Airflow, no addresses."""
+    services: tuple[SiteService, ...] = ()
 
     def __post_init__(self) -> None:
         checked_name(self.name, "site")
@@ -145,7 +162,7 @@ def reasons_against_preview(
     if site.infrastructure is not Infrastructure.PRODUCTION:
         reasons.append(f"{site.name} is not a production site ({site.infrastructure}).")
     if site.certification is not CertificationStatus.CERTIFIED:
-        reasons.append(f"{site.name} is {site.certification.lower()} in the site registry.")
+        reasons.append(f"{site.name} has the status {site.certification} in GOCDB, says the site registry.")
     if site.platform not in (offered := sorted(platforms)):
         reasons.append(f"{site.name} runs {site.platform}; the patch is for {', '.join(map(str, offered))}.")
     return tuple(reasons)

@@ -10,6 +10,7 @@ from typing import Any
 import yaml
 
 from pps.config.loader import read_yaml
+from pps.domain.sites import Infrastructure
 from pps.sandbox.landscape import ROCS
 from pps.sandbox.sites import SandboxSite
 
@@ -64,7 +65,7 @@ def demo_policies(policies: Path, changes: Mapping[str, Mapping[str, object]] = 
 def write_configuration(
     folder: Path, sites: Iterable[SandboxSite], addresses: Addresses, ssh_key_file: Path, store: Path
 ) -> None:
-    """Write sites.yaml, people.yaml, service.yaml and policies.yaml, each aside and renamed.
+    """Write sites.yaml, people.yaml, service.yaml, policies.yaml and activities.yaml, each aside and renamed.
 
     Args:
         store: folder for artefacts, production repository and published pages.
@@ -99,7 +100,39 @@ def write_configuration(
         **{key: place.as_uri() for key, place in places.items()},
     }
     _write(folder / "service.yaml", service)
+    _write(folder / "scenarios.yaml", {"scenarios": _scenarios(sites)})
     _write(folder / "policies.yaml", demo_policies(DEFAULT_CONFIG / "policies.yaml"))
+    _write(folder / "activities.yaml", read_yaml(DEFAULT_CONFIG / "activities.yaml"))
+
+
+def _scenarios(sites: Iterable[SandboxSite]) -> list[dict[str, object]]:
+    """A clean root on this machine, and the PPS member site for its region, if there is one."""
+    plans = [site.plan for site in sites]
+    platform = str(plans[0].platform)
+    found: list[dict[str, object]] = [
+        {
+            "name": f"wn-{plans[0].platform.os}-clean",
+            "platform": platform,
+            "node_type": "WN",
+            "origin": {"coordination": "PPS"},
+            "runner": "automatic",
+        }
+    ]
+    for plan in plans:
+        if plan.infrastructure is Infrastructure.PPS:
+            origin = {"region": plan.roc}
+            found.append(
+                {
+                    "name": f"wn-{plan.platform.os}-torque",
+                    "platform": platform,
+                    "node_type": "WN",
+                    "system": "torque",
+                    "origin": origin,
+                    "runner": plan.name,
+                    "mandatory": False,
+                }
+            )
+    return found
 
 
 def administrator_of(site: str) -> str:

@@ -223,3 +223,22 @@ class StoreMachine(RuleBasedStateMachine):
 
 TestStoreMachine = StoreMachine.TestCase
 TestStoreMachine.settings = settings(max_examples=40, stateful_step_count=30, deadline=None)
+
+
+def test_facts_of_a_kind_come_from_all_records_in_the_order_of_recording(store: FactStore) -> None:
+    from pps.domain.rollouts import dossier_name
+
+    first, second = begin(store, 1), begin(store, 2)
+    late = Fact(first, FactKind.CREDITED, "PIC", "b", NOW + timedelta(days=1), "test")
+    store.record(fact(second, FactKind.CREDITED, occasion="a"), late, fact(first))
+    store.record_in_dossier(3, fact(dossier_name(3), FactKind.CREDITED, "ada"))
+    kinds = (FactKind.CREDITED,)
+    assert [(f.rollout, f.occasion) for f in store.facts_of_kind(kinds)] == [
+        (second, "a"),
+        (first, "b"),
+        (dossier_name(3), ""),
+    ]
+    assert store.facts_of_kind(kinds, since=NOW + timedelta(seconds=1)) == (late,)
+    assert late not in store.facts_of_kind(kinds, until=NOW + timedelta(days=1))
+    assert len(store.facts_of_kind((FactKind.CREDITED, FactKind.SITE_FAILED))) == 4
+    assert store.facts_of_kind(()) == ()

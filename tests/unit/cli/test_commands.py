@@ -58,7 +58,18 @@ def one_line(text: str) -> str:
 def test_help_leads_a_newcomer(front: Front) -> None:
     code, out, _ = pps(front, "--help")
     assert code == 0
-    for word in ("doctor", "sites", "patches", "rollout", "feedback", "bulletin", "mails", "db", "First steps"):
+    for word in (
+        "doctor",
+        "sites",
+        "patches",
+        "rollout",
+        "feedback",
+        "bulletin",
+        "mails",
+        "credits",
+        "db",
+        "First steps",
+    ):
         assert word in out
 
 
@@ -77,6 +88,8 @@ def test_help_leads_a_newcomer(front: Front) -> None:
         ("feedback", "list", ROLLOUT),
         ("bulletin", "show"),
         ("mails", "outbox", ROLLOUT),
+        ("credits",),
+        ("credits", "--by", "month"),
         ("db", "upgrade"),
     ],
 )

@@ -36,6 +36,7 @@ def test_the_shipped_configuration_is_valid() -> None:
     assert shipped.sites == {}
     assert shipped.service.tracker_url
     assert shipped.people.vos == ()
+    assert shipped.activity("release-test").credits == 1
 
 
 def test_a_site_is_read(tmp_path: Path) -> None:
