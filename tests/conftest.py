@@ -35,6 +35,8 @@ MISSING = {
     "browser": _programs("chromium"),
     "shells": _programs("dash", "bash", "busybox", "tcsh"),
     "root": [] if os.geteuid() == 0 else ["root (mounts a tmpfs)"],
+    "clean-root": _programs("mmdebstrap", "unshare", "setpriv", "apt-get")
+    + ([] if os.geteuid() == 0 else ["root (or a range in /etc/subuid)"]),
     "postgres": [],
 }
 _left_out: dict[str, int] = {}

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import SplitResult, unquote, urlsplit
 
 from pps.activities.bulletin import write_bulletin
+from pps.activities.clean_roots import CleanRoots
 from pps.activities.notification import Audience, Party
 from pps.activities.ports import (
     Artefacts,
@@ -145,6 +146,20 @@ class Services:
 
         keys = {prefix: keys.keyring for prefix, keys in self.config.service.package_keys.items()}
         return ProviderRepositories(keys)
+
+    def keyring_for(self, url: str) -> Path | None:
+        """The keyring that must have signed the provider's repository at `url`, or None."""
+        from pps.adapters.repositories import ProviderRepositories
+
+        keys = {prefix: keys.keyring for prefix, keys in self.config.service.package_keys.items()}
+        return ProviderRepositories(keys).keyring_for(url)
+
+    @cached_property
+    def clean_roots(self) -> CleanRoots:
+        """Clean roots for deployment tests, where this machine allows it."""
+        from pps.adapters.clean_root import DebianRoots
+
+        return DebianRoots(self.cache / "clean-roots")
 
     @cached_property
     def artefacts(self) -> Artefacts:

@@ -95,8 +95,11 @@ class MemoryFacts:
         self.mails: list[tuple[Mail, datetime | None, str]] = []
         self.register: list[OpenRollout] = []
 
-    def rollouts(self, *, open_only: bool = False) -> tuple[OpenRollout, ...]:
-        return tuple(r for r in reversed(self.register) if not (open_only and r.closed_at))
+    def rollouts(
+        self, *, open_only: bool = False, paths: Collection[str] = (), patch: int | None = None
+    ) -> tuple[OpenRollout, ...]:
+        rows = [r for r in reversed(self.register) if patch in (None, r.patch) and (not paths or r.path in paths)]
+        return tuple(r for r in rows if not (open_only and r.closed_at))
 
     def next_name(self, path: str, patch: int, run: str = "") -> str:
         of_patch = [r for r in self.register if r.patch == patch]

@@ -34,7 +34,7 @@ from pps.activities.ports import Facts, OpenRollout, Templates
 from pps.activities.publishing import publish
 from pps.domain.facts import FactKind
 from pps.domain.feedback import summary
-from pps.domain.rollouts import Rollout, SiteState
+from pps.domain.rollouts import PREVIEWS, Rollout, SiteState
 from pps.domain.sites import Site
 from pps.domain.tags import jdl_requirement
 
@@ -71,7 +71,8 @@ def stage(record: Rollout) -> str:
 
 def bulletin(facts: Facts, sites: Mapping[str, Site], now: datetime) -> Mapping[str, Any]:
     """The content of bulletin.json: every open rollout, and those that were closed in the last 30 days."""
-    shown = [r for r in facts.rollouts() if r.closed_at is None or r.closed_at > now - SHOWN_AFTER_CLOSING]
+    rows = facts.rollouts(paths=PREVIEWS)
+    shown = [r for r in rows if r.closed_at is None or r.closed_at > now - SHOWN_AFTER_CLOSING]
     records = [(row, facts.rollout(row.name)) for row in shown]
     updated = max((f.at for _, record in records for f in record.facts), default=None)
     return {

@@ -19,6 +19,8 @@ class CertificationOutcome(StrEnum):
     REJECTED = "rejected"
     EXPIRED = "expired"
     """nobody decided within policies.yaml, `certification.wait_at_most`"""
+    OVERRULED = "overruled"
+    """EMT and PPS coordination have decided not to wait for it (SD 4.1.3)"""
 
 
 _OUTCOMES = {
@@ -33,7 +35,14 @@ _OUTCOMES = {
 
 
 def certification_is_over(
-    record: Rollout, facts: Facts, tracker: Tracker, now: datetime, actor: str, *, wait_at_most: timedelta
+    record: Rollout,
+    facts: Facts,
+    tracker: Tracker,
+    now: datetime,
+    actor: str,
+    *,
+    wait_at_most: timedelta,
+    overruled: bool = False,
 ) -> bool:
     """Ask the tracker; record the end once. Also true when the rollout was stopped meanwhile.
 
@@ -44,7 +53,7 @@ def certification_is_over(
         return True
     opened = record.need(FactKind.ROLLOUT_OPENED, "Open the rollout first.")
     state = tracker.patch(int(opened.payload["patch"])).state
-    outcome = _OUTCOMES.get(state)
+    outcome = _OUTCOMES.get(state, CertificationOutcome.OVERRULED if overruled else None)
     if outcome is None and now >= opened.at + wait_at_most:
         outcome = CertificationOutcome.EXPIRED
     if outcome is None:

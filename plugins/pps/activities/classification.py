@@ -7,26 +7,25 @@ from __future__ import annotations
 
 import hashlib
 import json
-import shutil
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple
+from typing import Any, NamedTuple
 
+from pps.activities.configuration_files import ConfigurationFiles
 from pps.activities.ports import (
     Facts,
     IndexedPackage,
-    PackageMember,
     PackageReader,
     PackageRepositories,
     ProductionRepositories,
     TarballLimits,
-    UnpackBudget,
 )
 from pps.domain.errors import NotYetAllowedError, PackageError, RefusedError
 from pps.domain.facts import Fact, FactKind
 from pps.domain.patches import PackageRef, Patch, PatchState
+from pps.domain.rollouts import Path as RolloutPath
 from pps.domain.rollouts import Rollout, dossier_name
 from pps.domain.texts import clean_text, one_line
 from pps.domain.updates import (
@@ -35,7 +34,7 @@ from pps.domain.updates import (
     reasons_against_bc_client_preview,
     reasons_against_non_bc_client_preview,
 )
-from pps.domain.yaim import FILE_BYTES_AT_MOST, TREE_BYTES_AT_MOST, Change, YaimTree, compare, role_of
+from pps.domain.yaim import Change, YaimTree, compare
 
 #: Most that one fact keeps; the numbers beside them are of all.
 FINDINGS_AT_MOST = 200
@@ -155,7 +154,7 @@ def examine(
     ours = production.open(patch.repository.kind)
     in_production = ours.newest(refs)
     folder = workdir / "classification"
-    update, old = _Files(reader, limits, folder), _Files(reader, limits, folder)
+    update, old = ConfigurationFiles(reader, limits, folder), ConfigurationFiles(reader, limits, folder)
     compared: list[str] = []
     for package in indexed:
         before = in_production.get(package.ref)
@@ -197,67 +196,6 @@ def _without(number: int) -> Iterable[str]:
     if number:
         what = "1 package has" if number == 1 else f"{number} packages have"
         yield f"{what} no YAIM configuration, neither now nor in production."
-
-
-@dataclass
-class _Files:
-    """The YAIM files of some packages: path -> text."""
-
-    reader: PackageReader
-    limits: TarballLimits
-    folder: Path
-    texts: dict[str, str] = field(default_factory=dict)
-    budget: UnpackBudget = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.budget = UnpackBudget(self.limits.unpacked_bytes_at_most, self.limits.files_at_most)
-
-    def add(self, package: IndexedPackage, fetch: Callable[[IndexedPackage, Path], Path]) -> Mapping[str, str]:
-        """Fetch a package, read its YAIM files, and drop it again; returns these files."""
-        self.folder.mkdir(parents=True, exist_ok=True)
-        try:
-            with self.reader.open(fetch(package, self.folder), self.budget) as opened:
-                if opened.ref != package.ref:
-                    raise PackageError(
-                        str(package.ref),
-                        f"is listed in the index, but the file says that it is {opened.ref}.",
-                        "Ask the provider of the repository.",
-                    )
-                found = _yaim_files(str(package.ref), opened.members())
-        finally:
-            shutil.rmtree(self.folder, ignore_errors=True)
-        self.take(found)
-        return found
-
-    def take(self, found: Mapping[str, str]) -> None:
-        """Add files that were read before."""
-        for path, text in found.items():
-            # the same package for two architectures: what either says is said
-            known = self.texts.setdefault(path, text)
-            if text not in known:
-                self.texts[path] = f"{known}\n{text}"
-
-
-def _yaim_files(subject: str, members: Iterator[tuple[PackageMember, BinaryIO]]) -> dict[str, str]:
-    found: dict[str, str] = {}
-    links: dict[str, str] = {}
-    total = 0
-    for member, content in members:
-        if member.kind == "d" or role_of(member.path) is None:
-            continue
-        if member.kind != "f":
-            links[member.path] = member.target
-            continue
-        data = content.read(FILE_BYTES_AT_MOST + 1)
-        total += len(data)
-        if len(data) > FILE_BYTES_AT_MOST or total > TREE_BYTES_AT_MOST:
-            raise PackageError(
-                f"{subject}, {one_line(member.path, 120)}",
-                "is larger than configuration files may be.",
-                "Ask the provider of the package.",
-            )
-        found[member.path] = data.decode(errors="replace")
-    return found | {path: found[target] for path, target in links.items() if target in found}
 
 
 def classify(
@@ -359,6 +297,13 @@ def overrule(
 
 
 # --- what follows from it ----------------------------------------------------------------------
+
+
+def preview_path(dossier: Rollout, patch: Patch) -> RolloutPath:
+    """The path on which a client is previewed: by the verdict on record, else by what the tracker says of variables."""
+    verdict = standing_verdict(dossier).verdict
+    non_bc = patch.new_variables or patch.changed_variables if verdict is None else verdict is ClientVerdict.NON_BC
+    return RolloutPath.NON_BC_CLIENT if non_bc else RolloutPath.BC_CLIENT
 
 
 def reasons_against_bc(dossier: Rollout, patch: Patch) -> tuple[str, ...]:

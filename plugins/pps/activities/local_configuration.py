@@ -10,7 +10,7 @@ from pps.activities.ports import Facts, Mail, Tarball, Templates
 from pps.domain.errors import RefusedError
 from pps.domain.facts import Fact, FactKind
 from pps.domain.patches import Patch
-from pps.domain.rollouts import Rollout, SiteState
+from pps.domain.rollouts import ONE_SITE, Rollout, SiteState
 from pps.domain.sites import Site
 from pps.domain.texts import clean_text, one_line
 
@@ -26,6 +26,11 @@ _COMING = (SiteState.PLANNED, SiteState.INSTALLED, SiteState.CONFIGURED, SiteSta
 def sites_to_configure(record: Rollout) -> tuple[str, ...]:
     """Planned sites that have the preview: each is asked, and goes on, at its own pace."""
     return tuple(site for site in record.planned_sites if record.holds_preview(site))
+
+
+def batch_of(site: str) -> str:
+    """The batch of one site alone, so that it waits for no other."""
+    return f"{ONE_SITE}{site}"
 
 
 def instructions(record: Rollout, patch: Patch, site: Site, tarball: Tarball, due: datetime) -> Mapping[str, Any]:

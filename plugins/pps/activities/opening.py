@@ -3,72 +3,89 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from datetime import datetime
 
-from pps.activities.classification import reasons_against_bc
+from pps.activities.classification import reasons_against_bc, reasons_against_non_bc
+from pps.activities.local_configuration import plan_of
 from pps.activities.ports import Facts
 from pps.domain.batches import BatchLimits, plan_batches
 from pps.domain.errors import RefusedError
 from pps.domain.facts import Fact, FactKind
-from pps.domain.patches import Patch
+from pps.domain.overruling import overruling
+from pps.domain.patches import Patch, PatchState
 from pps.domain.rollouts import Path, Rollout
-from pps.domain.sites import Site, reasons_against_preview
+from pps.domain.sites import PartnerLevel, Site, reasons_against_preview
 from pps.domain.tags import preview_tag
 
-BC_CLIENT = Path.BC_CLIENT
 
-
-def open_bc_client_rollout(facts: Facts, patch: Patch, *, tag_vo: str, run: str, now: datetime, actor: str) -> str:
-    """Admit a patch and register its rollout; returns the rollout's name.
+def open_client_rollout(
+    facts: Facts, patch: Patch, *, tag_vo: str, run: str, now: datetime, actor: str, path: Path = Path.BC_CLIENT
+) -> str:
+    """Admit a patch to the preview of a client and register its rollout; returns the rollout's name.
 
     Called again by the same `run` (a retry, a cleared task) it returns the same name and records
     nothing, also when the patch has moved on meanwhile.
 
     Raises:
-        RefusedError: a precondition of SD 4.1.1 does not hold; nothing was recorded.
+        RefusedError: a precondition of SD 4.1.1 or 4.1.2 does not hold; nothing was recorded.
         AlreadyOpenError: another run has a rollout of this patch open.
     """
-    name = facts.next_name(BC_CLIENT, patch.number, run)
-    opening = Fact(
-        name,
-        FactKind.ROLLOUT_OPENED,
-        "",
-        "",
-        now,
-        actor,
-        {
-            "path": BC_CLIENT,
-            "patch": patch.number,
-            "title": patch.title,
-            "metapackage": patch.metapackage,
-            "version": patch.version,
-            "platforms": [str(p) for p in patch.platforms],
-            "tag": str(preview_tag(patch, tag_vo)),
-            "tag_vo": tag_vo,
-            "run": run,
-        },
-    )
+    name = facts.next_name(path, patch.number, run)
+    payload = {
+        "path": path,
+        "patch": patch.number,
+        "title": patch.title,
+        "metapackage": patch.metapackage,
+        "version": patch.version,
+        "platforms": [str(p) for p in patch.platforms],
+        "tag": str(preview_tag(patch, tag_vo)),
+        "tag_vo": tag_vo,
+        "run": run,
+    }
+    if path is Path.NON_BC_CLIENT:
+        payload["variables"] = list(patch.new_variables)
+    opening = Fact(name, FactKind.ROLLOUT_OPENED, "", "", now, actor, payload)
     already_ours = any(r.name == name and r.closed_at is None for r in facts.rollouts(open_only=True))
-    if not already_ours and (reasons := reasons_against_bc(facts.dossier(patch.number), patch)):
+    if not already_ours and (reasons := reasons_against_opening(facts, patch, path)):
         raise RefusedError(patch.subject, reasons, "Correct the patch in the tracker, then start again.")
-    facts.open(BC_CLIENT, patch.number, opening, run)
+    facts.open(path, patch.number, opening, run)
     facts.record(Fact(name, FactKind.PATCH_ADMITTED, "", "", now, actor, {"state": patch.state.value}))
     return name
+
+
+def reasons_against_opening(facts: Facts, patch: Patch, path: Path) -> tuple[str, ...]:
+    """Say why a patch may not be previewed on this path; no reasons means that it may.
+
+    An overruled patch (SD 4.1.3) need not be "In certification": its preview follows production.
+    """
+    dossier = facts.dossier(patch.number)
+    rule = reasons_against_non_bc if path is Path.NON_BC_CLIENT else reasons_against_bc
+    judged = patch
+    if overruling(dossier) is not None and patch.state not in (PatchState.REJECTED, PatchState.OBSOLETE):
+        judged = replace(patch, state=PatchState.IN_CERTIFICATION, basic_certification_passed=True)
+    return rule(dossier, judged)
+
+
+def level_for(record: Rollout) -> PartnerLevel | None:
+    """What a site must have agreed to for this preview: Silver partners take non-BC clients (SD 4.1.2, 2)."""
+    return PartnerLevel.SILVER if record.path is Path.NON_BC_CLIENT else None
 
 
 def record_plan(
     record: Rollout, facts: Facts, patch: Patch, sites: Iterable[Site], limits: BatchLimits, now: datetime, actor: str
 ) -> tuple[str, ...]:
-    """Agree on canaries and batches once; returns the names of the fleet's batches.
+    """Agree on the batches once; returns their names, without the canaries.
 
     Sites that get no preview are left out with the reason on record. A plan that is on record
     stays, whatever has happened to the registry since: the nightly distribution brings the preview
     to sites that join later.
     """
     if not record.has(FactKind.PLAN_AGREED):
-        sites = list(sites)
-        reasons = {site.name: reasons_against_preview(site, patch.platforms) for site in sites}
-        batches = plan_batches(record.name, [s for s in sites if not reasons[s.name]], limits)
+        sites, level = list(sites), level_for(record)
+        reasons = {site.name: reasons_against_preview(site, patch.platforms, level) for site in sites}
+        takers = [s for s in sites if not reasons[s.name]]
+        batches = plan_of(takers, limits.sites_per_batch) if level else plan_batches(record.name, takers, limits)
         if not any(batches.values()):
             raise RefusedError(
                 record.name,

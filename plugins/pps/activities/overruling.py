@@ -94,9 +94,7 @@ def conclude(record: Rollout, facts: Facts, now: datetime, actor: str) -> tuple[
     by = {role: answer.user for step, role in ROLES.items() if (answer := given[step]) is not None}
     decision = {"urgency": opened["urgency"], "reason": opened["reason"], "by": by, "state": opened["state"]}
     number = record.patch_number
-    facts.record(
-        Fact(record.name, FactKind.DECIDED, "", "overrule", now, actor, {"decision": "overruled", "by": by})
-    )
+    facts.record(Fact(record.name, FactKind.DECIDED, "", "overrule", now, actor, {"decision": "overruled", "by": by}))
     name = dossier_name(number)
     facts.record_in_dossier(number, Fact(name, FactKind.POLICIES_OVERRULED, "", record.name, now, actor, decision))
     return ()

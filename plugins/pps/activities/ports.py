@@ -263,6 +263,9 @@ class Tracker(Protocol):
     def set_state(self, number: int, state: PatchState, comment: str) -> None:
         """Move a patch to a state with a comment; setting the state that it has changes nothing."""
 
+    def comment(self, number: int, text: str) -> None:
+        """Add a comment to a patch's history without moving it; the same text twice is one comment."""
+
 
 @dataclass(frozen=True, slots=True)
 class Mail:

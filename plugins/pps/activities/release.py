@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
+import pathlib
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 
+from pps.activities.classification import standing_verdict
+from pps.activities.deployment_test import newest_deployment_verdict
 from pps.activities.ports import Artefacts, Facts, Mail, Templates, Tracker
 from pps.domain.facts import Fact, FactKind
 from pps.domain.manifest import Manifest
+from pps.domain.overruling import overruling
 from pps.domain.patches import Patch, PatchState, Repository
-from pps.domain.rollouts import Rollout
+from pps.domain.rollouts import Path, Rollout
 from pps.domain.updates import platforms_for_production, reasons_against_production
 
 SUITE = "production"
 
 #: Adds package files to the repository below a folder; twice is once. Arguments: folder, repository, files, now.
-Publisher = Callable[[Any, Repository, Sequence[Path], datetime], None]
+Publisher = Callable[[Any, Repository, Sequence[pathlib.Path], datetime], None]
 
 
 def decide_on_release(record: Rollout, facts: Facts, patch: Patch, now: datetime, actor: str) -> tuple[str, ...]:
@@ -32,11 +35,26 @@ def decide_on_release(record: Rollout, facts: Facts, patch: Patch, now: datetime
     record.need(FactKind.RELEASE_NOTES_WRITTEN, "Write the release notes first: they carry the feedback.")
     if record.has(FactKind.RELEASED_TO_PRODUCTION):
         return ()
-    reasons = reasons_against_production(patch)
+    dossier = facts.dossier(patch.number)
+    reasons = reasons_against_production(
+        patch,
+        newest_deployment_verdict(facts, patch.number, patch),
+        verdict=standing_verdict(dossier).verdict,
+        overruled=overruling(dossier) is not None,
+    )
+    if not reasons and released_elsewhere(facts, record):
+        facts.close(Fact(record.name, FactKind.ROLLOUT_CLOSED, "", "", now, actor, {"outcome": "synchronised"}))
+        return (f"Patch {patch.number} is in production already; this preview was synchronised with it.",)
     if reasons:
         facts.record(Fact(record.name, FactKind.RELEASE_REFUSED, "", "", now, actor, {"reasons": list(reasons)}))
         facts.close(Fact(record.name, FactKind.ROLLOUT_CLOSED, "", "", now, actor, {"outcome": "not released"}))
     return reasons
+
+
+def released_elsewhere(facts: Facts, record: Rollout) -> bool:
+    """Tell whether another record released this patch: a joint decision sent it straight to production (SD 4.1.3)."""
+    others = facts.rollouts(paths=[Path.OVERRULE], patch=record.patch_number)
+    return any(facts.rollout(row.name).has(FactKind.RELEASED_TO_PRODUCTION) for row in others)
 
 
 def release_to_production(
@@ -72,9 +90,16 @@ def release_to_production(
     folder.mkdir(parents=True, exist_ok=True)
     for file in sorted(built["files"]):
         _publish_file(artefacts.local(built["name"], file), folder / file)
-    platforms = [str(p) for p in platforms_for_production(patch)]
+    deployment = newest_deployment_verdict(facts, patch.number, patch)
+    overruled = overruling(facts.dossier(patch.number)) is not None
+    platforms = [str(p) for p in platforms_for_production(patch, deployment, overruled=overruled)]
     comment = f"Released to production by rollout {record.name} for {', '.join(platforms)}."
-    if patch.state is PatchState.CERTIFIED:
+    if overruled and patch.state is PatchState.IN_CERTIFICATION:
+        # the tracker knows no way past certification; its history says who took it
+        comment = f"{comment} EMT and PPS coordination overruled the policies together (SD 4.1.3)."
+        tracker.set_state(patch.number, PatchState.CERTIFIED, comment)
+        tracker.set_state(patch.number, PatchState.READY_FOR_PRODUCTION, comment)
+    elif patch.state is PatchState.CERTIFIED:
         tracker.set_state(patch.number, PatchState.READY_FOR_PRODUCTION, comment)
     tracker.set_state(patch.number, PatchState.IN_PRODUCTION, comment)
     opened = record.need(FactKind.ROLLOUT_OPENED, "").payload
@@ -110,7 +135,7 @@ def release_to_production(
     facts.close(Fact(record.name, FactKind.ROLLOUT_CLOSED, "", "", now, actor, {"outcome": "released"}))
 
 
-def _publish_file(source: Path, target: Any) -> None:
+def _publish_file(source: pathlib.Path, target: Any) -> None:
     """Copy aside, then rename: whoever downloads at this moment gets the old file or the new one, whole."""
     if target.exists() and target.stat().st_size == source.stat().st_size:
         return

@@ -7,15 +7,18 @@ from collections import Counter
 from datetime import datetime
 from typing import Any
 
-from pps.activities import classification
+from pps.activities import classification, deployment_test
 from pps.activities.bulletin import SHOWN_STATES
 from pps.activities.feedback import end_of_feedback
+from pps.activities.overruling import view as overruling_view
 from pps.activities.ports import Facts, Templates
 from pps.activities.publishing import publish
 from pps.domain import feedback
 from pps.domain.facts import Fact, FactKind
+from pps.domain.overruling import overruling
 from pps.domain.patches import Patch, Severity
 from pps.domain.rollouts import Rollout
+from pps.domain.scenarios import deployment_verdict
 from pps.domain.tags import jdl_requirement
 from pps.domain.updates import platforms_for_production
 
@@ -38,8 +41,15 @@ def write_release_notes(
         NotYetAllowedError: feedback may still come in time. Notes that said "no feedback" too
             early would be believed.
     """
-    ended = end_of_feedback(record, now, actor)
-    content = notes(record, patch, facts.dossier(patch.number))
+    dossier = facts.dossier(patch.number)
+    if overruling(dossier) is None:
+        ended = end_of_feedback(record, now, actor)
+    else:  # nobody waits for feedback then (SD 4.1.3); what has come is in the notes all the same
+        outcome = {"outcome": feedback.outcome(record).value}
+        ended = Fact(record.name, FactKind.FEEDBACK_ENDED, "", "", now, actor, outcome)
+    content = notes(
+        record, patch, dossier, deployment_test.newest_deployment_test(facts, patch.number, ended_only=True)
+    )
     files = {
         f"{FOLDER}/{record.name}.{kind}": templates.render(f"release_notes.{kind}", content) for kind in ("html", "txt")
     }
@@ -61,26 +71,32 @@ def write_release_notes(
     return digest
 
 
-def notes(record: Rollout, patch: Patch, dossier: Rollout | None = None) -> dict[str, Any]:
+def notes(
+    record: Rollout, patch: Patch, dossier: Rollout | None = None, deployment: Rollout | None = None
+) -> dict[str, Any]:
     """The view of the templates `release_notes.*`. It holds no clock time of its own, so it is repeatable.
 
     Args:
-        dossier: of the patch; with a classification in it, the notes say how the patch was classified.
+        dossier: of the patch; the notes say how the patch was classified, and what was overruled.
+        deployment: its newest pre-deployment test that has ended.
     """
     opened = record.need(FactKind.ROLLOUT_OPENED, "Open the rollout first.")
     progress = sorted(record.all_progress(), key=lambda p: p.site)
     counts = Counter(p.state for p in progress)
     built = record.the(FactKind.TARBALL_BUILT)
-    tag = str(opened.payload["tag"])
+    tag = str(opened.payload.get("tag", ""))  # none where it went straight to production
+    verdict = deployment_verdict(deployment) if deployment else None
     return {
         "rollout": record.name,
         "patch": patch,
         "opened_at": opened.at,
         "bugs": sorted(patch.bugs, key=lambda b: (_SEVERITIES.index(b.severity), b.number)),
         "tarball": built.payload.get("name", "") if built else "",
-        "tested_platforms": [str(p) for p in platforms_for_production(patch)],
+        "tested_platforms": [str(p) for p in platforms_for_production(patch, verdict)],
+        "deployment": deployment_test.results(deployment) if deployment else None,
+        "overruled": overruling_view(overruling(dossier)) if dossier else None,
         "tag": tag,
-        "jdl": jdl_requirement(tag),
+        "jdl": jdl_requirement(tag) if tag else "",
         "progress": progress,
         "counts": [(state.value, counts[state]) for state in SHOWN_STATES if counts[state]],
         "feedback": feedback.summary(record),

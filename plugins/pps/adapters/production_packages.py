@@ -37,8 +37,9 @@ class ProductionFolder:
         folder = self.root / kind.value
         try:
             listed = tuple(_apt(folder) if kind is RepositoryKind.APT else _yum(folder))
-        except (OSError, ElementTree.ParseError, EOFError, RolloutError) as error:
-            raise ServiceError(f"repository {folder}", f"cannot be read ({error}).", _NEXT) from error
+        except (OSError, ElementTree.ParseError, EOFError, KeyError, ValueError, RolloutError) as error:
+            why = f"cannot be read ({type(error).__name__}: {error})."
+            raise ServiceError(f"repository {folder}", why, _NEXT) from error
         by_name: dict[str, list[IndexedPackage]] = {}
         for package in listed:
             by_name.setdefault(package.ref.name, []).append(package)

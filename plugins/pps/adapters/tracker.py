@@ -102,6 +102,10 @@ class RestTracker:
             return
         raise self._fault(f"patch {number} changed each time while its state was being set.")
 
+    def comment(self, number: int, text: str) -> None:
+        """Add a comment; see the port. The tracker keeps one of each text, so that the caller may repeat it."""
+        self._json("POST", f"/patches/{number}/comments", json={"comment": text})
+
     def create(self, patch: Patch) -> None:
         """Enter a patch; the same patch once more changes nothing, another one of this number is refused."""
         self._json("POST", "/patches", json=patch_document(patch))

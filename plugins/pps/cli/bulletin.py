@@ -7,6 +7,7 @@ import typer
 from pps.activities.standing import public_view
 from pps.cli import output
 from pps.cli.front import front, group
+from pps.domain.rollouts import PREVIEWS
 
 app = group("The release bulletin: which version is at which site, now.")
 
@@ -15,7 +16,7 @@ app = group("The release bulletin: which version is at which site, now.")
 def show(ctx: typer.Context, as_json: output.Json = False) -> None:
     """Show the bulletin as the facts tell it at this moment."""
     facts = front(ctx).services.facts
-    views = [public_view(facts.rollout(row.name)) for row in facts.rollouts(open_only=True)]
+    views = [public_view(facts.rollout(row.name)) for row in facts.rollouts(open_only=True, paths=PREVIEWS)]
     if as_json:
         return output.say_json(views)
     if not views:

@@ -17,6 +17,7 @@ from pps.cli.rollouts import DAG
 from pps.config import models
 from pps.config.activity_models import ActivitiesFile
 from pps.config.loader import problems_in
+from pps.config.scenario_models import ScenariosFile
 from pps.domain.errors import RolloutError, ServiceError
 from pps.domain.sites import Site
 
@@ -26,7 +27,9 @@ _FILES: dict[str, type[models.Model]] = {
     "people.yaml": models.PeopleFile,
     "sites.yaml": models.SitesFile,
     "activities.yaml": ActivitiesFile,
+    "scenarios.yaml": ScenariosFile,
 }
+_OPTIONAL = ("scenarios.yaml",)
 _SMTP_TIMEOUT_S = 10
 _SITES_AT_ONCE = 20
 
@@ -73,6 +76,8 @@ def _diagnose(here: Front, only: list[str]) -> Iterator[Finding]:
 
 def _file_findings(here: Front) -> Iterator[Finding]:
     for name, model in _FILES.items():
+        if name in _OPTIONAL and not (here.services.config.folder / name).exists():
+            continue
         problems = problems_in(here.services.config.folder / name, model)
         for problem in problems:
             yield Finding(name, Health.FAIL, problem, "Correct the file.")

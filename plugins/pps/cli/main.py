@@ -9,7 +9,20 @@ from typing import Annotated
 import typer
 
 from pps import __version__
-from pps.cli import bulletin, classify, credits, doctor, feedback, mails, output, patches, rollouts, sites
+from pps.cli import (
+    bulletin,
+    classify,
+    credits,
+    deployment_tests,
+    doctor,
+    feedback,
+    mails,
+    output,
+    patches,
+    rollouts,
+    scenarios,
+    sites,
+)
 from pps.cli.front import Front, PpsGroup, front, group
 from pps.config.loader import load_configuration
 from pps.services import Services
@@ -75,6 +88,8 @@ app.add_typer(sites.app, name="sites")
 app.add_typer(patches.app, name="patches")
 app.add_typer(rollouts.app, name="rollout")
 app.add_typer(rollouts.app, name="rollouts", hidden=True)  # the plural, as the others have
+app.add_typer(scenarios.app, name="scenarios")
+app.add_typer(deployment_tests.app, name="deployment-test")
 app.add_typer(feedback.app, name="feedback")
 app.add_typer(bulletin.app, name="bulletin")
 app.add_typer(mails.app, name="mails")

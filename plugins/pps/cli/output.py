@@ -39,6 +39,11 @@ _COLOURS = {
     "problem": "bold red",
     "admitted": "green",
     "refused": "bold red",
+    "pass": "green",
+    "passed": "green",
+    "fail": "bold red",
+    "failed": "bold red",
+    "inconclusive": "yellow",
 }
 
 

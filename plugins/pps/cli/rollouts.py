@@ -10,7 +10,6 @@ import typer
 
 from pps.activities.bulletin import stage
 from pps.activities.forecast import Forecast, foresee
-from pps.activities.opening import BC_CLIENT
 from pps.activities.standing import tag_of, told
 from pps.cli import output
 from pps.cli.following import follow_rollout
@@ -20,7 +19,7 @@ from pps.config.models import VoModel, parse_duration
 from pps.domain.errors import ConfigurationError, RefusedError, RolloutError, ServiceError
 from pps.domain.facts import FactKind
 from pps.domain.feedback import feedback_due, outcome
-from pps.domain.rollouts import Rollout, SiteState
+from pps.domain.rollouts import PREVIEWS, Path, Rollout, SiteState
 from pps.domain.tags import jdl_requirement
 
 #: The DAG that walks SD 4.1.1.
@@ -107,9 +106,10 @@ def _check_run(here: Front, run: str) -> None:
 
 def _forecast(here: Front, number: int) -> Forecast:
     services = here.services
-    open_as = next((r.name for r in services.facts.rollouts(open_only=True) if r.patch == number), None)
+    opened = services.facts.rollouts(open_only=True, paths=PREVIEWS, patch=number)
+    open_as = next((r.name for r in opened), None)
     return foresee(
-        services.facts.next_name(BC_CLIENT, number),
+        services.facts.next_name(Path.BC_CLIENT, number),
         services.tracker.patch(number),
         services.config.sites.values(),
         limits=services.config.policies.distribution.to_domain(),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -14,9 +14,11 @@ from pydantic import BaseModel, ValidationError
 
 from pps.config.activity_models import ActivitiesFile
 from pps.config.models import PeopleFile, Policies, ServiceFile, SiteModel, SitesFile
+from pps.config.scenario_models import ScenariosFile
 from pps.domain.effort import Activity
 from pps.domain.errors import ConfigurationError, RolloutError
 from pps.domain.names import is_name
+from pps.domain.scenarios import Scenario, checked_table, contradictions
 from pps.domain.sites import Site
 
 _MOST_BYTES = 4 * 1024 * 1024
@@ -162,6 +164,23 @@ class Configuration:
     def sites(self) -> dict[str, Site]:
         """The registry, by name."""
         return {s.name: s.to_domain() for s in self.sites_file.sites}
+
+    @cached_property
+    def scenarios(self) -> tuple[Scenario, ...]:
+        """scenarios.yaml; none without such a file: a deployment test that wants one says where to declare it.
+
+        `ConfigurationError` if they contradict each other, the registry or people.yaml.
+        """
+        file = self.folder / "scenarios.yaml"
+        if not file.exists():
+            return ()
+        scenarios = tuple(s.to_domain() for s in read_model(file, ScenariosFile).scenarios)
+        return checked_table(scenarios, self.contradictions(scenarios))
+
+    def contradictions(self, scenarios: Iterable[Scenario]) -> tuple[str, ...]:
+        """What in these scenarios contradicts each other, the registry or people.yaml."""
+        rocs, vos = ([party.name for party in parties] for parties in (self.people.rocs, self.people.vos))
+        return contradictions(scenarios, self.sites, rocs=rocs, vos=vos)
 
     def site(self, name: str) -> Site:
         """One site; `ConfigurationError` if the registry does not have it."""

@@ -228,6 +228,7 @@ class LocalConfigurationPolicy(Model):
 class DeploymentTestPolicy(Model):
     """policies.yaml, `deployment_test` (SD 4.2.2)."""
 
+    step_within: Duration
     answer_within: Duration
     check_every: Duration
     wait_at_most: Duration

@@ -108,6 +108,7 @@ class PatchDocument(_Document):
     basic_certification_passed: StrictBool = False
     install_tested: Annotated[list[PlatformName], Field(max_length=50)] = []
     programming_ph: Annotated[StrictInt, Field(ge=0, le=100_000)] | None = None
+    provider: Address | Literal[""] = ""
 
     def to_domain(self) -> Patch:
         """The domain's patch."""
@@ -183,4 +184,5 @@ def patch_document(patch: Patch) -> dict[str, Any]:
         "basic_certification_passed": patch.basic_certification_passed,
         "install_tested": [str(p) for p in patch.install_tested],
         "programming_ph": patch.programming_ph,
+        "provider": patch.provider,
     }

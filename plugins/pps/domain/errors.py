@@ -9,6 +9,7 @@ RolloutError
   RefusedError              the rules say no; the reasons say why
   PackageError              the provider's packages or repository are wrong
     HostileArchiveError     an archive that tries to leave its folder, or to fill the disk
+  CleanRootError            this machine cannot install an update for a test; says nothing about the update
   PatchNotFoundError        the tracker has no such patch
   ServiceError              one of our own services (tracker, BDII, mail, store) does not answer: retry
   SiteError                 one site is affected, the others go on
@@ -69,6 +70,10 @@ class PackageError(RolloutError):
 
 class HostileArchiveError(PackageError):
     """An archive tries to write outside its folder or to fill the disk."""
+
+
+class CleanRootError(RolloutError):
+    """This machine cannot make a clean root to install an update in: a right, a program or the mirror is missing."""
 
 
 class PatchNotFoundError(RolloutError):

@@ -116,12 +116,16 @@ class Patch:
     """platforms on which certification did an installation test"""
     programming_ph: int | None = None
     """person hours, as validated by the Release Manager"""
+    provider: str = ""
+    """mail address of who provides the packages; what fails goes back to them"""
 
     def __post_init__(self) -> None:
         if not 0 < self.number < 10**9:
             raise ValueError(f"patch number {self.number} is not between 1 and 999999999")
         checked_name(self.metapackage, f"metapackage of patch {self.number}")
         checked_name(self.version, f"version of patch {self.number}")
+        if self.provider:
+            checked_address(self.provider, f"provider of patch {self.number}")
 
     @property
     def subject(self) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterable
 from enum import StrEnum
 
 from pps.domain.patches import Patch, PatchState
+from pps.domain.scenarios import DeploymentOutcome, DeploymentVerdict
 from pps.domain.sites import Platform
 from pps.domain.yaim import Change, ChangeKind
 
@@ -116,25 +117,55 @@ def _reasons_against_content(patch: Patch) -> Iterable[str]:
         yield "It names no platform."
 
 
-def reasons_against_production(patch: Patch) -> tuple[str, ...]:
-    """Say why a certified patch may not go to production without a further deployment test.
+def reasons_against_production(
+    patch: Patch,
+    deployment: DeploymentVerdict | None = None,
+    *,
+    verdict: ClientVerdict | None = None,
+    overruled: bool = False,
+) -> tuple[str, ...]:
+    """Say why a certified patch may not go to production now; no reasons means that it may.
 
     Source: SD 4.1.1, last paragraph: "if the release notes are confirmed not to contain any
     special configuration information, and limited to the platforms on which an installation test
-    was done in certification".
+    was done in certification". SD 4.1.2: otherwise "pre-deployment test of release notes is needed".
+
+    Args:
+        deployment: how the patch's newest pre-deployment test ended; None: it has had none.
+        verdict: how it is classified. BC comes before what the tracker says of variables, as in admission.
+        overruled: EMT and PPS coordination have decided that these rules do not hold (SD 4.1.3).
     """
     reasons = []
+    if overruled:
+        dead = patch.state in (PatchState.REJECTED, PatchState.OBSOLETE)
+        return (f'The patch is "{patch.state}"; a joint decision does not bring it back.',) if dead else ()
     if patch.state not in (PatchState.CERTIFIED, PatchState.READY_FOR_PRODUCTION, PatchState.IN_PRODUCTION):
         reasons.append(f'The patch is "{patch.state}", not "{PatchState.CERTIFIED}".')
-    if patch.special_configuration.strip():
-        reasons.append("The release notes contain special configuration, so a pre-deployment test is needed.")
-    if patch.new_variables or patch.changed_variables:
-        reasons.append("Configuration variables are new or changed, so a pre-deployment test is needed.")
-    if not platforms_for_production(patch):
-        reasons.append("Certification did no installation test on any platform of the patch.")
+    if deployment is not None and deployment.outcome is not DeploymentOutcome.PASSED:
+        reasons += [f'The outcome of its pre-deployment test is "{deployment.outcome}".', *deployment.reasons]
+    elif deployment is not None and not platforms_for_production(patch, deployment):
+        reasons.append("Its pre-deployment test has passed on no platform that the patch still names.")
+    elif deployment is None:
+        if patch.special_configuration.strip():
+            reasons.append("The release notes contain special configuration, so a pre-deployment test is needed.")
+        if verdict is ClientVerdict.NON_BC:
+            reasons.append("It is classified as non-backward compatible, so a pre-deployment test is needed.")
+        elif verdict is None and (patch.new_variables or patch.changed_variables):
+            reasons.append("Configuration variables are new or changed, so a pre-deployment test is needed.")
+        if not platforms_for_production(patch):
+            reasons.append("Certification did no installation test on any platform of the patch.")
     return tuple(reasons)
 
 
-def platforms_for_production(patch: Patch) -> tuple[Platform, ...]:
-    """The platforms of the patch on which certification did an installation test, in order."""
-    return tuple(sorted(set(patch.platforms) & set(patch.install_tested)))
+def platforms_for_production(
+    patch: Patch, deployment: DeploymentVerdict | None = None, *, overruled: bool = False
+) -> tuple[Platform, ...]:
+    """The platforms of the patch for which it may be released, in order.
+
+    Those that passed its pre-deployment test, if it has had one (SD 4.1.2, 4.2.2); else those on which
+    certification did an installation test (SD 4.1.1). An overruled one (SD 4.1.3) that was tested nowhere goes
+    out for all of its platforms.
+    """
+    tested = patch.install_tested if deployment is None else deployment.platforms
+    found = tuple(sorted(set(patch.platforms) & set(tested)))
+    return tuple(sorted(patch.platforms)) if overruled and not found else found

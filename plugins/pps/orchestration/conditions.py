@@ -5,29 +5,41 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import timedelta
 
+from pps.activities import overruling
 from pps.activities.certification import certification_is_over
+from pps.activities.deployment_test import newest_deployment_verdict
+from pps.activities.local_configuration import is_offered
 from pps.activities.publication import tags_seen
 from pps.config.loader import load_configuration
+from pps.domain.facts import FactKind
 from pps.domain.feedback import feedback_is_over
-from pps.domain.rollouts import SiteState, occasion_of
+from pps.domain.rollouts import Path, SiteState, occasion_of
 from pps.orchestration.runtime import actor_of, now, services
 
 
 def _feedback_is_over(rollout: str) -> bool:
     with services() as s:
-        return feedback_is_over(s.facts.rollout(rollout), now())
+        record = s.facts.rollout(rollout)
+        return feedback_is_over(record, now()) or overruling.standing(s.facts, record.patch_number) is not None
 
 
 def _certification_is_over(rollout: str) -> bool:
     with services() as s:
+        record = s.facts.rollout(rollout)
         return certification_is_over(
-            s.facts.rollout(rollout),
+            record,
             s.facts,
             s.tracker,
             now(),
             actor_of("certification"),
             wait_at_most=s.config.policies.certification.wait_at_most,
+            overruled=overruling.standing(s.facts, record.patch_number) is not None,
         )
+
+
+def _preview_is_offered(rollout: str) -> bool:
+    with services() as s:
+        return is_offered(s.facts.rollout(rollout), s.config.policies.local_configuration.announce_when_available)
 
 
 def _tags_are_seen(rollout: str, batch: str) -> bool:
@@ -56,10 +68,25 @@ def _tags_are_seen(rollout: str, batch: str) -> bool:
         return not missing
 
 
+def _deployment_test_is_over(rollout: str) -> bool:
+    """Also true when nothing waits for it any more, or when the time is up; the release then has its reasons."""
+    with services() as s:
+        record = s.facts.rollout(rollout)
+        if record.is_stopped or record.is_closed or overruling.standing(s.facts, record.patch_number) is not None:
+            return True
+        opened = record.need(FactKind.ROLLOUT_OPENED, "Open the rollout first.")
+        if now() > opened.at + s.config.policies.deployment_test.wait_at_most:
+            return True
+        still_open = s.facts.rollouts(open_only=True, paths=[Path.PRE_DEPLOYMENT], patch=record.patch_number)
+        return not still_open and newest_deployment_verdict(s.facts, record.patch_number) is not None
+
+
 CONDITIONS: dict[str, Callable[..., bool]] = {
     "feedback_is_over": _feedback_is_over,
     "certification_is_over": _certification_is_over,
     "tags_are_seen": _tags_are_seen,
+    "preview_is_offered": _preview_is_offered,
+    "deployment_test_is_over": _deployment_test_is_over,
 }
 
 
@@ -70,5 +97,7 @@ def interval_s(condition: str) -> float:
         "feedback_is_over": policies.feedback.check_every,
         "certification_is_over": policies.certification.check_every,
         "tags_are_seen": policies.publication.check_every,
+        "preview_is_offered": policies.local_configuration.check_every,
+        "deployment_test_is_over": policies.deployment_test.check_every,
     }
     return every[condition].total_seconds()

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from pps.orchestration import forms_local_configuration, forms_overruling
 from pps.orchestration.forms import Form
+from pps.orchestration.forms_deployment import DEPLOYMENT_SCENARIO
 
-FORMS: Mapping[str, Form] = {}
+FORMS: Mapping[str, Form] = {
+    form.step: form for form in (forms_local_configuration.FORM, DEPLOYMENT_SCENARIO, *forms_overruling.FORMS)
+}

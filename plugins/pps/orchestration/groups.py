@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from airflow.sdk import task_group
 
-from pps.orchestration import steps
+from pps.orchestration import steps, steps_non_bc
+from pps.orchestration.people import HumanStep
 from pps.orchestration.sensors import TagSensor
 
 
@@ -19,3 +20,16 @@ def preview(rollout: str, batch: str) -> None:
     published = steps.publish_tag(rollout, batch)
     seen = TagSensor(task_id="wait_for_tag", rollout=rollout, batch=batch)
     distributed >> tested >> published >> seen
+
+
+@task_group
+def site_at_its_own_pace(rollout: str, site: str, batch: str) -> None:
+    """Local configuration, testing, tag and bulletin at one Silver partner (SD 4.1.2, steps 3 to 6).
+
+    Its own people configure it; no other site waits for them. `batch` is that of this site alone.
+    """
+    configured = HumanStep(task_id="configure", form="local-configuration", rollout=rollout, about=site)
+    tested = steps.run_probe_tests(rollout, batch)
+    published = steps.publish_tag(rollout, batch)
+    seen = TagSensor(task_id="wait_for_tag", rollout=rollout, batch=batch)
+    configured >> tested >> published >> seen >> steps_non_bc.update_release_bulletin(rollout)

@@ -7,7 +7,9 @@ from typing import Any
 
 from airflow.sdk import Param
 
+from pps.activities.overruling import SHORTEST_REASON
 from pps.domain.names import NAME_JSON_PATTERN
+from pps.domain.overruling import Urgency
 
 #: Also the strict schema that `pps.web.start_check` holds a caller's conf against.
 CLIENT_UPDATE_SCHEMA: dict[str, dict[str, Any]] = {
@@ -37,6 +39,38 @@ CLIENT_UPDATE_SCHEMA: dict[str, dict[str, Any]] = {
     },
 }
 
+DEPLOYMENT_TEST_SCHEMA: dict[str, dict[str, Any]] = {
+    "patch": {
+        "type": "integer",
+        "minimum": 1,
+        "maximum": 999_999_999,
+        "title": "Patch",
+        "description": "Number of the patch in the tracker. It must be “In certification” or “Certified”.",
+    },
+}
+
+
+OVERRULING_SCHEMA: dict[str, dict[str, Any]] = {
+    "patch": CLIENT_UPDATE_SCHEMA["patch"]
+    | {"description": "Number of the patch in the tracker: a fix for a critical bug or a vulnerability."},
+    "urgency": {
+        "type": "string",
+        "enum": [urgency.value for urgency in Urgency],
+        "default": Urgency.URGENT.value,
+        "title": "Urgency",
+        "description": "urgent: to preview and production together. high priority: straight to production, the "
+        "preview is synchronised afterwards.",
+    },
+    "reason": {
+        "type": "string",
+        "minLength": SHORTEST_REASON,
+        "maxLength": 5000,
+        "format": "multiline",
+        "title": "Justification",
+        "description": "Why the policies cannot be kept. It stands in release notes and bulletin.",
+    },
+}
+
 
 def as_params(schema: Mapping[str, Mapping[str, Any]]) -> dict[str, Param]:
     """Airflow's Params of JSON schemas that may hold a `default`."""
@@ -48,6 +82,16 @@ def as_params(schema: Mapping[str, Mapping[str, Any]]) -> dict[str, Param]:
     return {name: param(spec) for name, spec in schema.items()}
 
 
+def overruling() -> dict[str, Param]:
+    """Params of the request to overrule the policies."""
+    return as_params(OVERRULING_SCHEMA)
+
+
 def client_update() -> dict[str, Param]:
     """Params of the DAGs that roll out a client."""
     return as_params(CLIENT_UPDATE_SCHEMA)
+
+
+def deployment_test() -> dict[str, Param]:
+    """Params of the DAG that tests an update's deployment."""
+    return as_params(DEPLOYMENT_TEST_SCHEMA)

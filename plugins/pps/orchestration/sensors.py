@@ -83,6 +83,24 @@ class TagSensor(ConditionSensor):
         super().__init__(arguments={"rollout": rollout, "batch": batch}, **kwargs)
 
 
+class OfferedSensor(ConditionSensor):
+    """Until enough sites offer the preview, or no further one can come (SD 4.1.2)."""
+
+    condition = "preview_is_offered"
+
+    def __init__(self, *, rollout: str, **kwargs: Any) -> None:
+        super().__init__(arguments={"rollout": rollout}, **kwargs)
+
+
+class DeploymentTestSensor(ConditionSensor):
+    """Until the deployment test of the patch has ended (SD 4.1.2: "the two activities run in parallel")."""
+
+    condition = "deployment_test_is_over"
+
+    def __init__(self, *, rollout: str, **kwargs: Any) -> None:
+        super().__init__(arguments={"rollout": rollout}, **kwargs)
+
+
 class FeedbackSensor(ConditionSensor):
     """Until the agreed date, or until every invited VO has answered (SD 4.1.1)."""
 

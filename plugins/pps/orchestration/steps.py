@@ -89,7 +89,7 @@ def open_rollout() -> str:
     """Admit the patch and register the rollout; refused with reasons where a precondition fails."""
     context = get_current_context()
     with services() as s:
-        return opening.open_bc_client_rollout(
+        return opening.open_client_rollout(
             s.facts,
             s.tracker.patch(int(context["params"]["patch"])),
             tag_vo=s.config.policies.publication.tag_vo,

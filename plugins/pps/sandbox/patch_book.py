@@ -112,6 +112,13 @@ class PatchBook:
             raise BookError(409, f"patch {number}", f'cannot go from "{old}" to "{state}"; allowed: {allowed}.')
         return self._keep(dataclasses.replace(entry.patch, state=state), entry, f'"{old}" -> "{state}"', comment)
 
+    def comment(self, number: int, text: str) -> Entry:
+        """Add a comment to the history; a text that stands there already is not added again."""
+        entry = self.entry(number)
+        if any(event["what"] == "comment" and event["comment"] == text for event in entry.history):
+            return entry
+        return self._keep(entry.patch, entry, "comment", text)
+
     def flag(self, number: int, flag: str, value: bool, comment: str) -> Entry:
         """Set or clear a flag."""
         if flag not in FLAGS:

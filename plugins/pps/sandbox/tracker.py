@@ -32,6 +32,10 @@ class _Move(_Body):
     comment: StrictStr = Field("", max_length=4000)
 
 
+class _Comment(_Body):
+    comment: StrictStr = Field(min_length=1, max_length=4000)
+
+
 class _Flag(_Body):
     value: StrictBool
     comment: StrictStr = Field("", max_length=4000)
@@ -57,6 +61,7 @@ class _Tracker:
                 Route("/patches/{number}", self.get, methods=["GET"]),
                 Route("/patches/{number}", self.edit, methods=["PATCH"]),
                 Route("/patches/{number}/state", self.move, methods=["POST"]),
+                Route("/patches/{number}/comments", self.comment, methods=["POST"]),
                 Route("/patches/{number}/flags/{flag}", self.flag, methods=["PUT"]),
                 Route("/patches/{number}/bugs", self.add_bug, methods=["POST"]),
                 Route("/patches/{number}/history", self.history, methods=["GET"]),
@@ -100,6 +105,11 @@ class _Tracker:
         authorize(request, self._token)
         move = _Move.model_validate(await json_body(request))
         return _answer(self._book.move(_number(request), move.state, move.comment, _version(request)))
+
+    async def comment(self, request: Request) -> Response:
+        authorize(request, self._token)
+        said = _Comment.model_validate(await json_body(request))
+        return _answer(self._book.comment(_number(request), said.comment))
 
     async def flag(self, request: Request) -> Response:
         authorize(request, self._token)

@@ -10,14 +10,17 @@ from tests.support.bad_input import HTML, JINJA
 from tests.support.examples import DUE, NOW, PATCH, SECRET, asked, previewed, sqlite_store, templates
 from tests.support.snapshots import matches_snapshot
 
+from pps.activities.classification import Classification, overrule, subject_of
 from pps.activities.feedback import give_feedback, invitation_token
 from pps.activities.release_notes import write_release_notes
 from pps.adapters.store import FactStore
 from pps.domain.errors import NotYetAllowedError
 from pps.domain.facts import Fact, FactKind
 from pps.domain.patches import Patch
-from pps.domain.rollouts import Rollout
+from pps.domain.rollouts import Rollout, dossier_name
 from pps.domain.texts import clean_text
+from pps.domain.updates import ClientVerdict
+from pps.domain.yaim import Change, ChangeKind
 
 AFTER = DUE + timedelta(seconds=1)
 
@@ -114,6 +117,66 @@ def test_notes_of_a_stopped_preview_do_not_speak_of_a_date_to_come(
     write_release_notes(store.rollout(record.name), store, PATCH, templates(), tmp_path, NOW, "pps")
     for file in (tmp_path / "release-notes").iterdir():
         assert "none answered before the preview was stopped" in " ".join(file.read_text().split())
+
+
+def classified(store: FactStore, name: str = "BDII_IPV6_SUPPORT", after: str = "yes") -> None:
+    """Two variables are new, one has gone, and the Release Manager knows better."""
+    classification = Classification(
+        ClientVerdict.NON_BC,
+        (
+            Change(name, ChangeKind.NEW_MANDATORY_WITH_DEFAULT, "opt/glite/yaim/functions/config_bdii", None, after),
+            Change("BDII_OLD", ChangeKind.DROPPED, "opt/glite/yaim/services/glite-bdii"),
+        ),
+        ("SE_LIST",),
+        (),
+        ("glite-yaim-bdii-4.3.10-1.noarch: compared with glite-yaim-bdii-4.3.9-1.noarch, in production.",),
+        ("because",),
+        subject_of(PATCH),
+    )
+    fact = Fact(dossier_name(PATCH.number), FactKind.CLASSIFIED, "", "x", NOW, "pps", classification.payload)
+    store.record_in_dossier(PATCH.number, fact)
+
+
+@pytest.mark.sd("4.1.2")
+def test_the_notes_tell_how_the_patch_was_classified_and_compared(
+    store: FactStore, record: Rollout, tmp_path: Path
+) -> None:
+    classified(store)
+    _, text, page = write(store, record, tmp_path)
+    for notes in (" ".join(text.split()), page):
+        assert "not backward compatible" in notes.lower()
+        assert "BDII_IPV6_SUPPORT is new and mandatory" in notes
+        assert "SE_LIST is new (tracker)" in notes
+        assert "BDII_OLD is no longer used" in notes
+        assert "compared with glite-yaim-bdii-4.3.9-1.noarch" in notes
+        assert "Release Manager" not in notes
+        assert "no variable is new" not in notes
+
+
+@pytest.mark.sd("4.1.2")
+def test_the_notes_tell_who_overruled_the_classification_and_why_without_an_address(
+    store: FactStore, record: Rollout, tmp_path: Path
+) -> None:
+    classified(store)
+    overrule(store, PATCH, ClientVerdict.BC, "These variables are for servers only.", NOW, "ada@example.org")
+    _, text, page = write(store, record, tmp_path)
+    for notes in (" ".join(text.split()), page):
+        assert "The Release Manager (ada) overruled it" in notes
+        assert "These variables are for servers only." in notes
+        assert "ada@example.org" not in notes
+    matches_snapshot("release_notes_overruled.txt", text)
+
+
+@pytest.mark.parametrize("text", [*HTML, *JINJA])
+def test_text_of_packages_and_of_the_release_manager_stays_text(
+    store: FactStore, record: Rollout, tmp_path: Path, text: str
+) -> None:
+    classified(store, after=text)
+    overrule(store, PATCH, ClientVerdict.BC, f"Because: {text}", NOW, "rm")
+    _, plain, page = write(store, record, tmp_path)
+    assert " ".join(text.split()) in " ".join(plain.split()).replace(" > ", " ")
+    assert page.count(str(escape(text))) >= 2
+    assert "<" not in text or text not in page
 
 
 @pytest.mark.parametrize("text", [*HTML, *JINJA])

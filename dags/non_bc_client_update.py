@@ -1,0 +1,83 @@
+"""Non-backward compatible client update (service description, 4.1.2).
+
+Interventions on the environment or extra configuration are needed, so the client cannot simply be pushed
+to all sites: Silver partners take it, and their own people configure it. All of this runs beside the
+standard certification and beside the deployment test, and each site goes at its own pace.
+
+1. Creation of the tarball: `build_tarball`
+2. Distribution to the Silver partners: `distribute_client`
+3. Local configuration at each site, by its own people: `site.configure`
+4. Local testing at the site: `site.run_probe_tests`
+5. Publication of the tag: `site.publish_tag`
+6. Update of the release bulletin: `site.update_release_bulletin`, `update_release_bulletin`
+7. General notification: `broadcast_to_vos_and_rocs`
+8. Personal notification: `invite_originators`
+
+A site whose people do not answer in their time is left out, and told so; no site waits for another. The VOs
+are told as soon as sites offer the preview (`wait_for_first_sites`), and have until the agreed date
+(`wait_for_feedback`); the release notes say what they said (`write_release_notes`).
+
+Meanwhile `wait_for_certification` watches the tracker; a rejected patch is withdrawn at once
+(`withdraw_preview`). The deployment test of YAIM and release notes over several scenarios runs in parallel
+(`start_deployment_test`, if `deployment_test_is_missing`), and nothing goes to production before it has passed
+(`wait_for_deployment_test`, `decide_on_release`, `release_to_production`).
+"""
+
+from __future__ import annotations
+
+from airflow.providers.standard.operators.trigger_dagrun import TriggerDagRunOperator
+from airflow.sdk import dag
+
+from pps.orchestration import params, retries, steps, steps_non_bc
+from pps.orchestration.groups import site_at_its_own_pace
+from pps.orchestration.sensors import CertificationSensor, DeploymentTestSensor, FeedbackSensor, OfferedSensor
+
+
+@dag(
+    schedule=None,
+    params=params.client_update(),
+    default_args=retries.ROLLOUT,
+    doc_md=__doc__,
+    max_active_runs=20,
+    tags=["preview", "client"],
+)
+def non_bc_client_update() -> None:
+    rollout = steps_non_bc.open_rollout()
+    tarball = steps.build_tarball(rollout)
+    batches = steps.plan_batches(rollout)
+    distributed = steps.distribute_client.partial(rollout=rollout).expand(batch=batches)
+    sites = steps_non_bc.sites_to_configure(rollout)
+    at_sites = site_at_its_own_pace.override(group_id="site").partial(rollout=rollout).expand_kwargs(sites)
+
+    offered = OfferedSensor(task_id="wait_for_first_sites", rollout=rollout)
+    due = steps.agree_feedback_date(rollout)
+    bulletin = steps.update_release_bulletin(rollout)
+    broadcast = steps.broadcast_to_vos_and_rocs(rollout)
+    invitations = steps.invite_originators(rollout)
+    feedback = FeedbackSensor(task_id="wait_for_feedback", rollout=rollout)
+    notes = steps.write_release_notes(rollout)
+
+    certification = CertificationSensor(task_id="wait_for_certification", rollout=rollout)
+    outcome = steps.certification_outcome(rollout)
+    withdrawal = steps.withdraw_preview(rollout)
+    missing = steps_non_bc.deployment_test_is_missing(rollout)
+    start = TriggerDagRunOperator(
+        task_id="start_deployment_test",
+        trigger_dag_id="pre_deployment_test",
+        trigger_run_id="{{ ti.xcom_pull(task_ids='open_rollout') }}.deployment",
+        conf={"patch": "{{ params.patch }}"},
+        skip_when_already_exists=True,
+    )
+    deployment = DeploymentTestSensor(task_id="wait_for_deployment_test", rollout=rollout)
+    decision = steps.decide_on_release(rollout)
+    release = steps.release_to_production(rollout)
+
+    tarball >> batches >> distributed >> sites >> at_sites
+    sites >> offered >> due >> bulletin >> [broadcast, invitations] >> feedback >> notes
+    rollout >> certification >> outcome >> [withdrawal, decision]
+    rollout >> missing >> start
+    rollout >> deployment >> decision
+    notes >> decision >> release
+
+
+non_bc_client_update()

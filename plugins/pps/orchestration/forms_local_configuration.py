@@ -1,0 +1,72 @@
+"""The question to a site's people whether they have configured the preview (SD 4.1.2, step 3)."""
+
+from __future__ import annotations
+
+from pps.activities import local_configuration as activity
+from pps.activities import tarball
+from pps.domain import questions
+from pps.domain.facts import Fact
+from pps.domain.rollouts import Rollout
+from pps.orchestration.forms import Asking, Form, Given, people_of
+from pps.orchestration.runtime import actor, now
+from pps.services import Services
+
+
+def _prepare(s: Services, record: Rollout, site_name: str) -> Asking | None:
+    site = s.config.sites.get(site_name)
+    if site is None or record.is_stopped or record.is_closed or not record.holds_preview(site_name):
+        return None
+    put = questions.question(record, activity.STEP, site_name)
+    due = put.due if put else now() + s.config.policies.local_configuration.answer_within
+    patch = s.tracker.patch(record.patch_number)
+    view = activity.instructions(record, patch, site, tarball.tarball_of(record, s.artefacts), due)
+    return Asking(
+        title=f"{site.name}: please configure the preview of {patch.metapackage} {patch.version}",
+        body=s.templates.render("ask_local_configuration.md", view),
+        due=due,
+        assigned_to=people_of(site),
+        to=site.contact,
+    )
+
+
+def _follow(s: Services, record: Rollout, site: str, given: Given) -> tuple[Fact, ...]:
+    return activity.facts_of_answer(record, site, given.choice, given.form, given.user, now(), actor())
+
+
+def _silence(s: Services, record: Rollout, site: str) -> tuple[Fact, ...]:
+    asked = questions.question(record, activity.STEP, site)
+    return activity.facts_of_silence(record, site, asked.due, now(), actor()) if asked else ()
+
+
+def _after(s: Services, record: Rollout, site_name: str) -> None:
+    if site := s.config.sites.get(site_name):
+        activity.tell_left_out(record, s.facts, site, s.templates, now(), actor())
+    s.write_bulletin(now())
+
+
+FORM = Form(
+    step=activity.STEP,
+    options=activity.OPTIONS,
+    prepare=_prepare,
+    follow=_follow,
+    silence=_silence,
+    after=_after,
+    fields={
+        "settings": {
+            "type": ["null", "string"],
+            "format": "multiline",
+            "maxLength": 10_000,
+            "default": None,
+            "title": "What was set",
+            "description": "One NAME=value a line. No passwords, no keys.",
+        },
+        "remarks": {
+            "type": ["null", "string"],
+            "format": "multiline",
+            "maxLength": 10_000,
+            "default": None,
+            "title": "Remarks",
+            "description": "Needed if you cannot configure it: why.",
+        },
+    },
+)

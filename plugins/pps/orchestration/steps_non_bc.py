@@ -1,0 +1,63 @@
+"""Steps that only the non-backward-compatible client update has (SD 4.1.2)."""
+
+from __future__ import annotations
+
+import logging
+
+from airflow.sdk import get_current_context, task
+
+from pps.activities import deployment_test, gates, local_configuration, opening
+from pps.domain.errors import RefusedError
+from pps.domain.rollouts import Path
+from pps.orchestration.runtime import actor, now, services
+
+log = logging.getLogger(__name__)
+
+
+@task
+def open_rollout() -> str:
+    """Admit the patch and register the rollout; refused with reasons where a precondition fails."""
+    context = get_current_context()
+    with services() as s:
+        return opening.open_client_rollout(
+            s.facts,
+            s.tracker.patch(int(context["params"]["patch"])),
+            path=Path.NON_BC_CLIENT,
+            tag_vo=s.config.policies.publication.tag_vo,
+            run=f"{context['dag_run'].dag_id}/{context['dag_run'].run_id}",
+            now=now(),
+            actor=actor(),
+        )
+
+
+@task
+def sites_to_configure(rollout: str) -> list[dict[str, str]]:
+    """The sites that have the client now, each with its own batch; the others are on record with their reason."""
+    with services() as s:
+        record = s.facts.rollout(rollout)
+        gates.must_go_on(record)
+        sites = local_configuration.sites_to_configure(record)
+        if not sites:
+            failed = tuple(f"{p.site}: {p.reason or p.state}" for p in record.all_progress(record.planned_sites))
+            raise RefusedError(rollout, ("No Silver partner has the client.", *failed), "Look at the sites' reasons.")
+        return [{"site": site, "batch": local_configuration.batch_of(site)} for site in sites]
+
+
+@task
+def update_release_bulletin(rollout: str) -> None:
+    """Step 6, for the site that has just got ready."""
+    with services() as s:
+        s.write_bulletin(now())
+
+
+@task.short_circuit(ignore_downstream_trigger_rules=False)
+def deployment_test_is_missing(rollout: str) -> bool:
+    """Whether a deployment test of the patch has to be started: none is open, none has ended."""
+    with services() as s:
+        patch = s.facts.rollout(rollout).patch_number
+        known = s.facts.rollouts(paths=[Path.PRE_DEPLOYMENT], patch=patch)
+        for row in known:
+            log.info("deployment test %s: %s", row.name, "ended" if row.closed_at else "open")
+        return not any(r.closed_at is None for r in known) and (
+            deployment_test.newest_deployment_verdict(s.facts, patch) is None
+        )

@@ -1,0 +1,99 @@
+"""Steps of the joint decision to overrule the policies (SD 4.1.3)."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from airflow.sdk import get_current_context, task
+
+from pps.activities import classification, outbox, overruling, release, release_notes
+from pps.domain.errors import RefusedError
+from pps.domain.overruling import Urgency
+from pps.domain.rollouts import PREVIEWS, Path
+from pps.orchestration.runtime import actor, now, services
+
+log = logging.getLogger(__name__)
+
+#: Path of a preview -> the DAG that walks it.
+DAG_OF = {Path.BC_CLIENT: "bc_client_update", Path.NON_BC_CLIENT: "non_bc_client_update"}
+
+
+@task
+def open_request() -> str:
+    """Step 1. Put the request on record; refused with reasons where there is nothing to overrule."""
+    context = get_current_context()
+    given = context["params"]
+    with services() as s:
+        return overruling.open_overruling(
+            s.facts,
+            s.tracker.patch(int(given["patch"])),
+            Urgency(given["urgency"]),
+            given["reason"],
+            run=f"{context['dag_run'].dag_id}/{context['dag_run'].run_id}",
+            now=now(),
+            actor=actor(),
+        )
+
+
+@task.branch(trigger_rule="none_failed")
+def conclude(rollout: str) -> list[str]:
+    """Step 3. Count the answers; without agreement the run ends here, with the reasons."""
+    with services() as s:
+        record = s.facts.rollout(rollout)
+        reasons = overruling.conclude(record, s.facts, now(), actor())
+        s.write_bulletin(now())
+        for reason in reasons:
+            log.warning("Not overruled: %s", reason)
+        if reasons:
+            return []
+        high = record.opened["urgency"] == Urgency.HIGH_PRIORITY
+        return ["build_tarball"] if high else ["choose_preview"]
+
+
+@task
+def write_release_notes(rollout: str) -> str:
+    """High priority: what changed, and that the policies were overruled. There was no time for feedback."""
+    with services() as s:
+        record = s.facts.rollout(rollout)
+        return release_notes.write_release_notes(
+            record, s.facts, s.tracker.patch(record.patch_number), s.templates, s.publication_folder, now(), actor()
+        )
+
+
+@task
+def release_to_production(rollout: str) -> None:
+    """High priority: to production now."""
+    with services() as s:
+        record = s.facts.rollout(rollout)
+        if overruling.standing(s.facts, record.patch_number) is None:
+            raise RefusedError(rollout, ("The policies were not overruled.",), "Look at the two answers.")
+        release.release_to_production(
+            record,
+            s.facts,
+            s.tracker.patch(record.patch_number),
+            s.artefacts,
+            s.tracker,
+            s.production_repository,
+            s.publish_packages,
+            s.templates,
+            [party.address for party in (*s.audience().vos, *s.audience().rocs)],
+            now(),
+            actor(),
+        )
+        s.write_bulletin(now())
+        outbox.empty_outbox(s.facts, s.mailer, now)
+
+
+@task
+def choose_preview(rollout: str) -> dict[str, Any]:
+    """Step 4. Which DAG previews this patch, and the name of the run; one that is open goes on and waits no longer."""
+    with services() as s:
+        record = s.facts.rollout(rollout)
+        patch = s.tracker.patch(record.patch_number)
+        path = classification.preview_path(s.facts.dossier(patch.number), patch)
+        opened = s.facts.rollouts(open_only=True, paths=PREVIEWS, patch=patch.number)
+        name = opened[0].name if opened else s.facts.next_name(path, patch.number)
+        if not record.is_closed:
+            overruling.close_overruled(record, s.facts, "overruled", now(), actor())
+        return {"dag": DAG_OF[Path(opened[0].path) if opened else path], "run": name}

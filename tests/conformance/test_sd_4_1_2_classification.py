@@ -1,0 +1,296 @@
+"""SD 4.1.1 and 4.1.2, definitions: which client update is backward compatible, and who says so."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from tests.support import yaim_trees as trees
+from tests.support.examples import sqlite_store
+from tests.support.histories import DEBIAN, NOON, a_patch
+
+from pps.activities.classification import (
+    overrule,
+    reasons_against_bc,
+    reasons_against_non_bc,
+    standing_verdict,
+    subject_of,
+    view,
+)
+from pps.activities.forecast import foresee
+from pps.activities.opening import open_client_rollout
+from pps.adapters.store import FactStore
+from pps.domain.batches import BatchLimits
+from pps.domain.errors import NotYetAllowedError, RefusedError
+from pps.domain.facts import Fact, FactKind
+from pps.domain.patches import Patch, PatchState
+from pps.domain.rollouts import dossier_name
+from pps.domain.updates import (
+    ClientVerdict,
+    classify_client,
+    reasons_against_bc_client_preview,
+    reasons_against_non_bc_client_preview,
+)
+from pps.domain.yaim import Change, ChangeKind, YaimTree, compare
+
+BC, NON_BC = ClientVerdict.BC, ClientVerdict.NON_BC
+
+
+@pytest.fixture
+def store() -> FactStore:
+    return sqlite_store()
+
+
+def verdict_on(update: Mapping[str, str], notes: str = "", **tracker: Any) -> tuple[ClientVerdict, tuple[str, ...]]:
+    changes = compare(YaimTree.read(trees.PRODUCTION), YaimTree.read(update))
+    return classify_client(changes, notes, **tracker)
+
+
+def classified(store: FactStore, verdict: ClientVerdict, patch: Patch, occasion: str = "a", **more: Any) -> None:
+    payload = {
+        "verdict": verdict.value,
+        "findings": [],
+        "compared_with": [],
+        "reasons": [],
+        "subject": subject_of(patch),
+        **more,
+    }
+    name = dossier_name(patch.number)
+    store.record_in_dossier(patch.number, Fact(name, FactKind.CLASSIFIED, "", occasion, NOON, "pps", payload))
+
+
+# --- the definitions ---------------------------------------------------------------------------
+
+
+@pytest.mark.sd("4.1.1")
+@pytest.mark.parametrize("update", [trees.PRODUCTION, trees.MORE_COMMENTS])
+def test_a_client_without_new_or_changed_variables_and_without_notes_is_backward_compatible(
+    update: Mapping[str, str],
+) -> None:
+    assert verdict_on(update) == (BC, ())
+    assert verdict_on(update, " \n") == (BC, ())
+
+
+@pytest.mark.sd("4.1.2")
+@pytest.mark.parametrize(
+    ("update", "name", "file"),
+    [
+        (trees.NEW_OPTIONAL, "BDII_IPV6_SUPPORT", "services/glite-bdii"),
+        (trees.NEW_MANDATORY, "BDII_EMIR_HOST", "functions/config_emir"),
+        (trees.NEW_MANDATORY_WITH_DEFAULT, "BDII_EMIR_HOST", "functions/config_emir"),
+        (trees.CHANGED_DEFAULT, "BDII_PORT", "defaults/glite-bdii.pre"),
+        (trees.BECAME_MANDATORY, "BDII_REGIONS", "functions/config_regions"),
+        (trees.DROPPED_NODE, "BDII_top", "node-info.d/glite-bdii"),
+    ],
+)
+def test_a_client_that_asks_sites_for_configuration_is_not_and_the_file_is_named(
+    update: Mapping[str, str], name: str, file: str
+) -> None:
+    verdict, (reason,) = verdict_on(update)
+    assert verdict is NON_BC
+    assert name in reason
+    assert file in reason
+
+
+@pytest.mark.sd("4.1.1")
+@pytest.mark.parametrize("update", [trees.DROPPED, trees.NEW_NODE])
+def test_what_no_site_has_to_react_to_is_listed_but_leaves_the_client_backward_compatible(
+    update: Mapping[str, str],
+) -> None:
+    assert compare(YaimTree.read(trees.PRODUCTION), YaimTree.read(update))
+    assert verdict_on(update) == (BC, ())
+
+
+def test_a_variable_that_became_mandatory_is_harmless_where_it_has_a_default() -> None:
+    change = Change("X", ChangeKind.BECAME_MANDATORY, "functions/f", "1", "1")
+    assert classify_client([change], "")[0] is BC
+
+
+@pytest.mark.sd("4.1.2")
+def test_configuration_notes_alone_make_a_client_non_backward_compatible() -> None:
+    verdict, (reason,) = verdict_on(trees.PRODUCTION, "Set SE_LIST by hand.")
+    assert verdict is NON_BC
+    assert "configuration section" in reason
+
+
+@pytest.mark.sd("4.1.1")
+def test_the_variables_of_the_tracker_count_too_and_are_told_apart() -> None:
+    verdict, reasons = verdict_on(trees.NEW_OPTIONAL, new_variables=["A"], changed_variables=["B"])
+    assert verdict is NON_BC
+    assert reasons[0].endswith("(services/glite-bdii).")
+    assert reasons[1:] == ("Variable A is new (tracker).", "Variable B is to be changed (tracker).")
+
+
+# --- admission -----------------------------------------------------------------------------------
+
+
+@pytest.mark.sd("4.1.1")
+def test_a_client_that_is_classified_as_non_bc_does_not_go_the_bc_way() -> None:
+    assert reasons_against_bc_client_preview(a_patch()) == ()
+    assert reasons_against_bc_client_preview(a_patch(), BC) == ()
+    (reason,) = reasons_against_bc_client_preview(a_patch(), NON_BC)
+    assert "non-backward compatible" in reason
+
+
+@pytest.mark.sd("4.1.1")
+def test_a_verdict_opens_no_other_door() -> None:
+    patch = a_patch(state=PatchState.REJECTED, basic_certification_passed=False, packages=(), platforms=())
+    for verdict in (None, BC, NON_BC):
+        assert len(reasons_against_bc_client_preview(patch, verdict)) == 4 + (verdict is NON_BC)
+        assert len(reasons_against_non_bc_client_preview(patch, verdict)) == 4 + (verdict is not NON_BC)
+
+
+@pytest.mark.sd("4.1.2")
+def test_a_non_bc_client_must_be_in_certification_flagged_and_name_packages_and_platforms() -> None:
+    assert reasons_against_non_bc_client_preview(a_patch(), NON_BC) == ()
+    for wrong in (
+        {"state": PatchState.CERTIFIED},
+        {"basic_certification_passed": False},
+        {"packages": ()},
+        {"platforms": ()},
+    ):
+        assert len(reasons_against_non_bc_client_preview(a_patch(**wrong), NON_BC)) == 1
+
+
+@pytest.mark.sd("4.1.2")
+def test_a_bc_client_does_not_wait_for_local_configuration() -> None:
+    for verdict in (BC, None):
+        (reason,) = reasons_against_non_bc_client_preview(a_patch(), verdict)
+        assert "SD 4.1.1" in reason
+
+
+@pytest.mark.sd("4.1.2")
+@pytest.mark.parametrize(
+    "field", [{"new_variables": ("X",)}, {"changed_variables": ("X",)}, {"special_configuration": "Set X."}]
+)
+def test_unless_classified_the_tracker_tells_that_configuration_is_needed(field: dict[str, Any]) -> None:
+    assert reasons_against_non_bc_client_preview(a_patch(**field)) == ()
+    assert len(reasons_against_non_bc_client_preview(a_patch(**field), BC)) == 1
+
+
+# --- the Release Manager's word ----------------------------------------------------------------
+
+
+def test_the_release_manager_overrules_with_a_reason_and_the_newest_word_counts(store: FactStore) -> None:
+    patch = a_patch()
+    assert standing_verdict(store.dossier(4711)) == (None, False, "")
+    classified(store, NON_BC, patch, reasons=["Variable X is new (f)."])
+    assert standing_verdict(store.dossier(4711)) == (NON_BC, False, "Variable X is new (f).")
+    overrule(store, patch, BC, "X is a path,\n  not a variable.", NOON, "rm@example.org")
+    assert standing_verdict(store.dossier(4711)) == (BC, True, "X is a path, not a variable.")
+    overrule(store, patch, NON_BC, "It is one after all.", NOON, "rm")
+    assert standing_verdict(store.dossier(4711))[:2] == (NON_BC, True)
+
+
+def test_the_same_word_again_is_nothing_new(store: FactStore) -> None:
+    patch = a_patch()
+    classified(store, NON_BC, patch)
+    for _ in range(3):
+        overrule(store, patch, BC, "X is a path.", NOON, "rm")
+    overrule(store, patch, BC, "X is a path, and so is Y.", NOON, "rm")
+    facts = [f for f in store.dossier(4711).facts if f.kind is FactKind.CLASSIFICATION_OVERRULED]
+    assert [f.occasion for f in facts] == ["1", "2"]
+
+
+@pytest.mark.parametrize("reason", ["", "   ", "\n\u202e\x00", "no", "x" * 3000, "two words " * 300])
+def test_an_overruling_without_a_real_reason_is_refused(store: FactStore, reason: str) -> None:
+    classified(store, NON_BC, a_patch())
+    with pytest.raises(RefusedError, match="needs a reason"):
+        overrule(store, a_patch(), BC, reason, NOON, "rm")
+    assert not store.dossier(4711).has(FactKind.CLASSIFICATION_OVERRULED)
+
+
+def test_there_must_be_something_to_overrule(store: FactStore) -> None:
+    with pytest.raises(NotYetAllowedError, match="pps classify 4711"):
+        overrule(store, a_patch(), BC, "I know better.", NOON, "rm")
+    classified(store, BC, a_patch())
+    with pytest.raises(RefusedError, match="nothing to overrule"):
+        overrule(store, a_patch(), BC, "I know better.", NOON, "rm")
+
+
+def test_an_overruling_is_about_what_was_found_then(store: FactStore) -> None:
+    patch = a_patch()
+    classified(store, NON_BC, patch, "one")
+    overrule(store, patch, BC, "X is a path.", NOON, "rm")
+    classified(store, NON_BC, patch, "two")
+    assert standing_verdict(store.dossier(4711))[:2] == (NON_BC, False)
+    overrule(store, patch, BC, "X is a path.", NOON, "rm")
+    assert standing_verdict(store.dossier(4711))[:2] == (BC, True)
+
+
+@pytest.mark.sd("4.1.1")
+def test_overruled_to_bc_the_variables_of_the_tracker_no_longer_refuse(store: FactStore) -> None:
+    patch = a_patch(new_variables=("YEX_X",))
+    classified(store, NON_BC, patch)
+    assert len(reasons_against_bc(store.dossier(4711), patch)) == 2
+    assert reasons_against_non_bc(store.dossier(4711), patch) == ()
+    overrule(store, patch, BC, "YEX_X is YAIM's own business.", NOON, "rm")
+    assert reasons_against_bc(store.dossier(4711), patch) == ()
+    assert len(reasons_against_non_bc(store.dossier(4711), patch)) == 1
+
+
+def test_a_bc_of_the_program_does_not_hide_what_the_tracker_says_since(store: FactStore) -> None:
+    classified(store, BC, a_patch())
+    later = a_patch(new_variables=("X",))
+    assert any("adds the configuration variables X" in r for r in reasons_against_bc(store.dossier(4711), later))
+
+
+@pytest.mark.parametrize(
+    "different",
+    [
+        {"packages": (*a_patch().packages, *a_patch(version="2").externals), "externals": a_patch().packages},
+        {"new_variables": ("X",)},
+        {"changed_variables": ("X",)},
+        {"special_configuration": "Set X."},
+    ],
+)
+def test_a_patch_that_has_changed_since_is_classified_again_before_it_goes_anywhere(
+    store: FactStore, different: dict[str, Any]
+) -> None:
+    classified(store, NON_BC, a_patch())
+    overrule(store, a_patch(), BC, "X is a path.", NOON, "rm")
+    changed = a_patch(**different)
+    for reasons in (
+        reasons_against_bc(store.dossier(4711), changed),
+        reasons_against_non_bc(store.dossier(4711), changed),
+    ):
+        assert any("Classify it again: pps classify 4711" in reason for reason in reasons)
+    with pytest.raises(NotYetAllowedError, match="has other packages"):
+        overrule(store, changed, BC, "Still a path.", NOON, "rm")
+
+
+def test_its_next_state_in_the_tracker_does_not_make_a_classification_old(store: FactStore) -> None:
+    classified(store, BC, a_patch())
+    moved = a_patch(state=PatchState.CERTIFIED, install_tested=(), title="another")
+    assert len(reasons_against_bc(store.dossier(4711), moved)) == 1
+
+
+@pytest.mark.sd("4.1.1")
+def test_a_rollout_is_not_opened_against_the_verdict_and_the_forecast_says_so(store: FactStore) -> None:
+    patch = a_patch()
+    classified(store, NON_BC, patch)
+    with pytest.raises(RefusedError, match="non-backward compatible"):
+        open_client_rollout(store, patch, tag_vo="ops", run="r", now=NOON, actor="pps")
+    limits = BatchLimits(2, 3, 1.0, 0.3, 1)
+    dossier = store.dossier(4711)
+    forecast = foresee("bc-client-4711-1", patch, [], limits=limits, tag_vo="ops", dossier=dossier)
+    assert any("non-backward compatible" in reason for reason in forecast.reasons_against)
+    overrule(store, patch, BC, "X is a path.", NOON, "rm")
+    name = open_client_rollout(store, patch, tag_vo="ops", run="r", now=NOON, actor="pps")
+    classified(store, NON_BC, patch, "later")
+    again = open_client_rollout(store, patch, tag_vo="ops", run="r", now=NOON + timedelta(days=1), actor="pps")
+    assert again == name, "a retry is not asked again"
+
+
+def test_what_the_notes_show_of_it_holds_no_mail_address(store: FactStore) -> None:
+    assert view(None) is None
+    assert view(store.dossier(4711)) is None
+    patch = a_patch(platforms=(DEBIAN,))
+    classified(store, NON_BC, patch, findings=[{"sentence": "Variable X is new (f)."}], findings_in_all=3)
+    overrule(store, patch, BC, "X is a path.", NOON, "ada@example.org")
+    shown = view(store.dossier(4711))
+    assert shown is not None
+    assert (shown["program"], shown["verdict"], shown["more"]) == (NON_BC, BC, 2)
+    assert shown["overruled"] == {"by": "ada", "at": NOON, "reason": "X is a path."}

@@ -1,0 +1,335 @@
+"""Deployment scenarios in real clean roots: packages that are good, and packages, notes and machines that are not.
+
+One minimal Debian is made for all of these tests; each scenario unpacks it anew.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.support.clean_roots import CommentingTracker
+from tests.support.examples import NOW, sqlite_store, templates
+from tests.support.provider import Provider, apt_provider  # noqa: F401
+from tests.support.scenarios import a_scenario
+from tests.unit.activities.test_deployment_test import opened
+
+from pps.activities import deployment_test
+from pps.adapters import clean_root, debian_base
+from pps.adapters.clean_root import DebianRoot, DebianRoots, RootLimits
+from pps.adapters.repositories import ProviderRepositories
+from pps.domain.errors import CleanRootError
+from pps.domain.facts import Fact
+from pps.domain.patches import PackageRef, Patch
+from pps.domain.scenarios import ScenarioResult, scenario_end
+from pps.domain.sites import Platform
+from pps.sandbox.package_formats import SamplePackage, write_deb
+
+HERE = Platform("debian12", "amd64")
+TOOL = "#!/bin/sh\necho grid-tool 1.0\n"
+pytestmark = pytest.mark.needs("clean-root")
+
+
+@pytest.fixture(scope="session")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("clean-roots")
+
+
+@pytest.fixture(scope="session")
+def roots(cache: Path) -> DebianRoots:
+    return DebianRoots(cache)
+
+
+@pytest.fixture(scope="session")
+def shared_root(roots: DebianRoots) -> Iterator[DebianRoot]:
+    """A root for tests that change nothing in it that others look at."""
+    with roots.open(HERE) as root:
+        yield root
+
+
+@pytest.fixture
+def nothing_is_left(cache: Path) -> Iterator[None]:
+    """The root of the session may be there before and after; no other one."""
+    before = set((cache / "work").glob("*"))
+    yield
+    assert set((cache / "work").glob("*")) == before | {cache / "work" / ".door"}
+
+
+def a_package(name: str = "grid-tool", files: dict[str, str] | None = None, **more: Any) -> SamplePackage:
+    ref = PackageRef(name, "1.0-1", "all")
+    contents = {f"usr/bin/{name}": TOOL} if files is None else files
+    return SamplePackage(ref, {path: (0o755, text) for path, text in contents.items()}, **more)
+
+
+def offer(provider: Provider, *packages: SamplePackage, **different: Any) -> Patch:
+    made = provider.root / "made"
+    made.mkdir(exist_ok=True)
+    provider.publish(*(write_deb(package, made) for package in packages))
+    return replace(provider.patch(tuple(p.ref for p in packages)), provider="grid-packages@example.org", **different)
+
+
+def tried(provider: Provider, patch: Patch, roots: DebianRoots) -> tuple[Fact, str, Any]:
+    """Run one scenario; how it ended, its log, and the store."""
+    store, www = sqlite_store(), provider.root / "www"
+    name = opened(store, patch, [a_scenario()]).name
+    deployment_test.run_scenario(
+        store.rollout(name),
+        store,
+        "wn",
+        patch,
+        roots,
+        ProviderRepositories(provider.keyrings),
+        publication=www,
+        now=lambda: NOW,
+        actor="pps",
+    )
+    end = scenario_end(store.rollout(name), "wn")
+    assert end is not None
+    return end, (www / deployment_test.log_name(name, "wn")).read_text(), store
+
+
+@pytest.mark.sd("4.2.2")
+def test_an_update_that_installs_configures_and_starts_passes(
+    apt_provider: Provider,
+    roots: DebianRoots,
+    nothing_is_left: None,
+) -> None:
+    notes = "```sh\necho HOST=bdii >/etc/grid-tool.conf\n```\nand\n```sh\ngrep -q bdii /etc/grid-tool.conf\n```\n"
+    # it depends on a package of Debian's, so the mirror is really read
+    patch = offer(apt_provider, a_package(requires=("libcap2-bin",)), special_configuration=notes)
+    end, log, _ = tried(apt_provider, patch, roots)
+    assert (end.payload["result"], end.payload["reason"]) == ("pass", "")
+    assert [s["step"] for s in end.payload["steps"]] == [
+        "look packages up",
+        "make a clean root",
+        "read the mirror",
+        "add the repository",
+        "resolve dependencies",
+        "download",
+        "install",
+        "configuration step 1",
+        "configuration step 2",
+        "probe versions",
+        "probe dpkg",
+        "probe programs",
+    ]
+    assert "Setting up grid-tool (1.0-1)" in log
+    assert "/usr/bin/grid-tool" in log
+
+
+@pytest.mark.sd("4.2.2")
+def test_an_update_whose_script_fails_goes_back_to_the_provider_with_its_log(
+    apt_provider: Provider,
+    roots: DebianRoots,
+    nothing_is_left: None,
+) -> None:
+    script = "#!/bin/sh\necho cannot find the voms server\nexit 3\n"
+    patch = offer(apt_provider, a_package(install_script=script))
+    end, log, store = tried(apt_provider, patch, roots)
+    assert end.payload["result"] == ScenarioResult.FAIL
+    assert "post-installation script subprocess returned error exit status 3" in end.payload["reason"]
+    assert "cannot find the voms server" in log
+    tracker = CommentingTracker()
+    deployment_test.tell_provider(
+        store.rollout(end.rollout),
+        store,
+        patch,
+        tracker,  # type: ignore[arg-type]
+        templates(),
+        publication=apt_provider.root / "www",
+        fall_back="",
+        now=NOW,
+        actor="pps",
+    )
+    ((mail, _, _),) = store.outbox(end.rollout)
+    assert mail.to == "grid-packages@example.org"
+    assert mail.attachments[0][2] == log
+    assert "exit status 3" in tracker.comments[0][1]
+
+
+def test_a_configuration_step_that_fails_is_a_failure_of_the_update(
+    apt_provider: Provider,
+    roots: DebianRoots,
+) -> None:
+    patch = offer(apt_provider, a_package(), special_configuration="```sh\ncat /etc/grid-tool.conf\n```")
+    end, _, _ = tried(apt_provider, patch, roots)
+    assert end.payload["result"] == ScenarioResult.FAIL
+    assert "Configuration step 1" in end.payload["reason"]
+    assert "/etc/grid-tool.conf: No such file or directory" in end.payload["reason"]
+
+
+def test_a_program_without_its_interpreter_and_a_dependency_that_nobody_has_fail(
+    apt_provider: Provider,
+    roots: DebianRoots,
+) -> None:
+    script = {"usr/bin/grid-tool": "#!/usr/bin/env python3.99\n"}
+    end, _, _ = tried(apt_provider, offer(apt_provider, a_package(files=script)), roots)
+    assert end.payload["result"] == ScenarioResult.FAIL
+    assert "does not find its interpreter python3.99" in end.payload["reason"]
+    alone = a_package("grid-other", requires=("libgfal2-99",))
+    end, _, _ = tried(apt_provider, offer(apt_provider, alone), roots)
+    assert end.payload["result"] == ScenarioResult.FAIL
+    assert end.payload["steps"][-1]["step"] == "resolve dependencies"
+
+
+def test_a_machine_without_the_means_is_inconclusive_and_says_what_to_do(
+    apt_provider: Provider,
+    roots: DebianRoots,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    patch = offer(apt_provider, a_package())
+    monkeypatch.setattr(clean_root, "_which", lambda program: None if program == "mmdebstrap" else program)
+    end, _, _ = tried(apt_provider, patch, roots)
+    assert end.payload["result"] == ScenarioResult.INCONCLUSIVE
+    assert "apt-get install mmdebstrap" in end.payload["reason"]
+
+
+def test_a_mirror_that_does_not_answer_is_inconclusive(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    dead = debian_base.AptSources("bookworm", ("deb http://127.0.0.1:9/debian bookworm main",), ())
+    monkeypatch.setattr(debian_base, "machine_sources", lambda codename: dead)
+    with pytest.raises(CleanRootError, match="a minimal bookworm could not be made"), DebianRoots(tmp_path).open(HERE):
+        pass
+    assert list(tmp_path.glob("*.tar")) == list(tmp_path.glob(".*.part")) == []
+
+
+@pytest.mark.parametrize(
+    ("platform", "says"),
+    [
+        ("sl5-x86_64", "knows no sl5"),
+        ("debian12-sparc", "not sparc"),
+        ("debian10-amd64", "has no repository for buster"),
+    ],
+)
+def test_other_platforms_are_for_member_sites(roots: DebianRoots, platform: str, says: str) -> None:
+    (reason,) = roots.reasons_against(Platform.parse(platform))
+    assert says in reason
+
+
+# --- what the root keeps in
+
+
+@pytest.mark.parametrize(
+    "attempt",
+    [
+        "echo x >/proc/sys/kernel/core_pattern",
+        "echo x >/proc/sys/kernel/hostname",
+        "mount -t tmpfs none /mnt",
+        "mount -o remount,rw /proc/sys",
+        "mknod /root/disk b 8 0",
+        "unshare --mount true",
+        "nsenter --target 1 --mount --uts chroot /proc/1/root/../.. ls /proc/1/cwd/..  | grep -q work",
+    ],
+)
+def test_the_root_of_the_root_is_not_the_root_of_the_machine(shared_root: DebianRoot, attempt: str) -> None:
+    assert shared_root.run(attempt, 20).exit_code != 0
+
+
+def test_it_sees_no_process_and_no_file_of_the_machine(shared_root: DebianRoot) -> None:
+    seen = shared_root.run(
+        "ls /proc | grep -c '^[0-9]'; cat /etc/debian_version; hostname; cat /proc/mounts", 20
+    ).output
+    processes, version, name, *mounts = seen.splitlines()
+    assert int(processes) < 6
+    assert version.startswith("12.")
+    assert name == "clean-root"
+    places = {line.split()[1] for line in mounts}
+    assert {p for p in places if not p.startswith(("/proc", "/dev"))} == {"/"}
+
+
+def test_no_process_lives_on_when_a_script_ends_or_its_time_is_up(shared_root: DebianRoot) -> None:
+    shared_root.run("setsid sleep 4711 >/dev/null 2>&1 & exit 0", 20)
+    late = shared_root.run("trap '' TERM INT HUP; setsid sleep 4711 & while :; do sleep 1; done", 1)
+    assert late.timed_out
+    assert late.seconds < 10
+    assert subprocess.run(["pgrep", "-f", "sleep 4711"], capture_output=True).returncode == 1
+
+
+def test_endless_output_costs_no_memory_and_keeps_its_end(roots: DebianRoots, shared_root: DebianRoot) -> None:
+    small = replace(shared_root, limits=RootLimits(output_bytes=4096))
+    done = small.run("echo first; yes | head -c 50000000; echo last", 60)
+    assert done.exit_code == 0
+    assert done.output.startswith("first\n")
+    assert done.output.endswith("last\n")
+    assert "bytes left out" in done.output
+    assert len(done.output) < 4200
+
+
+def test_a_link_in_place_of_proc_does_not_lead_out(roots: DebianRoots, nothing_is_left: None) -> None:
+    with roots.open(HERE) as root:
+        assert root.run("mkdir /elsewhere; echo kept >/etc/mark", 20).exit_code == 0
+        (root.folder / "proc").rmdir()
+        (root.folder / "proc").symlink_to("/etc")
+        with pytest.raises(CleanRootError, match="no folder of the root any more"):
+            root.run("true", 20)
+
+
+KILLED = """
+import sys
+from pathlib import Path
+from pps.adapters.clean_root import DebianRoots
+from pps.domain.sites import Platform
+with DebianRoots(Path(sys.argv[1])).open(Platform("debian12", "amd64")) as root:
+    print("in", flush=True)
+    root.run("sleep 4712 & sleep 4712", 600)
+"""
+
+
+@contextmanager
+def busy_with_a_root(cache: Path) -> Iterator[subprocess.Popen[str]]:
+    plugins = Path(__file__).parents[2] / "plugins"
+    process = subprocess.Popen(
+        [sys.executable, "-c", KILLED, str(cache)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(plugins)},
+    )
+    try:
+        assert process.stdout is not None and process.stdout.readline() == "in\n"
+        wait_for_sleepers(True)
+        yield process
+    finally:
+        process.kill()
+        process.wait()
+        process.stdout.close()
+
+
+def wait_for_sleepers(there: bool) -> None:
+    deadline = time.monotonic() + 20
+    while (subprocess.run(["pgrep", "-f", "^sleep 4712"], capture_output=True).returncode == 0) is not there:
+        assert time.monotonic() < deadline
+        threading.Event().wait(0.05)
+
+
+def test_ctrl_c_ends_the_processes_and_removes_the_root(
+    cache: Path,
+    shared_root: DebianRoot,
+    nothing_is_left: None,
+) -> None:
+    with busy_with_a_root(cache) as process:
+        process.send_signal(2)
+        process.wait(30)
+    wait_for_sleepers(False)
+
+
+def test_a_killed_run_leaves_no_process_and_the_next_one_removes_its_root(
+    cache: Path,
+    roots: DebianRoots,
+    shared_root: DebianRoot,
+    nothing_is_left: None,
+) -> None:
+    with busy_with_a_root(cache) as process:
+        process.kill()
+        process.wait(30)
+        wait_for_sleepers(False)
+    with roots.open(HERE):
+        pass
