@@ -24,6 +24,7 @@ from pps.activities.ports import SiteLimits, TarballLimits
 from pps.domain.batches import BatchLimits
 from pps.domain.errors import RolloutError
 from pps.domain.names import checked_address, checked_host, checked_name, checked_site_path
+from pps.domain.roles import ROLES_THAT_ANSWER
 from pps.domain.sites import CertificationStatus, Infrastructure, PartnerLevel, Platform, Site, SiteService, SshEndpoint
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
@@ -238,7 +239,9 @@ class ReleaseTestPolicy(Model):
     """policies.yaml, `release_test` (SD 4.2.3)."""
 
     answer_working_days: Annotated[float, Field(gt=0, le=30)]
-    working_weekdays: tuple[Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"], ...]
+    working_weekdays: Annotated[
+        tuple[Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"], ...], Field(min_length=1)
+    ]
     decide_within: Duration
 
 
@@ -296,6 +299,13 @@ class PeopleFile(Model):
     role_contacts: dict[RoleName, Address] = {}
     """Role -> where its people read that something waits for them."""
 
+    @model_validator(mode="after")
+    def _roles_that_exist(self) -> PeopleFile:
+        if unknown := sorted(self.role_contacts.keys() - set(ROLES_THAT_ANSWER)):
+            roles = ", ".join(ROLES_THAT_ANSWER)
+            raise ValueError(f"role_contacts: nobody is asked as {', '.join(unknown)}; roles are {roles}")
+        return self
+
 
 class SigningKeys(Model):
     """Keys with which repositories' indexes must be signed."""
@@ -320,6 +330,8 @@ class ServiceFile(Model):
     """ObjectStoragePath: file:///..., s3://..."""
     production_repository: str
     """ObjectStoragePath of the folder in which production packages and tarballs are published."""
+    release_test_url: Annotated[str, Field(pattern=r"^(https?|file)://[^\s]+$")] | None = None
+    """Address under which sites reach `release-test/` of the production repository; none: the folder's own."""
     publication_folder: str
     """ObjectStoragePath of the folder with bulletin and release notes."""
     package_keys: dict[str, SigningKeys] = {}

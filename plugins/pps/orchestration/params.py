@@ -72,6 +72,22 @@ OVERRULING_SCHEMA: dict[str, dict[str, Any]] = {
 }
 
 
+RELEASE_TEST_SCHEMA: dict[str, dict[str, Any]] = {
+    "patch": CLIENT_UPDATE_SCHEMA["patch"]
+    | {"description": "Number of the patch in the tracker. It must be “Certified” or “Ready for production”."},
+    "pools": {
+        "type": ["null", "array"],
+        "items": {"type": "string", "pattern": NAME_JSON_PATTERN},
+        "minItems": 1,
+        "maxItems": 200,
+        "uniqueItems": True,
+        "default": None,
+        "title": "Pools",
+        "description": "Names as in pools.yaml, one a line. Empty: all of them.",
+    },
+}
+
+
 def as_params(schema: Mapping[str, Mapping[str, Any]]) -> dict[str, Param]:
     """Airflow's Params of JSON schemas that may hold a `default`."""
 
@@ -95,3 +111,8 @@ def client_update() -> dict[str, Param]:
 def deployment_test() -> dict[str, Param]:
     """Params of the DAG that tests an update's deployment."""
     return as_params(DEPLOYMENT_TEST_SCHEMA)
+
+
+def release_test() -> dict[str, Param]:
+    """Params of the DAG that lets selected sites try an update."""
+    return as_params(RELEASE_TEST_SCHEMA)
