@@ -43,16 +43,12 @@ class PpsPlugin(AirflowPlugin):
     @cached_property
     def fastapi_root_middlewares(self) -> list[dict[str, Any]]:
         """The checks of every start of a rollout, and of every answer to a human task."""
-        from pps.orchestration.params import CLIENT_UPDATE_SCHEMA, DEPLOYMENT_TEST_SCHEMA
+        from pps.orchestration.params import STARTS
         from pps.orchestration.register import asked
         from pps.web.answer_check import AnswerCheck
         from pps.web.start_check import StartCheck, StartForm
 
-        forms = {
-            "bc_client_update": StartForm(CLIENT_UPDATE_SCHEMA, "bc-client"),
-            "nightly_distribution": StartForm({}),
-            "pre_deployment_test": StartForm(DEPLOYMENT_TEST_SCHEMA, "pre-deployment"),
-        }
+        forms = {dag: StartForm(schema, path) for dag, (schema, path) in STARTS.items()}
         check = {"register": register, "is_user": is_user, "forms": forms}
         return [
             {"middleware": StartCheck, "kwargs": check, "name": "PPS start check"},

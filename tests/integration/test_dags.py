@@ -70,3 +70,29 @@ def test_certification_runs_beside_the_preview_not_after_it(bag: DagBag) -> None
     dag = bag.dags["bc_client_update"]
     assert dag.get_task("wait_for_certification").upstream_task_ids == {"open_rollout"}
     assert "write_release_notes" in dag.get_task("decide_on_release").upstream_task_ids
+
+
+def test_every_dag_has_a_form_that_its_starts_are_held_against(bag: DagBag) -> None:
+    from pps.orchestration.params import STARTS
+
+    assert set(STARTS) == set(bag.dags)
+    for name, dag in bag.dags.items():
+        assert set(dag.params) == set(STARTS[name][0]), name
+
+
+@pytest.mark.sd("4.1.2", step=3)
+def test_local_configuration_comes_after_the_delivery_and_before_the_local_tests(bag: DagBag) -> None:
+    dag = bag.dags["non_bc_client_update"]
+    order = ["configure", "run_probe_tests", "publish_tag", "wait_for_tag", "update_release_bulletin"]
+    for before, after in pairwise(order):
+        assert dag.get_task(f"site.{before}").downstream_task_ids == {f"site.{after}"}
+    assert "distribute_client" in dag.get_task("site.configure").get_flat_relative_ids(upstream=True)
+
+
+@pytest.mark.sd("4.1.2")
+def test_no_vo_waits_for_a_site_and_no_release_comes_before_the_deployment_test(bag: DagBag) -> None:
+    dag = bag.dags["non_bc_client_update"]
+    waits_for = dag.get_task("broadcast_to_vos_and_rocs").get_flat_relative_ids(upstream=True)
+    assert not any(task.startswith("site.") for task in waits_for)
+    assert dag.get_task("wait_for_deployment_test").upstream_task_ids == {"open_rollout"}
+    assert "wait_for_deployment_test" in dag.get_task("decide_on_release").upstream_task_ids

@@ -124,6 +124,18 @@ def test_facts_and_mails_are_recorded_together_or_not_at_all(fact_store: FactSto
     assert fact_store.outbox(name) == ()
 
 
+def test_a_credit_from_twenty_at_once_counts_once_and_is_found_by_its_kind(fact_store: FactStore) -> None:
+    name = begin(fact_store)
+    later = Fact(name, FactKind.CREDITED, "PIC", "release-test", NOW + timedelta(days=1), "test", {"credits": 1})
+    setup = fact(name, FactKind.CREDITED, occasion="pilot-setup", credits=12)
+    at_once(20, lambda _: fact_store.record(setup, fact(name)))
+    fact_store.record(later)
+    kinds = (FactKind.CREDITED,)
+    assert fact_store.facts_of_kind(kinds) == (setup, later)
+    assert fact_store.facts_of_kind(kinds, since=NOW + timedelta(seconds=1)) == (later,)
+    assert fact_store.facts_of_kind(kinds, until=later.at) == (setup,)
+
+
 @pytest.mark.parametrize("text", TEXTS)
 def test_whatever_text_comes_is_stored(fact_store: FactStore, text: str) -> None:
     name = begin(fact_store)

@@ -29,7 +29,8 @@ LOG_CHARACTERS = 200_000
 
 _APT = "apt-get -q -y --no-install-recommends -o Dpkg::Use-Pty=0 -o APT::Color=0"
 _LIST = "/etc/apt/sources.list.d/pps-provider.list"
-_ONLY_PROVIDER = f"-o Dir::Etc::sourcelist={_LIST} -o Dir::Etc::sourceparts=- -o APT::Get::List-Cleanup=0"
+_ONLY_MIRROR = "-o Dir::Etc::sourceparts=- -o APT::Get::List-Cleanup=0"
+_ONLY_PROVIDER = f"-o Dir::Etc::sourcelist={_LIST} {_ONLY_MIRROR}"
 _STRICT = "-o APT::Update::Error-Mode=any"
 _FENCE = re.compile(r" {0,3}```+ *([\w+-]*) *")
 _ANSI = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
@@ -173,7 +174,7 @@ class _Run:
     def install(self, root: CleanRoot) -> None:
         """Debian's lists, the provider's repository, then exactly the patch's packages."""
         packages = " ".join(shlex.quote(_asked(ref)) for ref in self.refs)
-        done = self._run(root, "read the mirror", f"{_APT} {_STRICT} update")
+        done = self._run(root, "read the mirror", f"{_APT} {_ONLY_MIRROR} {_STRICT} update")
         self._need(done, _inconclusive, "The Debian mirror cannot be read")
         done = self._run(root, "add the repository", f"{self._add()}\n{_APT} {_ONLY_PROVIDER} {_STRICT} update")
         self._need(done, _failed, "APT refuses the provider's repository")

@@ -130,7 +130,7 @@ class DebianRoots:
         for path in ("/etc/resolv.conf", "/etc/hosts"):
             with contextlib.suppress(OSError):
                 files[path[1:]] = Path(path).read_text(encoding="utf-8", errors="replace")
-        script = 'cd "$2" && tar --numeric-owner -xf "$1" --exclude="./dev/*" && shift 2 || exit\n'
+        script = 'cd "$2" && tar --numeric-owner -b 2048 -xf "$1" --exclude="./dev/*" && shift 2 || exit\n'
         script += 'while [ $# -gt 1 ]; do rm -f "./$1" && printf %s "$2" >"./$1" || exit; shift 2; done\n'
         script += "chmod 755 usr/sbin/policy-rc.d"
         arguments = [text for pair in files.items() for text in pair]

@@ -90,6 +90,12 @@ def locked(path: Path) -> Iterator[None]:
         yield
 
 
+def tarball_name(sources: AptSources, architecture: str, today: date) -> str:
+    """Another day, or other sources, make another base."""
+    digest = hashlib.sha256("\n".join((*sources.lines, *sources.options)).encode()).hexdigest()[:8]
+    return f"{sources.codename}-{architecture}-{today.isoformat()}-{digest}.tar"
+
+
 def base_tarball(
     cache: Path, sources: AptSources, architecture: str, today: date, *, mode: str, limit_s: float
 ) -> Path:
@@ -98,9 +104,8 @@ def base_tarball(
     Args:
         mode: mmdebstrap's: `root`, or `unshare` for everybody else.
     """
+    wanted = cache / tarball_name(sources, architecture, today)
     stem = f"{sources.codename}-{architecture}"
-    digest = hashlib.sha256("\n".join((*sources.lines, *sources.options)).encode()).hexdigest()[:8]
-    wanted = cache / f"{stem}-{today.isoformat()}-{digest}.tar"
     with locked(cache / f"{stem}.lock"):
         if not wanted.exists():
             part = wanted.with_name(f".{wanted.name}.part")
@@ -119,6 +124,8 @@ def _make(sources: AptSources, architecture: str, into: Path, mode: str, limit_s
     command = [
         *("setpriv", "--pdeathsig", "TERM", "mmdebstrap", "--quiet", "--variant=minbase", "--format=tar"),
         *(f"--mode={mode}", f"--architectures={architecture}"),
+        # lists stay, without translations, so that each scenario only asks whether they have changed
+        *("--skip=cleanup/apt/lists", '--aptopt=Acquire::Languages "none";', "--dpkgopt=force-unsafe-io"),
         *(f"--aptopt={option}" for option in sources.options),
         *(
             f"--hook-dir=/usr/share/mmdebstrap/hooks/{h}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pps.activities import deployment_test
 from pps.activities.asking import LONGEST_TEXT
+from pps.adapters.templates import duration
 from pps.domain.facts import Fact
 from pps.domain.rollouts import Rollout
 from pps.domain.scenarios import ScenarioResult, planned_scenario, scenario_end
@@ -45,7 +46,7 @@ def _follow(s: Services, record: Rollout, about: str, given: Given) -> tuple[Fac
 def _silence(s: Services, record: Rollout, about: str) -> tuple[Fact, ...]:
     site = planned_scenario(record, about).runner
     within = s.config.policies.deployment_test.answer_within
-    reason = f"{site} has not answered within {within}."
+    reason = f"{site} has not answered within {duration(within)}."
     return deployment_test.nobody_ran(record, about, reason, now(), actor())
 
 

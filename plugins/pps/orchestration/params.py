@@ -10,6 +10,7 @@ from airflow.sdk import Param
 from pps.activities.overruling import SHORTEST_REASON
 from pps.domain.names import NAME_JSON_PATTERN
 from pps.domain.overruling import Urgency
+from pps.domain.rollouts import Path
 
 #: Also the strict schema that `pps.web.start_check` holds a caller's conf against.
 CLIENT_UPDATE_SCHEMA: dict[str, dict[str, Any]] = {
@@ -85,6 +86,18 @@ RELEASE_TEST_SCHEMA: dict[str, dict[str, Any]] = {
         "title": "Pools",
         "description": "Names as in pools.yaml, one a line. Empty: all of them.",
     },
+}
+
+#: DAG -> (schema of its conf, path of the rollouts that it opens; "" if it opens none). Every DAG of ours is here:
+#: a start that has no form would go unchecked.
+STARTS: Mapping[str, tuple[Mapping[str, dict[str, Any]], str]] = {
+    "bc_client_update": (CLIENT_UPDATE_SCHEMA, Path.BC_CLIENT),
+    "non_bc_client_update": (CLIENT_UPDATE_SCHEMA, Path.NON_BC_CLIENT),
+    "pre_deployment_test": (DEPLOYMENT_TEST_SCHEMA, Path.PRE_DEPLOYMENT),
+    "release_testing": (RELEASE_TEST_SCHEMA, Path.RELEASE_TEST),
+    "overrule_policies": (OVERRULING_SCHEMA, Path.OVERRULE),
+    "nightly_distribution": ({}, ""),
+    "reminders": ({}, ""),
 }
 
 

@@ -42,10 +42,14 @@ class HumanStep(HITLOperator):
     def __init__(self, *, form: str, rollout: str, about: str, **kwargs: Any) -> None:
         # by name: Airflow keeps a task's arguments as text
         self.form = FORMS[form]
+        kwargs.pop("params", None)  # those of the DAG, which Airflow hands to every task
+        fields = as_params(self.form.fields or {})
+        for field in fields.values():
+            field.source = "task"
         super().__init__(
             subject=form,
             options=list(self.form.options),
-            params=as_params(self.form.fields or {}),
+            params=fields,
             **kwargs,
         )
         self.rollout = rollout

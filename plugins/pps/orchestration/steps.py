@@ -18,6 +18,7 @@ from typing import Any
 from airflow.sdk import TriggerRule, get_current_context, task
 
 from pps.activities import (
+    asking,
     certification,
     distribution,
     feedback,
@@ -383,6 +384,13 @@ def update_release_bulletin_of_tonight() -> None:
     """Step 5, for all open previews."""
     with services() as s:
         s.write_bulletin(now())
+
+
+@task
+def remind() -> int:
+    """Remind everybody who is due for it; returns how many mails are new."""
+    with services() as s:
+        return asking.remind(s.facts, s.templates, s.config.policies.questions.remind_at, now(), actor())
 
 
 @task(trigger_rule=TriggerRule.ALL_DONE)

@@ -10,11 +10,19 @@ from typing import Any
 import yaml
 
 from pps.config.loader import read_yaml
+from pps.domain.sites import Infrastructure
 from pps.sandbox.landscape import ROCS
 from pps.sandbox.sites import SandboxSite
 
 #: VO -> its list at example.org. These give feedback; the VO that carries the tags does not.
 VOS: Mapping[str, str] = {vo: f"{vo}-vo-support@example.org" for vo in ("atlas", "cms", "lhcb", "biomed")}
+
+#: Role -> its list; where its people read that something waits for them.
+ROLE_CONTACTS: Mapping[str, str] = {
+    "Release Manager": "release-managers@example.org",
+    "PPS Coordinator": "pps-coordination@example.org",
+    "EMT": "emt@example.org",
+}
 
 #: config/policies.yaml of this checkout.
 DEFAULT_CONFIG = Path(__file__).resolve().parents[3] / "config"
@@ -70,6 +78,7 @@ def write_configuration(
         "vos": [{"name": vo, "contact": address} for vo, address in VOS.items()],
         "rocs": [{"name": roc, "contact": f"roc-{roc.lower()}-support@example.org"} for roc in rocs],
         "roles": read_yaml(DEFAULT_CONFIG / "people.yaml")["roles"],
+        "role_contacts": dict(ROLE_CONTACTS),
     }
     _write(folder / "people.yaml", people)
     places = {
@@ -91,8 +100,44 @@ def write_configuration(
         **{key: place.as_uri() for key, place in places.items()},
     }
     _write(folder / "service.yaml", service)
+    _write(folder / "scenarios.yaml", {"scenarios": _scenarios(sites)})
     _write(folder / "policies.yaml", demo_policies(DEFAULT_CONFIG / "policies.yaml"))
     _write(folder / "activities.yaml", read_yaml(DEFAULT_CONFIG / "activities.yaml"))
+
+
+def _scenarios(sites: Iterable[SandboxSite]) -> list[dict[str, object]]:
+    """A clean root on this machine, and the PPS member site for its region, if there is one."""
+    plans = [site.plan for site in sites]
+    platform = str(plans[0].platform)
+    found: list[dict[str, object]] = [
+        {
+            "name": f"wn-{plans[0].platform.os}-clean",
+            "platform": platform,
+            "node_type": "WN",
+            "origin": {"coordination": "PPS"},
+            "runner": "automatic",
+        }
+    ]
+    for plan in plans:
+        if plan.infrastructure is Infrastructure.PPS:
+            origin = {"region": plan.roc}
+            found.append(
+                {
+                    "name": f"wn-{plan.platform.os}-torque",
+                    "platform": platform,
+                    "node_type": "WN",
+                    "system": "torque",
+                    "origin": origin,
+                    "runner": plan.name,
+                    "mandatory": False,
+                }
+            )
+    return found
+
+
+def administrator_of(site: str) -> str:
+    """User name in Airflow of the people of a sandbox site."""
+    return f"admin-{site.lower()}"
 
 
 def _site(site: SandboxSite) -> dict[str, object]:
@@ -108,10 +153,12 @@ def _site(site: SandboxSite) -> dict[str, object]:
         "tag_dir": str(folder.tag_dir),
         "subcluster": plan.subcluster,
         "contact": f"grid-admin@{plan.domain}",
+        "infrastructure": str(plan.infrastructure),
         "accepts_previews": plan.accepts_previews,
         "canary": plan.canary,
         "partner_levels": [str(level) for level in plan.partner_levels],
         "timezone": plan.timezone,
+        "administrators": [administrator_of(plan.name)],
     }
 
 

@@ -19,7 +19,7 @@ from pps.adapters.airflow_rest import AirflowClient
 from pps.adapters.store import upgrade
 from pps.config.loader import Configuration
 from pps.domain.errors import ServiceError
-from pps.sandbox.airflow import EmbeddedAirflow
+from pps.sandbox.airflow import USERS, EmbeddedAirflow
 from pps.sandbox.control import GRID_FILE
 from pps.sandbox.postgres import EmbeddedPostgres
 from pps.sandbox.processes import Servers, free_port
@@ -66,6 +66,7 @@ class Installation:
                 _CHECKOUT / "plugins",
                 self.postgres.url("airflow"),
                 extra_env=self.environment(),
+                users={**USERS, **self.site_users()},
                 port=self._port,
             )
             self.airflow.start(lambda step: progress(f"Airflow: {step}"))
@@ -147,6 +148,11 @@ class Installation:
             "AIRFLOW__WORKERS__SECRETS_BACKEND": "pps.orchestration.secrets.GridSecretsBackend",
             **self._more_environment,
         }
+
+    def site_users(self) -> dict[str, str]:
+        """Users of the sites' own people: name -> role."""
+        sites = Configuration(self.grid_folder / "config").sites.values()
+        return {name: "Site Administrator" for site in sites for name in site.administrators}
 
     def services(self) -> Services:
         """The product's services, as the command line has them."""

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
-from pps.domain.sites import PartnerLevel, Platform
+from pps.domain.sites import Infrastructure, PartnerLevel, Platform
 
 
 class Fault(StrEnum):
@@ -37,6 +37,7 @@ class SitePlan:
     canary: bool = False
     accepts_previews: bool = True
     partner_levels: tuple[PartnerLevel, ...] = ()
+    infrastructure: Infrastructure = Infrastructure.PRODUCTION
     starts_with: Fault | None = None
     """The fault that the site has in a fresh grid."""
 
@@ -68,15 +69,17 @@ _OTHER_PLATFORM = Platform("sl5", "x86_64")
 _PARTS: tuple[dict[str, object], ...] = (
     {"canary": True, "partner_levels": (PartnerLevel.SILVER, PartnerLevel.GOLD)},
     {"canary": True, "partner_levels": (PartnerLevel.SILVER,)},
-    {},
+    {"partner_levels": (PartnerLevel.SILVER,)},
     {"starts_with": Fault.QUOTA},
     {"starts_with": Fault.UNREACHABLE},
     {"starts_with": Fault.PROFILE},
     {"platform": _OTHER_PLATFORM},
     {"accepts_previews": False},
     {"partner_levels": (PartnerLevel.PLATINUM,)},
+    {"infrastructure": Infrastructure.PPS},
 )
-_HEALTHY_PARTS = tuple(part for part in _PARTS if not {"starts_with", "platform", "accepts_previews"} & set(part))
+_STAYS_OUT = {"starts_with", "platform", "accepts_previews", "infrastructure"}
+_HEALTHY_PARTS = tuple(part for part in _PARTS if not _STAYS_OUT & set(part))
 
 
 def plan_sites(number: int, seed: int, platform: Platform, *, healthy: bool = False) -> tuple[SitePlan, ...]:

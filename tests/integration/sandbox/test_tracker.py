@@ -66,6 +66,18 @@ def test_an_illegal_move_is_refused_with_what_would_be_legal(sandbox_grid: Runni
         sandbox_grid.tracker.set_state(patch.number, PatchState.IN_PRODUCTION, "")
 
 
+def test_a_comment_is_kept_once_and_moves_nothing(sandbox_grid: RunningGrid, patch: Patch):
+    for _ in range(2):
+        sandbox_grid.tracker.comment(patch.number, "Deployment test: scenario wn failed.")
+    history = sandbox_grid.tracker.history(patch.number)
+    assert [e["comment"] for e in history if e["what"] == "comment"] == ["Deployment test: scenario wn failed."]
+    assert sandbox_grid.tracker.patch(patch.number) == patch
+    with pytest.raises(RefusedError):
+        sandbox_grid.tracker.comment(patch.number, "")
+    with pytest.raises(PatchNotFoundError):
+        sandbox_grid.tracker.comment(999999, "x")
+
+
 def test_a_patch_that_is_not_there_is_said_so(sandbox_grid: RunningGrid):
     with pytest.raises(PatchNotFoundError, match="patch 999999"):
         sandbox_grid.tracker.patch(999999)

@@ -162,8 +162,13 @@ def test_exactly_the_packages_of_the_patch_for_this_platform_are_installed_at_th
 @pytest.mark.parametrize(
     ("part", "output", "result", "says"),
     [
-        ("Error-Mode=any update", "E: Failed to fetch", ScenarioResult.INCONCLUSIVE, "mirror cannot be read"),
-        ("sources.list.d/pps-provider.list -o", "E: not signed", ScenarioResult.FAIL, "APT refuses"),
+        (
+            "APT::Color=0 -o Dir::Etc::sourceparts=-",
+            "E: Failed to fetch",
+            ScenarioResult.INCONCLUSIVE,
+            "mirror cannot be read",
+        ),
+        ("sourcelist=/etc/apt/sources.list.d/pps-provider.list", "E: not signed", ScenarioResult.FAIL, "APT refuses"),
         ("--simulate", " x : Depends: y\nE: Unable to correct", ScenarioResult.FAIL, "cannot be installed together"),
         (
             "--download-only",

@@ -53,6 +53,15 @@ def test_a_document_becomes_a_patch_and_foreign_fields_are_ignored():
     assert patch.basic_certification_passed and patch.programming_ph == 12
 
 
+def test_a_patch_may_name_who_provides_it():
+    assert parse_patch(DOCUMENT).provider == ""
+    patch = parse_patch(DOCUMENT | {"provider": "grid-packages@example.org"})
+    assert patch.provider == "grid-packages@example.org"
+    assert parse_patch(patch_document(patch), unknown="forbid") == patch
+    with pytest.raises(PackageError, match="provider"):
+        parse_patch(DOCUMENT | {"provider": "a@b, c@d"})
+
+
 def test_a_patch_and_its_document_are_the_same_thing():
     patch = parse_patch(DOCUMENT)
     assert parse_patch(patch_document(patch), unknown="forbid") == patch

@@ -97,3 +97,10 @@ def test_a_damaged_file_is_told_by_name_and_not_overwritten(tmp_path: Path, text
     with pytest.raises(ConfigurationError, match=r"4711\.json"):
         PatchBook(tmp_path)
     assert path.read_text() == text
+
+
+def test_a_comment_is_added_once_and_leaves_the_patch_as_it_is(book: PatchBook):
+    first = book.comment(4711, "scenario wn failed")
+    assert book.comment(4711, "scenario wn failed") == first
+    assert first.patch == PATCH
+    assert [e["what"] for e in first.history] == ["created", "comment"]

@@ -1,0 +1,31 @@
+"""Reminders to people whose answer is awaited (service description, 4.1.3, 8).
+
+"The PPS Coordinator is in charge of checking periodically and eventually to send reminders." A sweep over all
+open questions: each is reminded of at the shares of its time that policies.yaml names, once for each.
+
+1. Who is due for a reminder: `remind`
+2. Mails, also those that could not be sent earlier: `send_mails`
+"""
+
+from __future__ import annotations
+
+import pendulum
+from airflow.sdk import dag
+
+from pps.orchestration import retries, steps
+
+
+@dag(
+    schedule="@hourly",
+    start_date=pendulum.datetime(2026, 1, 1, tz="UTC"),
+    catchup=False,
+    max_active_runs=1,
+    default_args=retries.ROLLOUT,
+    doc_md=__doc__,
+    tags=["people"],
+)
+def reminders() -> None:
+    steps.remind() >> steps.send_mails()
+
+
+reminders()

@@ -1,0 +1,149 @@
+"""The whole product on one grid, for the scenarios of the end-to-end tests: 12 sites of which three fail on purpose.
+
+```python
+from tests.support.whole import Grid, far, grid  # noqa: F401
+```
+
+One installation serves all modules; each scenario has a patch of its own.
+"""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, TypeVar
+
+import pytest
+
+from pps.adapters.airflow_rest import AirflowClient, Question
+from pps.domain.errors import RolloutError
+from pps.domain.facts import FactKind
+from pps.domain.patches import Patch, PatchState
+from pps.domain.rollouts import Rollout, SiteState
+from pps.domain.sites import Platform
+from pps.sandbox.control import GridControl
+from pps.sandbox.installation import Installation
+from pps.sandbox.packages import make_sample_packages
+from pps.sandbox.provider import offer_patch
+from pps.sandbox.smtp import kept_mails
+
+T = TypeVar("T")
+BC = "bc_client_update"
+VOS = ("atlas", "cms", "lhcb", "biomed")
+
+
+class Grid:
+    """What the scenarios say, on a real installation."""
+
+    def __init__(self, installation: Installation, folder: Path) -> None:
+        self.installation = installation
+        self.folder = folder
+        self.services = installation.services()
+        self.control = GridControl(installation.grid_folder)
+        self.mails = Path(installation.grid["mails"])
+        self.client: AirflowClient = installation.client("release-manager")
+        self.faulty = {s["name"]: s["faults"][0] for s in self.control.status()["sites"] if s["faults"]}
+
+    def offers(self, number: int, version: str, **different: Any) -> Patch:
+        provided = make_sample_packages(self.folder / version, version)
+        return offer_patch(
+            Path(self.installation.grid["repository_folder"]),
+            self.installation.grid["services"]["repository"],
+            self.services.tracker,
+            provided,
+            Platform.parse(self.installation.grid["made_with"]["platform"]),
+            number=number,
+            version=version,
+            **different,
+        )
+
+    def start(self, patch: int, dag: str = BC, **conf: Any) -> str:
+        return self.client.trigger(dag, {"patch": patch, **conf})
+
+    def rollout(self, name: str) -> Rollout:
+        return self.services.facts.rollout(name)
+
+    def waits_for(self, what: str, look: Callable[[], T], within_s: float = 150) -> T:
+        deadline = time.monotonic() + within_s
+        while time.monotonic() < deadline:
+            try:
+                if found := look():
+                    return found
+            except RolloutError:
+                pass
+            time.sleep(0.2)
+        raise AssertionError(f"{what}: not within {within_s} s")
+
+    def waits_for_fact(self, name: str, kind: FactKind, within_s: float = 150) -> None:
+        self.waits_for(f"fact {kind}", lambda: self.rollout(name).has(kind), within_s)
+
+    def ends(self, run: str, within_s: float = 150, dag: str = BC) -> str:
+        return self.client.wait_for_run(dag, run, within_s)
+
+    def as_user(self, user: str) -> AirflowClient:
+        return self.installation.client(user)
+
+    def question(self, dag: str, run: str, subject: str, within_s: float = 90) -> Question:
+        """The question whose headline begins with this site or role, as soon as it can be answered."""
+
+        def look() -> Question | None:
+            return next((q for q in self.client.questions(dag, run) if q.subject.startswith(f"{subject}:")), None)
+
+        found = self.waits_for(f"question to {subject}", look, within_s)
+        assert found is not None
+        return found
+
+    def states(self, name: str) -> dict[str, SiteState]:
+        return {p.site: p.state for p in self.rollout(name).all_progress()}
+
+    def seen_tags(self, name: str) -> set[str]:
+        record, sites = self.rollout(name), self.services.config.sites
+        shown = self.services.information_system.tags_of([s.subcluster for s in sites.values()])
+        return {s.name for s in sites.values() if str(record.tag) in shown.get(s.subcluster, frozenset())}
+
+    def night(self) -> None:
+        run = self.installation.client("admin").trigger("nightly_distribution", {})
+        state = self.installation.client("admin").wait_for_run("nightly_distribution", run, 150)
+        assert state == "success"
+
+    def certify(self, patch: int, state: PatchState = PatchState.CERTIFIED) -> None:
+        self.services.tracker.set_state(patch, state, "The certification has ended.")
+
+    def notes(self, name: str) -> str:
+        text = (Path(self.services.publication_folder.path) / "release-notes" / f"{name}.txt").read_text()
+        return " ".join(text.split())
+
+    def mails_of(self, name: str) -> Counter[tuple[str, str]]:
+        number = self.rollout(name).need(FactKind.ROLLOUT_OPENED, "").payload["version"]
+        return Counter((", ".join(m.recipients), m.subject) for m in kept_mails(self.mails) if number in m.subject)
+
+
+_KEY = pytest.StashKey[Grid]()
+
+
+@pytest.fixture(scope="session")
+def grid(request: pytest.FixtureRequest) -> Grid:
+    # as in support/airflow.py: a fixture that several modules import is several fixtures; the stash makes them one
+    stash = request.config.stash
+    if _KEY not in stash:
+        stack = ExitStack()
+        stash[_KEY] = stack.enter_context(_running())
+        request.config.add_cleanup(stack.close)
+    return stash[_KEY]
+
+
+@contextmanager
+def _running() -> Iterator[Grid]:
+    with tempfile.TemporaryDirectory(prefix="pps-whole-", ignore_cleanup_errors=True) as name:
+        folder = Path(name)
+        with Installation(folder / "installation") as installation:
+            yield Grid(installation, folder)
+
+
+def far(days: int = 1) -> str:
+    return (datetime.now(UTC) + timedelta(days=days)).isoformat()
