@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -145,9 +145,3 @@ def results(record: Rollout) -> dict[str, Any]:
         "left_out": {f.subject: f.payload["reason"] for f in record.facts if f.kind is FactKind.SITE_LEFT_OUT},
         "decision": decided,
     }
-
-
-def may_answer(record: Rollout, site: str, identities: Collection[str]) -> bool:
-    """Tell whether somebody with these identities (`user:<name>`, `role:<Name>`, ...) was asked for the site."""
-    asked = questions.question(record, STEP, site)
-    return asked is not None and bool(set(asked.assigned_to) & set(identities))

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import typer
 from requests import Response
@@ -17,6 +17,9 @@ from typer.core import TyperGroup
 from pps.cli.output import complain
 from pps.domain.errors import ConfigurationError, RolloutError
 from pps.services import Services
+
+if TYPE_CHECKING:
+    from pps.adapters.airflow_rest import Question
 
 
 class Airflow(Protocol):
@@ -31,7 +34,13 @@ class Airflow(Protocol):
     def dags(self) -> Mapping[str, bool]:
         """DAG -> whether it is paused."""
 
-    def request(self, method: str, path: str) -> Response:
+    def questions(self, dag: str, run: str) -> Sequence[Question]:
+        """Human tasks of a run that wait for an answer."""
+
+    def answer(self, question: Question, options: Sequence[str], params: Mapping[str, Any]) -> None:
+        """Answer one of them; `RefusedError` for who was not asked, `AlreadyOpenError` for a second answer."""
+
+    def request(self, method: str, path: str, **arguments: Any) -> Response:
         """Any other call; `ServiceError` if nobody answers."""
 
 

@@ -19,6 +19,8 @@ from pps.cli import (
     mails,
     output,
     patches,
+    pools,
+    release_tests,
     rollouts,
     scenarios,
     sites,
@@ -90,6 +92,8 @@ app.add_typer(rollouts.app, name="rollout")
 app.add_typer(rollouts.app, name="rollouts", hidden=True)  # the plural, as the others have
 app.add_typer(scenarios.app, name="scenarios")
 app.add_typer(deployment_tests.app, name="deployment-test")
+app.add_typer(pools.app, name="pools")
+app.add_typer(release_tests.app, name="release-test")
 app.add_typer(feedback.app, name="feedback")
 app.add_typer(bulletin.app, name="bulletin")
 app.add_typer(mails.app, name="mails")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 ROLES_THAT_ANSWER = (
     "Release Manager",
     "PPS Coordinator",
@@ -10,3 +12,8 @@ ROLES_THAT_ANSWER = (
     "Regional Manager",
     "VO Representative",
 )
+
+
+def identities(user_id: object, name: str, roles: Iterable[str]) -> frozenset[str]:
+    """All under which a question may be assigned to somebody: by id, as `user:<name>`, by the roles held now."""
+    return frozenset({str(user_id), f"user:{name}", *(f"role:{role}" for role in roles)})
