@@ -153,18 +153,9 @@ def show(ctx: typer.Context, name: RolloutName, as_json: output.Json = False) ->
         answer = site["answer"]
         counts = (answer["choice"], "yes", answer["user"], answer["report"] or answer["services"]) if answer else None
         rows.append((site["site"], site["pool"], due, *(counts or ("-", "", "", ""))))
-        rows += [
-            (
-                "",
-                "",
-                "",
-                a["choice"],
-                "no: late" if a["late"] else "no: second",
-                a["user"],
-                a["report"] or a["services"],
-            )
-            for a in site["without_effect"]
-        ]
+        for other in site["without_effect"]:
+            why = "no: late" if other["late"] else "no: second"
+            rows.append(("", "", "", other["choice"], why, other["user"], other["report"] or other["services"]))
     if not rows:
         return output.say("No site has been planned yet.")
     output.say(output.table(("SITE", "POOL", "UNTIL", "ANSWER", "COUNTS", "USER", "SAYS"), rows))
@@ -196,19 +187,16 @@ def answer(
         dag, _, run = str(record.opened["run"]).partition("/")
         waiting = [q for q in here.airflow.questions(dag, run) if q.subject == asked.title]
         if not waiting:
-            raise NotYetAllowedError(
-                f"{name}, {site}",
-                "Airflow is just putting the question, or taking an answer.",
-                "Try again in a moment.",
-            )
+            why = "Airflow is just putting the question, or taking an answer."
+            raise NotYetAllowedError(f"{name}, {site}", why, "Try again in a moment.")
         here.airflow.answer(waiting[0], [_FULL[choice]], form)
-        said: dict[str, Any] = {"rollout": name, "site": site, "choice": _FULL[choice], "late": False}
+        said: dict[str, Any] = {"rollout": name, "site": site, "choice": _FULL[choice], "counts": True}
     else:
         body = {"step": STEP, "subject": site, "choice": _FULL[choice], "form": form}
         said = _checked(here.airflow.request("POST", f"pps/api/v1/rollouts/{name}/answers", json=body), site)
     if as_json:
         return output.say_json(said)
-    word = "It came after the time, so it is kept and does not count." if said["late"] else "It is in time."
+    word = "It is in time." if said["counts"] else "It is late, or not the first: it is kept, and does not count."
     return output.say(f"Answered for {site}: {said['choice']}. {word}")
 
 
