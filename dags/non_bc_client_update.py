@@ -37,6 +37,7 @@ from pps.orchestration.sensors import CertificationSensor, DeploymentTestSensor,
     schedule=None,
     params=params.client_update(),
     default_args=retries.ROLLOUT,
+    render_template_as_native_obj=True,  # a patch number stays a number on its way to the other DAG
     doc_md=__doc__,
     max_active_runs=20,
     tags=["preview", "client"],

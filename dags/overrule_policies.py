@@ -27,6 +27,7 @@ from pps.orchestration.people import HumanStep
     schedule=None,
     params=params.overruling(),
     default_args=retries.ROLLOUT,
+    render_template_as_native_obj=True,  # a patch number stays a number on its way to the other DAG
     doc_md=__doc__,
     max_active_runs=5,
     tags=["decision"],
