@@ -43,7 +43,7 @@ def release_testing() -> None:
         form=DECISION,
         rollout=rollout,
         about=MANAGER,
-        trigger_rule=TriggerRule.ALL_DONE,  # a site whose question broke is silent, and keeps nobody waiting
+        trigger_rule=TriggerRule.ALL_DONE_MIN_ONE_SUCCESS,  # a site whose question broke keeps nobody waiting
     )
     decision = steps.follow_decision(rollout)
     release = steps.release_update(rollout)

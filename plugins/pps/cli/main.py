@@ -47,6 +47,7 @@ app = typer.Typer(
       pps rollout start PATCH --dry-run   what would happen, and why
       pps rollout start PATCH --follow    do it, and watch
       pps feedback list ROLLOUT           what the VOs say
+      pps release-test start PATCH        sites try it before it goes public
       pps credits                         who has done how much
 
     Every command takes --json, and --help.""",
