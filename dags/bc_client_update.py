@@ -18,17 +18,19 @@ Then the VOs have until the agreed date (`wait_for_feedback`), and the release n
 said (`write_release_notes`). Silence is reported as silence.
 
 Meanwhile `wait_for_certification` watches the tracker. A rejected patch is withdrawn at once
-(`withdraw_preview`). A certified one goes to production without further deployment test
-(`release_to_production`) if `decide_on_release` finds no special configuration in its release
-notes, and only for the platforms that certification has install-tested.
+(`withdraw_preview`): its tags go (`withdrawal.withdraw_tags`), and when the information system shows
+them no longer (`withdrawal.wait_for_tags_to_go`) the preview leaves the sites (`withdrawal.remove_previews`)
+and people are told (`withdrawal.tell_of_withdrawal`). A certified one goes to production without
+further deployment test (`release_to_production`) if `decide_on_release` finds no special configuration
+in its release notes, and only for the platforms that certification has install-tested.
 """
 
 from __future__ import annotations
 
 from airflow.sdk import dag
 
-from pps.orchestration import params, retries, steps
-from pps.orchestration.groups import preview
+from pps.orchestration import params, retries, steps, steps_withdrawal
+from pps.orchestration.groups import preview, withdrawal
 from pps.orchestration.sensors import CertificationSensor, FeedbackSensor
 
 
@@ -60,13 +62,15 @@ def bc_client_update() -> None:
 
     certification = CertificationSensor(task_id="wait_for_certification", rollout=rollout)
     outcome = steps.certification_outcome(rollout)
-    withdrawal = steps.withdraw_preview(rollout)
+    rejection = steps_withdrawal.withdraw_preview(rollout)
+    withdrawn = withdrawal(rollout)
     decision = steps.decide_on_release(rollout)
     release = steps.release_to_production(rollout)
 
     tarball >> batches >> canary >> gate >> fleet >> budget
     budget >> due >> bulletin >> [broadcast, invitations] >> feedback >> notes
-    rollout >> certification >> outcome >> [withdrawal, decision]
+    rollout >> certification >> outcome >> [rejection, decision]
+    rejection >> withdrawn
     notes >> decision >> release
 
 

@@ -9,8 +9,15 @@ in the same night finds nothing to do.
 2. Distribution: `preview.distribute_client`
 3. Local testing: `preview.run_probe_tests`
 4. Publication of the tag: `preview.publish_tag`
-5. Update of the release bulletin: `update_release_bulletin_of_tonight`
-6. Mails that could not be sent earlier: `send_mails`
+5. Tags of previews whose time at the sites is over, or that were withdrawn: `withdraw_retired_tags`
+6. Waiting until the information system shows them no longer: `wait_for_retired_tags`
+7. Removal of those previews: `remove_retired_previews`
+8. Update of the release bulletin: `update_release_bulletin_of_tonight`
+9. Mails that could not be sent earlier: `send_mails`
+
+Steps 5 to 7 run beside the others. A preview is retired when its rollout has ended for as long as
+policies.yaml says (withdrawal, retire_after), whatever the end was: after a release users are in
+production. Of a withdrawn one they clear the sites that could not be reached before.
 """
 
 from __future__ import annotations
@@ -18,8 +25,9 @@ from __future__ import annotations
 import pendulum
 from airflow.sdk import dag
 
-from pps.orchestration import retries, steps
+from pps.orchestration import retries, steps, steps_withdrawal
 from pps.orchestration.groups import preview
+from pps.orchestration.sensors import RetiredTagsSensor
 
 
 @dag(
@@ -34,10 +42,14 @@ from pps.orchestration.groups import preview
 def nightly_distribution() -> None:
     tonight = steps.look_at_sites()
     brought = preview.expand_kwargs(tonight)
+    retired = steps_withdrawal.withdraw_retired_tags()
+    gone = RetiredTagsSensor(task_id="wait_for_retired_tags", rollouts=retired)
+    removed = steps_withdrawal.remove_retired_previews(retired)
     bulletin = steps.update_release_bulletin_of_tonight()
     mails = steps.send_mails()
 
     tonight >> brought >> bulletin >> mails
+    retired >> gone >> removed >> bulletin
 
 
 nightly_distribution()

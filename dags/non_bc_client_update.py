@@ -18,7 +18,8 @@ are told as soon as sites offer the preview (`wait_for_first_sites`), and have u
 (`wait_for_feedback`); the release notes say what they said (`write_release_notes`).
 
 Meanwhile `wait_for_certification` watches the tracker; a rejected patch is withdrawn at once
-(`withdraw_preview`). The deployment test of YAIM and release notes over several scenarios runs in parallel
+(`withdraw_preview`: `withdrawal.withdraw_tags`, `withdrawal.wait_for_tags_to_go`, `withdrawal.remove_previews`,
+`withdrawal.tell_of_withdrawal`). The deployment test of YAIM and release notes over several scenarios runs in parallel
 (`start_deployment_test`, if `deployment_test_is_missing`), and nothing goes to production before it has passed
 (`wait_for_deployment_test`, `decide_on_release`, `release_to_production`).
 """
@@ -28,8 +29,8 @@ from __future__ import annotations
 from airflow.providers.standard.operators.trigger_dagrun import TriggerDagRunOperator
 from airflow.sdk import dag
 
-from pps.orchestration import params, retries, steps, steps_non_bc
-from pps.orchestration.groups import site_at_its_own_pace
+from pps.orchestration import params, retries, steps, steps_non_bc, steps_withdrawal
+from pps.orchestration.groups import site_at_its_own_pace, withdrawal
 from pps.orchestration.sensors import CertificationSensor, DeploymentTestSensor, FeedbackSensor, OfferedSensor
 
 
@@ -60,7 +61,8 @@ def non_bc_client_update() -> None:
 
     certification = CertificationSensor(task_id="wait_for_certification", rollout=rollout)
     outcome = steps.certification_outcome(rollout)
-    withdrawal = steps.withdraw_preview(rollout)
+    rejection = steps_withdrawal.withdraw_preview(rollout)
+    withdrawn = withdrawal(rollout)
     missing = steps_non_bc.deployment_test_is_missing(rollout)
     start = TriggerDagRunOperator(
         task_id="start_deployment_test",
@@ -75,7 +77,8 @@ def non_bc_client_update() -> None:
 
     tarball >> batches >> distributed >> sites >> at_sites
     sites >> offered >> due >> bulletin >> [broadcast, invitations] >> feedback >> notes
-    rollout >> certification >> outcome >> [withdrawal, decision]
+    rollout >> certification >> outcome >> [rejection, decision]
+    rejection >> withdrawn
     rollout >> missing >> start
     rollout >> deployment >> decision
     notes >> decision >> release

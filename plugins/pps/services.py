@@ -232,6 +232,10 @@ class Services:
         """Where bulletin and release notes are published."""
         return _folder(self.config.service.publication_folder)
 
+    def known_sites(self, names: Iterable[str]) -> list[Site]:
+        """Those of the registry; a site that has left it is no longer ours to touch."""
+        return [self.config.sites[name] for name in names if name in self.config.sites]
+
     def audience(self, vos: Sequence[str] | None = None) -> Audience:
         """Whom to tell: the VOs of people.yaml (or those named) and all ROCs.
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from tests.support.whole import Grid, grid  # noqa: F401
 
+from pps.activities.effort import credits_on_record
 from pps.domain.errors import AlreadyOpenError, RefusedError
 from pps.domain.facts import FactKind
 from pps.domain.patches import PatchState
@@ -34,9 +35,8 @@ def configure(grid: Grid, site: str, tarball: str, text: str) -> None:
 
 @pytest.mark.sd("4.1.2")
 def test_silver_partners_configure_at_their_own_pace_and_the_release_waits_for_the_deployment_test(grid: Grid) -> None:
-    patch = grid.offers(
-        4721, "3.2.1", new_variables=(VARIABLE,), special_configuration=f"Set {VARIABLE} to the service to ask."
-    )
+    steps = f"Set {VARIABLE} to the service to ask.\n\n```sh\necho '{VARIABLE}=file' >>/etc/environment\n```\n"
+    patch = grid.offers(4721, "3.2.1", new_variables=(VARIABLE,), special_configuration=steps)
     name = run = grid.start(patch.number, DAG)
     quick, declines, silent = silver(grid)
     asked = {site: grid.question(DAG, run, site) for site in (quick, declines, silent)}
@@ -62,6 +62,13 @@ def test_silver_partners_configure_at_their_own_pace_and_the_release_waits_for_t
     with pytest.raises((AlreadyOpenError, RefusedError)):
         admin.answer(again, ["Configured"], {"settings": f"{VARIABLE}=other", "remarks": None})
 
+    # the deployment test was started beside it; a member site's people answer their scenario
+    member = next(s.name for s in grid.services.config.sites.values() if s.infrastructure == "PPS")
+    asked_member = grid.question("pre_deployment_test", "~", "Deployment test")
+    with pytest.raises(RefusedError):
+        grid.as_user(administrator_of(quick)).answer(asked_member, ["Pass"], {"report": "", "log": ""})
+    grid.as_user(administrator_of(member)).answer(asked_member, ["Pass"], {"report": "With torque.", "log": ""})
+
     # its tag comes, and the VOs are told, while the others have not answered at all
     grid.waits_for("the quick site", lambda: grid.states(name)[quick] is SiteState.AVAILABLE)
     grid.waits_for_fact(name, FactKind.BROADCAST_QUEUED)
@@ -80,23 +87,22 @@ def test_silver_partners_configure_at_their_own_pace_and_the_release_waits_for_t
     grid.waits_for("its mail", lambda: [m for m in kept_mails(grid.mails, to=contact) if "left out" in m.subject], 30)
 
     for vo in ("atlas", "cms", "lhcb", "biomed"):
-        assert grid.waits_for(
-            f"invitation of {vo}", lambda vo=vo: answer_invitation(grid.mails, vo, "works", f"Configured fine for {vo}.")
-        )
+        said = f"Fine for {vo}."
+        assert grid.waits_for(vo, lambda vo=vo, said=said: answer_invitation(grid.mails, vo, "works", said))
     grid.certify(patch.number)
     grid.waits_for_fact(name, FactKind.RELEASE_NOTES_WRITTEN)
 
-    # the deployment test was started beside it: one scenario by itself, one by a member site's people
-    test = grid.waits_for("the deployment test", lambda: grid.services.facts.rollouts(paths=["pre-deployment"]))[0].name
-    grid.waits_for_fact(test, FactKind.SCENARIOS_PLANNED)
+    test = grid.services.facts.rollouts(paths=["pre-deployment"])[0].name
     assert not grid.rollout(name).has(FactKind.RELEASED_TO_PRODUCTION)
     assert grid.ends(run, dag=DAG, within_s=240) == "success"
     outcome = grid.rollout(test).need(FactKind.ROLLOUT_CLOSED, "").payload["outcome"]
     assert outcome == "passed", [f.payload for f in grid.rollout(test).facts if f.kind is FactKind.SCENARIO_ENDED]
     assert grid.services.tracker.patch(patch.number).state is PatchState.IN_PRODUCTION
     assert "Deployment test" in grid.notes(name)
-    assert "Configured fine for lhcb." in grid.notes(name)
+    assert "Fine for lhcb." in grid.notes(name)
     assert set(grid.mails_of(name).values()) == {1}
+    credited = {(c.activity, c.who) for c in credits_on_record(grid.services.facts)}
+    assert credited >= {("local-configuration", quick), ("deployment-scenario", member)}
 
 
 @pytest.mark.sd("4.1.2")

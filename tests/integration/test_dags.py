@@ -65,6 +65,23 @@ def test_the_tag_comes_after_the_probes_and_the_fleet_after_the_gate(bag: DagBag
     assert "canaries_are_healthy" in dag.get_task("fleet.distribute_client").get_flat_relative_ids(upstream=True)
 
 
+@pytest.mark.parametrize(
+    ("dag", "order"),
+    [
+        *(
+            (dag, [first, *(f"withdrawal.{t}" for t in ("withdraw_tags", "wait_for_tags_to_go", "remove_previews"))])
+            for dag, first in (("withdraw_rollout", "ask_for_withdrawal"), ("bc_client_update", "withdraw_preview"))
+        ),
+        ("nightly_distribution", ["withdraw_retired_tags", "wait_for_retired_tags", "remove_retired_previews"]),
+    ],
+)
+def test_no_file_of_a_preview_leaves_a_site_before_the_information_system_was_waited_for(
+    bag: DagBag, dag: str, order: list[str]
+) -> None:
+    for before, after in pairwise(order):
+        assert before in bag.dags[dag].get_task(after).get_flat_relative_ids(upstream=True)
+
+
 @pytest.mark.sd("4.1.1")
 def test_certification_runs_beside_the_preview_not_after_it(bag: DagBag) -> None:
     dag = bag.dags["bc_client_update"]
@@ -72,10 +89,25 @@ def test_certification_runs_beside_the_preview_not_after_it(bag: DagBag) -> None
     assert "write_release_notes" in dag.get_task("decide_on_release").upstream_task_ids
 
 
+def test_a_human_step_that_is_asked_of_many_can_be_made_for_each(bag: DagBag) -> None:
+    step = bag.dags["pre_deployment_test"].get_task("ask_member_site")
+    made = step.unmap({"about": "wn-torque"})
+    assert made.about == "wn-torque"
+    assert set(made.params) == {"report", "log"}, "and none of the DAG's"
+
+
+@pytest.mark.sd("4.2.2")
+def test_results_wait_for_every_scenario_and_the_provider_is_told_before_the_test_is_closed(bag: DagBag) -> None:
+    dag = bag.dags["pre_deployment_test"]
+    assert dag.get_task("tell_provider").upstream_task_ids >= {"run_scenario", "ask_member_site"}
+    assert "tell_provider" in dag.get_task("publish_results").upstream_task_ids
+
+
 def test_every_dag_has_a_form_that_its_starts_are_held_against(bag: DagBag) -> None:
+    from pps.cli.front import DAGS as KNOWN_TO_THE_DOCTOR
     from pps.orchestration.params import STARTS
 
-    assert set(STARTS) == set(bag.dags)
+    assert set(STARTS) == set(bag.dags) == set(KNOWN_TO_THE_DOCTOR)
     for name, dag in bag.dags.items():
         assert set(dag.params) == set(STARTS[name][0]), name
 

@@ -20,12 +20,13 @@ from typing import Any
 
 import pytest
 from tests.support.clean_roots import CommentingTracker
+from tests.support.deployment_bench import opened
 from tests.support.examples import NOW, sqlite_store, templates
 from tests.support.provider import Provider, apt_provider  # noqa: F401
 from tests.support.scenarios import a_scenario
-from tests.unit.activities.test_deployment_test import opened
 
 from pps.activities import deployment_test
+from pps.activities.clean_roots import CleanRoots
 from pps.adapters import clean_root, debian_base
 from pps.adapters.clean_root import DebianRoot, DebianRoots, RootLimits
 from pps.adapters.repositories import ProviderRepositories
@@ -119,7 +120,7 @@ def offer(provider: Provider, *packages: SamplePackage, **different: Any) -> Pat
     return replace(provider.patch(tuple(p.ref for p in packages)), provider="grid-packages@example.org", **different)
 
 
-def tried(provider: Provider, patch: Patch, roots: DebianRoots) -> tuple[Fact, str, Any]:
+def tried(provider: Provider, patch: Patch, roots: CleanRoots) -> tuple[Fact, str, Any]:
     """Run one scenario; how it ended, its log, and the store."""
     store, www = sqlite_store(), provider.root / "www"
     name = opened(store, patch, [a_scenario()]).name
@@ -131,6 +132,7 @@ def tried(provider: Provider, patch: Patch, roots: DebianRoots) -> tuple[Fact, s
         roots,
         ProviderRepositories(provider.keyrings),
         publication=www,
+        keyring=provider.keyrings.get(provider.http.url),
         now=lambda: NOW,
         actor="pps",
     )
@@ -171,12 +173,12 @@ def test_an_update_that_installs_configures_and_starts_passes(
 @pytest.mark.sd("4.2.2")
 def test_an_update_whose_script_fails_goes_back_to_the_provider_with_its_log(
     apt_provider: Provider,
-    roots: DebianRoots,
-    nothing_is_left: None,
+    same_root: SameRoot,
 ) -> None:
     script = "#!/bin/sh\necho cannot find the voms server\nexit 3\n"
-    patch = offer(apt_provider, a_package(install_script=script))
-    end, log, store = tried(apt_provider, patch, roots)
+    patch = offer(apt_provider, a_package("grid-broken", install_script=script))
+    end, log, store = tried(apt_provider, patch, same_root)
+    assert same_root.root.run("dpkg --purge grid-broken", 60).exit_code == 0
     assert end.payload["result"] == ScenarioResult.FAIL
     assert "post-installation script subprocess returned error exit status 3" in end.payload["reason"]
     assert "cannot find the voms server" in log
@@ -207,6 +209,33 @@ def test_a_configuration_step_that_fails_is_a_failure_of_the_update(
     assert end.payload["result"] == ScenarioResult.FAIL
     assert "Configuration step 1" in end.payload["reason"]
     assert "/etc/grid-conf: No such file or directory" in end.payload["reason"]
+
+
+@pytest.mark.needs("gpg")
+def test_a_repository_that_must_be_signed_is_added_with_its_key(
+    apt_provider: Provider,
+    same_root: SameRoot,
+    tmp_path: Path,
+) -> None:
+    patch = offer(apt_provider, a_package("grid-signed"))
+    home, release = tmp_path / "gnupg", apt_provider.http.folder / "dists/preview/Release"
+    home.mkdir(mode=0o700)
+    gpg = ["gpg", "--homedir", home, "--batch", "--quiet", "--passphrase", "", "--pinentry-mode", "loopback"]
+    keyring, inrelease = home / "provider.gpg", release.with_name("InRelease")
+    apt_provider.keyrings = {apt_provider.http.url: keyring}
+    try:
+        for words in (
+            ("--quick-generate-key", "provider@localhost", "ed25519", "sign", "never"),
+            ("--output", keyring, "--export", "provider@localhost"),
+            ("--yes", "--output", inrelease, "--clearsign", release),
+        ):
+            subprocess.run([*gpg, *words], check=True, capture_output=True, timeout=120)
+    finally:
+        subprocess.run(["gpgconf", "--homedir", home, "--kill", "all"], capture_output=True, timeout=60)
+    end, _, _ = tried(apt_provider, patch, same_root)
+    assert (end.payload["result"], end.payload["reason"]) == ("pass", "")
+    added = same_root.root.run("cat /etc/apt/sources.list.d/pps-provider.list", 20).output
+    assert "signed-by=/usr/share/keyrings/pps-provider.gpg" in added
 
 
 def test_a_program_without_its_interpreter_and_a_dependency_that_nobody_has_fail(

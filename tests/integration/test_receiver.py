@@ -169,6 +169,20 @@ def test_a_removed_preview_leaves_shared_files_to_the_others(site: AtSite, store
     assert site.left_behind() == []
 
 
+def test_what_is_being_installed_cannot_be_removed_as_absent(site: AtSite, store: FolderArtefacts) -> None:
+    tarball = store.make(SMALL, "1.0")
+    lock = site.root / ".pps/lock.1"
+    lock.parent.mkdir(parents=True)
+    lock.symlink_to(f"{os.uname().nodename}:{os.getpid()}:{int(time.time()) + 600}")
+
+    busy = site.run("remove", tarball.name, str(site.root)).stdout.decode().splitlines()[-1]
+    (lock.parent / "free.1").symlink_to("done")
+    absent = site.run("remove", tarball.name, str(site.root)).stdout.decode().splitlines()[-1]
+
+    assert busy.startswith("PPS-REFUSE busy another installer is at work")
+    assert absent == "PPS-REMOVED absent"
+
+
 @pytest.mark.parametrize(
     ("harm", "said"),
     [

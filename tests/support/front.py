@@ -20,7 +20,8 @@ import yaml
 from upath import UPath
 
 from pps.activities.ports import Mail, OpenRollout
-from pps.cli.front import Front
+from pps.adapters.airflow_rest import Question
+from pps.cli.front import DAGS, Front
 from pps.config.loader import Configuration
 from pps.domain.errors import NotYetAllowedError, PatchNotFoundError
 from pps.domain.facts import Fact, FactKind
@@ -100,6 +101,9 @@ class MemoryFacts:
     ) -> tuple[OpenRollout, ...]:
         rows = [r for r in reversed(self.register) if patch in (None, r.patch) and (not paths or r.path in paths)]
         return tuple(r for r in rows if not (open_only and r.closed_at))
+
+    def has(self, rollout: str, kind: FactKind) -> bool:
+        return any(f.rollout == rollout and f.kind is kind for f in self.facts)
 
     def next_name(self, path: str, patch: int, run: str = "") -> str:
         of_patch = [r for r in self.register if r.patch == patch]
@@ -183,14 +187,23 @@ class MemoryAirflow:
             n: {"status": "healthy"} for n in ("metadatabase", "scheduler", "triggerer", "dag_processor")
         }
     )
-    paused: dict[str, bool] = field(default_factory=lambda: {"bc_client_update": False})
+    paused: dict[str, bool] = field(default_factory=lambda: dict.fromkeys(DAGS, False))
 
     def trigger(self, dag: str, conf: Mapping[str, Any]) -> str:
         self.started.append((dag, conf))
-        return f"rollout__{conf['patch']}"
+        return f"rollout__{conf.get('patch') or conf['rollout']}"
+
+    asked: list[Question] = field(default_factory=list)
+    answered: list[tuple[Question, list[str], Mapping[str, Any] | None]] = field(default_factory=list)
 
     def run_state(self, dag: str, run: str) -> str:
         return self.state
+
+    def questions(self, dag: str = "~", run: str = "~") -> list[Question]:
+        return self.asked
+
+    def answer(self, question: Question, options: Sequence[str], params: Mapping[str, Any] | None = None) -> None:
+        self.answered.append((question, list(options), params))
 
     def dags(self) -> Mapping[str, bool]:
         return self.paused
@@ -227,7 +240,15 @@ def a_preview_that_is_out(facts: MemoryFacts) -> None:
     facts.register.append(OpenRollout(ROLLOUT, "bc-client", 4711, NOW, None))
     tag = "VO-ops-PPS-GLITE-WN-3.1.23"
     facts.record(
-        happened(FactKind.ROLLOUT_OPENED, tag=tag, metapackage="glite-WN", version="3.1.23", title="IPv6"),
+        happened(
+            FactKind.ROLLOUT_OPENED,
+            path="bc-client",
+            patch=4711,
+            tag=tag,
+            metapackage="glite-WN",
+            version="3.1.23",
+            title="IPv6",
+        ),
         happened(FactKind.PATCH_ADMITTED),
         happened(FactKind.PLAN_AGREED, batches={"canary": ["PIC"], "fleet-1": ["CNAF", "SARA"]}),
         happened(FactKind.TAG_ADDED, "PIC", after=1),

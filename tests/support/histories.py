@@ -59,9 +59,8 @@ class History:
         self.opened(patch=4711)
 
     def opened(self, **payload: Any) -> History:
-        return self.then(
-            FactKind.ROLLOUT_OPENED, path="bc-client", metapackage="glite-WN", version="3.1.23", title="", **payload
-        )
+        usual = {"path": "bc-client", "metapackage": "glite-WN", "version": "3.1.23", "title": ""}
+        return self.then(FactKind.ROLLOUT_OPENED, **(usual | payload))
 
     def then(
         self, kind: FactKind, subject: str = "", occasion: str = "", at: datetime | None = None, **payload: Any

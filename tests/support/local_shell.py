@@ -63,7 +63,11 @@ class LocalChannel:
         await self._process.stdin.drain()
 
     async def send_file(self, path: Path) -> None:
-        await self.write(path.read_text())
+        assert self._process.stdin is not None
+        with contextlib.suppress(ConnectionError):  # a script that stops reading will say why
+            self._process.stdin.write(path.read_bytes())
+            await self._process.stdin.drain()
+        self._process.stdin.close()
 
     async def finish(self) -> int:
         assert self._process.stdin is not None

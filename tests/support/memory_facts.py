@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from pps.activities.ports import Mail
-from pps.domain.facts import Fact
+from pps.activities.ports import Mail, OpenRollout
+from pps.domain.facts import Fact, FactKind
 from pps.domain.rollouts import Rollout
 
 
@@ -20,6 +20,16 @@ class MemoryFacts:
         new = tuple(f for f in facts if not any(self._key(f) == self._key(g) for g in self.facts))
         self.facts += new
         return new
+
+    def rollouts(self, **which: object) -> tuple[OpenRollout, ...]:
+        names = reversed(dict.fromkeys(f.rollout for f in self.facts))
+        opened = [f for f in self.facts if f.kind is FactKind.ROLLOUT_OPENED]
+        closed = {f.rollout: f.at for f in self.facts if f.kind is FactKind.ROLLOUT_CLOSED}
+        rows = {f.rollout: OpenRollout(f.rollout, "bc-client", 4711, f.at, closed.get(f.rollout)) for f in opened}
+        return tuple(rows[name] for name in names if name in rows)
+
+    def has(self, rollout: str, kind: FactKind) -> bool:
+        return any(f.rollout == rollout and f.kind is kind for f in self.facts)
 
     def rollout(self, name: str) -> Rollout:
         return Rollout(name, tuple(f for f in self.facts if f.rollout == name))

@@ -99,6 +99,9 @@ class FactsInMemory:
         self.facts += new
         return new
 
+    def has(self, rollout: str, kind: FactKind) -> bool:
+        return any(f.rollout == rollout and f.kind is kind for f in self.facts)
+
     def rollout(self, name: str = "") -> Rollout:
         return Rollout(name or self.name, tuple(self.facts))
 

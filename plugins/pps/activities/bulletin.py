@@ -10,6 +10,7 @@ no address and no site's own words.
 {"version": 1, "updated_at": "...", "rollouts": [{
   "rollout": "bc-client-4711-1", "patch": 4711, "title": "...", "metapackage": "glite-WN",
   "version": "3.1.23", "platforms": ["debian12-amd64"], "stage": "preview", "opened_at": "...", "closed_at": null,
+  "path": "bc-client", "overruled": null,
   "tag": "VO-ops-PPS-GLITE-WN-3.1.23", "jdl": "Requirements = ...;",
   "feedback": {"until": "...", "outcome": "none", "invited": 2, "answered": 0},
   "release_notes": null, "counts": {"available": 10, "failed": 2},
@@ -17,7 +18,8 @@ no address and no site's own words.
 }]}
 ```
 
-`stage`: `starting`, `canaries`, `preview`, `stopped`, `released`, `not released`, `ended`.
+`stage`: `starting`, `canaries`, `preview`, `stopped`, `released`, `not released`, `ended`; `withdrawn` from the
+moment in which the withdrawal is asked for, also after any of the others (its sites' states tell how far it is).
 `state` of a site: see `domain.rollouts.SiteState`.
 """
 
@@ -34,6 +36,7 @@ from pps.activities.ports import Facts, OpenRollout, Templates
 from pps.activities.publishing import publish
 from pps.domain.facts import FactKind
 from pps.domain.feedback import summary
+from pps.domain.overruling import Overruling, overruling
 from pps.domain.rollouts import PREVIEWS, Path, Rollout, SiteState
 from pps.domain.sites import Site
 from pps.domain.tags import jdl_requirement
@@ -57,6 +60,7 @@ SHOWN_STATES = (
 def stage(record: Rollout) -> str:
     """Where a rollout stands, in the words of bulletin.json."""
     for kind, word in (
+        (FactKind.WITHDRAWAL_ASKED, "withdrawn"),
         (FactKind.RELEASED_TO_PRODUCTION, "released"),
         (FactKind.ROLLOUT_STOPPED, "stopped"),
         (FactKind.RELEASE_REFUSED, "not released"),
@@ -81,7 +85,7 @@ def bulletin(facts: Facts, sites: Mapping[str, Site], now: datetime) -> Mapping[
     return {
         "version": VERSION,
         "updated_at": _iso(updated),
-        "rollouts": [_rollout(row, record, sites) for row, record in records],
+        "rollouts": [_rollout(row, record, sites, facts.dossier(row.patch)) for row, record in records],
     }
 
 
@@ -106,7 +110,7 @@ def _iso(moment: datetime | None) -> str | None:
     return moment.astimezone(UTC).isoformat(timespec="seconds") if moment else None
 
 
-def _rollout(row: OpenRollout, record: Rollout, sites: Mapping[str, Site]) -> dict[str, Any]:
+def _rollout(row: OpenRollout, record: Rollout, sites: Mapping[str, Site], dossier: Rollout) -> dict[str, Any]:
     opened = record.need(FactKind.ROLLOUT_OPENED, "Open the rollout first.").payload
     said = summary(record)
     progress = sorted(record.all_progress(), key=lambda p: p.site) if row.path in PREVIEWS else []
@@ -121,6 +125,8 @@ def _rollout(row: OpenRollout, record: Rollout, sites: Mapping[str, Site]) -> di
         "stage": stage(record),
         "opened_at": _iso(row.opened_at),
         "closed_at": _iso(row.closed_at),
+        "path": opened.get("path"),
+        "overruled": _overruled(overruling(dossier)),
         "tag": opened.get("tag"),
         "jdl": jdl_requirement(opened["tag"]) if opened.get("tag") else None,
         "feedback": {
@@ -144,6 +150,13 @@ def _rollout(row: OpenRollout, record: Rollout, sites: Mapping[str, Site]) -> di
     }
 
 
+def _overruled(found: Overruling | None) -> dict[str, Any] | None:
+    """That the policies were overruled, by which roles, and why: everything overruled is shown (SD 4.1.3)."""
+    if found is None:
+        return None
+    return {"urgency": found.urgency.value, "reason": found.reason, "by": [role for role, _ in found.by]}
+
+
 def _page(content: Mapping[str, Any], now: datetime, public_url: str) -> Mapping[str, Any]:
     """The view of bulletin.html: rollouts as columns, sites as rows, what can be tested first."""
     rollouts = [
@@ -155,7 +168,8 @@ def _page(content: Mapping[str, Any], now: datetime, public_url: str) -> Mapping
             "feedback_link": feedback_link(public_url, r["rollout"]),
             "feedback_open": r["closed_at"] is None and now <= (_moment(r["feedback"]["until"]) or now),
             "usable": r["counts"].get(SiteState.AVAILABLE.value, 0),
-            "announced": any(r["counts"].get(state.value) for state in (SiteState.AVAILABLE, SiteState.TAGGED)),
+            "announced": r["stage"] != "withdrawn"
+            and any(r["counts"].get(state.value) for state in (SiteState.AVAILABLE, SiteState.TAGGED)),
             "planned": len(r["sites"]) - r["counts"].get(SiteState.LEFT_OUT.value, 0),
         }
         for r in content["rollouts"]

@@ -44,12 +44,12 @@ def certification_is_over(
     wait_at_most: timedelta,
     overruled: bool = False,
 ) -> bool:
-    """Ask the tracker; record the end once. Also true when the rollout was stopped meanwhile.
+    """Ask the tracker; record the end once. Also true when the rollout was stopped or withdrawn meanwhile.
 
     A patch that goes back to the provider (`With provider`) or is reopened is not over: its
     certification goes on.
     """
-    if record.has(FactKind.CERTIFICATION_ENDED) or record.is_stopped or record.is_closed:
+    if record.has(FactKind.CERTIFICATION_ENDED) or record.is_over:
         return True
     opened = record.need(FactKind.ROLLOUT_OPENED, "Open the rollout first.")
     state = tracker.patch(int(opened.payload["patch"])).state
@@ -73,7 +73,9 @@ def certification_is_over(
 
 
 def certification_outcome(record: Rollout) -> CertificationOutcome:
-    """How it ended; `NotYetAllowedError` while it has not, also when the rollout was stopped first."""
+    """How it ended; `NotYetAllowedError` while it has not, also when the rollout was stopped or withdrawn first."""
+    if not record.has(FactKind.CERTIFICATION_ENDED):
+        record.must_not_be_withdrawn()
     fact = record.need(FactKind.CERTIFICATION_ENDED, "Wait for the certification, or start a new rollout.")
     outcome = CertificationOutcome(fact.payload["outcome"])
     if outcome is CertificationOutcome.EXPIRED:

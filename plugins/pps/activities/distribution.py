@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 from pps.activities.payloads import MANIFEST, links_into, prepare_payload
 from pps.activities.ports import Artefacts, Facts, SiteLimits, SiteShell, SshTarget, Tarball
 from pps.activities.receiver import Holding, How, Receipt, Receiver, RefusedBySiteError
+from pps.activities.withdrawal import take_back
 from pps.domain.errors import ConfigurationError, PackageError, SiteBusyError, SiteError, SiteUnreachableError
 from pps.domain.facts import Fact, FactKind
 from pps.domain.manifest import Manifest
@@ -129,12 +130,17 @@ async def distribute(
     Raises:
         PackageError: the tarball in the store is broken; no site's fault, so none is marked.
         ServiceError: the store of facts does not answer.
+        NotYetAllowedError: the preview was withdrawn. If that was asked while this was at work, further sites are
+            left alone, and those that were served meanwhile have been cleared again, or will be by the withdrawal.
     """
+    record.must_not_be_withdrawn()
     payloads = Payloads(tarball, artefacts, cache)
 
     async def one(site: Site) -> SiteOutcome:
         began = time.monotonic()
         receipt, error = None, None
+        if facts.has(record.name, FactKind.WITHDRAWAL_ASKED):
+            return SiteOutcome(site.name, None, SiteError(site.name, "The preview was withdrawn meanwhile."), 0.0)
         try:
             there = Receiver(shell, _target(site, targets), site, limits)
             thoroughly = record.progress(site.name).state not in _HAS_IT
@@ -145,6 +151,8 @@ async def distribute(
             error = SiteError(site.name, str(failure))
         outcome = SiteOutcome(site.name, receipt, error, time.monotonic() - began)
         said = _kind_and_payload(record, tarball, outcome)
+        if error and facts.has(record.name, FactKind.WITHDRAWAL_ASKED):
+            said = None  # what did not arrive is not missed any more
         if said is not None:
             kind, payload = said
             which = record.occasion(kind, site.name, f"{occasion}/{STEP}" if error else occasion)
@@ -152,7 +160,22 @@ async def distribute(
         progress(outcome)
         return outcome
 
-    return await _at_once(one, sites, at_once)
+    outcomes = await _at_once(one, sites, at_once)
+    if facts.has(record.name, FactKind.WITHDRAWAL_ASKED):
+        await take_back(
+            facts.rollout(record.name),
+            facts,
+            sites,
+            targets=targets,
+            shell=shell,
+            limits=limits,
+            at_once=at_once,
+            occasion=occasion,
+            now=now(),
+            actor=actor,
+        )
+        facts.rollout(record.name).must_not_be_withdrawn()
+    return outcomes
 
 
 async def look(

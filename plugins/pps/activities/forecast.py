@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from pps.activities.classification import reasons_against_bc
-from pps.domain.batches import BatchLimits, plan_batches
+from pps.activities.opening import batches_of, level_for, reasons_against_opening
+from pps.domain.batches import BatchLimits
 from pps.domain.patches import Patch
-from pps.domain.rollouts import Rollout, dossier_name
+from pps.domain.rollouts import Path, Rollout, dossier_name
 from pps.domain.sites import Site, reasons_against_preview
 from pps.domain.tags import RunTimeEnvironmentTag, preview_tag
 
@@ -40,6 +40,7 @@ def foresee(
     tag_vo: str,
     open_as: str | None = None,
     dossier: Rollout | None = None,
+    path: Path = Path.BC_CLIENT,
 ) -> Forecast:
     """Apply the rules of admission and the plan, as the rollout itself would; touches nothing.
 
@@ -48,9 +49,10 @@ def foresee(
         dossier: of the patch, with its classification.
     """
     known = tuple(sites)
-    why_not = {site.name: reasons_against_preview(site, patch.platforms) for site in known}
+    level = level_for(path)
+    why_not = {site.name: reasons_against_preview(site, patch.platforms, level) for site in known}
     takers = [site for site in known if not why_not[site.name]]
-    against = reasons_against_bc(dossier or Rollout(dossier_name(patch.number)), patch)
+    against = reasons_against_opening(dossier or Rollout(dossier_name(patch.number)), patch, path)
     if open_as:
         against = (f"It is being rolled out already, as {open_as}.", *against)
     if not takers:
@@ -60,7 +62,7 @@ def foresee(
         patch=patch,
         reasons_against=against,
         tag=preview_tag(patch, tag_vo),
-        batches={name: tuple(names) for name, names in plan_batches(rollout, takers, limits).items()},
+        batches={name: tuple(names) for name, names in batches_of(rollout, path, takers, limits).items()},
         left_out={name: reasons for name, reasons in why_not.items() if reasons},
         originators=tuple(sorted({bug.originator for bug in patch.bugs})),
     )

@@ -64,7 +64,8 @@ def stop(
 
 
 def must_go_on(record: Rollout) -> None:
-    """Raise when the rollout was stopped: a task that is retried or cleared must not touch further sites."""
+    """Raise when it was stopped or withdrawn: a task that is retried or cleared must not touch further sites."""
+    record.must_not_be_withdrawn()
     stopped = record.the(FactKind.ROLLOUT_STOPPED)
     if stopped is not None:
         raise NotYetAllowedError(

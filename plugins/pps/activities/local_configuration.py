@@ -102,7 +102,7 @@ def is_offered(record: Rollout, enough: int) -> bool:
 
     A site that is slow at its configuration is waited for by nobody; it joins the bulletin when it is ready.
     """
-    if record.is_stopped or record.is_closed:
+    if record.is_over:
         return True
     states = [p.state for p in record.all_progress(record.planned_sites)]
     return sum(s in _OFFERED for s in states) >= enough or not any(s in _COMING for s in states)

@@ -12,6 +12,7 @@ from datetime import datetime
 
 from pps.activities import publication
 from pps.activities.distribution import look
+from pps.activities.opening import level_for
 from pps.activities.ports import Artefacts, Facts, InformationSystem, SiteLimits, SiteShell, SshTarget
 from pps.activities.receiver import Holding
 from pps.activities.tarball import tarball_of
@@ -60,7 +61,13 @@ async def plan_the_night(night: Night) -> list[dict[str, str]]:
 async def _sites_that_need_something(night: Night, record: Rollout) -> list[str]:
     """Look and compare. A site that lost its preview loses its tag at once, so that no job goes there meanwhile."""
     platforms = [Platform.parse(p) for p in record.need(FactKind.ROLLOUT_OPENED, "").payload["platforms"]]
-    sites = [site for site in night.registry.values() if not reasons_against_preview(site, platforms)]
+    level = level_for(record.path)
+    sites = [
+        site
+        for site in night.registry.values()
+        # a site whose people have not configured the client yet waits for them, not for a night (SD 4.1.2, 3)
+        if not reasons_against_preview(site, platforms, level) and record.may_test(site.name)
+    ]
     targets = night.targets(sites)
     held = await look(
         tarball_of(record, night.artefacts),

@@ -17,7 +17,7 @@ from pps.activities.ports import Facts, Mail, Templates
 from pps.domain.facts import Fact, FactKind
 from pps.domain.feedback import feedback_due, invited_vos
 from pps.domain.patches import Bug, Patch
-from pps.domain.rollouts import Rollout, SiteState
+from pps.domain.rollouts import TOLD_OF_WITHDRAWAL, Rollout, SiteState
 from pps.domain.sites import Site
 from pps.domain.tags import jdl_requirement
 from pps.domain.texts import one_line
@@ -74,8 +74,9 @@ def invite_vos(
     """Invite each VO to try the preview and to say how it went; returns how many mails are new.
 
     Raises:
-        NotYetAllowedError: the date for feedback has not been agreed on.
+        NotYetAllowedError: the date for feedback has not been agreed on, or the preview was withdrawn.
     """
+    record.must_not_be_withdrawn()
     record.need(FactKind.FEEDBACK_DATE_AGREED, "Agree on a date for feedback first.")
     known = invited_vos(record)
 
@@ -112,6 +113,7 @@ def invite_originators(
 
     One mail to a person, with all their bugs. Returns how many mails are new.
     """
+    record.must_not_be_withdrawn()
     by_person: dict[str, list[Bug]] = {}
     for bug in patch.bugs:
         by_person.setdefault(bug.originator.lower(), []).append(bug)
@@ -164,13 +166,77 @@ def tell_failed_sites(
                         "reason": p.reason,
                         "at": p.fact.at,
                         "installed": p.fact.kind is FactKind.PROBES_FAILED,
-                        "announced": _is_announced(record, p.site),
+                        "announced": record.announces(p.site),
                     },
                 ),
             )
             for p in record.all_progress()
             if p.state is SiteState.FAILED and p.site in sites and (began := trouble_began(record, p.site)) is not None
             if not _told(record, FactKind.SITE_TOLD, p.site, began)
+        ),
+    )
+
+
+def people_to_tell_of_withdrawal(
+    record: Rollout, sites: Mapping[str, Site], coordination: str
+) -> tuple[tuple[str, tuple[Site, ...]], ...]:
+    """Address -> the sites of its people that had the preview; none for VOs, ROCs, originators and coordination."""
+    had_it = dict.fromkeys(f.subject for f in record.facts if f.kind is FactKind.PREVIEW_INSTALLED)
+    originators = (f.subject for f in record.facts if f.kind is FactKind.ORIGINATOR_INVITED)
+    found: dict[str, tuple[str, list[Site]]] = {}
+    for to in (coordination, *addresses_told(record), *originators):
+        found.setdefault(to.lower(), (to, []))
+    for site in (sites[name] for name in had_it if name in sites):
+        found.setdefault(site.contact.lower(), (site.contact, []))[1].append(site)
+    return tuple((to, tuple(own)) for to, own in found.values())
+
+
+def tell_of_withdrawal(
+    record: Rollout,
+    facts: Facts,
+    sites: Mapping[str, Site],
+    coordination: str,
+    public_url: str,
+    templates: Templates,
+    now: datetime,
+    actor: str,
+) -> int:
+    """Tell all who were told of the preview, and the sites that had it, that it is gone, and why; once.
+
+    Who reported the fixed bugs hears it, too. One mail to an address, whatever parts it has. Returns how many
+    mails are new.
+
+    Raises:
+        NotYetAllowedError: nobody has asked for a withdrawal, or its tags are not gone yet.
+    """
+    asked = record.need(FactKind.WITHDRAWAL_ASKED, "Ask for the withdrawal first.")
+    gone = record.need(FactKind.TAGS_GONE, "Wait until the information system no longer shows the tags.")
+    opened = record.opened
+    view = {
+        "rollout": record.name,
+        "opened": opened,
+        "jdl": jdl_requirement(str(opened["tag"])),
+        "reason": asked.payload["reason"],
+        "asked_at": asked.at,
+        "released": record.has(FactKind.RELEASED_TO_PRODUCTION),
+        "still_shown": list(gone.payload.get("still_shown", ())),
+        "still_there": sorted(p.site for p in record.all_progress() if record.holds_preview(p.site)),
+        # SD 4.1.2, 3: what a site's people have set beside the preview is theirs, and stays
+        "configured": sorted({f.subject for f in record.facts if f.kind is FactKind.SITE_CONFIGURED}),
+        "bulletin_link": bulletin_link(public_url),
+    }
+    # a preview that was open is stopped by this; of one that had ended nothing is left to stop
+    word = "Withdrawn" if record.is_closed else "Stopped and withdrawn"
+    subject = f"{word}: {opened['metapackage']} {opened['version']} (patch {opened['patch']})"
+    return _queue(
+        facts,
+        (
+            (
+                Fact(record.name, FactKind.TOLD, to.lower(), TOLD_OF_WITHDRAWAL, now, actor, {"to": to}),
+                lambda to=to, own=own: _mail(templates, "withdrawn", to, subject, {**view, "own": own}),
+            )
+            for to, own in people_to_tell_of_withdrawal(record, sites, coordination)
+            if not _told(record, FactKind.TOLD, to.lower(), TOLD_OF_WITHDRAWAL)
         ),
     )
 
@@ -194,13 +260,6 @@ def trouble_began(record: Rollout, site: str) -> str | None:
         elif fact.subject == site and fact.kind in _UNWELL and began is None:
             began = f"{fact.kind.value} {fact.occasion}"
     return began
-
-
-def _is_announced(record: Rollout, site: str) -> bool:
-    """Tell whether the tag was published at the site before it failed, and is not known to be removed."""
-    about_tag = (FactKind.TAG_ADDED, FactKind.TAG_SEEN, FactKind.TAG_REMOVED)
-    newest = next((f.kind for f in reversed(record.facts) if f.subject == site and f.kind in about_tag), None)
-    return newest in _WELL
 
 
 def _preview(record: Rollout, patch: Patch, audience: Audience) -> dict[str, Any]:

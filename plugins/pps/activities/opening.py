@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import datetime
 
@@ -47,19 +47,18 @@ def open_client_rollout(
         payload["variables"] = list(patch.new_variables)
     opening = Fact(name, FactKind.ROLLOUT_OPENED, "", "", now, actor, payload)
     already_ours = any(r.name == name and r.closed_at is None for r in facts.rollouts(open_only=True))
-    if not already_ours and (reasons := reasons_against_opening(facts, patch, path)):
+    if not already_ours and (reasons := reasons_against_opening(facts.dossier(patch.number), patch, path)):
         raise RefusedError(patch.subject, reasons, "Correct the patch in the tracker, then start again.")
     facts.open(path, patch.number, opening, run)
     facts.record(Fact(name, FactKind.PATCH_ADMITTED, "", "", now, actor, {"state": patch.state.value}))
     return name
 
 
-def reasons_against_opening(facts: Facts, patch: Patch, path: Path) -> tuple[str, ...]:
+def reasons_against_opening(dossier: Rollout, patch: Patch, path: Path) -> tuple[str, ...]:
     """Say why a patch may not be previewed on this path; no reasons means that it may.
 
     An overruled patch (SD 4.1.3) need not be "In certification": its preview follows production.
     """
-    dossier = facts.dossier(patch.number)
     rule = reasons_against_non_bc if path is Path.NON_BC_CLIENT else reasons_against_bc
     judged = patch
     if overruling(dossier) is not None and patch.state not in (PatchState.REJECTED, PatchState.OBSOLETE):
@@ -67,9 +66,16 @@ def reasons_against_opening(facts: Facts, patch: Patch, path: Path) -> tuple[str
     return rule(dossier, judged)
 
 
-def level_for(record: Rollout) -> PartnerLevel | None:
-    """What a site must have agreed to for this preview: Silver partners take non-BC clients (SD 4.1.2, 2)."""
-    return PartnerLevel.SILVER if record.path is Path.NON_BC_CLIENT else None
+def level_for(path: Path) -> PartnerLevel | None:
+    """What a site must have agreed to for such a preview: Silver partners take non-BC clients (SD 4.1.2, 2)."""
+    return PartnerLevel.SILVER if path is Path.NON_BC_CLIENT else None
+
+
+def batches_of(name: str, path: Path, takers: Sequence[Site], limits: BatchLimits) -> dict[str, list[str]]:
+    """Deal the sites into batches as the path wants it: with canaries, or (SD 4.1.2) each at its own pace anyway."""
+    if path is Path.NON_BC_CLIENT:
+        return plan_of(takers, limits.sites_per_batch)
+    return plan_batches(name, takers, limits)
 
 
 def record_plan(
@@ -82,10 +88,9 @@ def record_plan(
     to sites that join later.
     """
     if not record.has(FactKind.PLAN_AGREED):
-        sites, level = list(sites), level_for(record)
+        sites, level = list(sites), level_for(record.path)
         reasons = {site.name: reasons_against_preview(site, patch.platforms, level) for site in sites}
-        takers = [s for s in sites if not reasons[s.name]]
-        batches = plan_of(takers, limits.sites_per_batch) if level else plan_batches(record.name, takers, limits)
+        batches = batches_of(record.name, record.path, [s for s in sites if not reasons[s.name]], limits)
         if not any(batches.values()):
             raise RefusedError(
                 record.name,

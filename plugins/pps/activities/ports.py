@@ -341,6 +341,9 @@ class Facts(Protocol):
     def rollout(self, name: str) -> Rollout:
         """All facts of a rollout, in the order of recording; no facts: `NotYetAllowedError`."""
 
+    def has(self, rollout: str, kind: FactKind) -> bool:
+        """Tell whether a fact of this kind is on record, at the cost of one look-up: for those who must ask often."""
+
     def dossier(self, patch: int) -> Rollout:
         """What is on record on a patch beside its rollouts; without facts while there is nothing."""
 

@@ -120,7 +120,11 @@ async def probe(
     Returns:
         The facts, in the order of `sites`: PROBES_PASSED or PROBES_FAILED with `results` and, if failed,
         `reason`; SITE_FAILED with `step: probe` where the site could not be asked.
+
+    Raises:
+        NotYetAllowedError: the preview was withdrawn.
     """
+    record.must_not_be_withdrawn()
     scribe = Scribe(record, occasion, now, actor)
 
     async def one(site: Site) -> Fact | None:
@@ -138,6 +142,8 @@ async def probe(
             probe_s=probe_s,
             needed=record.variables_to_set,
         )
+        if facts.has(record.name, FactKind.WITHDRAWAL_ASKED):
+            return None  # asked meanwhile: a preview that is being removed fails its probes
         payload: dict[str, Any] = {
             "tarball": tarball.name,
             "results": [{**asdict(r), "state": r.state.name} for r in results],

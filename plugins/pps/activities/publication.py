@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Literal
@@ -11,7 +11,7 @@ from typing import Literal
 from pps.activities.ports import Facts, InformationSystem, Matchmaker, SiteLimits, SiteShell, SshTarget
 from pps.activities.site_batch import Scribe, serve_sites
 from pps.activities.site_script import load_script, run_script
-from pps.domain.errors import NotYetAllowedError, SiteBusyError, SiteRefusedError, SiteUnreachableError
+from pps.domain.errors import NotYetAllowedError, SiteBusyError, SiteError, SiteRefusedError, SiteUnreachableError
 from pps.domain.facts import Fact, FactKind
 from pps.domain.probes import ProbeResult, ProbeState
 from pps.domain.rollouts import Rollout, SiteState
@@ -76,8 +76,11 @@ async def publish_tags(
 
     A site whose probes have not passed is left alone: that is the rule (SD 4.1.1, 3 before 4), not an
     error of the batch. One that has the tag on record and in its list gets no second fact.
-    """
 
+    Raises:
+        NotYetAllowedError: the preview was withdrawn.
+    """
+    record.must_not_be_withdrawn()
     scribe = Scribe(record, occasion, now, actor)
 
     async def one(site: Site) -> Fact | None:
@@ -94,6 +97,11 @@ async def publish_tags(
             raise
         if answer.word not in ("added", "present"):
             raise SiteRefusedError(site.name, f"the tag script answered {answer.word!r}.")
+        if facts.has(record.name, FactKind.WITHDRAWAL_ASKED):
+            # Asked while we were at it. The withdrawal may have been here before us, so the tag goes again; if it
+            # is asked after this line, the withdrawal comes by after us.
+            await manage_tag("remove", site, tag, target=targets[site.name], shell=shell, limits=limits)
+            return None
         if answer.word == "present" and published:
             return None
         return Fact(
@@ -123,10 +131,14 @@ async def withdraw_tags(
     occasion: str,
     now: datetime,
     actor: str,
+    failed: Callable[[Site, SiteError], Fact | None] | None = None,
 ) -> tuple[Fact, ...]:
     """Remove the tag at these sites, and record TAG_REMOVED with the reason where it was published.
 
     Asks every given site, whatever its facts say: a tag whose fact was lost in a crash goes, too.
+
+    Args:
+        failed: what a site's error becomes; without it, SITE_FAILED.
     """
 
     scribe = Scribe(record, occasion, now, actor)
@@ -135,12 +147,12 @@ async def withdraw_tags(
         answer = await manage_tag("remove", site, tag, target=targets[site.name], shell=shell, limits=limits)
         if answer.word not in ("removed", "absent"):
             raise SiteRefusedError(site.name, f"the tag script answered {answer.word!r}.")
-        if answer.word == "absent" and record.progress(site.name).state not in _PUBLISHED:
+        if answer.word == "absent" and not record.announces(site.name):
             return None
         payload = {"tag": str(tag), "reason": reason, "changed": answer.word == "removed"}
         return scribe.fact(FactKind.TAG_REMOVED, site, payload)
 
-    return await serve_sites(sites, one, scribe, facts, step="withdraw tag", at_once=at_once)
+    return await serve_sites(sites, one, scribe, facts, step="withdraw tag", at_once=at_once, failed=failed)
 
 
 def probe_publication(
@@ -206,6 +218,8 @@ def tags_seen(
     if not waiting:
         return {}
     seen = information_system.tags_of([site.subcluster for site in waiting])
+    if facts.has(record.name, FactKind.WITHDRAWAL_ASKED):
+        return {}  # it is the tag's end that is waited for now
     scribe = Scribe(record, occasion, now, actor)
     missing = {}
     for site in waiting:

@@ -30,11 +30,13 @@ def decide_on_release(record: Rollout, facts: Facts, patch: Patch, now: datetime
     A refusal ends the rollout: a pre-deployment test is needed, which is another path (SD 4.2.2).
 
     Raises:
-        NotYetAllowedError: the release notes, which carry the feedback, are not written yet.
+        NotYetAllowedError: the release notes, which carry the feedback, are not written yet; or the
+            preview was withdrawn.
     """
     record.need(FactKind.RELEASE_NOTES_WRITTEN, "Write the release notes first: they carry the feedback.")
     if record.has(FactKind.RELEASED_TO_PRODUCTION):
         return ()
+    record.must_not_be_withdrawn()
     reasons = reasons_against_release(facts, patch)
     if not reasons and released_elsewhere(facts, record):
         facts.close(Fact(record.name, FactKind.ROLLOUT_CLOSED, "", "", now, actor, {"outcome": "synchronised"}))
@@ -85,6 +87,8 @@ def release_to_production(
     """
     if record.has(FactKind.RELEASED_TO_PRODUCTION) and record.is_closed:
         return
+    if not record.has(FactKind.RELEASED_TO_PRODUCTION):
+        record.must_not_be_withdrawn()
     built = record.need(FactKind.TARBALL_BUILT, "Build the tarball first.").payload
     with artefacts.open(built["name"], "MANIFEST") as file:
         packages = Manifest.parse(file.read().decode()).packages

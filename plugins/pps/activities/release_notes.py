@@ -100,6 +100,6 @@ def notes(
         "progress": progress,
         "counts": [(state.value, counts[state]) for state in SHOWN_STATES if counts[state]],
         "feedback": feedback.summary(record),
-        "stopped": record.is_stopped,
+        "stopped": record.is_stopped or record.is_withdrawn,
         "classification": classification.view(dossier),
     }

@@ -44,11 +44,12 @@ async def serve_sites(
     *,
     step: str,
     at_once: int,
+    failed: Callable[[Site, SiteError], Fact | None] | None = None,
 ) -> tuple[Fact, ...]:
     """Run `one` for every site, `at_once` of them at a time; record its fact as soon as it is known.
 
-    A `SiteError` becomes SITE_FAILED with this `step`. Any other error is ours: it is raised after all
-    sites were served, so that neighbours lose nothing by it.
+    A `SiteError` becomes SITE_FAILED with this `step`, or what `failed` makes of it. Any other error is
+    ours: it is raised after all sites were served, so that neighbours lose nothing by it.
 
     Returns:
         The facts in the order of `sites`, without those that had none.
@@ -60,7 +61,7 @@ async def serve_sites(
             try:
                 fact = await one(site)
             except SiteError as error:
-                fact = scribe.failure(site, step, error)
+                fact = failed(site, error) if failed else scribe.failure(site, step, error)
         if fact is not None:
             facts.record(fact)
         return fact

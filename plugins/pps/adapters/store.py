@@ -164,15 +164,17 @@ class FactStore:
         """All facts of a rollout, in the order of recording."""
         facts = self._facts(tables.facts.c.rollout == name)
         if not facts:
-            raise NotYetAllowedError(
-                f"rollout {name[:80]!r}", "is not on record.", "Names are listed by: pps rollout list."
-            )
+            next_step = "Names are listed by: pps rollout list."
+            raise NotYetAllowedError(f"rollout {name[:80]!r}", "is not on record.", next_step)
         return Rollout(name, facts)
+
+    def has(self, rollout: str, kind: FactKind) -> bool:
+        """Tell whether a fact of this kind is on record."""
+        return bool(self._facts(sa.and_(tables.facts.c.rollout == rollout, tables.facts.c.kind == kind.value)))
 
     def dossier(self, patch: int) -> Rollout:
         """The patch's dossier; see the port."""
-        name = dossier_name(patch)
-        return Rollout(name, self._facts(tables.facts.c.rollout == name))
+        return Rollout(name := dossier_name(patch), self._facts(tables.facts.c.rollout == name))
 
     def facts_of_kind(
         self, kinds: Collection[FactKind], since: datetime | None = None, until: datetime | None = None

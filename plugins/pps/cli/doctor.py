@@ -12,8 +12,7 @@ import typer
 
 from pps.activities.diagnosis import Finding, Health, diagnose_sites, failure
 from pps.cli import output
-from pps.cli.front import Front, front
-from pps.cli.rollouts import DAG
+from pps.cli.front import DAGS, Front, front
 from pps.config import models
 from pps.config.activity_models import ActivitiesFile
 from pps.config.loader import problems_in
@@ -172,7 +171,7 @@ def _artefact_store(here: Front) -> Finding:
 def _airflow(here: Front) -> Iterator[Finding]:
     try:
         health = here.airflow.request("GET", "api/v2/monitor/health").json()
-        paused = here.airflow.dags().get(DAG)
+        known = here.airflow.dags()
     except RolloutError as error:
         yield failure("Airflow", error)
         return
@@ -188,12 +187,13 @@ def _airflow(here: Front) -> Iterator[Finding]:
             yield Finding(
                 f"Airflow {component}", Health.FAIL, f"is {state or 'not running'}.", f"Start airflow {process}."
             )
-    if paused is None:
-        yield Finding(f"DAG {DAG}", Health.FAIL, "Airflow does not know it.", "Look for import errors in Airflow.")
-    elif paused:
-        yield Finding(f"DAG {DAG}", Health.WARN, "is paused: rollouts wait.", f"Run: airflow dags unpause {DAG}")
-    else:
-        yield _ok(f"DAG {DAG}", "is ready.")
+    for dag in DAGS:
+        if dag not in known:
+            yield Finding(f"DAG {dag}", Health.FAIL, "Airflow does not know it.", "Look for import errors in Airflow.")
+        elif known[dag]:
+            yield Finding(f"DAG {dag}", Health.WARN, "is paused: its runs wait.", f"Run: airflow dags unpause {dag}")
+        else:
+            yield _ok(f"DAG {dag}", "is ready.")
 
 
 def _site_findings(here: Front, sites: list[Site]) -> Iterator[Finding]:

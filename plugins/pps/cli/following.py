@@ -25,15 +25,23 @@ _LOOKS_WITHOUT_STORE = 30
 _RECENT = 8
 
 
-def follow_rollout(here: Front, name: str, *, as_json: bool, just_started: Callable[[], None] | None = None) -> None:
+def follow_rollout(
+    here: Front,
+    name: str,
+    *,
+    as_json: bool,
+    just_started: Callable[[], None] | None = None,
+    until: Callable[[Rollout], bool] | None = None,
+) -> None:
     """Watch until the rollout is closed; exit code 1 if it was stopped before its end.
 
     Args:
         just_started: given when Airflow has yet to open the rollout; called at each look, raises
             when Airflow will do no more.
+        until: watch for this end instead, which is a good one.
     """
     rollout = None
-    looks = _looks(here, name, just_started)
+    looks = _looks(here, name, just_started, until or (lambda seen: seen.is_closed))
     if as_json or not output.console().is_terminal:
         shown = 0
         for rollout in looks:
@@ -44,12 +52,14 @@ def follow_rollout(here: Front, name: str, *, as_json: bool, just_started: Calla
         with Live(console=output.console(), auto_refresh=False) as live:
             for rollout in looks:
                 live.update(_picture(rollout), refresh=True)
-    if rollout is not None and rollout.is_stopped:
+    if rollout is not None and rollout.is_stopped and until is None:
         raise typer.Exit(1)
 
 
-def _looks(here: Front, name: str, just_started: Callable[[], None] | None) -> Iterator[Rollout]:
-    """The rollout as it stands, again and again until it is closed; a store that is away for a minute ends nothing."""
+def _looks(
+    here: Front, name: str, just_started: Callable[[], None] | None, until: Callable[[Rollout], bool]
+) -> Iterator[Rollout]:
+    """The rollout as it stands, again and again until its end; a store that is away for a minute ends nothing."""
     misses, patience = 0, _LOOKS_BEFORE_OPENED if just_started else 0
     while True:
         try:
@@ -65,7 +75,7 @@ def _looks(here: Front, name: str, just_started: Callable[[], None] | None) -> I
         else:
             misses = patience = 0
             yield rollout
-            if rollout.is_closed:
+            if until(rollout):
                 return
         if just_started:
             just_started()

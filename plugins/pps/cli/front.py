@@ -8,18 +8,28 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 import typer
 from requests import Response
 from typer.core import TyperGroup
 
+from pps.adapters.airflow_rest import Question
 from pps.cli.output import complain
 from pps.domain.errors import ConfigurationError, RolloutError
 from pps.services import Services
 
-if TYPE_CHECKING:
-    from pps.adapters.airflow_rest import Question
+#: The DAGs of this version; tests/integration/test_dags.py holds the list against dags/.
+DAGS = (
+    "bc_client_update",
+    "non_bc_client_update",
+    "pre_deployment_test",
+    "release_testing",
+    "overrule_policies",
+    "withdraw_rollout",
+    "nightly_distribution",
+    "reminders",
+)
 
 
 class Airflow(Protocol):
@@ -31,14 +41,14 @@ class Airflow(Protocol):
     def run_state(self, dag: str, run: str) -> str:
         """`queued`, `running`, `success` or `failed`."""
 
+    def questions(self, dag: str = "~", run: str = "~") -> Sequence[Question]:
+        """Human tasks that wait for an answer."""
+
+    def answer(self, question: Question, options: Sequence[str], params: Mapping[str, Any] | None = None) -> None:
+        """Answer one of them."""
+
     def dags(self) -> Mapping[str, bool]:
         """DAG -> whether it is paused."""
-
-    def questions(self, dag: str, run: str) -> Sequence[Question]:
-        """Human tasks of a run that wait for an answer."""
-
-    def answer(self, question: Question, options: Sequence[str], params: Mapping[str, Any]) -> None:
-        """Answer one of them; `RefusedError` for who was not asked, `AlreadyOpenError` for a second answer."""
 
     def request(self, method: str, path: str, **arguments: Any) -> Response:
         """Any other call; `ServiceError` if nobody answers."""

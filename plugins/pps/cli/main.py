@@ -18,12 +18,15 @@ from pps.cli import (
     feedback,
     mails,
     output,
+    overrule,
     patches,
     pools,
     release_tests,
     rollouts,
     scenarios,
     sites,
+    tasks,
+    withdrawal,
 )
 from pps.cli.front import Front, PpsGroup, front, group
 from pps.config.loader import load_configuration
@@ -48,6 +51,8 @@ app = typer.Typer(
       pps rollout start PATCH --follow    do it, and watch
       pps feedback list ROLLOUT           what the VOs say
       pps release-test start PATCH        sites try it before it goes public
+      pps tasks list                      whose answer is awaited
+      pps rollout withdraw ROLLOUT        take it back, at any time
       pps credits                         who has done how much
 
     Every command takes --json, and --help.""",
@@ -89,6 +94,7 @@ def main(
 
 app.add_typer(sites.app, name="sites")
 app.add_typer(patches.app, name="patches")
+rollouts.app.command("withdraw")(withdrawal.withdraw)
 app.add_typer(rollouts.app, name="rollout")
 app.add_typer(rollouts.app, name="rollouts", hidden=True)  # the plural, as the others have
 app.add_typer(scenarios.app, name="scenarios")
@@ -101,6 +107,8 @@ app.add_typer(mails.app, name="mails")
 app.command(name="credits")(credits.credits)
 app.command(name="doctor")(doctor.doctor)
 app.command(name="classify")(classify.classify)
+app.add_typer(tasks.app, name="tasks")
+app.command(name="overrule")(overrule.overrule)
 
 database = group("The database of facts.")
 app.add_typer(database, name="db")

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime
+from enum import StrEnum
 from typing import Annotated
 
 import typer
 
 from pps.activities.bulletin import stage
+from pps.activities.classification import preview_path
 from pps.activities.forecast import Forecast, foresee
 from pps.activities.standing import tag_of, told
+from pps.activities.withdrawal import sites_with_preview
 from pps.cli import output
 from pps.cli.following import follow_rollout
 from pps.cli.front import Front, front, group
@@ -22,8 +25,17 @@ from pps.domain.feedback import feedback_due, outcome
 from pps.domain.rollouts import PREVIEWS, Path, Rollout, SiteState
 from pps.domain.tags import jdl_requirement
 
-#: The DAG that walks SD 4.1.1.
-DAG = "bc_client_update"
+#: Path of a preview -> the DAG that walks it.
+DAG_OF = {Path.BC_CLIENT: "bc_client_update", Path.NON_BC_CLIENT: "non_bc_client_update"}
+
+
+class PathChoice(StrEnum):
+    """How a client is previewed."""
+
+    AUTO = "auto"
+    BC = "bc"
+    NON_BC = "non-bc"
+
 
 app = group("The rollouts: start one, see where it stands, watch it.")
 
@@ -53,18 +65,27 @@ def start(
         str, typer.Option(metavar="DATE|14d", help="When the asking ends; default: config/policies.yaml.")
     ] = "",
     vo: Annotated[list[str] | None, typer.Option(metavar="VO", help="Invite this VO only; may be given again.")] = None,
+    path: Annotated[
+        PathChoice,
+        typer.Option(
+            case_sensitive=False,
+            help="bc: to all sites (SD 4.1.1). non-bc: Silver partners configure it themselves (SD 4.1.2). "
+            "auto: as classified (pps classify), else by the variables in the tracker.",
+        ),
+    ] = PathChoice.AUTO,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would happen; start nothing.")] = False,
     follow: Annotated[bool, typer.Option("--follow", help="Watch it once it has started.")] = False,
     as_json: output.Json = False,
 ) -> None:
-    """Roll a patch out as a preview (SD 4.1.1), through Airflow.
+    """Roll a patch out as a preview (SD 4.1.1, 4.1.2), through Airflow.
 
     What the rules refuse is not started: the reasons are listed instead.
     """
     here = front(ctx)
     due = feedback_date(feedback_until, here.now()) if feedback_until else None
     vos = _invited(here, vo)
-    forecast = _forecast(here, patch)
+    taken, forecast = _forecast(here, patch, path)
+    dag = DAG_OF[taken]
     if dry_run:
         _show_forecast(here, forecast, due, vos, as_json=as_json)
         if forecast.reasons_against:
@@ -77,13 +98,13 @@ def start(
         conf["feedback_until"] = due.isoformat()
     if vo:
         conf["vos"] = [known.name for known in vos]
-    run = here.airflow.trigger(DAG, conf)
+    run = here.airflow.trigger(dag, conf)
     if as_json and not follow:
-        return output.say_json({"rollout": forecast.rollout, "dag_id": DAG, "run_id": run})
+        return output.say_json({"rollout": forecast.rollout, "dag_id": dag, "run_id": run})
     if not as_json:
         output.say(f"Started {forecast.rollout} (Airflow run {run}).")
     if follow:
-        return follow_rollout(here, forecast.rollout, as_json=as_json, just_started=lambda: _check_run(here, run))
+        return follow_rollout(here, forecast.rollout, as_json=as_json, just_started=lambda: _check_run(here, dag, run))
     return output.say(f"Watch it: pps rollout follow {forecast.rollout}")
 
 
@@ -94,9 +115,9 @@ def _invited(here: Front, names: list[str] | None) -> list[VoModel]:
     return [known[name] for name in dict.fromkeys(names or known)]
 
 
-def _check_run(here: Front, run: str) -> None:
+def _check_run(here: Front, dag: str, run: str) -> None:
     try:
-        state = here.airflow.run_state(DAG, run)
+        state = here.airflow.run_state(dag, run)
     except ServiceError:  # an api-server that is restarted changes nothing for the run
         return
     if state == "failed":
@@ -104,19 +125,24 @@ def _check_run(here: Front, run: str) -> None:
         raise RolloutError(f"Airflow run {run}", "has failed.", step)
 
 
-def _forecast(here: Front, number: int) -> Forecast:
+def _forecast(here: Front, number: int, choice: PathChoice) -> tuple[Path, Forecast]:
     services = here.services
+    found, dossier = services.tracker.patch(number), services.facts.dossier(number)
+    wanted = {PathChoice.BC: Path.BC_CLIENT, PathChoice.NON_BC: Path.NON_BC_CLIENT}
+    path = wanted.get(choice) or preview_path(dossier, found)
     opened = services.facts.rollouts(open_only=True, paths=PREVIEWS, patch=number)
     open_as = next((r.name for r in opened), None)
-    return foresee(
-        services.facts.next_name(Path.BC_CLIENT, number),
-        services.tracker.patch(number),
+    forecast = foresee(
+        services.facts.next_name(path, number),
+        found,
         services.config.sites.values(),
         limits=services.config.policies.distribution.to_domain(),
         tag_vo=services.config.policies.publication.tag_vo,
         open_as=open_as,
-        dossier=services.facts.dossier(number),
+        dossier=dossier,
+        path=path,
     )
+    return path, forecast
 
 
 def _show_forecast(here: Front, forecast: Forecast, due: datetime | None, vos: list[VoModel], *, as_json: bool) -> None:
@@ -182,7 +208,12 @@ def show(
     """Show where a rollout stands: site by site, or fact by fact."""
     rollout = front(ctx).services.facts.rollout(name)
     if as_json:
-        data = {"rollout": name, "stage": stage(rollout), "sites": rollout.all_progress()}
+        data = {
+            "rollout": name,
+            "stage": stage(rollout),
+            "withdrawn": rollout.the(FactKind.WITHDRAWAL_ASKED),
+            "sites": rollout.all_progress(),
+        }
         return output.say_json(data | ({"facts": rollout.facts} if facts else {}))
     if facts:
         told_all = [(output.moment(f.at), f.kind, f.subject or "-", told(f)) for f in rollout.facts]
@@ -205,8 +236,12 @@ def follow(ctx: typer.Context, name: RolloutName, as_json: output.Json = False) 
 
 def _headlines(rollout: Rollout) -> list[tuple[str, object]]:
     lines: list[tuple[str, object]] = [("rollout", rollout.name), ("stage", stage(rollout))]
+    if asked := rollout.the(FactKind.WITHDRAWAL_ASKED):
+        lines += [("because", told(asked)), ("asked for", f"{output.moment(asked.at)} by {asked.actor}")]
+        left = ", ".join(sites_with_preview(rollout))
+        lines.append(("still at", f"{left}; every night tries again" if left else "no site"))
     for kind in (FactKind.ROLLOUT_STOPPED, FactKind.RELEASE_REFUSED):
-        if fact := rollout.the(kind):
+        if (fact := rollout.the(kind)) and not asked:
             lines.append(("because", told(fact)))
     if tag := tag_of(rollout):
         lines += [("tag", tag), ("JDL", jdl_requirement(tag))]

@@ -107,8 +107,8 @@ def outcome(rollout: Rollout) -> Outcome:
 
 
 def feedback_is_over(rollout: Rollout, now: datetime) -> bool:
-    """Tell whether nothing is left to wait for: all have answered, the date has passed, or the rollout was stopped."""
-    if rollout.is_stopped or rollout.is_closed:
+    """Tell whether nothing is left to wait for: all have answered, the date has passed, or the rollout is over."""
+    if rollout.is_over:
         return True
     agreed = rollout.need(FactKind.FEEDBACK_DATE_AGREED, "Agree on a date for feedback first.")
     return now > datetime.fromisoformat(agreed.payload["due"]) or (

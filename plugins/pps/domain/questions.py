@@ -97,7 +97,7 @@ def has_expired(record: Rollout, step: str, subject: str) -> bool:
 
 def is_open(record: Rollout, asked: Question) -> bool:
     """Tell whether an answer would still decide."""
-    over = has_expired(record, asked.step, asked.subject) or record.is_closed or record.is_stopped
+    over = has_expired(record, asked.step, asked.subject) or record.is_over
     return not over and decisive(record, asked.step, asked.subject) is None
 
 

@@ -30,6 +30,9 @@ class Path(StrEnum):
     """what is decided on a patch beside its rollouts: classification, joint decisions of EMT and coordination"""
 
 
+#: Occasion of the facts that somebody was told of a withdrawal.
+TOLD_OF_WITHDRAWAL = "withdrawn"
+
 #: Paths that put a preview of the client to sites.
 PREVIEWS = (Path.BC_CLIENT, Path.NON_BC_CLIENT)
 
@@ -215,6 +218,23 @@ class Rollout:
         """Tell whether the preview was installed at the site, and is not known to be lost since."""
         return self.installation(site) is not None
 
+    @property
+    def reached_sites(self) -> tuple[str, ...]:
+        """Every site that has the preview, had it, or may have it for all that we know: of the plan, of a night, or
+        with facts. A fact can be lost in a crash, so it is not asked whether there is one."""
+        nights = (site for f in self.facts if f.kind is FactKind.NIGHT_PLANNED for site in f.payload["sites"])
+        seen = dict.fromkeys((*self.planned_sites, *nights))
+        seen.update(dict.fromkeys(f.subject for f in self.facts if f.kind in _STATE_AFTER))
+        left_out = {f.subject for f in self.facts if f.kind is FactKind.SITE_LEFT_OUT}
+        touched = {f.subject for f in self.facts if f.kind in _STATE_AFTER and f.kind is not FactKind.SITE_LEFT_OUT}
+        return tuple(site for site in seen if site not in left_out or site in touched)
+
+    def announces(self, site: str) -> bool:
+        """Tell whether the tag was published at the site, and is not known to be removed since."""
+        published, ended = (FactKind.TAG_ADDED, FactKind.TAG_SEEN), (FactKind.TAG_REMOVED, FactKind.PREVIEW_REMOVED)
+        about_tag = (f.kind for f in reversed(self.facts) if f.subject == site and f.kind in published + ended)
+        return next(about_tag, None) in published
+
     def may_test(self, site: str) -> bool:
         """Tell whether the probes may run: of a non-backward-compatible client after its local configuration.
 
@@ -233,6 +253,7 @@ class Rollout:
 
     def may_tag(self, site: str) -> None:
         """Raise unless the probes of the preview that is installed now have passed (SD 4.1.1, 3 before 4)."""
+        self.must_not_be_withdrawn()
         state = self.progress(site).state
         if state not in (SiteState.TESTED, SiteState.TAGGED, SiteState.AVAILABLE):
             raise NotYetAllowedError(
@@ -252,10 +273,38 @@ class Rollout:
         return self.has(FactKind.ROLLOUT_CLOSED)
 
     @property
+    def is_withdrawn(self) -> bool:
+        """Tell whether somebody asked to withdraw the preview: from then on it goes to no site, and leaves those it is
+        at. An end is no protection: what has been released or stopped may still be at sites."""
+        return self.has(FactKind.WITHDRAWAL_ASKED)
+
+    @property
+    def withdrawal_is_finished(self) -> bool:
+        """Tell whether a withdrawal has come to its end: people were told, the rollout is closed. Single sites that
+        could not be reached may still hold the preview."""
+        told = any(f.kind is FactKind.TOLD and f.occasion == TOLD_OF_WITHDRAWAL for f in self.facts)
+        return told and self.is_closed
+
+    @property
+    def is_over(self) -> bool:
+        """Tell whether there is nothing left to wait for, nor to ask anybody: stopped, closed or withdrawn."""
+        return self.is_stopped or self.is_closed or self.is_withdrawn
+
+    def must_not_be_withdrawn(self) -> None:
+        """Raise with the reason that was given for the withdrawal, if there was one."""
+        asked = self.the(FactKind.WITHDRAWAL_ASKED)
+        if asked is not None:
+            raise NotYetAllowedError(
+                self.name,
+                f"Its preview was withdrawn. {asked.payload['reason']}",
+                "Start a new rollout of the patch when the cause is removed.",
+            )
+
+    @property
     def is_open_preview(self) -> bool:
         """Tell whether the nightly distribution keeps this preview at its sites.
 
         From the end of its own distribution (the date for feedback is agreed right after it), so that a
-        night does not run ahead of the canaries or beside the fleet, until it is stopped or closed.
+        night does not run ahead of the canaries or beside the fleet, until it is stopped, closed or withdrawn.
         """
-        return self.has(FactKind.FEEDBACK_DATE_AGREED) and not self.is_stopped and not self.is_closed
+        return self.has(FactKind.FEEDBACK_DATE_AGREED) and not self.is_over

@@ -27,3 +27,21 @@ def one_line(text: str, at_most: int = 200) -> str:
     """Return `text` on one line, blanks squeezed, cut with an ellipsis: for subjects, titles and tables."""
     line = " ".join(clean_text(text).split())
     return line if len(line) <= at_most else line[: at_most - 1].rstrip() + "…"
+
+
+LONGEST_REASON = 1000
+"""characters of a reason that somebody gives for what is done"""
+
+
+def reasons_against_reason(text: str) -> tuple[str, ...]:
+    """Say why a text does not tell others why something is done; no reasons means that it does.
+
+    Not by its meaning, which only people can judge: by what "x", "..." and "see mail" have in common.
+    """
+    line = one_line(text, LONGEST_REASON + 1)
+    reasons = []
+    if len(line) > LONGEST_REASON:
+        reasons.append(f"The reason is longer than {LONGEST_REASON} characters.")
+    if len(re.findall(r"[^\W\d_]{2,}", line)) < 3:
+        reasons.append("The reason must be a sentence that those who read it will understand: three words at least.")
+    return tuple(reasons)

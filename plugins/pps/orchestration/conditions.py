@@ -10,6 +10,7 @@ from pps.activities.certification import certification_is_over
 from pps.activities.deployment_test import newest_deployment_verdict
 from pps.activities.local_configuration import is_offered
 from pps.activities.publication import tags_seen
+from pps.activities.withdrawal import tags_are_gone
 from pps.config.loader import load_configuration
 from pps.domain.facts import FactKind
 from pps.domain.feedback import feedback_is_over
@@ -52,7 +53,7 @@ def _tags_are_seen(rollout: str, batch: str) -> bool:
             for p in record.all_progress(s.name for s in sites)
             if (fact := p.fact) and p.state is SiteState.TAGGED
         ]
-        if not tagged or now() > max(tagged) + s.config.policies.publication.seen_within:
+        if not tagged or record.is_withdrawn or now() > max(tagged) + s.config.policies.publication.seen_within:
             return True
         missing = tags_seen(
             record,
@@ -68,11 +69,29 @@ def _tags_are_seen(rollout: str, batch: str) -> bool:
         return not missing
 
 
+def _tags_are_gone(rollout: str) -> bool:
+    with services() as s:
+        record = s.facts.rollout(rollout)
+        return tags_are_gone(
+            record,
+            s.facts,
+            s.information_system,
+            s.known_sites(record.reached_sites),
+            now(),
+            gone_within=s.config.policies.withdrawal.gone_within,
+            actor=actor_of("information system"),
+        )
+
+
+def _retired_tags_are_gone(rollouts: list[str]) -> bool:
+    return all(_tags_are_gone(rollout) for rollout in rollouts)
+
+
 def _deployment_test_is_over(rollout: str) -> bool:
     """Also true when nothing waits for it any more, or when the time is up; the release then has its reasons."""
     with services() as s:
         record = s.facts.rollout(rollout)
-        if record.is_stopped or record.is_closed or overruling.standing(s.facts, record.patch_number) is not None:
+        if record.is_over or overruling.standing(s.facts, record.patch_number) is not None:
             return True
         opened = record.need(FactKind.ROLLOUT_OPENED, "Open the rollout first.")
         if now() > opened.at + s.config.policies.deployment_test.wait_at_most:
@@ -85,6 +104,8 @@ CONDITIONS: dict[str, Callable[..., bool]] = {
     "feedback_is_over": _feedback_is_over,
     "certification_is_over": _certification_is_over,
     "tags_are_seen": _tags_are_seen,
+    "tags_are_gone": _tags_are_gone,
+    "retired_tags_are_gone": _retired_tags_are_gone,
     "preview_is_offered": _preview_is_offered,
     "deployment_test_is_over": _deployment_test_is_over,
 }
@@ -97,6 +118,8 @@ def interval_s(condition: str) -> float:
         "feedback_is_over": policies.feedback.check_every,
         "certification_is_over": policies.certification.check_every,
         "tags_are_seen": policies.publication.check_every,
+        "tags_are_gone": policies.withdrawal.check_every,
+        "retired_tags_are_gone": policies.withdrawal.check_every,
         "preview_is_offered": policies.local_configuration.check_every,
         "deployment_test_is_over": policies.deployment_test.check_every,
     }

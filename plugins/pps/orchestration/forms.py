@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from pps.domain.effort import credit_fact
 from pps.domain.facts import Fact
 from pps.domain.rollouts import Rollout
 from pps.domain.sites import Site
@@ -63,3 +64,19 @@ class Form:
 def people_of(site: Site) -> tuple[str, ...]:
     """Who may answer for a site: its administrators; the coordination where the registry names none."""
     return tuple(f"user:{name}" for name in site.administrators) or ("role:PPS Coordinator",)
+
+
+def credit_of_site(s: Services, record: Rollout, activity: str, site: str, occasion: str, given: Given) -> Fact:
+    """The site's credit for an activity that its people have just completed (SD 4); the fact counts once."""
+    known = s.config.sites.get(site)
+    return credit_fact(
+        record,
+        s.config.activity(activity),
+        site,
+        occasion,
+        given.at,
+        f"user {given.user}",
+        site=site,
+        roc=known.roc if known else "",
+        person=given.user,
+    )

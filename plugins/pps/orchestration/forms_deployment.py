@@ -8,6 +8,7 @@ from pps.adapters.templates import duration
 from pps.domain.facts import Fact
 from pps.domain.rollouts import Rollout
 from pps.domain.scenarios import ScenarioResult, planned_scenario, scenario_end
+from pps.orchestration import forms
 from pps.orchestration.forms import Asking, Form, Given, people_of
 from pps.orchestration.runtime import actor, now
 from pps.services import Services
@@ -31,7 +32,7 @@ def _prepare(s: Services, record: Rollout, about: str) -> Asking | None:
 
 
 def _follow(s: Services, record: Rollout, about: str, given: Given) -> tuple[Fact, ...]:
-    return deployment_test.ended_at_site(
+    facts = deployment_test.ended_at_site(
         record,
         about,
         ScenarioResult(given.choice.lower()),
@@ -41,6 +42,8 @@ def _follow(s: Services, record: Rollout, about: str, given: Given) -> tuple[Fac
         user=given.user,
         at=given.at,
     )
+    runner = planned_scenario(record, about).runner
+    return (*facts, forms.credit_of_site(s, record, STEP, runner, about, given)) if facts else ()
 
 
 def _silence(s: Services, record: Rollout, about: str) -> tuple[Fact, ...]:

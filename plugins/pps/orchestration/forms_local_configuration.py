@@ -7,6 +7,7 @@ from pps.activities import tarball
 from pps.domain import questions
 from pps.domain.facts import Fact
 from pps.domain.rollouts import Rollout
+from pps.orchestration import forms
 from pps.orchestration.forms import Asking, Form, Given, people_of
 from pps.orchestration.runtime import actor, now
 from pps.services import Services
@@ -14,7 +15,7 @@ from pps.services import Services
 
 def _prepare(s: Services, record: Rollout, site_name: str) -> Asking | None:
     site = s.config.sites.get(site_name)
-    if site is None or record.is_stopped or record.is_closed or not record.holds_preview(site_name):
+    if site is None or record.is_over or not record.holds_preview(site_name):
         return None
     put = questions.question(record, activity.STEP, site_name)
     due = put.due if put else now() + s.config.policies.local_configuration.answer_within
@@ -29,13 +30,20 @@ def _prepare(s: Services, record: Rollout, site_name: str) -> Asking | None:
     )
 
 
-def _follow(s: Services, record: Rollout, site: str, given: Given) -> tuple[Fact, ...]:
-    return activity.facts_of_answer(record, site, given.choice, given.form, given.user, now(), actor())
+def _follow(s: Services, record: Rollout, site_name: str, given: Given) -> tuple[Fact, ...]:
+    if record.is_withdrawn:
+        return ()  # they could not know; their answer is kept
+    facts = activity.facts_of_answer(record, site_name, given.choice, given.form, given.user, now(), actor())
+    if given.choice != activity.CONFIGURED:
+        return facts
+    return (*facts, forms.credit_of_site(s, record, "local-configuration", site_name, "", given))
 
 
 def _silence(s: Services, record: Rollout, site: str) -> tuple[Fact, ...]:
     asked = questions.question(record, activity.STEP, site)
-    return activity.facts_of_silence(record, site, asked.due, now(), actor()) if asked else ()
+    return (
+        activity.facts_of_silence(record, site, asked.due, now(), actor()) if asked and not record.is_withdrawn else ()
+    )
 
 
 def _after(s: Services, record: Rollout, site_name: str) -> None:

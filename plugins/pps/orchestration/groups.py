@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from airflow.sdk import task_group
 
-from pps.orchestration import steps, steps_non_bc
+from pps.orchestration import steps, steps_non_bc, steps_withdrawal
 from pps.orchestration.people import HumanStep
-from pps.orchestration.sensors import TagSensor
+from pps.orchestration.sensors import TagSensor, TagsGoneSensor
 
 
 @task_group
@@ -20,6 +20,16 @@ def preview(rollout: str, batch: str) -> None:
     published = steps.publish_tag(rollout, batch)
     seen = TagSensor(task_id="wait_for_tag", rollout=rollout, batch=batch)
     distributed >> tested >> published >> seen
+
+
+@task_group
+def withdrawal(rollout: str) -> None:
+    """What follows when it is on record that a preview is to be withdrawn: tags, waiting, files, telling."""
+    tags = steps_withdrawal.withdraw_tags(rollout)
+    gone = TagsGoneSensor(task_id="wait_for_tags_to_go", rollout=rollout)
+    removed = steps_withdrawal.remove_previews(rollout)
+    told = steps_withdrawal.tell_of_withdrawal(rollout)
+    tags >> gone >> removed >> told
 
 
 @task_group

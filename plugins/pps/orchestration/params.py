@@ -11,6 +11,7 @@ from pps.activities.overruling import SHORTEST_REASON
 from pps.domain.names import NAME_JSON_PATTERN
 from pps.domain.overruling import Urgency
 from pps.domain.rollouts import Path
+from pps.domain.texts import LONGEST_REASON
 
 #: Also the strict schema that `pps.web.start_check` holds a caller's conf against.
 CLIENT_UPDATE_SCHEMA: dict[str, dict[str, Any]] = {
@@ -88,6 +89,24 @@ RELEASE_TEST_SCHEMA: dict[str, dict[str, Any]] = {
     },
 }
 
+#: As above, for `withdraw_rollout`.
+WITHDRAWAL_SCHEMA: dict[str, dict[str, Any]] = {
+    "rollout": {
+        "type": "string",
+        "pattern": NAME_JSON_PATTERN,
+        "title": "Rollout",
+        "description": "Name of the rollout whose preview is to leave the sites, e.g. bc-client-4711-1. "
+        "It may be under way, or have ended.",
+    },
+    "reason": {
+        "type": "string",
+        "minLength": 1,
+        "maxLength": LONGEST_REASON,
+        "title": "Reason",
+        "description": "A sentence that users and sites will understand: they are told.",
+    },
+}
+
 #: DAG -> (schema of its conf, path of the rollouts that it opens; "" if it opens none). Every DAG of ours is here:
 #: a start that has no form would go unchecked.
 STARTS: Mapping[str, tuple[Mapping[str, dict[str, Any]], str]] = {
@@ -96,6 +115,7 @@ STARTS: Mapping[str, tuple[Mapping[str, dict[str, Any]], str]] = {
     "pre_deployment_test": (DEPLOYMENT_TEST_SCHEMA, Path.PRE_DEPLOYMENT),
     "release_testing": (RELEASE_TEST_SCHEMA, Path.RELEASE_TEST),
     "overrule_policies": (OVERRULING_SCHEMA, Path.OVERRULE),
+    "withdraw_rollout": (WITHDRAWAL_SCHEMA, ""),
     "nightly_distribution": ({}, ""),
     "reminders": ({}, ""),
 }
@@ -109,6 +129,11 @@ def as_params(schema: Mapping[str, Mapping[str, Any]]) -> dict[str, Param]:
         return Param(spec["default"], **rest) if "default" in spec else Param(**rest)
 
     return {name: param(spec) for name, spec in schema.items()}
+
+
+def withdrawal() -> dict[str, Param]:
+    """Params of the DAG that withdraws a preview."""
+    return as_params(WITHDRAWAL_SCHEMA)
 
 
 def overruling() -> dict[str, Param]:

@@ -117,3 +117,21 @@ class CertificationSensor(ConditionSensor):
 
     def __init__(self, *, rollout: str, **kwargs: Any) -> None:
         super().__init__(arguments={"rollout": rollout}, **kwargs)
+
+
+class TagsGoneSensor(ConditionSensor):
+    """Until the information system shows the tag of a withdrawn preview no longer, or its time is up."""
+
+    condition = "tags_are_gone"
+
+    def __init__(self, *, rollout: str, **kwargs: Any) -> None:
+        super().__init__(arguments={"rollout": rollout}, **kwargs)
+
+
+class RetiredTagsSensor(ConditionSensor):
+    """The same, for all previews that a night retires."""
+
+    condition = "retired_tags_are_gone"
+
+    def __init__(self, *, rollouts: Any, **kwargs: Any) -> None:
+        super().__init__(arguments={"rollouts": rollouts}, **kwargs)

@@ -304,27 +304,6 @@ def certification_outcome(rollout: str) -> str:
     return "withdraw_preview" if outcome is certification.CertificationOutcome.REJECTED else "decide_on_release"
 
 
-@task
-def withdraw_preview(rollout: str) -> None:
-    """The patch was rejected: its tags go first, so that no new job is sent to it."""
-    with services() as s:
-        record = s.facts.rollout(rollout)
-        reason = f"Certification rejected patch {_patch_number(record)}."
-        sites = [
-            s.config.sites[p.site]
-            for p in record.all_progress()
-            if p.site in s.config.sites and record.holds_preview(p.site)
-        ]
-        _tell(
-            asyncio.run(
-                publication.withdraw_tags(
-                    record, s.facts, record.tag, sites, **_door(s, sites, "withdrawal"), reason=reason, now=now()
-                )
-            )
-        )
-        _stop(s, s.facts.rollout(rollout), (reason,))
-
-
 @task.short_circuit
 def decide_on_release(rollout: str) -> bool:
     """SD 4.1.1, last paragraph. A refusal ends the run here, with its reasons in the log and the bulletin."""

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from tests.support.bad_input import HTML, JINJA, TEXTS
-from tests.support.clean_roots import CommentingTracker, PretendedRepositories, PretendedRoots, fails
-from tests.support.examples import NOW, PATCH, PLATFORM, sqlite_store, templates
-from tests.support.scenarios import a_scenario
+from tests.support.clean_roots import PretendedRepositories, PretendedRoots, fails
+from tests.support.deployment_bench import TABLE, Bench, opened
+from tests.support.examples import NOW, PATCH, PLATFORM, sqlite_store
+from tests.support.examples import opened as preview
 from tests.support.snapshots import matches_snapshot
 
 from pps.activities import deployment_test, release
@@ -28,77 +28,15 @@ from pps.domain.errors import (
     ServiceError,
 )
 from pps.domain.facts import Fact, FactKind
-from pps.domain.patches import Patch, PatchState, Repository, RepositoryKind
-from pps.domain.rollouts import Rollout
-from pps.domain.scenarios import DeploymentOutcome, Scenario, ScenarioResult, scenario_end
+from pps.domain.patches import PatchState, Repository, RepositoryKind
+from pps.domain.scenarios import DeploymentOutcome, ScenarioResult, scenario_end
 
-AUTOMATIC, OF_SITE = a_scenario(), a_scenario("wn-torque", system="torque", runner="CNAF-PPS", mandatory=False)
-TABLE = (AUTOMATIC, OF_SITE)
 STEPS = "Set the host:\n\n```sh\necho BDII_HOST=bdii >>/etc/grid.conf\n```\n\nThen ask your users.\n"
 
 
 @pytest.fixture
 def store() -> FactStore:
     return sqlite_store()
-
-
-def opened(store: FactStore, patch: Patch = PATCH, table: Iterable[Scenario] = TABLE, run: str = "r/1") -> Rollout:
-    name = deployment_test.open_deployment_test(store, patch, table, run=run, now=NOW, actor="pps")
-    deployment_test.plan_scenarios(store.rollout(name), store, patch, table, NOW, "pps")
-    return store.rollout(name)
-
-
-class Bench:
-    """Runs scenarios of one test against pretended roots."""
-
-    def __init__(self, store: FactStore, folder: Path, patch: Patch = PATCH) -> None:
-        self.store, self.folder, self.patch = store, folder, patch
-        self.name = opened(store, patch).name
-        self.roots, self.repositories, self.tracker = PretendedRoots(), PretendedRepositories(), CommentingTracker()
-
-    @property
-    def record(self) -> Rollout:
-        return self.store.rollout(self.name)
-
-    def run(self, scenario: str = "wn", patch: Patch | None = None) -> ScenarioResult:
-        return deployment_test.run_scenario(
-            self.record,
-            self.store,
-            scenario,
-            patch or self.patch,
-            self.roots,
-            self.repositories,
-            publication=self.folder,
-            now=lambda: NOW,
-            actor="pps",
-        )
-
-    def site_answers(self, result: ScenarioResult, report: str = "", log: str = "") -> None:
-        facts = deployment_test.ended_at_site(
-            self.record, "wn-torque", result, report, log, publication=self.folder, user="ada", at=NOW
-        )
-        self.store.record(*facts)
-
-    def tell(self) -> int:
-        return deployment_test.tell_provider(
-            self.record,
-            self.store,
-            self.patch,
-            self.tracker,
-            templates(),
-            publication=self.folder,
-            fall_back="pps-support@example.org",
-            now=NOW,
-            actor="pps",
-        )
-
-    def close(self) -> Any:
-        return deployment_test.close_deployment_test(
-            self.record, self.store, publication=self.folder, now=NOW, actor="pps"
-        )
-
-    def log(self, scenario: str = "wn") -> str:
-        return (self.folder / deployment_test.log_name(self.name, scenario)).read_text()
 
 
 @pytest.fixture
@@ -124,8 +62,6 @@ def test_a_retry_of_the_same_run_finds_its_own_test_and_another_run_is_told_that
 
 
 def test_a_test_runs_beside_a_preview_of_the_same_patch(store: FactStore) -> None:
-    from tests.support.examples import opened as preview
-
     preview(store)
     assert opened(store).planned_sites == ()
 
@@ -432,8 +368,6 @@ def test_the_newest_test_that_has_ended_speaks_for_the_patch_and_only_for_what_w
 
 
 def test_the_decision_on_the_release_heeds_the_deployment_test(bench: Bench) -> None:
-    from tests.support.examples import opened as preview
-
     def decide(run: str) -> tuple[str, ...]:
         record = preview(bench.store, run=run)
         written = Fact(record.name, FactKind.RELEASE_NOTES_WRITTEN, "", "", NOW, "pps", {})

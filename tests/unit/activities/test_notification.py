@@ -170,3 +170,36 @@ def test_the_jdl_snippet_selects_the_tag(store: FactStore) -> None:
     ((name, mime_type, text),) = mail.attachments
     assert (name, mime_type) == ("requirement.jdl", "text/plain")
     matches_snapshot(name, text)
+
+
+def withdrawn(store: FactStore, reason: str) -> list[str]:
+    """Everything that is written about a withdrawal: subjects, texts, pages."""
+    record = dated(store)
+    tell_all(store, record)
+    store.record(
+        Fact(record.name, FactKind.WITHDRAWAL_ASKED, "", "", NOW, "coordinator", {"reason": reason}),
+        Fact(record.name, FactKind.TAGS_GONE, "", "", NOW, "pps", {"still_shown": ["PIC"]}),
+        Fact(record.name, FactKind.PREVIEW_REMOVED, "LIP-Lisbon", "", NOW, "pps", {"reason": reason}),
+    )
+    sites = {name: dataclasses.replace(site, contact="grid-sites@example.org") for name, site in SITES.items()}
+    told = (store.rollout(record.name), store, sites, "pps@example.org", AUDIENCE.public_url, templates(), NOW, "pps")
+    assert notification.tell_of_withdrawal(*told) == 8
+    assert notification.tell_of_withdrawal(*told) == 0
+    mails = [m for m, _, _ in store.outbox(record.name) if "/told/" in m.key]
+    return [f"To: {m.to}\nSubject: {m.subject}\n\n{m.text}{m.html}" for m in mails]
+
+
+def test_the_mail_of_a_withdrawal_reads_as_it_was_reviewed_and_each_address_gets_one(store: FactStore) -> None:
+    texts = withdrawn(store, "The new client corrupts files larger than 2 GB.")
+    sites = next(t for t in texts if t.startswith("To: grid-sites@"))
+    matches_snapshot("withdrawn.txt", sites.partition("<!DOCTYPE")[0])
+    assert len({t.partition("\n")[0] for t in texts}) == len(texts)
+    assert not any("What sites must do" in t for t in texts if t is not sites)
+
+
+@pytest.mark.parametrize("text", [*HTML, *JINJA, *TEXTS])
+def test_a_reason_stays_text_in_the_mail_of_a_withdrawal(store: FactStore, text: str) -> None:
+    for mail in withdrawn(store, text):
+        page = mail.partition("<!DOCTYPE")[2]
+        assert "<" not in text or text not in page
+        assert not set(mail) & set("\x00\x1b\u202e\u2028\ud800")

@@ -242,3 +242,11 @@ def test_facts_of_a_kind_come_from_all_records_in_the_order_of_recording(store: 
     assert late not in store.facts_of_kind(kinds, until=NOW + timedelta(days=1))
     assert len(store.facts_of_kind((FactKind.CREDITED, FactKind.SITE_FAILED))) == 4
     assert store.facts_of_kind(()) == ()
+
+
+def test_one_look_up_tells_whether_a_kind_of_fact_is_on_record(store: FactStore) -> None:
+    name, other = begin(store), begin(store, patch=2)
+    store.record(fact(name, FactKind.WITHDRAWAL_ASKED, "", reason="r"))
+    assert store.has(name, FactKind.WITHDRAWAL_ASKED)
+    assert not store.has(name, FactKind.TAGS_GONE)
+    assert not store.has(other, FactKind.WITHDRAWAL_ASKED)

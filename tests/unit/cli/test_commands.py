@@ -31,6 +31,7 @@ from typer.testing import CliRunner
 
 from pps.activities.feedback import invitation_token
 from pps.activities.ports import Mail
+from pps.adapters.airflow_rest import Question
 from pps.cli.front import Front
 from pps.cli.main import app
 from pps.domain.errors import ServiceError
@@ -198,7 +199,7 @@ def test_a_dry_run_shows_everything_and_starts_nothing(front: Front) -> None:
 
 
 def test_a_refused_patch_is_not_started_and_the_reasons_are_listed(front: Front) -> None:
-    code, out, _ = pps(front, "rollout", "start", "4712", "--dry-run")
+    code, out, _ = pps(front, "rollout", "start", "4712", "--dry-run", "--path", "bc")
     assert code == 1
     assert "It adds the configuration variables X." in one_line(out)
     code, _, err = pps(front, "rollout", "start", "4712")
@@ -297,6 +298,80 @@ def test_rollout_show_has_states_reasons_and_the_jdl(front: Front) -> None:
     assert "site-failed" in out
 
 
+def test_a_withdrawal_is_shown_before_it_is_begun(front: Front) -> None:
+    a_preview_that_is_out(front.services.facts)
+    front.services.facts.record(happened(FactKind.PREVIEW_INSTALLED, "PIC", tarball="glite-WN-3.1.23-PPS-0"))
+    bdii = front.services.information_system
+    bdii.published = {"ce.cnaf.example.org": frozenset({"vo-ops-pps-glite-wn-3.1.23"})}
+    words = ("rollout", "withdraw", ROLLOUT, "--reason", "It corrupts large files.", "--dry-run")
+    code, out, _ = pps(front, *words)
+    text = one_line(out)
+    assert code == 0
+    for part in (
+        "verdict admitted",
+        "reason It corrupts large files.",
+        "tag VO-ops-PPS-GLITE-WN-3.1.23",
+        "shown at CNAF",
+        "held by PIC",
+        "ada@example.org, admin@pic.example.org",
+        "nothing was started",
+    ):
+        assert part in text
+    assert front.airflow.started == []
+    assert as_json(front, *words)["tag_shown_at"] == ["CNAF"]
+
+    def down(subclusters: object) -> None:
+        raise ServiceError("the information system", "does not answer.")
+
+    bdii.tags_of = down
+    assert "the information system does not answer" in one_line(pps(front, *words)[1])
+
+
+def test_a_withdrawal_begins_in_airflow_with_name_and_reason(front: Front) -> None:
+    a_preview_that_is_out(front.services.facts)
+    code, out, _ = pps(front, "rollout", "withdraw", ROLLOUT, "--reason", "It corrupts large files.")
+    assert code == 0
+    assert f"The withdrawal of {ROLLOUT} has begun" in one_line(out)
+    assert front.airflow.started == [("withdraw_rollout", {"rollout": ROLLOUT, "reason": "It corrupts large files."})]
+    begun = as_json(front, "rollout", "withdraw", ROLLOUT, "--reason", "It corrupts large files.")
+    assert begun["dag_id"] == "withdraw_rollout"
+
+
+def test_a_withdrawal_without_a_sentence_or_of_nothing_is_refused(front: Front) -> None:
+    a_preview_that_is_out(front.services.facts)
+    for more in ((), ("--dry-run",)):
+        code, out, err = pps(front, "rollout", "withdraw", ROLLOUT, "--reason", "bad", *more)
+        assert code == 1
+        assert "must be a sentence" in one_line(out + err)
+    assert pps(front, "rollout", "withdraw", ROLLOUT)[0] == 2
+    code, _, err = pps(front, "rollout", "withdraw", "bc-client-1-1", "--reason", "It corrupts large files.")
+    assert code == 1
+    assert "is not on record" in err
+    assert front.airflow.started == []
+
+
+def test_a_withdrawal_is_followed_to_its_end_which_is_a_good_one(front: Front) -> None:
+    facts = front.services.facts
+    a_preview_that_is_out(facts)
+    facts.record(happened(FactKind.ROLLOUT_STOPPED, reasons=["r"]), happened(FactKind.ROLLOUT_CLOSED))
+    coming = [
+        happened(FactKind.WITHDRAWAL_ASKED, after=60, reason="It corrupts large files."),
+        happened(FactKind.TAGS_GONE, after=61, still_shown=[]),
+        happened(FactKind.TOLD, "ada@example.org", "withdrawn", after=62),
+    ]
+    front.pause = lambda _: facts.record(coming.pop(0)) and None
+    code, out, _ = pps(front, "rollout", "withdraw", ROLLOUT, "--reason", "It corrupts large files.", "--follow")
+    assert code == 0
+    assert out.rstrip().splitlines()[-1].startswith("2026-03-01 13:02 UTC  told  ada@example.org")
+
+    _, out, _ = pps(front, "rollout", "show", ROLLOUT)
+    text = one_line(out)
+    assert "stage withdrawn" in text
+    assert "because It corrupts large files." in text
+    assert "still at PIC, CNAF; every night tries again" in text
+    assert as_json(front, "rollout", "show", ROLLOUT)["withdrawn"]["payload"]["reason"] == "It corrupts large files."
+
+
 def test_feedback_given_twice_counts_once_and_a_token_makes_it_count(front: Front) -> None:
     facts = front.services.facts
     a_preview_that_is_out(facts)
@@ -391,3 +466,69 @@ def test_the_registry_in_config_is_valid_and_its_example_too(front: Front, tmp_p
 def test_an_empty_tracker_is_said_in_words(front: Front) -> None:
     front.services.__dict__["tracker"] = MemoryTracker()
     assert pps(front, "patches", "list")[1] == "No patches.\n"
+
+
+def test_a_client_with_new_variables_takes_the_path_of_silver_partners_unless_it_is_told_otherwise(
+    front: Front,
+) -> None:
+    _, out, _ = pps(front, "rollout", "start", "4712", "--dry-run", "--json")
+    assert json.loads(out)["rollout"] == "non-bc-client-4712-1"
+    assert any("no Silver partner" in why for why in json.loads(out)["left_out"]["SARA"])
+    _, out, _ = pps(front, "rollout", "start", "4712", "--dry-run", "--json", "--path", "bc")
+    assert json.loads(out)["rollout"] == "bc-client-4712-1"
+
+
+def asks(front: Front, *more: Question) -> None:
+    front.airflow.asked = [
+        Question(
+            "non_bc_client_update",
+            "non-bc-client-4712-1",
+            "site.configure",
+            2,
+            "PIC: please configure the preview",
+            ("Configured", "Cannot configure it"),
+            "Set **X**.",
+            {"settings": {"value": None, "description": "One NAME=value a line."}, "remarks": {"value": None}},
+            ("user:admin-pic",),
+        ),
+        *more,
+    ]
+
+
+def test_a_task_is_listed_shown_and_answered_with_its_whole_form(front: Front) -> None:
+    asks(front)
+    _, out, _ = pps(front, "tasks", "list")
+    assert "user:admin-pic" in one_line(out)
+    _, out, _ = pps(front, "tasks", "show", "PIC")
+    assert "--field settings=..." in one_line(out)
+    code, out, _ = pps(front, "tasks", "answer", "PIC", "configured", "--field", "settings=X=1")
+    assert code == 0
+    ((question, options, form),) = front.airflow.answered
+    assert (question.map_index, options, form) == (2, ["Configured"], {"settings": "X=1", "remarks": None})
+
+
+@pytest.mark.parametrize(
+    ("arguments", "why"),
+    [
+        (("PIC", "Perhaps"), "is none of: Configured, Cannot configure it"),
+        (("PIC", "Configured", "--field", "colour=red"), "is not in this form"),
+        (("CERN", "Configured"), "waits for no answer"),
+        (("P", "Configured"), "fits 2 questions"),
+    ],
+)
+def test_an_answer_that_fits_nothing_is_refused_with_what_would_fit(
+    front: Front, arguments: tuple[str, ...], why: str
+) -> None:
+    asks(front, Question("d", "r", "t", -1, "PPS Coordinator: overrule?", ("Agree", "Refuse")))
+    code, _, err = pps(front, "tasks", "answer", *arguments)
+    assert code == 1
+    assert why in err
+    assert front.airflow.answered == []
+
+
+def test_overruling_asks_for_a_joint_decision(front: Front) -> None:
+    code, _, _ = pps(front, "overrule", "4711", "--reason", "A hole in the proxy renewal.", "--json")
+    assert code == 0
+    assert front.airflow.started == [
+        ("overrule_policies", {"patch": 4711, "urgency": "urgent", "reason": "A hole in the proxy renewal."})
+    ]

@@ -19,7 +19,8 @@ install  Prints what is here, reads one line (`full`, or `delta BASE`) and then 
          SECONDS limits the whole transfer. A preview that is here already is checked again: every file's
          content (full) or only names, modes and sizes (list).
 look     Checks an installed preview, every file's content: intact, absent or damaged.
-remove   Removes a preview; files that others share by hard links stay with them.
+remove   Removes a preview; files that others share by hard links stay with them. Busy, not absent, while
+         an installer is at work.
 
 PRODUCTION_ROOT is only ever read. Answers are lines `PPS-<WORD> ...`; a failure is one line
 `PPS-REFUSE <word> <text>` and exit code 1.
@@ -294,9 +295,11 @@ remove_preview() {
   [ $# -eq 2 ] || refuse usage "remove takes NAME PREVIEW_ROOT"
   checked_arguments "$1" "$2"
   say "PPS-HELLO 1"
-  [ -d "$2/$1" ] || { say "PPS-REMOVED absent"; return 0; }
+  [ -d "$2/$1" ] || [ -d "$2/.pps" ] || { say "PPS-REMOVED absent"; return 0; }
   prepare "$2"
+  # Also when it is not there: an installer that holds the lock may be about to put it there.
   take_lock 600
+  [ -d "$2/$1" ] || { say "PPS-REMOVED absent"; return 0; }
   # Out of sight in one step, then gone; what is killed in between is swept by the next one.
   why=$(mkdir "$stage" 2>&1 && mv "$2/$1" "$stage/old" 2>&1) || refuse io "$why"
   say "PPS-REMOVED $1"

@@ -7,10 +7,10 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from tests.support.deployment_bench import opened
 from tests.support.examples import NOW, PATCH, sqlite_store, templates
 from tests.support.front import MemoryServices, MemoryTracker, site, write_config
 from tests.support.scenarios import a_scenario
-from tests.unit.activities.test_deployment_test import opened
 from upath import UPath
 
 from pps.config.loader import Configuration
@@ -18,7 +18,7 @@ from pps.domain.errors import RefusedError
 from pps.domain.facts import Fact
 from pps.domain.rollouts import Rollout
 from pps.domain.scenarios import ScenarioResult, scenario_result
-from pps.orchestration import scenario_form
+from pps.orchestration import forms_deployment
 from pps.orchestration.form_book import FORMS
 from pps.orchestration.forms import Given
 
@@ -28,8 +28,8 @@ SCENARIO = a_scenario("wn-torque", system="torque", runner="CNAF-PPS")
 
 @pytest.fixture
 def services(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> MemoryServices:
-    monkeypatch.setattr(scenario_form, "now", lambda: NOW)
-    monkeypatch.setattr(scenario_form, "actor", lambda: "airflow")
+    monkeypatch.setattr(forms_deployment, "now", lambda: NOW)
+    monkeypatch.setattr(forms_deployment, "actor", lambda: "airflow")
     config = write_config(tmp_path / "config", [site("CNAF-PPS", infrastructure="PPS", administrators=["ada"])])
     given = {
         "facts": sqlite_store(),
