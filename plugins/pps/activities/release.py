@@ -59,8 +59,8 @@ def reasons_against_release(facts: Facts, patch: Patch) -> tuple[str, ...]:
 
 
 def released_elsewhere(facts: Facts, record: Rollout) -> bool:
-    """Tell whether another record released this patch: a joint decision sent it straight to production (SD 4.1.3)."""
-    others = facts.rollouts(paths=[Path.OVERRULE], patch=record.patch_number)
+    """Tell whether another record released this patch: a joint decision (SD 4.1.3), or a release test (SD 4.2.3)."""
+    others = facts.rollouts(paths=[Path.OVERRULE, Path.RELEASE_TEST], patch=record.patch_number)
     return any(facts.rollout(row.name).has(FactKind.RELEASED_TO_PRODUCTION) for row in others)
 
 
