@@ -144,3 +144,16 @@ def test_no_site_of_a_release_test_waits_for_another_and_the_manager_decides_bef
     assert dag.get_task("follow_decision").downstream_task_ids == {"release_update", "hold_update"}
     for task in ("release_update", "hold_update"):
         assert dag.get_task(task).downstream_task_ids == {"close_release_test"}
+
+
+def test_the_link_to_a_form_leads_to_that_of_the_mapped_task() -> None:
+    from types import SimpleNamespace
+
+    from pps.orchestration.people import form_link
+
+    one = SimpleNamespace(dag_id="d", run_id="r-1", task_id="site.configure", map_index=2)
+    assert (
+        form_link("https://pps/", one) == "https://pps/dags/d/runs/r-1/tasks/site.configure/mapped/2/required_actions"
+    )
+    one.map_index = -1
+    assert form_link("https://pps", one) == "https://pps/dags/d/runs/r-1/tasks/site.configure/required_actions"
