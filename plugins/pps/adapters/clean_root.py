@@ -108,6 +108,21 @@ class DebianRoots:
     @contextmanager
     def open(self, platform: Platform) -> Iterator[DebianRoot]:
         """See the port."""
+        base, sources = self._base(platform)
+        with _work_folder(self.cache / "work") as folder:
+            root = folder / "root"
+            root.mkdir(mode=0o755)
+            self._unpack(base, root, sources)
+            yield DebianRoot(root, sources.folders, self.limits)
+
+    def prepare(self, platform: Platform) -> Path:
+        """Make today's base of a platform unless it is there, so that no root has to wait for it; its tarball.
+
+        `CleanRootError` as in `open`.
+        """
+        return self._base(platform)[0]
+
+    def _base(self, platform: Platform) -> tuple[Path, AptSources]:
         if reasons := self.reasons_against(platform):
             raise CleanRootError(f"clean root of {platform}", " ".join(reasons))
         sources = debian_base.machine_sources(debian_base.CODENAMES[platform.os])
@@ -115,11 +130,7 @@ class DebianRoots:
         base = debian_base.base_tarball(
             self.cache, sources, platform.arch, self.clock().date(), mode=mode, limit_s=self.limits.make_s
         )
-        with _work_folder(self.cache / "work") as folder:
-            root = folder / "root"
-            root.mkdir(mode=0o755)
-            self._unpack(base, root, sources)
-            yield DebianRoot(root, sources.folders, self.limits)
+        return base, sources
 
     def _unpack(self, base: Path, root: Path, sources: AptSources) -> None:
         # nothing of a stranger is in it yet: later nobody writes into it from outside
