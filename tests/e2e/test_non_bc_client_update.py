@@ -87,7 +87,7 @@ def test_silver_partners_configure_at_their_own_pace_and_the_release_waits_for_t
     grid.waits_for("its mail", lambda: [m for m in kept_mails(grid.mails, to=contact) if "left out" in m.subject], 30)
 
     for vo in ("atlas", "cms", "lhcb", "biomed"):
-        said = f"Configured fine for {vo}."
+        said = f"Fine for {vo}."
         assert grid.waits_for(vo, lambda vo=vo, said=said: answer_invitation(grid.mails, vo, "works", said))
     grid.certify(patch.number)
     grid.waits_for_fact(name, FactKind.RELEASE_NOTES_WRITTEN)
@@ -99,7 +99,7 @@ def test_silver_partners_configure_at_their_own_pace_and_the_release_waits_for_t
     assert outcome == "passed", [f.payload for f in grid.rollout(test).facts if f.kind is FactKind.SCENARIO_ENDED]
     assert grid.services.tracker.patch(patch.number).state is PatchState.IN_PRODUCTION
     assert "Deployment test" in grid.notes(name)
-    assert "Configured fine for lhcb." in grid.notes(name)
+    assert "Fine for lhcb." in grid.notes(name)
     assert set(grid.mails_of(name).values()) == {1}
     credited = {(c.activity, c.who) for c in credits_on_record(grid.services.facts)}
     assert credited >= {("local-configuration", quick), ("deployment-scenario", member)}

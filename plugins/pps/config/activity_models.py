@@ -7,11 +7,15 @@ from typing import Annotated, Literal
 
 from pydantic import Field, StrictInt, model_validator
 
-from pps.config.models import Model, Name, RoleName
+from pps.config.models import Model, Name
 from pps.domain.effort import Activity, EffortUnit, to_ph
 
 _Title = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]+$")]
 _Notes = Annotated[str, Field(max_length=200, pattern=r"^[^\x00-\x1f\x7f]*$")]
+
+
+#: As SD's tables name those who have the effort: some sign in (`domain.roles`), some are sites.
+RoleName = Annotated[str, Field(pattern=r"^[A-Z][A-Za-z ]{1,40}$")]
 
 
 class ActivityModel(Model):

@@ -24,6 +24,7 @@ from pps.activities.ports import SiteLimits, TarballLimits
 from pps.domain.batches import BatchLimits
 from pps.domain.errors import RolloutError
 from pps.domain.names import checked_address, checked_host, checked_name, checked_site_path
+from pps.domain.roles import Role
 from pps.domain.sites import CertificationStatus, Infrastructure, PartnerLevel, Platform, Site, SiteService, SshEndpoint
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
@@ -60,7 +61,6 @@ Duration = Annotated[timedelta, BeforeValidator(parse_duration)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Name = Annotated[str, _by_the_domain(checked_name, "name")]
 Address = Annotated[str, _by_the_domain(checked_address, "mail address")]
-RoleName = Annotated[str, Field(pattern=r"^[A-Z][A-Za-z ]{1,40}$")]
 SitePath = Annotated[str, _by_the_domain(checked_site_path, "path")]
 PlatformName = Annotated[str, _by_the_domain(lambda v, _: str(Platform.parse(v)), "platform")]
 Host = Annotated[str, _by_the_domain(checked_host, "host")]
@@ -292,8 +292,8 @@ class PeopleFile(Model):
 
     vos: tuple[VoModel, ...]
     rocs: tuple[RocModel, ...]
-    roles: dict[str, tuple[Name, ...]] = {}
-    role_contacts: dict[RoleName, Address] = {}
+    roles: dict[Role, tuple[Name, ...]] = {}
+    role_contacts: dict[Role, Address] = {}
     """Role -> where its people read that something waits for them."""
 
 

@@ -8,6 +8,7 @@ from enum import StrEnum
 
 from pps.domain.facts import FactKind
 from pps.domain.questions import Answer
+from pps.domain.roles import Role
 from pps.domain.rollouts import Rollout
 
 
@@ -21,7 +22,7 @@ class Urgency(StrEnum):
 
 
 #: Step of the question -> role that is asked.
-ROLES = {"overrule-emt": "EMT", "overrule-coordination": "PPS Coordinator"}
+ROLES = {"overrule-emt": Role.EMT.value, "overrule-coordination": Role.PPS_COORDINATOR.value}
 AGREE, REFUSE = "Agree", "Refuse"
 
 

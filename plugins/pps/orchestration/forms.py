@@ -9,6 +9,7 @@ from typing import Any
 
 from pps.domain.effort import credit_fact
 from pps.domain.facts import Fact
+from pps.domain.roles import Role
 from pps.domain.rollouts import Rollout
 from pps.domain.sites import Site
 from pps.services import Services
@@ -63,7 +64,7 @@ class Form:
 
 def people_of(site: Site) -> tuple[str, ...]:
     """Who may answer for a site: its administrators; the coordination where the registry names none."""
-    return tuple(f"user:{name}" for name in site.administrators) or ("role:PPS Coordinator",)
+    return tuple(f"user:{name}" for name in site.administrators) or (f"role:{Role.PPS_COORDINATOR}",)
 
 
 def credit_of_site(s: Services, record: Rollout, activity: str, site: str, occasion: str, given: Given) -> Fact:

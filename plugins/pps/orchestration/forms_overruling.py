@@ -6,6 +6,7 @@ from pps.activities import overruling as activity
 from pps.domain import questions
 from pps.domain.facts import Fact
 from pps.domain.overruling import ROLES
+from pps.domain.roles import Role
 from pps.domain.rollouts import Rollout
 from pps.orchestration.forms import Asking, Form, Given
 from pps.orchestration.runtime import now
@@ -24,7 +25,7 @@ def _form(step: str) -> Form:
             body=s.templates.render("ask_overruling.md", activity.question_view(record, patch, role)),
             due=put.due if put else now() + s.config.policies.overrule.answer_within,
             assigned_to=(f"role:{role}",),
-            to=s.config.people.role_contacts.get(role, ""),
+            to=s.config.people.role_contacts.get(Role(role), ""),
         )
 
     def follow(s: Services, record: Rollout, role: str, given: Given) -> tuple[Fact, ...]:

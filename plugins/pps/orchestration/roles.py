@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from pps.domain.roles import Role
+
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session
 
@@ -31,12 +33,7 @@ START: frozenset[Right] = ANSWER | {(_CREATE, "DAG Runs")}
 
 #: Roles of SD 2 that sign in, with their rights. `viewer` and `admin` use FAB's own Viewer and Admin.
 ROLES: dict[str, frozenset[Right]] = {
-    "Release Manager": START,
-    "PPS Coordinator": START,
-    "EMT": ANSWER,
-    "Site Administrator": ANSWER,
-    "Regional Manager": ANSWER,
-    "VO Representative": ANSWER,
+    role.value: START if role in (Role.RELEASE_MANAGER, Role.PPS_COORDINATOR) else ANSWER for role in Role
 }
 
 

@@ -105,3 +105,11 @@ def test_a_duration_without_a_unit_is_refused(tmp_path: Path, value: object) -> 
     (tmp_path / "policies.yaml").write_text(yaml.safe_dump(shipped), encoding="utf-8")
     with pytest.raises(ConfigurationError, match=r"feedback\.open_for: .*whole number with a unit"):
         load_configuration(tmp_path).policies  # noqa: B018
+
+
+@pytest.mark.parametrize("section", ["roles", "role_contacts"])
+def test_a_role_that_does_not_exist_is_refused(tmp_path: Path, section: str) -> None:
+    value = {"roles": "{Grand Vizier: [x]}", "role_contacts": "{Grand Vizier: a@example.org}"}[section]
+    (tmp_path / "people.yaml").write_text(f"vos: []\nrocs: []\n{section}: {value}\n", encoding="utf-8")
+    with pytest.raises(ConfigurationError, match=r"Grand Vizier.*PPS Coordinator"):
+        load_configuration(tmp_path).people  # noqa: B018

@@ -1,0 +1,16 @@
+"""The roles that act in a rollout and sign in (SD 3, "The roles are")."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class Role(StrEnum):
+    """A role, as SD names it; also its name in Airflow. Stored in facts: never rename."""
+
+    RELEASE_MANAGER = "Release Manager"
+    PPS_COORDINATOR = "PPS Coordinator"
+    EMT = "EMT"
+    SITE_ADMINISTRATOR = "Site Administrator"
+    REGIONAL_MANAGER = "Regional Manager"
+    VO_REPRESENTATIVE = "VO Representative"
