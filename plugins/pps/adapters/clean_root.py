@@ -272,8 +272,7 @@ def _work_folder(parent: Path) -> Iterator[Path]:
         for left in parent.glob("*.lock"):
             with left.open() as file, contextlib.suppress(BlockingIOError):
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                _remove(left.with_suffix(""))
-                left.unlink(missing_ok=True)
+                _remove_with_lock(left.with_suffix(""), left)
         folder = parent / secrets.token_hex(6)
         lock = folder.with_suffix(".lock")
         held = lock.open("w")
@@ -282,9 +281,15 @@ def _work_folder(parent: Path) -> Iterator[Path]:
         folder.mkdir()
         yield folder
     finally:
-        _remove(folder)
-        lock.unlink(missing_ok=True)
+        _remove_with_lock(folder, lock)
         held.close()
+
+
+def _remove_with_lock(folder: Path, lock: Path) -> None:
+    """The lock goes last: what is left when somebody kills us here is found by it, and removed by the next run."""
+    _remove(folder)
+    if not folder.exists():
+        lock.unlink(missing_ok=True)
 
 
 def _remove(folder: Path) -> None:

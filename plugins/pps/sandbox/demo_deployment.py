@@ -90,6 +90,6 @@ def note_inconclusive(summary: Summary, record: Rollout, scenario: Scenario) -> 
     end = scenario_end(record, scenario.name)
     why = str(end.payload["reason"]) if end else "it has not ended."
     summary.remarks.append(
-        f"Scenario {scenario.name} was inconclusive here, so nothing could be released: {why} "
-        "What needs its pass was not shown; that the release is held back, was."
+        f"Scenario {scenario.name} could not be tried, so its platform may not go out, and stays behind; a release was "
+        f"not shown. Why: {why}"
     )
