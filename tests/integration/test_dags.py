@@ -128,3 +128,32 @@ def test_no_vo_waits_for_a_site_and_no_release_comes_before_the_deployment_test(
     assert not any(task.startswith("site.") for task in waits_for)
     assert dag.get_task("wait_for_deployment_test").upstream_task_ids == {"open_rollout"}
     assert "wait_for_deployment_test" in dag.get_task("decide_on_release").upstream_task_ids
+
+
+@pytest.mark.sd("4.2.3")
+def test_no_site_of_a_release_test_waits_for_another_and_the_manager_decides_before_anything_follows(
+    bag: DagBag,
+) -> None:
+    dag = bag.dags["release_testing"]
+    ask, decide = dag.get_task("ask_site"), dag.get_task("ask_release_manager")
+    assert ask.is_mapped
+    assert "deliver_update" in ask.upstream_task_ids
+    assert ask.downstream_task_ids == {"ask_release_manager"}
+    assert decide.trigger_rule == "all_done_min_one_success"  # a refused start asks nobody
+    assert decide.downstream_task_ids == {"follow_decision"}
+    assert dag.get_task("follow_decision").downstream_task_ids == {"release_update", "hold_update"}
+    for task in ("release_update", "hold_update"):
+        assert dag.get_task(task).downstream_task_ids == {"close_release_test"}
+
+
+def test_the_link_to_a_form_leads_to_that_of_the_mapped_task() -> None:
+    from types import SimpleNamespace
+
+    from pps.orchestration.people import form_link
+
+    one = SimpleNamespace(dag_id="d", run_id="r-1", task_id="site.configure", map_index=2)
+    assert (
+        form_link("https://pps/", one) == "https://pps/dags/d/runs/r-1/tasks/site.configure/mapped/2/required_actions"
+    )
+    one.map_index = -1
+    assert form_link("https://pps", one) == "https://pps/dags/d/runs/r-1/tasks/site.configure/required_actions"

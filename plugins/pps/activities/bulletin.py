@@ -37,7 +37,7 @@ from pps.activities.publishing import publish
 from pps.domain.facts import FactKind
 from pps.domain.feedback import summary
 from pps.domain.overruling import Overruling, overruling
-from pps.domain.rollouts import PREVIEWS, Rollout, SiteState
+from pps.domain.rollouts import PREVIEWS, Path, Rollout, SiteState
 from pps.domain.sites import Site
 from pps.domain.tags import jdl_requirement
 
@@ -66,6 +66,7 @@ def stage(record: Rollout) -> str:
         (FactKind.RELEASE_REFUSED, "not released"),
         (FactKind.ROLLOUT_CLOSED, "ended"),
         (FactKind.GATE_PASSED, "preview"),
+        (FactKind.PATCH_DELIVERED, "release test"),
         (FactKind.PLAN_AGREED, "canaries"),
     ):
         if record.has(kind):
@@ -74,10 +75,12 @@ def stage(record: Rollout) -> str:
 
 
 def bulletin(facts: Facts, sites: Mapping[str, Site], now: datetime) -> Mapping[str, Any]:
-    """The content of bulletin.json: every open rollout, and those that were closed in the last 30 days."""
-    rows = facts.rollouts(paths=PREVIEWS)
+    """The content of bulletin.json: every open preview, and what was closed in the last 30 days."""
+    rows = facts.rollouts(paths=(*PREVIEWS, Path.RELEASE_TEST))
     shown = [r for r in rows if r.closed_at is None or r.closed_at > now - SHOWN_AFTER_CLOSING]
     records = [(row, facts.rollout(row.name)) for row in shown]
+    # an update under release test is not public yet (SD 4.2.3)
+    records = [(row, r) for row, r in records if row.path in PREVIEWS or r.has(FactKind.RELEASED_TO_PRODUCTION)]
     updated = max((f.at for _, record in records for f in record.facts), default=None)
     return {
         "version": VERSION,
@@ -110,7 +113,7 @@ def _iso(moment: datetime | None) -> str | None:
 def _rollout(row: OpenRollout, record: Rollout, sites: Mapping[str, Site], dossier: Rollout) -> dict[str, Any]:
     opened = record.need(FactKind.ROLLOUT_OPENED, "Open the rollout first.").payload
     said = summary(record)
-    progress = sorted(record.all_progress(), key=lambda p: p.site)
+    progress = sorted(record.all_progress(), key=lambda p: p.site) if row.path in PREVIEWS else []
     counts = Counter(p.state for p in progress)
     return {
         "rollout": row.name,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pathlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
@@ -37,13 +37,7 @@ def decide_on_release(record: Rollout, facts: Facts, patch: Patch, now: datetime
     if record.has(FactKind.RELEASED_TO_PRODUCTION):
         return ()
     record.must_not_be_withdrawn()
-    dossier = facts.dossier(patch.number)
-    reasons = reasons_against_production(
-        patch,
-        newest_deployment_verdict(facts, patch.number, patch),
-        verdict=standing_verdict(dossier).verdict,
-        overruled=overruling(dossier) is not None,
-    )
+    reasons = reasons_against_release(facts, patch)
     if not reasons and released_elsewhere(facts, record):
         facts.close(Fact(record.name, FactKind.ROLLOUT_CLOSED, "", "", now, actor, {"outcome": "synchronised"}))
         return (f"Patch {patch.number} is in production already; this preview was synchronised with it.",)
@@ -53,9 +47,20 @@ def decide_on_release(record: Rollout, facts: Facts, patch: Patch, now: datetime
     return reasons
 
 
+def reasons_against_release(facts: Facts, patch: Patch) -> tuple[str, ...]:
+    """Say why a patch may not go to production, with all that is on record on it; no reasons means that it may."""
+    dossier = facts.dossier(patch.number)
+    return reasons_against_production(
+        patch,
+        newest_deployment_verdict(facts, patch.number, patch),
+        verdict=standing_verdict(dossier).verdict,
+        overruled=overruling(dossier) is not None,
+    )
+
+
 def released_elsewhere(facts: Facts, record: Rollout) -> bool:
-    """Tell whether another record released this patch: a joint decision sent it straight to production (SD 4.1.3)."""
-    others = facts.rollouts(paths=[Path.OVERRULE], patch=record.patch_number)
+    """Tell whether another record released this patch: a joint decision (SD 4.1.3), or a release test (SD 4.2.3)."""
+    others = facts.rollouts(paths=[Path.OVERRULE, Path.RELEASE_TEST], patch=record.patch_number)
     return any(facts.rollout(row.name).has(FactKind.RELEASED_TO_PRODUCTION) for row in others)
 
 
@@ -88,12 +93,55 @@ def release_to_production(
     with artefacts.open(built["name"], "MANIFEST") as file:
         packages = Manifest.parse(file.read().decode()).packages
     files = [artefacts.local_package(package.sha256) for package in packages]
-    # the provider's suite (a preview, say) is not ours
-    publish_packages(production / patch.repository.kind.value, replace(patch.repository, suite=SUITE), files, now)
+    publish_in_production(patch, files, production, publish_packages, now)
     folder = production / "tarballs" / built["name"]
     folder.mkdir(parents=True, exist_ok=True)
     for file in sorted(built["files"]):
         _publish_file(artefacts.local(built["name"], file), folder / file)
+    announce_release(
+        record,
+        facts,
+        patch,
+        tracker,
+        templates,
+        recipients,
+        template="released",
+        packages=[str(p.ref) for p in packages],
+        more={"tarball": built["name"]},
+        now=now,
+        actor=actor,
+    )
+    facts.close(Fact(record.name, FactKind.ROLLOUT_CLOSED, "", "", now, actor, {"outcome": "released"}))
+
+
+def publish_in_production(
+    patch: Patch, files: Sequence[pathlib.Path], production: Any, publish_packages: Publisher, now: datetime
+) -> None:
+    """Add package files to the production repository; those that are in it already change nothing."""
+    # the provider's suite (a preview, say) is not ours
+    publish_packages(production / patch.repository.kind.value, replace(patch.repository, suite=SUITE), files, now)
+
+
+def announce_release(
+    record: Rollout,
+    facts: Facts,
+    patch: Patch,
+    tracker: Tracker,
+    templates: Templates,
+    recipients: Sequence[str],
+    *,
+    template: str,
+    packages: Sequence[str],
+    more: Mapping[str, str | int],
+    now: datetime,
+    actor: str,
+) -> None:
+    """Move a patch whose packages are published to `In production`, put that on record, tell people.
+
+    Args:
+        template: of the mail, without its ending.
+        more: what the mail shows and the fact keeps beside platforms and packages.
+    """
     deployment = newest_deployment_verdict(facts, patch.number, patch)
     overruled = overruling(facts.dossier(patch.number)) is not None
     platforms = [str(p) for p in platforms_for_production(patch, deployment, overruled=overruled)]
@@ -106,37 +154,20 @@ def release_to_production(
     elif patch.state is PatchState.CERTIFIED:
         tracker.set_state(patch.number, PatchState.READY_FOR_PRODUCTION, comment)
     tracker.set_state(patch.number, PatchState.IN_PRODUCTION, comment)
-    opened = record.need(FactKind.ROLLOUT_OPENED, "").payload
-    view = {
-        "rollout": record.name,
-        "opened": opened,
-        "platforms": platforms,
-        "tarball": built["name"],
-        "packages": [str(p.ref) for p in packages],
-    }
+    view = {"rollout": record.name, "opened": record.opened, "platforms": platforms, "packages": packages, **more}
     mails = [
         Mail(
             key=f"{record.name}/released/{to}",
             to=to,
             subject=f"In production: {patch.metapackage} {patch.version} (patch {patch.number})",
-            text=templates.render("released.txt", view),
-            html=templates.render("released.html", view),
+            text=templates.render(f"{template}.txt", view),
+            html=templates.render(f"{template}.html", view),
         )
         for to in recipients
     ]
-    facts.record(
-        Fact(
-            record.name,
-            FactKind.RELEASED_TO_PRODUCTION,
-            "",
-            "",
-            now,
-            actor,
-            {"platforms": platforms, "tarball": built["name"], "packages": len(packages)},
-        ),
-        mails=mails,
-    )
-    facts.close(Fact(record.name, FactKind.ROLLOUT_CLOSED, "", "", now, actor, {"outcome": "released"}))
+    payload = {"platforms": platforms, "packages": len(packages), **more}
+    released = Fact(record.name, FactKind.RELEASED_TO_PRODUCTION, "", "", now, actor, payload)
+    facts.record(released, mails=mails)
 
 
 def _publish_file(source: pathlib.Path, target: Any) -> None:

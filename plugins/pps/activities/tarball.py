@@ -10,22 +10,18 @@ from __future__ import annotations
 import gzip
 import hashlib
 import io
-import os
-import shutil
 import tarfile
 from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import BinaryIO
 
 from pps.activities.client_tree import ClientTree, Part
 from pps.activities.layout import NEVER_BUNDLED_PACKAGES
+from pps.activities.packages import check_identity, empty_folder, find_packages
 from pps.activities.ports import (
     Artefacts,
     Facts,
-    IndexedPackage,
-    OpenedPackage,
     PackageReader,
     PackageRepositories,
     Tarball,
@@ -105,18 +101,8 @@ def build_tarball(
     Raises `PackageError` (`HostileArchiveError`) with a sentence; nothing is kept in the store then.
     """
     _refuse_libc(patch)
-    repository = repositories.open(patch.repository)
-    refs = (*patch.packages, *patch.externals)
-    if len(set(refs)) != len(refs):
-        raise PackageError(patch.subject, "names a package twice.", "Correct the patch.")
-    indexed = repository.resolve(refs)
-    if (total := sum(p.size for p in indexed)) > limits.package_bytes_at_most:
-        raise PackageError(
-            patch.subject,
-            f"has {total} bytes of packages; {limits.package_bytes_at_most} are allowed.",
-            "See policies.yaml, tarball.",
-        )
-    with _empty_folder(workdir) as work:
+    repository, indexed = find_packages(patch, repositories, limits)
+    with empty_folder(workdir) as work:
         middleware = {p.ref for p in indexed[: len(patch.packages)]}
         # not the patch's order: the same set of packages must give the same tree
         ordered = sorted(indexed, key=lambda p: (p.ref not in middleware, p.ref.name, p.ref.version, p.ref.arch))
@@ -129,7 +115,7 @@ def build_tarball(
             folder.mkdir(parents=True)
             path = repository.fetch(package, folder)
             with reader.open(path, tree.budget) as opened:
-                _check_identity(package, opened)
+                check_identity(package, opened)
                 tree.lay_out(opened, part)
             packages.append(ManifestPackage(part, package.ref, package.sha256))
             kept.append((path, package.sha256))
@@ -149,27 +135,6 @@ def _refuse_libc(patch: Patch) -> None:
             f"would bundle {', '.join(found)}: the C library is the site's own.",
             "Take it out of the patch.",
         )
-
-
-def _check_identity(package: IndexedPackage, opened: OpenedPackage) -> None:
-    if opened.ref != package.ref:
-        raise PackageError(
-            str(package.ref),
-            f"is listed in the index, but the file says that it is {opened.ref}.",
-            "Ask the provider of the repository.",
-        )
-
-
-@contextmanager
-def _empty_folder(workdir: Path) -> Iterator[Path]:
-    """A folder of this build alone: two attempts may run at once."""
-    workdir.mkdir(parents=True, exist_ok=True)
-    work = workdir / f"build-{os.getpid()}-{os.urandom(4).hex()}"
-    work.mkdir(mode=0o700)
-    try:
-        yield work
-    finally:
-        shutil.rmtree(work, ignore_errors=True)
 
 
 def _pack(manifest: Manifest, tree: ClientTree, folder: Path) -> Tarball:

@@ -16,6 +16,7 @@ from pps.cli.front import DAGS, Front, front
 from pps.config import models
 from pps.config.activity_models import ActivitiesFile
 from pps.config.loader import problems_in
+from pps.config.pool_models import PoolsFile
 from pps.config.scenario_models import ScenariosFile
 from pps.domain.errors import RolloutError, ServiceError
 from pps.domain.sites import Site
@@ -27,8 +28,9 @@ _FILES: dict[str, type[models.Model]] = {
     "sites.yaml": models.SitesFile,
     "activities.yaml": ActivitiesFile,
     "scenarios.yaml": ScenariosFile,
+    "pools.yaml": PoolsFile,
 }
-_OPTIONAL = ("scenarios.yaml",)
+_OPTIONAL = ("scenarios.yaml", "pools.yaml")
 _SMTP_TIMEOUT_S = 10
 _SITES_AT_ONCE = 20
 

@@ -24,6 +24,7 @@ DAGS = (
     "bc_client_update",
     "non_bc_client_update",
     "pre_deployment_test",
+    "release_testing",
     "overrule_policies",
     "withdraw_rollout",
     "nightly_distribution",
@@ -49,7 +50,7 @@ class Airflow(Protocol):
     def dags(self) -> Mapping[str, bool]:
         """DAG -> whether it is paused."""
 
-    def request(self, method: str, path: str) -> Response:
+    def request(self, method: str, path: str, **arguments: Any) -> Response:
         """Any other call; `ServiceError` if nobody answers."""
 
 

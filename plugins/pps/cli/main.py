@@ -20,6 +20,8 @@ from pps.cli import (
     output,
     overrule,
     patches,
+    pools,
+    release_tests,
     rollouts,
     scenarios,
     sites,
@@ -48,6 +50,7 @@ app = typer.Typer(
       pps rollout start PATCH --dry-run   what would happen, and why
       pps rollout start PATCH --follow    do it, and watch
       pps feedback list ROLLOUT           what the VOs say
+      pps release-test start PATCH        sites try it before it goes public
       pps tasks list                      whose answer is awaited
       pps rollout withdraw ROLLOUT        take it back, at any time
       pps credits                         who has done how much
@@ -96,6 +99,8 @@ app.add_typer(rollouts.app, name="rollout")
 app.add_typer(rollouts.app, name="rollouts", hidden=True)  # the plural, as the others have
 app.add_typer(scenarios.app, name="scenarios")
 app.add_typer(deployment_tests.app, name="deployment-test")
+app.add_typer(pools.app, name="pools")
+app.add_typer(release_tests.app, name="release-test")
 app.add_typer(feedback.app, name="feedback")
 app.add_typer(bulletin.app, name="bulletin")
 app.add_typer(mails.app, name="mails")

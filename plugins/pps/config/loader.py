@@ -14,10 +14,13 @@ from pydantic import BaseModel, ValidationError
 
 from pps.config.activity_models import ActivitiesFile
 from pps.config.models import PeopleFile, Policies, ServiceFile, SiteModel, SitesFile
+from pps.config.pool_models import PoolsFile
 from pps.config.scenario_models import ScenariosFile
 from pps.domain.effort import Activity
 from pps.domain.errors import ConfigurationError, RolloutError
 from pps.domain.names import is_name
+from pps.domain.pools import Pool, checked_pools
+from pps.domain.pools import contradictions as pool_contradictions
 from pps.domain.scenarios import Scenario, checked_table, contradictions
 from pps.domain.sites import Site
 
@@ -181,6 +184,15 @@ class Configuration:
         """What in these scenarios contradicts each other, the registry or people.yaml."""
         rocs, vos = ([party.name for party in parties] for parties in (self.people.rocs, self.people.vos))
         return contradictions(scenarios, self.sites, rocs=rocs, vos=vos)
+
+    @cached_property
+    def pools(self) -> tuple[Pool, ...]:
+        """pools.yaml; none without such a file. `ConfigurationError` if they contradict themselves or the registry."""
+        file = self.folder / "pools.yaml"
+        if not file.exists():
+            return ()
+        pools = tuple(p.to_domain() for p in read_model(file, PoolsFile).pools)
+        return checked_pools(pools, pool_contradictions(pools, self.sites))
 
     def site(self, name: str) -> Site:
         """One site; `ConfigurationError` if the registry does not have it."""

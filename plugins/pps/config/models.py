@@ -238,7 +238,9 @@ class ReleaseTestPolicy(Model):
     """policies.yaml, `release_test` (SD 4.2.3)."""
 
     answer_working_days: Annotated[float, Field(gt=0, le=30)]
-    working_weekdays: tuple[Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"], ...]
+    working_weekdays: Annotated[
+        tuple[Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"], ...], Field(min_length=1)
+    ]
     decide_within: Duration
 
 
@@ -320,6 +322,8 @@ class ServiceFile(Model):
     """ObjectStoragePath: file:///..., s3://..."""
     production_repository: str
     """ObjectStoragePath of the folder in which production packages and tarballs are published."""
+    release_test_url: Annotated[str, Field(pattern=r"^(https?|file)://[^\s]+$")] | None = None
+    """Address under which sites reach `release-test/` of the production repository; none: the folder's own."""
     publication_folder: str
     """ObjectStoragePath of the folder with bulletin and release notes."""
     package_keys: dict[str, SigningKeys] = {}

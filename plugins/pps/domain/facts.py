@@ -16,6 +16,8 @@ class FactKind(StrEnum):
     ROLLOUT_OPENED = "rollout-opened"
     PATCH_ADMITTED = "patch-admitted"
     TARBALL_BUILT = "tarball-built"
+    PACKAGES_KEPT = "packages-kept"
+    """of an update under release test; payload `packages`: (package, sha256) each. These very bytes may be released"""
     PLAN_AGREED = "plan-agreed"
     NIGHT_PLANNED = "night-planned"
     """occasion: the night's batch; payload `sites`"""
@@ -70,7 +72,7 @@ class FactKind(StrEnum):
     PREVIEW_REMOVED = "preview-removed"
     """after a withdrawal, or retired; payload `reason`, `tarball`"""
     PATCH_DELIVERED = "patch-delivered"
-    """a release test was brought to the site's people (SD 4.2.3)"""
+    """a release test was brought to the site's people (SD 4.2.3); payload `pool`, `repository`"""
     SITE_TOLD = "site-told"
     """its contact was told why it failed; occasion: the failure with which the trouble began"""
     # people (subject: VO, ROC or mail address)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from enum import StrEnum
 
 
@@ -14,3 +15,8 @@ class Role(StrEnum):
     SITE_ADMINISTRATOR = "Site Administrator"
     REGIONAL_MANAGER = "Regional Manager"
     VO_REPRESENTATIVE = "VO Representative"
+
+
+def identities(user_id: object, name: str, roles: Iterable[str]) -> frozenset[str]:
+    """All under which a question may be assigned to somebody: by id, as `user:<name>`, by the roles held now."""
+    return frozenset({str(user_id), f"user:{name}", *(f"role:{role}" for role in roles)})

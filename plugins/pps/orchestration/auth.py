@@ -11,6 +11,7 @@ from airflow.api_fastapi.auth.managers.models.resource_details import DagAccessE
 from airflow.providers.fab.auth_manager.fab_auth_manager import FabAuthManager
 from airflow.utils.session import create_session
 
+from pps.domain.roles import identities
 from pps.orchestration.roles import create_roles
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ class GridAuthManager(FabAuthManager):
 
     def is_authorized_hitl_task(self, *, assigned_users: set[str], user: Any) -> bool:
         """Tell whether the task is assigned to this user, by id, as `user:<name>`, or by one of the roles held now."""
-        me = {str(user.get_id()), f"user:{user.get_name()}"} | {f"role:{role.name}" for role in user.roles}
+        me = identities(user.get_id(), user.get_name(), (role.name for role in user.roles))
         return bool(me & set(assigned_users))
 
     def is_authorized_dag(

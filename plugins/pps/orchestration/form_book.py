@@ -4,10 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from pps.orchestration import forms_local_configuration, forms_overruling
+from pps.orchestration import forms_local_configuration, forms_overruling, forms_release_test
 from pps.orchestration.forms import Form
 from pps.orchestration.forms_deployment import DEPLOYMENT_SCENARIO
 
 FORMS: Mapping[str, Form] = {
-    form.step: form for form in (forms_local_configuration.FORM, DEPLOYMENT_SCENARIO, *forms_overruling.FORMS)
+    form.step: form
+    for form in (
+        forms_local_configuration.FORM,
+        DEPLOYMENT_SCENARIO,
+        *forms_overruling.FORMS,
+        *forms_release_test.FORMS,
+    )
 }

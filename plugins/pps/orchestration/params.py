@@ -74,6 +74,21 @@ OVERRULING_SCHEMA: dict[str, dict[str, Any]] = {
 }
 
 
+RELEASE_TEST_SCHEMA: dict[str, dict[str, Any]] = {
+    "patch": CLIENT_UPDATE_SCHEMA["patch"]
+    | {"description": "Number of the patch in the tracker. It must be “Certified” or “Ready for production”."},
+    "pools": {
+        "type": ["null", "array"],
+        "items": {"type": "string", "pattern": NAME_JSON_PATTERN},
+        "minItems": 1,
+        "maxItems": 200,
+        "uniqueItems": True,
+        "default": None,
+        "title": "Pools",
+        "description": "Names as in pools.yaml, one a line. Empty: all of them.",
+    },
+}
+
 #: As above, for `withdraw_rollout`.
 WITHDRAWAL_SCHEMA: dict[str, dict[str, Any]] = {
     "rollout": {
@@ -98,6 +113,7 @@ STARTS: Mapping[str, tuple[Mapping[str, dict[str, Any]], str]] = {
     "bc_client_update": (CLIENT_UPDATE_SCHEMA, Path.BC_CLIENT),
     "non_bc_client_update": (CLIENT_UPDATE_SCHEMA, Path.NON_BC_CLIENT),
     "pre_deployment_test": (DEPLOYMENT_TEST_SCHEMA, Path.PRE_DEPLOYMENT),
+    "release_testing": (RELEASE_TEST_SCHEMA, Path.RELEASE_TEST),
     "overrule_policies": (OVERRULING_SCHEMA, Path.OVERRULE),
     "withdraw_rollout": (WITHDRAWAL_SCHEMA, ""),
     "nightly_distribution": ({}, ""),
@@ -133,3 +149,8 @@ def client_update() -> dict[str, Param]:
 def deployment_test() -> dict[str, Param]:
     """Params of the DAG that tests an update's deployment."""
     return as_params(DEPLOYMENT_TEST_SCHEMA)
+
+
+def release_test() -> dict[str, Param]:
+    """Params of the DAG that lets selected sites try an update."""
+    return as_params(RELEASE_TEST_SCHEMA)

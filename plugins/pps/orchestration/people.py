@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
+from urllib.parse import quote
 
 from airflow.providers.standard.operators.hitl import HITLOperator
 from airflow.sdk import Context
@@ -27,6 +28,16 @@ from pps.services import Services
 EXPIRED = "expired"
 NOT_ASKED = "not asked"
 _SOONEST = timedelta(seconds=1)
+
+
+def form_link(public_url: str, task: Any) -> str:
+    """Where a human task is answered in a browser.
+
+    Airflow 3.3's own `generate_link_to_ui` leads to a page without the form for each mapped task.
+    """
+    mapped = f"/mapped/{task.map_index}" if task.map_index >= 0 else ""
+    place = f"dags/{quote(task.dag_id)}/runs/{quote(task.run_id)}/tasks/{quote(task.task_id)}{mapped}"
+    return f"{public_url.rstrip('/')}/{place}/required_actions"
 
 
 class HumanStep(HITLOperator):
@@ -75,7 +86,7 @@ class HumanStep(HITLOperator):
                 due=asking_for.due,
                 to=asking_for.to,
                 assigned_to=asking_for.assigned_to,
-                link=self.generate_link_to_ui_from_context(context=context, base_url=s.config.service.public_url),
+                link=form_link(s.config.service.public_url, context["ti"]),
                 now=now(),
                 actor=actor(),
             )

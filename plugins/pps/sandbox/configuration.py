@@ -107,6 +107,7 @@ def write_configuration(
     }
     _write(folder / "service.yaml", service)
     _write(folder / "scenarios.yaml", {"scenarios": _scenarios(sites)})
+    _write(folder / "pools.yaml", {"pools": _pools(sites)})
     _write(folder / "policies.yaml", demo_policies(DEFAULT_CONFIG / "policies.yaml"))
     _write(folder / "activities.yaml", read_yaml(DEFAULT_CONFIG / "activities.yaml"))
 
@@ -148,6 +149,15 @@ def _scenarios(sites: Iterable[SandboxSite]) -> list[dict[str, object]]:
                 }
             )
     return found
+
+
+def _pools(sites: Iterable[SandboxSite]) -> list[dict[str, object]]:
+    """One pool a region, with two of its production sites at most: more would have to be answered for."""
+    by_roc: dict[str, list[str]] = {}
+    for plan in (site.plan for site in sites):
+        if plan.infrastructure is Infrastructure.PRODUCTION:
+            by_roc.setdefault(plan.roc, []).append(plan.name)
+    return [{"name": roc.lower(), "roc": roc, "sites": names[:2]} for roc, names in by_roc.items()]
 
 
 def administrator_of(site: str) -> str:

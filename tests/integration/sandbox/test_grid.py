@@ -40,8 +40,9 @@ def test_every_kind_of_trouble_is_there_from_the_start(twelve: RunningGrid):
     assert sorted(faults) == ["profile", "quota", "unreachable"]
     assert sum(s.canary for s in twelve.sites) == 2
     reasons = [r for s in twelve.sites for r in reasons_against_preview(s, [DEBIAN])]
-    assert len(reasons) == 2
-    assert any("has not opted in" in r for r in reasons) and any("runs sl5-x86_64" in r for r in reasons)
+    assert len(reasons) == 3
+    for why in ("has not opted in", "runs sl5-x86_64", "is not a production site"):
+        assert any(why in r for r in reasons)
 
 
 def test_a_site_has_local_settings_an_older_client_and_tags(twelve: RunningGrid):

@@ -1,0 +1,87 @@
+"""The packages of a patch: found in the provider's index, fetched, and each what it says that it is."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from pps.activities.ports import (
+    Artefacts,
+    IndexedPackage,
+    OpenedPackage,
+    PackageReader,
+    PackageRepositories,
+    PackageRepository,
+    TarballLimits,
+    UnpackBudget,
+)
+from pps.domain.errors import PackageError
+from pps.domain.patches import Patch
+
+
+def find_packages(
+    patch: Patch, repositories: PackageRepositories, limits: TarballLimits
+) -> tuple[PackageRepository, tuple[IndexedPackage, ...]]:
+    """Look all packages of a patch up in the provider's (verified) index, its own first, then the externals.
+
+    `PackageError` for one that is missing or named twice, or for more bytes than are allowed.
+    """
+    repository = repositories.open(patch.repository)
+    refs = (*patch.packages, *patch.externals)
+    if len(set(refs)) != len(refs):
+        raise PackageError(patch.subject, "names a package twice.", "Correct the patch.")
+    indexed = repository.resolve(refs)
+    if (total := sum(p.size for p in indexed)) > limits.package_bytes_at_most:
+        raise PackageError(
+            patch.subject,
+            f"has {total} bytes of packages; {limits.package_bytes_at_most} are allowed.",
+            "See policies.yaml, tarball.",
+        )
+    return repository, indexed
+
+
+def check_identity(package: IndexedPackage, opened: OpenedPackage) -> None:
+    """Raise `PackageError` if a file says that it is another package than the index says."""
+    if opened.ref != package.ref:
+        raise PackageError(
+            str(package.ref),
+            f"is listed in the index, but the file says that it is {opened.ref}.",
+            "Ask the provider of the repository.",
+        )
+
+
+def keep_packages(
+    patch: Patch,
+    repositories: PackageRepositories,
+    reader: PackageReader,
+    artefacts: Artefacts,
+    limits: TarballLimits,
+    workdir: Path,
+) -> tuple[IndexedPackage, ...]:
+    """Fetch all packages of a patch, and keep the very bytes that its index names; needs room below `workdir`."""
+    repository, indexed = find_packages(patch, repositories, limits)
+    with empty_folder(workdir) as work:
+        for package in indexed:
+            folder = work / package.sha256
+            folder.mkdir(parents=True, exist_ok=True)
+            path = repository.fetch(package, folder)
+            with reader.open(path, UnpackBudget(0, 0)) as opened:
+                check_identity(package, opened)
+            artefacts.keep_package(path, package.sha256)
+            path.unlink()
+    return indexed
+
+
+@contextmanager
+def empty_folder(workdir: Path) -> Iterator[Path]:
+    """A folder of this build alone: two attempts may run at once."""
+    workdir.mkdir(parents=True, exist_ok=True)
+    work = workdir / f"build-{os.getpid()}-{os.urandom(4).hex()}"
+    work.mkdir(mode=0o700)
+    try:
+        yield work
+    finally:
+        shutil.rmtree(work, ignore_errors=True)

@@ -1,0 +1,151 @@
+"""The Release Manager decides on an update that sites have tried: released, or held (SD 4.2.3)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from pps.activities.ports import Artefacts, Facts, Templates, Tracker
+from pps.activities.release import Publisher, announce_release, publish_in_production, reasons_against_release
+from pps.activities.release_testing import kept_packages
+from pps.domain import questions
+from pps.domain import release_test as rules
+from pps.domain.errors import NotYetAllowedError, RefusedError
+from pps.domain.facts import Fact, FactKind
+from pps.domain.patches import Patch
+from pps.domain.release_test import DECISION, HOLD, RELEASE, STEP
+from pps.domain.rollouts import Rollout
+
+
+def decision_view(record: Rollout, patch: Patch, due: datetime) -> Mapping[str, Any]:
+    """The view of the template `ask_release_decision.md`: all answers, the late ones and the silent sites.
+
+    Raises:
+        NotYetAllowedError: nothing was delivered, so there is nothing to decide on.
+    """
+    record.need(FactKind.PATCH_DELIVERED, "Deliver the update to the sites first.")
+    return {
+        "rollout": record.name,
+        "patch": patch,
+        "standings": rules.standings(record),
+        "left_out": [(f.subject, f.payload["reason"]) for f in record.facts if f.kind is FactKind.SITE_LEFT_OUT],
+        "doubts": rules.doubts(record),
+        "due": due,
+    }
+
+
+def facts_of_decision(
+    record: Rollout, choice: str, form: Mapping[str, Any], user: str, at: datetime
+) -> tuple[Fact, ...]:
+    """What follows from the Release Manager's decision; questions that are still open end with it.
+
+    Raises:
+        RefusedError: the decision needs a reason.
+    """
+    if reasons := rules.reasons_against_decision(record, choice, form):
+        raise RefusedError(f"decision on {record.name}", reasons, "Give a reason, then decide again.")
+    return _decided(record, choice, rules.field(form, "reason"), user, at, f"user {user}")
+
+
+def facts_of_no_decision(record: Rollout, due: datetime, now: datetime, actor: str) -> tuple[Fact, ...]:
+    """What follows when nobody decides in time: the update is held."""
+    reason = f"The Release Manager has not decided until {due:%Y-%m-%d %H:%M} UTC."
+    return _decided(record, HOLD, reason, "", now, actor)
+
+
+def _decided(record: Rollout, choice: str, reason: str, user: str, at: datetime, actor: str) -> tuple[Fact, ...]:
+    found = rules.standings(record)
+    payload = {
+        "decision": choice,
+        "reason": reason,
+        "user": user,
+        "answers": {s.site: s.word for s in found},
+        "doubts": list(rules.doubts(record)),
+    }
+    ended = {"reason": "It was decided on the update meanwhile."}
+    still_open = [s.site for s in found if s.question is not None and questions.is_open(record, s.question)]
+    return (
+        Fact(record.name, FactKind.DECIDED, "", DECISION, at, actor, payload),
+        *(Fact(record.name, FactKind.QUESTION_EXPIRED, site, STEP, at, actor, ended) for site in still_open),
+    )
+
+
+def needed_decision(record: Rollout) -> rules.Decision:
+    """The decision on record; `NotYetAllowedError` without one, whatever Airflow's tasks say."""
+    found = rules.decision(record)
+    if found is None:
+        raise NotYetAllowedError(record.name, "nobody has decided on it.", "Clear the task of the decision.")
+    return found
+
+
+def release_update(
+    record: Rollout,
+    facts: Facts,
+    patch: Patch,
+    artefacts: Artefacts,
+    tracker: Tracker,
+    production: Any,
+    publish_packages: Publisher,
+    templates: Templates,
+    recipients: Sequence[str],
+    now: datetime,
+    actor: str,
+) -> tuple[str, ...]:
+    """Release what was tried; returns the reasons if the rules for production (SD 4.1.1, 4.1.2) do not allow it.
+
+    Every step looks first, so a retry continues where it broke off.
+
+    Raises:
+        NotYetAllowedError: the Release Manager has not decided to release it.
+    """
+    if needed_decision(record).choice != RELEASE:
+        raise NotYetAllowedError(record.name, "the Release Manager holds it.", "Start a new release test.")
+    if refused := record.the(FactKind.RELEASE_REFUSED):
+        return tuple(refused.payload["reasons"])
+    if record.has(FactKind.RELEASED_TO_PRODUCTION):
+        return ()
+    if reasons := reasons_against_release(facts, patch):
+        facts.record(Fact(record.name, FactKind.RELEASE_REFUSED, "", "", now, actor, {"reasons": list(reasons)}))
+        return reasons
+    kept = kept_packages(record)
+    files = [artefacts.local_package(sha256) for _, sha256 in kept]
+    publish_in_production(patch, files, production, publish_packages, now)
+    applied = [s for s in rules.standings(record) if s.answer and rules.has_applied(s.answer.choice)]
+    announce_release(
+        record,
+        facts,
+        patch,
+        tracker,
+        templates,
+        recipients,
+        template="released_update",
+        packages=[name for name, _ in kept],
+        more={"tried_at": len(applied)},
+        now=now,
+        actor=actor,
+    )
+    return ()
+
+
+def hold_update(record: Rollout, patch: Patch, tracker: Tracker) -> str:
+    """Tell the tracker that the update is held, and why; the patch stays in its state. Returns the reason."""
+    decided = needed_decision(record)
+    if decided.choice != HOLD:
+        raise NotYetAllowedError(record.name, "the Release Manager releases it.", "Clear the task of the release.")
+    tracker.comment(patch.number, f"Held by release test {record.name}. {decided.reason}"[:4000])
+    return decided.reason
+
+
+def close_release_test(record: Rollout, facts: Facts, now: datetime, actor: str) -> str:
+    """End the test; returns its outcome: `released`, `not released` (the rules said no) or `held`."""
+    decided = needed_decision(record)
+    payload: dict[str, Any] = {"outcome": "held", "reason": decided.reason}
+    if record.has(FactKind.RELEASED_TO_PRODUCTION):
+        payload = {"outcome": "released"}
+    elif refused := record.the(FactKind.RELEASE_REFUSED):
+        payload = {"outcome": "not released", "reasons": list(refused.payload["reasons"])}
+    elif decided.choice == RELEASE:
+        raise NotYetAllowedError(record.name, "is to be released, and is not yet.", "Clear the task of the release.")
+    facts.close(Fact(record.name, FactKind.ROLLOUT_CLOSED, "", "", now, actor, payload))
+    return str(payload["outcome"])

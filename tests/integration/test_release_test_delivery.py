@@ -1,0 +1,165 @@
+"""SD 4.2.3: an update reaches the sites of the pools before it is public, and what they tried is what is released."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pytest
+from tests.support.examples import NOW, templates
+from tests.support.http_folder import serving
+from tests.support.provider import LIMITS, Provider, provider  # noqa: F401
+from tests.support.release_tests import LATE, SITES, AReleaseTest
+from upath import UPath
+
+from pps.activities import release_decision, release_testing
+from pps.adapters.package_files import PackageFiles
+from pps.adapters.production_packages import ProductionFolder
+from pps.adapters.repositories import ProviderRepositories
+from pps.adapters.repository_writer import publish_packages
+from pps.domain.errors import NotYetAllowedError, PackageError, ServiceError
+from pps.domain.facts import FactKind
+from pps.domain.patches import Patch, PatchState
+from pps.domain.release_test import ACCEPT, RELEASE
+
+
+@dataclass
+class Delivery:
+    """One test of the provider's patch, and where it is delivered."""
+
+    provider: Provider
+    test: AReleaseTest
+    production: Path
+
+    def run(self, base: str = "", patch: Patch | None = None) -> tuple[str, ...]:
+        return release_testing.deliver(
+            self.test.record,
+            self.test.store,
+            patch or self.test.patch,
+            SITES,
+            repositories=ProviderRepositories({}),
+            reader=PackageFiles(),
+            artefacts=self.provider.store(),
+            limits=LIMITS,
+            production=UPath(self.production),
+            publish_packages=publish_packages,
+            base=base,
+            workdir=self.provider.root / "work",
+            now=NOW,
+            actor="pps",
+        )
+
+    def release(self) -> tuple[str, ...]:
+        return release_decision.release_update(
+            self.test.record,
+            self.test.store,
+            self.test.patch,
+            self.provider.store(),
+            Moves(),
+            UPath(self.production),
+            publish_packages,
+            templates(),
+            [],
+            LATE,
+            "pps",
+        )
+
+    def in_production(self) -> dict[str, str]:
+        refs = (*self.test.patch.packages, *self.test.patch.externals)
+        found = ProductionFolder(UPath(self.production)).open(self.provider.kind).newest(refs)
+        return {str(ref): package.sha256 for ref, package in found.items()}
+
+    def repository_of_sites(self, url: str) -> dict[str, str]:
+        """What a site's package manager would be offered under an address."""
+        suite = "release-test" if self.provider.repository.suite else ""
+        found = ProviderRepositories({}).open(replace(self.provider.repository, url=url, suite=suite))
+        return {str(p.ref): p.sha256 for p in found.resolve((*self.test.patch.packages, *self.test.patch.externals))}
+
+
+class Moves:
+    def set_state(self, number: int, state: PatchState, comment: str) -> None:
+        pass
+
+
+@pytest.fixture
+def delivery(provider: Provider) -> Delivery:
+    _, patch = provider.publish_sample()
+    patch = replace(patch, state=PatchState.CERTIFIED, install_tested=patch.platforms)
+    return Delivery(provider, AReleaseTest(patch).planned(), provider.root / "production")
+
+
+@pytest.mark.sd("4.2.3")
+def test_sites_get_the_packages_from_a_repository_that_production_does_not_read(delivery: Delivery) -> None:
+    delivery.production.mkdir()
+    with serving(delivery.production) as http:
+        assert delivery.run(f"{http.url}/release-test/") == ("PIC", "IFIC-LCG2", "INFN-T1")
+        [address] = {f.payload["repository"] for f in delivery.test.kinds(FactKind.PATCH_DELIVERED)}
+        assert address == f"{http.url}/release-test/{delivery.test.name}/{delivery.provider.kind}"
+        offered = delivery.repository_of_sites(address)
+    assert offered == dict(release_testing.kept_packages(delivery.test.record))
+    assert len(offered) == len(delivery.test.patch.packages) + len(delivery.test.patch.externals)
+    assert delivery.in_production() == {}
+    assert {p.name for p in delivery.production.iterdir()} == {"release-test"}
+
+
+@pytest.mark.sd("4.2.3")
+def test_without_an_address_of_its_own_it_is_the_folder_s(delivery: Delivery) -> None:
+    delivery.run()
+    [address] = {f.payload["repository"] for f in delivery.test.kinds(FactKind.PATCH_DELIVERED)}
+    folder = delivery.production / "release-test" / delivery.test.name / delivery.provider.kind.value
+    assert address == folder.as_uri()
+    assert folder.is_dir()
+
+
+def test_each_site_is_delivered_to_once_and_a_retry_needs_no_provider(delivery: Delivery) -> None:
+    delivery.run()
+    shutil.rmtree(delivery.provider.http.folder)
+    shutil.rmtree(delivery.production)
+    delivery.run()
+    delivered = [f.subject for f in delivery.test.kinds(FactKind.PATCH_DELIVERED)]
+    assert delivered == ["PIC", "IFIC-LCG2", "INFN-T1"]
+    assert (delivery.production / "release-test").is_dir()
+
+
+@pytest.mark.sd("4.2.3")
+def test_what_was_tried_is_released_whatever_the_provider_publishes_meanwhile(delivery: Delivery) -> None:
+    delivery.run()
+    tried = dict(release_testing.kept_packages(delivery.test.record))
+    shutil.rmtree(delivery.provider.http.folder)
+    test = delivery.test
+    test.ask("release-test", "PIC", NOW, "user:admin-pic")
+    test.answers("PIC", ACCEPT).decided(RELEASE)
+    assert delivery.in_production() == {}
+    assert delivery.release() == ()
+    assert delivery.in_production() == tried
+
+
+def test_a_package_with_a_wrong_digest_reaches_nobody(delivery: Delivery) -> None:
+    broken = sorted(p for p in delivery.provider.http.folder.rglob("*") if p.suffix in (".deb", ".rpm"))[-1]
+    broken.write_bytes(broken.read_bytes()[:-1] + b"!")
+    with pytest.raises(PackageError, match="not what the index says"):
+        delivery.run()
+    assert not delivery.test.kinds(FactKind.PATCH_DELIVERED)
+    assert not delivery.test.kinds(FactKind.PACKAGES_KEPT)
+    assert not delivery.production.exists()
+
+
+def test_a_provider_that_does_not_answer_is_tried_again_later(delivery: Delivery) -> None:
+    for path in list(delivery.provider.http.folder.rglob("*.deb")) + list(delivery.provider.http.folder.rglob("*.rpm")):
+        delivery.provider.http.statuses["/" + str(path.relative_to(delivery.provider.http.folder))] = 503
+    with pytest.raises(ServiceError):
+        delivery.run()
+    delivery.provider.http.statuses.clear()
+    assert delivery.run() == ("PIC", "IFIC-LCG2", "INFN-T1")
+
+
+def test_nothing_is_delivered_before_the_plan_and_nothing_after_the_end(provider: Provider) -> None:
+    _, patch = provider.publish_sample()
+    patch = replace(patch, state=PatchState.CERTIFIED, install_tested=patch.platforms)
+    early = Delivery(provider, AReleaseTest(patch), provider.root / "production")
+    with pytest.raises(NotYetAllowedError, match="no plan"):
+        early.run()
+    early.test.planned().then(FactKind.ROLLOUT_CLOSED, outcome="held")
+    assert early.run() == ("PIC", "IFIC-LCG2", "INFN-T1")
+    assert not early.production.exists()

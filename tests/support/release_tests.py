@@ -1,0 +1,127 @@
+"""Release tests that have come a given way: pools, sites of three regions, answers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Any
+
+from tests.support.examples import NOW, PATCH, SITES, sqlite_store, templates
+from tests.support.front import CONFIG
+
+from pps.activities import asking, release_answers, release_decision, release_testing
+from pps.adapters.store import FactStore
+from pps.config.loader import Configuration
+from pps.domain.facts import Fact, FactKind
+from pps.domain.patches import Patch, PatchState
+from pps.domain.pools import Pool
+from pps.domain.release_test import ACCEPT, DECISION, MANAGER, REJECT, STEP
+from pps.domain.rollouts import Rollout
+
+CERTIFIED = replace(PATCH, state=PatchState.CERTIFIED)
+POOLS = (Pool("spain", "SouthWest", ("PIC", "IFIC-LCG2"), ("CREAM-CE",)), Pool("italy", "Italy", ("INFN-T1",)))
+ACTIVITY = Configuration(CONFIG).activity(release_answers.ACTIVITY)
+DUE = NOW + timedelta(days=1)
+LATE = DUE + timedelta(hours=1)
+DECISION_DUE = DUE + timedelta(days=14)
+WELL = {"services": "CREAM-CE", "report": None}
+BADLY = {"services": "CREAM-CE", "report": "Jobs are lost."}
+PACKAGES = [["voms-clients-2.1.0-1.amd64", "a" * 64]]
+RUN = "release_testing/release-test-4711-1"
+
+
+class AReleaseTest:
+    """One test on a store of its own; `record` is always the newest."""
+
+    def __init__(self, patch: Patch = CERTIFIED, store: FactStore | None = None) -> None:
+        self.store, self.patch = store or sqlite_store(), patch
+        self.name = release_testing.open_release_test(
+            self.store, patch, POOLS, SITES, None, run=RUN, now=NOW, actor="release-manager"
+        )
+
+    @property
+    def record(self) -> Rollout:
+        return self.store.rollout(self.name)
+
+    def planned(self) -> AReleaseTest:
+        release_testing.plan(self.record, self.store, self.patch, POOLS, SITES, NOW, "pps")
+        return self
+
+    def delivered(self) -> AReleaseTest:
+        self.planned()
+        self.then(FactKind.PACKAGES_KEPT, packages=PACKAGES)
+        for site in self.record.planned_sites:
+            address = f"https://packages.example.org/{self.name}/apt"
+            self.then(FactKind.PATCH_DELIVERED, site, pool="-", roc=SITES[site].roc, repository=address)
+        return self
+
+    def asked(self) -> AReleaseTest:
+        self.delivered()
+        for site in self.record.planned_sites:
+            self.ask(STEP, site, DUE, f"user:admin-{site.lower()}")
+        return self
+
+    def ask(self, step: str, subject: str, due: datetime, *people: str) -> None:
+        asking.ask(
+            self.record,
+            self.store,
+            templates(),
+            step=step,
+            subject=subject,
+            title=f"{subject}: please answer",
+            body="What it is about.",
+            due=due,
+            to="somebody@example.org",
+            assigned_to=people,
+            link=f"https://pps.example.org/answer/{subject}",
+            now=NOW,
+            actor="pps",
+        )
+
+    def answers(
+        self, site: str, choice: str, form: Mapping[str, Any] | None = None, *, user: str = "", at: datetime = NOW
+    ) -> AReleaseTest:
+        """As the human step takes an answer that Airflow hands over."""
+        user = user or f"admin-{site.lower()}"
+        form = (WELL if choice == ACCEPT else BADLY) if form is None else form
+        more = release_answers.facts_of_answer(self.record, site, choice, form, user, at, ACTIVITY)
+        asking.keep_answer(
+            self.record, self.store, step=STEP, subject=site, choice=choice, form=form, user=user, at=at, more=more
+        )
+        return self
+
+    def late(self, site: str, choice: str = REJECT, *, user: str = "", at: datetime = LATE) -> AReleaseTest:
+        form = WELL if choice == ACCEPT else BADLY
+        user = user or f"admin-{site.lower()}"
+        release_answers.keep_late_answer(self.record, self.store, site, choice, form, user, ACTIVITY, at)
+        return self
+
+    def time_is_up(self) -> AReleaseTest:
+        for site in self.record.planned_sites:
+            asking.note_silence(self.record, self.store, step=STEP, subject=site, now=LATE, actor="pps")
+        return self
+
+    def decided(self, choice: str, reason: str | None = None, *, user: str = "grace") -> AReleaseTest:
+        if not any(f.kind is FactKind.QUESTION_ASKED and f.occasion == DECISION for f in self.record.facts):
+            self.ask(DECISION, MANAGER, DECISION_DUE, f"role:{MANAGER}")
+        form, at = {"reason": reason}, LATE
+        more = release_decision.facts_of_decision(self.record, choice, form, user, at)
+        asking.keep_answer(
+            self.record,
+            self.store,
+            step=DECISION,
+            subject=MANAGER,
+            choice=choice,
+            form=form,
+            user=user,
+            at=at,
+            more=more,
+        )
+        return self
+
+    def then(self, kind: FactKind, subject: str = "", occasion: str = "", **payload: Any) -> None:
+        self.store.record(Fact(self.name, kind, subject, occasion, NOW, "pps", payload))
+
+    def kinds(self, kind: FactKind) -> list[Fact]:
+        return [f for f in self.record.facts if f.kind is kind]
