@@ -24,6 +24,7 @@ from pps.sandbox.demo import Demo
 from pps.sandbox.demo_bc import BcDemo
 from pps.sandbox.demo_non_bc import NonBcDemo
 from pps.sandbox.demo_pre_deployment import PreDeploymentDemo
+from pps.sandbox.demo_release_testing import ReleaseTestingDemo
 from pps.sandbox.installation import Installation
 from pps.sandbox.landscape import MOST_SITES
 
@@ -36,12 +37,14 @@ class Route(StrEnum):
     BC = "bc"
     NON_BC = "non-bc"
     PRE_DEPLOYMENT = "pre-deployment"
+    RELEASE_TESTING = "release-testing"
 
 
 _DEMOS: Mapping[Route, type[Demo]] = {
     Route.BC: BcDemo,
     Route.NON_BC: NonBcDemo,
     Route.PRE_DEPLOYMENT: PreDeploymentDemo,
+    Route.RELEASE_TESTING: ReleaseTestingDemo,
 }
 
 Sites = Annotated[int, typer.Option("--sites", min=6, max=MOST_SITES, help="Number of sites.")]
@@ -61,9 +64,10 @@ def demo(
     """Run one path of the service description (SD) on a small grid, with people who answer, and show what came of it.
 
     \b
-    bc              SD 4.1.1: a client that needs no configuration, at all sites; three of them fail on purpose
-    non-bc          SD 4.1.2: a client that Silver partners configure; the deployment test runs beside it
-    pre-deployment  SD 4.2.2: an update over several deployment scenarios; one fails and goes back to its provider
+    bc               SD 4.1.1: a client that needs no configuration, at all sites; three of them fail on purpose
+    non-bc           SD 4.1.2: a client that Silver partners configure; the deployment test runs beside it
+    pre-deployment   SD 4.2.2: an update over several deployment scenarios; what fails goes back to its provider
+    release-testing  SD 4.2.3: sites of regional pools try an update; the Release Manager decides
 
     Starts PostgreSQL, Airflow and a grid; ends them, also on Ctrl-C.
     Exit code 0 only if everything that should happen really happened.

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import typer
+from rich.text import Text
 
 from pps.cli import output
 from pps.sandbox.demo import Summary, Table
@@ -18,11 +19,11 @@ def show(summary: Summary) -> None:
     """Tables, mails, texts, places, and the last word."""
     for table in summary.tables:
         rows = [[short(row.get(key, "")) or "-" for key in table.columns] for row in table.rows]
-        output.say("", output.table(list(table.columns.values()), rows, title=table.title))
+        output.say(_title(table.title), output.table(list(table.columns.values()), rows))
     mails = [(str(n), subject) for subject, n in Counter(subject for _, subject in summary.mails).items()]
-    output.say("", output.table(("mails", "subject"), mails, title=f"Mails sent ({len(summary.mails)})"))
+    output.say(_title(f"Mails sent ({len(summary.mails)})"), output.table(("mails", "subject"), mails))
     for title, text in summary.texts.items():
-        output.say(f"{title}\n")
+        output.say(_title(title), "")
         # not wrapped: a line of a JDL or of a log that is cut in two is none
         typer.echo(f"{output.plain(text)}\n")
     if summary.jdl:
@@ -37,6 +38,11 @@ def show(summary: Summary) -> None:
         output.say("NOT AS IT SHOULD BE", *(f"  - {problem}" for problem in summary.problems))
     else:
         output.say(f"Done: {summary.done}")
+
+
+def _title(text: str) -> Text:
+    # apart from its table, at whose width it would be wrapped
+    return Text(output.plain(text), style="bold")
 
 
 def short(text: str, longest: int = _LONGEST) -> str:

@@ -189,7 +189,7 @@ class PreDeploymentDemo(Demo):
             summary.expect(scenario.name in comments, f"The tracker's history does not name {scenario.name}.")
             log = (self.www / log_name(first.name, scenario.name)).read_text(encoding="utf-8")
             summary.expect(NEW_VARIABLE in log, f"The log of {scenario.name} does not show what failed.")
-            sent = looks.mail_to(self, summary, PROVIDER, str(scenario.platform), scenario.name)
+            sent = looks.mail_to(self, summary, PROVIDER, scenario.name)
             summary.expect(log.strip() in sent, f"The provider did not get the log of {scenario.name}.")
             if scenario.is_automatic:
                 summary.texts[f"How the log of {scenario.name} ends"] = "\n".join(log.strip().splitlines()[-16:])
