@@ -145,16 +145,23 @@ def router(services: Callable[[], Services], now: Callable[[], datetime]) -> API
     api = APIRouter()
     channel = _Channel(services, now, RateLimit(ANSWERS_AT_ONCE, ANSWERS_PER_S))
 
+    def _bulletin(name: str) -> bytes:
+        try:
+            return _published(services().publication_folder, name)
+        except HTTPException:  # nothing was ever rolled out; an empty bulletin says so better than an error
+            services().write_bulletin(now())
+            return _published(services().publication_folder, name)
+
     @api.get("/bulletin.json")
     @api.get("/api/v1/bulletin")
     def bulletin_json() -> Response:
         """The bulletin as it was last written."""
-        return Response(_published(services().publication_folder, "bulletin.json"), media_type="application/json")
+        return Response(_bulletin("bulletin.json"), media_type="application/json")
 
     @api.get("/bulletin")
     def bulletin_page() -> Response:
         """The bulletin as it was last written, for people."""
-        return HTMLResponse(_published(services().publication_folder, "bulletin.html"), headers=_BULLETIN_HEADERS)
+        return HTMLResponse(_bulletin("bulletin.html"), headers=_BULLETIN_HEADERS)
 
     @api.get("/release-notes/{file}")
     def release_notes(file: str) -> Response:

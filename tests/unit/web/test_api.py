@@ -182,9 +182,14 @@ def test_release_notes_are_asked_for_by_the_name_of_a_rollout_only(
     assert anybody.get(f"/release-notes/{file}").status_code == 404
 
 
+def test_a_bulletin_that_was_never_written_is_an_empty_one_not_an_error(anybody: TestClient) -> None:
+    page = anybody.get("/bulletin")
+    assert page.status_code == 200
+    assert "text/html" in page.headers["content-type"]
+    assert anybody.get("/api/v1/bulletin").json()["version"] == 1
+
+
 def test_the_bulletin_comes_as_it_was_written(anybody: TestClient, services: MemoryServices) -> None:
-    assert anybody.get("/bulletin").status_code == 404
-    assert anybody.get("/api/v1/bulletin").status_code == 404
     (services.publication_folder / "bulletin.html").write_text("<p>bulletin</p>")
     (services.publication_folder / "bulletin.json").write_text('{"version": 1}')
     page = anybody.get("/bulletin")
