@@ -42,6 +42,7 @@ class RunningAirflow:
 
 
 _KEY = pytest.StashKey[RunningAirflow]()
+_END = pytest.StashKey[ExitStack]()
 
 
 @pytest.fixture(scope="session")
@@ -51,8 +52,16 @@ def airflow(request: pytest.FixtureRequest) -> RunningAirflow:
     if _KEY not in stash:
         stack = ExitStack()
         stash[_KEY] = stack.enter_context(_running())
+        stash[_END] = stack
         request.config.add_cleanup(stack.close)
     return stash[_KEY]
+
+
+def end_airflow(config: pytest.Config) -> None:
+    """End it now, if it runs: two of them at once would share the machine's cores for nothing."""
+    if _END in config.stash:
+        config.stash[_END].close()
+        del config.stash[_KEY], config.stash[_END]
 
 
 @contextmanager

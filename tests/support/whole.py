@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
+from tests.support.airflow import end_airflow
 
 from pps.adapters.airflow_rest import AirflowClient, Question
 from pps.domain.errors import RolloutError
@@ -131,6 +132,7 @@ def grid(request: pytest.FixtureRequest) -> Grid:
     # as in support/airflow.py: a fixture that several modules import is several fixtures; the stash makes them one
     stash = request.config.stash
     if _KEY not in stash:
+        end_airflow(request.config)
         stack = ExitStack()
         stash[_KEY] = stack.enter_context(_running())
         request.config.add_cleanup(stack.close)
