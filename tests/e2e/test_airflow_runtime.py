@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from pathlib import Path
 
@@ -50,12 +51,11 @@ def test_the_user_interface_leads_to_the_bulletin(airflow: RunningAirflow) -> No
 
 def test_everything_listens_on_loopback_only(airflow: RunningAirflow) -> None:
     keeper = psutil.Process(airflow.airflow.pid("scheduler")).parent()
-    listening = {
-        connection.laddr.ip
-        for process in [keeper, *keeper.children(recursive=True)]
-        for connection in process.net_connections("inet")
-        if connection.status == psutil.CONN_LISTEN
-    }
+    listening = set()
+    for process in [keeper, *keeper.children(recursive=True)]:
+        with contextlib.suppress(psutil.NoSuchProcess):  # a task may end while we look
+            connections = process.net_connections("inet")
+            listening |= {c.laddr.ip for c in connections if c.status == psutil.CONN_LISTEN}
     assert listening == {"127.0.0.1"}
 
 
