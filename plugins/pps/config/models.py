@@ -250,6 +250,29 @@ class OverrulePolicy(Model):
     answer_within: Duration
 
 
+class MinorUpdatePolicy(Model):
+    """policies.yaml, `minor_update` (SD 4.1.3, "Minor")."""
+
+    major_bugs_below: PositiveInt
+    normal_bugs_below: PositiveInt
+    programming_ph_at_most: PositiveInt
+
+
+class PilotPolicy(Model):
+    """policies.yaml, `pilots` (SD 4.1.3)."""
+
+    answer_within: Duration
+    set_up_within: Duration
+    minor_runs_for: Duration
+    major_runs_for: Duration
+    feedback_within: Duration
+    probe_every: Duration
+    check_every: Duration
+    report_within: Duration
+    wrap_up_within: Duration
+    open_pilots_at_most: PositiveInt
+
+
 class WithdrawalPolicy(Model):
     """policies.yaml, `withdrawal`."""
 
@@ -273,6 +296,8 @@ class Policies(Model):
     release_test: ReleaseTestPolicy
     overrule: OverrulePolicy
     withdrawal: WithdrawalPolicy
+    minor_update: MinorUpdatePolicy
+    pilots: PilotPolicy
 
 
 class VoModel(Model):

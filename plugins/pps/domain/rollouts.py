@@ -24,6 +24,10 @@ class Path(StrEnum):
     """SD 4.2.2"""
     RELEASE_TEST = "release-test"
     """SD 4.2.3"""
+    MINOR_PILOT = "minor-pilot"
+    """SD 4.1.3, steps in green"""
+    MAJOR_PILOT = "major-pilot"
+    """SD 4.1.3, steps in red"""
     OVERRULE = "overrule"
     """a request to EMT and coordination to overrule the policies (SD 4.1.3)"""
     DOSSIER = "patch"
@@ -37,9 +41,13 @@ TOLD_OF_WITHDRAWAL = "withdrawn"
 PREVIEWS = (Path.BC_CLIENT, Path.NON_BC_CLIENT)
 
 
+#: Paths that run a server in production by partner sites, on demand.
+PILOTS = (Path.MINOR_PILOT, Path.MAJOR_PILOT)
+
+
 def line_of(path: str) -> str:
     """Of the paths of one line, a patch has at most one open: a client is previewed in one way at a time."""
-    return "preview" if path in PREVIEWS else path
+    return "preview" if path in PREVIEWS else "pilot" if path in PILOTS else path
 
 
 class SiteState(StrEnum):

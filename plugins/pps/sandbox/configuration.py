@@ -41,6 +41,17 @@ _DEMO_POLICIES: Mapping[str, Mapping[str, object]] = {
         "decide_within": "1h",
     },
     "overrule": {"answer_within": "60s"},
+    "pilots": {
+        "answer_within": "60s",
+        "set_up_within": "60s",
+        "minor_runs_for": "10s",
+        "major_runs_for": "15s",
+        "feedback_within": "15s",
+        "probe_every": "1s",
+        "check_every": "1s",
+        "report_within": "60s",
+        "wrap_up_within": "60s",
+    },
     "withdrawal": {"gone_within": "30s", "check_every": "1s"},
 }
 
