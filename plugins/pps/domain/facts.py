@@ -57,7 +57,7 @@ class FactKind(StrEnum):
     DOCUMENTATION_CHECKED = "documentation-checked"
     """payload `missing`"""
     KICK_OFF_AGREED = "kick-off-agreed"
-    """steps 4, 5; payload `set_up_until`, `run_for_s`, `feedback_until`, `vos`, `requirements`; drives every later wait"""
+    """steps 4, 5; payload `set_up_until`, `run_for_s`, `feedback_until`, `vos`, `requirements`: drives all waits"""
     MIRROR_MADE = "mirror-made"
     """step 6; payload `mirror`, `digest`, `packages`; or `skipped` with the reason"""
     SERVICE_SET_UP = "service-set-up"
@@ -73,7 +73,7 @@ class FactKind(StrEnum):
     REPORT_WRITTEN = "report-written"
     """step 9; subject: site"""
     WRAPPED_UP = "wrapped-up"
-    """step 10; payload `decision`: release, prolong, reject; `guidelines`, `reason`"""
+    """step 10; payload `decision` (release, prolong, reject), `guidelines`, `reason`"""
     # deployment scenarios (subject: scenario)
     SCENARIOS_PLANNED = "scenarios-planned"
     """subject ""; payload `scenarios`"""
