@@ -25,6 +25,7 @@ from pps.domain.batches import BatchLimits
 from pps.domain.errors import RolloutError
 from pps.domain.names import checked_address, checked_host, checked_name, checked_site_path
 from pps.domain.roles import Role
+from pps.domain.server_updates import MinorLimits
 from pps.domain.sites import CertificationStatus, Infrastructure, PartnerLevel, Platform, Site, SiteService, SshEndpoint
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
@@ -257,6 +258,10 @@ class MinorUpdatePolicy(Model):
     normal_bugs_below: PositiveInt
     programming_ph_at_most: PositiveInt
 
+    def to_domain(self) -> MinorLimits:
+        """The domain's limits."""
+        return MinorLimits(**self.model_dump())
+
 
 class PilotPolicy(Model):
     """policies.yaml, `pilots` (SD 4.1.3)."""
@@ -271,6 +276,7 @@ class PilotPolicy(Model):
     report_within: Duration
     wrap_up_within: Duration
     open_pilots_at_most: PositiveInt
+    available_at_least: Share
 
 
 class WithdrawalPolicy(Model):
