@@ -244,7 +244,9 @@ class Pilot:
             raise NotYetAllowedError(self.name, "no site is selected.", "Select one at least.")
         if strangers := [site for site in sites if site not in candidates]:
             raise NotYetAllowedError(
-                self.name, f"{', '.join(strangers)}: not among its candidates.", f"See: pps pilot candidates {self.name}"
+                self.name,
+                f"{', '.join(strangers)}: not among its candidates.",
+                f"See: pps pilot candidates {self.name}",
             )
         checked = self.record.need(FactKind.DOCUMENTATION_CHECKED, "Check the documentation first.")
         if missing := checked.payload["missing"]:
@@ -283,7 +285,9 @@ class Pilot:
         self._must_be_open()
         if self.running_since is None:
             who = ", ".join(self.awaited) or "any site"
-            raise NotYetAllowedError(self.name, f"the set-up at {who} is not verified yet.", "Set it up, or leave it out.")
+            raise NotYetAllowedError(
+                self.name, f"the set-up at {who} is not verified yet.", "Set it up, or leave it out."
+            )
 
     def may_end_run(self, outcome: str, now: datetime) -> None:
         """Raise unless the run may end so: on the agreed date, by success declared before, or rolled back everywhere.
@@ -325,7 +329,9 @@ class Pilot:
         """Raise unless the wrap-up has decided that another round follows, and this one is closed."""
         decided = self.record.need(FactKind.WRAPPED_UP, "Hold the wrap-up meeting, and enter its decision.")
         if decided.payload["decision"] != PROLONG:
-            raise NotYetAllowedError(self.name, f"the decision was {decided.payload['decision']}.", "Ask for a new one.")
+            raise NotYetAllowedError(
+                self.name, f"the decision was {decided.payload['decision']}.", "Ask for a new one."
+            )
         if not self.record.is_closed:
             raise NotYetAllowedError(self.name, "this round is still open.", "Close it first.")
 
