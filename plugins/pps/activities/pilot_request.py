@@ -87,7 +87,7 @@ def request_pilot(
     now: datetime,
     actor: str,
 ) -> str:
-    """Put the request and the rules' verdict on record; returns the pilot's name. A retry (same `run`) returns the same.
+    """Put the request and the rules' verdict on record; returns the pilot's name. A retry returns the same.
 
     Raises:
         RefusedError: the rules say no; nothing was recorded.

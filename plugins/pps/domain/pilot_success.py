@@ -76,37 +76,38 @@ def silent_vos(pilot: Pilot) -> tuple[str, ...]:
 
 
 def availability(pilot: Pilot, site: str, until: datetime) -> float | None:
-    """Share of the run in which the service at a site was well; None before the installation is complete.
+    """Share of the run in which the service at a site was well; None where there is nothing to judge by.
 
     Probes are on record where their state changes, so time is measured, not probes counted. The service is well
-    when its set-up was verified, and not well from a roll-back on.
+    when its set-up was verified, and not well from a roll-back on. Time in which we could not look (UNKNOWN) counts
+    for neither.
     """
-    begun, verified = pilot.running_since, pilot.set_up(site)
-    if begun is None or verified is None:
+    begun = pilot.running_since
+    if begun is None or pilot.set_up(site) is None:
         return None
     until = min(until, pilot.run_ended_at or until)
-    if until <= begun:
-        return 1.0
-    well, since, good = timedelta(), begun, True
+    spent = {True: timedelta(), False: timedelta(), None: timedelta()}
+    since, state = begun, _WELL
     for fact in pilot.record.facts:
-        if fact.subject != site or (state := _is_well(fact)) is None:
+        if fact.subject != site or fact.kind not in _TELLING:
             continue
-        at = min(max(fact.at, begun), until)
-        well += (at - since) if good else timedelta()
-        since, good = max(at, since), state
-    well += (until - since) if good else timedelta()
-    return well / (until - begun)
+        at = max(min(fact.at, until), since)
+        spent[state] += at - since
+        since, state = at, _is_well(fact)
+    spent[state] += max(until - since, timedelta())
+    judged = spent[True] + spent[False]
+    return spent[True] / judged if judged else None
+
+
+_WELL: bool | None = True
+_TELLING = (FactKind.SERVICE_SET_UP, FactKind.SERVICE_ROLLED_BACK, FactKind.SERVICE_PROBED)
 
 
 def _is_well(fact: Fact) -> bool | None:
-    match fact.kind:
-        case FactKind.SERVICE_SET_UP:
-            return True
-        case FactKind.SERVICE_ROLLED_BACK:
-            return False
-        case FactKind.SERVICE_PROBED:
-            return str(fact.payload["state"]).upper() in WELL
-    return None
+    if fact.kind is not FactKind.SERVICE_PROBED:
+        return fact.kind is FactKind.SERVICE_SET_UP
+    state = str(fact.payload["state"]).upper()
+    return None if state == "UNKNOWN" else state in WELL
 
 
 def reasons_against_minor_success(pilot: Pilot, available_at_least: float, now: datetime) -> tuple[str, ...]:
@@ -122,7 +123,7 @@ def reasons_against_minor_success(pilot: Pilot, available_at_least: float, now: 
             reasons.append(f"It was rolled back at {site}: {why}.")
             continue
         probes = [f for f in pilot.record.facts if f.kind is FactKind.SERVICE_PROBED and f.subject == site]
-        if probes and not _is_well(probes[-1]):
+        if probes and _is_well(probes[-1]) is False:
             reasons.append(f"An incident is open at {site}: {one_line(str(probes[-1].payload.get('text', '')))}.")
         share = availability(pilot, site, now)
         if share is not None and share < available_at_least:

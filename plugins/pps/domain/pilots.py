@@ -22,7 +22,8 @@ from pps.domain.sites import PartnerLevel
 ACCEPTANCE, SELECTION, REPORT = "pilot-acceptance", "pilot-selection", "pilot-report"
 ACCEPTED, DECLINED = "accepted", "declined"
 RELEASE, PROLONG, REJECT = "release", "prolong", "reject"
-EXPIRED, SUCCESS, ROLLED_BACK = "expired", "success", "rolled back"
+#: How a run may end.
+EXPIRED, SUCCESS, ROLLED_BACK, NOT_SET_UP = "expired", "success", "rolled back", "not set up"
 
 
 class Stage(StrEnum):
@@ -146,8 +147,12 @@ class Pilot:
     @property
     def sites(self) -> tuple[str, ...]:
         """Those that take part: selected, and not left out since."""
-        left = {f.subject for f in self.record.facts if f.kind is FactKind.SITE_LEFT_OUT}
-        return tuple(site for site in self.selected if site not in left)
+        return tuple(site for site in self.selected if not self._is_left_out(site))
+
+    def _is_left_out(self, site: str) -> bool:
+        kinds = (FactKind.SERVICE_SET_UP, FactKind.SITE_LEFT_OUT)  # one that is late after all takes part again
+        newest = next((f.kind for f in reversed(self.record.facts) if f.kind in kinds and f.subject == site), None)
+        return newest is FactKind.SITE_LEFT_OUT
 
     def set_up(self, site: str) -> Fact | None:
         """The fact that a site's service was first verified, or None."""
@@ -296,11 +301,11 @@ class Pilot:
         """
         if self.run_ended_at is not None:
             return
-        if outcome == ROLLED_BACK:
+        if outcome in (ROLLED_BACK, NOT_SET_UP):
             self._must_be_open()
             if not self.selected or self.serving or self.awaited:
                 who = ", ".join((*self.serving, *self.awaited)) or "no site yet"
-                raise NotYetAllowedError(self.name, f"it is not rolled back everywhere: {who}.", "Roll it back there.")
+                raise NotYetAllowedError(self.name, f"a site still has a part in it: {who}.", "Roll it back there.")
             return
         self.may_run()
         until = self.runs_until
