@@ -106,6 +106,9 @@ class PackageRepository(Protocol):
         The index's own digests (and its signature, when a key is configured) are checked first.
         """
 
+    def listing(self, at_most: int) -> tuple[IndexedPackage, ...]:
+        """Every binary package of the (verified) index, each once; `PackageError` if there are more than `at_most`."""
+
     def fetch(self, package: IndexedPackage, into: Path) -> Path:
         """Download one package into a folder; `PackageError` unless size and digest match the index."""
 

@@ -17,6 +17,7 @@ from pps.cli import (
     doctor,
     feedback,
     mails,
+    mirrors,
     output,
     overrule,
     patches,
@@ -54,6 +55,7 @@ app = typer.Typer(
       pps feedback list ROLLOUT           what the VOs say
       pps release-test start PATCH        sites try it before it goes public
       pps pilot judge PATCH               a server update: minor or major, and why
+      pps mirror make ROLLOUT             keep a pilot's packages from changing
       pps tasks list                      whose answer is awaited
       pps rollout withdraw ROLLOUT        take it back, at any time
       pps credits                         who has done how much
@@ -109,6 +111,7 @@ app.add_typer(sam.app, name="sam")
 app.add_typer(feedback.app, name="feedback")
 app.add_typer(bulletin.app, name="bulletin")
 app.add_typer(mails.app, name="mails")
+app.add_typer(mirrors.app, name="mirror")
 app.command(name="credits")(credits.credits)
 app.command(name="doctor")(doctor.doctor)
 app.command(name="classify")(classify.classify)

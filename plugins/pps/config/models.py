@@ -20,6 +20,7 @@ from pydantic import (
     model_validator,
 )
 
+from pps.activities.mirrors import MirrorLimits
 from pps.activities.ports import SiteLimits, TarballLimits
 from pps.domain.batches import BatchLimits
 from pps.domain.errors import RolloutError
@@ -279,6 +280,17 @@ class PilotPolicy(Model):
     available_at_least: Share
 
 
+class MirrorPolicy(Model):
+    """policies.yaml, `mirror` (SD 4.1.3, 6)."""
+
+    bytes_at_most: PositiveInt
+    packages_at_most: PositiveInt
+
+    def to_port(self) -> MirrorLimits:
+        """The port's limits."""
+        return MirrorLimits(**self.model_dump())
+
+
 class WithdrawalPolicy(Model):
     """policies.yaml, `withdrawal`."""
 
@@ -304,6 +316,7 @@ class Policies(Model):
     withdrawal: WithdrawalPolicy
     minor_update: MinorUpdatePolicy
     pilots: PilotPolicy
+    mirror: MirrorPolicy
 
 
 class VoModel(Model):
@@ -355,6 +368,10 @@ class ServiceFile(Model):
     """ObjectStoragePath of the folder in which production packages and tarballs are published."""
     release_test_url: Annotated[str, Field(pattern=r"^(https?|file)://[^\s]+$")] | None = None
     """Address under which sites reach `release-test/` of the production repository; none: the folder's own."""
+    mirror_folder: str | None = None
+    """ObjectStoragePath of the folder with mirrors of providers' repositories for pilots; none: no mirrors."""
+    mirror_url: Annotated[str, Field(pattern=r"^https?://[^\s]+$")] | None = None
+    """Address under which sites reach that folder."""
     publication_folder: str
     """ObjectStoragePath of the folder with bulletin and release notes."""
     package_keys: dict[str, SigningKeys] = {}

@@ -65,6 +65,7 @@ class Addresses:
     bdii_url: str
     smtp_host: str
     smtp_port: int
+    mirror_url: str
 
 
 def demo_policies(policies: Path, changes: Mapping[str, Mapping[str, object]] = _DEMO_POLICIES) -> dict[str, Any]:
@@ -95,6 +96,7 @@ def write_configuration(
     places = {
         "artefact_store": store / "artefacts",
         "production_repository": store / "production",
+        "mirror_folder": store / "mirror",
         "publication_folder": store / "www",
     }
     for place in places.values():
@@ -108,6 +110,7 @@ def write_configuration(
         "smtp_security": "none",
         "mail_from": "pps-support@example.org",
         "reply_to": "pps-feedback@example.org",
+        "mirror_url": addresses.mirror_url,
         **{key: place.as_uri() for key, place in places.items()},
     }
     _write(folder / "service.yaml", service)

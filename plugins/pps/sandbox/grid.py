@@ -13,7 +13,7 @@ grid.json        what runs where (written last, at readiness)      faults.json  
 config/          the configuration for the product ($PPS_CONFIG)   keys/          our SSH key
 sites/<name>/    disk of a site                                    tracker/       patches, token
 mails/           one .eml for each mail, index.jsonl               repository/    served over HTTP
-store/           artefacts, production repository, pages           information-system/
+store/           artefacts, production, mirrors, pages             information-system/
 ```
 """
 
@@ -129,7 +129,9 @@ class Grid:
             self.sites[plan.name] = site
         sockets = {service: stack.enter_context(reserve_port(ports.get(service, 0))) for service in _SERVICES}
         tracker = WebServer(tracker_app(self.folder / "tracker"), sockets["tracker"])
-        repository = WebServer(repository_app(self.folder / "repository"), sockets["repository"])
+        repository = WebServer(
+            repository_app(self.folder / "repository", self.folder / "store" / "mirror"), sockets["repository"]
+        )
         control = WebServer(control_app(self, kept_token(self.folder / TOKEN_FILE)), sockets["control"])
         smtp = SmtpServer(MailSink(self.folder / "mails"), sockets["smtp"])
         bdii_port = port_of(sockets["bdii"])
@@ -139,6 +141,7 @@ class Grid:
             bdii_url=f"ldap://{LOOPBACK}:{bdii_port}",
             smtp_host=LOOPBACK,
             smtp_port=port_of(sockets["smtp"]),
+            mirror_url=f"{repository.url}/mirror",
         )
         write_configuration(
             self.config, self.sites.values(), addresses, self.folder / "keys" / "id_ed25519", self.folder / "store"
