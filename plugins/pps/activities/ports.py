@@ -9,6 +9,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, BinaryIO, Literal, Protocol
 
+from pps.domain.endpoints import PublishedService
 from pps.domain.facts import Fact, FactKind
 from pps.domain.patches import PackageRef, Patch, PatchState, Repository, RepositoryKind
 from pps.domain.rollouts import Rollout
@@ -244,6 +245,12 @@ class InformationSystem(Protocol):
         """RunTimeEnvironment tags of each SubCluster, in one query; one that is not published is missing.
 
         `ServiceError` when the BDII does not answer in time.
+        """
+
+    def services_of(self, hosts: Iterable[str]) -> Mapping[str, tuple[PublishedService, ...]]:
+        """The services whose endpoint is at each of these hosts (GlueService); a host without any has none.
+
+        `ServiceError` as above.
         """
 
 
