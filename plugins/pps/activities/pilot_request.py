@@ -31,6 +31,7 @@ _TAKEN_OVER = (
     FactKind.DOCUMENTATION_CHECKED,
     FactKind.SITES_SELECTED,
     FactKind.MIRROR_MADE,
+    FactKind.PACKAGES_KEPT,
 )
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
@@ -22,6 +21,7 @@ from pydantic import (
 
 from pps.activities.mirrors import MirrorLimits
 from pps.activities.ports import SiteLimits, TarballLimits
+from pps.domain import durations
 from pps.domain.batches import BatchLimits
 from pps.domain.errors import RolloutError
 from pps.domain.names import checked_address, checked_host, checked_name, checked_site_path
@@ -29,16 +29,9 @@ from pps.domain.roles import Role
 from pps.domain.server_updates import MinorLimits
 from pps.domain.sites import CertificationStatus, Infrastructure, PartnerLevel, Platform, Site, SiteService, SshEndpoint
 
-_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
-
-
 def parse_duration(value: Any) -> timedelta:
     """Read `20s`, `90m`, `36h`, `14d`, `2w`; anything else is a `ValueError`."""
-    if isinstance(value, str) and (match := re.fullmatch(r"(\d{1,6})([smhdw])", value)):
-        return timedelta(seconds=int(match[1]) * _UNITS[match[2]])
-    if isinstance(value, timedelta):
-        return value
-    raise ValueError("a duration is a whole number with a unit, e.g. 20s, 90m, 36h, 14d or 2w")
+    return value if isinstance(value, timedelta) else durations.parse_duration(str(value))
 
 
 def _by_the_domain(check: Callable[[str, str], str], what: str) -> AfterValidator:
@@ -276,6 +269,8 @@ class PilotPolicy(Model):
     check_every: Duration
     report_within: Duration
     wrap_up_within: Duration
+    meeting_after: Duration
+    meeting_lasts: Duration
     open_pilots_at_most: PositiveInt
     available_at_least: Share
 

@@ -15,7 +15,6 @@ from pps.domain.sites import Site
 
 #: Occasions of facts SERVICE_PROBED: a change of state, and one for each day on which we looked.
 CHANGE, DAY = "change-", "day-"
-PROLONG = "prolong"
 
 
 class RunOutcome(StrEnum):
@@ -35,8 +34,11 @@ class RunOutcome(StrEnum):
 
 
 def round_of(record: Rollout) -> int:
-    """Which round of the pilot this is: 1, and one more for each time it was prolonged (SD 4.1.3, 10)."""
-    return 1 + sum(_prolongs(f) for f in record.facts)
+    """Which round of the pilot this is: 1, and one more for each time it was prolonged (SD 4.1.3, 10).
+
+    Each round is a record of its own (docs/adr/0014).
+    """
+    return int(record.opened.get("round", 1))
 
 
 def round_occasion(number: int) -> str:
@@ -50,18 +52,9 @@ def run_ended(record: Rollout) -> Fact | None:
     return next((f for f in record.facts if f.kind is FactKind.RUN_ENDED and f.occasion == occasion), None)
 
 
-def _prolongs(fact: Fact) -> bool:
-    return fact.kind is FactKind.WRAPPED_UP and fact.payload.get("decision") == PROLONG
-
-
 def agreement(record: Rollout) -> Fact | None:
-    """What was agreed for this round: at the kick-off, or with the decision to prolong; None before it is agreed."""
-    for fact in reversed(record.facts):
-        if fact.kind is FactKind.KICK_OFF_AGREED:
-            return fact
-        if _prolongs(fact):
-            return fact if {"run_for_s", "run_until"} & fact.payload.keys() else None
-    return None
+    """What was agreed for this round at its kick-off; None before it is agreed."""
+    return record.the(FactKind.KICK_OFF_AGREED)
 
 
 # --- sites --------------------------------------------------------------------------------------
@@ -148,9 +141,7 @@ def agreed_end(record: Rollout) -> datetime | None:
         return None
     if until := agreed.payload.get("run_until"):
         return datetime.fromisoformat(until)
-    if round_of(record) > 1:
-        began = max(began, agreed.at)
-    return began + timedelta(seconds=float(agreed.payload["run_for_s"]))
+    return max(began, agreed.at) + timedelta(seconds=float(agreed.payload["run_for_s"]))
 
 
 def outcome_now(record: Rollout, now: datetime) -> RunOutcome | None:

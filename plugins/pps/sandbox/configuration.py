@@ -51,6 +51,8 @@ _DEMO_POLICIES: Mapping[str, Mapping[str, object]] = {
         "check_every": "1s",
         "report_within": "60s",
         "wrap_up_within": "60s",
+        "meeting_after": "1s",
+        "meeting_lasts": "1s",
     },
     "withdrawal": {"gone_within": "30s", "check_every": "1s"},
 }
