@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 from tests.support.http_folder import serving
-from tests.support.pilots import NOW, Mirroring
+from tests.support.mirrors import NOW, Mirroring
 from tests.support.provider import Provider, apt_provider, provider  # noqa: F401
 from upath import UPath
 

@@ -346,7 +346,7 @@ class Facts(Protocol):
     def rollouts(
         self, *, open_only: bool = False, paths: Collection[str] = (), patch: int | None = None
     ) -> tuple[OpenRollout, ...]:
-        """The register, newest first: of these paths, else of all but dossiers; of one patch, or of all."""
+        """The register, newest first: of these paths, else all rollouts (no dossiers); of one patch, or of all."""
 
     def rollout(self, name: str) -> Rollout:
         """All facts of a rollout, in the order of recording; no facts: `NotYetAllowedError`."""

@@ -1,7 +1,7 @@
 """Tasks of SD 4.2.2 for the monitoring (SAM): assigned to somebody, done once, credited once.
 
 They belong to no patch: a week of support goes on whatever is being released. So they have a record of their own,
-which is no rollout, stands in no register and is never closed.
+which is no rollout and is never closed; its patch is number 0, which no tracker has.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from pps.domain.effort import Activity, credit_fact, iso_week_of
 from pps.domain.errors import NotYetAllowedError, RefusedError
 from pps.domain.facts import Fact, FactKind
 from pps.domain.names import is_name
-from pps.domain.rollouts import Rollout
+from pps.domain.rollouts import Path, Rollout
 from pps.domain.texts import one_line
 
 #: Name of the record.
@@ -102,6 +102,8 @@ def assign(
         reasons.append("It is not done by the week; say instead which sensor or display it is.")
     if reasons:
         raise RefusedError("SAM task", tuple(reasons), "Nothing was assigned.")
+    opening = Fact(RECORD, FactKind.ROLLOUT_OPENED, "", "", now, f"user {by}", {"path": Path.SAM.value, "patch": 0})
+    facts.open(Path.SAM, 0, opening, RECORD)
     while True:
         known_tasks = tasks(facts)
         for task in known_tasks:

@@ -186,7 +186,15 @@ def _state(here: Front, pilot: Pilot) -> dict[str, Any]:
         "justification": record.opened["justification"] or None,
         "asked_by": {k: asked.payload[k] for k in ("by", "role", "vo", "scope")} if asked else None,
         "answer": {k: decided.payload[k] for k in ("decision", "reason", "user")} if decided else None,
-        "agreed": agreed,
+        "agreed": {
+            "set_up_until": agreed.set_up_until,
+            "run_for_s": agreed.run_for.total_seconds(),
+            "feedback_until": agreed.feedback_until,
+            "vos": agreed.vos,
+            "requirements": agreed.requirements,
+        }
+        if agreed
+        else None,
         "running_since": pilot.running_since,
         "runs_until": pilot.runs_until,
         "interested": pilot_screening.interested(record),
@@ -236,9 +244,9 @@ def _rows(data: Mapping[str, Any]) -> list[tuple[str, object]]:
         )
     if agreed:
         rows += [
-            ("set up until", output.moment(agreed.set_up_until)),
-            ("feedback until", output.moment(agreed.feedback_until)),
-            ("VOs", ", ".join(agreed.vos) or "none"),
+            ("set up until", output.moment(agreed["set_up_until"])),
+            ("feedback until", output.moment(agreed["feedback_until"])),
+            ("VOs", ", ".join(agreed["vos"]) or "none"),
         ]
     if data["runs_until"]:
         rows += [("runs", f"{output.moment(data['running_since'])} to {output.moment(data['runs_until'])}")]

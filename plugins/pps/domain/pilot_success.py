@@ -124,7 +124,8 @@ def reasons_against_minor_success(pilot: Pilot, available_at_least: float, now: 
             continue
         probes = [f for f in pilot.record.facts if f.kind is FactKind.SERVICE_PROBED and f.subject == site]
         if probes and _is_well(probes[-1]) is False:
-            reasons.append(f"An incident is open at {site}: {one_line(str(probes[-1].payload.get('text', '')))}.")
+            text = one_line(str(probes[-1].payload.get("text", ""))).rstrip(".")
+            reasons.append(f"An incident is open at {site}: {text}.")
         share = availability(pilot, site, now)
         if share is not None and share < available_at_least:
             # never rounded up to the limit that it misses

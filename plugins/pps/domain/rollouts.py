@@ -32,10 +32,15 @@ class Path(StrEnum):
     """a request to EMT and coordination to overrule the policies (SD 4.1.3)"""
     DOSSIER = "patch"
     """what is decided on a patch beside its rollouts: classification, joint decisions of EMT and coordination"""
+    SAM = "sam"
+    """tasks for the monitoring (SD 4.2.2); one record, of no patch"""
 
 
 #: Occasion of the facts that somebody was told of a withdrawal.
 TOLD_OF_WITHDRAWAL = "withdrawn"
+
+#: Records that are no rollouts: they are never closed, and stand in no list of rollouts.
+NO_ROLLOUTS = (Path.DOSSIER.value, Path.SAM.value)
 
 #: Paths that put a preview of the client to sites.
 PREVIEWS = (Path.BC_CLIENT, Path.NON_BC_CLIENT)
