@@ -167,6 +167,31 @@ def test_the_notes_tell_who_overruled_the_classification_and_why_without_an_addr
     matches_snapshot("release_notes_overruled.txt", text)
 
 
+@pytest.mark.sd("4.1.3")
+def test_the_notes_say_that_the_policies_were_overruled_by_whom_and_why_and_wait_for_no_feedback(
+    store: FactStore, record: Rollout, tmp_path: Path
+) -> None:
+    name = dossier_name(PATCH.number)
+    decision = {
+        "urgency": "urgent",
+        "reason": "A disclosed hole in the proxy renewal. <script>",
+        "by": {"EMT": "ada", "PPS Coordinator": "grace"},
+        "state": "In certification",
+    }
+    fact = Fact(name, FactKind.POLICIES_OVERRULED, "", "overrule-4711-1", NOW, "pps", decision)
+    store.record_in_dossier(PATCH.number, fact)
+    # long before the agreed date
+    write_release_notes(
+        store.rollout(record.name), store, PATCH, templates(), tmp_path, NOW + timedelta(minutes=20), "x"
+    )
+    text, page = ((tmp_path / "release-notes" / f"{record.name}.{kind}").read_text() for kind in ("txt", "html"))
+    for notes in (" ".join(text.split()), " ".join(page.split())):
+        assert "EMT (ada) and PPS Coordinator (grace)" in notes
+        assert "none answered before it went out: the policies were overruled" in notes
+    assert "<script>" not in page
+    matches_snapshot("release_notes_policies_overruled.txt", text)
+
+
 @pytest.mark.parametrize("text", [*HTML, *JINJA])
 def test_text_of_packages_and_of_the_release_manager_stays_text(
     store: FactStore, record: Rollout, tmp_path: Path, text: str
