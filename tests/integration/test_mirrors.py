@@ -98,7 +98,6 @@ def test_later_changes_at_the_source_do_not_reach_the_mirror(mirroring_of: Mirro
     made, patch = provider.publish_sample()
     fact = mirroring_of.make(patch)
     before = snapshot(mirroring_of.folder)
-    (provider.http.folder / "evil").mkdir()
     for file in provider.http.folder.rglob("*"):  # the source starts anew, one package rebuilt under its old name
         if file.is_file():
             file.unlink()
@@ -301,7 +300,7 @@ def test_a_patch_whose_packages_are_not_there_gets_no_mirror(mirroring_of: Mirro
 def test_a_path_that_leads_out_is_refused(mirroring_of: Mirroring, place: str) -> None:
     if mirroring_of.provider.kind is RepositoryKind.YUM and "\x01" in place:
         place = "a/./b"  # the parser refuses the other
-    made, patch = mirroring_of.provider.publish_sample()
+    _, patch = mirroring_of.provider.publish_sample()
     rewritten_index(
         mirroring_of.provider,
         lambda text: text.replace("pool/main/", f"{place}/", 1).replace('href="Packages/', f'href="{place}/', 1),
