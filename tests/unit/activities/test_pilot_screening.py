@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 from tests.support.bad_input import HTML
 from tests.support.examples import AUDIENCE, templates
-from tests.support.mirrors import GOLD, MAJOR, MINOR, VOS, APilot
+from tests.support.pilots import GOLD, MAJOR, MINOR, VOS, APilot
 from tests.support.snapshots import matches_snapshot
 
 from pps.activities import pilot_screening as screening

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.support.mirrors import GOLD, MINOR, partner
+from tests.support.pilots import GOLD, MINOR, partner
 
 from pps.domain.pilot_candidates import Load, rank, reasons_against_candidate
 from pps.domain.sites import CertificationStatus, Infrastructure, PartnerLevel, Platform
