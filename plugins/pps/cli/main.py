@@ -20,6 +20,7 @@ from pps.cli import (
     output,
     overrule,
     patches,
+    pilot_run,
     pools,
     release_tests,
     rollouts,
@@ -51,6 +52,7 @@ app = typer.Typer(
       pps rollout start PATCH --follow    do it, and watch
       pps feedback list ROLLOUT           what the VOs say
       pps release-test start PATCH        sites try it before it goes public
+      pps pilot journal ROLLOUT           how a server pilot runs
       pps tasks list                      whose answer is awaited
       pps rollout withdraw ROLLOUT        take it back, at any time
       pps credits                         who has done how much
@@ -101,6 +103,7 @@ app.add_typer(scenarios.app, name="scenarios")
 app.add_typer(deployment_tests.app, name="deployment-test")
 app.add_typer(pools.app, name="pools")
 app.add_typer(release_tests.app, name="release-test")
+app.add_typer(pilot_run.app, name="pilot")
 app.add_typer(feedback.app, name="feedback")
 app.add_typer(bulletin.app, name="bulletin")
 app.add_typer(mails.app, name="mails")
