@@ -29,6 +29,7 @@ from pps.activities.ports import (
     Templates,
     Tracker,
 )
+from pps.activities.service_ports import ServiceProbes
 from pps.config.loader import Configuration
 from pps.domain.errors import ConfigurationError
 from pps.domain.patches import Repository
@@ -127,6 +128,13 @@ class Services:
         from pps.adapters.bdii import Bdii
 
         return Bdii(self.config.service.bdii_url, self.config.service.bdii_base)
+
+    @cached_property
+    def service_probes(self) -> ServiceProbes:
+        """Knocks at services of sites."""
+        from pps.adapters.service_probe import NetworkProbes
+
+        return NetworkProbes()
 
     @cached_property
     def mailer(self) -> Mailer:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from pps.activities.notification import Party
@@ -191,6 +191,31 @@ def _still_shown(
         if tag.lower() in {t.lower() for t in shown}:
             reasons.append(f"The information system still shows the tag {tag}.")
     return tuple(reasons)
+
+
+def roll_back_is_settled(
+    record: Rollout,
+    facts: Facts,
+    probes: ServiceProbes,
+    information_system: InformationSystem,
+    site: Site | None,
+    site_name: str,
+    *,
+    give_up_after: timedelta,
+    now: datetime,
+    actor: str,
+) -> bool:
+    """Tell whether nothing is left to wait for: it is rolled back, nobody wants it, or it took too long.
+
+    What took too long stays on record as asked for; the wrap-up must not take it for done.
+
+    Raises:
+        ServiceError: the information system does not answer; try again.
+    """
+    asked = pilot_run.roll_back_asked(record, site_name)
+    if asked is None or site is None or now > asked.at + give_up_after:
+        return True
+    return not verify_roll_back(record, facts, probes, information_system, site, now, actor)
 
 
 def tell_users(

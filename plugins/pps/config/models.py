@@ -266,6 +266,8 @@ class PilotPolicy(Model):
     major_runs_for: Duration
     feedback_within: Duration
     probe_every: Duration
+    incident_after: Duration
+    roll_back_within: Duration
     check_every: Duration
     report_within: Duration
     wrap_up_within: Duration

@@ -21,7 +21,7 @@ LONGEST = 300
 _PATH = re.compile(r"(?:/[A-Za-z0-9._~!$&'()*+,;=:@%-]*)*(?:\?[A-Za-z0-9._~!$&'()*+,;=:@%/?-]*)?")
 _VERSION = re.compile(r"[0-9][A-Za-z0-9._+~:-]{0,63}")
 # A version inside a text, e.g. of `Server: glite-wms/3.1.24-2` or of an SSH banner.
-_IN_TEXT = re.compile(r"(?<![A-Za-z0-9.])[0-9]+(?:\.[0-9]+)+(?:[+~._-][A-Za-z0-9]+)*")
+_IN_TEXT = re.compile(r"(?<![A-Za-z0-9.])[0-9]+(?:\.[0-9]+[A-Za-z]?)+(?:[+~._-][A-Za-z0-9]+)*")
 _JSON_PATH = re.compile(r"json:[A-Za-z0-9_-]{1,40}(\.[A-Za-z0-9_-]{1,40}){0,5}")
 _HEADER = re.compile(r"header:[A-Za-z0-9-]{1,60}")
 _DOMAIN_LABELS = 2

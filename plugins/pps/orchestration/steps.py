@@ -27,6 +27,7 @@ from pps.activities import (
     notification,
     opening,
     outbox,
+    pilot_running,
     probing,
     publication,
     release,
@@ -367,9 +368,15 @@ def update_release_bulletin_of_tonight() -> None:
 
 @task
 def remind() -> int:
-    """Remind everybody who is due for it; returns how many mails are new."""
+    """Remind everybody who is due for it, and VOs and late sites of a pilot; returns how many mails are new."""
     with services() as s:
-        return asking.remind(s.facts, s.templates, s.config.policies.questions.remind_at, now(), actor())
+        remind_at = s.config.policies.questions.remind_at
+        new = asking.remind(s.facts, s.templates, remind_at, now(), actor())
+        if pilot_running.open_pilots(s.facts):
+            new += pilot_running.remind_about_pilots(
+                s.facts, s.templates, s.audience(), s.config.sites, remind_at, now(), actor()
+            )
+        return new
 
 
 @task(trigger_rule=TriggerRule.ALL_DONE)

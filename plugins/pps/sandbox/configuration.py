@@ -48,6 +48,8 @@ _DEMO_POLICIES: Mapping[str, Mapping[str, object]] = {
         "major_runs_for": "15s",
         "feedback_within": "15s",
         "probe_every": "1s",
+        "incident_after": "3s",
+        "roll_back_within": "60s",
         "check_every": "1s",
         "report_within": "60s",
         "wrap_up_within": "60s",
