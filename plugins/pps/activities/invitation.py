@@ -13,6 +13,7 @@ FILE, MIME_TYPE = "invitation.ics", "text/calendar"
 _LONGEST_LINE = 75
 """octets, without the line's end"""
 _DAY = timedelta(days=1)
+_FRIDAY = 4
 _FIRST_HOUR = time(13)
 """UTC: working time in all of Europe"""
 
@@ -76,7 +77,7 @@ def meeting_time(now: datetime, after: timedelta) -> datetime:
     if after < _DAY:
         return at.replace(microsecond=0)
     held = datetime.combine(at.date(), _FIRST_HOUR, UTC)
-    while held < at or held.weekday() > 4:  # noqa: PLR2004 (Friday)
+    while held < at or held.weekday() > _FRIDAY:
         held += _DAY
     return held
 

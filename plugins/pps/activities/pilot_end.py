@@ -1,4 +1,4 @@
-"""How a pilot ends: released, not released, rejected, prolonged, or given up; and everybody hears of it (SD 4.1.3, 10)."""
+"""How a pilot ends: released or not, rejected, prolonged, given up; and everybody hears of it (SD 4.1.3, 10)."""
 
 from __future__ import annotations
 

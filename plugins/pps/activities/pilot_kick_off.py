@@ -156,8 +156,8 @@ def facts_of_kick_off(
         RefusedError: with a sentence for each thing that is wrong with the form; or no agreement, and no reason.
     """
     if choice == NOT_AGREED:
-        if reasons := reasons_against_reason(field(form, "reason")):
-            raise RefusedError(record.name, reasons, "Who asked for the pilot will read it.")
+        if lacking := reasons_against_reason(field(form, "reason")):
+            raise RefusedError(record.name, lacking, "Who asked for the pilot will read it.")
         return ()
     pilot = Pilot(record)
     try:
@@ -235,7 +235,7 @@ def named(text: str, role: str, reasons: list[str]) -> list[dict[str, str]]:
 def _justified(
     record: Rollout, patch: Patch, text: str, user: str, at: datetime, actor: str, reasons: list[str]
 ) -> tuple[Fact, ...]:
-    """SD 4.1.3: "The use of non-certified software in the pilots has however to be justified, documented and recorded"."""
+    """SD 4.1.3: "The use of non-certified software [...] has however to be justified, documented and recorded"."""
     if not reasons_against_software(record, patch):
         return ()
     why = text or str(record.opened["justification"])

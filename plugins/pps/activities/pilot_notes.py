@@ -35,7 +35,9 @@ def write_pilot_notes(
         NotYetAllowedError: the wrap-up has not decided; until then nobody knows whether users are heard.
     """
     view = notes(record, facts, patch)
-    files = {f"{FOLDER}/{record.name}.{kind}": templates.render(f"pilot_notes.{kind}", view) for kind in ("html", "txt")}
+    files = {
+        f"{FOLDER}/{record.name}.{kind}": templates.render(f"pilot_notes.{kind}", view) for kind in ("html", "txt")
+    }
     digest = hashlib.sha256("\0".join(files.values()).encode()).hexdigest()[:16]
     for name, text in files.items():
         publish(folder, name, text)

@@ -15,7 +15,7 @@ from pps.domain.overruling import overruling
 from pps.domain.patches import Patch
 from pps.domain.pilots import ACCEPTANCE, ACCEPTED, DECLINED, Pilot
 from pps.domain.roles import Role
-from pps.domain.rollouts import Rollout
+from pps.domain.rollouts import Path, Rollout
 from pps.domain.server_updates import CERTIFIED, MinorLimits, Verdict, judge, reasons_against_pilot
 from pps.domain.texts import LONGEST_REASON, clean_text, one_line, reasons_against_reason
 
@@ -87,8 +87,12 @@ def request_pilot(
     run: str,
     now: datetime,
     actor: str,
+    path: Path | None = None,
 ) -> str:
     """Put the request and the rules' verdict on record; returns the pilot's name. A retry returns the same.
+
+    Args:
+        path: of the way that was started, minor or major; None: the one that the rules say.
 
     Raises:
         RefusedError: the rules say no; nothing was recorded.
@@ -99,6 +103,9 @@ def request_pilot(
     name = facts.next_name(verdict.path, patch.number, run)
     already_ours = any(r.name == name and r.closed_at is None for r in facts.rollouts(open_only=True))
     reasons = reasons_against_request(patch, dossier, asked, vos)
+    if path not in (None, verdict.path):
+        wanted = f"It is a {verdict.size} update: its pilot is the {verdict.size} one."
+        reasons = (wanted, *verdict.reasons_for_major, *reasons)
     if reasons and not already_ours:
         raise RefusedError(patch.subject, reasons, f"See: pps pilot judge {patch.number}")
     joint = overruling(dossier)

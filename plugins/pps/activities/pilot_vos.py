@@ -1,4 +1,4 @@
-"""VOs use a pilot, and say how it went (SD 4.1.3: "VOs get explicitly involved [...] only in case of major updates")."""
+"""VOs use a pilot of a major update, and say how it went (SD 4.1.3, "General policies")."""
 
 from __future__ import annotations
 
@@ -72,7 +72,9 @@ def invite_vos(
             Mail(
                 f"{record.name}/{FactKind.VO_INVITED.value}/{vo.name}",
                 vo.address,
-                one_line(f"The pilot of {patch.metapackage} {patch.version} runs: please use it (patch {patch.number})"),
+                one_line(
+                    f"The pilot of {patch.metapackage} {patch.version} runs: please use it (patch {patch.number})"
+                ),
                 templates.render("pilot_invitation_vo.txt", view),
                 templates.render("pilot_invitation_vo.html", view),
             )

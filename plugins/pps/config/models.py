@@ -29,6 +29,7 @@ from pps.domain.roles import Role
 from pps.domain.server_updates import MinorLimits
 from pps.domain.sites import CertificationStatus, Infrastructure, PartnerLevel, Platform, Site, SiteService, SshEndpoint
 
+
 def parse_duration(value: Any) -> timedelta:
     """Read `20s`, `90m`, `36h`, `14d`, `2w`; anything else is a `ValueError`."""
     return value if isinstance(value, timedelta) else durations.parse_duration(str(value))

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import timedelta
 
-from pps.activities import outbox, overruling, pilot_roll_back, pilot_running, pilot_setup
+from pps.activities import outbox, overruling, pilot_roll_back, pilot_running, pilot_setup, pilot_vos
 from pps.activities.certification import certification_is_over
 from pps.activities.deployment_test import newest_deployment_verdict
 from pps.activities.local_configuration import is_offered
 from pps.activities.publication import tags_seen
 from pps.activities.withdrawal import tags_are_gone
 from pps.config.loader import load_configuration
+from pps.domain import pilot_run
 from pps.domain.facts import FactKind
 from pps.domain.feedback import feedback_is_over
 from pps.domain.rollouts import Path, SiteState, occasion_of
@@ -155,6 +156,28 @@ def _pilot_is_rolled_back(rollout: str, site: str) -> bool:
         )
 
 
+def _vos_may_begin(rollout: str) -> bool:
+    with services() as s:
+        return pilot_vos.vos_may_begin(s.facts.rollout(rollout))
+
+
+def _vos_are_heard(rollout: str) -> bool:
+    with services() as s:
+        record = s.facts.rollout(rollout)
+        return pilot_vos.vos_are_heard(record, now()) or overruling.standing(s.facts, record.patch_number) is not None
+
+
+def _pilot_ends_at_site(rollout: str, site: str) -> bool:
+    """Also true as soon as a roll-back is asked for: then its people are asked to do it."""
+    with services() as s:
+        record = s.facts.rollout(rollout)
+        return (
+            pilot_run.roll_back_asked(record, site) is not None
+            or pilot_run.set_up(record, site) is None
+            or pilot_running.pilot_run_is_over(record, now())
+        )
+
+
 CONDITIONS: dict[str, Callable[..., bool]] = {
     "feedback_is_over": _feedback_is_over,
     "certification_is_over": _certification_is_over,
@@ -166,6 +189,9 @@ CONDITIONS: dict[str, Callable[..., bool]] = {
     "pilot_is_set_up": _pilot_is_set_up,
     "pilot_run_is_over": _pilot_run_is_over,
     "pilot_is_rolled_back": _pilot_is_rolled_back,
+    "vos_may_begin": _vos_may_begin,
+    "vos_are_heard": _vos_are_heard,
+    "pilot_ends_at_site": _pilot_ends_at_site,
 }
 
 
@@ -183,5 +209,8 @@ def interval_s(condition: str) -> float:
         "pilot_is_set_up": policies.pilots.check_every,
         "pilot_run_is_over": policies.pilots.probe_every,
         "pilot_is_rolled_back": policies.pilots.check_every,
+        "vos_may_begin": policies.pilots.check_every,
+        "vos_are_heard": policies.pilots.check_every,
+        "pilot_ends_at_site": policies.pilots.check_every,
     }
     return every[condition].total_seconds()

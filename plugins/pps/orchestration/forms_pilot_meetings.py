@@ -42,9 +42,7 @@ def participants(s: Services, record: Rollout, what: str) -> tuple[Party, ...]:
 def tell_end(s: Services, record: Rollout) -> None:
     """Tell everybody whom the pilot concerned that it has ended, and how."""
     credit(s, record)
-    pilot_end.tell_end(
-        record, s.facts, participants(s, record, pilot_meetings.WRAP_UP), s.templates, now(), actor()
-    )
+    pilot_end.tell_end(record, s.facts, participants(s, record, pilot_meetings.WRAP_UP), s.templates, now(), actor())
 
 
 def credit(s: Services, record: Rollout) -> None:

@@ -133,6 +133,13 @@ PILOT_SCHEMA: dict[str, dict[str, Any]] = {
         "title": "Justification",
         "description": "Why software that is not certified is used; needed for such, and put on record.",
     },
+    "continues": {
+        "type": ["null", "string"],
+        "pattern": NAME_JSON_PATTERN,
+        "default": None,
+        "title": "Continues",
+        "description": "Of another round: name of the pilot that the wrap-up has prolonged. The scheduler fills it in.",
+    },
 }
 
 #: DAG -> (schema of its conf, path of the rollouts that it opens; "" if it opens none). Every DAG of ours is here:
@@ -142,6 +149,8 @@ STARTS: Mapping[str, tuple[Mapping[str, dict[str, Any]], str]] = {
     "non_bc_client_update": (CLIENT_UPDATE_SCHEMA, Path.NON_BC_CLIENT),
     "pre_deployment_test": (DEPLOYMENT_TEST_SCHEMA, Path.PRE_DEPLOYMENT),
     "release_testing": (RELEASE_TEST_SCHEMA, Path.RELEASE_TEST),
+    "minor_server_pilot": (PILOT_SCHEMA, Path.MINOR_PILOT),
+    "major_server_pilot": (PILOT_SCHEMA, Path.MAJOR_PILOT),
     "overrule_policies": (OVERRULING_SCHEMA, Path.OVERRULE),
     "withdraw_rollout": (WITHDRAWAL_SCHEMA, ""),
     "nightly_distribution": ({}, ""),

@@ -146,6 +146,33 @@ class PilotRollBackSensor(ConditionSensor):
         super().__init__(arguments={"rollout": rollout, "site": site}, **kwargs)
 
 
+class PilotSiteSensor(ConditionSensor):
+    """Until the run is over, or a site's roll-back is asked for, whichever comes first (SD 4.1.3, 8)."""
+
+    condition = "pilot_ends_at_site"
+
+    def __init__(self, *, rollout: str, site: str, **kwargs: Any) -> None:
+        super().__init__(arguments={"rollout": rollout, "site": site}, **kwargs)
+
+
+class PilotServiceSensor(ConditionSensor):
+    """Until the service is set up at all sites of a pilot, so that VOs can use it (SD 4.1.3, 8)."""
+
+    condition = "vos_may_begin"
+
+    def __init__(self, *, rollout: str, **kwargs: Any) -> None:
+        super().__init__(arguments={"rollout": rollout}, **kwargs)
+
+
+class PilotFeedbackSensor(ConditionSensor):
+    """Until the committed VOs have answered, or the agreed date has passed (SD 4.1.3)."""
+
+    condition = "vos_are_heard"
+
+    def __init__(self, *, rollout: str, **kwargs: Any) -> None:
+        super().__init__(arguments={"rollout": rollout}, **kwargs)
+
+
 class TagsGoneSensor(ConditionSensor):
     """Until the information system shows the tag of a withdrawn preview no longer, or its time is up."""
 
