@@ -114,7 +114,9 @@ def test_a_major_pilot_of_two_rounds_has_one_vo_in_the_first_and_another_in_the_
     major.kicked_off(vos="atlas")
     assert major.pilot.agreement.run_for == WEEK
     major.step("mirror_repository")
-    assert major.record.need(FactKind.MIRROR_MADE, "").payload["mirror"].startswith(f"{pilot_first}/"), "one mirror for all rounds"
+    assert major.record.need(FactKind.MIRROR_MADE, "").payload["mirror"].startswith(f"{pilot_first}/"), (
+        "one mirror for all rounds"
+    )
     assert not major.asks("pilot-set-up", "PIC"), "the services stay as they are"
     assert major.holds("pilot_is_set_up", site="PIC")
     assert not major.holds("pilot_run_is_over"), "it does not end with the first round's time"

@@ -44,7 +44,7 @@ def invite_vos(
     """
     pilot = Pilot(record)
     agreed = pilot.agreement
-    if not pilot.is_major or agreed is None or record.is_over or not pilot.serving:
+    if not pilot.is_major or agreed is None or not agreed.vos or record.is_over or not pilot.serving:
         return 0
     pilot.may_run()
     record.need(FactKind.FEEDBACK_DATE_AGREED, "Enter the outcome of the kick-off meeting.")

@@ -27,6 +27,7 @@ from pps.activities import (
     notification,
     opening,
     outbox,
+    pilot_effort,
     pilot_running,
     probing,
     publication,
@@ -372,7 +373,10 @@ def remind() -> int:
     with services() as s:
         remind_at = s.config.policies.questions.remind_at
         new = asking.remind(s.facts, s.templates, remind_at, now(), actor())
-        if pilot_running.open_pilots(s.facts):
+        pilots = pilot_running.open_pilots(s.facts)
+        for record in pilots:  # weeks of support end by themselves
+            pilot_effort.credit_pilot(record, s.facts, s.config.activities, s.config.sites, now(), actor())
+        if pilots:
             new += pilot_running.remind_about_pilots(
                 s.facts, s.templates, s.audience(), s.config.sites, remind_at, now(), actor()
             )
