@@ -58,6 +58,17 @@ def _folder(address: str) -> UPath:
     return UPath(address)
 
 
+def cache_folder() -> Path:
+    """See `Services.cache`."""
+    base = os.environ.get("PPS_CACHE") or Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "pps"
+    return Path(base)
+
+
+def clean_root_cache() -> Path:
+    """Where the bases of clean roots are kept, and roots live."""
+    return cache_folder() / "clean-roots"
+
+
 @dataclass(frozen=True)
 class Services:
     """The adapters behind their ports. Each is made when first asked for, so that a page or a
@@ -167,7 +178,7 @@ class Services:
         """Clean roots for deployment tests, where this machine allows it."""
         from pps.adapters.clean_root import DebianRoots
 
-        return DebianRoots(self.cache / "clean-roots")
+        return DebianRoots(clean_root_cache())
 
     @cached_property
     def artefacts(self) -> Artefacts:
@@ -179,8 +190,7 @@ class Services:
     @property
     def cache(self) -> Path:
         """Local folder for copies that may be lost at any time; `PPS_CACHE`, else the user's cache folder."""
-        base = os.environ.get("PPS_CACHE") or Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "pps"
-        return Path(base)
+        return cache_folder()
 
     @property
     def payload_cache(self) -> Path:

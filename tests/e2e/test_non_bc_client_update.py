@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from tests.support.whole import Grid, grid  # noqa: F401
+from tests.support.whole import Grid, far, grid  # noqa: F401
 
 from pps.activities.effort import credits_on_record
 from pps.domain.errors import AlreadyOpenError, RefusedError
@@ -37,7 +37,7 @@ def configure(grid: Grid, site: str, tarball: str, text: str) -> None:
 def test_silver_partners_configure_at_their_own_pace_and_the_release_waits_for_the_deployment_test(grid: Grid) -> None:
     steps = f"Set {VARIABLE} to the service to ask.\n\n```sh\necho '{VARIABLE}=file' >>/etc/environment\n```\n"
     patch = grid.offers(4721, "3.2.1", new_variables=(VARIABLE,), special_configuration=steps)
-    name = run = grid.start(patch.number, DAG)
+    name = run = grid.start(patch.number, DAG, feedback_until=far())
     quick, declines, silent = silver(grid)
     asked = {site: grid.question(DAG, run, site) for site in (quick, declines, silent)}
     tarball = grid.rollout(name).need(FactKind.TARBALL_BUILT, "").payload["name"]
@@ -152,7 +152,11 @@ def test_one_role_alone_overrules_nothing(grid: Grid, second: str) -> None:
 def test_high_priority_goes_straight_to_production_and_the_preview_follows(grid: Grid) -> None:
     patch = grid.offers(4726, "3.4.1")
     why = "The service is broken at every site since the last update."
-    name = run = grid.start(patch.number, "overrule_policies", urgency="high priority", reason=why)
+    conf = {"patch": patch.number, "urgency": "high priority", "reason": why}
+    for user in ("viewer", "vo-representative", administrator_of(silver(grid)[0])):
+        with pytest.raises(RefusedError):
+            grid.as_user(user).trigger("overrule_policies", conf)
+    name = run = grid.as_user("emt").trigger("overrule_policies", conf)
     for role, user in (("EMT", "emt"), ("PPS Coordinator", "pps-coordinator")):
         grid.as_user(user).answer(grid.question("overrule_policies", run, role), ["Agree"], {"remarks": None})
     grid.waits_for_fact(name, FactKind.RELEASED_TO_PRODUCTION)

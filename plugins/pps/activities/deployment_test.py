@@ -228,7 +228,7 @@ def tell_provider(
         mail = Mail(
             key=f"{record.name}/{FactKind.PROVIDER_TOLD}/{scenario.name}",
             to=to,
-            subject=f"Failed: {patch.metapackage} {patch.version} on {scenario.platform} (patch {patch.number})",
+            subject=f"Failed: {patch.metapackage} {patch.version} in scenario {scenario.name} (patch {patch.number})",
             text=templates.render("deployment_failed.txt", view),
             html=templates.render("deployment_failed.html", view),
             attachments=((f"{scenario.name}.txt", "text/plain", _log_text(publication, end)),),

@@ -108,6 +108,21 @@ class DebianRoots:
     @contextmanager
     def open(self, platform: Platform) -> Iterator[DebianRoot]:
         """See the port."""
+        base, sources = self._base(platform)
+        with _work_folder(self.cache / "work") as folder:
+            root = folder / "root"
+            root.mkdir(mode=0o755)
+            self._unpack(base, root, sources)
+            yield DebianRoot(root, sources.folders, self.limits)
+
+    def prepare(self, platform: Platform) -> Path:
+        """Make today's base of a platform unless it is there, so that no root has to wait for it; its tarball.
+
+        `CleanRootError` as in `open`.
+        """
+        return self._base(platform)[0]
+
+    def _base(self, platform: Platform) -> tuple[Path, AptSources]:
         if reasons := self.reasons_against(platform):
             raise CleanRootError(f"clean root of {platform}", " ".join(reasons))
         sources = debian_base.machine_sources(debian_base.CODENAMES[platform.os])
@@ -115,11 +130,7 @@ class DebianRoots:
         base = debian_base.base_tarball(
             self.cache, sources, platform.arch, self.clock().date(), mode=mode, limit_s=self.limits.make_s
         )
-        with _work_folder(self.cache / "work") as folder:
-            root = folder / "root"
-            root.mkdir(mode=0o755)
-            self._unpack(base, root, sources)
-            yield DebianRoot(root, sources.folders, self.limits)
+        return base, sources
 
     def _unpack(self, base: Path, root: Path, sources: AptSources) -> None:
         # nothing of a stranger is in it yet: later nobody writes into it from outside
@@ -261,8 +272,7 @@ def _work_folder(parent: Path) -> Iterator[Path]:
         for left in parent.glob("*.lock"):
             with left.open() as file, contextlib.suppress(BlockingIOError):
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                _remove(left.with_suffix(""))
-                left.unlink(missing_ok=True)
+                _remove_with_lock(left.with_suffix(""), left)
         folder = parent / secrets.token_hex(6)
         lock = folder.with_suffix(".lock")
         held = lock.open("w")
@@ -271,9 +281,15 @@ def _work_folder(parent: Path) -> Iterator[Path]:
         folder.mkdir()
         yield folder
     finally:
-        _remove(folder)
-        lock.unlink(missing_ok=True)
+        _remove_with_lock(folder, lock)
         held.close()
+
+
+def _remove_with_lock(folder: Path, lock: Path) -> None:
+    """The lock goes last: what is left when somebody kills us here is found by it, and removed by the next run."""
+    _remove(folder)
+    if not folder.exists():
+        lock.unlink(missing_ok=True)
 
 
 def _remove(folder: Path) -> None:

@@ -74,8 +74,16 @@ def wrapped(text: str, indent: str = "", first: str | None = None) -> str:
 
 
 def quoted(text: str) -> str:
-    """Mark every line of somebody's text as theirs, so that it cannot pass for ours."""
-    return wrapped(str(text).strip(), indent="> ", first="> ")
+    """Mark every line of somebody's text as theirs, so that it cannot pass for ours.
+
+    Lines between ``` and ``` stay as they are: a command that is cut in two is another one.
+    """
+    lines, is_code = [], False
+    for line in clean_text(str(text)).strip().split("\n"):
+        is_fence = line.lstrip().startswith("```")
+        lines.append(f"> {line}".rstrip() if is_code or is_fence else wrapped(line, indent="> ", first="> "))
+        is_code = is_code is not is_fence
+    return "\n".join(lines)
 
 
 def fenced(text: str) -> str:

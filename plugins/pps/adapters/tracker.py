@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import time
+from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -109,6 +110,11 @@ class RestTracker:
     def create(self, patch: Patch) -> None:
         """Enter a patch; the same patch once more changes nothing, another one of this number is refused."""
         self._json("POST", "/patches", json=patch_document(patch))
+
+    def edit(self, number: int, fields: Mapping[str, Any]) -> None:
+        """Change fields of a patch, as its provider does; somebody else's change meanwhile is a `ServiceError`."""
+        _, version = self._versioned(number)
+        self._json("PATCH", f"/patches/{number}", json=dict(fields), headers={"If-Match": version or "*"})
 
     def set_flag(self, number: int, flag: str, value: bool, comment: str = "") -> None:
         """Set or clear a flag, e.g. `basic_certification_passed`."""

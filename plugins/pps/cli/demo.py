@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import re
 import shutil
 import signal
 import threading
 import time
-from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
@@ -17,15 +16,17 @@ from typing import Annotated, Any
 import typer
 
 from pps.activities.standing import told
-from pps.cli import output
+from pps.cli import demo_summary, output
 from pps.domain.errors import RolloutError
 from pps.domain.facts import Fact
 from pps.domain.patches import Patch
-from pps.domain.sites import Platform
-from pps.sandbox.demo import Demo, Summary
+from pps.sandbox.demo import Demo
+from pps.sandbox.demo_bc import BcDemo
+from pps.sandbox.demo_non_bc import NonBcDemo
+from pps.sandbox.demo_pre_deployment import PreDeploymentDemo
+from pps.sandbox.demo_release_testing import ReleaseTestingDemo
 from pps.sandbox.installation import Installation
 from pps.sandbox.landscape import MOST_SITES
-from pps.sandbox.provider import offer_patch, real_or_sample_packages
 
 _FOLDER = Path(".pps")
 
@@ -34,7 +35,17 @@ class Route(StrEnum):
     """The rollout paths that have a demo."""
 
     BC = "bc"
+    NON_BC = "non-bc"
+    PRE_DEPLOYMENT = "pre-deployment"
+    RELEASE_TESTING = "release-testing"
 
+
+_DEMOS: Mapping[Route, type[Demo]] = {
+    Route.BC: BcDemo,
+    Route.NON_BC: NonBcDemo,
+    Route.PRE_DEPLOYMENT: PreDeploymentDemo,
+    Route.RELEASE_TESTING: ReleaseTestingDemo,
+}
 
 Sites = Annotated[int, typer.Option("--sites", min=6, max=MOST_SITES, help="Number of sites.")]
 Folder = Annotated[Path, typer.Option("--folder", "-f", help="Where everything is kept.", show_default=True)]
@@ -50,26 +61,35 @@ def demo(
     packages: Packages = "auto",
     as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
 ) -> None:
-    """Run one real client patch through SD 4.1.1 and show what came of it.
+    """Run one path of the service description (SD) on a small grid, with people who answer, and show what came of it.
 
-    Starts PostgreSQL, Airflow and a grid with sites of which three fail on purpose; ends them, also on Ctrl-C.
+    \b
+    bc               SD 4.1.1: a client that needs no configuration, at all sites; three of them fail on purpose
+    non-bc           SD 4.1.2: a client that Silver partners configure; the deployment test runs beside it
+    pre-deployment   SD 4.2.2: an update over several deployment scenarios; what fails goes back to its provider
+    release-testing  SD 4.2.3: sites of regional pools try an update; the Release Manager decides
+
+    Starts PostgreSQL, Airflow and a grid; ends them, also on Ctrl-C.
     Exit code 0 only if everything that should happen really happened.
     """
+    kind = _DEMOS[rollout]
+    if sites < kind.fewest_sites:
+        raise typer.BadParameter(f"the demo {rollout} needs at least {kind.fewest_sites} sites.")
     tell = _teller(quiet=as_json)
     with _sentences(), _ended_by_signals():
         place = folder / "demo"
         shutil.rmtree(place, ignore_errors=True)
-        installation = Installation(place, sites)
+        installation = Installation(place, sites, policies=kind.policies)
+        played = kind(installation, tell, lambda fact: tell(_line(fact)))
         try:
-            patch = _start(installation, folder / "cache", packages, tell)
-            summary = Demo(installation, tell).run(patch, lambda fact: tell(_line(fact)))
+            summary = played.run(_start(played, folder / "cache", packages, tell))
         finally:
             tell("Ending all processes ...")
             installation.stop()
         if as_json:
-            output.say_json(_data(summary))
+            output.say_json(demo_summary.data(summary))
         else:
-            _show(summary)
+            demo_summary.show(summary)
     if summary.problems:
         raise typer.Exit(1)
 
@@ -87,7 +107,7 @@ def serve(
     with _sentences(), _ended_by_signals():
         installation = Installation(folder / "serve", sites)
         try:
-            patch = _start(installation, folder / "cache", packages, tell)
+            patch = _start(BcDemo(installation, tell, lambda fact: None), folder / "cache", packages, tell)
             _show_addresses(installation, patch)
             threading.Event().wait()
         except KeyboardInterrupt:
@@ -96,36 +116,25 @@ def serve(
             installation.stop()
 
 
-def _start(installation: Installation, cache: Path, packages: str, tell: Callable[[str], None]) -> Patch:
+def _start(played: Demo, cache: Path, packages: str, tell: Callable[[str], None]) -> Patch:
     """Bring everything up and let the provider submit its patch; downloads go on meanwhile."""
     wanted = {"real": True, "sample": False}.get(packages)
     fetched: list[Any] = []
 
     def fetch() -> None:
         try:
-            provided, real = real_or_sample_packages(cache, real=wanted)
-            fetched.append(provided)
-            size = sum(f.stat().st_size for f in provided.files) / 1e6
-            kind = "real grid clients" if real else "sample packages"
-            tell(f"the provider has {len(provided.files)} packages ({kind}, {size:.0f} MB)")
+            fetched.append(played.fetch(cache, real=wanted))
         except BaseException as error:  # shown by the main thread
             fetched.append(error)
 
     downloads = threading.Thread(target=fetch, daemon=True)
     downloads.start()
-    installation.start(tell)
+    played.installation.start(tell)
     downloads.join()
     if isinstance(fetched[0], BaseException):
         raise fetched[0]
-    grid = installation.grid
-    patch = offer_patch(
-        Path(grid["repository_folder"]),
-        grid["services"]["repository"],
-        installation.services().tracker,  # type: ignore[arg-type]
-        fetched[0],
-        Platform.parse(grid["made_with"]["platform"]),
-    )
-    tell(f"patch {patch.number} ({patch.metapackage} {patch.version}) is in certification, flagged by SA3")
+    patch = played.offer(fetched[0])
+    tell(f"patch {patch.number} ({patch.metapackage} {patch.version}) is {patch.state.lower()}")
     return patch
 
 
@@ -165,66 +174,18 @@ def _teller(*, quiet: bool = False) -> Callable[[str], None]:
     return tell
 
 
+#: Of a fact's payload, what is no news to somebody who watches.
+_NO_NEWS = {
+    "bytes", "digest", "effort_ph", "files", "link", "occasion", "patch", "path", "person", "production_before",
+    "replaced", "roc", "role", "run", "seconds", "site", "step", "tag_vo", "title", "update",
+}  # fmt: skip
+
+
 def _line(fact: Fact) -> str:
-    text = " ".join(told(fact).split())
-    return f"  {fact.kind.value:22} {fact.subject:22} {text[:110]}"
-
-
-def _show(summary: Summary) -> None:
-    rows = [
-        (
-            r["site"],
-            r["state"],
-            r["probes"] or "-",
-            "yes" if r["tag"] else "-",
-            _short(r["reason"] or r["holds"] or "-"),
-        )
-        for r in summary.sites
-    ]
-    mails = [(str(n), subject) for subject, n in Counter(subject for _, subject in summary.mails).items()]
-    output.say(
-        "",
-        output.table(("site", "state", "probes", "tag seen", "preview there, or why not"), rows, title="Sites"),
-        output.table(("mails", "subject"), mails, title=f"Mails sent ({len(summary.mails)})"),
-        "Release notes, in short\n",
-    )
-    # not wrapped: a line of a JDL that is cut in two is none
-    typer.echo(output.plain(_shortened(summary.release_notes)))
-    typer.echo(f"\nFor the users' JDL\n\n  {summary.jdl}\n")
-    for what, path in summary.places.items():
-        typer.echo(f"{what:22} {path}")
-    typer.echo()
-    if summary.problems:
-        output.say("NOT AS IT SHOULD BE", *(f"  - {problem}" for problem in summary.problems))
-    else:
-        count = sum(r["state"] == "available" for r in summary.sites)
-        output.say(
-            f"Done: {count} sites announce the preview, every site that should have failed is shown with its reason, "
-            "everybody was told, and the release is in production."
-        )
-
-
-def _short(text: str, longest: int = 110) -> str:
-    line = " ".join(text.split())
-    return line if len(line) <= longest else f"{line[: longest - 1]}…"
-
-
-def _shortened(notes: str) -> str:
-    """The notes without the long lists of packages and sites, which stand above or in the file."""
-    sections = re.split(r"\n(?=[^\n]+\n-{3,}\n)", notes)
-    return "\n".join(s for s in sections if not s.startswith(("Packages\n", "Results at the sites\n"))).strip()
-
-
-def _data(summary: Summary) -> dict[str, Any]:
-    return {
-        "rollout": summary.rollout.name,
-        "run_state": summary.run_state,
-        "problems": summary.problems,
-        "sites": summary.sites,
-        "mails": summary.mails,
-        "places": {what: str(path) for what, path in summary.places.items()},
-        "jdl": summary.jdl,
-    }
+    """One fact: what, to whom (or in which rollout), and what tells most of it."""
+    news = {key: value for key, value in fact.payload.items() if key not in _NO_NEWS and value != ""}
+    text = demo_summary.short(told(replace(fact, payload=news)), 100)
+    return f"  {fact.kind.value:22} {fact.subject or fact.rollout:22} {text}"
 
 
 def _show_addresses(installation: Installation, patch: Patch) -> None:

@@ -69,7 +69,14 @@ def answer(
     option = next((o for o in question.options if o.lower() == choice.lower()), None)
     if option is None:
         raise RefusedError(question.subject, (f"{choice[:60]!r} is none of: {', '.join(question.options)}.",))
-    here.airflow.answer(question, [option], _form(question, field or []))
+    try:
+        here.airflow.answer(question, [option], _form(question, field or []))
+    except RefusedError as error:
+        if "not a respondent" not in str(error):
+            raise
+        whose = ", ".join(question.assigned_to)
+        step = "Sign in as one of those: PPS_AIRFLOW_USER and PPS_AIRFLOW_PASSWORD."
+        raise RefusedError(question.subject, (f"It is not put to you, but to {whose}.",), step) from error
     if as_json:
         return output.say_json({"task": key_of(question), "answer": option})
     return output.say(f"Answered {key_of(question)}: {option}.")

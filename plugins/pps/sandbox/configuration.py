@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -75,6 +75,12 @@ def demo_policies(policies: Path, changes: Mapping[str, Mapping[str, object]] = 
     return values | {section: values[section] | dict(keys) for section, keys in changes.items()}
 
 
+def change_policies(folder: Path, changes: Mapping[str, Mapping[str, object]]) -> None:
+    """Other values in a written configuration; section -> key -> value."""
+    if changes:
+        _write(folder / "policies.yaml", demo_policies(folder / "policies.yaml", changes))
+
+
 def write_configuration(
     folder: Path, sites: Iterable[SandboxSite], addresses: Addresses, ssh_key_file: Path, store: Path
 ) -> None:
@@ -120,17 +126,26 @@ def write_configuration(
 
 
 def _scenarios(sites: Iterable[SandboxSite]) -> list[dict[str, object]]:
-    """A clean root on this machine, and the PPS member site for its region, if there is one."""
+    """A clean root on this machine, one of another architecture, and the PPS member site for its region, if any."""
     plans = [site.plan for site in sites]
-    platform = str(plans[0].platform)
+    platform = plans[0].platform
+    # a VO wants it, and nobody on one machine can run it: inconclusive is an outcome of its own
+    other = replace(platform, arch="amd64" if platform.arch == "arm64" else "arm64")
     found: list[dict[str, object]] = [
         {
-            "name": f"wn-{plans[0].platform.os}-clean",
-            "platform": platform,
+            "name": f"wn-{platform.os}-clean",
+            "platform": str(platform),
             "node_type": "WN",
             "origin": {"coordination": "PPS"},
             "runner": "automatic",
-        }
+        },
+        {
+            "name": f"wn-{other.os}-{other.arch}",
+            "platform": str(other),
+            "node_type": "WN",
+            "origin": {"vo": next(iter(VOS))},
+            "runner": "automatic",
+        },
     ]
     for plan in plans:
         if plan.infrastructure is Infrastructure.PPS:
@@ -138,7 +153,7 @@ def _scenarios(sites: Iterable[SandboxSite]) -> list[dict[str, object]]:
             found.append(
                 {
                     "name": f"wn-{plan.platform.os}-torque",
-                    "platform": platform,
+                    "platform": str(plan.platform),
                     "node_type": "WN",
                     "system": "torque",
                     "origin": origin,

@@ -39,7 +39,7 @@ from pps.domain.sites import Platform
 from pps.sandbox.configuration import VOS, Addresses, write_configuration
 from pps.sandbox.control import GRID_FILE, TOKEN_FILE, control_app
 from pps.sandbox.information import start_information_system
-from pps.sandbox.landscape import MOST_SITES, Fault, plan_sites
+from pps.sandbox.landscape import MOST_SITES, PLATFORM, Fault, plan_sites
 from pps.sandbox.pilot_service import PilotService, ServiceAction
 from pps.sandbox.repository import repository_app
 from pps.sandbox.site_folder import SiteFolder
@@ -51,7 +51,7 @@ from pps.sandbox.tracker import tracker_app
 from pps.sandbox.web_requests import kept_token
 from pps.sandbox.web_server import WebServer
 
-_SITES, _SEED, _PLATFORM = 12, 411, "debian12-amd64"
+_SITES, _SEED, _PLATFORM = 12, 411, str(PLATFORM)
 _FAULTS_FILE = "faults.json"
 _SERVICES = ("tracker", "repository", "control", "smtp", "bdii")
 

@@ -20,6 +20,7 @@ from pps.adapters.store import upgrade
 from pps.config.loader import Configuration
 from pps.domain.errors import ServiceError
 from pps.sandbox.airflow import USERS, EmbeddedAirflow
+from pps.sandbox.configuration import change_policies
 from pps.sandbox.control import GRID_FILE
 from pps.sandbox.postgres import EmbeddedPostgres
 from pps.sandbox.processes import Servers, free_port
@@ -35,12 +36,24 @@ class Installation:
     The same folder is the same installation: sites, patches, facts and passwords stay.
     """
 
-    def __init__(self, folder: Path, sites: int = 12, *, environment: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        sites: int = 12,
+        *,
+        environment: Mapping[str, str] | None = None,
+        policies: Mapping[str, Mapping[str, object]] | None = None,
+    ) -> None:
+        """Args:
+        environment: more of it, for Airflow and the command line.
+        policies: section of policies.yaml -> key -> value, instead of the sandbox's own.
+        """
         self.folder = folder.resolve()
         self.sites = sites
         self.postgres = EmbeddedPostgres(self.folder / "postgres")
         self._servers = Servers(self.folder / "grid-process")
         self._more_environment = dict(environment or {})
+        self._policies = dict(policies or {})
         self._port = free_port()
         self.grid_folder = self.folder / "grid"
         self.airflow: EmbeddedAirflow | None = None
@@ -116,6 +129,7 @@ class Installation:
                 tail = log.read_text(encoding="utf-8", errors="replace")[-1200:] if log.exists() else ""
                 raise ServiceError("sandbox grid", f"did not come up: {tail}", f"Look at {log}.")
             time.sleep(0.05)
+        change_policies(self.grid_folder / "config", self._policies)
 
     # --- what runs where ---
 
@@ -137,6 +151,7 @@ class Installation:
 
     def environment(self) -> dict[str, str]:
         """What the product needs in its environment, in Airflow and on the command line."""
+        cache = os.environ.get("PPS_CACHE")
         token = Path(self.grid["tracker_token_file"]).read_text(encoding="utf-8").strip()
         tracker = self.grid["services"]["tracker"].removeprefix("http://")
         return {
@@ -146,6 +161,7 @@ class Installation:
             "PPS_FEEDBACK_SECRET": self._feedback_secret(),
             "AIRFLOW__SECRETS__BACKEND": "pps.orchestration.secrets.GridSecretsBackend",
             "AIRFLOW__WORKERS__SECRETS_BACKEND": "pps.orchestration.secrets.GridSecretsBackend",
+            **({"PPS_CACHE": cache} if cache else {}),
             **self._more_environment,
         }
 

@@ -63,6 +63,8 @@ ROCS: Mapping[str, tuple[str, str, tuple[str, ...]]] = {
 }
 MOST_SITES = sum(len(places) for _, _, places in ROCS.values())
 _ACCOUNTS = ("ppsadm", "gridadm", "swinst", "ppsinst", "egsoft", "lcgadm")
+#: Of all sites but one, unless the grid is made with another.
+PLATFORM = Platform("debian12", "amd64")
 _OTHER_PLATFORM = Platform("sl5", "x86_64")
 
 #: Parts of the first sites; the others are healthy. With one only, it is a canary.

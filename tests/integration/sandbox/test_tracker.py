@@ -52,6 +52,13 @@ def test_what_was_entered_is_read_back(sandbox_grid: RunningGrid, patch: Patch):
     assert sandbox_grid.tracker.patch(patch.number) == patch
 
 
+def test_a_provider_corrects_fields_and_reaches_nothing_else(sandbox_grid: RunningGrid, patch: Patch):
+    sandbox_grid.tracker.edit(patch.number, {"special_configuration": "Set X."})
+    assert sandbox_grid.tracker.patch(patch.number) == dataclasses.replace(patch, special_configuration="Set X.")
+    with pytest.raises(RefusedError, match="cannot be edited"):
+        sandbox_grid.tracker.edit(patch.number, {"state": "Certified"})
+
+
 def test_a_state_is_set_once_however_often_it_is_asked_for(sandbox_grid: RunningGrid, patch: Patch):
     for _ in range(3):
         sandbox_grid.tracker.set_state(patch.number, PatchState.CERTIFIED, "all tests passed")

@@ -7,17 +7,19 @@ from pathlib import Path
 import pytest
 from markupsafe import escape
 from tests.support.bad_input import HTML, JINJA
+from tests.support.deployment_bench import Bench
 from tests.support.examples import DUE, NOW, PATCH, SECRET, asked, previewed, sqlite_store, templates
 from tests.support.snapshots import matches_snapshot
 
 from pps.activities.classification import Classification, overrule, subject_of
 from pps.activities.feedback import give_feedback, invitation_token
-from pps.activities.release_notes import write_release_notes
+from pps.activities.release_notes import renew_release_notes, write_release_notes
 from pps.adapters.store import FactStore
 from pps.domain.errors import NotYetAllowedError
 from pps.domain.facts import Fact, FactKind
 from pps.domain.patches import Patch
 from pps.domain.rollouts import Rollout, dossier_name
+from pps.domain.scenarios import ScenarioResult
 from pps.domain.texts import clean_text
 from pps.domain.updates import ClientVerdict
 from pps.domain.yaim import Change, ChangeKind
@@ -167,6 +169,31 @@ def test_the_notes_tell_who_overruled_the_classification_and_why_without_an_addr
     matches_snapshot("release_notes_overruled.txt", text)
 
 
+@pytest.mark.sd("4.1.3")
+def test_the_notes_say_that_the_policies_were_overruled_by_whom_and_why_and_wait_for_no_feedback(
+    store: FactStore, record: Rollout, tmp_path: Path
+) -> None:
+    name = dossier_name(PATCH.number)
+    decision = {
+        "urgency": "urgent",
+        "reason": "A disclosed hole in the proxy renewal. <script>",
+        "by": {"EMT": "ada", "PPS Coordinator": "grace"},
+        "state": "In certification",
+    }
+    fact = Fact(name, FactKind.POLICIES_OVERRULED, "", "overrule-4711-1", NOW, "pps", decision)
+    store.record_in_dossier(PATCH.number, fact)
+    # long before the agreed date
+    write_release_notes(
+        store.rollout(record.name), store, PATCH, templates(), tmp_path, NOW + timedelta(minutes=20), "x"
+    )
+    text, page = ((tmp_path / "release-notes" / f"{record.name}.{kind}").read_text() for kind in ("txt", "html"))
+    for notes in (" ".join(text.split()), " ".join(page.split())):
+        assert "EMT (ada) and PPS Coordinator (grace)" in notes
+        assert "none answered before it went out: the policies were overruled" in notes
+    assert "<script>" not in page
+    matches_snapshot("release_notes_policies_overruled.txt", text)
+
+
 @pytest.mark.parametrize("text", [*HTML, *JINJA])
 def test_text_of_packages_and_of_the_release_manager_stays_text(
     store: FactStore, record: Rollout, tmp_path: Path, text: str
@@ -187,3 +214,23 @@ def test_text_of_vos_and_tracker_stays_text(store: FactStore, record: Rollout, t
     assert plain.count(clean_text(text)) >= 3
     assert page.count(str(escape(text))) >= 4
     assert "<" not in text or text not in page
+
+
+@pytest.mark.sd("4.1.2")
+def test_a_deployment_test_that_ends_after_the_feedback_stands_in_the_notes_before_the_release(
+    store: FactStore, record: Rollout, tmp_path: Path
+) -> None:
+    def renew() -> str:
+        renew_release_notes(store.rollout(record.name), store, PATCH, templates(), tmp_path, AFTER, "pps")
+        file = tmp_path / "release-notes" / f"{record.name}.txt"
+        return file.read_text() if file.exists() else ""
+
+    assert renew() == ""
+    _, first, _ = write(store, record, tmp_path)
+    assert renew() == first
+    bench = Bench(store, tmp_path)
+    bench.run()
+    bench.site_answers(ScenarioResult.PASS)
+    bench.close()
+    assert "Deployment test" not in first
+    assert f"({bench.name}); the outcome is: passed" in " ".join(renew().split())

@@ -64,6 +64,14 @@ def test_a_quoted_text_cannot_pass_for_ours() -> None:
     assert all(line.startswith(">") for line in lines)
 
 
+def test_a_command_in_a_quoted_text_is_not_cut_in_two() -> None:
+    command = "/opt/glite/yaim/bin/yaim " + "-n glite-WN " * 10
+    lines = quoted(f"{'word ' * 30}\n```sh\n{command}\n```\n{'word ' * 30}").splitlines()
+    assert f"> {command}".rstrip() in lines
+    assert [line for line in lines if len(line) > 72] == [f"> {command}".rstrip()]
+    assert all(line.startswith(">") for line in lines)
+
+
 def test_plain_text_is_wrapped_to_72_columns() -> None:
     lines = wrapped("word " * 60, "    ", "  * ").splitlines()
     assert max(map(len, lines)) <= 72
