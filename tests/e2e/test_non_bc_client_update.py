@@ -152,7 +152,11 @@ def test_one_role_alone_overrules_nothing(grid: Grid, second: str) -> None:
 def test_high_priority_goes_straight_to_production_and_the_preview_follows(grid: Grid) -> None:
     patch = grid.offers(4726, "3.4.1")
     why = "The service is broken at every site since the last update."
-    name = run = grid.start(patch.number, "overrule_policies", urgency="high priority", reason=why)
+    conf = {"patch": patch.number, "urgency": "high priority", "reason": why}
+    for user in ("viewer", "vo-representative", administrator_of(silver(grid)[0])):
+        with pytest.raises(RefusedError):
+            grid.as_user(user).trigger("overrule_policies", conf)
+    name = run = grid.as_user("emt").trigger("overrule_policies", conf)
     for role, user in (("EMT", "emt"), ("PPS Coordinator", "pps-coordinator")):
         grid.as_user(user).answer(grid.question("overrule_policies", run, role), ["Agree"], {"remarks": None})
     grid.waits_for_fact(name, FactKind.RELEASED_TO_PRODUCTION)

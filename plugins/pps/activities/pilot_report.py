@@ -73,7 +73,7 @@ def report_view(
     pilot = installed[-1]
     end = pilot_run.observed_until(record, site.name, until)
     known = pilot_run.samples(record, site.name)
-    seen = pilot_run.availability(known, pilot.at, end)
+    seen = pilot_run.availability(pilot_run.with_gaps(known, end), pilot.at, end)
     outages = [
         ShownOutage(o.began, o.ended, (o.ended or end) - o.began, o.text)
         for o in pilot_run.outages(known)

@@ -101,7 +101,10 @@ def wrap_up_view(
         "by_users": assessment.by is JudgedBy.USERS,
         "ended": ended,
         "results": results(record, now),
-        "journal": [f"{e.at:%Y-%m-%d %H:%M} {f'{e.who}: ' if e.who else ''}{one_line(e.text, 300)}" for e in pilot_run.journal(record)],
+        "journal": [
+            f"{e.at:%Y-%m-%d %H:%M} {f'{e.who}: ' if e.who else ''}{one_line(e.text, 300)}"
+            for e in pilot_run.journal(record)
+        ],
         "words": words_of_vos(pilot),
         "unfinished_roll_backs": [s for s in pilot.selected if pilot_run.roll_back_asked(record, s)],
         "deployment_test": test.name if test else "",

@@ -71,6 +71,17 @@ def write_release_notes(
     return digest
 
 
+def renew_release_notes(
+    record: Rollout, facts: Facts, patch: Patch, templates: Templates, folder: Any, now: datetime, actor: str
+) -> None:
+    """Write notes again that are on record: what has come since then must stand in them before anything is released.
+
+    Source: SD 4.1.2: the deployment test runs beside the preview, so it may end after the feedback.
+    """
+    if record.has(FactKind.RELEASE_NOTES_WRITTEN):
+        write_release_notes(record, facts, patch, templates, folder, now, actor)
+
+
 def notes(
     record: Rollout, patch: Patch, dossier: Rollout | None = None, deployment: Rollout | None = None
 ) -> dict[str, Any]:

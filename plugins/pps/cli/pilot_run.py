@@ -110,12 +110,13 @@ def _standing(here: Front, record: Rollout, site: str) -> dict[str, Any]:
     known = pilot_run.samples(record, site)
     end = pilot_run.observed_until(record, site, here.now())
     pilot = pilot_run.set_up(record, site)
+    seen = pilot_run.availability(pilot_run.with_gaps(known, end), known[0].at, end)
     return {
         "site": site,
         "state": known[-1].state.name if pilot else "rolled back",
         "since": known[-1].at,
         "text": known[-1].text,
-        "availability": pilot_run.availability(known, known[0].at, end).share,
+        "availability": seen.share,
         "endpoint": pilot.payload["endpoint"] if pilot else "",
     }
 

@@ -206,6 +206,23 @@ def samples(record: Rollout, site: str) -> tuple[Sample, ...]:
     return tuple(sorted(found, key=lambda s: s.at))
 
 
+def with_gaps(known: Sequence[Sample], until: datetime) -> tuple[Sample, ...]:
+    """The same with UNKNOWN for each day (UTC) on which nobody looked: a change that nobody saw is in no fact.
+
+    Every day's first look is a fact, so a day without any was not looked at.
+    """
+    if not known:
+        return ()
+    days = {sample.at.astimezone(UTC).date() for sample in known}
+    first = known[0].at.astimezone(UTC).date()
+    gaps = []
+    for number in range(1, (until.astimezone(UTC).date() - first).days + 1):
+        day = first + timedelta(days=number)
+        if day not in days:
+            gaps.append(Sample(datetime(day.year, day.month, day.day, tzinfo=UTC), ProbeState.UNKNOWN, "nobody looked"))
+    return tuple(sorted((*known, *gaps), key=lambda s: s.at))
+
+
 def state_now(record: Rollout, site: str) -> Sample:
     """The last that is on record; `ValueError` of a site that has no pilot."""
     known = samples(record, site)

@@ -12,7 +12,7 @@ from airflow.providers.fab.auth_manager.fab_auth_manager import FabAuthManager
 from airflow.utils.session import create_session
 
 from pps.domain.roles import identities
-from pps.orchestration.roles import create_roles
+from pps.orchestration.roles import create_roles, may_start
 
 if TYPE_CHECKING:
     from airflow.api_fastapi.auth.managers.base_auth_manager import ResourceMethod
@@ -21,6 +21,10 @@ if TYPE_CHECKING:
 #: To answer a human task or start a run, FAB also wants the right to edit the DAG, which is the right
 #: to pause it for everybody. Reading the DAG is enough here; the right on the thing itself is still asked.
 _READING_IS_ENOUGH = {(DagAccessEntity.HITL_DETAIL, "PUT"), (DagAccessEntity.RUN, "POST")}
+
+
+def _rights(role: Any) -> set[tuple[str, str]]:
+    return {(p.action.name, p.resource.name) for p in role.permissions if p.action and p.resource}
 
 
 class GridAuthManager(FabAuthManager):
@@ -45,6 +49,9 @@ class GridAuthManager(FabAuthManager):
                 self._is_authorized(method=method, resource_type=kind, user=user)
                 for kind in self._get_fab_resource_types(access_entity)
             )
+            if (access_entity, method) == (DagAccessEntity.RUN, "POST") and on_it:
+                starters = [role.name for role in user.roles if ("can_create", "DAG Runs") in _rights(role)]
+                on_it = may_start(starters, details.id if details else None)
             return on_it and super().is_authorized_dag(method="GET", user=user, details=details)
         return super().is_authorized_dag(method=method, user=user, access_entity=access_entity, details=details)
 

@@ -6,6 +6,7 @@ somebody else. So a role may look, and where the service description asks it som
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import TYPE_CHECKING
 
 from pps.domain.roles import Role
@@ -33,8 +34,21 @@ START: frozenset[Right] = ANSWER | {(_CREATE, "DAG Runs")}
 
 #: Roles of SD 2 that sign in, with their rights. `viewer` and `admin` use FAB's own Viewer and Admin.
 ROLES: dict[str, frozenset[Right]] = {
-    role.value: START if role in (Role.RELEASE_MANAGER, Role.PPS_COORDINATOR) else ANSWER for role in Role
+    role.value: START if role in (Role.RELEASE_MANAGER, Role.PPS_COORDINATOR, Role.EMT) else ANSWER for role in Role
 }
+#: Roles that start some DAGs only. FAB's right to start is for all of them, so the auth manager looks here as well.
+STARTS_ONLY: dict[str, frozenset[str]] = {
+    Role.EMT.value: frozenset({"overrule_policies"}),  # SD 4.1.3: critical bugs and vulnerabilities
+}
+
+
+def may_start(roles: Collection[str], dag: str | None) -> bool:
+    """Tell whether somebody with these roles may start this DAG, if FAB lets them start any.
+
+    Args:
+        dag: its id; None: any DAG whatever, which a role that starts some only may not.
+    """
+    return any(role not in STARTS_ONLY or dag in STARTS_ONLY[role] for role in roles)
 
 
 def assigned_to(*roles: str) -> list[dict[str, str]]:

@@ -308,10 +308,13 @@ def certification_outcome(rollout: str) -> str:
 
 @task.short_circuit
 def decide_on_release(rollout: str) -> bool:
-    """SD 4.1.1, last paragraph. A refusal ends the run here, with its reasons in the log and the bulletin."""
+    """SD 4.1.1, last paragraph; the notes are brought up to date before. A refusal ends the run here, with its reasons
+    in the log and the bulletin."""
     with services() as s:
         record = s.facts.rollout(rollout)
-        reasons = release.decide_on_release(record, s.facts, s.tracker.patch(_patch_number(record)), now(), actor())
+        patch = s.tracker.patch(_patch_number(record))
+        release_notes.renew_release_notes(record, s.facts, patch, s.templates, s.publication_folder, now(), actor())
+        reasons = release.decide_on_release(record, s.facts, patch, now(), actor())
         for reason in reasons:
             log.warning("Not released to production: %s", reason)
         if reasons:

@@ -196,9 +196,9 @@ class Demo(ABC):
             self.tell(f"{vo} answers {opinion!r} over the link in its mail: HTTP {status}")
 
     @property
-    def silent_vos(self) -> set[str]:
+    def silent_vos(self) -> list[str]:
         """VOs that are going to answer, and have not yet."""
-        return self.answers.keys() - self._answered
+        return [vo for vo in self.answers if vo not in self._answered]
 
     # --- the world ---
 

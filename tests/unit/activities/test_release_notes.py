@@ -7,17 +7,19 @@ from pathlib import Path
 import pytest
 from markupsafe import escape
 from tests.support.bad_input import HTML, JINJA
+from tests.support.deployment_bench import Bench
 from tests.support.examples import DUE, NOW, PATCH, SECRET, asked, previewed, sqlite_store, templates
 from tests.support.snapshots import matches_snapshot
 
 from pps.activities.classification import Classification, overrule, subject_of
 from pps.activities.feedback import give_feedback, invitation_token
-from pps.activities.release_notes import write_release_notes
+from pps.activities.release_notes import renew_release_notes, write_release_notes
 from pps.adapters.store import FactStore
 from pps.domain.errors import NotYetAllowedError
 from pps.domain.facts import Fact, FactKind
 from pps.domain.patches import Patch
 from pps.domain.rollouts import Rollout, dossier_name
+from pps.domain.scenarios import ScenarioResult
 from pps.domain.texts import clean_text
 from pps.domain.updates import ClientVerdict
 from pps.domain.yaim import Change, ChangeKind
@@ -212,3 +214,23 @@ def test_text_of_vos_and_tracker_stays_text(store: FactStore, record: Rollout, t
     assert plain.count(clean_text(text)) >= 3
     assert page.count(str(escape(text))) >= 4
     assert "<" not in text or text not in page
+
+
+@pytest.mark.sd("4.1.2")
+def test_a_deployment_test_that_ends_after_the_feedback_stands_in_the_notes_before_the_release(
+    store: FactStore, record: Rollout, tmp_path: Path
+) -> None:
+    def renew() -> str:
+        renew_release_notes(store.rollout(record.name), store, PATCH, templates(), tmp_path, AFTER, "pps")
+        file = tmp_path / "release-notes" / f"{record.name}.txt"
+        return file.read_text() if file.exists() else ""
+
+    assert renew() == ""
+    _, first, _ = write(store, record, tmp_path)
+    assert renew() == first
+    bench = Bench(store, tmp_path)
+    bench.run()
+    bench.site_answers(ScenarioResult.PASS)
+    bench.close()
+    assert "Deployment test" not in first
+    assert f"({bench.name}); the outcome is: passed" in " ".join(renew().split())

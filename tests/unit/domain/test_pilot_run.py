@@ -55,6 +55,19 @@ def test_outages_add_up_to_the_time_that_the_service_was_down(said: list[tuple[i
     assert lasted == availability(known, at(-50), end).down
 
 
+@given(st.sets(st.integers(0, 9)), st.integers(0, 10))
+def test_a_day_on_which_nobody_looked_is_unknown(looked: set[int], length: int) -> None:
+    days = [T0 + timedelta(days=n) for n in sorted({0, *looked})]
+    known = [Sample(day + timedelta(hours=1 if n else 0), ProbeState.OK) for n, day in enumerate(days)]
+    end = T0 + timedelta(days=length)
+    seen = availability(pilot_run.with_gaps(known, end), T0, end)
+    assert seen.down == timedelta(0)
+    unseen = [n for n in range(length) if T0 + timedelta(days=n) not in days]
+    # after a gap the first hour is still unknown: the look came at one
+    resumed = [n for n in range(length) if n not in unseen and n - 1 in unseen]
+    assert seen.unknown == timedelta(days=len(unseen), hours=len(resumed))
+
+
 @pytest.mark.sd("4.1.3", step=8)
 def test_the_run_counts_from_the_last_completed_installation() -> None:
     pilot = APilot().set_up("PIC", hours=2)
