@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -68,7 +69,7 @@ def test_no_site_waits_for_another_and_a_site_may_roll_back_at_any_time(bag: Dag
         "tell_of_roll_back",
         "report",
     ]
-    for before, after in zip(order, order[1:], strict=False):
+    for before, after in pairwise(order):
         assert dag.get_task(f"site.{before}").downstream_task_ids == {f"site.{after}"}
     run = dag.get_task("wait_for_end_of_run").get_flat_relative_ids(upstream=True)
     assert not any(task.startswith("site.") for task in run), (

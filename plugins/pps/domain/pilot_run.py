@@ -115,14 +115,21 @@ def roll_back_asked(record: Rollout, site: str) -> Fact | None:
 
 
 def run_began(record: Rollout) -> datetime | None:
-    """When the last of the selected sites had its service set up; None while one of them is still awaited.
+    """When the last of the sites first had its service set up; None while one of them is still awaited.
+
+    A site that sets it up again after a roll-back moves no date, and one that was left out sets none (docs/adr/0014).
 
     Source: SD 4.1.3, 8: "The default duration of the pilot (after completed installation)".
     """
     sites = dict.fromkeys((*selected_sites(record), *reporting_sites(record)))
-    installed = [f.at for site in sites if (f := _installation(record, site)) is not None]
-    awaited = [site for site in sites if _installation(record, site) is None and not is_left_out(record, site)]
-    return None if awaited or not installed else max(installed)
+    first: dict[str, datetime] = {}
+    for fact in record.facts:
+        if fact.kind is FactKind.SERVICE_SET_UP:
+            first.setdefault(fact.subject, fact.at)
+    taking_part = [site for site in sites if not is_left_out(record, site)]
+    if any(site not in first for site in taking_part):
+        return None
+    return max((first[site] for site in taking_part), default=None)
 
 
 def _installation(record: Rollout, site: str) -> Fact | None:
@@ -133,14 +140,12 @@ def _installation(record: Rollout, site: str) -> Fact | None:
 def agreed_end(record: Rollout) -> datetime | None:
     """Until when this round runs; None while the installation is not complete, or nothing was agreed.
 
-    An agreed date (`run_until`) stands as it is; an agreed time (`run_for_s`) counts from the completed
-    installation, in a later round from the agreement.
+    The agreed time counts from the completed installation; in a later round, whose services run already, from the
+    agreement.
     """
     agreed, began = agreement(record), run_began(record)
     if agreed is None or began is None:
         return None
-    if until := agreed.payload.get("run_until"):
-        return datetime.fromisoformat(until)
     return max(began, agreed.at) + timedelta(seconds=float(agreed.payload["run_for_s"]))
 
 

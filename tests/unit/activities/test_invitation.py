@@ -106,7 +106,7 @@ def test_an_address_or_uid_that_is_none_is_an_error(change: dict[str, object]) -
 
 def test_a_time_without_a_zone_is_an_error() -> None:
     with pytest.raises(ValueError, match="zone"):
-        invitation(replace(MEETING, starts=datetime(2026, 3, 9, 14)), STAMP)  # noqa: DTZ001
+        invitation(replace(MEETING, starts=datetime(2026, 3, 9, 14)), STAMP)
 
 
 @pytest.mark.parametrize(

@@ -92,24 +92,15 @@ def test_the_end_is_the_very_instant_that_was_agreed() -> None:
     assert pilot_run.outcome_now(pilot.record, end) is RunOutcome.EXPIRED
 
 
-def test_a_prolonged_pilot_runs_until_the_new_agreement_says() -> None:
-    pilot = APilot().set_up()
-    pilot.fact(FactKind.RUN_ENDED, hours=340, outcome="expired")
-    assert pilot_run.run_ended(pilot.record) is not None
-    pilot.fact(FactKind.WRAPPED_UP, hours=350, decision="prolong")
-    assert pilot_run.round_of(pilot.record) == 2
-    assert pilot_run.run_ended(pilot.record) is None
-    # nothing is agreed for the new round, so nothing ends
-    assert pilot_run.outcome_now(pilot.record, NOW + timedelta(days=900)) is None
-    pilot.fact(FactKind.KICK_OFF_AGREED, occasion="round-2", hours=360, run_for_s=3600, vos=["cms"])
+def test_a_round_whose_services_run_already_counts_from_its_kick_off() -> None:
+    pilot = APilot().set_up()  # taken over from the round before, dated as it was
+    pilot.fact(FactKind.KICK_OFF_AGREED, occasion="later", hours=360, run_for_s=3600, vos=["cms"])
     assert pilot_run.agreed_end(pilot.record) == NOW + timedelta(hours=361)
+    assert pilot_run.outcome_now(pilot.record, NOW + timedelta(hours=360)) is None
 
 
-def test_a_decision_to_prolong_may_name_the_date_itself() -> None:
-    pilot = APilot().set_up()
-    until = NOW + timedelta(days=40)
-    pilot.fact(FactKind.WRAPPED_UP, hours=350, decision="prolong", run_until=until.isoformat())
-    assert pilot_run.agreed_end(pilot.record) == until
+def test_the_first_record_of_a_pilot_is_its_first_round() -> None:
+    assert pilot_run.round_of(APilot().record) == 1
 
 
 def test_without_any_site_the_run_ends_as_not_set_up() -> None:
