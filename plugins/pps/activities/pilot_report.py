@@ -55,11 +55,11 @@ def report_view(
     until: datetime,
     *,
     incident_after: timedelta,
-    user: str = "",
+    answered: bool = False,
 ) -> dict[str, Any]:
     """The view of `pilot_report.*` and of the form's body: what we know, and what the site's people say.
 
-    It holds no clock time of its own, so that it is repeatable.
+    It holds no clock time of its own, so that it is repeatable. The report is published, so no user is named in it.
 
     Args:
         form: empty where the site has said nothing; then the report says so.
@@ -106,7 +106,7 @@ def report_view(
         "not_certified": allowed.payload["reason"] if allowed else "",
         "set_up_remarks": field(answered.form, "remarks") if answered else "",
         "said": {name: field(form, name) for name in FIELDS},
-        "user": user,
+        "answered": answered,
     }
 
 
@@ -145,7 +145,7 @@ def write_report(
         said.form if said else {},
         ended.at if ended else now,
         incident_after=incident_after,
-        user=said.user if said else "",
+        answered=said is not None,
     )
     files = {
         f"{FOLDER}/{record.name}/{site.name}.{kind}": templates.render(f"pilot_report.{kind}", view)
