@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
+from pps.activities.pilot_setup import STEP as SET_UP_STEP
 from pps.activities.pilot_setup import field, justification
 from pps.activities.ports import Facts, Templates
 from pps.activities.publishing import publish
@@ -55,11 +56,11 @@ def report_view(
     until: datetime,
     *,
     incident_after: timedelta,
-    user: str = "",
+    answered: bool = False,
 ) -> dict[str, Any]:
     """The view of `pilot_report.*` and of the form's body: what we know, and what the site's people say.
 
-    It holds no clock time of its own, so that it is repeatable.
+    It holds no clock time of its own, so that it is repeatable. The report is published, so no user is named in it.
 
     Args:
         form: empty where the site has said nothing; then the report says so.
@@ -82,7 +83,7 @@ def report_view(
     rolled_back = [f for f in record.facts if f.kind is FactKind.SERVICE_ROLLED_BACK and f.subject == site.name]
     ended = pilot_run.run_ended(record)
     allowed = justification(record)
-    answered = questions.decisive(record, "pilot-set-up", site.name)
+    set_up = questions.decisive(record, SET_UP_STEP, site.name)
     return {
         "rollout": record.name,
         "patch": patch,
@@ -104,9 +105,9 @@ def report_view(
         "outcome": ended.payload["outcome"] if ended else "",
         "outcome_reason": ended.payload.get("reason", "") if ended else "",
         "not_certified": allowed.payload["reason"] if allowed else "",
-        "set_up_remarks": field(answered.form, "remarks") if answered else "",
+        "set_up_remarks": field(set_up.form, "remarks") if set_up else "",
         "said": {name: field(form, name) for name in FIELDS},
-        "user": user,
+        "answered": answered,
     }
 
 
@@ -145,7 +146,7 @@ def write_report(
         said.form if said else {},
         ended.at if ended else now,
         incident_after=incident_after,
-        user=said.user if said else "",
+        answered=said is not None,
     )
     files = {
         f"{FOLDER}/{record.name}/{site.name}.{kind}": templates.render(f"pilot_report.{kind}", view)

@@ -84,6 +84,7 @@ def test_the_report_as_it_is_published(tmp_path: Path) -> None:
     digest = write(pilot, tmp_path)
     text = (tmp_path / "pilots/major-pilot-4711-1/PIC.txt").read_text()
     matches_snapshot("pilot_report.txt", text)
+    assert "ana" not in text.split()
     assert "31500" in (tmp_path / "pilots/major-pilot-4711-1/PIC.html").read_text()
     assert write(pilot, tmp_path, days=3) == digest
     (fact,) = pilot.kinds(FactKind.REPORT_WRITTEN)
