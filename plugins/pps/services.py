@@ -14,6 +14,7 @@ from urllib.parse import SplitResult, unquote, urlsplit
 
 from pps.activities.bulletin import write_bulletin
 from pps.activities.clean_roots import CleanRoots
+from pps.activities.mirrors import Mirrors
 from pps.activities.notification import Audience, Party
 from pps.activities.ports import (
     Artefacts,
@@ -28,6 +29,7 @@ from pps.activities.ports import (
     Templates,
     Tracker,
 )
+from pps.activities.service_ports import ServiceProbes
 from pps.config.loader import Configuration
 from pps.domain.errors import ConfigurationError
 from pps.domain.patches import Repository
@@ -128,6 +130,13 @@ class Services:
         return Bdii(self.config.service.bdii_url, self.config.service.bdii_base)
 
     @cached_property
+    def service_probes(self) -> ServiceProbes:
+        """Knocks at services of sites."""
+        from pps.adapters.service_probe import NetworkProbes
+
+        return NetworkProbes()
+
+    @cached_property
     def mailer(self) -> Mailer:
         """SMTP; login and password, where the server wants them, are in the connection `pps_smtp`."""
         from pps.adapters.mail import SmtpMailer
@@ -211,12 +220,42 @@ class Services:
         return ProductionFolder(self.production_repository)
 
     def publish_packages(
-        self, production: UPath, repository: Repository, packages: Sequence[Path], now: datetime
+        self, production: UPath, repository: Repository, packages: Iterable[Path], now: datetime
     ) -> None:
-        """Add packages to the production repository, index last."""
+        """Add packages to a repository of ours, index last."""
         from pps.adapters.repository_writer import publish_packages
 
         publish_packages(production, repository, packages, now)
+
+    @cached_property
+    def mirror_folder(self) -> UPath:
+        """The folder in which mirrors of providers' repositories are kept (SD 4.1.3, 6)."""
+        if not self.config.service.mirror_folder:
+            raise ConfigurationError(
+                "service.yaml",
+                "names no mirror_folder, so there is no place for mirrors.",
+                "Set mirror_folder and mirror_url; docs/production.md says how it is served.",
+            )
+        return _folder(self.config.service.mirror_folder)
+
+    @cached_property
+    def mirrors(self) -> Mirrors:
+        """The mirrors in that folder."""
+        from pps.adapters.mirror_folder import MirrorFolder
+
+        return MirrorFolder(self.mirror_folder, self.cache / "mirrors")
+
+    @cached_property
+    def own_repositories(self) -> PackageRepositories:
+        """Repositories that we publish; those are not signed, wherever a prefix of `package_keys` may point."""
+        from pps.adapters.repositories import ProviderRepositories
+
+        return ProviderRepositories()
+
+    @property
+    def mirror_url(self) -> str:
+        """Where sites reach the mirror folder: `mirror_url`, else the folder's own address."""
+        return self.config.service.mirror_url or str(self.config.service.mirror_folder or "")
 
     @cached_property
     def matchmaker(self) -> Matchmaker | None:

@@ -91,6 +91,36 @@ def test_an_address_without_server_is_an_error_that_names_it(url: str) -> None:
     assert caught.value.next_step
 
 
+@pytest.mark.needs("slapd")
+def test_services_are_found_by_the_host_of_their_endpoint(slapd: GlueSlapd) -> None:
+    site = slapd.add_folder("local", "SITE")
+    slapd.add_service(site, "wms_1", "org.glite.wms", "3.1.24", "https://WMS.site.org:7443/x")
+    slapd.add_service(site, "px_1", "myproxy", "", "wms.site.org:7512")
+    slapd.add_service(site, "evil", "org.glite.wms", "9.9", "https://wms.site.org.evil.net:7443/")
+    found = Bdii(slapd.url).services_of(["wms.site.org", "ce.site.org"])
+    assert found["ce.site.org"] == ()
+    assert {(s.unique_id, s.type, s.version, s.endpoint, s.status) for s in found["wms.site.org"]} == {
+        ("wms_1", "org.glite.wms", "3.1.24", "https://WMS.site.org:7443/x", "OK"),
+        ("px_1", "myproxy", "", "wms.site.org:7512", "OK"),
+    }
+    assert set(Bdii(slapd.url).services_of(["wms.SITE.org"])) == {"wms.SITE.org"}
+
+
+@pytest.mark.needs("slapd")
+@pytest.mark.parametrize("name", [name for name in HOSTILE if name])
+def test_a_host_never_becomes_part_of_the_filter(slapd: GlueSlapd, name: str) -> None:
+    slapd.add_service(slapd.add_folder("SITE"), "wms_1", "org.glite.wms", "3.1.24", "https://wms.site.org:7443/x")
+    assert Bdii(slapd.url).services_of([name]) == {name: ()}
+
+
+@pytest.mark.needs("slapd")
+def test_no_services_are_asked_for_no_host(slapd: GlueSlapd) -> None:
+    slapd.stop()
+    assert Bdii(slapd.url).services_of([]) == {} == Bdii(slapd.url).services_of([""])
+    with pytest.raises(ServiceError):
+        Bdii(slapd.url, connect_s=1).services_of(["wms.site.org"])
+
+
 def _silent(connection: socket.socket, end: threading.Event) -> None:
     end.wait()
 

@@ -18,6 +18,7 @@ from pps.domain.errors import InvalidNameError, ServiceError
 from pps.domain.sites import Platform
 from pps.sandbox import ldap_servers
 from pps.sandbox.information_system import PublishedSite, SandboxInformationSystem, read_tags
+from pps.sandbox.published_services import DeclaredService, declare_services
 
 DEBIAN = Platform("debian12", "amd64")
 VOS = ["ops", "atlas"]
@@ -33,6 +34,7 @@ def server(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> s
 def site(root: Path, number: int, **options: object) -> PublishedSite:
     tag_dir = root / f"info{number}"
     tag_dir.mkdir(exist_ok=True)
+    options = {"services_file": root / f"services{number}.json", **options}
     return PublishedSite(f"SITE-{number}", f"ce.site{number}.example.org", tag_dir, DEBIAN, **options)  # type: ignore[arg-type]
 
 
@@ -75,6 +77,29 @@ def test_a_changed_list_is_published_by_itself(system) -> None:
     eventually(lambda: "VO-atlas-C" in bdii.tags_of([sites[0].subcluster])[sites[0].subcluster])
     shutil.rmtree(sites[0].tag_dir)
     eventually(lambda: bdii.tags_of([sites[0].subcluster])[sites[0].subcluster] == frozenset())
+
+
+def test_declared_services_are_published_changed_and_withdrawn_by_themselves(system, tmp_path: Path) -> None:
+    running, sites, bdii = system
+    file = sites[0].services_file
+    assert bdii.services_of(["wms.example.org"]) == {"wms.example.org": ()}
+
+    def versions() -> list[str]:
+        return [s.version for s in bdii.services_of(["wms.example.org"])["wms.example.org"]]
+
+    service = DeclaredService("SITE-0_wms", "org.glite.wms", "3.1.22", "https://wms.example.org:7443/")
+    declare_services(file, [service])
+    eventually(lambda: versions() == ["3.1.22"])
+    declare_services(file, [service._replace(version="3.1.23")])
+    eventually(lambda: versions() == ["3.1.23"])
+    file.write_text('{"services": [{"id": "a,o=grid"}, 7, {"id": "x", "type": "\\n"}]}')
+    running.refresh()
+    assert versions() == []
+    declare_services(file, [service])
+    running.refresh()
+    file.write_bytes(b"\xff{[")
+    running.refresh()
+    assert versions() == []
 
 
 def test_a_late_site_is_published_late_and_a_stale_one_never(system) -> None:

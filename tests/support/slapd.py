@@ -35,6 +35,18 @@ class GlueSlapd:
         classes = ["GlueClusterTop", "GlueSubCluster", "GlueHostApplicationSoftware"]
         self._connection.add(f"GlueSubClusterUniqueID={name},{dn}", classes, attributes)
 
+    def add_service(self, dn: str, unique_id: str, kind: str, version: str, endpoint: str) -> None:
+        """A GlueService under this DN."""
+        attributes = {
+            "GlueServiceUniqueID": unique_id,
+            "GlueServiceType": kind,
+            "GlueServiceVersion": version,
+            "GlueServiceEndpoint": endpoint,
+            "GlueServiceStatus": "OK",
+        }
+        given = {name: value for name, value in attributes.items() if value}
+        self._connection.add(f"GlueServiceUniqueID={unique_id},{dn}", ["GlueTop", "GlueService"], given)
+
     def stop(self) -> None:
         """End it."""
         self._connection.unbind()

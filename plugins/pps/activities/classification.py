@@ -34,7 +34,7 @@ from pps.domain.updates import (
     reasons_against_bc_client_preview,
     reasons_against_non_bc_client_preview,
 )
-from pps.domain.yaim import Change, YaimTree, compare
+from pps.domain.yaim import Change, ChangeKind, YaimTree, compare
 
 #: Most that one fact keeps; the numbers beside them are of all.
 FINDINGS_AT_MOST = 200
@@ -43,6 +43,7 @@ _REASON_LENGTH = 2000
 
 #: Findings that come from the tracker instead of a file of a package.
 TRACKER = "tracker"
+_NEW = (ChangeKind.NEW_MANDATORY, ChangeKind.NEW_MANDATORY_WITH_DEFAULT, ChangeKind.NEW_OPTIONAL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -294,6 +295,20 @@ def overrule(
     return facts.record_in_dossier(
         patch.number, Fact(name, FactKind.CLASSIFICATION_OVERRULED, "", str(number), now, actor, payload)
     )
+
+
+def found_variables(dossier: Rollout, patch: Patch) -> tuple[str, ...]:
+    """Variables that the patch's packages add, as the program found them (SD 4.1.3: "anywhere").
+
+    None if it has not looked, the patch has changed since, or the Release Manager has overruled it as BC: then the
+    tracker alone tells.
+    """
+    classified, standing = dossier.the(FactKind.CLASSIFIED), standing_verdict(dossier)
+    if classified is None or _reason_why_stale(dossier, patch):
+        return ()
+    if standing.overruled and standing.verdict is ClientVerdict.BC:
+        return ()
+    return tuple(dict.fromkeys(f["name"] for f in classified.payload["findings"] if f["kind"] in _NEW))
 
 
 # --- what follows from it ----------------------------------------------------------------------

@@ -9,6 +9,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, BinaryIO, Literal, Protocol
 
+from pps.domain.endpoints import PublishedService
 from pps.domain.facts import Fact, FactKind
 from pps.domain.patches import PackageRef, Patch, PatchState, Repository, RepositoryKind
 from pps.domain.rollouts import Rollout
@@ -105,6 +106,9 @@ class PackageRepository(Protocol):
 
         The index's own digests (and its signature, when a key is configured) are checked first.
         """
+
+    def listing(self, at_most: int) -> tuple[IndexedPackage, ...]:
+        """Every binary package of the (verified) index, each once; `PackageError` if there are more than `at_most`."""
 
     def fetch(self, package: IndexedPackage, into: Path) -> Path:
         """Download one package into a folder; `PackageError` unless size and digest match the index."""
@@ -243,6 +247,12 @@ class InformationSystem(Protocol):
         `ServiceError` when the BDII does not answer in time.
         """
 
+    def services_of(self, hosts: Iterable[str]) -> Mapping[str, tuple[PublishedService, ...]]:
+        """The services whose endpoint is at each of these hosts (GlueService); a host without any has none.
+
+        `ServiceError` as above.
+        """
+
 
 class Matchmaker(Protocol):
     """Matches a JDL against a computing element, as the WMS does."""
@@ -336,7 +346,7 @@ class Facts(Protocol):
     def rollouts(
         self, *, open_only: bool = False, paths: Collection[str] = (), patch: int | None = None
     ) -> tuple[OpenRollout, ...]:
-        """The register, newest first: of these paths, else of all but dossiers; of one patch, or of all."""
+        """The register, newest first: of these paths, else all rollouts (no dossiers); of one patch, or of all."""
 
     def rollout(self, name: str) -> Rollout:
         """All facts of a rollout, in the order of recording; no facts: `NotYetAllowedError`."""

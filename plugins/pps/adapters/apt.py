@@ -15,7 +15,7 @@ from typing import BinaryIO
 from pps.activities.ports import IndexedPackage, UnpackBudget
 from pps.adapters.archive import CappedStream, inflating
 from pps.adapters.deb import stanza_fields
-from pps.adapters.download import Downloader
+from pps.adapters.download import TOO_MANY, Downloader
 from pps.adapters.signatures import can_read_clear_signed, check_detached, signed_text
 from pps.domain.errors import PackageError, RolloutError
 from pps.domain.manifest import checked_tree_path
@@ -65,14 +65,7 @@ class AptRepository:
     def resolve(self, refs: Iterable[PackageRef]) -> tuple[IndexedPackage, ...]:
         """See `ports.PackageRepository`; memory does not grow with the index."""
         wanted = tuple(refs)
-        found: dict[PackageRef, IndexedPackage] = {}
-        missing_names = set(wanted)
-        for index in self._indexes(wanted):
-            for package in self._listed(index, missing_names):
-                if (other := found.setdefault(package.ref, package)).sha256 != package.sha256:
-                    raise PackageError(
-                        str(package.ref), f"is listed twice with different digests ({other.filename}).", _NEXT
-                    )
+        found = self._found(wanted, set(wanted))
         if missing := [str(ref) for ref in wanted if ref not in found]:
             raise PackageError(
                 f"{self.url}, {self.suite}",
@@ -80,6 +73,25 @@ class AptRepository:
                 "Correct the patch, or ask the provider.",
             )
         return tuple(found[ref] for ref in wanted)
+
+    def listing(self, at_most: int) -> tuple[IndexedPackage, ...]:
+        """See `ports.PackageRepository`: of all components and architectures; sources are not in these indexes."""
+        return tuple(self._found((), None, at_most).values())
+
+    def _found(
+        self, refs: tuple[PackageRef, ...], wanted: set[PackageRef] | None, at_most: int | None = None
+    ) -> dict[PackageRef, IndexedPackage]:
+        """The packages wanted, or all."""
+        found: dict[PackageRef, IndexedPackage] = {}
+        for index in self._indexes(refs):
+            for package in self._listed(index, wanted):
+                if (other := found.setdefault(package.ref, package)).sha256 != package.sha256:
+                    raise PackageError(
+                        str(package.ref), f"is listed twice with different digests ({other.filename}).", _NEXT
+                    )
+                if at_most is not None and len(found) > at_most:
+                    raise PackageError(f"{self.url}, {self.suite}", f"has more than {at_most} packages.", TOO_MANY)
+        return found
 
     def fetch(self, package: IndexedPackage, into: Path) -> Path:
         """See `ports.PackageRepository`."""
@@ -101,7 +113,7 @@ class AptRepository:
                         yield name
                         break
 
-    def _listed(self, index: str, wanted: set[PackageRef]) -> Iterator[IndexedPackage]:
+    def _listed(self, index: str, wanted: set[PackageRef] | None) -> Iterator[IndexedPackage]:
         sha256, size = self.files[index]
         if size > _INDEX_BYTES:
             raise PackageError(f"{self.url}/{index}", f"is larger than {_INDEX_BYTES} bytes.", _NEXT)
@@ -114,13 +126,15 @@ class AptRepository:
                 if (package := self._package(stanza, wanted)) is not None:
                     yield package
 
-    def _package(self, stanza: str, wanted: set[PackageRef]) -> IndexedPackage | None:
+    def _package(self, stanza: str, wanted: set[PackageRef] | None) -> IndexedPackage | None:
         fields = stanza_fields(stanza)
         try:
             ref = PackageRef(fields.get("package", ""), fields.get("version", ""), fields.get("architecture", ""))
-        except RolloutError:
+        except RolloutError as error:
+            if wanted is None and fields:  # whoever wants all must hear that one cannot be had
+                raise PackageError(f"{self.url}, {self.suite}", f"cannot be taken whole: {error}", _NEXT) from error
             return None  # somebody else's package with a name that we could never ask for
-        if ref not in wanted:
+        if wanted is not None and ref not in wanted:
             return None
         filename, size, sha256 = fields.get("filename", ""), fields.get("size", ""), fields.get("sha256", "")
         if not (re.fullmatch(r"\d{1,15}", size) and re.fullmatch(r"[0-9a-f]{64}", sha256)):

@@ -6,7 +6,7 @@ import re
 import socket
 import ssl
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from urllib.parse import urlsplit
 
@@ -14,12 +14,19 @@ from ldap3 import NONE, SUBTREE, Connection, Server, Tls
 from ldap3.core.exceptions import LDAPException
 from ldap3.utils.conv import escape_filter_chars
 
+from pps.domain.endpoints import PublishedService, host_of
 from pps.domain.errors import ServiceError
+from pps.domain.texts import one_line
 
 _SUBCLUSTER = "GlueSubClusterUniqueID"
 _TAGS = "GlueHostApplicationSoftwareRunTimeEnvironment"
 # What a SubCluster shows beyond this is no tag that we could have published.
 _TAG = re.compile(rb"[!-~]{1,256}")
+_SERVICE = "GlueServiceUniqueID"
+_SERVICE_VALUES = (_SERVICE, "GlueServiceType", "GlueServiceVersion", "GlueServiceEndpoint", "GlueServiceStatus")
+_LONGEST_VALUE = 300
+_MOST_SERVICES = 200
+"""of one host: more tells nobody anything"""
 _IN_ONE_FILTER = 100
 _RESULTS = {3: "its time limit came first", 4: "its size limit came first", 32: "it publishes nothing under the base"}
 
@@ -54,7 +61,9 @@ class Bdii:
         for name in wanted:
             spelling.setdefault(name.lower(), []).append(name)
         found: dict[str, set[str]] = {}
-        for entry in self._search(wanted):
+        for entry in self._search(
+            "GlueSubCluster", (f"({_SUBCLUSTER}={_safe(n)})" for n in wanted), (_SUBCLUSTER, _TAGS)
+        ):
             attributes = {key.lower(): values for key, values in entry.items()}
             tags = {value.decode("ascii") for value in attributes.get(_TAGS.lower(), []) if _TAG.fullmatch(value)}
             for value in attributes.get(_SUBCLUSTER.lower(), []):
@@ -62,7 +71,30 @@ class Bdii:
                     found.setdefault(name, set()).update(tags)
         return {name: frozenset(tags) for name, tags in found.items()}
 
-    def _search(self, names: list[str]) -> list[Mapping[str, list[bytes]]]:
+    def services_of(self, hosts: Iterable[str]) -> Mapping[str, tuple[PublishedService, ...]]:
+        """The services whose endpoint is at each of these hosts, under the caller's spelling of its name.
+
+        Raises:
+            ServiceError: no answer in time, or one that is not whole.
+        """
+        wanted = sorted({host for host in hosts if host})
+        if not wanted:
+            return {}
+        found: dict[str, dict[PublishedService, None]] = {}
+        # part of the endpoint in the filter, the very host here: h1.org is in h1.org.evil.net, too
+        parts = (f"(GlueServiceEndpoint=*{_safe(host)}*)" for host in wanted)
+        for entry in self._search("GlueService", parts, _SERVICE_VALUES):
+            attributes = {key.lower(): values for key, values in entry.items()}
+            values = (_text(attributes.get(name.lower(), [])) for name in _SERVICE_VALUES)
+            service = PublishedService(*values)
+            found.setdefault(host_of(service.endpoint), {})[service] = None
+        return {host: tuple(found.get(host.lower(), ()))[:_MOST_SERVICES] for host in wanted}
+
+    def _search(
+        self, kind: str, conditions: Iterable[str], attributes: Sequence[str]
+    ) -> list[Mapping[str, list[bytes]]]:
+        """Entries of an object class for which one of the conditions (LDAP filters) holds, each asked once."""
+        names = list(conditions)
         connection = self._connection()
         # ldap3 limits each receive, not the whole: a server that drips would never end.
         alarm = threading.Timer(self._total_s, lambda: _cut(connection))
@@ -73,14 +105,12 @@ class Bdii:
             if not connection.bind():
                 raise self._error(f"refuses us ({_description(connection)}).")
             for start in range(0, len(names), _IN_ONE_FILTER):
-                equals = "".join(
-                    f"({_SUBCLUSTER}={escape_filter_chars(n)})" for n in names[start : start + _IN_ONE_FILTER]
-                )
+                any_of = "".join(names[start : start + _IN_ONE_FILTER])
                 connection.search(
                     self._base,
-                    f"(&(objectClass=GlueSubCluster)(|{equals}))",
+                    f"(&(objectClass={kind})(|{any_of}))",
                     SUBTREE,
-                    attributes=[_SUBCLUSTER, _TAGS],
+                    attributes=list(attributes),
                     time_limit=max(1, int(self._total_s)),
                 )
                 code = connection.result["result"] if connection.result else -1
@@ -118,6 +148,15 @@ class Bdii:
         return ServiceError(
             f"information system {self._url}", why, "Check the BDII, and bdii_url in service.yaml; this is tried again."
         )
+
+
+def _safe(value: str) -> str:
+    return str(escape_filter_chars(value))
+
+
+def _text(values: Sequence[bytes]) -> str:
+    """One value as a line: what a site publishes may be anything."""
+    return one_line(values[0].decode("utf-8", "replace"), _LONGEST_VALUE) if values else ""
 
 
 def _cut(connection: Connection) -> None:

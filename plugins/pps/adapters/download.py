@@ -19,6 +19,8 @@ from pps.domain.errors import PackageError, ServiceError
 _CHUNK = 1 << 16
 _REDIRECTS = 5
 _NEXT = "Ask the provider of the repository."
+#: What to do about a repository that is too large to be taken whole.
+TOO_MANY = "See policies.yaml, mirror; or ask the provider for a repository of this update alone."
 
 
 @dataclass(frozen=True)

@@ -108,7 +108,7 @@ class SmtpMailer:
                 kind,
                 checked_name(subtype, "type of an attachment"),
                 filename=checked_name(name, "attachment"),
-                params={"charset": "utf-8"} if kind == "text" else None,
+                params=_parameters(kind, subtype),
             )
         return message
 
@@ -139,6 +139,12 @@ class SmtpMailer:
                 "Mails wait in the outbox.",
             ) from error
         return server
+
+
+def _parameters(kind: str, subtype: str) -> dict[str, str] | None:
+    # RFC 6047: an invitation is one only if its content type says so, too
+    method = {"method": "REQUEST"} if (kind, subtype) == ("text", "calendar") else {}
+    return {"charset": "utf-8", **method} if kind == "text" else None
 
 
 def _subject(text: str) -> str:

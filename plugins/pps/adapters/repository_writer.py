@@ -11,7 +11,7 @@ import hashlib
 import io
 import os
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from datetime import datetime
 from email.utils import format_datetime
 from pathlib import Path
@@ -30,10 +30,13 @@ _COMMON = "http://linux.duke.edu/metadata/common"
 _RPM = "http://linux.duke.edu/metadata/rpm"
 _REPO = "http://linux.duke.edu/metadata/repo"
 _CHUNK = 1 << 20
+_NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
-def publish_packages(root: UPath, repository: Repository, packages: Sequence[Path], now: datetime) -> None:
+def publish_packages(root: UPath, repository: Repository, packages: Iterable[Path], now: datetime) -> None:
     """Add packages to the repository below `root`; those that are in it already change nothing.
+
+    Nothing is signed. Every package is read once, in the given order, and is not needed after that.
 
     Args:
         repository: kind, and for APT the suite and its first component.
@@ -46,7 +49,7 @@ def publish_packages(root: UPath, repository: Repository, packages: Sequence[Pat
             _publish_yum(root, packages, now)
     except OSError as error:
         raise ServiceError(
-            f"repository {root}", f"cannot be written ({error}).", "Check production_repository in service.yaml."
+            f"repository {root}", f"cannot be written ({error}).", "Check that folder in service.yaml."
         ) from error
 
 
@@ -115,7 +118,7 @@ def _read(target: UPath) -> bytes:
 # --- APT -------------------------------------------------------------------------------------
 
 
-def _publish_apt(root: UPath, repository: Repository, packages: Sequence[Path], now: datetime) -> None:
+def _publish_apt(root: UPath, repository: Repository, packages: Iterable[Path], now: datetime) -> None:
     if not repository.suite or not repository.components:
         raise ConfigurationError(f"repository {root}", "needs a suite and a component.", "Name them in the patch.")
     suite, component = root / "dists" / repository.suite, repository.components[0]
@@ -129,7 +132,7 @@ def _publish_apt(root: UPath, repository: Repository, packages: Sequence[Path], 
         place = f"pool/{component}/{ref.name}/{ref.name}_{ref.version.replace(':', '+epoch+')}_{ref.arch}.deb"
         if not _is_there(root / place, sha256, size):
             _write(root / place, _blocks(path))
-        stanza = f"{package.control.strip()}\nFilename: {place}\nSize: {size}\nSHA256: {sha256}\n"
+        stanza = f"{_plain_stanza(path, package.control)}\nFilename: {place}\nSize: {size}\nSHA256: {sha256}\n"
         new.setdefault(ref.arch, []).append(stanza)
     listed = _apt_architectures(suite, component) | {a for a in new if a != "all"}
     architectures = sorted(listed or {"all"})
@@ -160,6 +163,16 @@ def _publish_apt(root: UPath, repository: Repository, packages: Sequence[Path], 
     _write(suite / "Release", ["\n".join([*head, *lines, ""]).encode()])
 
 
+def _plain_stanza(path: Path, control: str) -> str:
+    """A package's own description; it must not bring more of an index along than that."""
+    stanza = control.strip()
+    own = stanza_fields(stanza).keys() & {"filename", "size", "md5sum", "sha1", "sha256", "sha512"}
+    if own or re.search(r"\n[ \t\r]*\n", stanza):
+        what = f"a field {min(own)!r}" if own else "more than one paragraph"
+        raise PackageError(path.name, f"has {what} in its control file.", "Ask the provider of the package.")
+    return stanza
+
+
 def _apt_architectures(suite: UPath, component: str) -> set[str]:
     release = _read(suite / "Release").decode(errors="replace")
     return {
@@ -187,7 +200,7 @@ class _WithoutDoctype(ElementTree.TreeBuilder):
         raise PackageError("primary.xml", "has a document type declaration.", "Create the index anew.")
 
 
-def _publish_yum(root: UPath, packages: Sequence[Path], now: datetime) -> None:
+def _publish_yum(root: UPath, packages: Iterable[Path], now: datetime) -> None:
     repomd = root / "repodata" / "repomd.xml"
     elements = {e.find(f"{{{_COMMON}}}location").attrib["href"]: e for e in known_packages(root, repomd)}  # type: ignore[union-attr]
     before = set(elements)
@@ -246,8 +259,8 @@ def _rpm_element(package: RpmPackage, place: str, sha256: str, size: int) -> Ele
     element = ElementTree.Element(f"{{{_COMMON}}}package", {"type": "rpm"})
 
     def add(name: str, text: str | None = None, **attributes: str) -> ElementTree.Element:
-        child = ElementTree.SubElement(element, f"{{{_COMMON}}}{name}", attributes)
-        child.text = text
+        child = ElementTree.SubElement(element, f"{{{_COMMON}}}{name}", {k: _sane(v) for k, v in attributes.items()})
+        child.text = _sane(text) if text else text
         return child
 
     add("name", package.ref.name)
@@ -273,19 +286,40 @@ def _rpm_element(package: RpmPackage, place: str, sha256: str, size: int) -> Ele
         ("group", "group"),
         ("sourcerpm", "sourcerpm"),
     ):
-        ElementTree.SubElement(form, f"{{{_RPM}}}{name}").text = header_text(headers, header)
+        ElementTree.SubElement(form, f"{{{_RPM}}}{name}").text = _sane(header_text(headers, header))
     start, end = package.header_range
     ElementTree.SubElement(form, f"{{{_RPM}}}header-range", {"start": str(start), "end": str(end)})
     for name, names, versions, flags in (
         ("provides", "provides", "provideversion", "provideflags"),
         ("requires", "requirename", "requireversion", "requireflags"),
+        ("conflicts", "conflictname", "conflictversion", "conflictflags"),
+        ("obsoletes", "obsoletes", "obsoleteversion", "obsoleteflags"),
     ):
         entries = list(zip(*(_several(headers.get(h)) for h in (names, versions, flags)), strict=False))
         if entries:
             group = ElementTree.SubElement(form, f"{{{_RPM}}}{name}")
             for entry in entries:
                 ElementTree.SubElement(group, f"{{{_RPM}}}entry", _dependency(*entry))
+    for file in _files_to_depend_on(headers):
+        ElementTree.SubElement(form, f"{{{_COMMON}}}file").text = _sane(file)
     return element
+
+
+def _files_to_depend_on(headers: dict[str, Any]) -> list[str]:
+    """Files that other packages may require by their paths; all others would stand in filelists.xml, which we lack."""
+    folders = [_text(folder) for folder in _several(headers.get("dirnames"))]
+    names = zip(_several(headers.get("dirindexes")), _several(headers.get("basenames")), strict=False)
+    paths = [f"{folders[at]}{_text(name)}" for at, name in names if 0 <= at < len(folders)]
+    return sorted({p for p in paths if p.startswith("/etc/") or "bin/" in p or p == "/usr/lib/sendmail"})
+
+
+def _sane(text: str) -> str:
+    """A package's text without what XML cannot hold: one odd character would make the whole index unreadable."""
+    return _NOT_XML.sub("", text)
+
+
+def _text(value: Any) -> str:
+    return value.decode(errors="replace") if isinstance(value, bytes) else str(value)
 
 
 def _several(value: Any) -> list[Any]:
@@ -295,12 +329,9 @@ def _several(value: Any) -> list[Any]:
 
 
 def _dependency(name: Any, version: Any, flags: Any) -> dict[str, str]:
-    def text(value: Any) -> str:
-        return value.decode(errors="replace") if isinstance(value, bytes) else str(value)
-
-    attributes = {"name": text(name)}
+    attributes = {"name": _sane(_text(name))}
     comparison = {2: "LT", 4: "GT", 8: "EQ", 10: "LE", 12: "GE"}.get(int(flags) & 14)
-    if comparison and (full := text(version)):
+    if comparison and (full := _sane(_text(version))):
         epoch, _, rest = full.rpartition(":")
         ver, _, rel = rest.partition("-")
         attributes |= {"flags": comparison, "epoch": epoch or "0", "ver": ver} | ({"rel": rel} if rel else {})

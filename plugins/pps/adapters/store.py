@@ -22,7 +22,7 @@ from pps.adapters import tables
 from pps.adapters.tables import storable
 from pps.domain.errors import AlreadyOpenError, ConfigurationError, NotYetAllowedError, RolloutError, ServiceError
 from pps.domain.facts import Fact, FactKind
-from pps.domain.rollouts import Path, Rollout, dossier_name, line_of, rollout_id
+from pps.domain.rollouts import NO_ROLLOUTS, Path, Rollout, dossier_name, line_of, rollout_id
 from pps.domain.texts import clean_text
 
 #: A sender that died gives its mails back after this time. Longer than a batch may take (adapters/mail.py).
@@ -149,7 +149,7 @@ class FactStore:
         if paths:
             query = query.where(tables.rollouts.c.path.in_(list(paths)))
         else:
-            query = query.where(tables.rollouts.c.path != Path.DOSSIER.value)
+            query = query.where(tables.rollouts.c.path.not_in(NO_ROLLOUTS))
         if patch is not None:
             query = query.where(tables.rollouts.c.patch == patch)
         if open_only:

@@ -12,7 +12,7 @@ from xml.etree import ElementTree
 
 from pps.activities.ports import IndexedPackage, UnpackBudget
 from pps.adapters.archive import CappedStream, inflating
-from pps.adapters.download import Downloader
+from pps.adapters.download import TOO_MANY, Downloader
 from pps.adapters.signatures import check_detached
 from pps.domain.errors import PackageError, RolloutError
 from pps.domain.manifest import checked_tree_path
@@ -24,6 +24,7 @@ _INDEX_BYTES = 256 << 20
 _INFLATED_INDEX_BYTES = 2 << 30
 _KEPT_CHARACTERS = 4096
 _DEEPEST = 30
+_SOURCES = ("src", "nosrc")
 _COMPRESSIONS = {"xml": "", "gz": "gz", "zst": "zst", "xz": "xz", "bz2": "bz2"}
 
 
@@ -57,13 +58,24 @@ class YumRepository:
     def resolve(self, refs: Iterable[PackageRef]) -> tuple[IndexedPackage, ...]:
         """See `ports.PackageRepository`; memory does not grow with the index."""
         wanted = tuple(refs)
+        found = self._read(_Primary(self.url, wanted=frozenset(wanted)))
+        if missing := [str(ref) for ref in wanted if ref not in found]:
+            raise PackageError(
+                self.url, f"does not have {', '.join(missing)}.", "Correct the patch, or ask the provider."
+            )
+        return tuple(found[ref] for ref in wanted)
+
+    def listing(self, at_most: int) -> tuple[IndexedPackage, ...]:
+        """See `ports.PackageRepository`; source packages, which install nothing, are left out."""
+        return tuple(self._read(_Primary(self.url, at_most=at_most)).values())
+
+    def _read(self, listed: _Primary) -> dict[PackageRef, IndexedPackage]:
         index = self.primary
         if index.size > _INDEX_BYTES:
             raise PackageError(f"{self.url}/{index.filename}", f"is larger than {_INDEX_BYTES} bytes.", _NEXT)
         compression = _COMPRESSIONS.get(index.filename.rpartition(".")[2])
         if compression is None:
             raise PackageError(f"{self.url}/{index.filename}", "is of a format that is not known here.", _NEXT)
-        listed = _Primary(self.url, wanted=frozenset(wanted))
         with tempfile.TemporaryFile() as file:
             self.download.file(index.filename, file, index.size, index.sha256)
             file.seek(0)
@@ -71,11 +83,7 @@ class YumRepository:
                 f"{self.url}/{index.filename}", inflating(file, compression), UnpackBudget(_INFLATED_INDEX_BYTES, 0)
             )
             _parse(stream.subject, iter(lambda: stream.take(1 << 16), b""), listed)
-        if missing := [str(ref) for ref in wanted if ref not in listed.found]:
-            raise PackageError(
-                self.url, f"does not have {', '.join(missing)}.", "Correct the patch, or ask the provider."
-            )
-        return tuple(listed.found[ref] for ref in wanted)
+        return listed.found
 
     def fetch(self, package: IndexedPackage, into: Path) -> Path:
         """See `ports.PackageRepository`."""
@@ -163,9 +171,10 @@ class _Repomd(_Xml):
 
 @dataclass
 class _Primary(_Xml):
-    """primary.xml: the packages that are wanted."""
+    """primary.xml: the packages that are wanted, or all."""
 
-    wanted: frozenset[PackageRef] = frozenset()
+    wanted: frozenset[PackageRef] | None = None
+    at_most: int | None = None
     found: dict[PackageRef, IndexedPackage] = field(default_factory=dict)
     _checksum_type: str = ""
     _values: dict[str, str] = field(default_factory=dict)
@@ -193,17 +202,23 @@ class _Primary(_Xml):
 
     def _keep(self) -> None:
         values = self._values
+        if self.wanted is None and values.get("arch") in _SOURCES:
+            return
         try:
             ref = PackageRef(values.get("name", ""), values.get("version", ""), values.get("arch", ""))
-        except RolloutError:
+        except RolloutError as error:
+            if self.wanted is None:  # whoever wants all must hear that one cannot be had
+                raise PackageError(self.subject, f"cannot be taken whole: {error}", _NEXT) from error
             return  # a name that we could never ask for
-        if ref not in self.wanted:
+        if self.wanted is not None and ref not in self.wanted:
             return
         package = _indexed(ref, values)
         if package is None:
             raise PackageError(str(ref), "has no size, place or sha256 in the index.", _NEXT)
         if self.found.setdefault(ref, package).sha256 != package.sha256:
             raise PackageError(str(ref), "is listed twice with different digests.", _NEXT)
+        if self.at_most is not None and len(self.found) > self.at_most:
+            raise PackageError(self.subject, f"has more than {self.at_most} packages.", TOO_MANY)
 
 
 def _indexed(ref: PackageRef, values: dict[str, str]) -> IndexedPackage | None:

@@ -93,7 +93,7 @@ def _central_findings(here: Front) -> Iterator[Finding]:
         ("tracker", _tracker),
         ("information system", _information_system),
         ("mail server", _mail_server),
-        ("artefact store", _artefact_store),
+        ("artefact store", lambda _: _writable("artefact store", services.config.service.artefact_store)),
         ("feedback secret", lambda _: _ok("feedback secret", f"{len(services.feedback_secret)} bytes.")),
     )
     for subject, check in checks:
@@ -101,6 +101,7 @@ def _central_findings(here: Front) -> Iterator[Finding]:
             yield check(here)
         except RolloutError as error:
             yield failure(subject, error)
+    yield from _mirrors(here)
     yield from _airflow(here)
     if services.ssh_client:
         yield _ok("ssh client", services.ssh_client)
@@ -151,10 +152,24 @@ def _mail_server(here: Front) -> Finding:
     return _ok("mail server", f"{where} answers ({service.smtp_security}).")
 
 
-def _artefact_store(here: Front) -> Finding:
+def _mirrors(here: Front) -> Iterator[Finding]:
+    """Only where mirrors are wanted; a service.yaml that cannot be read has its own finding."""
+    try:
+        service = here.services.config.service
+        if not service.mirror_folder:
+            return
+        yield _writable("mirror folder", service.mirror_folder)
+    except RolloutError as error:
+        yield failure("mirror folder", error)
+        return
+    if service.mirror_url is None:
+        why = "is not set, so sites cannot be told where the mirrors are."
+        yield Finding("mirror_url", Health.WARN, why, "Set it; docs/production.md says how the folder is served.")
+
+
+def _writable(subject: str, where: str) -> Finding:
     from upath import UPath
 
-    where = here.services.config.service.artefact_store
     try:
         folder = UPath(where)
         folder.mkdir(parents=True, exist_ok=True)
@@ -165,7 +180,7 @@ def _artefact_store(here: Front) -> Finding:
         raise ServiceError(
             where, f"cannot be written to ({type(error).__name__}: {error}).", "Make it writable."
         ) from error
-    return _ok("artefact store", f"{where} is writable.")
+    return _ok(subject, f"{where} is writable.")
 
 
 def _airflow(here: Front) -> Iterator[Finding]:

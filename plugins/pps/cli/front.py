@@ -25,6 +25,8 @@ DAGS = (
     "non_bc_client_update",
     "pre_deployment_test",
     "release_testing",
+    "minor_server_pilot",
+    "major_server_pilot",
     "overrule_policies",
     "withdraw_rollout",
     "nightly_distribution",

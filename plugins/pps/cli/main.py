@@ -17,12 +17,16 @@ from pps.cli import (
     doctor,
     feedback,
     mails,
+    mirrors,
     output,
     overrule,
     patches,
+    pilot_run,
+    pilots,
     pools,
     release_tests,
     rollouts,
+    sam,
     scenarios,
     sites,
     tasks,
@@ -51,6 +55,9 @@ app = typer.Typer(
       pps rollout start PATCH --follow    do it, and watch
       pps feedback list ROLLOUT           what the VOs say
       pps release-test start PATCH        sites try it before it goes public
+      pps pilot judge PATCH               a server update: minor or major, and why
+      pps mirror make ROLLOUT             keep a pilot's packages from changing
+      pps pilot journal ROLLOUT           how a server pilot runs
       pps tasks list                      whose answer is awaited
       pps rollout withdraw ROLLOUT        take it back, at any time
       pps credits                         who has done how much
@@ -101,9 +108,13 @@ app.add_typer(scenarios.app, name="scenarios")
 app.add_typer(deployment_tests.app, name="deployment-test")
 app.add_typer(pools.app, name="pools")
 app.add_typer(release_tests.app, name="release-test")
+pilots.app.add_typer(pilot_run.app)
+app.add_typer(pilots.app, name="pilot")
+app.add_typer(sam.app, name="sam")
 app.add_typer(feedback.app, name="feedback")
 app.add_typer(bulletin.app, name="bulletin")
 app.add_typer(mails.app, name="mails")
+app.add_typer(mirrors.app, name="mirror")
 app.command(name="credits")(credits.credits)
 app.command(name="doctor")(doctor.doctor)
 app.command(name="classify")(classify.classify)

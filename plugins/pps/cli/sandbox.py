@@ -21,6 +21,7 @@ from pps.domain.errors import RolloutError
 from pps.domain.patches import Patch, PatchState
 from pps.sandbox.control import GridControl, describe
 from pps.sandbox.landscape import MOST_SITES, Fault
+from pps.sandbox.pilot_service import ServiceAction
 from pps.sandbox.smtp import kept_mails, read_mail
 
 app = typer.Typer(
@@ -114,6 +115,30 @@ def repair(site: SiteName, folder: Folder = _FOLDER, as_json: AsJson = False) ->
 def wipe(site: SiteName, folder: Folder = _FOLDER, as_json: AsJson = False) -> None:
     """Lose all previews of a site, as a reinstallation does; production and tags stay."""
     _at_site(folder, lambda grid: grid.wipe_site(site), as_json)
+
+
+@app.command()
+def service(
+    site: SiteName,
+    action: Annotated[ServiceAction, typer.Argument(help="What the site's people do.", show_default=False)],
+    version: Annotated[str, typer.Argument(help="For upgrade; else as it was.", show_default=False)] = "",
+    folder: Folder = _FOLDER,
+    as_json: AsJson = False,
+) -> None:
+    """Play the people of a site with their pilot service, an HTTP server that says its version.
+
+    start: run and publish it. stop: it answers no more, and stays published. upgrade: to VERSION.
+    roll-back: to the version of before. withdraw: stop it, and publish it no more.
+    """
+    with _sentences():
+        shown = GridControl(folder).act_on_service(site, action, version)["service"]
+    if as_json:
+        _print_json(shown)
+        return
+    state = "answers" if shown["running"] else "does not answer"
+    where = f" at {shown['endpoint']}" if shown["endpoint"] else ""
+    published = "published" if shown["published"] else "not published"
+    console.print(f"{site}: version {shown['version']} {state}{where}, {published}.", soft_wrap=True, markup=False)
 
 
 @app.command()

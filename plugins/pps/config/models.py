@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
@@ -20,23 +19,20 @@ from pydantic import (
     model_validator,
 )
 
+from pps.activities.mirrors import MirrorLimits
 from pps.activities.ports import SiteLimits, TarballLimits
+from pps.domain import durations
 from pps.domain.batches import BatchLimits
 from pps.domain.errors import RolloutError
 from pps.domain.names import checked_address, checked_host, checked_name, checked_site_path
 from pps.domain.roles import Role
+from pps.domain.server_updates import MinorLimits
 from pps.domain.sites import CertificationStatus, Infrastructure, PartnerLevel, Platform, Site, SiteService, SshEndpoint
-
-_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
 
 
 def parse_duration(value: Any) -> timedelta:
     """Read `20s`, `90m`, `36h`, `14d`, `2w`; anything else is a `ValueError`."""
-    if isinstance(value, str) and (match := re.fullmatch(r"(\d{1,6})([smhdw])", value)):
-        return timedelta(seconds=int(match[1]) * _UNITS[match[2]])
-    if isinstance(value, timedelta):
-        return value
-    raise ValueError("a duration is a whole number with a unit, e.g. 20s, 90m, 36h, 14d or 2w")
+    return value if isinstance(value, timedelta) else durations.parse_duration(str(value))
 
 
 def _by_the_domain(check: Callable[[str, str], str], what: str) -> AfterValidator:
@@ -250,6 +246,49 @@ class OverrulePolicy(Model):
     answer_within: Duration
 
 
+class MinorUpdatePolicy(Model):
+    """policies.yaml, `minor_update` (SD 4.1.3, "Minor")."""
+
+    major_bugs_below: PositiveInt
+    normal_bugs_below: PositiveInt
+    programming_ph_at_most: PositiveInt
+
+    def to_domain(self) -> MinorLimits:
+        """The domain's limits."""
+        return MinorLimits(**self.model_dump())
+
+
+class PilotPolicy(Model):
+    """policies.yaml, `pilots` (SD 4.1.3)."""
+
+    answer_within: Duration
+    set_up_within: Duration
+    minor_runs_for: Duration
+    major_runs_for: Duration
+    feedback_within: Duration
+    probe_every: Duration
+    incident_after: Duration
+    roll_back_within: Duration
+    check_every: Duration
+    report_within: Duration
+    wrap_up_within: Duration
+    meeting_after: Duration
+    meeting_lasts: Duration
+    open_pilots_at_most: PositiveInt
+    available_at_least: Share
+
+
+class MirrorPolicy(Model):
+    """policies.yaml, `mirror` (SD 4.1.3, 6)."""
+
+    bytes_at_most: PositiveInt
+    packages_at_most: PositiveInt
+
+    def to_port(self) -> MirrorLimits:
+        """The port's limits."""
+        return MirrorLimits(**self.model_dump())
+
+
 class WithdrawalPolicy(Model):
     """policies.yaml, `withdrawal`."""
 
@@ -273,6 +312,9 @@ class Policies(Model):
     release_test: ReleaseTestPolicy
     overrule: OverrulePolicy
     withdrawal: WithdrawalPolicy
+    minor_update: MinorUpdatePolicy
+    pilots: PilotPolicy
+    mirror: MirrorPolicy
 
 
 class VoModel(Model):
@@ -324,6 +366,10 @@ class ServiceFile(Model):
     """ObjectStoragePath of the folder in which production packages and tarballs are published."""
     release_test_url: Annotated[str, Field(pattern=r"^(https?|file)://[^\s]+$")] | None = None
     """Address under which sites reach `release-test/` of the production repository; none: the folder's own."""
+    mirror_folder: str | None = None
+    """ObjectStoragePath of the folder with mirrors of providers' repositories for pilots; none: no mirrors."""
+    mirror_url: Annotated[str, Field(pattern=r"^https?://[^\s]+$")] | None = None
+    """Address under which sites reach that folder."""
     publication_folder: str
     """ObjectStoragePath of the folder with bulletin and release notes."""
     package_keys: dict[str, SigningKeys] = {}

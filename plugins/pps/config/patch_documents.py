@@ -10,7 +10,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StrictBool, S
 
 from pps.domain.errors import PackageError, RolloutError
 from pps.domain.names import checked_address, checked_name
-from pps.domain.patches import Bug, PackageRef, Patch, PatchState, Repository, RepositoryKind, Severity
+from pps.domain.patches import Bug, PackageRef, Patch, PatchKind, PatchState, Repository, RepositoryKind, Severity
 from pps.domain.sites import Platform
 
 
@@ -59,6 +59,8 @@ PlatformName = Annotated[StrictStr, _checked(Platform.parse)]
 Address = Annotated[StrictStr, _checked(lambda v: checked_address(v, "address"))]
 PackageVersion = Annotated[StrictStr, _checked(lambda v: checked_name(v.replace(":", "~", 1), "version"))]
 Variable = Annotated[StrictStr, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,127}$")]
+# `blah.conf:maxJobs`, `[CE] port`: each component has its own way to write them
+Parameter = Annotated[StrictStr, Field(min_length=1, max_length=200), AfterValidator(_one_line)]
 Url = Annotated[
     StrictStr, Field(max_length=2000, pattern=r"^https?://[^\s\x00-\x1f\x7f]+$"), AfterValidator(_plain_url)
 ]
@@ -109,6 +111,15 @@ class PatchDocument(_Document):
     install_tested: Annotated[list[PlatformName], Field(max_length=50)] = []
     programming_ph: Annotated[StrictInt, Field(ge=0, le=100_000)] | None = None
     provider: Address | Literal[""] = ""
+    kind: PatchKind = PatchKind.CLIENT
+    service_type: Name | Literal[""] = ""
+    component_parameters: Annotated[list[Parameter], Field(max_length=1000)] = []
+    operational_changes: Text = ""
+    database_schema_changed: StrictBool = False
+    clients_compatible: StrictBool = True
+    new_functionality: StrictBool = False
+    installation_guide: Line = ""
+    configuration_guide: Line = ""
 
     def to_domain(self) -> Patch:
         """The domain's patch."""
@@ -120,7 +131,7 @@ class PatchDocument(_Document):
             values[name] = tuple(PackageRef(p.name, p.version, p.arch) for p in values[name])
         for name in ("platforms", "install_tested"):
             values[name] = tuple(Platform.parse(p) for p in values[name])
-        for name in ("new_variables", "changed_variables"):
+        for name in ("new_variables", "changed_variables", "component_parameters"):
             values[name] = tuple(values[name])
         values["bugs"] = tuple(Bug(b.number, b.title, b.severity, b.originator) for b in self.bugs)
         return Patch(**values)
@@ -185,4 +196,13 @@ def patch_document(patch: Patch) -> dict[str, Any]:
         "install_tested": [str(p) for p in patch.install_tested],
         "programming_ph": patch.programming_ph,
         "provider": patch.provider,
+        "kind": patch.kind.value,
+        "service_type": patch.service_type,
+        "component_parameters": list(patch.component_parameters),
+        "operational_changes": patch.operational_changes,
+        "database_schema_changed": patch.database_schema_changed,
+        "clients_compatible": patch.clients_compatible,
+        "new_functionality": patch.new_functionality,
+        "installation_guide": patch.installation_guide,
+        "configuration_guide": patch.configuration_guide,
     }

@@ -34,6 +34,15 @@ class Severity(StrEnum):
     MINOR = "minor"
 
 
+class PatchKind(StrEnum):
+    """What a patch updates; the two are previewed in different ways (SD 4.1)."""
+
+    CLIENT = "client"
+    """client tools: worker nodes, user interfaces, VOBOXes"""
+    SERVER = "server"
+    """a grid service"""
+
+
 class RepositoryKind(StrEnum):
     """Layout of a package repository."""
 
@@ -118,12 +127,28 @@ class Patch:
     """person hours, as validated by the Release Manager"""
     provider: str = ""
     """mail address of who provides the packages; what fails goes back to them"""
+    kind: PatchKind = PatchKind.CLIENT
+    service_type: str = ""
+    """of a server update: the grid service, as GOCDB calls it (SERVICE_TYPE): CREAM-CE, Site-BDII, ..."""
+    component_parameters: tuple[str, ...] = ()
+    """new parameters of component-specific configuration files; those of YAIM are `new_variables`"""
+    operational_changes: str = ""
+    """what changes for those who run the service; empty: nothing significant"""
+    database_schema_changed: bool = False
+    clients_compatible: bool = True
+    """the existing clients work with the updated service"""
+    new_functionality: bool = False
+    installation_guide: str = ""
+    """where the documentation for its installation is; "" where there is none"""
+    configuration_guide: str = ""
 
     def __post_init__(self) -> None:
         if not 0 < self.number < 10**9:
             raise ValueError(f"patch number {self.number} is not between 1 and 999999999")
         checked_name(self.metapackage, f"metapackage of patch {self.number}")
         checked_name(self.version, f"version of patch {self.number}")
+        if self.service_type:
+            checked_name(self.service_type, f"service type of patch {self.number}")
         if self.provider:
             checked_address(self.provider, f"provider of patch {self.number}")
 

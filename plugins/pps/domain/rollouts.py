@@ -24,22 +24,35 @@ class Path(StrEnum):
     """SD 4.2.2"""
     RELEASE_TEST = "release-test"
     """SD 4.2.3"""
+    MINOR_PILOT = "minor-pilot"
+    """SD 4.1.3, steps in green"""
+    MAJOR_PILOT = "major-pilot"
+    """SD 4.1.3, steps in red"""
     OVERRULE = "overrule"
     """a request to EMT and coordination to overrule the policies (SD 4.1.3)"""
     DOSSIER = "patch"
     """what is decided on a patch beside its rollouts: classification, joint decisions of EMT and coordination"""
+    SAM = "sam"
+    """tasks for the monitoring (SD 4.2.2); one record, of no patch"""
 
 
 #: Occasion of the facts that somebody was told of a withdrawal.
 TOLD_OF_WITHDRAWAL = "withdrawn"
 
+#: Records that are no rollouts: they are never closed, and stand in no list of rollouts.
+NO_ROLLOUTS = (Path.DOSSIER.value, Path.SAM.value)
+
 #: Paths that put a preview of the client to sites.
 PREVIEWS = (Path.BC_CLIENT, Path.NON_BC_CLIENT)
 
 
+#: Paths that run a server in production by partner sites, on demand.
+PILOTS = (Path.MINOR_PILOT, Path.MAJOR_PILOT)
+
+
 def line_of(path: str) -> str:
     """Of the paths of one line, a patch has at most one open: a client is previewed in one way at a time."""
-    return "preview" if path in PREVIEWS else path
+    return "preview" if path in PREVIEWS else "pilot" if path in PILOTS else path
 
 
 class SiteState(StrEnum):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from enum import StrEnum
 
-from pps.domain.patches import Patch, PatchState
+from pps.domain.patches import Patch, PatchKind, PatchState
 from pps.domain.scenarios import DeploymentOutcome, DeploymentVerdict
 from pps.domain.sites import Platform
 from pps.domain.yaim import Change, ChangeKind
@@ -111,6 +111,8 @@ def _reasons_against_certification(patch: Patch) -> Iterable[str]:
 
 
 def _reasons_against_content(patch: Patch) -> Iterable[str]:
+    if patch.kind is PatchKind.SERVER:
+        yield "It is a server update: it goes out by a pilot (SD 4.1.3)."
     if not patch.packages:
         yield "It names no packages."
     if not patch.platforms:

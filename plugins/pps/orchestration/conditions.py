@@ -5,16 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import timedelta
 
-from pps.activities import overruling
+from pps.activities import outbox, overruling, pilot_roll_back, pilot_running, pilot_setup, pilot_vos
 from pps.activities.certification import certification_is_over
 from pps.activities.deployment_test import newest_deployment_verdict
 from pps.activities.local_configuration import is_offered
 from pps.activities.publication import tags_seen
 from pps.activities.withdrawal import tags_are_gone
 from pps.config.loader import load_configuration
+from pps.domain import pilot_run
 from pps.domain.facts import FactKind
 from pps.domain.feedback import feedback_is_over
 from pps.domain.rollouts import Path, SiteState, occasion_of
+from pps.orchestration.forms_pilot_site import credit_of_set_up
 from pps.orchestration.runtime import actor_of, now, services
 
 
@@ -100,6 +102,82 @@ def _deployment_test_is_over(rollout: str) -> bool:
         return not still_open and newest_deployment_verdict(s.facts, record.patch_number) is not None
 
 
+def _pilot_is_set_up(rollout: str, site: str) -> bool:
+    with services() as s:
+        record = s.facts.rollout(rollout)
+        policies = s.config.policies
+        return pilot_setup.set_up_is_settled(
+            record,
+            s.facts,
+            s.service_probes,
+            s.information_system,
+            s.config.sites.get(site),
+            site,
+            s.tracker.patch(record.patch_number),
+            s.templates,
+            patience=policies.publication.seen_within,
+            grace=policies.pilots.answer_within,
+            now=now(),
+            actor=actor_of("service probe"),
+            more=credit_of_set_up(s, record, site),
+        )
+
+
+def _pilot_run_is_over(rollout: str) -> bool:
+    """Each question is a look at the services. Mails of incidents leave at once: a prompt reaction is wanted."""
+    with services() as s:
+        over = pilot_running.look_at_pilot(
+            s.facts.rollout(rollout),
+            s.facts,
+            s.service_probes,
+            s.config.sites,
+            s.templates,
+            support=s.config.service.reply_to,
+            incident_after=s.config.policies.pilots.incident_after,
+            now=now(),
+            actor=actor_of("service probe"),
+        )
+        outbox.empty_outbox(s.facts, s.mailer, now)
+        return over
+
+
+def _pilot_is_rolled_back(rollout: str, site: str) -> bool:
+    with services() as s:
+        return pilot_roll_back.roll_back_is_settled(
+            s.facts.rollout(rollout),
+            s.facts,
+            s.service_probes,
+            s.information_system,
+            s.config.sites.get(site),
+            site,
+            give_up_after=s.config.policies.pilots.roll_back_within + s.config.policies.pilots.answer_within,
+            now=now(),
+            actor=actor_of("service probe"),
+        )
+
+
+def _vos_may_begin(rollout: str) -> bool:
+    with services() as s:
+        return pilot_vos.vos_may_begin(s.facts.rollout(rollout))
+
+
+def _vos_are_heard(rollout: str) -> bool:
+    with services() as s:
+        record = s.facts.rollout(rollout)
+        return pilot_vos.vos_are_heard(record, now()) or overruling.standing(s.facts, record.patch_number) is not None
+
+
+def _pilot_ends_at_site(rollout: str, site: str) -> bool:
+    """Also true as soon as a roll-back is asked for: then its people are asked to do it."""
+    with services() as s:
+        record = s.facts.rollout(rollout)
+        return (
+            pilot_run.roll_back_asked(record, site) is not None
+            or pilot_run.set_up(record, site) is None
+            or pilot_running.pilot_run_is_over(record, now())
+        )
+
+
 CONDITIONS: dict[str, Callable[..., bool]] = {
     "feedback_is_over": _feedback_is_over,
     "certification_is_over": _certification_is_over,
@@ -108,6 +186,12 @@ CONDITIONS: dict[str, Callable[..., bool]] = {
     "retired_tags_are_gone": _retired_tags_are_gone,
     "preview_is_offered": _preview_is_offered,
     "deployment_test_is_over": _deployment_test_is_over,
+    "pilot_is_set_up": _pilot_is_set_up,
+    "pilot_run_is_over": _pilot_run_is_over,
+    "pilot_is_rolled_back": _pilot_is_rolled_back,
+    "vos_may_begin": _vos_may_begin,
+    "vos_are_heard": _vos_are_heard,
+    "pilot_ends_at_site": _pilot_ends_at_site,
 }
 
 
@@ -122,5 +206,11 @@ def interval_s(condition: str) -> float:
         "retired_tags_are_gone": policies.withdrawal.check_every,
         "preview_is_offered": policies.local_configuration.check_every,
         "deployment_test_is_over": policies.deployment_test.check_every,
+        "pilot_is_set_up": policies.pilots.check_every,
+        "pilot_run_is_over": policies.pilots.probe_every,
+        "pilot_is_rolled_back": policies.pilots.check_every,
+        "vos_may_begin": policies.pilots.check_every,
+        "vos_are_heard": policies.pilots.check_every,
+        "pilot_ends_at_site": policies.pilots.check_every,
     }
     return every[condition].total_seconds()

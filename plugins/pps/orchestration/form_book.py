@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from pps.orchestration import forms_local_configuration, forms_overruling, forms_release_test
+from pps.orchestration import (
+    forms_local_configuration,
+    forms_overruling,
+    forms_pilot,
+    forms_pilot_meetings,
+    forms_pilot_site,
+    forms_release_test,
+)
 from pps.orchestration.forms import Form
 from pps.orchestration.forms_deployment import DEPLOYMENT_SCENARIO
 
@@ -15,5 +22,8 @@ FORMS: Mapping[str, Form] = {
         DEPLOYMENT_SCENARIO,
         *forms_overruling.FORMS,
         *forms_release_test.FORMS,
+        *forms_pilot.FORMS,
+        *forms_pilot_meetings.FORMS,
+        *forms_pilot_site.FORMS,
     )
 }

@@ -107,6 +107,41 @@ WITHDRAWAL_SCHEMA: dict[str, dict[str, Any]] = {
     },
 }
 
+#: Of a request for a pilot (SD 4.1.3, 1).
+PILOT_SCHEMA: dict[str, dict[str, Any]] = {
+    "patch": CLIENT_UPDATE_SCHEMA["patch"] | {"description": "Number of a server update in the tracker."},
+    "scope": {
+        "type": "string",
+        "minLength": 1,
+        "maxLength": LONGEST_REASON,
+        "format": "multiline",
+        "title": "Scope",
+        "description": "Use cases, scope and goals of the pilot, in a sentence at least.",
+    },
+    "vo": {
+        "type": ["null", "string"],
+        "pattern": NAME_JSON_PATTERN,
+        "default": None,
+        "title": "VO",
+        "description": "The VO that asks, as in people.yaml. Empty: the EMT does, for ITR or the developers.",
+    },
+    "justification": {
+        "type": ["null", "string"],
+        "maxLength": LONGEST_REASON,
+        "format": "multiline",
+        "default": None,
+        "title": "Justification",
+        "description": "Why software that is not certified is used; needed for such, and put on record.",
+    },
+    "continues": {
+        "type": ["null", "string"],
+        "pattern": NAME_JSON_PATTERN,
+        "default": None,
+        "title": "Continues",
+        "description": "Of another round: name of the pilot that the wrap-up has prolonged. The scheduler fills it in.",
+    },
+}
+
 #: DAG -> (schema of its conf, path of the rollouts that it opens; "" if it opens none). Every DAG of ours is here:
 #: a start that has no form would go unchecked.
 STARTS: Mapping[str, tuple[Mapping[str, dict[str, Any]], str]] = {
@@ -114,6 +149,8 @@ STARTS: Mapping[str, tuple[Mapping[str, dict[str, Any]], str]] = {
     "non_bc_client_update": (CLIENT_UPDATE_SCHEMA, Path.NON_BC_CLIENT),
     "pre_deployment_test": (DEPLOYMENT_TEST_SCHEMA, Path.PRE_DEPLOYMENT),
     "release_testing": (RELEASE_TEST_SCHEMA, Path.RELEASE_TEST),
+    "minor_server_pilot": (PILOT_SCHEMA, Path.MINOR_PILOT),
+    "major_server_pilot": (PILOT_SCHEMA, Path.MAJOR_PILOT),
     "overrule_policies": (OVERRULING_SCHEMA, Path.OVERRULE),
     "withdraw_rollout": (WITHDRAWAL_SCHEMA, ""),
     "nightly_distribution": ({}, ""),
@@ -149,6 +186,11 @@ def client_update() -> dict[str, Param]:
 def deployment_test() -> dict[str, Param]:
     """Params of the DAG that tests an update's deployment."""
     return as_params(DEPLOYMENT_TEST_SCHEMA)
+
+
+def pilot() -> dict[str, Param]:
+    """Params of the DAGs that run a pilot."""
+    return as_params(PILOT_SCHEMA)
 
 
 def release_test() -> dict[str, Param]:

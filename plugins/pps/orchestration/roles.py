@@ -32,13 +32,16 @@ LOOK: frozenset[Right] = frozenset(
 ANSWER: frozenset[Right] = LOOK | {(_EDIT, "HITL Detail")}
 START: frozenset[Right] = ANSWER | {(_CREATE, "DAG Runs")}
 
+#: SD 4.1.3, 1: pilots are requested by the EMT, and by VOs.
+_PILOTS = frozenset({"minor_server_pilot", "major_server_pilot"})
+_MAY_START = (Role.RELEASE_MANAGER, Role.PPS_COORDINATOR, Role.EMT, Role.VO_REPRESENTATIVE)
+
 #: Roles of SD 2 that sign in, with their rights. `viewer` and `admin` use FAB's own Viewer and Admin.
-ROLES: dict[str, frozenset[Right]] = {
-    role.value: START if role in (Role.RELEASE_MANAGER, Role.PPS_COORDINATOR, Role.EMT) else ANSWER for role in Role
-}
+ROLES: dict[str, frozenset[Right]] = {role.value: START if role in _MAY_START else ANSWER for role in Role}
 #: Roles that start some DAGs only. FAB's right to start is for all of them, so the auth manager looks here as well.
 STARTS_ONLY: dict[str, frozenset[str]] = {
-    Role.EMT.value: frozenset({"overrule_policies"}),  # SD 4.1.3: critical bugs and vulnerabilities
+    Role.EMT.value: frozenset({"overrule_policies"}) | _PILOTS,  # SD 4.1.3: critical bugs and vulnerabilities
+    Role.VO_REPRESENTATIVE.value: _PILOTS,
 }
 
 

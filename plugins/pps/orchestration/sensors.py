@@ -119,6 +119,60 @@ class CertificationSensor(ConditionSensor):
         super().__init__(arguments={"rollout": rollout}, **kwargs)
 
 
+class PilotSetUpSensor(ConditionSensor):
+    """Until a site's pilot service is seen as it should be, or the site is left out (SD 4.1.3, 7)."""
+
+    condition = "pilot_is_set_up"
+
+    def __init__(self, *, rollout: str, site: str, **kwargs: Any) -> None:
+        super().__init__(arguments={"rollout": rollout, "site": site}, **kwargs)
+
+
+class PilotRunSensor(ConditionSensor):
+    """Probes the services of a pilot at each question, until the run is over (SD 4.1.3, 8)."""
+
+    condition = "pilot_run_is_over"
+
+    def __init__(self, *, rollout: str, **kwargs: Any) -> None:
+        super().__init__(arguments={"rollout": rollout}, **kwargs)
+
+
+class PilotRollBackSensor(ConditionSensor):
+    """Until the version of before answers again at a site, and the pilot is published no more, or the time is up."""
+
+    condition = "pilot_is_rolled_back"
+
+    def __init__(self, *, rollout: str, site: str, **kwargs: Any) -> None:
+        super().__init__(arguments={"rollout": rollout, "site": site}, **kwargs)
+
+
+class PilotSiteSensor(ConditionSensor):
+    """Until the run is over, or a site's roll-back is asked for, whichever comes first (SD 4.1.3, 8)."""
+
+    condition = "pilot_ends_at_site"
+
+    def __init__(self, *, rollout: str, site: str, **kwargs: Any) -> None:
+        super().__init__(arguments={"rollout": rollout, "site": site}, **kwargs)
+
+
+class PilotServiceSensor(ConditionSensor):
+    """Until the service is set up at all sites of a pilot, so that VOs can use it (SD 4.1.3, 8)."""
+
+    condition = "vos_may_begin"
+
+    def __init__(self, *, rollout: str, **kwargs: Any) -> None:
+        super().__init__(arguments={"rollout": rollout}, **kwargs)
+
+
+class PilotFeedbackSensor(ConditionSensor):
+    """Until the committed VOs have answered, or the agreed date has passed (SD 4.1.3)."""
+
+    condition = "vos_are_heard"
+
+    def __init__(self, *, rollout: str, **kwargs: Any) -> None:
+        super().__init__(arguments={"rollout": rollout}, **kwargs)
+
+
 class TagsGoneSensor(ConditionSensor):
     """Until the information system shows the tag of a withdrawn preview no longer, or its time is up."""
 

@@ -27,6 +27,8 @@ from pps.activities import (
     notification,
     opening,
     outbox,
+    pilot_effort,
+    pilot_running,
     probing,
     publication,
     release,
@@ -370,9 +372,18 @@ def update_release_bulletin_of_tonight() -> None:
 
 @task
 def remind() -> int:
-    """Remind everybody who is due for it; returns how many mails are new."""
+    """Remind everybody who is due for it, and VOs and late sites of a pilot; returns how many mails are new."""
     with services() as s:
-        return asking.remind(s.facts, s.templates, s.config.policies.questions.remind_at, now(), actor())
+        remind_at = s.config.policies.questions.remind_at
+        new = asking.remind(s.facts, s.templates, remind_at, now(), actor())
+        pilots = pilot_running.open_pilots(s.facts)
+        for record in pilots:  # weeks of support end by themselves
+            pilot_effort.credit_pilot(record, s.facts, s.config.activities, s.config.sites, now(), actor())
+        if pilots:
+            new += pilot_running.remind_about_pilots(
+                s.facts, s.templates, s.audience(), s.config.sites, remind_at, now(), actor()
+            )
+        return new
 
 
 @task(trigger_rule=TriggerRule.ALL_DONE)

@@ -41,6 +41,21 @@ _DEMO_POLICIES: Mapping[str, Mapping[str, object]] = {
         "decide_within": "1h",
     },
     "overrule": {"answer_within": "60s"},
+    "pilots": {
+        "answer_within": "60s",
+        "set_up_within": "60s",
+        "minor_runs_for": "10s",
+        "major_runs_for": "15s",
+        "feedback_within": "15s",
+        "probe_every": "1s",
+        "incident_after": "3s",
+        "roll_back_within": "60s",
+        "check_every": "1s",
+        "report_within": "60s",
+        "wrap_up_within": "60s",
+        "meeting_after": "1s",
+        "meeting_lasts": "1s",
+    },
     "withdrawal": {"gone_within": "30s", "check_every": "1s"},
 }
 
@@ -54,6 +69,7 @@ class Addresses:
     bdii_url: str
     smtp_host: str
     smtp_port: int
+    mirror_url: str
 
 
 def demo_policies(policies: Path, changes: Mapping[str, Mapping[str, object]] = _DEMO_POLICIES) -> dict[str, Any]:
@@ -90,6 +106,7 @@ def write_configuration(
     places = {
         "artefact_store": store / "artefacts",
         "production_repository": store / "production",
+        "mirror_folder": store / "mirror",
         "publication_folder": store / "www",
     }
     for place in places.values():
@@ -103,6 +120,7 @@ def write_configuration(
         "smtp_security": "none",
         "mail_from": "pps-support@example.org",
         "reply_to": "pps-feedback@example.org",
+        "mirror_url": addresses.mirror_url,
         **{key: place.as_uri() for key, place in places.items()},
     }
     _write(folder / "service.yaml", service)

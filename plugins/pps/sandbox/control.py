@@ -16,6 +16,7 @@ from starlette.routing import Route
 
 from pps.domain.errors import ConfigurationError, ServiceError
 from pps.sandbox.landscape import Fault
+from pps.sandbox.pilot_service import ServiceAction
 from pps.sandbox.web_requests import authorize, error_response, json_body, kept_token
 
 GRID_FILE = "grid.json"
@@ -36,6 +37,9 @@ class Controlled(Protocol):
 
     async def wipe_site(self, site: str) -> None:
         """As above."""
+
+    async def act_on_service(self, site: str, action: ServiceAction, version: str) -> None:
+        """As above; `ValueError` with a sentence where the site's service cannot do that."""
 
 
 def control_app(grid: Controlled, token: str) -> Starlette:
@@ -61,12 +65,24 @@ def control_app(grid: Controlled, token: str) -> Starlette:
         authorize(request, token)
         return await _at_site(request, grid.wipe_site)
 
+    async def service(request: Request) -> Response:
+        authorize(request, token)
+        body = await json_body(request)
+        try:
+            action = ServiceAction(str(body.get("action")))
+        except ValueError as error:
+            raise HTTPException(422, f"the action must be one of {', '.join(ServiceAction)}.") from error
+        version = str(body.get("version") or "")
+        return await _at_site(request, lambda site: grid.act_on_service(site, action, version))
+
     async def _at_site(request: Request, act: Callable[[str], Awaitable[None]]) -> Response:
         name = request.path_params["site"]
         try:
             await act(name)
         except KeyError as error:
             raise HTTPException(404, f"there is no site {name[:80]!r} in this grid.") from error
+        except ValueError as error:
+            raise HTTPException(422, f"{name}: {error}") from error
         except OSError as error:
             raise HTTPException(409, f"{name}: {error.strerror or error}.") from error
         return JSONResponse(next(s for s in grid.status()["sites"] if s["name"] == name))
@@ -81,6 +97,7 @@ def control_app(grid: Controlled, token: str) -> Starlette:
             Route("/sites/{site}/break", break_site, methods=["POST"]),
             Route("/sites/{site}/repair", repair, methods=["POST"]),
             Route("/sites/{site}/wipe", wipe, methods=["POST"]),
+            Route("/sites/{site}/service", service, methods=["POST"]),
         ],
         exception_handlers={HTTPException: refusal},
     )
@@ -131,6 +148,10 @@ class GridControl:
     def wipe_site(self, site: str) -> dict[str, Any]:
         """Lose the site's previews; as above."""
         return self._tell(site, "wipe")
+
+    def act_on_service(self, site: str, action: ServiceAction, version: str = "") -> dict[str, Any]:
+        """Play the people of a site with their pilot service; as above."""
+        return self._tell(site, "service", {"action": action.value, "version": version})
 
     def _tell(self, site: str, what: str, body: dict[str, str] | None = None) -> dict[str, Any]:
         if site not in [s["name"] for s in self.description["sites"]]:

@@ -13,7 +13,7 @@ grid.json        what runs where (written last, at readiness)      faults.json  
 config/          the configuration for the product ($PPS_CONFIG)   keys/          our SSH key
 sites/<name>/    disk of a site                                    tracker/       patches, token
 mails/           one .eml for each mail, index.jsonl               repository/    served over HTTP
-store/           artefacts, production repository, pages           information-system/
+store/           artefacts, production, mirrors, pages             information-system/
 ```
 """
 
@@ -40,6 +40,7 @@ from pps.sandbox.configuration import VOS, Addresses, write_configuration
 from pps.sandbox.control import GRID_FILE, TOKEN_FILE, control_app
 from pps.sandbox.information import start_information_system
 from pps.sandbox.landscape import MOST_SITES, PLATFORM, Fault, plan_sites
+from pps.sandbox.pilot_service import PilotService, ServiceAction
 from pps.sandbox.repository import repository_app
 from pps.sandbox.site_folder import SiteFolder
 from pps.sandbox.sites import SandboxSite, kept_key
@@ -80,6 +81,7 @@ class Grid:
         self._public_url = public_url
         self._running = AsyncExitStack()
         self.sites: dict[str, SandboxSite] = {}
+        self.services: dict[str, PilotService] = {}
         self.description: dict[str, Any] = {}
 
     @property
@@ -127,9 +129,13 @@ class Grid:
             site = SandboxSite(plan, folder, client_key, ports.get(plan.name, 0))
             stack.push_async_callback(site.stop)
             self.sites[plan.name] = site
+            self.services[plan.name] = PilotService(plan, folder)
+            stack.push_async_callback(self.services[plan.name].stop)
         sockets = {service: stack.enter_context(reserve_port(ports.get(service, 0))) for service in _SERVICES}
         tracker = WebServer(tracker_app(self.folder / "tracker"), sockets["tracker"])
-        repository = WebServer(repository_app(self.folder / "repository"), sockets["repository"])
+        repository = WebServer(
+            repository_app(self.folder / "repository", self.folder / "store" / "mirror"), sockets["repository"]
+        )
         control = WebServer(control_app(self, kept_token(self.folder / TOKEN_FILE)), sockets["control"])
         smtp = SmtpServer(MailSink(self.folder / "mails"), sockets["smtp"])
         bdii_port = port_of(sockets["bdii"])
@@ -139,6 +145,7 @@ class Grid:
             bdii_url=f"ldap://{LOOPBACK}:{bdii_port}",
             smtp_host=LOOPBACK,
             smtp_port=port_of(sockets["smtp"]),
+            mirror_url=f"{repository.url}/mirror",
         )
         write_configuration(
             self.config, self.sites.values(), addresses, self.folder / "keys" / "id_ed25519", self.folder / "store"
@@ -156,6 +163,7 @@ class Grid:
         sockets["bdii"].close()  # an LDAP server of its own binds it
         with_bdii = await start_information_system(stack, self.folder, self.sites.values(), (*VOS, tag_vo), bdii_port)
         await asyncio.gather(*(site.start() for site in self.sites.values()))
+        await asyncio.gather(*(service.start() for service in self.services.values()))
         self.description = {
             "format": 1,
             "pid": os.getpid(),
@@ -199,6 +207,10 @@ class Grid:
         """Lose the previews of a site, as after a reinstallation."""
         await asyncio.to_thread(self.sites[site].folder.lose_previews)
 
+    async def act_on_service(self, site: str, action: ServiceAction, version: str) -> None:
+        """What the people of a site do with their pilot service."""
+        await self.services[site].act(action, version)
+
     # --- the folder's memory ---
 
     def _before(self) -> dict[str, Any]:
@@ -238,9 +250,9 @@ class Grid:
             "accepts_previews": plan.accepts_previews,
         }
 
-    @staticmethod
-    def _now(site: SandboxSite) -> dict[str, Any]:
+    def _now(self, site: SandboxSite) -> dict[str, Any]:
         return {
+            "service": self.services[site.plan.name].describe(),
             "listening": site.listening,
             "faults": sorted(site.faults),
             "commands_running": site.commands_running,

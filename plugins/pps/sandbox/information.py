@@ -17,7 +17,7 @@ _MODULE = "pps.sandbox.information_system"
 async def start_information_system(
     stack: AsyncExitStack, folder: Path, sites: Iterable[SandboxSite], vos: Sequence[str], port: int
 ) -> bool:
-    """Start the LDAP server that publishes the sites' SubClusters and tags; the stack ends it.
+    """Start the LDAP server that publishes the sites' SubClusters, tags and services; the stack ends it.
 
     Runs in a thread, since starting slapd waits for it. False where the module is not installed.
     """
@@ -25,7 +25,10 @@ async def start_information_system(
         return False
     system = importlib.import_module(_MODULE).SandboxInformationSystem(
         folder / "information-system",
-        sites=[(s.plan.name, s.plan.subcluster, s.folder.tag_dir, s.plan.platform) for s in sites],
+        sites=[
+            (s.plan.name, s.plan.subcluster, s.folder.tag_dir, s.plan.platform, 0.0, False, s.folder.services_file)
+            for s in sites
+        ],
         vos=list(vos),
         port=port,
     )

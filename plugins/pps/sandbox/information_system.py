@@ -8,10 +8,11 @@ o=grid
       GlueClusterUniqueID=<subcluster>
         GlueSubClusterUniqueID=<subcluster>      GlueHostApplicationSoftwareRunTimeEnvironment: VO-ops-...
       GlueCEUniqueID=<subcluster>:8443/cream-pbs-<vo>
+      GlueServiceUniqueID=<id>                   of each service that the site declares
 ```
 
-A provider thread looks at the tag directories and publishes what changed, within a second. Entries
-are written over LDAP as values: no LDIF is ever put together from text.
+A provider thread looks at the tag directories and the declared services and publishes what changed, within
+a second. Entries are written over LDAP as values: no LDIF is ever put together from text.
 """
 
 from __future__ import annotations
@@ -31,6 +32,14 @@ from ldap3.core.exceptions import LDAPException
 from pps.domain.names import checked_host, checked_name
 from pps.domain.sites import Platform
 from pps.sandbox.ldap_servers import BASE, LdapServer, start_ldap
+from pps.sandbox.published_services import (
+    SERVICE_CLASSES,
+    DeclaredService,
+    declared_services,
+    service_attributes,
+    service_dn,
+    signature_of,
+)
 
 TAGS = "GlueHostApplicationSoftwareRunTimeEnvironment"
 _LOOK_EVERY_S = 0.3
@@ -51,6 +60,8 @@ class PublishedSite(NamedTuple):
     """how late its information provider is"""
     stale: bool = False
     """its provider has died: what was published at the start stays for ever"""
+    services_file: Path | None = None
+    """the services that the site declares, see `published_services`; may change at any time"""
 
 
 def read_tags(site: PublishedSite, vos: Iterable[str]) -> list[str]:
@@ -78,6 +89,8 @@ def _signature(site: PublishedSite, vos: Iterable[str]) -> tuple[object, ...]:
             signs.append((str(path), status.st_ino, status.st_mtime_ns, status.st_size))
         except OSError:
             signs.append(None)
+    if site.services_file is not None:
+        signs.append(signature_of(site.services_file))
     return tuple(signs)
 
 
@@ -96,6 +109,7 @@ class SandboxInformationSystem:
         self._server: LdapServer | None = None
         self._connection: Connection | None = None
         self._published: dict[str, list[str]] = {}
+        self._services: dict[str, dict[str, DeclaredService]] = {}
         self._seen: dict[str, tuple[object, ...]] = {}
         self._due: dict[str, float] = {}
         self._lock = threading.Lock()
@@ -172,6 +186,7 @@ class SandboxInformationSystem:
                 self._due.setdefault(site.name, now + site.publish_after_s)
             if site.name in self._due and (not late or now >= self._due[site.name]):
                 self._publish_tags(site)
+                self._publish_services(site)
                 del self._due[site.name]
 
     def _publish_tags(self, site: PublishedSite) -> None:
@@ -179,6 +194,21 @@ class SandboxInformationSystem:
         if tags != self._published[site.name]:
             self._ldap().modify(_subcluster_dn(site), {TAGS: [(MODIFY_REPLACE, tags)]})
             self._published[site.name] = tags
+
+    def _publish_services(self, site: PublishedSite) -> None:
+        """Entries for what is declared; what is so no more, goes. A changed one is published anew."""
+        declared = declared_services(site.services_file) if site.services_file else {}
+        # kept entry by entry: where the server fails in between, the next round goes on from there
+        published = self._services.setdefault(site.name, {})
+        for service in tuple(published.values()):
+            if declared.get(service.id) != service:
+                self._ldap().delete(service_dn(service, _site_dn(site)))
+                del published[service.id]
+        for service in declared.values():
+            if service.id not in published:
+                dn, attributes = service_dn(service, _site_dn(site)), service_attributes(service, site.name)
+                self._ldap().add(dn, SERVICE_CLASSES, attributes)
+                published[service.id] = service
 
     def _publish_all(self) -> None:
         ldap = self._ldap()
@@ -189,6 +219,7 @@ class SandboxInformationSystem:
             self._published[site.name] = read_tags(site, self._vos)
             for dn, classes, attributes in _entries(site, self._vos, self._published[site.name]):
                 ldap.add(dn, classes, {name: value for name, value in attributes.items() if value})
+            self._publish_services(site)
 
     def _ldap(self) -> Connection:
         if self._connection is None:

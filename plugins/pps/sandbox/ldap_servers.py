@@ -59,7 +59,8 @@ class LdapServer:
         """Return as soon as it can be written to; `ServiceError` with its last words if that does not come."""
         deadline = time.monotonic() + _START_S
         while time.monotonic() < deadline and self._process.poll() is None:
-            with suppress(LDAPException):
+            # LookupError: nobody listens yet, and the system connected us to ourselves, so we read what we sent
+            with suppress(LDAPException, LookupError):
                 self.connect(patience_s=1).unbind()
                 return
             time.sleep(0.02)

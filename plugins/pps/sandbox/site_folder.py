@@ -91,6 +91,16 @@ class SiteFolder:
         return self.root / "opt" / "edg" / "var" / "info"
 
     @property
+    def services_file(self) -> Path:
+        """The services that the site publishes (`published_services`)."""
+        return self.root / "etc" / "published-services.json"
+
+    @property
+    def pilot_file(self) -> Path:
+        """What the site's pilot service is, over restarts of the grid (`pilot_service`)."""
+        return self.root / "etc" / "pilot-service.json"
+
+    @property
     def host_key(self) -> Path:
         """Private key of the SSH server."""
         return self.root / "ssh_host_ed25519_key"

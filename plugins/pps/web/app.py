@@ -25,7 +25,7 @@ from pps.domain.errors import (
     ServiceError,
 )
 from pps.services import Services
-from pps.web import closed, late_answers, public
+from pps.web import closed, late_answers, pilot_log, public
 from pps.web.guards import SecurityHeaders
 
 #: (method, path) -> why anybody may call it.
@@ -68,6 +68,7 @@ def create_app(
     app.include_router(public.router(services, now))
     app.include_router(closed.router(services), dependencies=[Depends(current_user)])
     app.include_router(late_answers.router(services, current_user, now), dependencies=[Depends(current_user)])
+    app.include_router(pilot_log.router(services, current_user, now), dependencies=[Depends(current_user)])
     check_closed(app, current_user)
     return app
 

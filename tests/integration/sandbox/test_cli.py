@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import requests
 import yaml
 from tests.support.sandbox_grid import RunningGrid, sandbox_grid, wait_until  # noqa: F401
 from typer.testing import CliRunner
@@ -50,6 +51,18 @@ def test_a_site_is_broken_shown_and_repaired(sandbox_grid: RunningGrid):
     assert "unreachable" in pps(sandbox_grid, "status")
     assert pps_json(sandbox_grid, "repair", site)["faults"] == []
     assert pps_json(sandbox_grid, "wipe", site)["previews"] == []
+
+
+def test_a_site_s_people_act_on_their_service(sandbox_grid: RunningGrid):
+    site = sandbox_grid.sites[1].name
+    shown = pps_json(sandbox_grid, "service", site, "upgrade", "3.1.23")
+    assert requests.get(shown["endpoint"], timeout=5).json()["version"] == "3.1.23"
+    assert f"{site}: version 3.1.23 does not answer" in pps(sandbox_grid, "service", site, "stop")
+    with pytest.raises(requests.ConnectionError):
+        requests.get(shown["endpoint"], timeout=5)
+    assert "version 3.1.22 answers" in pps(sandbox_grid, "service", site, "roll-back")
+    assert "no version of before" in pps(sandbox_grid, "service", site, "roll-back", code=1)
+    assert pps_json(sandbox_grid, "service", site, "withdraw")["published"] is False
 
 
 def test_a_site_that_is_not_there_is_said_so(sandbox_grid: RunningGrid):

@@ -11,6 +11,8 @@ import pytest
 import requests
 from tests.support.sandbox_grid import RunningGrid, sandbox_grid  # noqa: F401
 
+from pps.config.loader import Configuration
+
 SECRET = b"outside"
 
 
@@ -78,3 +80,16 @@ def test_nothing_outside_the_folder_and_no_listing_is_ever_sent(address: str, ta
 def test_it_is_read_only(sandbox_grid: RunningGrid, address: str, method: str):
     assert requests.request(method, f"{address}/apt/empty", data=b"x", timeout=5).status_code == 405
     assert (sandbox_grid.folder / "repository/apt/empty").read_bytes() == b""
+
+
+def test_mirrors_for_pilots_are_served_beside_the_provider_s_packages(sandbox_grid: RunningGrid, address: str):
+    service = Configuration(sandbox_grid.folder / "config").service
+    assert service.mirror_url == f"{address}/mirror"
+    folder = sandbox_grid.folder / "store" / "mirror"
+    assert service.mirror_folder == folder.resolve().as_uri()
+    (folder / "a" / "pool").mkdir(parents=True)
+    (folder / "a" / "pool" / "x.deb").write_bytes(b"package")
+    (folder / "a" / "way").symlink_to(sandbox_grid.folder)
+    assert requests.get(f"{service.mirror_url}/a/pool/x.deb", timeout=5).content == b"package"
+    for target in ("a/pool/", "a/way/outside", "..%2fartefacts", "a/%2e%2e/%2e%2e/%2e%2e/outside", ""):
+        assert requests.get(f"{service.mirror_url}/{target}", timeout=5).status_code == 404, target

@@ -92,5 +92,14 @@ def test_names_of_attachments_are_names(attachment: tuple[str, str, str]) -> Non
         MAILER.message(mail(attachments=(attachment,)))
 
 
+@pytest.mark.sd("4.1.3", step=4)
+def test_an_invitation_says_in_its_content_type_that_it_is_one() -> None:
+    calendar = "BEGIN:VCALENDAR\r\nMETHOD:REQUEST\r\nSUMMARY:é\r\nEND:VCALENDAR\r\n"
+    made = MAILER.message(mail(attachments=(("invitation.ics", "text/calendar", calendar),)))
+    (attachment,) = message_from_bytes(made.as_bytes(), policy=policy.default).iter_attachments()
+    assert attachment["Content-Type"].params == {"charset": "utf-8", "method": "REQUEST"}
+    assert attachment.get_payload(decode=True).decode() == calendar, "with its own ends of lines"
+
+
 def test_the_password_is_not_shown() -> None:
     assert "canary-secret" not in repr(MAILER)

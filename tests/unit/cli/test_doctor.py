@@ -179,3 +179,19 @@ def test_each_component_of_airflow_is_judged(healthy: Front) -> None:
     assert found["Airflow triggerer"][0] == found["Airflow dag_processor"][0] == "FAIL"
     assert found["Airflow scheduler"][0] == "OK"
     assert found["DAG bc_client_update"][0] == "WARN"
+
+
+def test_the_mirror_folder_is_looked_at_where_there_is_one(healthy: Front, tmp_path: Path) -> None:
+    assert "mirror folder" not in doctor(healthy)[1]
+    config = healthy.services.config
+
+    def found(**values: Any) -> dict[str, tuple[str, str]]:
+        change(config.folder / "service.yaml", **values)
+        config.__dict__.pop("service", None)
+        return doctor(healthy)[1]
+
+    folder = (tmp_path / "mirrors").as_uri()
+    assert found(mirror_folder=folder)["mirror_url"][0] == "WARN"
+    both = found(mirror_url="http://mirror.example.org/pps")
+    assert (both["mirror folder"][0], "mirror_url" in both) == ("OK", False)
+    assert found(mirror_folder="file:///proc/no/such/place")["mirror folder"][0] == "FAIL"

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from pps.config.patch_documents import parse_patch, patch_document
 from pps.domain.errors import PackageError
-from pps.domain.patches import PackageRef, PatchState, RepositoryKind, Severity
+from pps.domain.patches import PackageRef, PatchKind, PatchState, RepositoryKind, Severity
 from pps.domain.sites import Platform
 
 # As a tracker would send it, byte for byte: the shape must not change by accident.
@@ -60,6 +60,24 @@ def test_a_patch_may_name_who_provides_it():
     assert parse_patch(patch_document(patch), unknown="forbid") == patch
     with pytest.raises(PackageError, match="provider"):
         parse_patch(DOCUMENT | {"provider": "a@b, c@d"})
+
+
+def test_a_server_update_says_what_it_changes():
+    assert parse_patch(DOCUMENT).kind is PatchKind.CLIENT
+    server = {
+        "kind": "server",
+        "service_type": "CREAM-CE",
+        "component_parameters": ["cream.conf: max jobs"],
+        "operational_changes": "The daemon has another name.\nSee the guide.",
+        "database_schema_changed": True,
+        "clients_compatible": False,
+        "new_functionality": True,
+        "installation_guide": "https://docs.example.org/install",
+    }
+    patch = parse_patch(DOCUMENT | server)
+    assert (patch.kind, patch.component_parameters) == (PatchKind.SERVER, ("cream.conf: max jobs",))
+    assert (patch.database_schema_changed, patch.clients_compatible, patch.new_functionality) == (True, False, True)
+    assert parse_patch(patch_document(patch), unknown="forbid") == patch
 
 
 def test_a_patch_and_its_document_are_the_same_thing():
@@ -119,6 +137,15 @@ def test_in_a_file_that_a_person_wrote_an_unknown_key_is_a_typing_error():
         ("changed_variables.0", "A\n"),
         ("basic_certification_passed", "yes"),
         ("install_tested", [4]),
+        ("kind", "service"),
+        ("service_type", "a b"),
+        ("component_parameters", ["two\nlines"]),
+        ("component_parameters", [""]),
+        ("operational_changes", "\x00"),
+        ("database_schema_changed", "no"),
+        ("clients_compatible", None),
+        ("new_functionality", 1),
+        ("installation_guide", "x\ny"),
         ("programming_ph", -1),
         ("programming_ph", 2.5),
     ],

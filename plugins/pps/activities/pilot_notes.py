@@ -1,0 +1,71 @@
+"""The release notes of a pilot: what changed, how it ran, and what users said, or that nobody did (SD 4.1.3)."""
+
+from __future__ import annotations
+
+import hashlib
+from datetime import datetime
+from typing import Any
+
+from pps.activities import deployment_test
+from pps.activities.overruling import view as overruling_view
+from pps.activities.pilot_wrap_up import needed_decision, results
+from pps.activities.ports import Facts, Templates
+from pps.activities.publishing import publish
+from pps.activities.release_notes import FOLDER
+from pps.domain.facts import Fact, FactKind
+from pps.domain.overruling import overruling
+from pps.domain.patches import Patch, Severity
+from pps.domain.pilot_success import words_of_vos
+from pps.domain.pilots import Pilot
+from pps.domain.rollouts import Rollout
+from pps.domain.scenarios import deployment_verdict
+from pps.domain.updates import platforms_for_production
+
+_SEVERITIES = list(Severity)
+
+
+def write_pilot_notes(
+    record: Rollout, facts: Facts, patch: Patch, templates: Templates, folder: Any, now: datetime, actor: str
+) -> str:
+    """Write `release-notes/<pilot>.html` and `.txt` below `folder`; returns the digest of their content.
+
+    Written again from the same facts and patch they are the same, and so is the record.
+
+    Raises:
+        NotYetAllowedError: the wrap-up has not decided; until then nobody knows whether users are heard.
+    """
+    view = notes(record, facts, patch)
+    files = {
+        f"{FOLDER}/{record.name}.{kind}": templates.render(f"pilot_notes.{kind}", view) for kind in ("html", "txt")
+    }
+    digest = hashlib.sha256("\0".join(files.values()).encode()).hexdigest()[:16]
+    for name, text in files.items():
+        publish(folder, name, text)
+    payload = {"files": sorted(files), "digest": digest}
+    facts.record(Fact(record.name, FactKind.RELEASE_NOTES_WRITTEN, "", digest, now, actor, payload))
+    return digest
+
+
+def notes(record: Rollout, facts: Facts, patch: Patch) -> dict[str, Any]:
+    """The view of the templates `pilot_notes.*`. It holds no clock time of its own, so it is repeatable."""
+    pilot, decided = Pilot(record), needed_decision(record)
+    dossier = facts.dossier(patch.number)
+    test = deployment_test.newest_deployment_test(facts, patch.number, ended_only=True)
+    tested = platforms_for_production(patch, deployment_verdict(test) if test else None)
+    return {
+        "rollout": record.name,
+        "patch": patch,
+        "round": pilot.round,
+        "major": pilot.is_major,
+        "since": pilot.running_since,
+        "until": pilot.run_ended_at,
+        "bugs": sorted(patch.bugs, key=lambda b: (_SEVERITIES.index(b.severity), b.number)),
+        "results": results(record, decided.at),
+        "decided": decided.payload,
+        "words": words_of_vos(pilot),
+        "committed": pilot.agreement.vos if pilot.agreement else (),
+        "deployment": deployment_test.results(test) if test else None,
+        "overruled": overruling_view(overruling(dossier)),
+        "tested_platforms": [str(p) for p in tested],
+        "justification": "" if record.opened["certified"] else record.opened["justification"],
+    }

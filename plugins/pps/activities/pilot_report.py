@@ -1,0 +1,160 @@
+"""The post-mortem report of a pilot, one a site: set-up, resources, stability, issues (SD 4.1.3, 9)."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from typing import Any, NamedTuple
+
+from pps.activities.pilot_setup import STEP as SET_UP_STEP
+from pps.activities.pilot_setup import field, justification
+from pps.activities.ports import Facts, Templates
+from pps.activities.publishing import publish
+from pps.domain import pilot_run, questions
+from pps.domain.errors import NotYetAllowedError, RefusedError
+from pps.domain.facts import Fact, FactKind
+from pps.domain.patches import Patch
+from pps.domain.rollouts import Rollout
+from pps.domain.sites import Site
+
+STEP = "post-mortem"
+REPORT = "Report"
+OPTIONS = (REPORT,)
+FOLDER = "pilots"
+FIELDS = ("set_up", "resources", "stability", "issues")
+
+
+class ShownOutage(NamedTuple):
+    """An outage as a report shows it."""
+
+    began: datetime
+    ended: datetime | None
+    lasted: timedelta
+    text: str
+
+
+def facts_of_report(
+    record: Rollout, site: str, choice: str, form: Mapping[str, Any], user: str, now: datetime, actor: str
+) -> tuple[Fact, ...]:
+    """What follows from a report: nothing but the report itself (`write_report` keeps it), if it says what it must.
+
+    Raises:
+        RefusedError: it says nothing of resources and stability, which no probe of ours can see.
+    """
+    if missing := [name for name in ("resources", "stability") if not field(form, name)]:
+        reason = f"The report does not say anything of: {', '.join(missing)}."
+        raise RefusedError(f"report of {site}", (reason,), "Source: SD 4.1.3, 9: resource consumption, stability.")
+    return ()
+
+
+def report_view(
+    record: Rollout,
+    patch: Patch,
+    site: Site,
+    form: Mapping[str, Any],
+    until: datetime,
+    *,
+    incident_after: timedelta,
+    answered: bool = False,
+) -> dict[str, Any]:
+    """The view of `pilot_report.*` and of the form's body: what we know, and what the site's people say.
+
+    It holds no clock time of its own, so that it is repeatable. The report is published, so no user is named in it.
+
+    Args:
+        form: empty where the site has said nothing; then the report says so.
+        until: the end of what is looked at, where neither roll-back nor the end of the run came before.
+    """
+    installed = [f for f in record.facts if f.kind is FactKind.SERVICE_SET_UP and f.subject == site.name]
+    if not installed:
+        raise NotYetAllowedError(
+            f"{record.name} at {site.name}", "no pilot service was set up there.", "Nothing to do."
+        )
+    pilot = installed[-1]
+    end = pilot_run.observed_until(record, site.name, until)
+    known = pilot_run.samples(record, site.name)
+    seen = pilot_run.availability(pilot_run.with_gaps(known, end), pilot.at, end)
+    outages = [
+        ShownOutage(o.began, o.ended, (o.ended or end) - o.began, o.text)
+        for o in pilot_run.outages(known)
+        if o.began < end
+    ]
+    rolled_back = [f for f in record.facts if f.kind is FactKind.SERVICE_ROLLED_BACK and f.subject == site.name]
+    ended = pilot_run.run_ended(record)
+    allowed = justification(record)
+    set_up = questions.decisive(record, SET_UP_STEP, site.name)
+    return {
+        "rollout": record.name,
+        "patch": patch,
+        "site": site,
+        "round": pilot_run.round_of(record),
+        "pilot": pilot.payload,
+        "set_up_at": pilot.at,
+        "observed_until": end,
+        "observed_for": end - pilot.at,
+        "availability": None if seen.share is None else f"{100 * seen.share:.2f}",
+        "up": seen.up,
+        "down": seen.down,
+        "unknown": seen.unknown,
+        "days_looked": pilot_run.days_looked(record, site.name),
+        "outages": outages,
+        "incidents": [o for o in outages if o.lasted >= incident_after],
+        "journal": pilot_run.journal(record, site.name),
+        "rolled_back": rolled_back[-1].payload if rolled_back else None,
+        "outcome": ended.payload["outcome"] if ended else "",
+        "outcome_reason": ended.payload.get("reason", "") if ended else "",
+        "not_certified": allowed.payload["reason"] if allowed else "",
+        "set_up_remarks": field(set_up.form, "remarks") if set_up else "",
+        "said": {name: field(form, name) for name in FIELDS},
+        "answered": answered,
+    }
+
+
+def write_report(
+    record: Rollout,
+    facts: Facts,
+    patch: Patch,
+    site: Site,
+    templates: Templates,
+    folder: Any,
+    *,
+    incident_after: timedelta,
+    now: datetime,
+    actor: str,
+) -> str:
+    """Write `pilots/<rollout>/<site>.html` and `.txt` below `folder`; returns the digest of their content.
+
+    Written again from the same facts they are the same, and so is the record. Where the site's people have said
+    nothing in time, the report is what we have seen, and says that.
+
+    Args:
+        folder: publication folder, a pathlib-like path.
+
+    Raises:
+        NotYetAllowedError: the run goes on, or no service was set up there.
+    """
+    rolled_back = pilot_run.has_rolled_back(record, site.name)
+    ended = pilot_run.run_ended(record)
+    if ended is None and not rolled_back and not record.is_over:
+        raise NotYetAllowedError(record.name, "its run has not ended.", "The report comes after it.")
+    said = questions.decisive(record, STEP, site.name)
+    view = report_view(
+        record,
+        patch,
+        site,
+        said.form if said else {},
+        ended.at if ended else now,
+        incident_after=incident_after,
+        answered=said is not None,
+    )
+    files = {
+        f"{FOLDER}/{record.name}/{site.name}.{kind}": templates.render(f"pilot_report.{kind}", view)
+        for kind in ("html", "txt")
+    }
+    digest = hashlib.sha256("\0".join(files.values()).encode()).hexdigest()[:16]
+    for name, text in files.items():
+        publish(folder, name, text)
+    payload = {"files": sorted(files), "digest": digest, "answered": said is not None}
+    facts.record(Fact(record.name, FactKind.REPORT_WRITTEN, site.name, digest, now, actor, payload))
+    return digest

@@ -1,0 +1,184 @@
+"""The wrap-up meeting of a pilot: what it is shown, and what it decides (SD 4.1.3, 10)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from pps.activities.deployment_test import newest_deployment_test, newest_deployment_verdict
+from pps.activities.pilot_kick_off import LONGEST, named
+from pps.activities.pilot_setup import field
+from pps.activities.ports import Facts
+from pps.activities.release import reasons_against_release
+from pps.domain import pilot_run
+from pps.domain.durations import duration_text, parse_duration
+from pps.domain.errors import NotYetAllowedError, RefusedError
+from pps.domain.facts import Fact, FactKind
+from pps.domain.overruling import overruling
+from pps.domain.patches import Patch
+from pps.domain.pilot_success import Assessment, JudgedBy, availability, words_of_vos
+from pps.domain.pilots import PROLONG, REJECT, RELEASE, Pilot
+from pps.domain.rollouts import Rollout
+from pps.domain.texts import clean_text, one_line, reasons_against_reason
+
+STEP = "pilot-wrap-up"
+RELEASE_IT, PROLONG_IT, REJECT_IT = "Release", "Prolong", "Reject"
+OPTIONS = (RELEASE_IT, PROLONG_IT, REJECT_IT)
+_DECISIONS = {RELEASE_IT: RELEASE, PROLONG_IT: PROLONG, REJECT_IT: REJECT}
+AGENDA = (
+    "Assessment of the pilot: reports of the sites, journal, feedback of the VOs.",
+    "Decision: release it, prolong the pilot by another round, or reject it.",
+    "Guidelines for the deployment.",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class SiteResult:
+    """How the pilot went at one site, in words for meeting and release notes."""
+
+    site: str
+    state: str
+    version: str
+    available: str
+    """share of the run in which the service was well, in %; "" where it cannot be judged"""
+    report: str
+    """file of its post-mortem report below the publication folder; "" where it wrote none"""
+
+
+def results(record: Rollout, now: datetime) -> tuple[SiteResult, ...]:
+    """How the pilot went at each selected site."""
+    pilot = Pilot(record)
+    return tuple(_result(record, pilot, site, now) for site in pilot.selected)
+
+
+def _result(record: Rollout, pilot: Pilot, site: str, now: datetime) -> SiteResult:
+    fact, share = pilot.set_up(site), availability(pilot, site, now)
+    if pilot.is_rolled_back(site):
+        state = "rolled back"
+    elif site not in pilot.sites:
+        state = "left out"
+    else:
+        state = "run to the end" if fact else "not set up"
+    written = [f for f in record.facts if f.kind is FactKind.REPORT_WRITTEN and f.subject == site]
+    files = [str(name) for name in written[-1].payload.get("files", ())] if written else []
+    return SiteResult(
+        site,
+        state,
+        str(fact.payload.get("version", "")) if fact else "",
+        f"{int(share * 1000) / 10}" if share is not None else "",
+        next((name for name in files if name.endswith(".html")), files[0] if files else ""),
+    )
+
+
+def reasons_against_pilot_release(facts: Facts, patch: Patch) -> tuple[str, ...]:
+    """Say why the update of a pilot may not go to production now; no reasons means that it may.
+
+    Source: SD 4.1.3: "deployment test of the update over significant deployment scenarios are run in parallel and
+    separately from the pilot activity": release needs both, and certification, unless the policies are overruled.
+    """
+    reasons = list(reasons_against_release(facts, patch))
+    overruled = overruling(facts.dossier(patch.number)) is not None
+    if not overruled and newest_deployment_verdict(facts, patch.number, patch) is None:
+        reasons.append("No pre-deployment test of it has ended yet.")
+    return tuple(reasons)
+
+
+def wrap_up_view(
+    record: Rollout, facts: Facts, patch: Patch, assessment: Assessment, due: datetime, now: datetime
+) -> Mapping[str, Any]:
+    """The view of the template `ask_pilot_wrap_up.md`."""
+    pilot = Pilot(record)
+    test = newest_deployment_test(facts, patch.number)
+    ended = record.need(FactKind.RUN_ENDED, "Wait for the end of the run.").payload
+    return {
+        "rollout": record.name,
+        "patch": patch,
+        "round": pilot.round,
+        "major": pilot.is_major,
+        "assessment": assessment,
+        "by_users": assessment.by is JudgedBy.USERS,
+        "ended": ended,
+        "results": results(record, now),
+        "journal": [
+            f"{e.at:%Y-%m-%d %H:%M} {f'{e.who}: ' if e.who else ''}{one_line(e.text, 300)}"
+            for e in pilot_run.journal(record)
+        ],
+        "words": words_of_vos(pilot),
+        "unfinished_roll_backs": [s for s in pilot.selected if pilot_run.roll_back_asked(record, s)],
+        "deployment_test": test.name if test else "",
+        "against_release": reasons_against_pilot_release(facts, patch),
+        "due": due,
+    }
+
+
+def facts_of_wrap_up(
+    record: Rollout,
+    choice: str,
+    form: Mapping[str, Any],
+    user: str,
+    at: datetime,
+    actor: str,
+    *,
+    assessment: Assessment,
+    usual: timedelta,
+) -> tuple[Fact, ...]:
+    """What follows from the meeting: the decision, the guidelines, and who took part.
+
+    Source: SD 4.1.3, 10: "an assessment is done and a decision is made about the follow-up (including decision to
+    prolongate the testing time). Eventually general guidelines for the deployment can be drafted."
+
+    Args:
+        usual: for how long another round runs if the form does not say it.
+
+    Raises:
+        RefusedError: it is too early, or the decision needs a reason and has none.
+    """
+    try:
+        Pilot(record).may_wrap_up()
+    except NotYetAllowedError as error:
+        raise RefusedError(record.name, (f"It cannot be wrapped up yet: {error.why}",), error.next_step) from error
+    decision, reasons = _DECISIONS[choice], list[str]()
+    reason = field(form, "reason")
+    if decision != RELEASE:
+        reasons += reasons_against_reason(reason)
+    elif assessment.reasons_against and (lacking := reasons_against_reason(reason)):
+        reasons.append("Something stands against a release; say why it is released all the same.")
+        reasons += lacking
+    span = _prolonged(field(form, "prolong_for"), usual, reasons) if decision == PROLONG else None
+    present = named(field(form, "itr"), "ITR", reasons)
+    if reasons:
+        raise RefusedError(f"wrap-up of {record.name}", tuple(reasons), "Correct the form, and answer again.")
+    payload: dict[str, Any] = {
+        "decision": decision,
+        "reason": reason,
+        "guidelines": clean_text(str(form.get("guidelines") or "")).strip(),
+        "user": user,
+        "participants": present,
+        "judged_by": assessment.by.value,
+        "reasons_against": list(assessment.reasons_against),
+        "remarks": list(assessment.remarks),
+        "no_feedback": assessment.no_feedback,
+    }
+    if span is not None:
+        payload["prolong_for_s"] = span.total_seconds()
+    return (Fact(record.name, FactKind.WRAPPED_UP, "", "", at, actor, payload),)
+
+
+def _prolonged(text: str, usual: timedelta, reasons: list[str]) -> timedelta:
+    if not text:
+        return usual
+    try:
+        span = parse_duration(text)
+    except ValueError as error:
+        reasons.append(f"{one_line(text, 40)!r} is no time to prolong it: {error}.")
+        return usual
+    if not timedelta(0) < span <= LONGEST:
+        reasons.append(f"It can be prolonged by at most {duration_text(LONGEST)}, and by more than nothing.")
+    return span
+
+
+def needed_decision(record: Rollout) -> Fact:
+    """What the wrap-up decided; `NotYetAllowedError` without it, whatever Airflow's tasks say."""
+    return record.need(FactKind.WRAPPED_UP, "Hold the wrap-up meeting, and enter its decision.")

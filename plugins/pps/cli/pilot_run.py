@@ -1,0 +1,142 @@
+"""`pps pilot`: a pilot while it runs: its journal, its success, its roll-back (SD 4.1.3, 8)."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from pps.cli import output
+from pps.cli.front import Front, front, group
+from pps.domain import pilot_run
+from pps.domain.errors import NotYetAllowedError, RefusedError, ServiceError
+from pps.domain.rollouts import PILOTS, Rollout
+
+app = group("Server pilots at partner sites (SD 4.1.3, 4.1.4).")
+
+PilotName = Annotated[str, typer.Argument(metavar="ROLLOUT", help="Name of the pilot; pps rollout list shows them.")]
+SiteName = Annotated[str, typer.Argument(metavar="SITE", help="Site that runs it.")]
+Reason = Annotated[str, typer.Option(metavar="TEXT", help="A sentence that says why; others read it.")]
+
+
+@app.command()
+def log(
+    ctx: typer.Context,
+    rollout: PilotName,
+    site: SiteName,
+    text: Annotated[str, typer.Argument(help="What was changed or noticed.")],
+    expert: Annotated[
+        bool, typer.Option("--call-expert", help="A copy goes to the provider of the packages: an expert is needed.")
+    ] = False,
+    as_json: output.Json = False,
+) -> None:
+    """Write into the pilot's journal, as the user of PPS_AIRFLOW_USER; a copy goes to the support list.
+
+    For a site that may only its own administrators, and the PPS Coordinator.
+    """
+    said = _post(front(ctx), rollout, "journal", {"site": site, "text": text, "call_expert": expert})
+    if as_json:
+        return output.say_json(said)
+    word = "is in the journal" if said["new"] else "was in the journal already"
+    return output.say(f"The entry for {site} {word}.")
+
+
+@app.command()
+def journal(
+    ctx: typer.Context,
+    rollout: PilotName,
+    site: Annotated[str, typer.Option(help="Of one site only.")] = "",
+    as_json: output.Json = False,
+) -> None:
+    """Show how a pilot runs: until when, which site answers, and everything that happened."""
+    here = front(ctx)
+    record = _pilot(here, rollout)
+    entries = pilot_run.journal(record, site or None)
+    standing = [_standing(here, record, name) for name in pilot_run.reporting_sites(record) if site in ("", name)]
+    end, ended = pilot_run.agreed_end(record), pilot_run.run_ended(record)
+    if as_json:
+        return output.say_json(
+            {
+                "rollout": rollout,
+                "round": pilot_run.round_of(record),
+                "agreed_end": end,
+                "outcome": ended.payload["outcome"] if ended else None,
+                "sites": standing,
+                "journal": entries,
+            }
+        )
+    rows = [("rollout", rollout), ("runs until", output.moment(end))]
+    if ended:
+        rows.append(("has ended", f"{output.moment(ended.at)}: {ended.payload['outcome']}"))
+    output.say(output.pairs(rows))
+    if standing:
+        shown = [(s["site"], s["state"], _percent(s["availability"]), s["endpoint"]) for s in standing]
+        output.say(output.table(("SITE", "STATE", "AVAILABLE", "ENDPOINT"), shown))
+    if not entries:
+        return output.say("The journal is empty.")
+    lines = [(output.moment(e.at), e.who or "-", e.user or "(seen)", e.text) for e in entries]
+    return output.say(output.table(("WHEN", "WHO", "BY", "WHAT"), lines))
+
+
+@app.command("roll-back")
+def roll_back(
+    ctx: typer.Context, rollout: PilotName, site: SiteName, reason: Reason, as_json: output.Json = False
+) -> None:
+    """Ask a site to take its pilot service back to the version of before; by its people or the Coordinator."""
+    said = _post(front(ctx), rollout, "roll-back", {"site": site, "reason": reason})
+    if as_json:
+        return output.say_json(said)
+    word = "is asked to roll back" if said["new"] else "was asked before"
+    return output.say(f"{site} {word}. What waits for an answer: pps tasks list")
+
+
+@app.command()
+def success(ctx: typer.Context, rollout: PilotName, reason: Reason, as_json: output.Json = False) -> None:
+    """End the run of a pilot before its time, upon success; by the Coordinator."""
+    said = _post(front(ctx), rollout, "success", {"reason": reason})
+    if as_json:
+        return output.say_json(said)
+    return output.say(f"The run of {rollout} {'has ended' if said['new'] else 'had ended before'}.")
+
+
+def _pilot(here: Front, name: str) -> Rollout:
+    record = here.services.facts.rollout(name)
+    if record.path not in PILOTS:
+        raise RefusedError(name, ("It is no pilot.",), f"See: pps rollout show {name}")
+    return record
+
+
+def _standing(here: Front, record: Rollout, site: str) -> dict[str, Any]:
+    known = pilot_run.samples(record, site)
+    end = pilot_run.observed_until(record, site, here.now())
+    pilot = pilot_run.set_up(record, site)
+    seen = pilot_run.availability(pilot_run.with_gaps(known, end), known[0].at, end)
+    return {
+        "site": site,
+        "state": known[-1].state.name if pilot else "rolled back",
+        "since": known[-1].at,
+        "text": known[-1].text,
+        "availability": seen.share,
+        "endpoint": pilot.payload["endpoint"] if pilot else "",
+    }
+
+
+def _percent(share: float | None) -> str:
+    return "-" if share is None else f"{100 * share:.1f} %"
+
+
+def _post(here: Front, rollout: str, what: str, body: dict[str, Any]) -> dict[str, Any]:
+    _pilot(here, rollout)
+    response = here.airflow.request("POST", f"pps/api/v1/rollouts/{rollout}/{what}", json=body)
+    try:
+        said = response.json()
+    except ValueError as error:
+        raise ServiceError("Airflow", f"HTTP {response.status_code} without JSON.", "Is the address right?") from error
+    if response.ok:
+        return dict(said)
+    detail = str(said.get("detail", said)) if isinstance(said, dict) else str(said)
+    if response.status_code >= 500:
+        raise ServiceError(rollout, detail, "Look at the api-server's log.")
+    if response.status_code == 409:
+        raise NotYetAllowedError(rollout, detail)
+    raise RefusedError(rollout, (detail,))

@@ -1,0 +1,324 @@
+"""`pps pilot`: server updates in production at partner sites, for an agreed time (SD 4.1.3, 4.1.4)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+import typer
+
+from pps.activities import pilot_request, pilot_screening
+from pps.activities.pilot_request import PilotRequest
+from pps.cli import output
+from pps.cli.classify import actor
+from pps.cli.front import Front, front, group
+from pps.cli.patches import PatchNumber
+from pps.domain.errors import NotYetAllowedError, RefusedError
+from pps.domain.facts import FactKind
+from pps.domain.patches import Patch
+from pps.domain.pilot_candidates import Ranking
+from pps.domain.pilot_success import Assessment, assess, availability, silent_vos, words_of_vos
+from pps.domain.pilots import Pilot
+from pps.domain.rollouts import PILOTS, Path
+from pps.domain.server_updates import Compatibility, Verdict
+
+#: Path -> the DAG that walks it.
+DAG = {Path.MINOR_PILOT: "minor_server_pilot", Path.MAJOR_PILOT: "major_server_pilot"}
+
+app = group("Pilots: a server update runs in production at partner sites, for an agreed time.")
+
+PilotName = Annotated[str, typer.Argument(metavar="PILOT", help="Name of the pilot; pps pilot list shows them.")]
+VoName = Annotated[str, typer.Argument(metavar="VO", help="As in people.yaml.")]
+
+_SIZE = {"minor": "minor: kept internal to the service infrastructure", "major": "major: VOs take part"}
+_COMPATIBILITY = {
+    Compatibility.BC: "bc: run by Gold partners, as in SD 4.1.3",
+    Compatibility.NON_BC: "non-bc: run by Platinum partners, as in SD 4.1.4",
+}
+
+
+def _verdict(here: Front, patch: Patch) -> Verdict:
+    services = here.services
+    limits = services.config.policies.minor_update.to_domain()
+    return pilot_request.verdict_on(patch, services.facts.dossier(patch.number), limits)
+
+
+def _data(patch: Patch, verdict: Verdict) -> dict[str, Any]:
+    return {
+        "patch": patch.number,
+        "kind": verdict.size,
+        "compatibility": verdict.compatibility,
+        "level": verdict.level,
+        "path": verdict.path,
+        "reasons_for_major": verdict.reasons_for_major,
+        "reasons_for_non_bc": verdict.reasons_for_non_bc,
+    }
+
+
+@app.command()
+def judge(ctx: typer.Context, patch: PatchNumber, as_json: output.Json = False) -> None:
+    """Say whether a server update is minor or major, backward compatible or not, and why; starts nothing."""
+    here = front(ctx)
+    found = here.services.tracker.patch(patch)
+    verdict = _verdict(here, found)
+    if as_json:
+        return output.say_json(_data(found, verdict))
+    return _say_verdict(found, verdict)
+
+
+def _say_verdict(patch: Patch, verdict: Verdict) -> None:
+    def because(reasons: tuple[str, ...]) -> list[tuple[str, object]]:
+        return [("because" if n == 0 else "", f"- {reason}") for n, reason in enumerate(reasons)]
+
+    output.say(
+        output.pairs(
+            [
+                ("patch", patch.subject),
+                ("update", _SIZE[verdict.size]),
+                *because(verdict.reasons_for_major),
+                ("compatibility", _COMPATIBILITY[verdict.compatibility]),
+                *because(verdict.reasons_for_non_bc),
+            ]
+        )
+    )
+
+
+@app.command()
+def request(
+    ctx: typer.Context,
+    patch: PatchNumber,
+    scope: Annotated[str, typer.Option(metavar="TEXT", help="Use cases, scope and goals.", show_default=False)],
+    vo: Annotated[str, typer.Option(metavar="VO", help="The VO that asks. Default: the EMT does.")] = "",
+    justification: Annotated[
+        str, typer.Option(metavar="TEXT", help="Why software that is not certified is used; put on record.")
+    ] = "",
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would happen; start nothing.")] = False,
+    as_json: output.Json = False,
+) -> None:
+    """Ask for a pilot, through Airflow; the PPS Coordinator accepts or declines it.
+
+    What the rules refuse is not started: the reasons are listed instead.
+    """
+    here = front(ctx)
+    services = here.services
+    found = services.tracker.patch(patch)
+    verdict = _verdict(here, found)
+    asked = PilotRequest(actor(), scope, vo, justification)
+    vos = [known.name for known in services.config.people.vos]
+    reasons = pilot_request.reasons_against_request(found, services.facts.dossier(patch), asked, vos)
+    if opened := services.facts.rollouts(open_only=True, paths=PILOTS, patch=patch):
+        reasons = (f"It has a pilot already, {opened[0].name}.", *reasons)
+    name = services.facts.next_name(verdict.path, patch)
+    if dry_run:
+        data = {"pilot": name, "admitted": not reasons, "reasons_against": reasons, **_data(found, verdict)}
+        if as_json:
+            output.say_json(data)
+        else:
+            _say_verdict(found, verdict)
+            output.say("", "It would be refused:" if reasons else f"It would be asked for, as {name}.", *reasons)
+        if reasons:
+            raise typer.Exit(1)
+        return None
+    if reasons:
+        raise RefusedError(found.subject, reasons, f"See: pps pilot judge {patch}")
+    conf = {"patch": patch, "scope": scope} | ({"vo": vo} if vo else {})
+    conf |= {"justification": justification} if justification else {}
+    run = here.airflow.trigger(DAG[verdict.path], conf)
+    if as_json:
+        return output.say_json({"pilot": name, "dag_id": DAG[verdict.path], "run_id": run, **_data(found, verdict)})
+    _say_verdict(found, verdict)
+    return output.say("", f"Asked for {name} (Airflow run {run}).", f"Look at it: pps pilot show {name}")
+
+
+@app.command("list")
+def list_pilots(
+    ctx: typer.Context,
+    all_: Annotated[bool, typer.Option("--all", help="Also those that have ended.")] = False,
+    as_json: output.Json = False,
+) -> None:
+    """List the pilots, newest first."""
+    facts = front(ctx).services.facts
+    found = [Pilot(facts.rollout(row.name)) for row in facts.rollouts(open_only=not all_, paths=PILOTS)]
+    if as_json:
+        return output.say_json(
+            [
+                {"pilot": p.name, "stage": p.stage, "round": p.round, "sites": p.sites, "runs_until": p.runs_until}
+                for p in found
+            ]
+        )
+    if not found:
+        return output.say("No pilots.")
+    rows = [(p.name, p.stage, p.round, output.moment(p.runs_until), ", ".join(p.sites) or "-") for p in found]
+    return output.say(output.table(("PILOT", "STAGE", "ROUND", "RUNS UNTIL", "SITES"), rows))
+
+
+@app.command()
+def show(ctx: typer.Context, name: PilotName, as_json: output.Json = False) -> None:
+    """Show where a pilot stands: verdict, dates, sites, VOs, and how it did."""
+    here = front(ctx)
+    pilot = Pilot(here.services.facts.rollout(name))
+    data = _state(here, pilot)
+    if as_json:
+        return output.say_json(data)
+    output.say(output.pairs(_rows(data)))
+    if data["sites"]:
+        rows = [(s["site"], s["state"], output.moment(s["since"]), s["available"] or "-") for s in data["sites"]]
+        output.say("", output.table(("SITE", "STATE", "SET UP", "WELL"), rows))
+    if data["interested"]:
+        output.say("", output.table(("VO", "WANTS"), data["interested"].items()))
+    return None
+
+
+def _state(here: Front, pilot: Pilot) -> dict[str, Any]:
+    record, agreed = pilot.record, pilot.agreement
+    judged, asked = record.the(FactKind.PILOT_JUDGED), record.the(FactKind.PILOT_REQUESTED)
+    decided, wrapped, closed = pilot.acceptance, record.the(FactKind.WRAPPED_UP), record.the(FactKind.ROLLOUT_CLOSED)
+    return {
+        "pilot": pilot.name,
+        "patch": record.patch_number,
+        "stage": pilot.stage,
+        "first_round": pilot.first_round,
+        "round": pilot.round,
+        "kind": judged.payload["kind"] if judged else None,
+        "compatibility": pilot.compatibility,
+        "level": pilot.level,
+        "reasons": judged.payload["reasons"] if judged else [],
+        "justification": record.opened["justification"] or None,
+        "asked_by": {k: asked.payload[k] for k in ("by", "role", "vo", "scope")} if asked else None,
+        "answer": {k: decided.payload[k] for k in ("decision", "reason", "user")} if decided else None,
+        "agreed": {
+            "set_up_until": agreed.set_up_until,
+            "run_for_s": agreed.run_for.total_seconds(),
+            "feedback_until": agreed.feedback_until,
+            "vos": agreed.vos,
+            "requirements": agreed.requirements,
+        }
+        if agreed
+        else None,
+        "running_since": pilot.running_since,
+        "runs_until": pilot.runs_until,
+        "interested": pilot_screening.interested(record),
+        "sites": [_site(here, pilot, site) for site in pilot.selected],
+        "feedback": {"given": [w.vo for w in words_of_vos(pilot)], "silent": silent_vos(pilot)},
+        "missing_reports": pilot.missing_reports,
+        "assessment": _assessment(here, pilot),
+        "decision": wrapped.payload.get("decision") if wrapped else None,
+        "outcome": closed.payload["outcome"] if closed else None,
+    }
+
+
+def _site(here: Front, pilot: Pilot, site: str) -> dict[str, Any]:
+    fact, share = pilot.set_up(site), availability(pilot, site, here.now())
+    if site not in pilot.sites:
+        state = "left out"
+    elif pilot.is_rolled_back(site):
+        state = "rolled back"
+    else:
+        state = "running" if fact else "awaited"
+    well = f"{int(share * 1000) / 10} %" if share is not None else None
+    return {"site": site, "state": state, "since": fact.at if fact else None, "available": well}
+
+
+def _assessment(here: Front, pilot: Pilot) -> Assessment | None:
+    try:
+        return assess(pilot, here.services.config.policies.pilots.available_at_least, here.now())
+    except NotYetAllowedError:  # while it runs there is nothing to judge
+        return None
+
+
+def _rows(data: Mapping[str, Any]) -> list[tuple[str, object]]:
+    agreed, answer, judged = data["agreed"], data["answer"], data["assessment"]
+    rows: list[tuple[str, object]] = [
+        ("pilot", data["pilot"] + (f", round {data['round']} of {data['first_round']}" if data["round"] > 1 else "")),
+        ("stage", data["stage"]),
+        ("update", f"{data['kind']}, {data['compatibility']}: {data['level']} partners"),
+        *(("", f"- {reason}") for reason in data["reasons"]),
+    ]
+    if asked := data["asked_by"]:
+        rows += [("asked by", f"{asked['by']} ({asked['vo'] or asked['role']})"), ("scope", asked["scope"])]
+    if data["justification"]:
+        rows.append(("not certified", data["justification"]))
+    if answer:
+        rows.append(
+            ("answer", f"{answer['decision']} ({answer['user'] or 'nobody in time'}) {answer['reason']}".strip())
+        )
+    if agreed:
+        rows += [
+            ("set up until", output.moment(agreed["set_up_until"])),
+            ("feedback until", output.moment(agreed["feedback_until"])),
+            ("VOs", ", ".join(agreed["vos"]) or "none"),
+        ]
+    if data["runs_until"]:
+        rows += [("runs", f"{output.moment(data['running_since'])} to {output.moment(data['runs_until'])}")]
+    if judged:
+        rows.append(("judged by", judged.by + (", no feedback from users" if judged.no_feedback else "")))
+        rows += [("against", reason) for reason in judged.reasons_against] or [("against", "nothing")]
+        rows += [("remark", remark) for remark in judged.remarks]
+    if data["decision"] or data["outcome"]:
+        rows.append(("outcome", data["decision"] or data["outcome"]))
+    return rows
+
+
+@app.command()
+def candidates(
+    ctx: typer.Context,
+    name: PilotName,
+    volunteer: Annotated[
+        list[str] | None, typer.Option(metavar="SITE", help="A site that wants to run it, though no such partner.")
+    ] = None,
+    downtime: Annotated[
+        list[str] | None, typer.Option(metavar="SITE", help="A site that is in downtime; may be given again.")
+    ] = None,
+    record: Annotated[bool, typer.Option("--record", help="Put the ranking on record: sites are selected from it.")] = (
+        False
+    ),
+    as_json: output.Json = False,
+) -> None:
+    """Rank the sites that could run a pilot, with reasons; and say why others cannot."""
+    here = front(ctx)
+    services = here.services
+    found = services.facts.rollout(name)
+    for site in (*(volunteer or ()), *(downtime or ())):
+        services.config.site(site)  # a typo is an error
+    patch = services.tracker.patch(Pilot(found).record.patch_number)
+    sites, most = services.config.sites.values(), services.config.policies.pilots.open_pilots_at_most
+    names = {"volunteers": volunteer or (), "in_downtime": downtime or ()}
+    if record:
+        ranking = pilot_screening.rank_candidates(
+            found, services.facts, patch, sites, most, **names, now=here.now(), actor=f"user {actor()}"
+        )
+    else:
+        ranking = pilot_screening.foresee(found, services.facts, patch, sites, most, **names)
+    if as_json:
+        return output.say_json({"pilot": name, "recorded": record, **output.to_data(ranking)})
+    return _say_ranking(ranking)
+
+
+def _say_ranking(ranking: Ranking) -> None:
+    if ranking.candidates:
+        rows = [(c.site, c.score, " ".join(c.reasons)) for c in ranking.candidates]
+        output.say(output.table(("CANDIDATE", "SCORE", "WHY"), rows))
+    else:
+        output.say("No site can run it; ask for volunteers.")
+    if ranking.excluded:
+        output.say(output.table(("LEFT OUT", "WHY"), [(s, " ".join(why)) for s, why in ranking.excluded.items()]))
+
+
+@app.command()
+def interest(
+    ctx: typer.Context,
+    name: PilotName,
+    vo: VoName,
+    text: Annotated[str, typer.Option(metavar="TEXT", help="What the VO wants to try, and needs.", show_default=False)],
+    as_json: output.Json = False,
+) -> None:
+    """Say that a VO wants to take part in a major pilot."""
+    here = front(ctx)
+    services = here.services
+    vos = [known.name for known in services.config.people.vos]
+    new = pilot_screening.show_interest(
+        services.facts.rollout(name), services.facts, vo, text, actor(), vos, here.now()
+    )
+    if as_json:
+        return output.say_json({"pilot": name, "vo": vo, "new": new})
+    return output.say(f"{vo} wants to take part in {name}." if new else "That is on record already.")

@@ -1,0 +1,23 @@
+"""Durations as people write them: a whole number with a unit."""
+
+from __future__ import annotations
+
+import re
+from datetime import timedelta
+
+_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
+HOW = "a duration is a whole number with a unit, e.g. 20s, 90m, 36h, 14d or 2w"
+
+
+def parse_duration(text: str) -> timedelta:
+    """Read `20s`, `90m`, `36h`, `14d`, `2w`; anything else is a `ValueError`."""
+    if match := re.fullmatch(r"([0-9]{1,6})([smhdw])", text):
+        return timedelta(seconds=int(match[1]) * _UNITS[match[2]])
+    raise ValueError(HOW)
+
+
+def duration_text(span: timedelta) -> str:
+    """The shortest such text: `7d` for 168 hours. Parts of a second are left out."""
+    seconds = int(span.total_seconds())
+    size, unit = next((size, unit) for unit, size in reversed(_UNITS.items()) if seconds % size == 0)
+    return f"{seconds // size}{unit}"

@@ -1,0 +1,208 @@
+"""The questions of a pilot to a site's people: set-up, roll-back, report (SD 4.1.3, steps 7 to 9)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pps.activities import pilot_report, pilot_roll_back, pilot_running, pilot_setup
+from pps.domain import pilot_run, questions
+from pps.domain.errors import InvalidNameError, RefusedError
+from pps.domain.facts import Fact
+from pps.domain.rollouts import Rollout
+from pps.orchestration import forms
+from pps.orchestration.forms import Asking, Form, Given, people_of
+from pps.orchestration.runtime import actor, now
+from pps.services import Services
+
+_NOT_THERE = "The site is no longer in the registry."
+
+
+def _line(title: str, description: str, longest: int = 300) -> dict[str, Any]:
+    return {
+        "type": ["null", "string"],
+        "maxLength": longest,
+        "default": None,
+        "title": title,
+        "description": description,
+    }
+
+
+def _text(title: str, description: str) -> dict[str, Any]:
+    return _line(title, description, 10_000) | {"format": "multiline"}
+
+
+# --- set-up -------------------------------------------------------------------------------------
+
+
+def _prepare_set_up(s: Services, record: Rollout, site_name: str) -> Asking | None:
+    site = s.config.sites.get(site_name)
+    settled = pilot_run.set_up(record, site_name) or pilot_run.is_left_out(record, site_name)
+    if site is None or settled or record.is_over:
+        return None
+    put = questions.question(record, pilot_setup.STEP, site_name)
+    agreed = pilot_running.set_up_due(record) or now() + s.config.policies.pilots.set_up_within
+    due = put.due if put else agreed
+    patch = s.tracker.patch(record.patch_number)
+    told = pilot_setup.newest_reasons(record, site_name)
+    return Asking(
+        title=f"{site.name}: please set up the pilot of {patch.metapackage} {patch.version}",
+        body=s.templates.render("ask_pilot_set_up.md", pilot_setup.instructions(record, patch, site, due, told)),
+        due=due,
+        assigned_to=people_of(site),
+        to=site.contact,
+    )
+
+
+def _follow_set_up(s: Services, record: Rollout, site_name: str, given: Given) -> tuple[Fact, ...]:
+    """What they entered is looked at at once: a slip comes back while they are still there."""
+    site = s.config.sites.get(site_name)
+    if record.is_withdrawn:
+        return ()  # they could not know; their answer is kept
+    if site is None:
+        raise RefusedError(site_name, (_NOT_THERE,))
+    found = pilot_setup.facts_of_set_up(record, site, given.choice, given.form, given.user, now(), actor())
+    if given.choice != pilot_setup.SET_UP:
+        return found
+    try:
+        _, _, reasons = pilot_setup.look_at_service(record, site, given.form, s.service_probes)
+    except InvalidNameError as error:
+        reasons = (str(error),)
+    if reasons:
+        pilot_setup.tell_reasons(record, s.facts, site, reasons, s.templates, now(), actor())
+        raise RefusedError(f"set-up at {site_name}", reasons, "Put it right, and answer again.")
+    return found
+
+
+def _silence_set_up(s: Services, record: Rollout, site: str) -> tuple[Fact, ...]:
+    asked = questions.question(record, pilot_setup.STEP, site)
+    if asked is None or record.is_withdrawn:
+        return ()
+    return pilot_setup.facts_of_silence(record, site, asked.due, now(), actor())
+
+
+def credit_of_set_up(s: Services, record: Rollout, site: str) -> tuple[Fact, ...]:
+    """The site's credit for the set-up, to be recorded when we have seen that it is done (SD 4.1.3, table)."""
+    said = questions.decisive(record, pilot_setup.STEP, site)
+    if said is None:
+        return ()
+    given = Given(said.choice, said.form, said.user, now())
+    return (forms.credit_of_site(s, record, "pilot-setup", site, "", given),)
+
+
+SET_UP = Form(
+    step=pilot_setup.STEP,
+    options=pilot_setup.OPTIONS,
+    prepare=_prepare_set_up,
+    follow=_follow_set_up,
+    silence=_silence_set_up,
+    fields={
+        "endpoint": _line(
+            "Endpoint", "https://host:port/path, ldap://host:port or tcp://host:port; at a host of your site."
+        ),
+        "version": _line("Version", "The version that was installed.", 64),
+        "version_at": _line(
+            "Where the service says its version",
+            "Empty for a JSON answer with `version`, and for a BDII; else json:<key>, header:<Name>, or banner (tcp).",
+            100,
+        ),
+        "previous": _line("Version of before", "What ran there until now; empty for a new service.", 64),
+        "remarks": _text("Remarks", "How it was set up; needed if it cannot be done: why. No passwords, no keys."),
+    },
+)
+
+
+# --- roll-back ----------------------------------------------------------------------------------
+
+
+def _prepare_roll_back(s: Services, record: Rollout, site_name: str) -> Asking | None:
+    site = s.config.sites.get(site_name)
+    if site is None or record.is_closed or pilot_run.roll_back_asked(record, site_name) is None:
+        return None
+    put = questions.question(record, pilot_roll_back.STEP, site_name)
+    due = put.due if put else now() + s.config.policies.pilots.roll_back_within
+    opened = record.opened
+    return Asking(
+        title=f"{site.name}: please roll back {opened['metapackage']} {opened['version']}",
+        body=s.templates.render("ask_pilot_roll_back.md", pilot_roll_back.instructions(record, site, due)),
+        due=due,
+        assigned_to=people_of(site),
+        to=site.contact,
+    )
+
+
+def _follow_roll_back(s: Services, record: Rollout, site: str, given: Given) -> tuple[Fact, ...]:
+    return pilot_roll_back.facts_of_roll_back(record, site, given.choice, given.form, given.user, now(), actor())
+
+
+ROLL_BACK = Form(
+    step=pilot_roll_back.STEP,
+    options=pilot_roll_back.OPTIONS,
+    prepare=_prepare_roll_back,
+    follow=_follow_roll_back,
+    silence=lambda s, record, site: (),
+    fields={
+        "version": _line("Version", "The version that runs now; empty if the service was taken away.", 64),
+        "remarks": _text("Remarks", "Needed if it cannot be rolled back: why."),
+    },
+)
+
+
+# --- report -------------------------------------------------------------------------------------
+
+
+def _prepare_report(s: Services, record: Rollout, site_name: str) -> Asking | None:
+    site = s.config.sites.get(site_name)
+    over = pilot_run.run_ended(record) or pilot_run.has_rolled_back(record, site_name) or record.is_over
+    if site is None or record.is_closed or not over or site_name not in pilot_run.reporting_sites(record):
+        return None
+    put = questions.question(record, pilot_report.STEP, site_name)
+    due = put.due if put else now() + s.config.policies.pilots.report_within
+    patch = s.tracker.patch(record.patch_number)
+    after = s.config.policies.pilots.incident_after
+    view = pilot_report.report_view(record, patch, site, {}, now(), incident_after=after)
+    return Asking(
+        title=f"{site.name}: please report on the pilot of {patch.metapackage} {patch.version}",
+        body=s.templates.render("ask_pilot_report.md", {**view, "due": due}),
+        due=due,
+        assigned_to=people_of(site),
+        to=site.contact,
+    )
+
+
+def _follow_report(s: Services, record: Rollout, site: str, given: Given) -> tuple[Fact, ...]:
+    found = pilot_report.facts_of_report(record, site, given.choice, given.form, given.user, now(), actor())
+    return (*found, forms.credit_of_site(s, record, "pilot-post-mortem", site, "", given))
+
+
+def _after_report(s: Services, record: Rollout, site_name: str) -> None:
+    """Also after silence: then the report is what we have seen ourselves."""
+    if site := s.config.sites.get(site_name):
+        pilot_report.write_report(
+            record,
+            s.facts,
+            s.tracker.patch(record.patch_number),
+            site,
+            s.templates,
+            s.publication_folder,
+            incident_after=s.config.policies.pilots.incident_after,
+            now=now(),
+            actor=actor(),
+        )
+
+
+POST_MORTEM = Form(
+    step=pilot_report.STEP,
+    options=pilot_report.OPTIONS,
+    prepare=_prepare_report,
+    follow=_follow_report,
+    silence=lambda s, record, site: (),
+    after=_after_report,
+    fields={
+        "set_up": _text("Set-up", "Hardware, operating system, configuration; empty if it went by the book."),
+        "resources": _text("Resource consumption", "Memory, CPU, disk, connections, compared with before."),
+        "stability": _text("Stability", "Restarts, leaks, hangs, under which load."),
+        "issues": _text("Issues", "What should be corrected, or go into the deployment guidelines."),
+    },
+)
+
+FORMS = (SET_UP, ROLL_BACK, POST_MORTEM)

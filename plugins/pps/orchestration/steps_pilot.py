@@ -1,0 +1,370 @@
+"""The steps of a server pilot (SD 4.1.3, 4.1.4) as Airflow tasks; `rollout` is the name of its round's record.
+
+What the Coordinator and the sites' people answer are forms; between them stand these. Whether it goes on is read off
+the facts, so nobody can skip a meeting by marking a task.
+"""
+
+from __future__ import annotations
+
+import logging
+import tempfile
+from dataclasses import replace
+from pathlib import Path as LocalPath
+from typing import Any
+
+from airflow.sdk import TriggerRule, get_current_context, task
+
+from pps.activities import (
+    deployment_test,
+    mirroring,
+    outbox,
+    pilot_end,
+    pilot_kick_off,
+    pilot_meetings,
+    pilot_notes,
+    pilot_request,
+    pilot_roll_back,
+    pilot_screening,
+    pilot_vos,
+    pilot_wrap_up,
+)
+from pps.activities.invitation import meeting_time
+from pps.activities.notification import Party
+from pps.domain import pilot_run
+from pps.domain.facts import FactKind
+from pps.domain.pilots import PROLONG, RELEASE, Pilot
+from pps.domain.rollouts import Path, Rollout
+from pps.orchestration import forms_pilot_meetings as meetings
+from pps.orchestration.runtime import actor, now, services
+from pps.services import Services
+
+log = logging.getLogger(__name__)
+
+NOT_PUBLISHED = "The service is not published in the production information system, so no mirror is needed."
+
+
+def _send(s: Services) -> None:
+    outbox.empty_outbox(s.facts, s.mailer, now)
+
+
+def _credit(s: Services, rollout: str) -> None:
+    meetings.credit(s, s.facts.rollout(rollout))
+
+
+# --- request and pre-screening ------------------------------------------------------------------
+
+
+@task
+def open_pilot(path: str) -> str:
+    """Step 1. Put the request on record, or open the next round; refused with reasons where the rules say no."""
+    context = get_current_context()
+    params, dag_run = context["params"], context["dag_run"]
+    run = f"{dag_run.dag_id}/{dag_run.run_id}"
+    with services() as s:
+        if before := params.get("continues"):
+            return pilot_request.open_next_round(s.facts.rollout(before), s.facts, run=run, now=now(), actor=actor())
+        patch = s.tracker.patch(int(params["patch"]))
+        asked = pilot_request.PilotRequest(
+            actor(), str(params["scope"]), params.get("vo") or "", params.get("justification") or ""
+        )
+        return pilot_request.request_pilot(
+            s.facts,
+            patch,
+            asked,
+            s.config.policies.minor_update.to_domain(),
+            [vo.name for vo in s.config.people.vos],
+            run=run,
+            now=now(),
+            actor=actor(),
+            path=Path(path),
+        )
+
+
+def _goes_on(rollout: str, kind: FactKind) -> bool:
+    """A pilot that was declined or given up is closed, with its reason on record; nothing follows then."""
+    with services() as s:
+        record = s.facts.rollout(rollout)
+        closed = record.the(FactKind.ROLLOUT_CLOSED)
+        if closed is not None:
+            log.warning("%s: %s", closed.payload["outcome"], " ".join(closed.payload.get("reasons", ())))
+            return False
+        record.need(kind, "Clear the task of the question before.")
+        return True
+
+
+@task.short_circuit
+def request_is_accepted(rollout: str) -> bool:
+    """Step 1. Whether the Coordinator has accepted the request."""
+    if not _goes_on(rollout, FactKind.PILOT_REQUESTED):
+        return False
+    with services() as s:
+        Pilot(s.facts.rollout(rollout)).must_be_accepted()
+        return True
+
+
+@task
+def rank_candidates(rollout: str) -> list[str]:
+    """Step 2. Candidates among the partners, with reasons. Returns them, the best first; none in a later round."""
+    with services() as s:
+        record = s.facts.rollout(rollout)
+        if record.has(FactKind.SITES_SELECTED):
+            return []
+        found = pilot_screening.rank_candidates(
+            record,
+            s.facts,
+            s.tracker.patch(record.patch_number),
+            s.config.sites.values(),
+            s.config.policies.pilots.open_pilots_at_most,
+            now=now(),
+            actor=actor(),
+        )
+        return [candidate.site for candidate in found.candidates]
+
+
+@task
+def ask_vos_for_interest(rollout: str) -> int:
+    """Step 2. Tell the VOs of the new features; returns how many mails are new."""
+    with services() as s:
+        record = s.facts.rollout(rollout)
+        if record.has(FactKind.SITES_SELECTED):
+            return 0
+        patch, to = s.tracker.patch(record.patch_number), s.config.service.reply_to
+        new = pilot_screening.ask_for_interest(
+            record, s.facts, patch, s.audience().vos, to, s.templates, now(), actor()
+        )
+        _send(s)
+        return new
+
+
+@task.short_circuit
+def sites_are_selected(rollout: str) -> bool:
+    """Step 2. Whether the Coordinator has selected the sites."""
+    return _goes_on(rollout, FactKind.SITES_SELECTED)
+
+
+# --- instruction and kick-off -------------------------------------------------------------------
+
+
+@task
+def instruct_sites(rollout: str) -> int:
+    """Step 3. Pointers to the documentation, and the timeline; returns how many mails are new."""
+    with services() as s:
+        record = s.facts.rollout(rollout)
+        new = pilot_kick_off.instruct_sites(
+            record,
+            s.facts,
+            s.tracker.patch(record.patch_number),
+            s.config.sites,
+            meetings.usual_timeline(s, record),
+            s.templates,
+            now(),
+            actor(),
+        )
+        _credit(s, rollout)
+        _send(s)
+        return new
+
+
+def _call(s: Services, record: Rollout, what: str, agenda: tuple[str, ...]) -> str:
+    policy = s.config.policies.pilots
+    called = pilot_meetings.call_meeting(
+        record,
+        s.facts,
+        what,
+        meetings.participants(s, record, what),
+        agenda,
+        s.templates,
+        starts=meeting_time(now(), policy.meeting_after),
+        lasts=policy.meeting_lasts,
+        organizer=s.config.service.reply_to,
+        now=now(),
+        actor=actor(),
+    )
+    _send(s)
+    return str(called.payload["starts"])
+
+
+@task
+def invite_to_kick_off(rollout: str) -> str:
+    """Step 4. The meeting, in everybody's calendar. Returns when it begins."""
+    with services() as s:
+        record = s.facts.rollout(rollout)
+        Pilot(record).may_kick_off()
+        return _call(s, record, pilot_meetings.KICK_OFF, pilot_kick_off.AGENDA)
+
+
+@task.short_circuit
+def dates_are_agreed(rollout: str) -> bool:
+    """Step 5. Whether the kick-off meeting has come to an agreement."""
+    return _goes_on(rollout, FactKind.KICK_OFF_AGREED)
+
+
+# --- mirror, deployment test --------------------------------------------------------------------
+
+
+@task
+def mirror_repository(rollout: str) -> str:
+    """Step 6. A mirror if the service is published, and the very packages kept. Returns the mirror, or why none."""
+    with services() as s, tempfile.TemporaryDirectory(prefix="pps-mirror-") as folder:
+        record = s.facts.rollout(rollout)
+        patch = s.tracker.patch(record.patch_number)
+        needed: dict[str, Any] = {"reader": s.package_reader, "workdir": LocalPath(folder)}
+        if record.has(FactKind.MIRROR_MADE):
+            made = record.need(FactKind.MIRROR_MADE, "")
+        elif not pilot_run.is_to_be_published(record):
+            made = mirroring.skip_mirror(record, s.facts, NOT_PUBLISHED, now(), actor())
+        elif not s.config.service.mirror_folder:
+            why = "service.yaml names no mirror_folder: the sites install from the developers' own repository."
+            made = mirroring.skip_mirror(record, s.facts, why, now(), actor())
+        else:
+            made = mirroring.make_mirror(
+                record,
+                s.facts,
+                patch,
+                mirrors=s.mirrors,
+                repositories=s.repositories,
+                publish_packages=s.publish_packages,
+                limits=s.config.policies.mirror.to_port(),
+                now=now(),
+                actor=actor(),
+                **needed,
+            )
+        record = s.facts.rollout(rollout)
+        mirror = mirroring.mirror_repository(record, s.mirror_url)
+        pilot_end.keep_pilot_packages(
+            record,
+            s.facts,
+            replace(patch, repository=mirror) if mirror else patch,
+            now(),
+            actor(),
+            repositories=s.own_repositories if mirror else s.repositories,
+            artefacts=s.artefacts,
+            limits=s.config.policies.tarball.to_port(),
+            **needed,
+        )
+        _credit(s, rollout)
+        return str(made.payload.get("mirror") or made.payload["skipped"])
+
+
+@task.short_circuit(ignore_downstream_trigger_rules=False)
+def deployment_test_is_missing(rollout: str) -> bool:
+    """Whether a deployment test of the patch has to be started: none is open, none has ended."""
+    with services() as s:
+        return deployment_test.newest_deployment_test(s.facts, s.facts.rollout(rollout).patch_number) is None
+
+
+# --- at the sites -------------------------------------------------------------------------------
+
+
+@task
+def sites_of_pilot(rollout: str) -> list[str]:
+    """Steps 7 to 9. The sites that take part, each at its own pace."""
+    with services() as s:
+        return list(Pilot(s.facts.rollout(rollout)).sites)
+
+
+@task
+def tell_of_roll_back(rollout: str, site: str) -> int:
+    """Step 8. Users are told that a site has gone back to the version of before; returns how many mails are new."""
+    with services() as s:
+        record = s.facts.rollout(rollout)
+        if site not in s.config.sites or not pilot_run.has_rolled_back(record, site):
+            return 0
+        vos = [Party(vo.name, vo.contact) for vo in s.config.people.vos]
+        new = pilot_roll_back.tell_users(
+            record,
+            s.facts,
+            s.templates,
+            s.config.sites[site],
+            pilot_roll_back.users_of(record, vos),
+            s.config.service.reply_to,
+            now(),
+            actor(),
+        )
+        _send(s)
+        return new
+
+
+@task
+def invite_vos(rollout: str) -> int:
+    """Step 8. The committed VOs are asked to use the service, and for their feedback; how many mails are new."""
+    with services() as s:
+        record = s.facts.rollout(rollout)
+        patch = s.tracker.patch(record.patch_number)
+        new = pilot_vos.invite_vos(record, s.facts, patch, s.audience(), s.templates, now(), actor())
+        _send(s)
+        return new
+
+
+# --- wrap-up ------------------------------------------------------------------------------------
+
+
+# a site whose question broke, or that has nothing to report, keeps nobody from the meeting
+@task(trigger_rule=TriggerRule.ALL_DONE_MIN_ONE_SUCCESS)
+def invite_to_wrap_up(rollout: str) -> str:
+    """Step 10. The meeting, in everybody's calendar. Returns when it begins."""
+    with services() as s:
+        record = s.facts.rollout(rollout)
+        record.need(FactKind.RUN_ENDED, "Wait for the end of the run.")
+        _credit(s, rollout)
+        return _call(s, record, pilot_meetings.WRAP_UP, pilot_wrap_up.AGENDA)
+
+
+@task.branch
+def follow_decision(rollout: str) -> str:
+    """Step 10. What the wrap-up decided, as the facts tell it; fails where nobody did."""
+    with services() as s:
+        record = s.facts.rollout(rollout)
+        if record.is_closed and not record.has(FactKind.WRAPPED_UP):
+            return "end_pilot"  # nobody decided in time
+        decision = pilot_wrap_up.needed_decision(record).payload["decision"]
+    log.info("The decision is: %s", decision)
+    return {RELEASE: "wait_for_deployment_test", PROLONG: "prolong_pilot"}.get(decision, "end_pilot")
+
+
+@task
+def release_update(rollout: str) -> bool:
+    """Step 10. Release notes, then the packages that were tried into production, unless the rules say no."""
+    with services() as s:
+        record = s.facts.rollout(rollout)
+        patch = s.tracker.patch(record.patch_number)
+        pilot_notes.write_pilot_notes(record, s.facts, patch, s.templates, s.publication_folder, now(), actor())
+        reasons = pilot_end.release_pilot(
+            s.facts.rollout(rollout),
+            s.facts,
+            patch,
+            s.artefacts,
+            s.tracker,
+            s.production_repository,
+            s.publish_packages,
+            s.templates,
+            [party.address for party in (*s.audience().vos, *s.audience().rocs)],
+            f"{s.config.service.public_url.rstrip('/')}/pps/release-notes/{rollout}.html",
+            now(),
+            actor(),
+        )
+        for reason in reasons:
+            log.warning("Not released to production: %s", reason)
+        _send(s)
+        return not reasons
+
+
+@task
+def prolong_pilot(rollout: str) -> str:
+    """Step 10. This round ends; returns the name of the next one, which is another run of this DAG."""
+    with services() as s:
+        pilot_end.close_pilot(s.facts.rollout(rollout), s.facts, now(), actor())
+        record = s.facts.rollout(rollout)
+        meetings.tell_end(s, record)
+        _send(s)
+        return pilot_end.next_round_name(record, s.facts)
+
+
+@task(trigger_rule=TriggerRule.NONE_FAILED_MIN_ONE_SUCCESS)
+def end_pilot(rollout: str) -> str:
+    """Step 10. The end: everybody is told; returns the outcome."""
+    with services() as s:
+        outcome = pilot_end.close_pilot(s.facts.rollout(rollout), s.facts, now(), actor())
+        meetings.tell_end(s, s.facts.rollout(rollout))
+        _send(s)
+        return outcome

@@ -1,0 +1,164 @@
+"""SD 4.1.3, steps 7 to 9: set-up, run, roll-back and report of a pilot, every sentence of them that is a rule."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+from tests.support.examples import AUDIENCE, NOW, templates
+from tests.support.front import CONFIG
+from tests.support.pilot_runs import ANA, COORDINATION, GOLD, INCIDENT, SERVER, STRANGER, SUPPORT, APilot
+
+from pps.activities import pilot_journal, pilot_report, pilot_roll_back, pilot_running, pilot_setup
+from pps.config.loader import Configuration
+from pps.domain import pilot_run
+from pps.domain.errors import NotYetAllowedError, RefusedError
+from pps.domain.facts import FactKind
+from pps.domain.patches import PatchState
+from pps.domain.probes import ProbeState
+from pps.domain.rollouts import Path
+
+POLICIES = Configuration(CONFIG).policies.pilots
+PIC = GOLD["PIC"]
+BOTH = pytest.mark.parametrize("path", [Path.MINOR_PILOT, Path.MAJOR_PILOT])
+
+
+@pytest.mark.sd("4.1.3")
+@BOTH
+def test_pilots_use_certified_software_or_a_recorded_justification(path: Path) -> None:
+    """ "The use of non-certified software in the pilots has however to be justified, documented and recorded"."""
+    pilot = APilot(path, replace(SERVER, state=PatchState.IN_CERTIFICATION)).says("PIC").answers("PIC")
+    pilot.published.show("PIC", SERVER.version)
+    assert pilot.verify("PIC")
+    why = "The operations meeting wants bulk submission now."
+    pilot_setup.justify_software(pilot.record, pilot.store, pilot.patch, why, "carla", NOW)
+    assert pilot.verify("PIC") == ()
+    view = pilot_report.report_view(pilot.record, pilot.patch, PIC, {}, NOW, incident_after=INCIDENT)
+    assert view["not_certified"] == why
+
+
+@pytest.mark.sd("4.1.3", step=7)
+@BOTH
+def test_the_gold_site_sets_the_pilot_service_up(path: Path) -> None:
+    pilot = APilot(path)
+    assert pilot.verify("PIC") == ("Nobody at PIC has said that the service is set up.",)
+    pilot.set_up("PIC")
+    (fact,) = pilot.kinds(FactKind.SERVICE_SET_UP)
+    assert (fact.subject, fact.payload["by"]) == ("PIC", "ana")
+
+
+@pytest.mark.sd("4.1.3", step=8)
+def test_default_durations_are_one_week_for_minor_and_two_for_major_updates() -> None:
+    """ "The default duration of the pilot [...] is fixed to 1 week for minor updates and 2 weeks for major updates"."""
+    assert (POLICIES.minor_runs_for, POLICIES.major_runs_for) == (timedelta(weeks=1), timedelta(weeks=2))
+
+
+@pytest.mark.sd("4.1.3", step=8)
+@BOTH
+def test_the_duration_counts_after_completed_installation(path: Path) -> None:
+    week = timedelta(weeks=1)
+    pilot = APilot(path, run_for_s=week.total_seconds()).set_up("PIC", hours=10).set_up("INFN-T1", hours=99)
+    last = NOW + timedelta(hours=99)
+    assert not pilot.look_at(last + week - timedelta(seconds=1))
+    assert pilot.look_at(last + week)
+
+
+@pytest.mark.sd("4.1.3", step=8)
+def test_only_the_gold_site_manager_applies_changes() -> None:
+    """ "Changes in the system however should only be applied by the Gold Site manager"."""
+    pilot = APilot().set_up()
+    arguments = (pilot.record, pilot.store, templates(), PIC, "Upgraded the JVM.")
+    with pytest.raises(RefusedError, match="Only the administrators of PIC"):
+        pilot_journal.log_entry(*arguments, "eve", STRANGER, [SUPPORT], NOW)
+    assert pilot_journal.log_entry(*arguments, "ana", ANA, [SUPPORT], NOW)
+
+
+@pytest.mark.sd("4.1.3", step=8)
+def test_any_subsequent_change_or_issue_is_notified_to_the_support_list() -> None:
+    """ "Any subsequent change/issue in the system following the first set-up should be also notified in copy"."""
+    pilot = APilot().set_up()
+    pilot_journal.log_entry(
+        pilot.record, pilot.store, templates(), PIC, "Upgraded the JVM.", "ana", ANA, [SUPPORT], NOW
+    )
+    pilot.answers("PIC", ProbeState.CRITICAL)
+    for hours in (3, 3 + INCIDENT / timedelta(hours=1)):
+        pilot.look(hours)
+    to_support = [subject for to, subject in pilot.mails() if to == SUPPORT]
+    assert len(to_support) == 2
+    assert any("Incident" in subject for subject in to_support)
+
+
+@pytest.mark.sd("4.1.3", step=8)
+def test_itr_and_developers_may_be_called_to_help() -> None:
+    pilot = APilot().set_up()
+    to = [SUPPORT, SERVER.provider]
+    pilot_journal.log_entry(pilot.record, pilot.store, templates(), PIC, "It hangs.", "ana", ANA, to, NOW)
+    assert SERVER.provider in {to for to, _ in pilot.mails()}
+
+
+@pytest.mark.sd("4.1.3", step=8)
+def test_reminders_are_sent_to_vos_of_major_updates_only() -> None:
+    """ "VOs get explicitly involved in the activity only in case of major updates"; "reminders for feedback are
+    regularly sent to the VOs"."""
+    sent = {}
+    for path in (Path.MINOR_PILOT, Path.MAJOR_PILOT):
+        pilot = APilot(path).set_up()
+        sent[path] = [
+            pilot_running.remind_about_pilots(
+                pilot.store, templates(), AUDIENCE, GOLD, (0.5, 0.9), NOW + timedelta(days=day), "pps"
+            )
+            for day in (1, 12, 13, 21)
+        ]
+    assert sent == {Path.MINOR_PILOT: [0, 0, 0, 0], Path.MAJOR_PILOT: [0, 1, 0, 1]}
+
+
+@pytest.mark.sd("4.1.3", step=8)
+@pytest.mark.parametrize("mine", [ANA, COORDINATION])
+@BOTH
+def test_a_roll_back_is_possible_at_any_time_and_the_report_still_follows(path: Path, mine: frozenset[str]) -> None:
+    """ "a prompt reaction is requested in case of problems in order to roll-back"."""
+    assert POLICIES.roll_back_within <= timedelta(days=1)
+    pilot = APilot(path, sites=("PIC",)).set_up()
+    user = "ana" if mine is ANA else "carla"
+    pilot_roll_back.ask_roll_back(
+        pilot.record, pilot.store, templates(), PIC, "Jobs are lost at night.", user, mine, SUPPORT, NOW
+    )
+    pilot.answers("PIC", version="3.1.22")
+    pilot.published.show("PIC", "3.1.22")
+    later = NOW + timedelta(hours=5)
+    assert not pilot_roll_back.verify_roll_back(
+        pilot.record, pilot.store, pilot.services, pilot.published, PIC, later, "pps"
+    )
+    assert pilot.look(6)
+    ended = pilot_run.run_ended(pilot.record)
+    assert ended is not None and ended.payload["outcome"] == "rolled back"
+    assert pilot_run.reporting_sites(pilot.record) == ("PIC",)
+    # the wrap-up is still held: nothing but that closes a pilot
+    assert not pilot.record.is_closed and not pilot.record.is_over
+
+
+@pytest.mark.sd("4.1.3", step=9)
+@BOTH
+def test_the_gold_site_reports_set_up_and_non_functional_issues(path: Path) -> None:
+    """ "(set-up description, non-functional issues e.g. resource consumption, stability): 4PH"."""
+    pilot = APilot(path).set_up()
+    with pytest.raises(RefusedError, match="resources, stability"):
+        pilot_report.facts_of_report(pilot.record, "PIC", pilot_report.REPORT, {}, "ana", NOW, "pps")
+    assert Configuration(CONFIG).activity("pilot-post-mortem").effort_ph == 4
+
+
+@pytest.mark.sd("4.1.3", step=10)
+def test_the_run_ends_upon_success_or_expiration_of_the_timeline(tmp_path) -> None:
+    pilot = APilot().set_up()
+    with pytest.raises(NotYetAllowedError, match="has not ended"):
+        pilot_report.write_report(
+            pilot.record, pilot.store, pilot.patch, PIC, templates(), tmp_path,
+            incident_after=INCIDENT, now=NOW, actor="pps",
+        )  # fmt: skip
+    pilot_journal.declare_success(
+        pilot.record, pilot.store, "ATLAS has moved all its jobs.", "carla", COORDINATION, NOW + timedelta(days=3)
+    )
+    assert pilot.look(80)
+    ended = pilot_run.run_ended(pilot.record)
+    assert ended is not None and ended.payload["outcome"] == "success"
