@@ -41,7 +41,7 @@ def offer_patch(
     *,
     number: int = NUMBER,
     version: str = VERSION,
-    kind: RepositoryKind = RepositoryKind.APT,
+    layout: RepositoryKind = RepositoryKind.APT,
     **different: Any,
 ) -> Patch:
     """Publish the packages in a repository of their own and enter the patch; once more changes nothing.
@@ -49,9 +49,9 @@ def offer_patch(
     Args:
         different: fields of `Patch` that are not as in the demo.
     """
-    name = f"{kind.value}-{number}"
-    apt = kind is RepositoryKind.APT
-    repository = Repository(kind, f"{repository_url}/{name}", "preview" if apt else "", ("main",) if apt else ())
+    name = f"{layout.value}-{number}"
+    apt = layout is RepositoryKind.APT
+    repository = Repository(layout, f"{repository_url}/{name}", "preview" if apt else "", ("main",) if apt else ())
     publish_packages(UPath(repository_folder / name), repository, provided.files, datetime.now(UTC))
     patch = demo_patch(
         repository, provided.packages, provided.externals, platform=platform, number=number, version=version
