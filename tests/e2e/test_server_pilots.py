@@ -16,7 +16,7 @@ from pps.sandbox.pilot_service import TYPE, ServiceAction
 
 pytestmark = [pytest.mark.e2e, pytest.mark.needs("openssh")]
 
-MINOR, COORDINATOR = "minor_server_pilot", "PPS Coordinator"
+MINOR, MAJOR = "minor_server_pilot", "major_server_pilot"
 VERSION = "3.2.0"
 
 
@@ -56,6 +56,21 @@ def coordinate(grid: Grid, dag: str, run: str, choice: str, task: str, **given: 
     grid.as_user("pps-coordinator").answer(question, [choice], form(question, **given))
 
 
+def set_up(grid: Grid, dag: str, run: str, site: str, version: str) -> None:
+    """The site's people install the pilot, and say so."""
+    asked = grid.question(dag, run, site, 90)
+    service = grid.control.act_on_service(site, ServiceAction.UPGRADE, version)["service"]
+    answer = form(asked, endpoint=service["endpoint"], version=version, previous=service["previous"])
+    grid.as_user(administrator_of(site)).answer(asked, ["Set up"], answer)
+
+
+def report(grid: Grid, dag: str, run: str, site: str) -> None:
+    asked = grid.question(dag, run, site, 90)
+    grid.as_user(administrator_of(site)).answer(
+        asked, list(asked.options[:1]), form(asked, resources="As before.", stability="No restart.")
+    )
+
+
 @pytest.mark.sd("4.1.3")
 def test_a_minor_pilot_without_vos_goes_from_request_to_production(grid: Grid) -> None:
     site = gold(grid)
@@ -68,20 +83,44 @@ def test_a_minor_pilot_without_vos_goes_from_request_to_production(grid: Grid) -
     coordinate(grid, MINOR, run, "Select", "select_sites", sites=site)
     coordinate(grid, MINOR, run, "Agreed", "agree_at_kick_off", run_for="5s")
 
-    asked = grid.question(MINOR, run, site, 90)
-    service = grid.control.act_on_service(site, ServiceAction.UPGRADE, VERSION)["service"]
-    admin = grid.as_user(administrator_of(site))
-    admin.answer(asked, ["Set up"], form(asked, endpoint=service["endpoint"], version=VERSION, previous="3.1.22"))
+    set_up(grid, MINOR, run, site, VERSION)
     grid.waits_for_fact(name, FactKind.SERVICE_SET_UP)
     grid.waits_for_fact(name, FactKind.RUN_ENDED)
-    report = grid.question(MINOR, run, site, 90)
-    admin.answer(report, list(report.options[:1]), form(report, resources="As before.", stability="No restart."))
-
-    member = next(s.name for s in grid.services.config.sites.values() if s.infrastructure == "PPS")
-    tested = grid.waits_for("the deployment test", lambda: grid.services.facts.rollouts(paths=["pre-deployment"]))
-    assert tested, member
+    report(grid, MINOR, run, site)
     coordinate(grid, MINOR, run, "Release", "decide_at_wrap_up", reason="It ran without an incident.")
     assert grid.ends(run, dag=MINOR, within_s=200) == "success"
     closed = grid.rollout(name).need(FactKind.ROLLOUT_CLOSED, "").payload
     assert closed["outcome"] == "released", closed
     assert grid.services.tracker.patch(patch.number).state is PatchState.IN_PRODUCTION
+
+
+@pytest.mark.sd("4.1.3")
+def test_a_pilot_that_is_rolled_back_is_wrapped_up_all_the_same(grid: Grid) -> None:
+    site = gold(grid)
+    patch = server(grid, 4753, "3.2.2")
+    conf = {"patch": patch.number, "scope": "Run the service as production does."}
+    name = run = grid.as_user("emt").trigger(MINOR, conf)
+    coordinate(grid, MINOR, run, "Accept", "accept_request")
+    coordinate(grid, MINOR, run, "Select", "select_sites", sites=site)
+    coordinate(grid, MINOR, run, "Agreed", "agree_at_kick_off", run_for="1d")
+    set_up(grid, MINOR, run, site, "3.2.2")
+    grid.waits_for_fact(name, FactKind.SERVICE_SET_UP)
+
+    body = {"site": site, "reason": "It answers no more under load."}
+    path = f"pps/api/v1/rollouts/{name}/roll-back"
+    refused = grid.as_user("vo-representative").request("POST", path, json=body)
+    assert refused.status_code == 422, "only the site and the coordination"
+    asked = grid.as_user(administrator_of(site)).request("POST", path, json=body)
+    assert asked.status_code < 300, asked.text
+    question = grid.question(MINOR, run, site, 90)
+    before = grid.control.act_on_service(site, ServiceAction.ROLL_BACK)["service"]["version"]
+    back = form(question, version=before)
+    grid.as_user(administrator_of(site)).answer(question, ["Rolled back"], back)
+    grid.waits_for_fact(name, FactKind.SERVICE_ROLLED_BACK)
+    grid.waits_for_fact(name, FactKind.RUN_ENDED)
+    report(grid, MINOR, run, site)
+    coordinate(grid, MINOR, run, "Reject", "decide_at_wrap_up", reason="It goes back to the developers.")
+    assert grid.ends(run, dag=MINOR, within_s=120) == "success"
+    assert grid.rollout(name).is_closed
+    assert not grid.rollout(name).has(FactKind.RELEASED_TO_PRODUCTION)
+    assert grid.services.tracker.patch(patch.number).state is not PatchState.IN_PRODUCTION
