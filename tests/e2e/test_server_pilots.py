@@ -124,3 +124,58 @@ def test_a_major_pilot_of_two_rounds_over_a_restart_has_another_vo_in_each_round
     credits = [c for c in credits_on_record(grid.services.facts) if c.rollout in names]
     done = Counter((c.rollout, c.activity, c.who) for c in credits)
     assert set(done.values()) == {1}, "no credit twice"
+
+
+@pytest.mark.sd("4.1.4")
+def test_a_non_bc_update_runs_at_a_platinum_site_and_silence_of_its_vo_stands_in_the_release_notes(grid: Grid) -> None:
+    site = partner(grid, PartnerLevel.PLATINUM)
+    patch = server(grid, 4754, "4.0.0", database_schema_changed=True, component_parameters=("lb.conf:purge_after",))
+    pilot = PilotRun.asked_for(grid, MAJOR, "vo-representative", patch, vo="lhcb")
+    pilot.coordinate("Accept", "accept_request")
+    pilot.coordinate("Select", "select_sites", sites=partner(grid, PartnerLevel.GOLD))
+    assert not grid.rollout(pilot.name).has(FactKind.SITES_SELECTED), "a Gold partner runs no such update"
+    pilot.coordinate("Select", "select_sites", sites=site)
+    pilot.coordinate("Agreed", "agree_at_kick_off", vos="lhcb", run_for="5s", feedback_within="8s")
+    pilot.set_up(site, "4.0.0")
+    pilot.report(site)
+    pilot.decide("Release", guidelines="Dump the database before.")
+    assert pilot.outcome() == "released"
+    notes = grid.notes(pilot.name)
+    assert "NO FEEDBACK FROM USERS was received" in notes
+    assert "It changes the database schema." in notes
+    assert "Dump the database before." in notes
+
+
+@pytest.mark.sd("4.1.3")
+def test_a_pilot_that_is_overruled_for_a_vulnerability_waits_for_no_vo_and_no_deployment_test(grid: Grid) -> None:
+    site = partner(grid, PartnerLevel.GOLD)
+    patch = server(grid, 4755, "3.2.4", component_parameters=("wms.conf:proxy_mode",))
+    pilot = PilotRun.asked_for(grid, MAJOR, "vo-representative", patch, vo="biomed")
+    pilot.kicked_off(site, vos="biomed", run_for="1d", feedback_within="2d")
+    pilot.set_up(site, "3.2.4")
+    why = "A disclosed vulnerability: anybody can read everybody's proxies."
+    joint = grid.as_user("emt").trigger(
+        "overrule_policies", {"patch": patch.number, "urgency": "urgent", "reason": why}
+    )
+    for role, user in (("EMT", "emt"), ("PPS Coordinator", "pps-coordinator")):
+        grid.as_user(user).answer(grid.question("overrule_policies", joint, role), ["Agree"], {"remarks": None})
+    assert grid.ends(joint, dag="overrule_policies") == "success"
+
+    assert grid.services.tracker.patch(patch.number).state is PatchState.IN_PRODUCTION
+    assert why in grid.notes(joint)
+
+    path = f"pps/api/v1/rollouts/{pilot.name}/success"
+    body = {"reason": "It is the fix, and it runs."}
+    assert grid.as_user("viewer").request("POST", path, json=body).status_code == 422
+    said = grid.as_user("pps-coordinator").request("POST", path, json=body)
+    assert said.status_code < 300, said.text
+    pilot.report(site)
+    pilot.decide("Release")
+    assert pilot.outcome() == "synchronised"
+    assert why in grid.notes(pilot.name)
+    told = Counter(
+        m.recipients
+        for m in kept_mails(grid.mails)
+        if m.subject.startswith(f"In production: {patch.metapackage} {patch.version}")
+    )
+    assert set(told.values()) == {1}, "it is announced once"
