@@ -68,19 +68,8 @@ def release_to_production(rollout: str) -> None:
         record = s.facts.rollout(rollout)
         if overruling.standing(s.facts, record.patch_number) is None:
             raise RefusedError(rollout, ("The policies were not overruled.",), "Look at the two answers.")
-        release.release_to_production(
-            record,
-            s.facts,
-            s.tracker.patch(record.patch_number),
-            s.artefacts,
-            s.tracker,
-            s.production_repository,
-            s.publish_packages,
-            s.templates,
-            [party.address for party in (*s.audience().vos, *s.audience().rocs)],
-            now(),
-            actor(),
-        )
+        patch = s.tracker.patch(record.patch_number)
+        release.release_to_production(record, s.facts, patch, s.production, now(), actor())
         s.write_bulletin(now())
         outbox.empty_outbox(s.facts, s.mailer, now)
 
