@@ -29,6 +29,7 @@ from pps.activities.ports import (
     Templates,
     Tracker,
 )
+from pps.activities.production import Production
 from pps.activities.service_ports import ServiceProbes
 from pps.config.loader import Configuration
 from pps.domain.errors import ConfigurationError
@@ -226,6 +227,19 @@ class Services:
         from pps.adapters.repository_writer import publish_packages
 
         publish_packages(production, repository, packages, now)
+
+    @property
+    def production(self) -> Production:
+        """What a release works with; all VOs and ROCs hear of it."""
+        audience = self.audience()
+        return Production(
+            self.artefacts,
+            self.tracker,
+            self.production_repository,
+            self.publish_packages,
+            self.templates,
+            [party.address for party in (*audience.vos, *audience.rocs)],
+        )
 
     @cached_property
     def mirror_folder(self) -> UPath:

@@ -79,7 +79,7 @@ def test_a_withdrawn_preview_does_not_go_to_production() -> None:
     with pytest.raises(NotYetAllowedError, match="larger than 2 GB"):
         release.decide_on_release(record, None, a_patch(), NOON, "t")  # type: ignore[arg-type]
     with pytest.raises(NotYetAllowedError, match="larger than 2 GB"):
-        release.release_to_production(record, *[None] * 8, NOON, "t")  # type: ignore[arg-type]
+        release.release_to_production(record, *[None] * 3, NOON, "t")  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("reason", ["", " ", "x", "...", "see mail", "123 456 789", "a b c", "x" * 1001, "\u202e\n\n"])

@@ -14,6 +14,8 @@ from tests.support.release_tests import LATE, SITES, AReleaseTest
 from upath import UPath
 
 from pps.activities import release_decision, release_testing
+from pps.activities.packages import kept_packages
+from pps.activities.production import Production
 from pps.adapters.package_files import PackageFiles
 from pps.adapters.production_packages import ProductionFolder
 from pps.adapters.repositories import ProviderRepositories
@@ -55,12 +57,7 @@ class Delivery:
             self.test.record,
             self.test.store,
             self.test.patch,
-            self.provider.store(),
-            Moves(),
-            UPath(self.production),
-            publish_packages,
-            templates(),
-            [],
+            Production(self.provider.store(), Moves(), UPath(self.production), publish_packages, templates(), []),
             LATE,
             "pps",
         )
@@ -97,7 +94,7 @@ def test_sites_get_the_packages_from_a_repository_that_production_does_not_read(
         [address] = {f.payload["repository"] for f in delivery.test.kinds(FactKind.PATCH_DELIVERED)}
         assert address == f"{http.url}/release-test/{delivery.test.name}/{delivery.provider.kind}"
         offered = delivery.repository_of_sites(address)
-    assert offered == dict(release_testing.kept_packages(delivery.test.record))
+    assert offered == dict(kept_packages(delivery.test.record))
     assert len(offered) == len(delivery.test.patch.packages) + len(delivery.test.patch.externals)
     assert delivery.in_production() == {}
     assert {p.name for p in delivery.production.iterdir()} == {"release-test"}
@@ -125,7 +122,7 @@ def test_each_site_is_delivered_to_once_and_a_retry_needs_no_provider(delivery: 
 @pytest.mark.sd("4.2.3")
 def test_what_was_tried_is_released_whatever_the_provider_publishes_meanwhile(delivery: Delivery) -> None:
     delivery.run()
-    tried = dict(release_testing.kept_packages(delivery.test.record))
+    tried = dict(kept_packages(delivery.test.record))
     shutil.rmtree(delivery.provider.http.folder)
     test = delivery.test
     test.ask("release-test", "PIC", NOW, "user:admin-pic")

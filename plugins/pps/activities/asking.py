@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
+from pps.activities.letters import letter
 from pps.activities.ports import Facts, Mail, Templates
 from pps.domain import questions as rules
 from pps.domain.errors import NotYetAllowedError, RefusedError
@@ -199,5 +200,4 @@ def _mails(
     if not to:
         return ()
     key = f"{fact.rollout}/{fact.kind.value}/{fact.subject}/{fact.occasion}"
-    text, html = templates.render(f"{template}.txt", view), templates.render(f"{template}.html", view)
-    return (Mail(key, to, one_line(title), text, html),)
+    return (letter(templates, template, view, key=key, to=to, subject=title),)

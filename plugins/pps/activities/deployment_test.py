@@ -17,7 +17,8 @@ from pathlib import Path as LocalPath
 from typing import Any
 
 from pps.activities.clean_roots import CleanRoots
-from pps.activities.ports import Facts, Mail, PackageRepositories, Templates, Tracker
+from pps.activities.letters import letter
+from pps.activities.ports import Facts, PackageRepositories, Templates, Tracker
 from pps.activities.publishing import publish
 from pps.activities.scenario_run import readable_log, try_update
 from pps.domain.errors import NotYetAllowedError, PatchNotFoundError, RefusedError
@@ -225,12 +226,13 @@ def tell_provider(
             "at": end.at,
         }
         fact = Fact(record.name, FactKind.PROVIDER_TOLD, scenario.name, "", now, actor, {"to": to})
-        mail = Mail(
+        mail = letter(
+            templates,
+            "deployment_failed",
+            view,
             key=f"{record.name}/{FactKind.PROVIDER_TOLD}/{scenario.name}",
             to=to,
             subject=f"Failed: {patch.metapackage} {patch.version} in scenario {scenario.name} (patch {patch.number})",
-            text=templates.render("deployment_failed.txt", view),
-            html=templates.render("deployment_failed.html", view),
             attachments=((f"{scenario.name}.txt", "text/plain", _log_text(publication, end)),),
         )
         new += len(facts.record(fact, mails=[mail]))

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
-from pps.activities.ports import Facts, Mail, Templates
+from pps.activities.letters import circular
+from pps.activities.ports import Facts, Templates
 from pps.domain.batches import CANARY, BatchLimits, Verdict, judge_canaries, reasons_to_stop
 from pps.domain.errors import NotYetAllowedError
 from pps.domain.facts import Fact, FactKind
@@ -47,16 +48,14 @@ def stop(
     states = {p.state for p in record.all_progress()}
     announced = bool(states & {SiteState.TAGGED, SiteState.AVAILABLE})
     view = {"rollout": record.name, "opened": opened, "reasons": list(reasons), "announced": announced}
-    mails = [
-        Mail(
-            key=f"{record.name}/stopped/{to}",
-            to=to,
-            subject=f"Stopped: {opened['metapackage']} {opened['version']} (patch {opened['patch']})",
-            text=templates.render("rollout_stopped.txt", view),
-            html=templates.render("rollout_stopped.html", view),
-        )
-        for to in recipients
-    ]
+    mails = circular(
+        templates,
+        "rollout_stopped",
+        view,
+        key=f"{record.name}/stopped",
+        to=recipients,
+        subject=f"Stopped: {opened['metapackage']} {opened['version']} (patch {opened['patch']})",
+    )
     facts.record(
         Fact(record.name, FactKind.ROLLOUT_STOPPED, "", "", now, actor, {"reasons": list(reasons)}), mails=mails
     )

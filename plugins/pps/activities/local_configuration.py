@@ -6,7 +6,8 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
-from pps.activities.ports import Facts, Mail, Tarball, Templates
+from pps.activities.letters import letter
+from pps.activities.ports import Facts, Tarball, Templates
 from pps.domain.errors import RefusedError
 from pps.domain.facts import Fact, FactKind
 from pps.domain.patches import Patch
@@ -87,12 +88,13 @@ def tell_left_out(record: Rollout, facts: Facts, site: Site, templates: Template
     opened = record.opened
     told = Fact(record.name, FactKind.TOLD, site.name, "left-out", now, actor, {"reason": progress.reason})
     view = {"rollout": record.name, "opened": opened, "site": site, "reason": progress.reason}
-    mail = Mail(
+    mail = letter(
+        templates,
+        "site_left_out",
+        view,
         key=f"{record.name}/{told.kind.value}/{site.name}/left-out",
         to=site.contact,
-        subject=one_line(f"{site.name} is left out: preview of {opened['metapackage']} {opened['version']}"),
-        text=templates.render("site_left_out.txt", view),
-        html=templates.render("site_left_out.html", view),
+        subject=f"{site.name} is left out: preview of {opened['metapackage']} {opened['version']}",
     )
     return len(facts.record(told, mails=[mail]))
 

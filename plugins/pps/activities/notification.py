@@ -12,6 +12,7 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 from pps.activities.feedback import invitation_token
+from pps.activities.letters import letter
 from pps.activities.links import bulletin_link, feedback_api, feedback_link
 from pps.activities.ports import Facts, Mail, Templates
 from pps.domain.facts import Fact, FactKind
@@ -292,8 +293,7 @@ def _mail(
     attachments: tuple[tuple[str, str, str], ...] = (),
 ) -> Mail:
     """A mail without its key; `_queue` gives it that of its fact."""
-    text, html = templates.render(f"{template}.txt", view), templates.render(f"{template}.html", view)
-    return Mail("", to, subject, text, html, attachments)
+    return letter(templates, template, view, key="", to=to, subject=subject, attachments=attachments)
 
 
 def _queue(facts: Facts, letters: Iterable[tuple[Fact, Any]]) -> int:

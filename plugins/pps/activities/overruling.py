@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from pps.activities.packages import keep_packages
-from pps.activities.ports import Artefacts, Facts, Templates, Tracker
-from pps.activities.release import Publisher, announce_release, publish_in_production
-from pps.activities.release_testing import kept_packages
+from pps.activities.packages import keep_packages, kept_packages
+from pps.activities.ports import Facts
+from pps.activities.production import Production
+from pps.activities.release import release_kept_packages
 from pps.domain import questions
 from pps.domain.errors import RefusedError
 from pps.domain.facts import Fact, FactKind
@@ -124,45 +124,19 @@ def keep_server_packages(
 
 
 def release_server(
-    record: Rollout,
-    facts: Facts,
-    patch: Patch,
-    artefacts: Artefacts,
-    tracker: Tracker,
-    production: Any,
-    publish_packages: Publisher,
-    templates: Templates,
-    recipients: Sequence[str],
-    now: datetime,
-    actor: str,
+    record: Rollout, facts: Facts, patch: Patch, production: Production, now: datetime, actor: str
 ) -> None:
     """Release the packages of a server update that were kept, and end the request.
 
     A server update has no preview to go with; a pilot that is open goes on, and ends as synchronised.
 
     Raises:
-        RefusedError: there is no joint decision.
         NotYetAllowedError: the packages are not kept, or the release notes are not written.
     """
-    if standing(facts, patch.number) is None:
-        raise RefusedError(record.name, ("The policies were not overruled.",), "Look at the two answers.")
     record.need(FactKind.RELEASE_NOTES_WRITTEN, "Write the release notes first: they name the decision.")
     if not record.has(FactKind.RELEASED_TO_PRODUCTION):
-        kept = kept_packages(record)
-        files = [artefacts.local_package(sha256) for _, sha256 in kept]
-        publish_in_production(patch, files, production, publish_packages, now)
-        announce_release(
-            record,
-            facts,
-            patch,
-            tracker,
-            templates,
-            recipients,
-            template="released_overruled",
-            packages=[name for name, _ in kept],
-            more={"reason": str(record.opened["reason"])},
-            now=now,
-            actor=actor,
+        release_kept_packages(
+            record, facts, patch, production, (), template="released_overruled", more={}, now=now, actor=actor
         )
     close_overruled(record, facts, "released", now, actor)
 

@@ -19,7 +19,9 @@ from pps.activities.ports import (
     UnpackBudget,
 )
 from pps.domain.errors import PackageError
+from pps.domain.facts import FactKind
 from pps.domain.patches import Patch
+from pps.domain.rollouts import Rollout
 
 
 def find_packages(
@@ -73,6 +75,12 @@ def keep_packages(
             artefacts.keep_package(path, package.sha256)
             path.unlink()
     return indexed
+
+
+def kept_packages(record: Rollout) -> tuple[tuple[str, str], ...]:
+    """(package, sha256) of the bytes that are being tried."""
+    kept = record.need(FactKind.PACKAGES_KEPT, "Deliver the update first.").payload["packages"]
+    return tuple((name, sha256) for name, sha256 in kept)
 
 
 @contextmanager

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
+from pps.activities.letters import letter
 from pps.activities.notification import Party
-from pps.activities.packages import keep_packages
+from pps.activities.packages import keep_packages, kept_packages
 from pps.activities.pilot_wrap_up import needed_decision, reasons_against_pilot_release, results
-from pps.activities.ports import Artefacts, Facts, Mail, Templates, Tracker
-from pps.activities.release import Publisher, announce_release, publish_in_production, released_elsewhere
-from pps.activities.release_testing import kept_packages
+from pps.activities.ports import Facts, Templates
+from pps.activities.production import Production
+from pps.activities.release import earlier_answer, release_kept_packages, released_elsewhere
 from pps.domain.errors import NotYetAllowedError
 from pps.domain.facts import Fact, FactKind
 from pps.domain.patches import Patch
@@ -52,12 +53,7 @@ def release_pilot(
     record: Rollout,
     facts: Facts,
     patch: Patch,
-    artefacts: Artefacts,
-    tracker: Tracker,
-    production: Any,
-    publish_packages: Publisher,
-    templates: Templates,
-    recipients: Sequence[str],
+    production: Production,
     notes_link: str,
     now: datetime,
     actor: str,
@@ -72,34 +68,23 @@ def release_pilot(
     decided = needed_decision(record).payload
     if decided["decision"] != RELEASE:
         raise NotYetAllowedError(record.name, f"the decision was {decided['decision']}.", "Ask for a new pilot.")
-    if refused := record.the(FactKind.RELEASE_REFUSED):
-        return tuple(refused.payload["reasons"])
-    if record.has(FactKind.RELEASED_TO_PRODUCTION):
-        return ()
+    if (answered := earlier_answer(record)) is not None:
+        return answered
     record.need(FactKind.RELEASE_NOTES_WRITTEN, "Write the release notes first: they carry the feedback.")
     if released_elsewhere(facts, record):  # an urgent one has not waited for the pilot
         return ()
-    if reasons := reasons_against_pilot_release(facts, patch):
-        facts.record(Fact(record.name, FactKind.RELEASE_REFUSED, "", "", now, actor, {"reasons": list(reasons)}))
-        return reasons
-    kept = kept_packages(record)
-    files = [artefacts.local_package(sha256) for _, sha256 in kept]
-    publish_in_production(patch, files, production, publish_packages, now)
     ran = [r.site for r in results(record, now) if r.version]
-    announce_release(
+    return release_kept_packages(
         record,
         facts,
         patch,
-        tracker,
-        templates,
-        recipients,
+        production,
+        reasons_against_pilot_release(facts, patch),
         template="released_pilot",
-        packages=[name for name, _ in kept],
         more={"ran_at": len(ran), "no_feedback": bool(decided["no_feedback"]), "notes_link": notes_link},
         now=now,
         actor=actor,
     )
-    return ()
 
 
 # --- the end ------------------------------------------------------------------------------------
@@ -174,10 +159,10 @@ def tell_end(
         "no_feedback": bool(said.get("no_feedback")),
         "results": results(record, now),
     }
-    subject = one_line(f"Pilot {closed['outcome']}: {opened['metapackage']} {opened['version']} ({record.name})")
-    text, html = templates.render("pilot_ended.txt", view), templates.render("pilot_ended.html", view)
+    subject = f"Pilot {closed['outcome']}: {opened['metapackage']} {opened['version']} ({record.name})"
     told, mails = [], []
     for address in dict.fromkeys(party.address.lower() for party in parties):
         told.append(Fact(record.name, FactKind.TOLD, address, _TOLD, now, actor, {"to": address}))
-        mails.append(Mail(f"{record.name}/{FactKind.TOLD.value}/{address}/{_TOLD}", address, subject, text, html))
+        key = f"{record.name}/{FactKind.TOLD.value}/{address}/{_TOLD}"
+        mails.append(letter(templates, "pilot_ended", view, key=key, to=address, subject=subject))
     return len(facts.record(*told, mails=mails))

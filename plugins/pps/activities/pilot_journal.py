@@ -7,6 +7,7 @@ from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
+from pps.activities.letters import circular
 from pps.activities.ports import Facts, Mail, Templates
 from pps.domain import pilot_run
 from pps.domain.errors import NotYetAllowedError, RefusedError
@@ -90,10 +91,9 @@ def entry_mails(record: Rollout, entry: Fact, templates: Templates, to: Sequence
         "at": entry.at,
         "text": entry.payload["text"],
     }
-    subject = one_line(f"{entry.subject}: {one_line(str(entry.payload['text']), 80)} ({record.name})")
-    text, html = templates.render("journal_entry.txt", view), templates.render("journal_entry.html", view)
+    subject = f"{entry.subject}: {one_line(str(entry.payload['text']), 80)} ({record.name})"
     key = f"{record.name}/{entry.kind.value}/{entry.subject}/{entry.occasion}"
-    return [Mail(f"{key}/{address}", address, subject, text, html) for address in dict.fromkeys(to)]
+    return circular(templates, "journal_entry", view, key=key, to=to, subject=subject)
 
 
 def must_take_part(record: Rollout, site: str) -> None:

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
+from pps.activities.letters import letter
 from pps.activities.pilot_setup import NOT_CERTIFIED, field, reasons_against_software
-from pps.activities.ports import Facts, Mail, Templates
+from pps.activities.ports import Facts, Templates
 from pps.domain.durations import duration_text, parse_duration
 from pps.domain.errors import NotYetAllowedError, RefusedError
 from pps.domain.facts import Fact, FactKind
@@ -99,12 +100,13 @@ def instruct_sites(
         payload = {"to": site.contact, "user": selected.payload.get("user", "")}
         told.append(Fact(record.name, FactKind.TOLD, name, INSTRUCTION, now, actor, payload))
         mails.append(
-            Mail(
-                f"{record.name}/{FactKind.TOLD.value}/{name}/{INSTRUCTION}",
-                site.contact,
-                one_line(f"{name}: you run the pilot of {patch.metapackage} {patch.version} (patch {patch.number})"),
-                templates.render("pilot_instruction.txt", view),
-                templates.render("pilot_instruction.html", view),
+            letter(
+                templates,
+                "pilot_instruction",
+                view,
+                key=f"{record.name}/{FactKind.TOLD.value}/{name}/{INSTRUCTION}",
+                to=site.contact,
+                subject=f"{name}: you run the pilot of {patch.metapackage} {patch.version} (patch {patch.number})",
             )
         )
     return len(facts.record(*told, mails=mails))

@@ -6,8 +6,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 
 from pps.activities.invitation import FILE, MIME_TYPE, Meeting, invitation
+from pps.activities.letters import letter
 from pps.activities.notification import Party
-from pps.activities.ports import Facts, Mail, Templates
+from pps.activities.ports import Facts, Templates
 from pps.domain.errors import RefusedError
 from pps.domain.facts import Fact, FactKind
 from pps.domain.patches import Patch
@@ -132,13 +133,20 @@ def call_meeting(
         "moved": bool(calls),
         "parties": tuple(parties),
     }
-    text, html = templates.render("pilot_meeting.txt", view), templates.render("pilot_meeting.html", view)
     subject = f"Moved: {planned.summary}" if calls else planned.summary
     key = f"{record.name}/{FactKind.MEETING_CALLED.value}/{occasion}"
     facts.record(
         called,
         mails=[
-            Mail(f"{key}/{p.address.lower()}", p.address, subject, text, html, ((FILE, MIME_TYPE, calendar),))
+            letter(
+                templates,
+                "pilot_meeting",
+                view,
+                key=f"{key}/{p.address.lower()}",
+                to=p.address,
+                subject=subject,
+                attachments=((FILE, MIME_TYPE, calendar),),
+            )
             for p in parties
         ],
     )

@@ -8,7 +8,8 @@ from datetime import datetime
 from typing import Any
 
 from pps.activities.classification import found_variables
-from pps.activities.ports import Facts, Mail, Templates
+from pps.activities.letters import letter
+from pps.activities.ports import Facts, Templates
 from pps.domain.errors import NotYetAllowedError, RefusedError
 from pps.domain.facts import Fact, FactKind
 from pps.domain.overruling import overruling
@@ -17,7 +18,7 @@ from pps.domain.pilots import ACCEPTANCE, ACCEPTED, DECLINED, Pilot
 from pps.domain.roles import Role
 from pps.domain.rollouts import Path, Rollout
 from pps.domain.server_updates import CERTIFIED, MinorLimits, Verdict, judge, reasons_against_pilot
-from pps.domain.texts import LONGEST_REASON, clean_text, one_line, reasons_against_reason
+from pps.domain.texts import LONGEST_REASON, clean_text, reasons_against_reason
 
 ACCEPT, DECLINE = "Accept", "Decline"
 OPTIONS = (ACCEPT, DECLINE)
@@ -210,12 +211,13 @@ def tell_acceptance(record: Rollout, facts: Facts, to: str, templates: Templates
         }
         told = Fact(record.name, FactKind.TOLD, to.lower(), ACCEPTANCE, now, actor, {"to": to})
         word = "Declined" if declined else "Accepted"
-        mail = Mail(
-            f"{record.name}/{told.kind.value}/{to.lower()}/{ACCEPTANCE}",
-            to,
-            one_line(f"{word}: pilot of {record.opened['metapackage']} {record.opened['version']}"),
-            templates.render("pilot_answered.txt", view),
-            templates.render("pilot_answered.html", view),
+        mail = letter(
+            templates,
+            "pilot_answered",
+            view,
+            key=f"{record.name}/{told.kind.value}/{to.lower()}/{ACCEPTANCE}",
+            to=to,
+            subject=f"{word}: pilot of {record.opened['metapackage']} {record.opened['version']}",
         )
         new = facts.record(told, mails=[mail])
     if declined and not record.is_closed:

@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
+from pps.activities.letters import circular
 from pps.activities.notification import Party
 from pps.activities.pilot_journal import must_take_part
 from pps.activities.pilot_setup import field
@@ -268,6 +269,5 @@ def users_of(record: Rollout, vos: Sequence[Party]) -> tuple[Party, ...]:
 def _mails(
     fact: Fact, to: Sequence[str], title: str, template: str, templates: Templates, view: Mapping[str, Any]
 ) -> list[Mail]:
-    text, html = templates.render(f"{template}.txt", view), templates.render(f"{template}.html", view)
     key = f"{fact.rollout}/{fact.kind.value}/{fact.subject}/{fact.occasion}"
-    return [Mail(f"{key}/{address}", address, title, text, html) for address in dict.fromkeys(to)]
+    return circular(templates, template, view, key=key, to=to, subject=title)

@@ -7,10 +7,11 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 
 from pps.activities.feedback import invitation_token
+from pps.activities.letters import letter
 from pps.activities.links import feedback_link
 from pps.activities.notification import Audience
 from pps.activities.pilot_journal import end_run, entry_mails
-from pps.activities.ports import Facts, Mail, Templates
+from pps.activities.ports import Facts, Templates
 from pps.activities.service_ports import ServiceAnswer, ServiceProbes
 from pps.domain import feedback, pilot_run, questions
 from pps.domain.endpoints import Endpoint, parse_endpoint, same_version
@@ -307,5 +308,4 @@ def _tell(
     if any((f.kind, f.subject, f.occasion) == (fact.kind, fact.subject, fact.occasion) for f in record.facts):
         return 0
     key = f"{record.name}/{fact.kind.value}/{fact.subject}/{fact.occasion}"
-    text, html = templates.render(f"{template}.txt", view), templates.render(f"{template}.html", view)
-    return len(facts.record(fact, mails=[Mail(key, to, one_line(title), text, html)]))
+    return len(facts.record(fact, mails=[letter(templates, template, view, key=key, to=to, subject=title)]))

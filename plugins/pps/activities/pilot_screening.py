@@ -10,8 +10,9 @@ from datetime import datetime
 from typing import Any
 
 from pps.activities.effort import credits_on_record
+from pps.activities.letters import letter
 from pps.activities.notification import Party
-from pps.activities.ports import Facts, Mail, Templates
+from pps.activities.ports import Facts, Templates
 from pps.domain.errors import NotYetAllowedError, RefusedError
 from pps.domain.facts import Fact, FactKind
 from pps.domain.patches import Patch
@@ -152,9 +153,8 @@ def ask_for_interest(
             continue
         told.append(Fact(record.name, FactKind.BROADCAST_QUEUED, vo.name, "", now, actor, {"to": vo.address}))
         mine = {**view, "recipient": vo.name}
-        text, html = templates.render("pilot_interest.txt", mine), templates.render("pilot_interest.html", mine)
         key = f"{record.name}/{FactKind.BROADCAST_QUEUED.value}/{vo.name}"
-        mails.append(Mail(key, vo.address, one_line(subject), text, html))
+        mails.append(letter(templates, "pilot_interest", mine, key=key, to=vo.address, subject=subject))
     return len(facts.record(*told, mails=mails))
 
 

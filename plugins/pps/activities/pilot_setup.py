@@ -7,8 +7,9 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
+from pps.activities.letters import letter
 from pps.activities.pilot_running import set_up_due
-from pps.activities.ports import Facts, InformationSystem, Mail, Templates
+from pps.activities.ports import Facts, InformationSystem, Templates
 from pps.activities.service_ports import ServiceAnswer, ServiceProbes
 from pps.domain import pilot_run, questions
 from pps.domain.endpoints import Endpoint, is_version, parse_endpoint, reasons_against_host, same_version
@@ -262,12 +263,13 @@ def tell_reasons(
     told = Fact(record.name, FactKind.TOLD, site.name, occasion, now, actor, {"reasons": list(reasons)})
     view = {"rollout": record.name, "opened": record.opened, "site": site, "reasons": reasons}
     opened = record.opened
-    mail = Mail(
+    mail = letter(
+        templates,
+        "pilot_not_verified",
+        view,
         key=f"{record.name}/{told.kind.value}/{site.name}/{occasion}",
         to=site.contact,
-        subject=one_line(f"{site.name}: the pilot of {opened['metapackage']} {opened['version']} is not seen yet"),
-        text=templates.render("pilot_not_verified.txt", view),
-        html=templates.render("pilot_not_verified.html", view),
+        subject=f"{site.name}: the pilot of {opened['metapackage']} {opened['version']} is not seen yet",
     )
     return len(facts.record(told, mails=[mail]))
 

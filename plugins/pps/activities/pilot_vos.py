@@ -5,15 +5,15 @@ from __future__ import annotations
 from datetime import datetime
 
 from pps.activities.feedback import invitation_token
+from pps.activities.letters import letter
 from pps.activities.links import feedback_api, feedback_link
 from pps.activities.notification import Audience
-from pps.activities.ports import Facts, Mail, Templates
+from pps.activities.ports import Facts, Templates
 from pps.domain import feedback, pilot_run
 from pps.domain.facts import Fact, FactKind
 from pps.domain.patches import Patch
 from pps.domain.pilots import Pilot
 from pps.domain.rollouts import Rollout
-from pps.domain.texts import one_line
 
 
 def vos_may_begin(record: Rollout) -> bool:
@@ -69,14 +69,13 @@ def invite_vos(
         }
         told.append(Fact(record.name, FactKind.VO_INVITED, vo.name, "", now, actor, {"to": vo.address}))
         mails.append(
-            Mail(
-                f"{record.name}/{FactKind.VO_INVITED.value}/{vo.name}",
-                vo.address,
-                one_line(
-                    f"The pilot of {patch.metapackage} {patch.version} runs: please use it (patch {patch.number})"
-                ),
-                templates.render("pilot_invitation_vo.txt", view),
-                templates.render("pilot_invitation_vo.html", view),
+            letter(
+                templates,
+                "pilot_invitation_vo",
+                view,
+                key=f"{record.name}/{FactKind.VO_INVITED.value}/{vo.name}",
+                to=vo.address,
+                subject=f"The pilot of {patch.metapackage} {patch.version} runs: please use it (patch {patch.number})",
             )
         )
     return len(facts.record(*told, mails=mails))

@@ -3,25 +3,22 @@
 from __future__ import annotations
 
 import pathlib
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
 from pps.activities.classification import standing_verdict
 from pps.activities.deployment_test import newest_deployment_verdict
-from pps.activities.ports import Artefacts, Facts, Mail, Templates, Tracker
+from pps.activities.letters import circular
+from pps.activities.packages import kept_packages
+from pps.activities.ports import Facts
+from pps.activities.production import Production
 from pps.domain.facts import Fact, FactKind
 from pps.domain.manifest import Manifest
 from pps.domain.overruling import overruling
-from pps.domain.patches import Patch, PatchState, Repository
+from pps.domain.patches import Patch, PatchState
 from pps.domain.rollouts import Path, Rollout
 from pps.domain.updates import platforms_for_production, reasons_against_production
-
-SUITE = "production"
-
-#: Adds package files to the repository below a folder; twice is once. Arguments: folder, repository, files, now.
-Publisher = Callable[[Any, Repository, Sequence[pathlib.Path], datetime], None]
 
 
 def decide_on_release(record: Rollout, facts: Facts, patch: Patch, now: datetime, actor: str) -> tuple[str, ...]:
@@ -64,24 +61,17 @@ def released_elsewhere(facts: Facts, record: Rollout) -> bool:
     return any(facts.rollout(row.name).has(FactKind.RELEASED_TO_PRODUCTION) for row in others)
 
 
+def earlier_answer(record: Rollout) -> tuple[str, ...] | None:
+    """What an earlier attempt at a release came to: the reasons of a refusal, no reasons, or None without one."""
+    if refused := record.the(FactKind.RELEASE_REFUSED):
+        return tuple(refused.payload["reasons"])
+    return () if record.has(FactKind.RELEASED_TO_PRODUCTION) else None
+
+
 def release_to_production(
-    record: Rollout,
-    facts: Facts,
-    patch: Patch,
-    artefacts: Artefacts,
-    tracker: Tracker,
-    production: Any,
-    publish_packages: Publisher,
-    templates: Templates,
-    recipients: Sequence[str],
-    now: datetime,
-    actor: str,
+    record: Rollout, facts: Facts, patch: Patch, production: Production, now: datetime, actor: str
 ) -> None:
     """Publish tarball and packages, move the patch in the tracker, tell people, end the rollout.
-
-    Args:
-        production: folder of the production repository (a pathlib-like path, also of an object store).
-        publish_packages: publishes the packages into `production`.
 
     Every step looks first, so a retry continues where it broke off.
     """
@@ -90,21 +80,18 @@ def release_to_production(
     if not record.has(FactKind.RELEASED_TO_PRODUCTION):
         record.must_not_be_withdrawn()
     built = record.need(FactKind.TARBALL_BUILT, "Build the tarball first.").payload
-    with artefacts.open(built["name"], "MANIFEST") as file:
+    with production.artefacts.open(built["name"], "MANIFEST") as file:
         packages = Manifest.parse(file.read().decode()).packages
-    files = [artefacts.local_package(package.sha256) for package in packages]
-    publish_in_production(patch, files, production, publish_packages, now)
-    folder = production / "tarballs" / built["name"]
+    production.add_packages(patch, [package.sha256 for package in packages], now)
+    folder = production.repository / "tarballs" / built["name"]
     folder.mkdir(parents=True, exist_ok=True)
     for file in sorted(built["files"]):
-        _publish_file(artefacts.local(built["name"], file), folder / file)
-    announce_release(
+        _publish_file(production.artefacts.local(built["name"], file), folder / file)
+    _announce_release(
         record,
         facts,
         patch,
-        tracker,
-        templates,
-        recipients,
+        production,
         template="released",
         packages=[str(p.ref) for p in packages],
         more={"tarball": built["name"]},
@@ -114,21 +101,42 @@ def release_to_production(
     facts.close(Fact(record.name, FactKind.ROLLOUT_CLOSED, "", "", now, actor, {"outcome": "released"}))
 
 
-def publish_in_production(
-    patch: Patch, files: Sequence[pathlib.Path], production: Any, publish_packages: Publisher, now: datetime
-) -> None:
-    """Add package files to the production repository; those that are in it already change nothing."""
-    # the provider's suite (a preview, say) is not ours
-    publish_packages(production / patch.repository.kind.value, replace(patch.repository, suite=SUITE), files, now)
-
-
-def announce_release(
+def release_kept_packages(
     record: Rollout,
     facts: Facts,
     patch: Patch,
-    tracker: Tracker,
-    templates: Templates,
-    recipients: Sequence[str],
+    production: Production,
+    reasons: tuple[str, ...],
+    *,
+    template: str,
+    more: Mapping[str, str | int],
+    now: datetime,
+    actor: str,
+) -> tuple[str, ...]:
+    """Release the very packages that sites have tried, unless there are reasons against it; returns these.
+
+    Args:
+        reasons: against the release; they are put on record.
+        template: of the mail, without its ending.
+        more: what the mail shows and the fact keeps beside platforms and packages.
+    """
+    if reasons:
+        facts.record(Fact(record.name, FactKind.RELEASE_REFUSED, "", "", now, actor, {"reasons": list(reasons)}))
+        return reasons
+    kept = kept_packages(record)
+    production.add_packages(patch, [sha256 for _, sha256 in kept], now)
+    packages = [name for name, _ in kept]
+    _announce_release(
+        record, facts, patch, production, template=template, packages=packages, more=more, now=now, actor=actor
+    )
+    return ()
+
+
+def _announce_release(
+    record: Rollout,
+    facts: Facts,
+    patch: Patch,
+    production: Production,
     *,
     template: str,
     packages: Sequence[str],
@@ -136,15 +144,11 @@ def announce_release(
     now: datetime,
     actor: str,
 ) -> None:
-    """Move a patch whose packages are published to `In production`, put that on record, tell people.
-
-    Args:
-        template: of the mail, without its ending.
-        more: what the mail shows and the fact keeps beside platforms and packages.
-    """
+    """Move a patch whose packages are published to `In production`, put that on record, tell people."""
+    tracker = production.tracker
     deployment = newest_deployment_verdict(facts, patch.number, patch)
-    overruled = overruling(facts.dossier(patch.number)) is not None
-    platforms = [str(p) for p in platforms_for_production(patch, deployment, overruled=overruled)]
+    overruled = overruling(facts.dossier(patch.number))
+    platforms = [str(p) for p in platforms_for_production(patch, deployment, overruled=overruled is not None)]
     comment = f"Released to production by rollout {record.name} for {', '.join(platforms)}."
     if overruled and patch.state is PatchState.IN_CERTIFICATION:
         # the tracker knows no way past certification; its history says who took it
@@ -154,17 +158,22 @@ def announce_release(
     elif patch.state is PatchState.CERTIFIED:
         tracker.set_state(patch.number, PatchState.READY_FOR_PRODUCTION, comment)
     tracker.set_state(patch.number, PatchState.IN_PRODUCTION, comment)
-    view = {"rollout": record.name, "opened": record.opened, "platforms": platforms, "packages": packages, **more}
-    mails = [
-        Mail(
-            key=f"{record.name}/released/{to}",
-            to=to,
-            subject=f"In production: {patch.metapackage} {patch.version} (patch {patch.number})",
-            text=templates.render(f"{template}.txt", view),
-            html=templates.render(f"{template}.html", view),
-        )
-        for to in recipients
-    ]
+    view = {
+        "rollout": record.name,
+        "opened": record.opened,
+        "platforms": platforms,
+        "packages": packages,
+        "overruled": overruled,
+        **more,
+    }
+    mails = circular(
+        production.templates,
+        template,
+        view,
+        key=f"{record.name}/released",
+        to=production.recipients,
+        subject=f"In production: {patch.metapackage} {patch.version} (patch {patch.number})",
+    )
     payload = {"platforms": platforms, "packages": len(packages), **more}
     released = Fact(record.name, FactKind.RELEASED_TO_PRODUCTION, "", "", now, actor, payload)
     facts.record(released, mails=mails)

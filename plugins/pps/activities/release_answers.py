@@ -7,8 +7,9 @@ from datetime import datetime
 from typing import Any
 
 from pps.activities import asking
+from pps.activities.packages import kept_packages
 from pps.activities.ports import Facts
-from pps.activities.release_testing import FOLDER, delivery, kept_packages
+from pps.activities.release_testing import FOLDER, delivery
 from pps.domain import questions
 from pps.domain import release_test as rules
 from pps.domain.effort import Activity, credit_fact

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from pps.activities.ports import Artefacts, Facts, Templates, Tracker
-from pps.activities.release import Publisher, announce_release, publish_in_production, reasons_against_release
-from pps.activities.release_testing import kept_packages
+from pps.activities.ports import Facts, Tracker
+from pps.activities.production import Production
+from pps.activities.release import earlier_answer, reasons_against_release, release_kept_packages
 from pps.domain import questions
 from pps.domain import release_test as rules
 from pps.domain.errors import NotYetAllowedError, RefusedError
@@ -80,17 +80,7 @@ def needed_decision(record: Rollout) -> rules.Decision:
 
 
 def release_update(
-    record: Rollout,
-    facts: Facts,
-    patch: Patch,
-    artefacts: Artefacts,
-    tracker: Tracker,
-    production: Any,
-    publish_packages: Publisher,
-    templates: Templates,
-    recipients: Sequence[str],
-    now: datetime,
-    actor: str,
+    record: Rollout, facts: Facts, patch: Patch, production: Production, now: datetime, actor: str
 ) -> tuple[str, ...]:
     """Release what was tried; returns the reasons if the rules for production (SD 4.1.1, 4.1.2) do not allow it.
 
@@ -101,31 +91,20 @@ def release_update(
     """
     if needed_decision(record).choice != RELEASE:
         raise NotYetAllowedError(record.name, "the Release Manager holds it.", "Start a new release test.")
-    if refused := record.the(FactKind.RELEASE_REFUSED):
-        return tuple(refused.payload["reasons"])
-    if record.has(FactKind.RELEASED_TO_PRODUCTION):
-        return ()
-    if reasons := reasons_against_release(facts, patch):
-        facts.record(Fact(record.name, FactKind.RELEASE_REFUSED, "", "", now, actor, {"reasons": list(reasons)}))
-        return reasons
-    kept = kept_packages(record)
-    files = [artefacts.local_package(sha256) for _, sha256 in kept]
-    publish_in_production(patch, files, production, publish_packages, now)
+    if (answered := earlier_answer(record)) is not None:
+        return answered
     applied = [s for s in rules.standings(record) if s.answer and rules.has_applied(s.answer.choice)]
-    announce_release(
+    return release_kept_packages(
         record,
         facts,
         patch,
-        tracker,
-        templates,
-        recipients,
+        production,
+        reasons_against_release(facts, patch),
         template="released_update",
-        packages=[name for name, _ in kept],
         more={"tried_at": len(applied)},
         now=now,
         actor=actor,
     )
-    return ()
 
 
 def hold_update(record: Rollout, patch: Patch, tracker: Tracker) -> str:

@@ -8,9 +8,9 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from pps.activities.packages import keep_packages
+from pps.activities.packages import keep_packages, kept_packages
 from pps.activities.ports import Artefacts, Facts, PackageReader, PackageRepositories, TarballLimits
-from pps.activities.release import Publisher
+from pps.activities.production import Publisher
 from pps.domain import release_test as rules
 from pps.domain.errors import NotYetAllowedError, RefusedError
 from pps.domain.facts import Fact, FactKind
@@ -177,12 +177,6 @@ def _delivered(
     roc = sites[name].roc if name in sites else ""
     payload = {"pool": pool, "roc": roc, "repository": address}
     return Fact(record.name, FactKind.PATCH_DELIVERED, name, "", now, actor, payload)
-
-
-def kept_packages(record: Rollout) -> tuple[tuple[str, str], ...]:
-    """(package, sha256) of the bytes that are being tried."""
-    kept = record.need(FactKind.PACKAGES_KEPT, "Deliver the update first.").payload["packages"]
-    return tuple((name, sha256) for name, sha256 in kept)
 
 
 def delivery(record: Rollout, site: str) -> Fact | None:

@@ -12,7 +12,7 @@ from xml.etree import ElementTree
 from upath import UPath
 
 from pps.activities.ports import IndexedPackage
-from pps.activities.release import SUITE
+from pps.activities.production import SUITE
 from pps.adapters.deb import stanza_fields
 from pps.adapters.repository_writer import known_packages
 from pps.domain.errors import RolloutError, ServiceError

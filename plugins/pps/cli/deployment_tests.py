@@ -23,7 +23,7 @@ app = group("The deployment test of an update, over its scenarios.")
 def start(
     ctx: typer.Context,
     patch: PatchNumber,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would happen; start nothing.")] = False,
+    dry_run: output.DryRun = False,
     as_json: output.Json = False,
 ) -> None:
     """Test a patch over every scenario that fits it, through Airflow.

@@ -15,7 +15,7 @@ from pps.activities.bulletin import stage
 from pps.activities.standing import told
 from pps.cli import output
 from pps.cli.front import Front
-from pps.domain.errors import NotYetAllowedError, ServiceError
+from pps.domain.errors import NotYetAllowedError, RolloutError, ServiceError
 from pps.domain.facts import Fact
 from pps.domain.rollouts import Rollout, SiteState
 
@@ -54,6 +54,16 @@ def follow_rollout(
                 live.update(_picture(rollout), refresh=True)
     if rollout is not None and rollout.is_stopped and until is None:
         raise typer.Exit(1)
+
+
+def check_run(here: Front, dag: str, run: str, step: str) -> None:
+    """Raise `RolloutError` with the next `step` when Airflow's run has failed, for `just_started`."""
+    try:
+        state = here.airflow.run_state(dag, run)
+    except ServiceError:  # an api-server that is restarted changes nothing for the run
+        return
+    if state == "failed":
+        raise RolloutError(f"Airflow run {run}", "has failed.", step)
 
 
 def _looks(

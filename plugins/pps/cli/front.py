@@ -16,7 +16,7 @@ from typer.core import TyperGroup
 
 from pps.adapters.airflow_rest import Question
 from pps.cli.output import complain
-from pps.domain.errors import ConfigurationError, RolloutError
+from pps.domain.errors import ConfigurationError, NotYetAllowedError, RefusedError, RolloutError, ServiceError
 from pps.services import Services
 
 #: The DAGs of this version; tests/integration/test_dags.py holds the list against dags/.
@@ -79,6 +79,23 @@ class Front:
         from pps.adapters.airflow_rest import AirflowClient
 
         return AirflowClient(url, user, password)
+
+    def post(self, path: str, body: Mapping[str, Any], *, about: str) -> dict[str, Any]:
+        """Ask our own API, `path` below pps/api/v1, and return its answer; its refusal is an error about `about`."""
+        response = self.airflow.request("POST", f"pps/api/v1/{path}", json=body)
+        try:
+            said = response.json()
+        except ValueError as error:
+            why = f"HTTP {response.status_code} without JSON."
+            raise ServiceError("Airflow", why, "Is the address right?") from error
+        if response.ok:
+            return dict(said)
+        detail = str(said.get("detail", said)) if isinstance(said, dict) else str(said)
+        if response.status_code >= 500:
+            raise ServiceError(about, detail, "Try again later. The api-server's log says more.")
+        if response.status_code == 409:
+            raise NotYetAllowedError(about, detail)
+        raise RefusedError(about, (detail,))
 
 
 def front(ctx: typer.Context) -> Front:

@@ -24,6 +24,7 @@ from pps.domain.rollouts import SiteState
 from pps.domain.sites import Platform
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would happen; start nothing.")]
 
 _COLOURS = {
     "OK": "green",

@@ -9,7 +9,7 @@ import typer
 from pps.cli import output
 from pps.cli.front import Front, front, group
 from pps.domain import pilot_run
-from pps.domain.errors import NotYetAllowedError, RefusedError, ServiceError
+from pps.domain.errors import RefusedError
 from pps.domain.rollouts import PILOTS, Rollout
 
 app = group("Server pilots at partner sites (SD 4.1.3, 4.1.4).")
@@ -127,16 +127,4 @@ def _percent(share: float | None) -> str:
 
 def _post(here: Front, rollout: str, what: str, body: dict[str, Any]) -> dict[str, Any]:
     _pilot(here, rollout)
-    response = here.airflow.request("POST", f"pps/api/v1/rollouts/{rollout}/{what}", json=body)
-    try:
-        said = response.json()
-    except ValueError as error:
-        raise ServiceError("Airflow", f"HTTP {response.status_code} without JSON.", "Is the address right?") from error
-    if response.ok:
-        return dict(said)
-    detail = str(said.get("detail", said)) if isinstance(said, dict) else str(said)
-    if response.status_code >= 500:
-        raise ServiceError(rollout, detail, "Look at the api-server's log.")
-    if response.status_code == 409:
-        raise NotYetAllowedError(rollout, detail)
-    raise RefusedError(rollout, (detail,))
+    return here.post(f"rollouts/{rollout}/{what}", body, about=rollout)

@@ -93,7 +93,7 @@ def request(
     justification: Annotated[
         str, typer.Option(metavar="TEXT", help="Why software that is not certified is used; put on record.")
     ] = "",
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would happen; start nothing.")] = False,
+    dry_run: output.DryRun = False,
     as_json: output.Json = False,
 ) -> None:
     """Ask for a pilot, through Airflow; the PPS Coordinator accepts or declines it.

@@ -5,8 +5,8 @@ from __future__ import annotations
 import typer
 
 from pps.cli import output
+from pps.cli.declared import check_declared
 from pps.cli.front import front, group
-from pps.config.loader import problems_in, read_model
 from pps.config.pool_models import PoolsFile
 from pps.domain.pools import contradictions, reasons_against_taking_part
 
@@ -38,19 +38,9 @@ def list_pools(ctx: typer.Context, as_json: output.Json = False) -> None:
 def check(ctx: typer.Context, as_json: output.Json = False) -> None:
     """Check pools.yaml and list every mistake and contradiction in it."""
     config = front(ctx).services.config
-    file = config.folder / "pools.yaml"
-    count = 0
-    problems: tuple[str, ...] = ()
-    if file.exists() and not (problems := problems_in(file, PoolsFile)):
-        pools = tuple(p.to_domain() for p in read_model(file, PoolsFile).pools)
-        count, problems = len(pools), contradictions(pools, config.sites)
-    if as_json:
-        output.say_json({"file": file, "pools": count, "problems": problems})
-    elif problems:
-        output.say(*problems, f"{file}: {len(problems)} problem(s).")
-    elif not file.exists():
-        output.say(f"{file} does not exist: there are no pools.")
-    else:
-        output.say(f"{file}: {count} pools, no problems.")
-    if problems:
-        raise typer.Exit(1)
+
+    def look(found: PoolsFile) -> tuple[int, tuple[str, ...]]:
+        pools = tuple(p.to_domain() for p in found.pools)
+        return len(pools), contradictions(pools, config.sites)
+
+    check_declared(config.folder / "pools.yaml", "pools", PoolsFile, look, as_json=as_json)

@@ -7,7 +7,6 @@ from enum import StrEnum
 from typing import Annotated, Any
 
 import typer
-from requests import Response
 
 from pps.activities import release_answers, release_testing
 from pps.cli import output
@@ -15,7 +14,7 @@ from pps.cli.front import Front, front, group
 from pps.cli.patches import PatchNumber
 from pps.domain import questions
 from pps.domain import release_test as rules
-from pps.domain.errors import NotYetAllowedError, RefusedError, ServiceError
+from pps.domain.errors import NotYetAllowedError, RefusedError
 from pps.domain.pools import chosen_pools
 from pps.domain.release_test import STEP
 from pps.domain.rollouts import Path, Rollout
@@ -49,7 +48,7 @@ def start(
     pool: Annotated[
         list[str] | None, typer.Option(metavar="POOL", help="This pool only; may be given again. Default: all.")
     ] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would happen; start nothing.")] = False,
+    dry_run: output.DryRun = False,
     as_json: output.Json = False,
 ) -> None:
     """Deliver a certified patch to the pools' sites and ask them, through Airflow.
@@ -193,7 +192,7 @@ def answer(
         said: dict[str, Any] = {"rollout": name, "site": site, "choice": _FULL[choice], "counts": True}
     else:
         body = {"step": STEP, "subject": site, "choice": _FULL[choice], "form": form}
-        said = _checked(here.airflow.request("POST", f"pps/api/v1/rollouts/{name}/answers", json=body), site)
+        said = here.post(f"rollouts/{name}/answers", body, about=f"answer of {site}")
     if as_json:
         return output.say_json(said)
     word = "It is in time." if said["counts"] else "It is late, or not the first: it is kept, and does not count."
@@ -205,16 +204,3 @@ def _release_test(here: Front, name: str) -> Rollout:
     if record.path is not Path.RELEASE_TEST:
         raise RefusedError(name, ("It is no release test.",), f"See: pps rollout show {name}")
     return record
-
-
-def _checked(response: Response, site: str) -> dict[str, Any]:
-    try:
-        said = response.json()
-    except ValueError as error:
-        raise ServiceError("Airflow", f"HTTP {response.status_code} without JSON.", "Is the address right?") from error
-    if response.ok:
-        return dict(said)
-    detail = str(said.get("detail", said)) if isinstance(said, dict) else str(said)
-    if response.status_code >= 500:
-        raise ServiceError("Airflow", detail, "Try again later.")
-    raise RefusedError(f"answer of {site}", (detail,))

@@ -15,11 +15,11 @@ from pps.activities.forecast import Forecast, foresee
 from pps.activities.standing import tag_of, told
 from pps.activities.withdrawal import sites_with_preview
 from pps.cli import output
-from pps.cli.following import follow_rollout
+from pps.cli.following import check_run, follow_rollout
 from pps.cli.front import Front, front, group
 from pps.cli.patches import PatchNumber
 from pps.config.models import VoModel, parse_duration
-from pps.domain.errors import ConfigurationError, RefusedError, RolloutError, ServiceError
+from pps.domain.errors import ConfigurationError, RefusedError
 from pps.domain.facts import FactKind
 from pps.domain.feedback import feedback_due, outcome
 from pps.domain.rollouts import PREVIEWS, Path, Rollout, SiteState
@@ -73,7 +73,7 @@ def start(
             "auto: as classified (pps classify), else by the variables in the tracker.",
         ),
     ] = PathChoice.AUTO,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would happen; start nothing.")] = False,
+    dry_run: output.DryRun = False,
     follow: Annotated[bool, typer.Option("--follow", help="Watch it once it has started.")] = False,
     as_json: output.Json = False,
 ) -> None:
@@ -104,7 +104,10 @@ def start(
     if not as_json:
         output.say(f"Started {forecast.rollout} (Airflow run {run}).")
     if follow:
-        return follow_rollout(here, forecast.rollout, as_json=as_json, just_started=lambda: _check_run(here, dag, run))
+        step = "Look at its tasks in Airflow, correct the cause, and clear them."
+        return follow_rollout(
+            here, forecast.rollout, as_json=as_json, just_started=lambda: check_run(here, dag, run, step)
+        )
     return output.say(f"Watch it: pps rollout follow {forecast.rollout}")
 
 
@@ -113,16 +116,6 @@ def _invited(here: Front, names: list[str] | None) -> list[VoModel]:
     if unknown := sorted(set(names or ()) - known.keys()):
         raise ConfigurationError(f"VO {', '.join(unknown)}", "is not in people.yaml.", "Add it, or correct the name.")
     return [known[name] for name in dict.fromkeys(names or known)]
-
-
-def _check_run(here: Front, dag: str, run: str) -> None:
-    try:
-        state = here.airflow.run_state(dag, run)
-    except ServiceError:  # an api-server that is restarted changes nothing for the run
-        return
-    if state == "failed":
-        step = "Look at its tasks in Airflow, correct the cause, and clear them."
-        raise RolloutError(f"Airflow run {run}", "has failed.", step)
 
 
 def _forecast(here: Front, number: int, choice: PathChoice) -> tuple[Path, Forecast]:

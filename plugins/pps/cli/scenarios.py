@@ -5,8 +5,8 @@ from __future__ import annotations
 import typer
 
 from pps.cli import output
+from pps.cli.declared import check_declared
 from pps.cli.front import front, group
-from pps.config.loader import problems_in, read_model
 from pps.config.scenario_models import ScenariosFile
 
 app = group("The deployment scenarios: on what an update is installed before it goes out.")
@@ -31,19 +31,10 @@ def list_scenarios(ctx: typer.Context, as_json: output.Json = False) -> None:
 def check(ctx: typer.Context, as_json: output.Json = False) -> None:
     """Check scenarios.yaml and list every mistake and contradiction in it."""
     config = front(ctx).services.config
-    file = config.folder / "scenarios.yaml"
-    count = 0
-    problems: tuple[str, ...] = ()
-    if file.exists() and not (problems := problems_in(file, ScenariosFile)):
-        scenarios = tuple(s.to_domain() for s in read_model(file, ScenariosFile).scenarios)
-        count, problems = len(scenarios), config.contradictions(scenarios)
-    if as_json:
-        output.say_json({"file": file, "scenarios": count, "problems": problems})
-    elif problems:
-        output.say(*problems, f"{file}: {len(problems)} problem(s).")
-    elif not file.exists():
-        output.say(f"{file} does not exist: there are no scenarios. docs/scenarios.md says how one is declared.")
-    else:
-        output.say(f"{file}: {count} scenarios, no problems.")
-    if problems:
-        raise typer.Exit(1)
+
+    def look(found: ScenariosFile) -> tuple[int, tuple[str, ...]]:
+        scenarios = tuple(s.to_domain() for s in found.scenarios)
+        return len(scenarios), config.contradictions(scenarios)
+
+    file, hint = config.folder / "scenarios.yaml", "docs/scenarios.md says how one is declared."
+    check_declared(file, "scenarios", ScenariosFile, look, as_json=as_json, hint=hint)

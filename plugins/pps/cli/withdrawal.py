@@ -9,9 +9,9 @@ import typer
 from pps.activities.notification import people_to_tell_of_withdrawal
 from pps.activities.withdrawal import kept_for, reasons_against_withdrawal, sites_with_preview
 from pps.cli import output
-from pps.cli.following import follow_rollout
+from pps.cli.following import check_run, follow_rollout
 from pps.cli.front import Front, front
-from pps.domain.errors import RefusedError, RolloutError, ServiceError
+from pps.domain.errors import RefusedError, ServiceError
 from pps.domain.facts import FactKind
 from pps.domain.rollouts import Rollout
 
@@ -26,7 +26,7 @@ def withdraw(
         str,
         typer.Option(metavar="TEXT", help="A sentence that says why; users and sites are told.", show_default=False),
     ],
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would happen; start nothing.")] = False,
+    dry_run: output.DryRun = False,
     follow: Annotated[bool, typer.Option("--follow", help="Watch it once it has started.")] = False,
     as_json: output.Json = False,
 ) -> None:
@@ -51,24 +51,15 @@ def withdraw(
     if not as_json:
         output.say(f"The withdrawal of {name} has begun (Airflow run {run}).")
     if follow:
+        step = "Look at its tasks in Airflow and clear them; what is left undone, the nightly run does."
         return follow_rollout(
             here,
             name,
             as_json=as_json,
-            just_started=lambda: _check_run(here, run),
+            just_started=lambda: check_run(here, DAG, run, step),
             until=lambda seen: seen.withdrawal_is_finished,
         )
     return output.say(f"See how far it is: pps rollout show {name}")
-
-
-def _check_run(here: Front, run: str) -> None:
-    try:
-        state = here.airflow.run_state(DAG, run)
-    except ServiceError:  # an api-server that is restarted changes nothing for the run
-        return
-    if state == "failed":
-        step = "Look at its tasks in Airflow and clear them; what is left undone, the nightly run does."
-        raise RolloutError(f"Airflow run {run}", "has failed.", step)
 
 
 def _show_plan(here: Front, record: Rollout, reason: str, against: tuple[str, ...], *, as_json: bool) -> None:

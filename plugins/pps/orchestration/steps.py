@@ -327,19 +327,8 @@ def release_to_production(rollout: str) -> None:
     """Tarball and packages into the production repository, the patch to `In production`, people told."""
     with services() as s:
         record = s.facts.rollout(rollout)
-        release.release_to_production(
-            record,
-            s.facts,
-            s.tracker.patch(_patch_number(record)),
-            s.artefacts,
-            s.tracker,
-            s.production_repository,
-            s.publish_packages,
-            s.templates,
-            [party.address for party in (*s.audience().vos, *s.audience().rocs)],
-            now(),
-            actor(),
-        )
+        patch = s.tracker.patch(_patch_number(record))
+        release.release_to_production(record, s.facts, patch, s.production, now(), actor())
         s.write_bulletin(now())
         _send(s)
 

@@ -96,19 +96,7 @@ def release_to_production(rollout: str) -> None:
         if overruling.standing(s.facts, record.patch_number) is None:
             raise RefusedError(rollout, ("The policies were not overruled.",), "Look at the two answers.")
         release_it = overruling.release_server if patch.kind is PatchKind.SERVER else release.release_to_production
-        release_it(
-            record,
-            s.facts,
-            patch,
-            s.artefacts,
-            s.tracker,
-            s.production_repository,
-            s.publish_packages,
-            s.templates,
-            [party.address for party in (*s.audience().vos, *s.audience().rocs)],
-            now(),
-            actor(),
-        )
+        release_it(record, s.facts, patch, s.production, now(), actor())
         s.write_bulletin(now())
         outbox.empty_outbox(s.facts, s.mailer, now)
 

@@ -80,19 +80,8 @@ def release_update(rollout: str) -> bool:
     """The packages that were tried into production, unless the rules for production say no."""
     with services() as s:
         record = s.facts.rollout(rollout)
-        reasons = release_decision.release_update(
-            record,
-            s.facts,
-            s.tracker.patch(record.patch_number),
-            s.artefacts,
-            s.tracker,
-            s.production_repository,
-            s.publish_packages,
-            s.templates,
-            [party.address for party in (*s.audience().vos, *s.audience().rocs)],
-            now(),
-            actor(),
-        )
+        patch = s.tracker.patch(record.patch_number)
+        reasons = release_decision.release_update(record, s.facts, patch, s.production, now(), actor())
         for reason in reasons:
             log.warning("Not released to production: %s", reason)
         return not reasons

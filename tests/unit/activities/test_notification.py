@@ -15,6 +15,7 @@ from pps.activities.notification import Audience, Party
 from pps.adapters.store import FactStore
 from pps.domain.errors import NotYetAllowedError
 from pps.domain.facts import Fact, FactKind
+from pps.domain.overruling import Overruling, Urgency
 from pps.domain.feedback import invited_vos
 from pps.domain.patches import Patch
 from pps.domain.rollouts import Rollout
@@ -158,9 +159,37 @@ def test_the_mails_of_an_ending_read_as_they_were_reviewed(store: FactStore, tem
         "tarball": "glite-WN-3.1.23-PPS-0123456789ab",
         "announced": True,
         "packages": ["voms-clients_2.1.0.deb", "gfal2-util-scripts_1.8.0.deb"],
+        "overruled": None,
     }
     matches_snapshot(template, templates().render(template, view))
     assert "<html" in templates().render(template.replace(".txt", ".html"), view)
+
+
+@pytest.mark.sd("4.1.3")
+@pytest.mark.parametrize("template", ["released", "released_overruled", "released_pilot", "released_update"])
+def test_a_release_that_was_overruled_does_not_claim_that_it_was_tried(store: FactStore, template: str) -> None:
+    record = dated(store)
+    by = (("EMT", "emil"), ("PPS Coordinator", "carla"))
+    reason = "Anybody can read everybody's proxies.\n<script>alert(1)</script>"
+    view = {
+        "rollout": record.name,
+        "opened": record.opened,
+        "platforms": ["debian12-amd64"],
+        "packages": ["voms-clients_2.1.0.deb"],
+        "tarball": "glite-WN-3.1.23-PPS-0123456789ab",
+        "notes_link": "https://pps.example.org/notes",
+        "no_feedback": True,
+        "ran_at": 1,
+        "tried_at": 1,
+        "overruled": Overruling(Urgency.URGENT, reason, by, NOW, "In certification"),
+    }
+    text, html = (templates().render(f"{template}.{kind}", view) for kind in ("txt", "html"))
+    assert "certified" not in text
+    assert "nobody has waited for feedback" in " ".join(text.split())
+    assert "Anybody can read everybody's proxies." in text
+    assert "<script>" not in html
+    if template == "released_overruled":
+        matches_snapshot(f"{template}.txt", text)
 
 
 def test_the_jdl_snippet_selects_the_tag(store: FactStore) -> None:

@@ -19,6 +19,7 @@ from upath import UPath
 
 from pps.activities import release_answers, release_decision, release_testing
 from pps.activities.bulletin import bulletin, stage, write_bulletin
+from pps.activities.production import Production
 from pps.adapters.store import FactStore
 from pps.adapters.templates import fenced
 from pps.domain.effort import credits_of
@@ -53,19 +54,9 @@ class World:
 
 
 def release(test: AReleaseTest, world: World, patch: Any = None) -> tuple[str, ...]:
-    return release_decision.release_update(
-        test.record,
-        test.store,
-        patch or test.patch,
-        world,
-        world,
-        UPath("memory://production"),
-        world.publish,
-        templates(),
-        ["roc-italy@example.org"],
-        LATE,
-        "pps",
-    )
+    people = ["roc-italy@example.org"]
+    production = Production(world, world, UPath("memory://production"), world.publish, templates(), people)
+    return release_decision.release_update(test.record, test.store, patch or test.patch, production, LATE, "pps")
 
 
 # --- opening and plan
