@@ -15,8 +15,8 @@ from pps.activities.notification import Audience, Party
 from pps.adapters.store import FactStore
 from pps.domain.errors import NotYetAllowedError
 from pps.domain.facts import Fact, FactKind
-from pps.domain.overruling import Overruling, Urgency
 from pps.domain.feedback import invited_vos
+from pps.domain.overruling import Overruling, Urgency
 from pps.domain.patches import Patch
 from pps.domain.rollouts import Rollout
 from pps.domain.texts import one_line
