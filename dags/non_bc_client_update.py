@@ -29,6 +29,7 @@ from __future__ import annotations
 from airflow.providers.standard.operators.trigger_dagrun import TriggerDagRunOperator
 from airflow.sdk import dag
 
+from pps.domain.rollouts import Path
 from pps.orchestration import params, retries, steps, steps_non_bc, steps_withdrawal
 from pps.orchestration.groups import site_at_its_own_pace, withdrawal
 from pps.orchestration.sensors import CertificationSensor, DeploymentTestSensor, FeedbackSensor, OfferedSensor
@@ -44,7 +45,7 @@ from pps.orchestration.sensors import CertificationSensor, DeploymentTestSensor,
     tags=["preview", "client"],
 )
 def non_bc_client_update() -> None:
-    rollout = steps_non_bc.open_rollout()
+    rollout = steps.open_rollout(Path.NON_BC_CLIENT.value)
     tarball = steps.build_tarball(rollout)
     batches = steps.plan_batches(rollout)
     distributed = steps.distribute_client.partial(rollout=rollout).expand(batch=batches)

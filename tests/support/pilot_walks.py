@@ -25,7 +25,7 @@ from tests.support.provider import Provider
 from tests.support.withdrawals import Postbox
 from upath import UPath
 
-from pps.activities import asking, deployment_test, feedback
+from pps.activities import deployment_test, feedback
 from pps.activities.ports import Mail
 from pps.adapters.production_packages import ProductionFolder
 from pps.adapters.store import FactStore
@@ -42,7 +42,7 @@ from pps.domain.scenarios import Origin, OriginKind, Scenario, ScenarioResult, s
 from pps.orchestration import conditions, forms_pilot, forms_pilot_meetings, forms_pilot_site, people
 from pps.orchestration import steps_pilot as steps
 from pps.orchestration.form_book import FORMS
-from pps.orchestration.forms import Given
+from pps.orchestration.forms import Given, put
 from pps.orchestration.people import HumanStep
 
 COORDINATOR = Role.PPS_COORDINATOR.value
@@ -196,21 +196,8 @@ class Walk:
         asked = FORMS[form].prepare(self.services, self.record, about)
         if asked is None:
             return False
-        asking.ask(
-            self.record,
-            self.store,
-            templates(),
-            step=form,
-            subject=about,
-            title=asked.title,
-            body=asked.body,
-            due=asked.due,
-            to=asked.to,
-            assigned_to=asked.assigned_to,
-            link="https://pps.example.org/answer",
-            now=self.clock,
-            actor="pps",
-        )
+        link = "https://pps.example.org/answer"
+        put(self.services, self.record, FORMS[form], about, asked, link=link, now=self.clock, actor="pps")
         return True
 
     def body(self, form: str, about: str = COORDINATOR) -> str:

@@ -8,12 +8,11 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from pps.activities.deployment_test import newest_deployment_test, newest_deployment_verdict
-from pps.activities.pilot_kick_off import LONGEST, named
+from pps.activities.pilot_kick_off import agreed_time, named
 from pps.activities.pilot_setup import field
 from pps.activities.ports import Facts
 from pps.activities.release import reasons_against_release
 from pps.domain import pilot_run
-from pps.domain.durations import duration_text, parse_duration
 from pps.domain.errors import NotYetAllowedError, RefusedError
 from pps.domain.facts import Fact, FactKind
 from pps.domain.overruling import overruling
@@ -146,7 +145,7 @@ def facts_of_wrap_up(
     elif assessment.reasons_against and (lacking := reasons_against_reason(reason)):
         reasons.append("Something stands against a release; say why it is released all the same.")
         reasons += lacking
-    span = _prolonged(field(form, "prolong_for"), usual, reasons) if decision == PROLONG else None
+    span = agreed_time(field(form, "prolong_for"), "to prolong it", usual, reasons) if decision == PROLONG else None
     present = named(field(form, "itr"), "ITR", reasons)
     if reasons:
         raise RefusedError(f"wrap-up of {record.name}", tuple(reasons), "Correct the form, and answer again.")
@@ -164,19 +163,6 @@ def facts_of_wrap_up(
     if span is not None:
         payload["prolong_for_s"] = span.total_seconds()
     return (Fact(record.name, FactKind.WRAPPED_UP, "", "", at, actor, payload),)
-
-
-def _prolonged(text: str, usual: timedelta, reasons: list[str]) -> timedelta:
-    if not text:
-        return usual
-    try:
-        span = parse_duration(text)
-    except ValueError as error:
-        reasons.append(f"{one_line(text, 40)!r} is no time to prolong it: {error}.")
-        return usual
-    if not timedelta(0) < span <= LONGEST:
-        reasons.append(f"It can be prolonged by at most {duration_text(LONGEST)}, and by more than nothing.")
-    return span
 
 
 def needed_decision(record: Rollout) -> Fact:

@@ -4,30 +4,14 @@ from __future__ import annotations
 
 import logging
 
-from airflow.sdk import get_current_context, task
+from airflow.sdk import task
 
-from pps.activities import deployment_test, gates, local_configuration, opening
+from pps.activities import deployment_test, gates, local_configuration
 from pps.domain.errors import RefusedError
 from pps.domain.rollouts import Path
-from pps.orchestration.runtime import actor, now, services
+from pps.orchestration.runtime import now, services
 
 log = logging.getLogger(__name__)
-
-
-@task
-def open_rollout() -> str:
-    """Admit the patch and register the rollout; refused with reasons where a precondition fails."""
-    context = get_current_context()
-    with services() as s:
-        return opening.open_client_rollout(
-            s.facts,
-            s.tracker.patch(int(context["params"]["patch"])),
-            path=Path.NON_BC_CLIENT,
-            tag_vo=s.config.policies.publication.tag_vo,
-            run=f"{context['dag_run'].dag_id}/{context['dag_run'].run_id}",
-            now=now(),
-            actor=actor(),
-        )
 
 
 @task

@@ -11,7 +11,7 @@ from pps.activities import classification, outbox, overruling, release, release_
 from pps.domain.errors import RefusedError
 from pps.domain.overruling import Urgency
 from pps.domain.rollouts import PREVIEWS, Path
-from pps.orchestration.runtime import actor, now, services
+from pps.orchestration.runtime import actor, now, run_of, services
 
 log = logging.getLogger(__name__)
 
@@ -30,7 +30,7 @@ def open_request() -> str:
             s.tracker.patch(int(given["patch"])),
             Urgency(given["urgency"]),
             given["reason"],
-            run=f"{context['dag_run'].dag_id}/{context['dag_run'].run_id}",
+            run=run_of(context),
             now=now(),
             actor=actor(),
         )

@@ -35,7 +35,7 @@ from pps.domain.facts import FactKind
 from pps.domain.pilots import PROLONG, RELEASE, Pilot
 from pps.domain.rollouts import Path, Rollout
 from pps.orchestration import forms_pilot_meetings as meetings
-from pps.orchestration.runtime import actor, now, services
+from pps.orchestration.runtime import actor, now, run_of, services
 from pps.services import Services
 
 log = logging.getLogger(__name__)
@@ -58,8 +58,7 @@ def _credit(s: Services, rollout: str) -> None:
 def open_pilot(path: str) -> str:
     """Step 1. Put the request on record, or open the next round; refused with reasons where the rules say no."""
     context = get_current_context()
-    params, dag_run = context["params"], context["dag_run"]
-    run = f"{dag_run.dag_id}/{dag_run.run_id}"
+    params, run = context["params"], run_of(context)
     with services() as s:
         if before := params.get("continues"):
             return pilot_request.open_next_round(s.facts.rollout(before), s.facts, run=run, now=now(), actor=actor())

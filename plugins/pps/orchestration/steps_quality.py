@@ -12,7 +12,7 @@ from airflow.sdk import TriggerRule, get_current_context, task
 from pps.activities import deployment_test, outbox
 from pps.domain.rollouts import Rollout
 from pps.domain.scenarios import planned_scenarios
-from pps.orchestration.runtime import actor, now, services
+from pps.orchestration.runtime import actor, now, run_of, services
 from pps.services import Services
 
 log = logging.getLogger(__name__)
@@ -37,7 +37,7 @@ def open_deployment_test() -> str:
             s.facts,
             s.tracker.patch(int(context["params"]["patch"])),
             s.config.scenarios,
-            run=f"{context['dag_run'].dag_id}/{context['dag_run'].run_id}",
+            run=run_of(context),
             now=now(),
             actor=actor(),
         )
