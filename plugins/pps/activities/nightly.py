@@ -19,7 +19,7 @@ from pps.activities.site_batch import Door
 from pps.activities.tarball import tarball_of
 from pps.domain.errors import ServiceError
 from pps.domain.facts import Fact, FactKind
-from pps.domain.rollouts import Rollout, SiteState
+from pps.domain.rollouts import PREVIEWS, Rollout, SiteState
 from pps.domain.sites import Platform, Site, reasons_against_preview
 
 
@@ -45,7 +45,7 @@ async def plan_the_night(night: Night) -> list[dict[str, str]]:
     A preview whose sites all have what they should have is not in the list.
     """
     planned = []
-    for row in night.facts.rollouts(open_only=True):
+    for row in night.facts.rollouts(open_only=True, paths=PREVIEWS):
         record = night.facts.rollout(row.name)
         if not record.is_open_preview:
             continue

@@ -318,6 +318,7 @@ class Rollout:
         """Tell whether the nightly distribution keeps this preview at its sites.
 
         From the end of its own distribution (the date for feedback is agreed right after it), so that a
-        night does not run ahead of the canaries or beside the fleet, until it is stopped, closed or withdrawn.
+        night does not run ahead of the canaries or beside the fleet, until it is stopped, closed or withdrawn. A
+        pilot has such a date, too, and is none: what it tries is set up by a site's own people (SD 4.1.3, 7).
         """
-        return self.has(FactKind.FEEDBACK_DATE_AGREED) and not self.is_over
+        return self.path in PREVIEWS and self.has(FactKind.FEEDBACK_DATE_AGREED) and not self.is_over
