@@ -23,6 +23,9 @@ from pps.domain.facts import FactKind
 from pps.domain.patches import Patch
 from pps.domain.rollouts import Rollout
 
+#: Packages that a sentence names.
+_NAMED = 5
+
 
 def find_packages(
     patch: Patch, repositories: PackageRepositories, limits: TarballLimits
@@ -81,6 +84,15 @@ def kept_packages(record: Rollout) -> tuple[tuple[str, str], ...]:
     """(package, sha256) of the bytes that are being tried."""
     kept = record.need(FactKind.PACKAGES_KEPT, "Deliver the update first.").payload["packages"]
     return tuple((name, sha256) for name, sha256 in kept)
+
+
+def reasons_if_changed(record: Rollout, patch: Patch) -> tuple[str, ...]:
+    """Say that a patch names other packages now than those that were tried; no reasons means that it does not."""
+    tried, now = {name for name, _ in kept_packages(record)}, {str(ref) for ref in (*patch.packages, *patch.externals)}
+    if tried == now:
+        return ()
+    differing = ", ".join(sorted(tried ^ now)[:_NAMED])
+    return (f"Patch {patch.number} names other packages now than those that were tried ({differing}).",)
 
 
 @contextmanager

@@ -79,7 +79,7 @@ def release_pilot(
         facts,
         patch,
         production,
-        reasons_against_pilot_release(facts, patch),
+        reasons_against_pilot_release(record, facts, patch),
         template="released_pilot",
         more={"ran_at": len(ran), "no_feedback": bool(decided["no_feedback"]), "notes_link": notes_link},
         now=now,

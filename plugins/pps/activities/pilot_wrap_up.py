@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from pps.activities.deployment_test import newest_deployment_test, newest_deployment_verdict
+from pps.activities.packages import reasons_if_changed
 from pps.activities.pilot_kick_off import agreed_time, named
 from pps.activities.pilot_setup import field
 from pps.activities.ports import Facts
@@ -71,16 +72,19 @@ def _result(record: Rollout, pilot: Pilot, site: str, now: datetime) -> SiteResu
     )
 
 
-def reasons_against_pilot_release(facts: Facts, patch: Patch) -> tuple[str, ...]:
+def reasons_against_pilot_release(record: Rollout, facts: Facts, patch: Patch) -> tuple[str, ...]:
     """Say why the update of a pilot may not go to production now; no reasons means that it may.
 
     Source: SD 4.1.3: "deployment test of the update over significant deployment scenarios are run in parallel and
-    separately from the pilot activity": release needs both, and certification, unless the policies are overruled.
+    separately from the pilot activity": release needs both, and certification, unless the policies are overruled. What
+    goes out is what was tried, so a patch that has changed since needs a pilot of its own, overruled or not.
     """
     reasons = list(reasons_against_release(facts, patch))
     overruled = overruling(facts.dossier(patch.number)) is not None
     if not overruled and newest_deployment_verdict(facts, patch.number, patch) is None:
         reasons.append("No pre-deployment test of it has ended yet.")
+    if record.has(FactKind.PACKAGES_KEPT):
+        reasons += reasons_if_changed(record, patch)
     return tuple(reasons)
 
 
@@ -107,7 +111,7 @@ def wrap_up_view(
         "words": words_of_vos(pilot),
         "unfinished_roll_backs": [s for s in pilot.selected if pilot_run.roll_back_asked(record, s)],
         "deployment_test": test.name if test else "",
-        "against_release": reasons_against_pilot_release(facts, patch),
+        "against_release": reasons_against_pilot_release(record, facts, patch),
         "due": due,
     }
 

@@ -18,6 +18,7 @@ from pps.activities import (
     deployment_test,
     mirroring,
     outbox,
+    overruling,
     pilot_end,
     pilot_kick_off,
     pilot_meetings,
@@ -30,6 +31,7 @@ from pps.activities import (
 )
 from pps.activities.invitation import meeting_time
 from pps.activities.notification import Party
+from pps.activities.packages import reasons_if_changed
 from pps.domain import pilot_run
 from pps.domain.facts import FactKind
 from pps.domain.pilots import PROLONG, RELEASE, Pilot
@@ -198,7 +200,7 @@ def dates_are_agreed(rollout: str) -> bool:
     return _goes_on(rollout, FactKind.KICK_OFF_AGREED)
 
 
-# --- mirror, deployment test --------------------------------------------------------------------
+# --- mirror -------------------------------------------------------------------------------------
 
 
 @task
@@ -243,13 +245,6 @@ def mirror_repository(rollout: str) -> str:
         )
         _credit(s, rollout)
         return str(made.payload.get("mirror") or made.payload["skipped"])
-
-
-@task.short_circuit(ignore_downstream_trigger_rules=False)
-def deployment_test_is_missing(rollout: str) -> bool:
-    """Whether a deployment test of the patch has to be started: none is open, none has ended."""
-    with services() as s:
-        return deployment_test.newest_deployment_test(s.facts, s.facts.rollout(rollout).patch_number) is None
 
 
 # --- at the sites -------------------------------------------------------------------------------
@@ -321,7 +316,21 @@ def follow_decision(rollout: str) -> str:
     return {RELEASE: "wait_for_deployment_test", PROLONG: "prolong_pilot"}.get(decision, "end_pilot")
 
 
-@task
+@task.branch
+def renew_deployment_test(rollout: str) -> str:
+    """Step 10. Another test where the newest was of another update; a release that is refused anyway waits for none."""
+    with services() as s:
+        record = s.facts.rollout(rollout)
+        patch = s.tracker.patch(record.patch_number)
+        needed = deployment_test.needs_deployment_test(s.facts, patch) and not reasons_if_changed(record, patch)
+        if needed and overruling.standing(s.facts, patch.number) is None:
+            log.info("The newest deployment test was not of patch %s as it is now.", patch.number)
+            return "start_another_deployment_test"
+        return "release_update"
+
+
+# what was skipped is the other test, where none is needed
+@task(trigger_rule=TriggerRule.NONE_FAILED_MIN_ONE_SUCCESS)
 def release_update(rollout: str) -> bool:
     """Step 10. Release notes, then the packages that were tried into production, unless the rules say no."""
     with services() as s:

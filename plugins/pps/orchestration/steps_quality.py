@@ -28,6 +28,14 @@ def _plan(s: Services, rollout: str) -> Rollout:
     return s.facts.rollout(rollout)
 
 
+@task.short_circuit(ignore_downstream_trigger_rules=False)
+def deployment_test_is_missing(rollout: str) -> bool:
+    """Whether a deployment test of the patch as it is now has to be started; `rollout` is that which will need it."""
+    with services() as s:
+        patch = s.tracker.patch(s.facts.rollout(rollout).patch_number)
+        return deployment_test.needs_deployment_test(s.facts, patch)
+
+
 @task
 def open_deployment_test() -> str:
     """Register the test; refused with reasons where the patch's state or the lack of scenarios forbids it."""
