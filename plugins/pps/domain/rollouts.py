@@ -264,6 +264,12 @@ class Rollout:
         opened = self.the(FactKind.ROLLOUT_OPENED)
         return tuple(opened.payload.get("variables", ())) if opened else ()
 
+    @property
+    def required_variables(self) -> Mapping[str, str]:
+        """Variables that the packages themselves require, whoever named them -> the file that says so (ADR 16)."""
+        opened = self.the(FactKind.ROLLOUT_OPENED)
+        return dict(opened.payload.get("required", {})) if opened else {}
+
     def may_tag(self, site: str) -> None:
         """Raise unless the probes of the preview that is installed now have passed (SD 4.1.1, 3 before 4)."""
         self.must_not_be_withdrawn()
