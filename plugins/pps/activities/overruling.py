@@ -7,6 +7,8 @@ from datetime import datetime
 from typing import Any
 
 from pps.activities.ports import Facts
+from pps.activities.production import Production
+from pps.activities.release import release_kept_packages
 from pps.domain import questions
 from pps.domain.errors import RefusedError
 from pps.domain.facts import Fact, FactKind
@@ -103,6 +105,35 @@ def conclude(record: Rollout, facts: Facts, now: datetime, actor: str) -> tuple[
 def standing(facts: Facts, patch_number: int) -> Overruling | None:
     """The joint decision that stands for a patch, or None."""
     return overruling(facts.dossier(patch_number))
+
+
+def release_server(
+    record: Rollout, facts: Facts, patch: Patch, production: Production, now: datetime, actor: str
+) -> None:
+    """Release the packages of a server update that were kept, and end the request.
+
+    A server update has no preview to go with; a pilot that is open goes on, and ends as synchronised.
+
+    Raises:
+        RefusedError: there is no joint decision.
+        NotYetAllowedError: the packages are not kept, or the release notes are not written.
+    """
+    if standing(facts, patch.number) is None:
+        raise RefusedError(record.name, ("The policies were not overruled.",), "Look at the two answers.")
+    record.need(FactKind.RELEASE_NOTES_WRITTEN, "Write the release notes first: they name the decision.")
+    if not record.has(FactKind.RELEASED_TO_PRODUCTION):
+        release_kept_packages(
+            record,
+            facts,
+            patch,
+            production,
+            (),
+            template="released_overruled",
+            more={"reason": str(record.opened["reason"])},
+            now=now,
+            actor=actor,
+        )
+    close_overruled(record, facts, "released", now, actor)
 
 
 def close_overruled(record: Rollout, facts: Facts, outcome: str, now: datetime, actor: str) -> None:

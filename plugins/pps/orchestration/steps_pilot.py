@@ -31,7 +31,7 @@ from pps.activities import (
 )
 from pps.activities.invitation import meeting_time
 from pps.activities.notification import Party
-from pps.activities.packages import reasons_if_changed
+from pps.activities.packages import keep_packages_once, reasons_if_changed
 from pps.domain import pilot_run
 from pps.domain.facts import FactKind
 from pps.domain.pilots import PROLONG, RELEASE, Pilot
@@ -232,7 +232,8 @@ def mirror_repository(rollout: str) -> str:
             )
         record = s.facts.rollout(rollout)
         mirror = mirroring.mirror_repository(record, s.mirror_url)
-        pilot_end.keep_pilot_packages(
+        Pilot(record).must_be_accepted()
+        keep_packages_once(
             record,
             s.facts,
             replace(patch, repository=mirror) if mirror else patch,
