@@ -32,6 +32,7 @@ from tests.support.sshd import SshServer, account, running_sshd
 from pps.activities.distribution import distribute
 from pps.activities.payloads import prepare_payload
 from pps.activities.ports import SiteLimits, Tarball
+from pps.activities.site_batch import Door
 from pps.adapters.ssh_openssh import OpenSshShell
 from pps.domain.manifest import Manifest
 
@@ -91,18 +92,13 @@ def run_ours(about: dict[str, list[str]]) -> None:
     name, digest, files, size = about["tarball"]
     tarball = Tarball(name, digest, files, int(size), ())  # type: ignore[arg-type]
     sites = [server.site(s) for s in about["sites"]]
-    facts = FactsInMemory()
+    facts, targets = FactsInMemory(), {s.name: server.target(s.name) for s in sites}
     outcomes = asyncio.run(
         distribute(
             *(facts.rollout(), facts, tarball, sites),
-            targets={s.name: server.target(s.name) for s in sites},
-            shell=OpenSshShell(),
+            Door(targets, OpenSshShell(), SiteLimits(), AT_ONCE, "bench", "bench"),
             artefacts=FolderArtefacts(Path(str(about["store"])), {name: tarball}),
-            limits=SiteLimits(),
-            at_once=AT_ONCE,
-            occasion="bench",
             now=lambda: datetime.now(UTC),
-            actor="bench",
             cache=Path(str(about["cache"])),
         )
     )

@@ -29,6 +29,7 @@ from __future__ import annotations
 
 from airflow.sdk import dag
 
+from pps.domain.rollouts import Path
 from pps.orchestration import params, retries, steps, steps_withdrawal
 from pps.orchestration.groups import preview, withdrawal
 from pps.orchestration.sensors import CertificationSensor, FeedbackSensor
@@ -43,7 +44,7 @@ from pps.orchestration.sensors import CertificationSensor, FeedbackSensor
     tags=["preview", "client"],
 )
 def bc_client_update() -> None:
-    rollout = steps.open_rollout()
+    rollout = steps.open_rollout(Path.BC_CLIENT.value)
     tarball = steps.build_tarball(rollout)
     batches = steps.plan_batches(rollout)
 

@@ -19,10 +19,12 @@ VOs are invited when the service is set up everywhere (`wait_for_services`), and
 updates, and the release notes say that no feedback from users was received. A site may roll back at any time
 (`site.wait_for_end_or_roll_back`, `site.roll_back`, `site.wait_for_roll_back`, `site.tell_of_roll_back`); that ends
 its part, and the wrap-up is still held. Deployment tests run in parallel and separately (`start_deployment_test`, if
-`deployment_test_is_missing`), and a release waits for them (`wait_for_deployment_test`, `release_update`). To prolong
-the pilot is to start another round, with other VOs if need be (`prolong_pilot`, `start_next_round`). `end_pilot` tells
-everybody. The Coordinator's silence ends the pilot with that reason (`request_is_accepted`, `sites_are_selected`,
-`dates_are_agreed`).
+`deployment_test_is_missing`), and a release waits for them (`wait_for_deployment_test`, `release_update`). If the
+patch has changed since it was tested, another test is waited for (`renew_deployment_test`,
+`start_another_deployment_test`, `wait_for_another_deployment_test`); what the pilot did not try is not released. To
+prolong the pilot is to start another round, with other VOs if need be (`prolong_pilot`, `start_next_round`).
+`end_pilot` tells everybody. The Coordinator's silence ends the pilot with that reason (`request_is_accepted`,
+`sites_are_selected`, `dates_are_agreed`).
 """
 
 from __future__ import annotations
@@ -30,14 +32,16 @@ from __future__ import annotations
 from airflow.sdk import dag
 
 from pps.domain.rollouts import Path
-from pps.orchestration import params, retries
+from pps.orchestration import params, retries, steps_quality
 from pps.orchestration import steps_pilot as steps
-from pps.orchestration.groups_pilot import ask_coordinator, pilot_site, start_deployment_test, start_next_round
+from pps.orchestration.groups import start_deployment_test
+from pps.orchestration.groups_pilot import SAME_ROLLOUT, ask_coordinator, pilot_site, start_next_round
 from pps.orchestration.sensors import (
     DeploymentTestSensor,
     PilotFeedbackSensor,
     PilotRunSensor,
     PilotServiceSensor,
+    RenewedTestSensor,
 )
 
 
@@ -70,14 +74,19 @@ def major_server_pilot() -> None:
     services = PilotServiceSensor(task_id="wait_for_services", rollout=rollout)
     vos = steps.invite_vos(rollout)
     feedback = PilotFeedbackSensor(task_id="wait_for_feedback", rollout=rollout)
-    missing = steps.deployment_test_is_missing(rollout)
-    start_test = start_deployment_test()
+    missing = steps_quality.deployment_test_is_missing(rollout)
+    start_test = start_deployment_test("open_pilot")
 
     wrap_up = steps.invite_to_wrap_up(rollout)
     decide = ask_coordinator("decide_at_wrap_up", rollout)
     decision = steps.follow_decision(rollout)
     tested = DeploymentTestSensor(task_id="wait_for_deployment_test", rollout=rollout)
-    release = steps.release_update(rollout)
+    renew = steps.renew_deployment_test(rollout)
+    another = start_deployment_test("open_pilot", task_id="start_another_deployment_test", run="deployment-2")
+    renewed = RenewedTestSensor(
+        task_id="wait_for_another_deployment_test", rollout=SAME_ROLLOUT, trigger_rule="none_failed_min_one_success"
+    )
+    release = steps.release_update(SAME_ROLLOUT)
     prolong = steps.prolong_pilot(rollout)
     next_round = start_next_round("major_server_pilot")
     end = steps.end_pilot(rollout)
@@ -88,7 +97,8 @@ def major_server_pilot() -> None:
     mirror >> services >> vos >> feedback
     mirror >> run >> feedback >> wrap_up >> decide >> decision >> [tested, prolong, end]
     agreed >> missing >> start_test
-    tested >> release >> end
+    tested >> renew >> [another, renewed, release]
+    another >> renewed >> release >> end
     prolong >> next_round
 
 

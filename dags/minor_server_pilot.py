@@ -16,7 +16,9 @@ nothing more. The pilot is kept internal to the service infrastructure: no VO is
 
 A site may roll back at any time (`site.roll_back`, `site.wait_for_roll_back`, `site.tell_of_roll_back`); that ends its
 part, and the wrap-up is still held. Deployment tests run in parallel and separately (`start_deployment_test`, if
-`deployment_test_is_missing`), and a release waits for them (`wait_for_deployment_test`, `release_update`). To
+`deployment_test_is_missing`), and a release waits for them (`wait_for_deployment_test`, `release_update`). If the
+patch has changed since it was tested, another test is waited for (`renew_deployment_test`,
+`start_another_deployment_test`, `wait_for_another_deployment_test`); what the pilot did not try is not released. To
 prolong the pilot is to start another round (`prolong_pilot`, `start_next_round`). `end_pilot` tells everybody, the EMT
 as well. The Coordinator's silence ends the pilot with that reason (`request_is_accepted`, `sites_are_selected`,
 `dates_are_agreed`).
@@ -27,10 +29,11 @@ from __future__ import annotations
 from airflow.sdk import dag
 
 from pps.domain.rollouts import Path
-from pps.orchestration import params, retries
+from pps.orchestration import params, retries, steps_quality
 from pps.orchestration import steps_pilot as steps
-from pps.orchestration.groups_pilot import ask_coordinator, pilot_site, start_deployment_test, start_next_round
-from pps.orchestration.sensors import DeploymentTestSensor, PilotRunSensor
+from pps.orchestration.groups import start_deployment_test
+from pps.orchestration.groups_pilot import SAME_ROLLOUT, ask_coordinator, pilot_site, start_next_round
+from pps.orchestration.sensors import DeploymentTestSensor, PilotRunSensor, RenewedTestSensor
 
 
 @dag(
@@ -58,14 +61,19 @@ def minor_server_pilot() -> None:
     sites = steps.sites_of_pilot(rollout)
     at_sites = pilot_site.override(group_id="site").partial(rollout=rollout).expand(site=sites)
     run = PilotRunSensor(task_id="wait_for_end_of_run", rollout=rollout)
-    missing = steps.deployment_test_is_missing(rollout)
-    start_test = start_deployment_test()
+    missing = steps_quality.deployment_test_is_missing(rollout)
+    start_test = start_deployment_test("open_pilot")
 
     wrap_up = steps.invite_to_wrap_up(rollout)
     decide = ask_coordinator("decide_at_wrap_up", rollout)
     decision = steps.follow_decision(rollout)
     tested = DeploymentTestSensor(task_id="wait_for_deployment_test", rollout=rollout)
-    release = steps.release_update(rollout)
+    renew = steps.renew_deployment_test(rollout)
+    another = start_deployment_test("open_pilot", task_id="start_another_deployment_test", run="deployment-2")
+    renewed = RenewedTestSensor(
+        task_id="wait_for_another_deployment_test", rollout=SAME_ROLLOUT, trigger_rule="none_failed_min_one_success"
+    )
+    release = steps.release_update(SAME_ROLLOUT)
     prolong = steps.prolong_pilot(rollout)
     next_round = start_next_round("minor_server_pilot")
     end = steps.end_pilot(rollout)
@@ -74,7 +82,8 @@ def minor_server_pilot() -> None:
     agreed >> mirror >> sites >> at_sites >> wrap_up
     mirror >> run >> wrap_up >> decide >> decision >> [tested, prolong, end]
     agreed >> missing >> start_test
-    tested >> release >> end
+    tested >> renew >> [another, renewed, release]
+    another >> renewed >> release >> end
     prolong >> next_round
 
 

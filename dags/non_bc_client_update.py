@@ -26,11 +26,11 @@ Meanwhile `wait_for_certification` watches the tracker; a rejected patch is with
 
 from __future__ import annotations
 
-from airflow.providers.standard.operators.trigger_dagrun import TriggerDagRunOperator
 from airflow.sdk import dag
 
-from pps.orchestration import params, retries, steps, steps_non_bc, steps_withdrawal
-from pps.orchestration.groups import site_at_its_own_pace, withdrawal
+from pps.domain.rollouts import Path
+from pps.orchestration import params, retries, steps, steps_non_bc, steps_quality, steps_withdrawal
+from pps.orchestration.groups import site_at_its_own_pace, start_deployment_test, withdrawal
 from pps.orchestration.sensors import CertificationSensor, DeploymentTestSensor, FeedbackSensor, OfferedSensor
 
 
@@ -44,7 +44,7 @@ from pps.orchestration.sensors import CertificationSensor, DeploymentTestSensor,
     tags=["preview", "client"],
 )
 def non_bc_client_update() -> None:
-    rollout = steps_non_bc.open_rollout()
+    rollout = steps.open_rollout(Path.NON_BC_CLIENT.value)
     tarball = steps.build_tarball(rollout)
     batches = steps.plan_batches(rollout)
     distributed = steps.distribute_client.partial(rollout=rollout).expand(batch=batches)
@@ -63,14 +63,8 @@ def non_bc_client_update() -> None:
     outcome = steps.certification_outcome(rollout)
     rejection = steps_withdrawal.withdraw_preview(rollout)
     withdrawn = withdrawal(rollout)
-    missing = steps_non_bc.deployment_test_is_missing(rollout)
-    start = TriggerDagRunOperator(
-        task_id="start_deployment_test",
-        trigger_dag_id="pre_deployment_test",
-        trigger_run_id="{{ ti.xcom_pull(task_ids='open_rollout') }}.deployment",
-        conf={"patch": "{{ params.patch }}"},
-        skip_when_already_exists=True,
-    )
+    missing = steps_quality.deployment_test_is_missing(rollout)
+    start = start_deployment_test("open_rollout")
     deployment = DeploymentTestSensor(task_id="wait_for_deployment_test", rollout=rollout)
     decision = steps.decide_on_release(rollout)
     release = steps.release_to_production(rollout)

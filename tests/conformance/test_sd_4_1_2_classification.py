@@ -3,29 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from datetime import timedelta
 from typing import Any
 
 import pytest
 from tests.support import yaim_trees as trees
-from tests.support.examples import sqlite_store
-from tests.support.histories import DEBIAN, NOON, a_patch
+from tests.support.examples import sqlite_store, templates
+from tests.support.histories import DEBIAN, NOON, a_patch, a_site
 
 from pps.activities.classification import (
     overrule,
     reasons_against_bc,
     reasons_against_non_bc,
+    required_variables,
     standing_verdict,
     subject_of,
     view,
 )
 from pps.activities.forecast import foresee
+from pps.activities.local_configuration import CONFIGURED, facts_of_answer, instructions
 from pps.activities.opening import open_client_rollout
+from pps.activities.ports import Tarball
 from pps.adapters.store import FactStore
 from pps.domain.batches import BatchLimits
 from pps.domain.errors import NotYetAllowedError, RefusedError
 from pps.domain.facts import Fact, FactKind
 from pps.domain.patches import Patch, PatchState
+from pps.domain.rollouts import Path as RolloutPath
 from pps.domain.rollouts import dossier_name
 from pps.domain.updates import (
     ClientVerdict,
@@ -282,6 +287,78 @@ def test_a_rollout_is_not_opened_against_the_verdict_and_the_forecast_says_so(st
     classified(store, NON_BC, patch, "later")
     again = open_client_rollout(store, patch, tag_vo="ops", run="r", now=NOON + timedelta(days=1), actor="pps")
     assert again == name, "a retry is not asked again"
+
+
+def found(update: Mapping[str, str]) -> list[dict[str, Any]]:
+    changes = compare(YaimTree.read(trees.PRODUCTION), YaimTree.read(update))
+    return [{**asdict(change), "sentence": change.sentence} for change in changes]
+
+
+EMIR = "BDII_EMIR_HOST"
+
+
+@pytest.mark.sd("4.1.2", step=3)
+@pytest.mark.parametrize(
+    ("update", "asked"),
+    [
+        (trees.NEW_MANDATORY, (EMIR,)),
+        (trees.BECAME_MANDATORY, ("BDII_REGIONS",)),
+        (trees.NEW_MANDATORY_WITH_DEFAULT, ()),
+        (trees.NEW_OPTIONAL, ()),
+        (trees.CHANGED_DEFAULT, ()),
+        (trees.with_lines(trees.PRODUCTION, "functions/config_vo", "requires VO_${VO}_SW_DIR\n"), ()),
+    ],
+)
+def test_sites_are_asked_to_set_what_the_packages_require_though_the_tracker_does_not_name_it(
+    store: FactStore, update: Mapping[str, str], asked: tuple[str, ...]
+) -> None:
+    patch = a_patch(new_variables=("NAMED",))
+    classified(store, NON_BC, patch, findings=found(update))
+    forecast = foresee(
+        "r",
+        patch,
+        [],
+        limits=BatchLimits(2, 3, 1.0, 0.3, 1),
+        tag_vo="ops",
+        dossier=store.dossier(4711),
+        path=RolloutPath.NON_BC_CLIENT,
+    )
+    name = open_client_rollout(
+        store, patch, tag_vo="ops", run="r", now=NOON, actor="pps", path=RolloutPath.NON_BC_CLIENT
+    )
+    record = store.rollout(name)
+    assert record.variables_to_set == forecast.variables == ("NAMED", *asked)
+    if not asked:
+        return
+    with pytest.raises(RefusedError, match=f"does not say how {asked[0]} was set"):
+        facts_of_answer(record, "PIC", CONFIGURED, {"settings": "NAMED=1"}, "ana", NOON, "ana")
+    facts_of_answer(record, "PIC", CONFIGURED, {"settings": f"NAMED=1\n{asked[0]}=2"}, "ana", NOON, "ana")
+
+
+@pytest.mark.sd("4.1.2", step=3)
+def test_the_question_says_what_requires_a_variable_and_which_names_are_the_site_s_own(store: FactStore) -> None:
+    update = trees.with_lines(trees.NEW_MANDATORY, "functions/config_vo", "requires VO_${VO}_SW_DIR\n")
+    patch = a_patch(new_variables=("NAMED",))
+    classified(store, NON_BC, patch, findings=found(update))
+    name = open_client_rollout(
+        store, patch, tag_vo="ops", run="r", now=NOON, actor="pps", path=RolloutPath.NON_BC_CLIENT
+    )
+    asked = instructions(store.rollout(name), patch, a_site(), Tarball("client-1", "d" * 64, {}, 0, ()), NOON)
+    body = templates().render("ask_local_configuration.md", asked)
+    assert "* `NAMED`\n" in body
+    assert f"* `{EMIR}` (its packages require it: `functions/config_emir`)\n" in body
+    assert "we cannot check them" in body
+    assert "* `VO_*_SW_DIR` (`functions/config_vo`)\n" in body
+
+
+@pytest.mark.sd("4.1.2", step=3)
+def test_nothing_of_a_classification_that_is_overruled_or_older_than_the_patch_is_asked_for(store: FactStore) -> None:
+    patch = a_patch(special_configuration="See the guide.")
+    classified(store, NON_BC, patch, findings=found(trees.NEW_MANDATORY))
+    assert set(required_variables(store.dossier(4711), patch)) == {EMIR}
+    assert required_variables(store.dossier(4711), a_patch(special_configuration="Other.")) == {}
+    overrule(store, patch, BC, "EMIR is our own registry.", NOON, "rm")
+    assert required_variables(store.dossier(4711), patch) == {}
 
 
 def test_what_the_notes_show_of_it_holds_no_mail_address(store: FactStore) -> None:

@@ -99,7 +99,17 @@ def test_the_deployment_test_runs_beside_the_pilot_and_before_the_release(bag: D
     start = dag.get_task("start_deployment_test")
     assert start.trigger_dag_id == "pre_deployment_test"
     assert start.downstream_task_ids == set()
-    assert dag.get_task("release_update").upstream_task_ids == {"wait_for_deployment_test", "open_pilot"}
+    renew, another = dag.get_task("renew_deployment_test"), dag.get_task("start_another_deployment_test")
+    wait, release = dag.get_task("wait_for_another_deployment_test"), dag.get_task("release_update")
+    assert "wait_for_deployment_test" in renew.upstream_task_ids
+    assert renew.downstream_task_ids == {another.task_id, wait.task_id, release.task_id}
+    assert (another.trigger_dag_id, another.downstream_task_ids) == ("pre_deployment_test", {wait.task_id})
+    assert another.trigger_run_id != start.trigger_run_id
+    # without another test they are skipped, not the release; of a pilot that is prolonged all of them are
+    assert release.upstream_task_ids == {renew.task_id, wait.task_id}
+    assert wait.upstream_task_ids == {renew.task_id, another.task_id}
+    assert release.trigger_rule == wait.trigger_rule == "none_failed_min_one_success"
+    assert renew.trigger_rule == another.trigger_rule == "all_success"
     next_round = dag.get_task("start_next_round")
     assert (next_round.trigger_dag_id, next_round.upstream_task_ids) == (name, {"prolong_pilot"})
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any, NoReturn
 
 import pytest
 from tests.support.examples import AUDIENCE, NOW, templates
@@ -11,13 +13,14 @@ from tests.support.front import CONFIG
 from tests.support.pilot_runs import ANA, COORDINATION, GOLD, INCIDENT, SERVER, STRANGER, SUPPORT, APilot
 
 from pps.activities import pilot_journal, pilot_report, pilot_roll_back, pilot_running, pilot_setup
+from pps.activities.nightly import Night, plan_the_night
 from pps.config.loader import Configuration
 from pps.domain import pilot_run
 from pps.domain.errors import NotYetAllowedError, RefusedError
 from pps.domain.facts import FactKind
 from pps.domain.patches import PatchState
 from pps.domain.probes import ProbeState
-from pps.domain.rollouts import Path
+from pps.domain.rollouts import PREVIEWS, Path
 
 POLICIES = Configuration(CONFIG).policies.pilots
 PIC = GOLD["PIC"]
@@ -36,6 +39,31 @@ def test_pilots_use_certified_software_or_a_recorded_justification(path: Path) -
     assert pilot.verify("PIC") == ()
     view = pilot_report.report_view(pilot.record, pilot.patch, PIC, {}, NOW, incident_after=INCIDENT)
     assert view["not_certified"] == why
+
+
+@pytest.mark.sd("4.1.3", step=7)
+@pytest.mark.parametrize("path", Path)
+def test_only_clients_are_kept_at_sites_by_the_nightly_distribution(path: Path) -> None:
+    """A pilot's service is set up by "[Gold Site]" alone, though it has a date for feedback as a preview has."""
+    pilot = APilot(path)
+    pilot.fact(FactKind.FEEDBACK_DATE_AGREED, due=(NOW + timedelta(days=14)).isoformat())
+    assert pilot.record.is_open_preview is (path in PREVIEWS)
+
+
+@pytest.mark.sd("4.1.3", step=7)
+@BOTH
+def test_a_night_touches_no_site_of_a_pilot(path: Path) -> None:
+    pilot = APilot(path).set_up()
+    pilot.fact(FactKind.FEEDBACK_DATE_AGREED, due=(NOW + timedelta(days=14)).isoformat())
+    facts = pilot.record.facts
+
+    def login(sites: object) -> NoReturn:
+        raise AssertionError("a night logs in at a pilot's site")
+
+    nothing: Any = None
+    night = Night(pilot.store, GOLD, login, nothing, nothing, nothing, nothing, 4, lambda: NOW + timedelta(days=1), "t")
+    assert asyncio.run(plan_the_night(night)) == []
+    assert pilot.record.facts == facts
 
 
 @pytest.mark.sd("4.1.3", step=7)

@@ -23,6 +23,7 @@ from tests.support.sshd import SshServer, login_through, new_key, public_key, ru
 from pps.activities.distribution import SiteOutcome, distribute, look
 from pps.activities.ports import SiteLimits, SshTarget, Tarball
 from pps.activities.receiver import Holding, How, Receiver
+from pps.activities.site_batch import Door
 from pps.adapters.ssh_asyncssh import AsyncsshShell
 from pps.adapters.ssh_openssh import OpenSshShell
 from pps.domain.errors import PackageError
@@ -50,30 +51,30 @@ class World:
     def targets(self, sites: Sequence[Site], **changes: object) -> dict[str, SshTarget]:
         return {s.name: self.server.target(s.name, **changes) for s in sites}
 
+    def door(self, targets: Mapping[str, SshTarget]) -> Door:
+        return Door(targets, OpenSshShell(), LIMITS, 10, "run-1", "test")
+
     def distribute(
         self, tarball: Tarball, sites: Sequence[Site], targets: Mapping[str, SshTarget] | None = None, **changes: object
     ) -> tuple[SiteOutcome, ...]:
-        values: dict[str, object] = {
-            "targets": self.targets(sites) if targets is None else targets,
-            "shell": OpenSshShell(),
-            "artefacts": self.store,
-            "limits": LIMITS,
-            "at_once": 10,
-            "occasion": "run-1",
-            "now": lambda: NOON,
-            "actor": "test",
-            "cache": self.cache,
-        }
+        progress = {"progress": changes.pop("progress")} if "progress" in changes else {}
+        door = replace(self.door(self.targets(sites) if targets is None else targets), **changes)  # type: ignore[arg-type]
         return asyncio.run(
-            distribute(self.facts.rollout(), self.facts, tarball, sites, **{**values, **changes})  # type: ignore[arg-type]
+            distribute(
+                self.facts.rollout(),
+                self.facts,
+                tarball,
+                sites,
+                door,
+                artefacts=self.store,
+                now=lambda: NOON,
+                cache=self.cache,
+                **progress,  # type: ignore[arg-type]
+            )
         )
 
     def look(self, tarball: Tarball, sites: Sequence[Site], **changes: object) -> list[Holding]:
-        found = asyncio.run(
-            look(
-                tarball, sites, targets=self.targets(sites, **changes), shell=OpenSshShell(), limits=LIMITS, at_once=10
-            )
-        )
+        found = asyncio.run(look(tarball, sites, self.door(self.targets(sites, **changes))))
         return [found[s.name][0] for s in sites]
 
     def states(self, sites: Sequence[Site]) -> list[SiteState]:
@@ -334,14 +335,9 @@ def test_two_distributions_at_once_install_once_and_both_end_well(world: World) 
             *(
                 distribute(
                     *(world.facts.rollout(), world.facts, tarball, sites),
-                    targets=world.targets(sites),
-                    shell=OpenSshShell(),
+                    world.door(world.targets(sites)),
                     artefacts=world.store,
-                    limits=LIMITS,
-                    at_once=10,
-                    occasion="run-1",
                     now=lambda: NOON,
-                    actor="test",
                     cache=world.cache,
                 )
                 for _ in range(2)

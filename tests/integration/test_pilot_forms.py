@@ -16,7 +16,7 @@ from pps.domain.facts import FactKind
 from pps.domain.pilots import Stage
 from pps.orchestration import forms_pilot as forms
 from pps.orchestration.form_book import FORMS
-from pps.orchestration.forms import Form, Given
+from pps.orchestration.forms import Form, Given, put
 from pps.orchestration.params import PILOT_SCHEMA, pilot
 
 ROLE = "PPS Coordinator"
@@ -40,21 +40,7 @@ def answer(s: MemoryServices, made: APilot, form: Form, choice: str, **fields: A
     """As the human step does it."""
     asked = form.prepare(s, made.record, ROLE)
     assert asked is not None
-    asking.ask(
-        made.record,
-        made.store,
-        templates(),
-        step=form.step,
-        subject=ROLE,
-        title=asked.title,
-        body=asked.body,
-        due=asked.due,
-        to=asked.to,
-        assigned_to=asked.assigned_to,
-        link="https://pps.example.org/answer",
-        now=made.at,
-        actor="pps",
-    )
+    put(s, made.record, form, ROLE, asked, link="https://pps.example.org/answer", now=made.at, actor="pps")
     given = Given(choice, fields, "carla", made.at)
     more = form.follow(s, made.record, ROLE, given)
     asking.keep_answer(

@@ -16,6 +16,7 @@ from tests.support.preview import NOW, PACKAGES, Preview, digest_of, install_pre
 
 from pps.activities.ports import SiteLimits
 from pps.activities.probing import PROBES, probe, probe_site
+from pps.activities.site_batch import Door
 from pps.domain.facts import Fact, FactKind
 from pps.domain.manifest import ManifestPackage
 from pps.domain.patches import PackageRef
@@ -425,13 +426,8 @@ def probe_all(
             facts,
             sites[0].tarball,
             [p.site for p in sites],
-            targets={p.site.name: target_of(p.site.name) for p in sites},
-            shell=shell,
-            limits=SiteLimits(),
-            at_once=at_once,
-            occasion="run-1",
+            Door({p.site.name: target_of(p.site.name) for p in sites}, shell, SiteLimits(), at_once, "run-1", "test"),
             now=NOW,
-            actor="test",
             probe_s=PATIENCE_S,
         )
     )

@@ -14,6 +14,7 @@ from tests.support.preview import NOW, make_site
 
 from pps.activities.ports import SiteLimits
 from pps.activities.publication import manage_tag, probe_publication, publish_tags, tags_seen, withdraw_tags
+from pps.activities.site_batch import Door
 from pps.adapters.bdii import Bdii
 from pps.adapters.classads import ClassAdMatchmaker
 from pps.domain.errors import ServiceError, SiteRefusedError
@@ -24,6 +25,7 @@ from pps.domain.sites import Site
 from pps.domain.tags import RunTimeEnvironmentTag, jdl_requirement
 from pps.sandbox.information_system import SandboxInformationSystem
 
+REASON = "The patch was rejected."
 TAG = RunTimeEnvironmentTag("ops", "PPS-GLITE-WN-3.1.23")
 
 
@@ -43,18 +45,17 @@ class Grid:
         self.sites, self.shell, self.facts = sites, shell, facts
         self.targets = {s.name: target_of(s.name) for s in sites}
 
+    def door(self, occasion: str) -> Door:
+        return Door(self.targets, self.shell, SiteLimits(), 4, occasion, "test")
+
     def publish(self, occasion: str = "run-1") -> list[str]:
-        done = publish_tags(
-            self.facts.rollout("r"), self.facts, TAG, self.sites, targets=self.targets, shell=self.shell,
-            limits=SiteLimits(), at_once=4, occasion=occasion, now=NOW, actor="test",
-        )  # fmt: skip
+        done = publish_tags(self.facts.rollout("r"), self.facts, TAG, self.sites, self.door(occasion), NOW)
         return [f"{f.subject} {f.kind.value}" for f in asyncio.run(done)]
 
     def withdraw(self, occasion: str = "run-1") -> list[str]:
         done = withdraw_tags(
-            self.facts.rollout("r"), self.facts, TAG, self.sites, targets=self.targets, shell=self.shell,
-            limits=SiteLimits(), at_once=4, occasion=occasion, now=NOW, actor="test", reason="The patch was rejected.",
-        )  # fmt: skip
+            self.facts.rollout("r"), self.facts, TAG, self.sites, self.door(occasion), NOW, reason=REASON
+        )
         return [f"{f.subject} {f.kind.value}" for f in asyncio.run(done)]
 
     def states(self) -> list[str]:
@@ -143,7 +144,7 @@ def test_withdrawing_removes_the_tag_everywhere_also_where_its_fact_was_lost(gri
     assert grid.withdraw() == ["SITE-0 tag-removed", "SITE-1 tag-removed", "SITE-2 tag-removed"]
     assert grid.lists() == ["", "", "other\n", ""]
     assert grid.states() == ["withdrawn", "withdrawn", "withdrawn", "failed"]
-    assert grid.facts.rollout("r").progress("SITE-0").reason == "The patch was rejected."
+    assert grid.facts.rollout("r").progress("SITE-0").reason == REASON
     assert grid.withdraw("again") == []
 
 

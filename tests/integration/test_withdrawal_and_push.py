@@ -75,9 +75,8 @@ def test_the_removal_waits_for_an_installer_that_holds_the_sites_lock(world: Wor
                 await asyncio.shield(push)
 
         await withdrawal.remove_previews(
-            world.record(name), world.facts, world.these("A"), targets=world.targets(), shell=world.shell,
-            limits=LIMITS, at_once=1, occasion="withdrawal", reason=REASON, now=world.clock, actor="t", pause=pause,
-        )  # fmt: skip
+            world.record(name), world.facts, world.these("A"), world.door, world.clock, reason=REASON, pause=pause
+        )
 
     asyncio.run(both())
 

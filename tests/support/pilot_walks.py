@@ -25,7 +25,7 @@ from tests.support.provider import Provider
 from tests.support.withdrawals import Postbox
 from upath import UPath
 
-from pps.activities import asking, deployment_test, feedback
+from pps.activities import deployment_test, feedback
 from pps.activities.ports import Mail
 from pps.adapters.production_packages import ProductionFolder
 from pps.adapters.store import FactStore
@@ -39,10 +39,10 @@ from pps.domain.probes import ProbeState
 from pps.domain.roles import Role
 from pps.domain.rollouts import Path, Rollout
 from pps.domain.scenarios import Origin, OriginKind, Scenario, ScenarioResult, scenario_payload
-from pps.orchestration import conditions, forms_pilot, forms_pilot_meetings, forms_pilot_site, people
+from pps.orchestration import conditions, forms_pilot, forms_pilot_meetings, forms_pilot_site, people, steps_quality
 from pps.orchestration import steps_pilot as steps
 from pps.orchestration.form_book import FORMS
-from pps.orchestration.forms import Given
+from pps.orchestration.forms import Given, put
 from pps.orchestration.people import HumanStep
 
 COORDINATOR = Role.PPS_COORDINATOR.value
@@ -196,21 +196,8 @@ class Walk:
         asked = FORMS[form].prepare(self.services, self.record, about)
         if asked is None:
             return False
-        asking.ask(
-            self.record,
-            self.store,
-            templates(),
-            step=form,
-            subject=about,
-            title=asked.title,
-            body=asked.body,
-            due=asked.due,
-            to=asked.to,
-            assigned_to=asked.assigned_to,
-            link="https://pps.example.org/answer",
-            now=self.clock,
-            actor="pps",
-        )
+        link = "https://pps.example.org/answer"
+        put(self.services, self.record, FORMS[form], about, asked, link=link, now=self.clock, actor="pps")
         return True
 
     def body(self, form: str, about: str = COORDINATOR) -> str:
@@ -311,6 +298,7 @@ class Walk:
         follows = str(steps.follow_decision.function(self.name))
         if follows == "wait_for_deployment_test":
             assert self.holds("deployment_test_is_over")
+            assert self.follows_test() == "release_update"
             self.step("release_update")
             self.step("end_pilot")
         elif follows == "prolong_pilot":
@@ -319,14 +307,30 @@ class Walk:
             self.step(follows)
         return self.outcome()
 
+    def follows_test(self) -> str:
+        """What comes after the deployment test: the release, or another test."""
+        return str(steps.renew_deployment_test.function(self.name))
+
+    def needs_test(self) -> bool:
+        """Whether the DAG starts a deployment test beside the pilot."""
+        return bool(steps_quality.deployment_test_is_missing.function(self.name))
+
+    def changes_patch(self, **changes: Any) -> Walk:
+        """The developers change the patch in the tracker."""
+        self.patch = self.services.tracker.known[self.patch.number] = replace(  # type: ignore[attr-defined]
+            self.patch, **changes
+        )
+        return self
+
     def said(self, vo: str, opinion: str, text: str) -> None:
         """A VO answers with its own invitation."""
         token = feedback.invitation_token(SECRET, self.name, vo)
         feedback.give_feedback(self.store, self.name, vo, opinion, text, vo, token, None, self.clock, SECRET)
 
-    def deployment_tested(self, result: ScenarioResult = ScenarioResult.PASS) -> Walk:
-        """The other activity, "in parallel and separately", has ended."""
-        test, name = Path.PRE_DEPLOYMENT.value, f"pre-deployment-{self.patch.number}-1"
+    def deployment_tested(self, result: ScenarioResult | None = ScenarioResult.PASS) -> Walk:
+        """The other activity, "in parallel and separately", has ended so; None: it has begun."""
+        test, number = Path.PRE_DEPLOYMENT.value, self.patch.number
+        name = self.store.next_name(test, number)
         platform = self.patch.platforms[0]
         scenario = Scenario("ce", platform, "CREAM", "", Origin(OriginKind.REGION, "North"))
         opened = {
@@ -341,12 +345,13 @@ class Walk:
         def fact(kind: FactKind, subject: str = "", **payload: Any) -> Fact:
             return Fact(name, kind, subject, "", self.clock, "pps", payload)
 
-        self.store.open(test, self.patch.number, fact(FactKind.ROLLOUT_OPENED, **opened), name)
+        if not any(row.name == name for row in self.store.rollouts(paths=[test])):
+            self.store.open(test, number, fact(FactKind.ROLLOUT_OPENED, **opened), name)
+            self.store.record(fact(FactKind.SCENARIOS_PLANNED, scenarios=[scenario_payload(scenario)]))
+        if result is None:
+            return self
         ended = {"result": result.value, "platform": str(platform), "reason": "", "log": "", "by": "auto"}
-        self.store.record(
-            fact(FactKind.SCENARIOS_PLANNED, scenarios=[scenario_payload(scenario)]),
-            fact(FactKind.SCENARIO_ENDED, "ce", **ended),
-        )
+        self.store.record(fact(FactKind.SCENARIO_ENDED, "ce", **ended))
         self.store.close(fact(FactKind.ROLLOUT_CLOSED, outcome=result.value))
         return self
 
@@ -378,7 +383,7 @@ def walking(tmp_path: LocalPath, monkeypatch: pytest.MonkeyPatch, path: Path, **
         def services() -> Iterator[MemoryServices]:
             yield walk.services
 
-        for module in (steps, conditions, people):
+        for module in (steps, steps_quality, conditions, people):
             monkeypatch.setattr(module, "services", services)
         for module in (steps, conditions, people, forms_pilot, forms_pilot_meetings, forms_pilot_site):
             monkeypatch.setattr(module, "now", lambda: walk.clock)

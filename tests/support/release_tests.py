@@ -14,12 +14,14 @@ from pps.activities import asking, release_answers, release_decision, release_te
 from pps.adapters.store import FactStore
 from pps.config.loader import Configuration
 from pps.domain.facts import Fact, FactKind
-from pps.domain.patches import Patch, PatchState
+from pps.domain.patches import PackageRef, Patch, PatchState
 from pps.domain.pools import Pool
 from pps.domain.release_test import ACCEPT, DECISION, MANAGER, REJECT, STEP
 from pps.domain.rollouts import Rollout
 
-CERTIFIED = replace(PATCH, state=PatchState.CERTIFIED)
+CERTIFIED = replace(
+    PATCH, state=PatchState.CERTIFIED, packages=(PackageRef("voms-clients", "2.1.0-1", "amd64"),), externals=()
+)
 POOLS = (Pool("spain", "SouthWest", ("PIC", "IFIC-LCG2"), ("CREAM-CE",)), Pool("italy", "Italy", ("INFN-T1",)))
 ACTIVITY = Configuration(CONFIG).activity(release_answers.ACTIVITY)
 DUE = NOW + timedelta(days=1)
@@ -27,7 +29,7 @@ LATE = DUE + timedelta(hours=1)
 DECISION_DUE = DUE + timedelta(days=14)
 WELL = {"services": "CREAM-CE", "report": None}
 BADLY = {"services": "CREAM-CE", "report": "Jobs are lost."}
-PACKAGES = [["voms-clients-2.1.0-1.amd64", "a" * 64]]
+PACKAGES = [[str(ref), "a" * 64] for ref in CERTIFIED.packages]
 RUN = "release_testing/release-test-4711-1"
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -22,6 +22,7 @@ from upath import UPath
 
 from pps.activities import distribution, publication, withdrawal
 from pps.activities.ports import Mail, SiteLimits, SshTarget, Tarball
+from pps.activities.site_batch import Door
 from pps.adapters.store import FactStore
 from pps.domain.errors import ServiceError
 from pps.domain.facts import Fact, FactKind
@@ -174,19 +175,23 @@ class World:
         record = self.record(name)
         tarball = self.artefacts.tarballs[self.tarball(name)]
         return await distribution.distribute(
-            record, self.facts, tarball, self.these(sites), targets=self.targets(), shell=self.shell,
-            artefacts=self.artefacts, limits=LIMITS, at_once=4, occasion="run", now=lambda: self.clock, actor="test",
+            record,
+            self.facts,
+            tarball,
+            self.these(sites),
+            self.door,
+            artefacts=self.artefacts,
+            now=lambda: self.clock,
             cache=self.cache,
-        )  # fmt: skip
+        )
 
     def publish(self, name: str, sites: str) -> None:
         record = self.record(name)
-        asyncio.run(
-            publication.publish_tags(
-                record, self.facts, record.tag, self.these(sites), targets=self.targets(), shell=self.shell,
-                limits=LIMITS, at_once=4, occasion="run", now=self.clock, actor="test",
-            )
-        )  # fmt: skip
+        asyncio.run(publication.publish_tags(record, self.facts, record.tag, self.these(sites), self.door, self.clock))
+
+    @property
+    def door(self) -> Door:
+        return Door(self.targets(), self.shell, LIMITS, 4, "run", "test")
 
     def these(self, sites: str) -> list[Site]:
         return [self.sites[name] for name in sites]
@@ -244,9 +249,7 @@ class World:
     def looks(self, name: str, site: str) -> str:
         """What the site's receiver says of the preview, every file's content checked."""
         tarball = self.artefacts.tarballs[self.tarball(name)]
-        look = distribution.look(
-            tarball, self.these(site), targets=self.targets(), shell=LocalShell(), limits=LIMITS, at_once=1
-        )
+        look = distribution.look(tarball, self.these(site), replace(self.door, shell=LocalShell()))
         return asyncio.run(look)[site][0].value
 
     def of(self, name: str, kind: FactKind) -> list[Fact]:

@@ -303,12 +303,29 @@ def found_variables(dossier: Rollout, patch: Patch) -> tuple[str, ...]:
     None if it has not looked, the patch has changed since, or the Release Manager has overruled it as BC: then the
     tracker alone tells.
     """
+    return tuple(dict.fromkeys(f["name"] for f in _standing_findings(dossier, patch) if f["kind"] in _NEW))
+
+
+def required_variables(dossier: Rollout, patch: Patch) -> Mapping[str, str]:
+    """Variables without which the patch's packages refuse to be configured -> the file that says so (ADR 16).
+
+    Found by the program, and under the same conditions as `found_variables`.
+    """
+    return {
+        f["name"]: f["file"]
+        for f in _standing_findings(dossier, patch)
+        if f["kind"] == ChangeKind.NEW_MANDATORY or (f["kind"] == ChangeKind.BECAME_MANDATORY and not f.get("after"))
+    }
+
+
+def _standing_findings(dossier: Rollout, patch: Patch) -> Sequence[Mapping[str, Any]]:
     classified, standing = dossier.the(FactKind.CLASSIFIED), standing_verdict(dossier)
     if classified is None or _reason_why_stale(dossier, patch):
         return ()
     if standing.overruled and standing.verdict is ClientVerdict.BC:
         return ()
-    return tuple(dict.fromkeys(f["name"] for f in classified.payload["findings"] if f["kind"] in _NEW))
+    findings: Sequence[Mapping[str, Any]] = classified.payload["findings"]
+    return findings
 
 
 # --- what follows from it ----------------------------------------------------------------------

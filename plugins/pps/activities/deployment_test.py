@@ -273,6 +273,15 @@ def newest_deployment_test(facts: Facts, patch_number: int, *, ended_only: bool 
     return None if name is None else facts.rollout(name)
 
 
+def needs_deployment_test(facts: Facts, patch: Patch) -> bool:
+    """Tell whether a test of the patch as it is now has to be started: none is open, and none has ended that was of it.
+
+    One that ended and found nothing out is not repeated for the same packages: somebody should look why.
+    """
+    newest = newest_deployment_test(facts, patch.number)
+    return newest is None or (newest.is_closed and newest.opened["update"] != update_digest(patch))
+
+
 def newest_deployment_verdict(facts: Facts, patch_number: int, patch: Patch | None = None) -> DeploymentVerdict | None:
     """What the newest deployment test of a patch that has ended says of its release; None: it has had none.
 

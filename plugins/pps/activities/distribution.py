@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from pps.activities.payloads import MANIFEST, links_into, prepare_payload
-from pps.activities.ports import Artefacts, Facts, SiteLimits, SiteShell, SshTarget, Tarball
+from pps.activities.ports import Artefacts, Facts, Tarball
 from pps.activities.receiver import Holding, How, Receipt, Receiver, RefusedBySiteError
+from pps.activities.site_batch import Door
 from pps.activities.withdrawal import take_back
 from pps.domain.errors import ConfigurationError, PackageError, SiteBusyError, SiteError, SiteUnreachableError
 from pps.domain.facts import Fact, FactKind
@@ -103,19 +104,14 @@ async def distribute(
     facts: Facts,
     tarball: Tarball,
     sites: Sequence[Site],
+    door: Door,
     *,
-    targets: Mapping[str, SshTarget],
-    shell: SiteShell,
     artefacts: Artefacts,
-    limits: SiteLimits,
-    at_once: int,
-    occasion: str,
     now: Callable[[], datetime],
-    actor: str,
     cache: Path,
     progress: Callable[[SiteOutcome], None] = lambda outcome: None,
 ) -> tuple[SiteOutcome, ...]:
-    """Bring a tarball to sites, `at_once` at a time; each site's outcome is recorded as soon as it is known.
+    """Bring a tarball to sites, some at a time; each site's outcome is recorded as soon as it is known.
 
     PREVIEW_INSTALLED has the payload `tarball`, `production_before`, `how` (full, delta, already), `bytes`,
     `seconds`, `replaced`; SITE_FAILED has `reason`, `error`, `step`. A site that has the tarball, in the facts
@@ -123,8 +119,6 @@ async def distribute(
     lock and the facts decide.
 
     Args:
-        targets: site name -> how to log in.
-        occasion: the run, or the night: facts of a repeated task count once, of a later run again.
         cache: folder for payloads; may be lost at any time.
 
     Raises:
@@ -142,7 +136,7 @@ async def distribute(
         if facts.has(record.name, FactKind.WITHDRAWAL_ASKED):
             return SiteOutcome(site.name, None, SiteError(site.name, "The preview was withdrawn meanwhile."), 0.0)
         try:
-            there = Receiver(shell, _target(site, targets), site, limits)
+            there = Receiver(door.shell, door.target(site), site, door.limits)
             thoroughly = record.progress(site.name).state not in _HAS_IT
             receipt = await _deliver(there, tarball, payloads, thoroughly)
         except SiteError as failure:
@@ -155,47 +149,28 @@ async def distribute(
             said = None  # what did not arrive is not missed any more
         if said is not None:
             kind, payload = said
-            which = record.occasion(kind, site.name, f"{occasion}/{STEP}" if error else occasion)
-            facts.record(Fact(record.name, kind, site.name, which, now(), actor, payload))
+            which = record.occasion(kind, site.name, f"{door.occasion}/{STEP}" if error else door.occasion)
+            facts.record(Fact(record.name, kind, site.name, which, now(), door.actor, payload))
         progress(outcome)
         return outcome
 
-    outcomes = await _at_once(one, sites, at_once)
+    outcomes = await _at_once(one, sites, door.at_once)
     if facts.has(record.name, FactKind.WITHDRAWAL_ASKED):
-        await take_back(
-            facts.rollout(record.name),
-            facts,
-            sites,
-            targets=targets,
-            shell=shell,
-            limits=limits,
-            at_once=at_once,
-            occasion=occasion,
-            now=now(),
-            actor=actor,
-        )
+        await take_back(facts.rollout(record.name), facts, sites, door, now())
         facts.rollout(record.name).must_not_be_withdrawn()
     return outcomes
 
 
-async def look(
-    tarball: Tarball,
-    sites: Sequence[Site],
-    *,
-    targets: Mapping[str, SshTarget],
-    shell: SiteShell,
-    limits: SiteLimits,
-    at_once: int,
-) -> Mapping[str, tuple[Holding, str]]:
+async def look(tarball: Tarball, sites: Sequence[Site], door: Door) -> Mapping[str, tuple[Holding, str]]:
     """What each site really holds of a tarball, every file checked, and why not; changes and records nothing."""
 
     async def one(site: Site) -> tuple[str, tuple[Holding, str]]:
         try:
-            return site.name, await Receiver(shell, _target(site, targets), site, limits).look_at(tarball)
+            return site.name, await Receiver(door.shell, door.target(site), site, door.limits).look_at(tarball)
         except SiteError as error:
             return site.name, (Holding.UNREACHABLE, str(error))
 
-    return dict(await _at_once(one, sites, at_once))
+    return dict(await _at_once(one, sites, door.at_once))
 
 
 async def _deliver(there: Receiver, tarball: Tarball, payloads: Payloads, thoroughly: bool) -> Receipt:
@@ -227,15 +202,6 @@ async def _deliver_once(there: Receiver, tarball: Tarball, payloads: Payloads, t
             raise
         log.warning("%s: building upon %s failed (%s); sending everything", there.site.name, chosen[0], error.why)
     return await there.install(tarball, payloads.full, thoroughly=thoroughly)
-
-
-def _target(site: Site, targets: Mapping[str, SshTarget]) -> SshTarget:
-    target = targets.get(site.name)
-    if target is None:
-        raise SiteError(
-            site.name, f"there is no Connection {site.connection!r}.", "Add it, or correct the site registry."
-        )
-    return target
 
 
 async def _at_once(act: Callable[[Site], Awaitable[T]], sites: Sequence[Site], at_once: int) -> tuple[T, ...]:

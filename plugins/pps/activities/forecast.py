@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from pps.activities.opening import batches_of, level_for, reasons_against_opening
+from pps.activities.classification import required_variables
+from pps.activities.opening import batches_of, level_for, reasons_against_opening, variables_to_ask_for
 from pps.domain.batches import BatchLimits
 from pps.domain.patches import Patch
 from pps.domain.rollouts import Path, Rollout, dossier_name
@@ -27,6 +28,8 @@ class Forecast:
     """`canary`, `fleet-1`, ... -> sites"""
     left_out: Mapping[str, tuple[str, ...]]
     """site -> why it gets no preview"""
+    variables: tuple[str, ...]
+    """what each site's people would be asked to set (SD 4.1.2, 3)"""
     originators: tuple[str, ...]
     """addresses that would be invited to verify (SD 4.1.1, step 7)"""
 
@@ -52,7 +55,9 @@ def foresee(
     level = level_for(path)
     why_not = {site.name: reasons_against_preview(site, patch.platforms, level) for site in known}
     takers = [site for site in known if not why_not[site.name]]
-    against = reasons_against_opening(dossier or Rollout(dossier_name(patch.number)), patch, path)
+    dossier = dossier or Rollout(dossier_name(patch.number))
+    against = reasons_against_opening(dossier, patch, path)
+    needed = variables_to_ask_for(patch, required_variables(dossier, patch)) if path is Path.NON_BC_CLIENT else ()
     if open_as:
         against = (f"It is being rolled out already, as {open_as}.", *against)
     if not takers:
@@ -64,5 +69,6 @@ def foresee(
         tag=preview_tag(patch, tag_vo),
         batches={name: tuple(names) for name, names in batches_of(rollout, path, takers, limits).items()},
         left_out={name: reasons for name, reasons in why_not.items() if reasons},
+        variables=needed,
         originators=tuple(sorted({bug.originator for bug in patch.bugs})),
     )

@@ -43,6 +43,8 @@ def instructions(record: Rollout, patch: Patch, site: Site, tarball: Tarball, du
         "prefix": f"{site.preview_root}/{tarball.name}",
         "local": f"{site.preview_root}/{tarball.name}.local",
         "variables": record.variables_to_set,
+        "required": record.required_variables,
+        "patterns": {name: file for name, file in record.required_variables.items() if "*" in name},
         "due": due,
     }
 

@@ -15,10 +15,11 @@ from pps.activities.distribution import look
 from pps.activities.opening import level_for
 from pps.activities.ports import Artefacts, Facts, InformationSystem, SiteLimits, SiteShell, SshTarget
 from pps.activities.receiver import Holding
+from pps.activities.site_batch import Door
 from pps.activities.tarball import tarball_of
 from pps.domain.errors import ServiceError
 from pps.domain.facts import Fact, FactKind
-from pps.domain.rollouts import Rollout, SiteState
+from pps.domain.rollouts import PREVIEWS, Rollout, SiteState
 from pps.domain.sites import Platform, Site, reasons_against_preview
 
 
@@ -44,7 +45,7 @@ async def plan_the_night(night: Night) -> list[dict[str, str]]:
     A preview whose sites all have what they should have is not in the list.
     """
     planned = []
-    for row in night.facts.rollouts(open_only=True):
+    for row in night.facts.rollouts(open_only=True, paths=PREVIEWS):
         record = night.facts.rollout(row.name)
         if not record.is_open_preview:
             continue
@@ -68,17 +69,11 @@ async def _sites_that_need_something(night: Night, record: Rollout) -> list[str]
         # a site whose people have not configured the client yet waits for them, not for a night (SD 4.1.2, 3)
         if not reasons_against_preview(site, platforms, level) and record.may_test(site.name)
     ]
-    targets = night.targets(sites)
-    held = await look(
-        tarball_of(record, night.artefacts),
-        sites,
-        targets=targets,
-        shell=night.shell,
-        limits=night.limits,
-        at_once=night.at_once,
-    )
+    occasion = f"night-{night.now():%Y-%m-%d}"
+    door = Door(night.targets(sites), night.shell, night.limits, night.at_once, occasion, night.actor)
+    held = await look(tarball_of(record, night.artefacts), sites, door)
     lost = [s for s in sites if record.holds_preview(s.name) and held[s.name][0] in (Holding.ABSENT, Holding.DAMAGED)]
-    await _record_losses(night, record, lost, {s.name: held[s.name][1] for s in lost}, targets)
+    await _record_losses(night, record, lost, {s.name: held[s.name][1] for s in lost}, door)
     unpublished = _unpublished(night, record, sites)
 
     def needs_something(site: Site) -> bool:
@@ -96,7 +91,7 @@ async def _record_losses(
     record: Rollout,
     lost: Sequence[Site],
     why: Mapping[str, str],
-    targets: Mapping[str, SshTarget],
+    door: Door,
 ) -> None:
     if not lost:
         return
@@ -105,18 +100,13 @@ async def _record_losses(
         night.facts,
         record.tag,
         lost,
-        targets=targets,
-        shell=night.shell,
-        limits=night.limits,
+        door,
+        night.now(),
         reason="The preview is no longer whole at the site.",
-        at_once=night.at_once,
-        occasion=f"night-{night.now():%Y-%m-%d}",
-        now=night.now(),
-        actor=night.actor,
     )
     record = night.facts.rollout(record.name)
     for site in lost:
-        which = record.occasion(FactKind.PREVIEW_LOST, site.name, f"night-{night.now():%Y-%m-%d}")
+        which = record.occasion(FactKind.PREVIEW_LOST, site.name, door.occasion)
         payload = {"reason": why[site.name] or "The preview is gone."}
         night.facts.record(
             Fact(record.name, FactKind.PREVIEW_LOST, site.name, which, night.now(), night.actor, payload)

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import datetime
+from typing import Any
 
-from pps.activities.classification import reasons_against_bc, reasons_against_non_bc
+from pps.activities.classification import reasons_against_bc, reasons_against_non_bc, required_variables
 from pps.activities.local_configuration import plan_of
 from pps.activities.ports import Facts
 from pps.domain.batches import BatchLimits, plan_batches
@@ -32,7 +33,7 @@ def open_client_rollout(
         AlreadyOpenError: another run has a rollout of this patch open.
     """
     name = facts.next_name(path, patch.number, run)
-    payload = {
+    payload: dict[str, Any] = {
         "path": path,
         "patch": patch.number,
         "title": patch.title,
@@ -44,7 +45,8 @@ def open_client_rollout(
         "run": run,
     }
     if path is Path.NON_BC_CLIENT:
-        payload["variables"] = list(patch.new_variables)
+        required = required_variables(facts.dossier(patch.number), patch)
+        payload |= {"variables": list(variables_to_ask_for(patch, required)), "required": required}
     opening = Fact(name, FactKind.ROLLOUT_OPENED, "", "", now, actor, payload)
     already_ours = any(r.name == name and r.closed_at is None for r in facts.rollouts(open_only=True))
     if not already_ours and (reasons := reasons_against_opening(facts.dossier(patch.number), patch, path)):
@@ -64,6 +66,14 @@ def reasons_against_opening(dossier: Rollout, patch: Patch, path: Path) -> tuple
     if overruling(dossier) is not None and patch.state not in (PatchState.REJECTED, PatchState.OBSOLETE):
         judged = replace(patch, state=PatchState.IN_CERTIFICATION, basic_certification_passed=True)
     return rule(dossier, judged)
+
+
+def variables_to_ask_for(patch: Patch, required: Iterable[str]) -> tuple[str, ...]:
+    """What each site's local configuration must set: named by the developers, or required by the packages (ADR 16).
+
+    A name with `*` in it stands for several of a site's own; its people are told of it, and nobody can check it.
+    """
+    return tuple(dict.fromkeys((*patch.new_variables, *(name for name in required if "*" not in name))))
 
 
 def level_for(path: Path) -> PartnerLevel | None:

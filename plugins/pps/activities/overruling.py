@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from pps.activities.packages import keep_packages, kept_packages
 from pps.activities.ports import Facts
 from pps.activities.production import Production
 from pps.activities.release import release_kept_packages
@@ -106,21 +105,6 @@ def conclude(record: Rollout, facts: Facts, now: datetime, actor: str) -> tuple[
 def standing(facts: Facts, patch_number: int) -> Overruling | None:
     """The joint decision that stands for a patch, or None."""
     return overruling(facts.dossier(patch_number))
-
-
-def keep_server_packages(
-    record: Rollout, facts: Facts, patch: Patch, now: datetime, actor: str, **needed: Any
-) -> tuple[tuple[str, str], ...]:
-    """Keep the packages of a server update, once; what is released are these very bytes.
-
-    Args:
-        needed: the arguments of `packages.keep_packages`.
-    """
-    if not record.has(FactKind.PACKAGES_KEPT):
-        kept = [[str(p.ref), p.sha256] for p in keep_packages(patch, **needed)]
-        facts.record(Fact(record.name, FactKind.PACKAGES_KEPT, "", "", now, actor, {"packages": kept}))
-        record = facts.rollout(record.name)  # of two attempts at once one was first
-    return kept_packages(record)
 
 
 def release_server(

@@ -6,10 +6,13 @@ import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 from pps.activities.ports import (
     Artefacts,
+    Facts,
     IndexedPackage,
     OpenedPackage,
     PackageReader,
@@ -19,9 +22,12 @@ from pps.activities.ports import (
     UnpackBudget,
 )
 from pps.domain.errors import PackageError
-from pps.domain.facts import FactKind
+from pps.domain.facts import Fact, FactKind
 from pps.domain.patches import Patch
 from pps.domain.rollouts import Rollout
+
+#: Packages that a sentence names.
+_NAMED = 5
 
 
 def find_packages(
@@ -77,10 +83,37 @@ def keep_packages(
     return indexed
 
 
+def keep_packages_once(
+    record: Rollout, facts: Facts, patch: Patch, now: datetime, actor: str, **needed: Any
+) -> tuple[tuple[str, str], ...]:
+    """Keep the packages of a rollout's patch and put that on record; what was kept first stays. Returns them.
+
+    What is tried, and what may be released, are these very bytes.
+
+    Args:
+        patch: with the repository that is to be read: the mirror, where there is one.
+        needed: the further arguments of `keep_packages`.
+    """
+    if not record.has(FactKind.PACKAGES_KEPT):
+        kept = [[str(p.ref), p.sha256] for p in keep_packages(patch, **needed)]
+        facts.record(Fact(record.name, FactKind.PACKAGES_KEPT, "", "", now, actor, {"packages": kept}))
+        record = facts.rollout(record.name)  # of two attempts at once one was first
+    return kept_packages(record)
+
+
 def kept_packages(record: Rollout) -> tuple[tuple[str, str], ...]:
     """(package, sha256) of the bytes that are being tried."""
     kept = record.need(FactKind.PACKAGES_KEPT, "Deliver the update first.").payload["packages"]
     return tuple((name, sha256) for name, sha256 in kept)
+
+
+def reasons_if_changed(record: Rollout, patch: Patch) -> tuple[str, ...]:
+    """Say that a patch names other packages now than those that were tried; no reasons means that it does not."""
+    tried, now = {name for name, _ in kept_packages(record)}, {str(ref) for ref in (*patch.packages, *patch.externals)}
+    if tried == now:
+        return ()
+    differing = ", ".join(sorted(tried ^ now)[:_NAMED])
+    return (f"Patch {patch.number} names other packages now than those that were tried ({differing}).",)
 
 
 @contextmanager

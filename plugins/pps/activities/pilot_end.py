@@ -8,7 +8,6 @@ from typing import Any
 
 from pps.activities.letters import letter
 from pps.activities.notification import Party
-from pps.activities.packages import keep_packages, kept_packages
 from pps.activities.pilot_wrap_up import needed_decision, reasons_against_pilot_release, results
 from pps.activities.ports import Facts, Templates
 from pps.activities.production import Production
@@ -24,26 +23,6 @@ NOT_DECIDED, NO_AGREEMENT = "not decided", "no agreement"
 PROLONGED, RELEASED, NOT_RELEASED, REJECTED = "prolonged", "released", "not released", "rejected"
 SYNCHRONISED = "synchronised"
 _TOLD = "pilot-ended"
-
-
-# --- the very bytes that are tried --------------------------------------------------------------
-
-
-def keep_pilot_packages(
-    record: Rollout, facts: Facts, patch: Patch, now: datetime, actor: str, **needed: Any
-) -> tuple[tuple[str, str], ...]:
-    """Keep the packages that the sites install, once; what is released later are these very bytes.
-
-    Args:
-        patch: with the repository that the sites install from: the mirror, where there is one.
-        needed: the arguments of `packages.keep_packages`.
-    """
-    Pilot(record).must_be_accepted()
-    if not record.has(FactKind.PACKAGES_KEPT):
-        kept = [[str(p.ref), p.sha256] for p in keep_packages(patch, **needed)]
-        facts.record(Fact(record.name, FactKind.PACKAGES_KEPT, "", "", now, actor, {"packages": kept}))
-        record = facts.rollout(record.name)  # of two attempts at once one was first
-    return kept_packages(record)
 
 
 # --- release ------------------------------------------------------------------------------------
@@ -79,7 +58,7 @@ def release_pilot(
         facts,
         patch,
         production,
-        reasons_against_pilot_release(facts, patch),
+        reasons_against_pilot_release(record, facts, patch),
         template="released_pilot",
         more={"ran_at": len(ran), "no_feedback": bool(decided["no_feedback"]), "notes_link": notes_link},
         now=now,

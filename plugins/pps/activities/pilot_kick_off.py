@@ -167,7 +167,10 @@ def facts_of_kick_off(
     except NotYetAllowedError as error:
         raise RefusedError(record.name, (f"It cannot be agreed so: {error.why}",), error.next_step) from error
     reasons: list[str] = []
-    times = {name: _time(form, name, getattr(usual, name), reasons) for name in Timeline.__slots__}
+    times = {
+        name: agreed_time(field(form, name), f"for {name!r}", getattr(usual, name), reasons)
+        for name in Timeline.__slots__
+    }
     committed = tuple(dict.fromkeys(word for word in re.split(r"[\s,]+", field(form, "vos")) if word))
     if unknown := [one_line(vo, 60) for vo in committed if vo not in vos]:
         reasons.append(f"Not in people.yaml: {', '.join(unknown)}.")
@@ -200,17 +203,22 @@ def facts_of_kick_off(
     return (Fact(record.name, FactKind.KICK_OFF_AGREED, "", "", at, actor, payload), *dated, *more)
 
 
-def _time(form: Mapping[str, Any], name: str, usual: timedelta, reasons: list[str]) -> timedelta:
-    text = field(form, name)
+def agreed_time(text: str, what: str, usual: timedelta, reasons: list[str]) -> timedelta:
+    """A time that was entered after a meeting; adds a reason if it is none.
+
+    Args:
+        what: it is a time for, in a sentence: `to prolong it`.
+        usual: where nothing was entered.
+    """
     if not text:
         return usual
     try:
         span = parse_duration(text)
     except ValueError as error:
-        reasons.append(f"{one_line(text, 40)!r} is no time for {name!r}: {error}.")
+        reasons.append(f"{one_line(text, 40)!r} is no time {what}: {error}.")
         return usual
     if not timedelta(0) < span <= LONGEST:
-        reasons.append(f"{text} is no time for {name!r}: more than nothing, and at most {duration_text(LONGEST)}.")
+        reasons.append(f"{text} is no time {what}: more than nothing, and at most {duration_text(LONGEST)}.")
     return span
 
 

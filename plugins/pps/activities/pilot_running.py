@@ -62,7 +62,7 @@ def look_at_pilot(
     """One look: probe the service at every site that runs the pilot, keep what changed; True when the run is over.
 
     A look that says what the last one said leaves no fact but the day's first, so a fortnight of looks is a few
-    facts. Looking twice at once records once.
+    facts; of a service that comes and goes they are bounded. Looking twice at once records once.
 
     Args:
         support: address of the support list, which hears of incidents (SD 4.1.3, 8).
@@ -134,12 +134,13 @@ def note_look(
 ) -> tuple[Fact, ...]:
     """Keep what one look at one site showed: a change of state, the day's first look, an incident and its end."""
     result = answer.result
-    known = pilot_run.state_now(record, site)
     seen = {"state": result.state.name, "text": one_line(result.text), "version": answer.version}
     found = []
-    if result.state is not known.state:
+    look = pilot_run.Sample(now, result.state, one_line(result.text))
+    if change := pilot_run.change_to_keep(record, site, look, incident_after):
         occasion = f"{pilot_run.CHANGE}{len(pilot_run.changes(record, site)) + 1}"
-        found.append(Fact(record.name, FactKind.SERVICE_PROBED, site, occasion, now, actor, seen))
+        kept = {**seen, "state": change.state.name, "text": one_line(change.text, 400)}
+        found.append(Fact(record.name, FactKind.SERVICE_PROBED, site, occasion, now, actor, kept))
     day = pilot_run.day_of(now)
     if not any(f.kind is FactKind.SERVICE_PROBED and (f.subject, f.occasion) == (site, day) for f in record.facts):
         found.append(Fact(record.name, FactKind.SERVICE_PROBED, site, day, now, actor, seen))

@@ -8,12 +8,12 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from pps.activities.deployment_test import newest_deployment_test, newest_deployment_verdict
-from pps.activities.pilot_kick_off import LONGEST, named
+from pps.activities.packages import reasons_if_changed
+from pps.activities.pilot_kick_off import agreed_time, named
 from pps.activities.pilot_setup import field
 from pps.activities.ports import Facts
 from pps.activities.release import reasons_against_release
 from pps.domain import pilot_run
-from pps.domain.durations import duration_text, parse_duration
 from pps.domain.errors import NotYetAllowedError, RefusedError
 from pps.domain.facts import Fact, FactKind
 from pps.domain.overruling import overruling
@@ -72,16 +72,19 @@ def _result(record: Rollout, pilot: Pilot, site: str, now: datetime) -> SiteResu
     )
 
 
-def reasons_against_pilot_release(facts: Facts, patch: Patch) -> tuple[str, ...]:
+def reasons_against_pilot_release(record: Rollout, facts: Facts, patch: Patch) -> tuple[str, ...]:
     """Say why the update of a pilot may not go to production now; no reasons means that it may.
 
     Source: SD 4.1.3: "deployment test of the update over significant deployment scenarios are run in parallel and
-    separately from the pilot activity": release needs both, and certification, unless the policies are overruled.
+    separately from the pilot activity": release needs both, and certification, unless the policies are overruled. What
+    goes out is what was tried, so a patch that has changed since needs a pilot of its own, overruled or not.
     """
     reasons = list(reasons_against_release(facts, patch))
     overruled = overruling(facts.dossier(patch.number)) is not None
     if not overruled and newest_deployment_verdict(facts, patch.number, patch) is None:
         reasons.append("No pre-deployment test of it has ended yet.")
+    if record.has(FactKind.PACKAGES_KEPT):
+        reasons += reasons_if_changed(record, patch)
     return tuple(reasons)
 
 
@@ -108,7 +111,7 @@ def wrap_up_view(
         "words": words_of_vos(pilot),
         "unfinished_roll_backs": [s for s in pilot.selected if pilot_run.roll_back_asked(record, s)],
         "deployment_test": test.name if test else "",
-        "against_release": reasons_against_pilot_release(facts, patch),
+        "against_release": reasons_against_pilot_release(record, facts, patch),
         "due": due,
     }
 
@@ -146,7 +149,7 @@ def facts_of_wrap_up(
     elif assessment.reasons_against and (lacking := reasons_against_reason(reason)):
         reasons.append("Something stands against a release; say why it is released all the same.")
         reasons += lacking
-    span = _prolonged(field(form, "prolong_for"), usual, reasons) if decision == PROLONG else None
+    span = agreed_time(field(form, "prolong_for"), "to prolong it", usual, reasons) if decision == PROLONG else None
     present = named(field(form, "itr"), "ITR", reasons)
     if reasons:
         raise RefusedError(f"wrap-up of {record.name}", tuple(reasons), "Correct the form, and answer again.")
@@ -164,19 +167,6 @@ def facts_of_wrap_up(
     if span is not None:
         payload["prolong_for_s"] = span.total_seconds()
     return (Fact(record.name, FactKind.WRAPPED_UP, "", "", at, actor, payload),)
-
-
-def _prolonged(text: str, usual: timedelta, reasons: list[str]) -> timedelta:
-    if not text:
-        return usual
-    try:
-        span = parse_duration(text)
-    except ValueError as error:
-        reasons.append(f"{one_line(text, 40)!r} is no time to prolong it: {error}.")
-        return usual
-    if not timedelta(0) < span <= LONGEST:
-        reasons.append(f"It can be prolonged by at most {duration_text(LONGEST)}, and by more than nothing.")
-    return span
 
 
 def needed_decision(record: Rollout) -> Fact:

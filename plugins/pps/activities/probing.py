@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from datetime import datetime
 from typing import Any
 
 from pps.activities.ports import Facts, SiteLimits, SiteShell, SshTarget, Tarball
-from pps.activities.site_batch import Scribe, serve_sites
+from pps.activities.site_batch import Door, Scribe, serve_sites
 from pps.activities.site_script import ScriptOutput, load_script, run_script
 from pps.domain.facts import Fact, FactKind
 from pps.domain.probes import ProbeResult, ProbeState, reasons_against_tag
@@ -102,14 +102,9 @@ async def probe(
     facts: Facts,
     tarball: Tarball,
     sites: Sequence[Site],
+    door: Door,
     *,
-    targets: Mapping[str, SshTarget],
-    shell: SiteShell,
-    limits: SiteLimits,
-    at_once: int,
-    occasion: str,
     now: datetime,
-    actor: str,
     probe_s: int = 60,
 ) -> tuple[Fact, ...]:
     """Probe the sites that have the preview installed; each site's outcome is a fact as soon as it is known.
@@ -125,7 +120,7 @@ async def probe(
         NotYetAllowedError: the preview was withdrawn.
     """
     record.must_not_be_withdrawn()
-    scribe = Scribe(record, occasion, now, actor)
+    scribe = Scribe(record, door.occasion, now, door.actor)
 
     async def one(site: Site) -> Fact | None:
         installed = record.installation(site.name)
@@ -136,9 +131,9 @@ async def probe(
             site,
             tarball,
             before,
-            target=targets[site.name],
-            shell=shell,
-            limits=limits,
+            target=door.target(site),
+            shell=door.shell,
+            limits=door.limits,
             probe_s=probe_s,
             needed=record.variables_to_set,
         )
@@ -152,4 +147,4 @@ async def probe(
             return scribe.fact(FactKind.PROBES_FAILED, site, payload | {"reason": " ".join(reasons)})
         return scribe.fact(FactKind.PROBES_PASSED, site, payload)
 
-    return await serve_sites(sites, one, scribe, facts, step="probe", at_once=at_once)
+    return await serve_sites(sites, one, scribe, facts, step="probe", at_once=door.at_once)

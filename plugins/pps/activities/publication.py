@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Literal
 
 from pps.activities.ports import Facts, InformationSystem, Matchmaker, SiteLimits, SiteShell, SshTarget
-from pps.activities.site_batch import Scribe, serve_sites
+from pps.activities.site_batch import Door, Scribe, serve_sites
 from pps.activities.site_script import load_script, run_script
 from pps.domain.errors import NotYetAllowedError, SiteBusyError, SiteError, SiteRefusedError, SiteUnreachableError
 from pps.domain.facts import Fact, FactKind
@@ -63,14 +63,8 @@ async def publish_tags(
     facts: Facts,
     tag: RunTimeEnvironmentTag,
     sites: Sequence[Site],
-    *,
-    targets: Mapping[str, SshTarget],
-    shell: SiteShell,
-    limits: SiteLimits,
-    at_once: int,
-    occasion: str,
+    door: Door,
     now: datetime,
-    actor: str,
 ) -> tuple[Fact, ...]:
     """Add the tag at the sites whose probes have passed, and record TAG_ADDED for each.
 
@@ -81,7 +75,7 @@ async def publish_tags(
         NotYetAllowedError: the preview was withdrawn.
     """
     record.must_not_be_withdrawn()
-    scribe = Scribe(record, occasion, now, actor)
+    scribe = Scribe(record, door.occasion, now, door.actor)
 
     async def one(site: Site) -> Fact | None:
         try:
@@ -90,7 +84,7 @@ async def publish_tags(
             return None
         published = record.progress(site.name).state in _PUBLISHED
         try:
-            answer = await manage_tag("add", site, tag, target=targets[site.name], shell=shell, limits=limits)
+            answer = await manage_tag("add", site, tag, target=door.target(site), shell=door.shell, limits=door.limits)
         except SiteUnreachableError:
             if published:
                 return None  # jobs there can go on; the next look will tell
@@ -100,7 +94,7 @@ async def publish_tags(
         if facts.has(record.name, FactKind.WITHDRAWAL_ASKED):
             # Asked while we were at it. The withdrawal may have been here before us, so the tag goes again; if it
             # is asked after this line, the withdrawal comes by after us.
-            await manage_tag("remove", site, tag, target=targets[site.name], shell=shell, limits=limits)
+            await manage_tag("remove", site, tag, target=door.target(site), shell=door.shell, limits=door.limits)
             return None
         if answer.word == "present" and published:
             return None
@@ -108,13 +102,13 @@ async def publish_tags(
             record.name,
             FactKind.TAG_ADDED,
             site.name,
-            occasion,
+            door.occasion,
             now,
-            actor,
+            door.actor,
             {"tag": str(tag), "changed": answer.word == "added"},
         )
 
-    return await serve_sites(sites, one, scribe, facts, step="publish tag", at_once=at_once)
+    return await serve_sites(sites, one, scribe, facts, step="publish tag", at_once=door.at_once)
 
 
 async def withdraw_tags(
@@ -122,15 +116,10 @@ async def withdraw_tags(
     facts: Facts,
     tag: RunTimeEnvironmentTag,
     sites: Sequence[Site],
-    *,
-    targets: Mapping[str, SshTarget],
-    shell: SiteShell,
-    limits: SiteLimits,
-    reason: str,
-    at_once: int,
-    occasion: str,
+    door: Door,
     now: datetime,
-    actor: str,
+    *,
+    reason: str,
     failed: Callable[[Site, SiteError], Fact | None] | None = None,
 ) -> tuple[Fact, ...]:
     """Remove the tag at these sites, and record TAG_REMOVED with the reason where it was published.
@@ -141,10 +130,10 @@ async def withdraw_tags(
         failed: what a site's error becomes; without it, SITE_FAILED.
     """
 
-    scribe = Scribe(record, occasion, now, actor)
+    scribe = Scribe(record, door.occasion, now, door.actor)
 
     async def one(site: Site) -> Fact | None:
-        answer = await manage_tag("remove", site, tag, target=targets[site.name], shell=shell, limits=limits)
+        answer = await manage_tag("remove", site, tag, target=door.target(site), shell=door.shell, limits=door.limits)
         if answer.word not in ("removed", "absent"):
             raise SiteRefusedError(site.name, f"the tag script answered {answer.word!r}.")
         if answer.word == "absent" and not record.announces(site.name):
@@ -152,7 +141,7 @@ async def withdraw_tags(
         payload = {"tag": str(tag), "reason": reason, "changed": answer.word == "removed"}
         return scribe.fact(FactKind.TAG_REMOVED, site, payload)
 
-    return await serve_sites(sites, one, scribe, facts, step="withdraw tag", at_once=at_once, failed=failed)
+    return await serve_sites(sites, one, scribe, facts, step="withdraw tag", at_once=door.at_once, failed=failed)
 
 
 def probe_publication(

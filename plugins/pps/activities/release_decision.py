@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
+from pps.activities.packages import reasons_if_changed
 from pps.activities.ports import Facts, Tracker
 from pps.activities.production import Production
 from pps.activities.release import earlier_answer, reasons_against_release, release_kept_packages
@@ -99,7 +100,7 @@ def release_update(
         facts,
         patch,
         production,
-        reasons_against_release(facts, patch),
+        (*reasons_against_release(facts, patch), *reasons_if_changed(record, patch)),
         template="released_update",
         more={"tried_at": len(applied)},
         now=now,

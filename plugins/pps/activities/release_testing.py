@@ -8,7 +8,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from pps.activities.packages import keep_packages, kept_packages
+from pps.activities.packages import keep_packages_once
 from pps.activities.ports import Artefacts, Facts, PackageReader, PackageRepositories, TarballLimits
 from pps.activities.production import Publisher
 from pps.domain import release_test as rules
@@ -152,13 +152,20 @@ def deliver(
         raise NotYetAllowedError(record.name, "has no plan yet.", "Plan the sites first.")
     if record.is_closed:
         return planned
-    if not record.has(FactKind.PACKAGES_KEPT):
-        indexed = keep_packages(patch, repositories, reader, artefacts, limits, workdir)
-        payload = {"packages": [[str(p.ref), p.sha256] for p in indexed]}
-        facts.record(Fact(record.name, FactKind.PACKAGES_KEPT, "", "", now, actor, payload))
-        record = facts.rollout(record.name)  # of two attempts at once one was first
+    kept = keep_packages_once(
+        record,
+        facts,
+        patch,
+        now,
+        actor,
+        repositories=repositories,
+        reader=reader,
+        artefacts=artefacts,
+        limits=limits,
+        workdir=workdir,
+    )
     folder = production / FOLDER / record.name / patch.repository.kind.value
-    files = [artefacts.local_package(sha256) for _, sha256 in kept_packages(record)]
+    files = [artefacts.local_package(sha256) for _, sha256 in kept]
     publish_packages(folder, replace(patch.repository, suite=FOLDER), files, now)
     address = f"{base.rstrip('/')}/{record.name}/{patch.repository.kind.value}" if base else folder.as_uri()
     facts.record(*(_delivered(record, pool, name, sites, address, now, actor) for pool, name in _planned(record)))

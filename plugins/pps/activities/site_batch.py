@@ -3,16 +3,38 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from pps.activities.ports import Facts
+from pps.activities.ports import Facts, SiteLimits, SiteShell, SshTarget
 from pps.domain.errors import SiteError
 from pps.domain.facts import Fact, FactKind
 from pps.domain.rollouts import Rollout
 from pps.domain.sites import Site
+
+
+@dataclass(frozen=True, slots=True)
+class Door:
+    """The way to the sites of a batch, its limits, and for whom it is taken."""
+
+    targets: Mapping[str, SshTarget]
+    shell: SiteShell
+    limits: SiteLimits
+    at_once: int
+    occasion: str
+    """the run, or the night: facts of a repeated task count once, of a later run again"""
+    actor: str
+
+    def target(self, site: Site) -> SshTarget:
+        """How to log in; `SiteError` where there is no Connection, so that a site without one fails alone."""
+        target = self.targets.get(site.name)
+        if target is None:
+            raise SiteError(
+                site.name, f"there is no Connection {site.connection!r}.", "Add it, or correct the site registry."
+            )
+        return target
 
 
 @dataclass(frozen=True, slots=True)

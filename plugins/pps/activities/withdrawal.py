@@ -18,9 +18,9 @@ from datetime import datetime, timedelta
 from typing import Any, Literal, TypeVar
 
 from pps.activities import publication
-from pps.activities.ports import Facts, InformationSystem, SiteLimits, SiteShell, SshTarget
+from pps.activities.ports import Facts, InformationSystem
 from pps.activities.receiver import Receiver
-from pps.activities.site_batch import Scribe, serve_sites
+from pps.activities.site_batch import Door, Scribe, serve_sites
 from pps.domain.errors import NotYetAllowedError, RefusedError, ServiceError, SiteBusyError, SiteError
 from pps.domain.facts import Fact, FactKind
 from pps.domain.rollouts import PREVIEWS, Rollout
@@ -134,15 +134,10 @@ async def withdraw_tags(
     record: Rollout,
     facts: Facts,
     sites: Sequence[Site],
-    *,
-    targets: Mapping[str, SshTarget],
-    shell: SiteShell,
-    limits: SiteLimits,
-    at_once: int,
-    occasion: str,
-    reason: str,
+    door: Door,
     now: datetime,
-    actor: str,
+    *,
+    reason: str,
 ) -> tuple[Fact, ...]:
     """Remove the tag at these sites, whatever their facts say; a site that cannot be reached keeps its state."""
     kept = kept_for(record, facts, "tag")
@@ -151,14 +146,9 @@ async def withdraw_tags(
         facts,
         record.tag,
         [site for site in sites if site.name not in kept],
-        targets=_Reachable(targets),
-        shell=shell,
-        limits=limits,
+        door,
+        now,
         reason=reason,
-        at_once=at_once,
-        occasion=occasion,
-        now=now,
-        actor=actor,
         failed=_keeps_its_state,
     )
 
@@ -214,15 +204,10 @@ async def remove_previews(
     record: Rollout,
     facts: Facts,
     sites: Sequence[Site],
-    *,
-    targets: Mapping[str, SshTarget],
-    shell: SiteShell,
-    limits: SiteLimits,
-    at_once: int,
-    occasion: str,
-    reason: str,
+    door: Door,
     now: datetime,
-    actor: str,
+    *,
+    reason: str,
     pause: Callable[[float], Awaitable[None]] = asyncio.sleep,
 ) -> tuple[Fact, ...]:
     """Remove the preview's files at these sites; what other previews share with it by hard links stays theirs.
@@ -241,15 +226,17 @@ async def remove_previews(
         return ()  # it was never built, so no site has it
     tags_kept, files_kept = kept_for(record, facts, "tag"), kept_for(record, facts, "tarball")
     fresh = {f.subject for f in _since_tags_were_gone(record) if f.kind is FactKind.TAG_REMOVED}
-    scribe, reachable = Scribe(record, occasion, now, actor), _Reachable(targets)
+    scribe = Scribe(record, door.occasion, now, door.actor)
 
     async def one(site: Site) -> Fact | None:
         held = record.holds_preview(site.name) or record.announces(site.name)
         payload: dict[str, Any] = {"reason": reason, "tarball": tarball}
         if site.name not in tags_kept:
-            target = reachable[site.name]
+            target = door.target(site)
             answer = await _patiently(
-                lambda: publication.manage_tag("remove", site, record.tag, target=target, shell=shell, limits=limits),
+                lambda: publication.manage_tag(
+                    "remove", site, record.tag, target=target, shell=door.shell, limits=door.limits
+                ),
                 pause,
             )
             gone = {"tag": str(record.tag), "reason": reason, "changed": answer.word == "removed"}
@@ -262,16 +249,20 @@ async def remove_previews(
             return scribe.fact(FactKind.PREVIEW_REMOVED, site, payload) if held else None
         if site.name in fresh:
             return None
-        there = Receiver(shell, reachable[site.name], site, limits)
+        there = Receiver(door.shell, door.target(site), site, door.limits)
         was_there = await _patiently(lambda: there.remove(tarball), pause)
         if not (was_there or held):
             return None
         return scribe.fact(FactKind.PREVIEW_REMOVED, site, payload | {"changed": was_there})
 
-    return await serve_sites(sites, one, scribe, facts, step="remove preview", at_once=at_once, failed=_keeps_its_state)
+    return await serve_sites(
+        sites, one, scribe, facts, step="remove preview", at_once=door.at_once, failed=_keeps_its_state
+    )
 
 
-async def take_back(record: Rollout, facts: Facts, sites: Sequence[Site], **door: Any) -> tuple[Fact, ...]:
+async def take_back(
+    record: Rollout, facts: Facts, sites: Sequence[Site], door: Door, now: datetime
+) -> tuple[Fact, ...]:
     """A push finds at its end that the preview was withdrawn meanwhile: clear its sites again.
 
     If the tags are not gone yet, the withdrawal has its removal before it, and comes by these sites itself.
@@ -279,7 +270,7 @@ async def take_back(record: Rollout, facts: Facts, sites: Sequence[Site], **door
     if not record.has(FactKind.TAGS_GONE):
         return ()
     asked = record.need(FactKind.WITHDRAWAL_ASKED, "Ask for the withdrawal first.")
-    return await remove_previews(record, facts, sites, reason=asked.payload["reason"], **door)
+    return await remove_previews(record, facts, sites, door, now, reason=asked.payload["reason"])
 
 
 def close_withdrawn(record: Rollout, facts: Facts, now: datetime, actor: str) -> None:
@@ -322,13 +313,6 @@ def reason_for_removal(record: Rollout, retire_after: timedelta) -> str:
 
 
 # --- at one site -------------------------------------------------------------------------------------------------
-
-
-class _Reachable(dict[str, SshTarget]):
-    """Targets; a site without one fails alone."""
-
-    def __missing__(self, site: str) -> SshTarget:
-        raise SiteError(site, "there is no usable Connection.", "Add it, or correct the site registry.")
 
 
 def _since_tags_were_gone(record: Rollout) -> Iterable[Fact]:

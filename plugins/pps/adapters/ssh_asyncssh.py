@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
 import asyncssh
@@ -32,16 +32,11 @@ _AGAIN = "Check for a downtime; the nightly distribution tries again."
 class AsyncsshShell:
     """`ports.SiteShell` in Python alone."""
 
-    def open(
-        self, target: SshTarget, script: str, arguments: Sequence[str], limits: SiteLimits
-    ) -> AbstractAsyncContextManager[SiteChannel]:
-        """See `ports.SiteShell`."""
-        return self._open(target, script, arguments, limits)
-
     @asynccontextmanager
-    async def _open(
+    async def open(
         self, target: SshTarget, script: str, arguments: Sequence[str], limits: SiteLimits
     ) -> AsyncIterator[SiteChannel]:
+        """See `ports.SiteShell`."""
         nonce = f"pps-{secrets.token_hex(16)}"
         channel = _AsyncsshChannel(target.site, limits, nonce)
         try:

@@ -12,7 +12,7 @@ import re
 import secrets
 import tempfile
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from contextlib import asynccontextmanager, suppress
 from functools import partial
 from pathlib import Path
 
@@ -55,16 +55,11 @@ class OpenSshShell:
     def __init__(self, program: str = "ssh") -> None:
         self._program = program
 
-    def open(
-        self, target: SshTarget, script: str, arguments: Sequence[str], limits: SiteLimits
-    ) -> AbstractAsyncContextManager[SiteChannel]:
-        """See `ports.SiteShell`."""
-        return self._open(target, script, arguments, limits)
-
     @asynccontextmanager
-    async def _open(
+    async def open(
         self, target: SshTarget, script: str, arguments: Sequence[str], limits: SiteLimits
     ) -> AsyncIterator[SiteChannel]:
+        """See `ports.SiteShell`."""
         nonce = f"pps-{secrets.token_hex(16)}"
         command = start_command(script, arguments, nonce)
         # The folder (0700) with the pinned key, and the private key if it came as text, lives until the login.

@@ -160,6 +160,7 @@ def _show_forecast(here: Front, forecast: Forecast, due: datetime | None, vos: l
                 ("tag", forecast.tag),
                 ("feedback until", output.moment(due)),
                 *((name, ", ".join(sites) or "no site") for name, sites in forecast.batches.items()),
+                *((("sites set", ", ".join(forecast.variables)),) if forecast.variables else ()),
                 ("VOs", ", ".join(f"{vo.name} <{vo.contact}>" for vo in vos) or "none in people.yaml"),
                 ("ROCs", ", ".join(f"{roc.name} <{roc.contact}>" for roc in people.rocs) or "none in people.yaml"),
                 ("originators", ", ".join(forecast.originators) or "none: the patch fixes no bugs"),

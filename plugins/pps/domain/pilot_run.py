@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 
+from pps.domain.durations import duration_text
 from pps.domain.facts import Fact, FactKind
 from pps.domain.probes import ProbeState
 from pps.domain.roles import Role
@@ -15,6 +16,10 @@ from pps.domain.sites import Site
 
 #: Occasions of facts SERVICE_PROBED: a change of state, and one for each day on which we looked.
 CHANGE, DAY = "change-", "day-"
+
+#: Of an unsteady service: what we could not judge is better than what we saw fail.
+_WORSE = (ProbeState.OK, ProbeState.WARNING, ProbeState.UNKNOWN, ProbeState.CRITICAL)
+STEADY_CHANGES, STEADY_SPAN = 6, 12
 
 
 class RunOutcome(StrEnum):
@@ -243,6 +248,24 @@ def changes(record: Rollout, site: str) -> tuple[Fact, ...]:
         for f in record.facts
         if f.kind is FactKind.SERVICE_PROBED and f.subject == site and f.occasion.startswith(CHANGE)
     )
+
+
+def change_to_keep(record: Rollout, site: str, seen: Sample, incident_after: timedelta) -> Sample | None:
+    """What of a look goes on record as a change of state; None if nothing does.
+
+    Every change does, a short one, too: the availability is measured by them. But a service that changes more than
+    `STEADY_CHANGES` times within `STEADY_SPAN` times `incident_after` is unsteady. That is kept once, as the worst that
+    was seen, and holds until there are fewer again. So no service fills the record, whatever it does.
+    """
+    if seen.state is state_now(record, site).state:
+        return None
+    span = STEADY_SPAN * incident_after
+    recent = [f for f in changes(record, site) if f.at > seen.at - span]
+    if len(recent) != STEADY_CHANGES:
+        return seen if len(recent) < STEADY_CHANGES else None
+    worst = max(seen.state, *(ProbeState[f.payload["state"]] for f in recent), key=_WORSE.index)
+    often = f"unsteady: more than {STEADY_CHANGES} changes within {duration_text(span)}"
+    return Sample(seen.at, worst, f"{often}; last {seen.state.name}: {seen.text}")
 
 
 def availability(known: Sequence[Sample], begin: datetime, end: datetime) -> Availability:

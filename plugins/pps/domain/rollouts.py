@@ -264,6 +264,12 @@ class Rollout:
         opened = self.the(FactKind.ROLLOUT_OPENED)
         return tuple(opened.payload.get("variables", ())) if opened else ()
 
+    @property
+    def required_variables(self) -> Mapping[str, str]:
+        """Variables that the packages themselves require, whoever named them -> the file that says so (ADR 16)."""
+        opened = self.the(FactKind.ROLLOUT_OPENED)
+        return dict(opened.payload.get("required", {})) if opened else {}
+
     def may_tag(self, site: str) -> None:
         """Raise unless the probes of the preview that is installed now have passed (SD 4.1.1, 3 before 4)."""
         self.must_not_be_withdrawn()
@@ -318,6 +324,7 @@ class Rollout:
         """Tell whether the nightly distribution keeps this preview at its sites.
 
         From the end of its own distribution (the date for feedback is agreed right after it), so that a
-        night does not run ahead of the canaries or beside the fleet, until it is stopped, closed or withdrawn.
+        night does not run ahead of the canaries or beside the fleet, until it is stopped, closed or withdrawn. A
+        pilot has such a date, too, and is none: what it tries is set up by a site's own people (SD 4.1.3, 7).
         """
-        return self.has(FactKind.FEEDBACK_DATE_AGREED) and not self.is_over
+        return self.path in PREVIEWS and self.has(FactKind.FEEDBACK_DATE_AGREED) and not self.is_over

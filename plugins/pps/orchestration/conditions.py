@@ -7,17 +7,19 @@ from datetime import timedelta
 
 from pps.activities import outbox, overruling, pilot_roll_back, pilot_running, pilot_setup, pilot_vos
 from pps.activities.certification import certification_is_over
-from pps.activities.deployment_test import newest_deployment_verdict
+from pps.activities.deployment_test import needs_deployment_test, newest_deployment_verdict
 from pps.activities.local_configuration import is_offered
+from pps.activities.packages import reasons_if_changed
 from pps.activities.publication import tags_seen
 from pps.activities.withdrawal import tags_are_gone
 from pps.config.loader import load_configuration
 from pps.domain import pilot_run
 from pps.domain.facts import FactKind
 from pps.domain.feedback import feedback_is_over
-from pps.domain.rollouts import Path, SiteState, occasion_of
+from pps.domain.rollouts import Path, Rollout, SiteState, occasion_of
 from pps.orchestration.forms_pilot_site import credit_of_set_up
 from pps.orchestration.runtime import actor_of, now, services
+from pps.services import Services
 
 
 def _feedback_is_over(rollout: str) -> bool:
@@ -89,17 +91,32 @@ def _retired_tags_are_gone(rollouts: list[str]) -> bool:
     return all(_tags_are_gone(rollout) for rollout in rollouts)
 
 
+def _no_test_is_waited_for(s: Services, record: Rollout) -> bool:
+    """Nothing waits for a deployment test any more, or the time is up; the release then has its reasons."""
+    if record.is_over or overruling.standing(s.facts, record.patch_number) is not None:
+        return True
+    opened = record.need(FactKind.ROLLOUT_OPENED, "Open the rollout first.")
+    return now() > opened.at + s.config.policies.deployment_test.wait_at_most
+
+
 def _deployment_test_is_over(rollout: str) -> bool:
-    """Also true when nothing waits for it any more, or when the time is up; the release then has its reasons."""
     with services() as s:
         record = s.facts.rollout(rollout)
-        if record.is_over or overruling.standing(s.facts, record.patch_number) is not None:
-            return True
-        opened = record.need(FactKind.ROLLOUT_OPENED, "Open the rollout first.")
-        if now() > opened.at + s.config.policies.deployment_test.wait_at_most:
+        if _no_test_is_waited_for(s, record):
             return True
         still_open = s.facts.rollouts(open_only=True, paths=[Path.PRE_DEPLOYMENT], patch=record.patch_number)
         return not still_open and newest_deployment_verdict(s.facts, record.patch_number) is not None
+
+
+def _deployment_test_is_renewed(rollout: str) -> bool:
+    """Also true when the patch is no longer what was tried: then nothing is released, whatever a test says."""
+    with services() as s:
+        record = s.facts.rollout(rollout)
+        patch = s.tracker.patch(record.patch_number)
+        if _no_test_is_waited_for(s, record) or reasons_if_changed(record, patch):
+            return True
+        still_open = s.facts.rollouts(open_only=True, paths=[Path.PRE_DEPLOYMENT], patch=record.patch_number)
+        return not still_open and not needs_deployment_test(s.facts, patch)
 
 
 def _pilot_is_set_up(rollout: str, site: str) -> bool:
@@ -186,6 +203,7 @@ CONDITIONS: dict[str, Callable[..., bool]] = {
     "retired_tags_are_gone": _retired_tags_are_gone,
     "preview_is_offered": _preview_is_offered,
     "deployment_test_is_over": _deployment_test_is_over,
+    "deployment_test_is_renewed": _deployment_test_is_renewed,
     "pilot_is_set_up": _pilot_is_set_up,
     "pilot_run_is_over": _pilot_run_is_over,
     "pilot_is_rolled_back": _pilot_is_rolled_back,
@@ -206,6 +224,7 @@ def interval_s(condition: str) -> float:
         "retired_tags_are_gone": policies.withdrawal.check_every,
         "preview_is_offered": policies.local_configuration.check_every,
         "deployment_test_is_over": policies.deployment_test.check_every,
+        "deployment_test_is_renewed": policies.deployment_test.check_every,
         "pilot_is_set_up": policies.pilots.check_every,
         "pilot_run_is_over": policies.pilots.probe_every,
         "pilot_is_rolled_back": policies.pilots.check_every,

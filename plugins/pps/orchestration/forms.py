@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from pps.activities import asking
+from pps.domain import questions
 from pps.domain.effort import credit_fact
 from pps.domain.facts import Fact
 from pps.domain.roles import Role
@@ -60,6 +62,38 @@ class Form:
     fields: Mapping[str, Mapping[str, Any]] | None = None
     """field -> JSON schema with `default`, `title`, `description`, as in params.py; each must have a valid default"""
     after: Callable[[Services, Rollout, str], None] | None = None
+
+
+def text_field(title: str, description: str) -> dict[str, Any]:
+    """A field for several lines; it may stay empty."""
+    return line_field(title, description, 10_000) | {"format": "multiline"}
+
+
+def line_field(title: str, description: str, longest: int = 500) -> dict[str, Any]:
+    """A field for one line; it may stay empty."""
+    kind = {"type": ["null", "string"], "maxLength": longest, "default": None}
+    return {**kind, "title": title, "description": description}
+
+
+def put(
+    s: Services, record: Rollout, form: Form, about: str, wanted: Asking, *, link: str, now: datetime, actor: str
+) -> questions.Question:
+    """Put a question as its form has prepared it; one that was put before stays as it was."""
+    return asking.ask(
+        record,
+        s.facts,
+        s.templates,
+        step=form.step,
+        subject=about,
+        title=wanted.title,
+        body=wanted.body,
+        due=wanted.due,
+        to=wanted.to,
+        assigned_to=wanted.assigned_to,
+        link=link,
+        now=now,
+        actor=actor,
+    )
 
 
 def people_of(site: Site) -> tuple[str, ...]:

@@ -8,7 +8,7 @@ from pps.domain import questions
 from pps.domain.facts import Fact
 from pps.domain.rollouts import Rollout
 from pps.orchestration import forms
-from pps.orchestration.forms import Asking, Form, Given, people_of
+from pps.orchestration.forms import Asking, Form, Given, people_of, text_field
 from pps.orchestration.runtime import actor, now
 from pps.services import Services
 
@@ -60,21 +60,7 @@ FORM = Form(
     silence=_silence,
     after=_after,
     fields={
-        "settings": {
-            "type": ["null", "string"],
-            "format": "multiline",
-            "maxLength": 10_000,
-            "default": None,
-            "title": "What was set",
-            "description": "One NAME=value a line. No passwords, no keys.",
-        },
-        "remarks": {
-            "type": ["null", "string"],
-            "format": "multiline",
-            "maxLength": 10_000,
-            "default": None,
-            "title": "Remarks",
-            "description": "Needed if you cannot configure it: why.",
-        },
+        "settings": text_field("What was set", "One NAME=value a line. No passwords, no keys."),
+        "remarks": text_field("Remarks", "Needed if you cannot configure it: why."),
     },
 )

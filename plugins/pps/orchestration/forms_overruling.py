@@ -8,7 +8,7 @@ from pps.domain.facts import Fact
 from pps.domain.overruling import ROLES
 from pps.domain.roles import Role
 from pps.domain.rollouts import Rollout
-from pps.orchestration.forms import Asking, Form, Given
+from pps.orchestration.forms import Asking, Form, Given, text_field
 from pps.orchestration.runtime import now
 from pps.services import Services
 
@@ -38,16 +38,7 @@ def _form(step: str) -> Form:
         prepare=prepare,
         follow=follow,
         silence=lambda s, record, role: (),
-        fields={
-            "remarks": {
-                "type": ["null", "string"],
-                "format": "multiline",
-                "maxLength": 10_000,
-                "default": None,
-                "title": "Remarks",
-                "description": "Needed if you refuse: why. Release notes show who decided.",
-            }
-        },
+        fields={"remarks": text_field("Remarks", "Needed if you refuse: why. Release notes show who decided.")},
     )
 
 

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from pps.activities import pilot_effort, pilot_request, pilot_screening
 from pps.domain import questions
 from pps.domain.facts import Fact, FactKind
 from pps.domain.pilots import ACCEPTANCE, SELECTION, Pilot
 from pps.domain.roles import Role
 from pps.domain.rollouts import Rollout
-from pps.orchestration.forms import Asking, Form, Given
+from pps.orchestration.forms import Asking, Form, Given, line_field, text_field
 from pps.orchestration.runtime import actor, now
 from pps.services import Services
 
@@ -82,16 +80,6 @@ def _after_selection(s: Services, record: Rollout, role: str) -> None:
     pilot_screening.close_without_site(record, s.facts, reason, now(), actor())
 
 
-def _text(title: str, description: str) -> dict[str, Any]:
-    kind = {"type": ["null", "string"], "format": "multiline", "maxLength": 10_000, "default": None}
-    return {**kind, "title": title, "description": description}
-
-
-def _line(title: str, description: str) -> dict[str, Any]:
-    kind = {"type": ["null", "string"], "maxLength": 500, "default": None}
-    return {**kind, "title": title, "description": description}
-
-
 ACCEPTANCE_FORM = Form(
     step=ACCEPTANCE,
     options=pilot_request.OPTIONS,
@@ -99,7 +87,7 @@ ACCEPTANCE_FORM = Form(
     follow=_follow_acceptance,
     silence=_no_acceptance,
     after=_after_acceptance,
-    fields={"reason": _text("Reason", "Needed to decline it. Who asked will read it.")},
+    fields={"reason": text_field("Reason", "Needed to decline it. Who asked will read it.")},
 )
 
 SELECTION_FORM = Form(
@@ -110,10 +98,10 @@ SELECTION_FORM = Form(
     silence=lambda s, record, role: (),
     after=_after_selection,
     fields={
-        "sites": _text("Sites", "Names of candidates, one a line. Needed to select."),
-        "installation": _line("Installation guide", "Where it is; needed if the patch does not say so."),
-        "configuration": _line("Configuration guide", "Where it is; needed if the patch does not say so."),
-        "reason": _text("Reason", "Why these. Needed if no site can run it: why."),
+        "sites": text_field("Sites", "Names of candidates, one a line. Needed to select."),
+        "installation": line_field("Installation guide", "Where it is; needed if the patch does not say so."),
+        "configuration": line_field("Configuration guide", "Where it is; needed if the patch does not say so."),
+        "reason": text_field("Reason", "Why these. Needed if no site can run it: why."),
     },
 )
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import Any
 
 from pps.activities import overruling, pilot_effort, pilot_end, pilot_kick_off, pilot_meetings, pilot_wrap_up
 from pps.activities.notification import Party
@@ -13,7 +12,7 @@ from pps.domain.facts import Fact, FactKind
 from pps.domain.pilots import Pilot
 from pps.domain.roles import Role
 from pps.domain.rollouts import Rollout
-from pps.orchestration.forms import Asking, Form, Given
+from pps.orchestration.forms import Asking, Form, Given, line_field, text_field
 from pps.orchestration.runtime import actor, now
 from pps.services import Services
 
@@ -155,16 +154,7 @@ def _after_wrap_up(s: Services, record: Rollout, role: str) -> None:
 # --- the forms ----------------------------------------------------------------------------------
 
 
-def _line(title: str, description: str, longest: int = 200) -> dict[str, Any]:
-    kind = {"type": ["null", "string"], "maxLength": longest, "default": None}
-    return {**kind, "title": title, "description": description}
-
-
-def _text(title: str, description: str) -> dict[str, Any]:
-    return _line(title, description, 10_000) | {"format": "multiline"}
-
-
-_ITR = _text("ITR", "User names of ITR's people who took part, one a line: for their credits.")
+_ITR = text_field("ITR", "User names of ITR's people who took part, one a line: for their credits.")
 
 KICK_OFF = Form(
     step=pilot_kick_off.STEP,
@@ -174,21 +164,25 @@ KICK_OFF = Form(
     silence=lambda s, record, role: (),
     after=_after_kick_off,
     fields={
-        "set_up_within": _line("Set-up within", "From now, e.g. 7d. Empty: the usual time."),
-        "run_for": _line("Run for", "From the completed installation, e.g. 14d. Empty: the usual time."),
-        "feedback_within": _line("Feedback within", "From the end of the set-up, e.g. 2w. Empty: the usual time."),
-        "vos": _text("VOs", "That commit themselves, as in people.yaml, one a line. Only in a major pilot."),
-        "requirements": _text("Requirements", "E.g. that the sites can be selected in the JDL. Sites and VOs read it."),
+        "set_up_within": line_field("Set-up within", "From now, e.g. 7d. Empty: the usual time."),
+        "run_for": line_field("Run for", "From the completed installation, e.g. 14d. Empty: the usual time."),
+        "feedback_within": line_field("Feedback within", "From the end of the set-up, e.g. 2w. Empty: the usual time."),
+        "vos": text_field("VOs", "That commit themselves, as in people.yaml, one a line. Only in a major pilot."),
+        "requirements": text_field(
+            "Requirements", "E.g. that the sites can be selected in the JDL. Sites and VOs read it."
+        ),
         "published": {
             "type": "boolean",
             "default": True,
             "title": "Published",
             "description": "The service will be in the production information system; its repository is mirrored.",
         },
-        "experts": _text("Service experts", "Who supports the sites, one a line, e.g. ITR: name; or Gold Site: PIC."),
+        "experts": text_field(
+            "Service experts", "Who supports the sites, one a line, e.g. ITR: name; or Gold Site: PIC."
+        ),
         "itr": _ITR,
-        "justification": _text("Justification", "Why software that is not certified is used; needed for such."),
-        "reason": _text("Reason", "Needed if there is no agreement: why."),
+        "justification": text_field("Justification", "Why software that is not certified is used; needed for such."),
+        "reason": text_field("Reason", "Needed if there is no agreement: why."),
     },
 )
 
@@ -200,9 +194,9 @@ WRAP_UP = Form(
     silence=lambda s, record, role: (),
     after=_after_wrap_up,
     fields={
-        "reason": _text("Reason", "Needed to prolong or reject it, and to release it against the assessment."),
-        "guidelines": _text("Guidelines", "For the deployment; they stand in the release notes."),
-        "prolong_for": _line("Prolong for", "How long another round runs, e.g. 7d. Empty: the usual time."),
+        "reason": text_field("Reason", "Needed to prolong or reject it, and to release it against the assessment."),
+        "guidelines": text_field("Guidelines", "For the deployment; they stand in the release notes."),
+        "prolong_for": line_field("Prolong for", "How long another round runs, e.g. 7d. Empty: the usual time."),
         "itr": _ITR,
     },
 )

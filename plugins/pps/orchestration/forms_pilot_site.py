@@ -2,33 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from pps.activities import pilot_report, pilot_roll_back, pilot_running, pilot_setup
 from pps.domain import pilot_run, questions
 from pps.domain.errors import InvalidNameError, RefusedError
 from pps.domain.facts import Fact
 from pps.domain.rollouts import Rollout
 from pps.orchestration import forms
-from pps.orchestration.forms import Asking, Form, Given, people_of
+from pps.orchestration.forms import Asking, Form, Given, line_field, people_of, text_field
 from pps.orchestration.runtime import actor, now
 from pps.services import Services
 
 _NOT_THERE = "The site is no longer in the registry."
-
-
-def _line(title: str, description: str, longest: int = 300) -> dict[str, Any]:
-    return {
-        "type": ["null", "string"],
-        "maxLength": longest,
-        "default": None,
-        "title": title,
-        "description": description,
-    }
-
-
-def _text(title: str, description: str) -> dict[str, Any]:
-    return _line(title, description, 10_000) | {"format": "multiline"}
 
 
 # --- set-up -------------------------------------------------------------------------------------
@@ -96,17 +80,17 @@ SET_UP = Form(
     follow=_follow_set_up,
     silence=_silence_set_up,
     fields={
-        "endpoint": _line(
+        "endpoint": line_field(
             "Endpoint", "https://host:port/path, ldap://host:port or tcp://host:port; at a host of your site."
         ),
-        "version": _line("Version", "The version that was installed.", 64),
-        "version_at": _line(
+        "version": line_field("Version", "The version that was installed.", 64),
+        "version_at": line_field(
             "Where the service says its version",
             "Empty for a JSON answer with `version`, and for a BDII; else json:<key>, header:<Name>, or banner (tcp).",
             100,
         ),
-        "previous": _line("Version of before", "What ran there until now; empty for a new service.", 64),
-        "remarks": _text("Remarks", "How it was set up; needed if it cannot be done: why. No passwords, no keys."),
+        "previous": line_field("Version of before", "What ran there until now; empty for a new service.", 64),
+        "remarks": text_field("Remarks", "How it was set up; needed if it cannot be done: why. No passwords, no keys."),
     },
 )
 
@@ -141,8 +125,8 @@ ROLL_BACK = Form(
     follow=_follow_roll_back,
     silence=lambda s, record, site: (),
     fields={
-        "version": _line("Version", "The version that runs now; empty if the service was taken away.", 64),
-        "remarks": _text("Remarks", "Needed if it cannot be rolled back: why."),
+        "version": line_field("Version", "The version that runs now; empty if the service was taken away.", 64),
+        "remarks": text_field("Remarks", "Needed if it cannot be rolled back: why."),
     },
 )
 
@@ -198,10 +182,10 @@ POST_MORTEM = Form(
     silence=lambda s, record, site: (),
     after=_after_report,
     fields={
-        "set_up": _text("Set-up", "Hardware, operating system, configuration; empty if it went by the book."),
-        "resources": _text("Resource consumption", "Memory, CPU, disk, connections, compared with before."),
-        "stability": _text("Stability", "Restarts, leaks, hangs, under which load."),
-        "issues": _text("Issues", "What should be corrected, or go into the deployment guidelines."),
+        "set_up": text_field("Set-up", "Hardware, operating system, configuration; empty if it went by the book."),
+        "resources": text_field("Resource consumption", "Memory, CPU, disk, connections, compared with before."),
+        "stability": text_field("Stability", "Restarts, leaks, hangs, under which load."),
+        "issues": text_field("Issues", "What should be corrected, or go into the deployment guidelines."),
     },
 )
 

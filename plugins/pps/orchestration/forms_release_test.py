@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from pps.activities import release_answers, release_decision
 from pps.domain import questions
 from pps.domain import release_test as rules
@@ -11,7 +9,7 @@ from pps.domain.facts import Fact
 from pps.domain.roles import Role
 from pps.domain.rollouts import Rollout
 from pps.domain.working_days import due_after
-from pps.orchestration.forms import Asking, Form, Given, people_of
+from pps.orchestration.forms import Asking, Form, Given, people_of, text_field
 from pps.orchestration.runtime import actor, now
 from pps.services import Services
 
@@ -66,11 +64,6 @@ def _no_decision(s: Services, record: Rollout, role: str) -> tuple[Fact, ...]:
     return release_decision.facts_of_no_decision(record, asked.due, now(), actor()) if asked else ()
 
 
-def _text(title: str, description: str) -> dict[str, Any]:
-    kind = {"type": ["null", "string"], "format": "multiline", "maxLength": 10_000, "default": None}
-    return {**kind, "title": title, "description": description}
-
-
 RELEASE_TEST = Form(
     step=rules.STEP,
     options=rules.ANSWERS,
@@ -78,8 +71,8 @@ RELEASE_TEST = Form(
     follow=_follow_answer,
     silence=lambda s, record, site: (),
     fields={
-        "services": _text("Services", "To which of your grid services you applied it. Needed to accept it."),
-        "report": _text("Report", "What you did and saw. Needed unless you accept it."),
+        "services": text_field("Services", "To which of your grid services you applied it. Needed to accept it."),
+        "report": text_field("Report", "What you did and saw. Needed unless you accept it."),
     },
 )
 
@@ -89,7 +82,9 @@ RELEASE_DECISION = Form(
     prepare=_prepare_decision,
     follow=_follow_decision,
     silence=_no_decision,
-    fields={"reason": _text("Reason", "Needed to hold it, and to release it against a rejection or without trial.")},
+    fields={
+        "reason": text_field("Reason", "Needed to hold it, and to release it against a rejection or without trial.")
+    },
 )
 
 FORMS = (RELEASE_TEST, RELEASE_DECISION)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from airflow.providers.standard.operators.trigger_dagrun import TriggerDagRunOperator
 from airflow.sdk import task_group
 
 from pps.orchestration import steps, steps_non_bc, steps_withdrawal
@@ -43,3 +44,21 @@ def site_at_its_own_pace(rollout: str, site: str, batch: str) -> None:
     published = steps.publish_tag(rollout, batch)
     seen = TagSensor(task_id="wait_for_tag", rollout=rollout, batch=batch)
     configured >> tested >> published >> seen >> steps_non_bc.update_release_bulletin(rollout)
+
+
+def start_deployment_test(
+    opened_by: str, *, task_id: str = "start_deployment_test", run: str = "deployment"
+) -> TriggerDagRunOperator:
+    """Another DAG, "in parallel and separately" (SD 4.1.3); started twice it runs once.
+
+    Args:
+        opened_by: the task that opens the rollout which needs the test.
+        run: what the run is called behind that rollout's name.
+    """
+    return TriggerDagRunOperator(
+        task_id=task_id,
+        trigger_dag_id="pre_deployment_test",
+        trigger_run_id=f"{{{{ ti.xcom_pull(task_ids='{opened_by}') }}}}.{run}",
+        conf={"patch": "{{ params.patch }}"},
+        skip_when_already_exists=True,
+    )

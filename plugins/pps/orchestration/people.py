@@ -21,7 +21,7 @@ from pps.domain.errors import RefusedError, ServiceError
 from pps.domain.facts import Fact
 from pps.domain.rollouts import Rollout
 from pps.orchestration.form_book import FORMS
-from pps.orchestration.forms import Given
+from pps.orchestration.forms import Given, put
 from pps.orchestration.params import as_params
 from pps.orchestration.runtime import actor, now, services
 from pps.services import Services
@@ -76,21 +76,8 @@ class HumanStep(HITLOperator):
             asking_for = self.form.prepare(s, record, self.about)
             if asking_for is None:
                 return NOT_ASKED
-            asked = asking.ask(
-                record,
-                s.facts,
-                s.templates,
-                step=self.form.step,
-                subject=self.about,
-                title=asking_for.title,
-                body=asking_for.body,
-                due=asking_for.due,
-                to=asking_for.to,
-                assigned_to=asking_for.assigned_to,
-                link=form_link(s.config.service.public_url, context["ti"]),
-                now=now(),
-                actor=actor(),
-            )
+            link = form_link(s.config.service.public_url, context["ti"])
+            asked = put(s, record, self.form, self.about, asking_for, link=link, now=now(), actor=actor())
             outbox.empty_outbox(s.facts, s.mailer, now)
             if now() > asked.due:
                 return self._silent(s)

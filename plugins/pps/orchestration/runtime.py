@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 
-from airflow.sdk import get_current_context
+from airflow.sdk import Context, get_current_context
 
 from pps.config.loader import load_configuration
 from pps.orchestration.targets import credentials
@@ -32,6 +32,11 @@ def actor() -> str:
     """Who is behind this run, for the facts: the user who triggered it, else the DAG."""
     run = get_current_context()["dag_run"]
     return getattr(run, "triggering_user_name", None) or f"airflow:{run.dag_id}"
+
+
+def run_of(context: Context) -> str:
+    """How facts name a run: `<DAG>/<run>`."""
+    return f"{context['dag_run'].dag_id}/{context['dag_run'].run_id}"
 
 
 def actor_of(role: str) -> str:

@@ -101,6 +101,15 @@ class DeploymentTestSensor(ConditionSensor):
         super().__init__(arguments={"rollout": rollout}, **kwargs)
 
 
+class RenewedTestSensor(ConditionSensor):
+    """Until another deployment test, of the patch as it is now, has ended."""
+
+    condition = "deployment_test_is_renewed"
+
+    def __init__(self, *, rollout: str, **kwargs: Any) -> None:
+        super().__init__(arguments={"rollout": rollout}, **kwargs)
+
+
 class FeedbackSensor(ConditionSensor):
     """Until the agreed date, or until every invited VO has answered (SD 4.1.1)."""
 

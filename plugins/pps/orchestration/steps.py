@@ -12,8 +12,7 @@ import tempfile
 from collections import Counter
 from collections.abc import Iterable
 from datetime import datetime
-from pathlib import Path
-from typing import Any
+from pathlib import Path as LocalPath
 
 from airflow.sdk import TriggerRule, get_current_context, task
 
@@ -36,12 +35,13 @@ from pps.activities import (
     tarball,
 )
 from pps.activities.ports import SshTarget
+from pps.activities.site_batch import Door
 from pps.domain.batches import Verdict
 from pps.domain.errors import NotYetAllowedError, RefusedError
 from pps.domain.facts import Fact, FactKind
-from pps.domain.rollouts import Rollout, occasion_of
+from pps.domain.rollouts import Path, Rollout, occasion_of
 from pps.domain.sites import Site
-from pps.orchestration.runtime import actor, now, services
+from pps.orchestration.runtime import actor, now, run_of, services
 from pps.orchestration.targets import ssh_targets
 from pps.services import Services
 
@@ -65,16 +65,9 @@ def _targets(sites: Iterable[Site]) -> dict[str, SshTarget]:
     return ssh_targets(sites, on_error=lambda site, error: log.error("%s", error))
 
 
-def _door(s: Services, sites: Iterable[Site], occasion: str) -> dict[str, Any]:
-    """What every activity at sites needs: the way there, its limits, and for whom it is done."""
-    return {
-        "targets": _targets(sites),
-        "shell": s.shell,
-        "limits": s.config.policies.site_limits.to_port(),
-        "at_once": s.config.policies.distribution.sites_at_once_per_batch,
-        "occasion": occasion,
-        "actor": actor(),
-    }
+def _door(s: Services, sites: Iterable[Site], occasion: str) -> Door:
+    at_once = s.config.policies.distribution.sites_at_once_per_batch
+    return Door(_targets(sites), s.shell, s.config.policies.site_limits.to_port(), at_once, occasion, actor())
 
 
 def _tell(facts: Iterable[Fact]) -> None:
@@ -88,15 +81,16 @@ def _send(s: Services) -> None:
 
 
 @task
-def open_rollout() -> str:
+def open_rollout(path: str) -> str:
     """Admit the patch and register the rollout; refused with reasons where a precondition fails."""
     context = get_current_context()
     with services() as s:
         return opening.open_client_rollout(
             s.facts,
             s.tracker.patch(int(context["params"]["patch"])),
+            path=Path(path),
             tag_vo=s.config.policies.publication.tag_vo,
-            run=f"{context['dag_run'].dag_id}/{context['dag_run'].run_id}",
+            run=run_of(context),
             now=now(),
             actor=actor(),
         )
@@ -115,7 +109,7 @@ def build_tarball(rollout: str) -> str:
             reader=s.package_reader,
             artefacts=s.artefacts,
             limits=s.config.policies.tarball.to_port(),
-            workdir=Path(folder),
+            workdir=LocalPath(folder),
             now=now(),
             actor=actor(),
         ).name
@@ -165,7 +159,7 @@ def distribute_client(rollout: str, batch: str) -> dict[str, int]:
                 s.facts,
                 tarball.tarball_of(record, s.artefacts),
                 sites,
-                **_door(s, sites, occasion_of(batch)),
+                _door(s, sites, occasion_of(batch)),
                 artefacts=s.artefacts,
                 now=now,
                 cache=s.payload_cache,
@@ -182,9 +176,8 @@ def run_probe_tests(rollout: str, batch: str) -> None:
         record = s.facts.rollout(rollout)
         sites = _sites(s, record, batch)
         built = tarball.tarball_of(record, s.artefacts)
-        _tell(
-            asyncio.run(probing.probe(record, s.facts, built, sites, **_door(s, sites, occasion_of(batch)), now=now()))
-        )
+        door = _door(s, sites, occasion_of(batch))
+        _tell(asyncio.run(probing.probe(record, s.facts, built, sites, door, now=now())))
 
 
 @task
@@ -193,13 +186,8 @@ def publish_tag(rollout: str, batch: str) -> None:
     with services() as s:
         record = s.facts.rollout(rollout)
         sites = _sites(s, record, batch)
-        _tell(
-            asyncio.run(
-                publication.publish_tags(
-                    record, s.facts, record.tag, sites, **_door(s, sites, occasion_of(batch)), now=now()
-                )
-            )
-        )
+        door = _door(s, sites, occasion_of(batch))
+        _tell(asyncio.run(publication.publish_tags(record, s.facts, record.tag, sites, door, now())))
 
 
 @task

@@ -4,30 +4,13 @@ from __future__ import annotations
 
 import logging
 
-from airflow.sdk import get_current_context, task
+from airflow.sdk import task
 
-from pps.activities import deployment_test, gates, local_configuration, opening
+from pps.activities import gates, local_configuration
 from pps.domain.errors import RefusedError
-from pps.domain.rollouts import Path
-from pps.orchestration.runtime import actor, now, services
+from pps.orchestration.runtime import now, services
 
 log = logging.getLogger(__name__)
-
-
-@task
-def open_rollout() -> str:
-    """Admit the patch and register the rollout; refused with reasons where a precondition fails."""
-    context = get_current_context()
-    with services() as s:
-        return opening.open_client_rollout(
-            s.facts,
-            s.tracker.patch(int(context["params"]["patch"])),
-            path=Path.NON_BC_CLIENT,
-            tag_vo=s.config.policies.publication.tag_vo,
-            run=f"{context['dag_run'].dag_id}/{context['dag_run'].run_id}",
-            now=now(),
-            actor=actor(),
-        )
 
 
 @task
@@ -48,16 +31,3 @@ def update_release_bulletin(rollout: str) -> None:
     """Step 6, for the site that has just got ready."""
     with services() as s:
         s.write_bulletin(now())
-
-
-@task.short_circuit(ignore_downstream_trigger_rules=False)
-def deployment_test_is_missing(rollout: str) -> bool:
-    """Whether a deployment test of the patch has to be started: none is open, none has ended."""
-    with services() as s:
-        patch = s.facts.rollout(rollout).patch_number
-        known = s.facts.rollouts(paths=[Path.PRE_DEPLOYMENT], patch=patch)
-        for row in known:
-            log.info("deployment test %s: %s", row.name, "ended" if row.closed_at else "open")
-        return not any(r.closed_at is None for r in known) and (
-            deployment_test.newest_deployment_verdict(s.facts, patch) is None
-        )

@@ -11,11 +11,12 @@ from airflow.sdk import TriggerRule, get_current_context, task
 from airflow.sdk.exceptions import AirflowSkipException
 
 from pps.activities import classification, outbox, overruling, release, release_notes
+from pps.activities.packages import keep_packages_once
 from pps.domain.errors import RefusedError
 from pps.domain.overruling import Urgency
 from pps.domain.patches import PatchKind
 from pps.domain.rollouts import PREVIEWS, Path
-from pps.orchestration.runtime import actor, now, services
+from pps.orchestration.runtime import actor, now, run_of, services
 
 log = logging.getLogger(__name__)
 
@@ -34,7 +35,7 @@ def open_request() -> str:
             s.tracker.patch(int(given["patch"])),
             Urgency(given["urgency"]),
             given["reason"],
-            run=f"{context['dag_run'].dag_id}/{context['dag_run'].run_id}",
+            run=run_of(context),
             now=now(),
             actor=actor(),
         )
@@ -62,7 +63,7 @@ def keep_packages(rollout: str) -> int:
     """A server update: the very packages that are released. Returns how many there are."""
     with services() as s, tempfile.TemporaryDirectory(prefix="pps-packages-") as folder:
         record = s.facts.rollout(rollout)
-        kept = overruling.keep_server_packages(
+        kept = keep_packages_once(
             record,
             s.facts,
             s.tracker.patch(record.patch_number),

@@ -18,6 +18,7 @@ from pps.activities import (
     deployment_test,
     mirroring,
     outbox,
+    overruling,
     pilot_end,
     pilot_kick_off,
     pilot_meetings,
@@ -30,12 +31,13 @@ from pps.activities import (
 )
 from pps.activities.invitation import meeting_time
 from pps.activities.notification import Party
+from pps.activities.packages import keep_packages_once, reasons_if_changed
 from pps.domain import pilot_run
 from pps.domain.facts import FactKind
 from pps.domain.pilots import PROLONG, RELEASE, Pilot
 from pps.domain.rollouts import Path, Rollout
 from pps.orchestration import forms_pilot_meetings as meetings
-from pps.orchestration.runtime import actor, now, services
+from pps.orchestration.runtime import actor, now, run_of, services
 from pps.services import Services
 
 log = logging.getLogger(__name__)
@@ -58,8 +60,7 @@ def _credit(s: Services, rollout: str) -> None:
 def open_pilot(path: str) -> str:
     """Step 1. Put the request on record, or open the next round; refused with reasons where the rules say no."""
     context = get_current_context()
-    params, dag_run = context["params"], context["dag_run"]
-    run = f"{dag_run.dag_id}/{dag_run.run_id}"
+    params, run = context["params"], run_of(context)
     with services() as s:
         if before := params.get("continues"):
             return pilot_request.open_next_round(s.facts.rollout(before), s.facts, run=run, now=now(), actor=actor())
@@ -199,7 +200,7 @@ def dates_are_agreed(rollout: str) -> bool:
     return _goes_on(rollout, FactKind.KICK_OFF_AGREED)
 
 
-# --- mirror, deployment test --------------------------------------------------------------------
+# --- mirror -------------------------------------------------------------------------------------
 
 
 @task
@@ -231,7 +232,8 @@ def mirror_repository(rollout: str) -> str:
             )
         record = s.facts.rollout(rollout)
         mirror = mirroring.mirror_repository(record, s.mirror_url)
-        pilot_end.keep_pilot_packages(
+        Pilot(record).must_be_accepted()
+        keep_packages_once(
             record,
             s.facts,
             replace(patch, repository=mirror) if mirror else patch,
@@ -244,13 +246,6 @@ def mirror_repository(rollout: str) -> str:
         )
         _credit(s, rollout)
         return str(made.payload.get("mirror") or made.payload["skipped"])
-
-
-@task.short_circuit(ignore_downstream_trigger_rules=False)
-def deployment_test_is_missing(rollout: str) -> bool:
-    """Whether a deployment test of the patch has to be started: none is open, none has ended."""
-    with services() as s:
-        return deployment_test.newest_deployment_test(s.facts, s.facts.rollout(rollout).patch_number) is None
 
 
 # --- at the sites -------------------------------------------------------------------------------
@@ -322,7 +317,21 @@ def follow_decision(rollout: str) -> str:
     return {RELEASE: "wait_for_deployment_test", PROLONG: "prolong_pilot"}.get(decision, "end_pilot")
 
 
-@task
+@task.branch
+def renew_deployment_test(rollout: str) -> str:
+    """Step 10. Another test where the newest was of another update; a release that is refused anyway waits for none."""
+    with services() as s:
+        record = s.facts.rollout(rollout)
+        patch = s.tracker.patch(record.patch_number)
+        needed = deployment_test.needs_deployment_test(s.facts, patch) and not reasons_if_changed(record, patch)
+        if needed and overruling.standing(s.facts, patch.number) is None:
+            log.info("The newest deployment test was not of patch %s as it is now.", patch.number)
+            return "start_another_deployment_test"
+        return "release_update"
+
+
+# what was skipped is the other test, where none is needed
+@task(trigger_rule=TriggerRule.NONE_FAILED_MIN_ONE_SUCCESS)
 def release_update(rollout: str) -> bool:
     """Step 10. Release notes, then the packages that were tried into production, unless the rules say no."""
     with services() as s:

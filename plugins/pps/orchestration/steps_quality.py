@@ -12,7 +12,7 @@ from airflow.sdk import TriggerRule, get_current_context, task
 from pps.activities import deployment_test, outbox
 from pps.domain.rollouts import Rollout
 from pps.domain.scenarios import planned_scenarios
-from pps.orchestration.runtime import actor, now, services
+from pps.orchestration.runtime import actor, now, run_of, services
 from pps.services import Services
 
 log = logging.getLogger(__name__)
@@ -28,6 +28,14 @@ def _plan(s: Services, rollout: str) -> Rollout:
     return s.facts.rollout(rollout)
 
 
+@task.short_circuit(ignore_downstream_trigger_rules=False)
+def deployment_test_is_missing(rollout: str) -> bool:
+    """Whether a deployment test of the patch as it is now has to be started; `rollout` is that which will need it."""
+    with services() as s:
+        patch = s.tracker.patch(s.facts.rollout(rollout).patch_number)
+        return deployment_test.needs_deployment_test(s.facts, patch)
+
+
 @task
 def open_deployment_test() -> str:
     """Register the test; refused with reasons where the patch's state or the lack of scenarios forbids it."""
@@ -37,7 +45,7 @@ def open_deployment_test() -> str:
             s.facts,
             s.tracker.patch(int(context["params"]["patch"])),
             s.config.scenarios,
-            run=f"{context['dag_run'].dag_id}/{context['dag_run'].run_id}",
+            run=run_of(context),
             now=now(),
             actor=actor(),
         )

@@ -10,7 +10,7 @@ from airflow.sdk import TriggerRule, get_current_context, task
 
 from pps.activities import outbox, release_decision, release_testing
 from pps.domain.release_test import RELEASE
-from pps.orchestration.runtime import actor, now, services
+from pps.orchestration.runtime import actor, now, run_of, services
 
 log = logging.getLogger(__name__)
 
@@ -26,7 +26,7 @@ def open_release_test() -> str:
             s.config.pools,
             s.config.sites,
             context["params"].get("pools"),
-            run=f"{context['dag_run'].dag_id}/{context['dag_run'].run_id}",
+            run=run_of(context),
             now=now(),
             actor=actor(),
         )

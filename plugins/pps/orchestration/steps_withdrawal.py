@@ -25,21 +25,15 @@ def _retire_after(s: Services) -> timedelta:
 def _withdraw_tags(s: Services, record: Rollout, names: tuple[str, ...], occasion: str) -> None:
     sites = s.known_sites(names)
     reason = withdrawal.reason_for_removal(record, _retire_after(s))
-    _tell(
-        asyncio.run(
-            withdrawal.withdraw_tags(record, s.facts, sites, **_door(s, sites, occasion), reason=reason, now=now())
-        )
-    )
+    door = _door(s, sites, occasion)
+    _tell(asyncio.run(withdrawal.withdraw_tags(record, s.facts, sites, door, now(), reason=reason)))
 
 
 def _remove(s: Services, record: Rollout, names: tuple[str, ...], occasion: str) -> None:
     sites = s.known_sites(names)
     reason = withdrawal.reason_for_removal(record, _retire_after(s))
-    _tell(
-        asyncio.run(
-            withdrawal.remove_previews(record, s.facts, sites, **_door(s, sites, occasion), reason=reason, now=now())
-        )
-    )
+    door = _door(s, sites, occasion)
+    _tell(asyncio.run(withdrawal.remove_previews(record, s.facts, sites, door, now(), reason=reason)))
 
 
 def _conclude(s: Services, rollout: str) -> None:

@@ -7,9 +7,11 @@ from datetime import timedelta
 from pathlib import Path as File
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from tests.support.bad_input import HTML, JINJA
 from tests.support.examples import AUDIENCE, NOW, templates
-from tests.support.pilot_runs import ANA, COORDINATION, GOLD, RUN_FOR, STRANGER, SUPPORT, APilot
+from tests.support.pilot_runs import ANA, COORDINATION, GOLD, INCIDENT, RUN_FOR, STRANGER, SUPPORT, APilot
 
 from pps.activities import pilot_journal, pilot_running
 from pps.adapters.store import FactStore
@@ -17,7 +19,7 @@ from pps.domain import pilot_run
 from pps.domain.errors import NotYetAllowedError, RefusedError
 from pps.domain.facts import Fact, FactKind
 from pps.domain.probes import ProbeState
-from pps.domain.rollouts import Path
+from pps.domain.rollouts import Path, Rollout
 
 PIC = GOLD["PIC"]
 
@@ -90,6 +92,59 @@ def test_a_short_outage_is_in_the_journal_and_no_news() -> None:
     pilot.answers("PIC").look(3.2)
     assert pilot.mails() == []
     assert [e.text.partition(":")[0] for e in pilot_run.journal(pilot.record, "PIC")] == ["Set up", "CRITICAL", "OK"]
+
+
+def test_a_service_that_comes_and_goes_is_called_unsteady_and_fills_no_record() -> None:
+    pilot = APilot().set_up()
+    for number in range(6 * 24):  # a day, every ten minutes
+        pilot.answers("PIC", ProbeState(2 * (number % 2))).look(3 + number / 6)
+    kept = pilot_run.changes(pilot.record, "PIC")
+    assert len(kept) <= 24 / 6 * 7 + 7
+    assert kept[6].payload["state"] == "CRITICAL"
+    assert kept[6].payload["text"].startswith("unsteady: more than 6 changes within 6h; last CRITICAL: https://wms.pic")
+    seen = pilot_run.availability(
+        pilot_run.samples(pilot.record, "PIC"), NOW + timedelta(hours=3), NOW + timedelta(hours=27)
+    )
+    assert seen.share < 0.3, "what nobody can rely on is not well"
+    incidents = [e for e in pilot.kinds(FactKind.JOURNAL_ENTRY) if e.payload["text"].startswith("Incident")]
+    assert 1 <= len(incidents) <= 4
+    pilot.answers("PIC").look(60)
+    assert pilot_run.state_now(pilot.record, "PIC").state is ProbeState.OK
+
+
+_LOOKS = st.lists(st.tuples(st.sampled_from(ProbeState), st.integers(1, 240)), min_size=1, max_size=60)
+
+
+@given(_LOOKS)
+@settings(max_examples=60, deadline=None)
+def test_the_changes_on_record_are_bounded_and_of_a_steady_service_they_are_all(
+    looks: list[tuple[ProbeState, int]],
+) -> None:
+    """Each look: what the service says, and after how many minutes."""
+    span = pilot_run.STEADY_SPAN * INCIDENT
+    start = NOW + timedelta(hours=2)
+    record = Rollout("r", (Fact("r", FactKind.SERVICE_SET_UP, "PIC", "", start, "t", {"endpoint": "", "version": ""}),))
+    at, really = start, []
+    for state, minutes in looks:
+        at += timedelta(minutes=minutes)
+        before = really[-1][1] if really else ProbeState.OK
+        really += [(at, state)] if state is not before else []
+        look = pilot_run.Sample(at, state, "seen")
+        if kept := pilot_run.change_to_keep(record, "PIC", look, INCIDENT):
+            occasion = f"change-{len(pilot_run.changes(record, 'PIC')) + 1}"
+            payload = {"state": kept.state.name, "text": kept.text}
+            record = Rollout(
+                "r", (*record.facts, Fact("r", FactKind.SERVICE_PROBED, "PIC", occasion, at, "t", payload))
+            )
+            assert pilot_run.change_to_keep(record, "PIC", look, INCIDENT) is None, "looking again changes nothing"
+    on_record = [(f.at, ProbeState[f.payload["state"]]) for f in pilot_run.changes(record, "PIC")]
+    for until, _ in on_record:
+        assert sum(until - span < moment <= until for moment, _ in on_record) <= pilot_run.STEADY_CHANGES + 1
+    if all(sum(until - span < m <= until for m, _ in really) <= pilot_run.STEADY_CHANGES for until, _ in really):
+        assert on_record == really
+    later = pilot_run.Sample(at + span, looks[-1][0], "seen")
+    settled = pilot_run.change_to_keep(record, "PIC", later, INCIDENT) or pilot_run.state_now(record, "PIC")
+    assert settled.state is looks[-1][0], "and nothing is held back for longer than that"
 
 
 def test_a_site_that_hangs_does_not_hide_the_other() -> None:

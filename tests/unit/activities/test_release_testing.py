@@ -367,3 +367,12 @@ def test_results_hold_all_answers_as_data() -> None:
     assert (ific["answer"], ific["without_effect"], ific["delivered"]) == (None, [], True)
     assert infn["without_effect"][0]["report"] == BADLY["report"]
     assert ACTIVITY.credits == 1
+
+
+def test_packages_that_no_site_has_tried_are_not_released_in_their_name() -> None:
+    test, world = AReleaseTest().asked().answers("PIC", ACCEPT).time_is_up().decided(RELEASE), World()
+    newer = replace(test.patch, packages=(replace(test.patch.packages[0], version="2.1.1-1"),))
+    (reason,) = release(test, world, newer)
+    tried, named = "voms-clients-2.1.0-1.amd64", "voms-clients-2.1.1-1.amd64"
+    assert reason == f"Patch 4711 names other packages now than those that were tried ({tried}, {named})."
+    assert world == World()
