@@ -17,12 +17,12 @@ negotiates terms and dates between VOs, sites and developers.
 VOs are invited when the service is set up everywhere (`wait_for_services`), and heard until the agreed date
 (`wait_for_feedback`). Without a committed VO, or without an answer in time, operations judge by the criteria of minor
 updates, and the release notes say that no feedback from users was received. A site may roll back at any time
-(`site.wait_for_end_or_roll_back`, `site.roll_back`, `site.wait_for_roll_back`, `site.tell_of_roll_back`); that ends
-its part, and the wrap-up is still held. Deployment tests run in parallel and separately (`start_deployment_test`, if
-`deployment_test_is_missing`), and a release waits for them (`wait_for_deployment_test`, `release_update`). To prolong
-the pilot is to start another round, with other VOs if need be (`prolong_pilot`, `start_next_round`). `end_pilot` tells
-everybody. The Coordinator's silence ends the pilot with that reason (`request_is_accepted`, `sites_are_selected`,
-`dates_are_agreed`).
+(`site.wait_for_end_or_roll_back`, `site.roll_back`, `site.wait_for_roll_back`, `site.tell_of_roll_back`); that ends its
+part in this round, and the wrap-up is still held. Deployment tests run in parallel and separately
+(`start_deployment_test`, if `deployment_test_is_missing`), and a release waits for them (`wait_for_deployment_test`,
+`release_update`). To prolong the pilot is to start another round, with other VOs if need be (`prolong_pilot`,
+`start_next_round`). `end_pilot` tells everybody. The Coordinator's silence ends the pilot with that reason
+(`request_is_accepted`, `sites_are_selected`, `dates_are_agreed`).
 """
 
 from __future__ import annotations

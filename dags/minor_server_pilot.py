@@ -15,11 +15,11 @@ nothing more. The pilot is kept internal to the service infrastructure: no VO is
 10. Wrap-up meeting and decision: `invite_to_wrap_up`, `decide_at_wrap_up`, `follow_decision`
 
 A site may roll back at any time (`site.roll_back`, `site.wait_for_roll_back`, `site.tell_of_roll_back`); that ends its
-part, and the wrap-up is still held. Deployment tests run in parallel and separately (`start_deployment_test`, if
-`deployment_test_is_missing`), and a release waits for them (`wait_for_deployment_test`, `release_update`). To
-prolong the pilot is to start another round (`prolong_pilot`, `start_next_round`). `end_pilot` tells everybody, the EMT
-as well. The Coordinator's silence ends the pilot with that reason (`request_is_accepted`, `sites_are_selected`,
-`dates_are_agreed`).
+part in this round, and the wrap-up is still held. Deployment tests run in parallel and separately
+(`start_deployment_test`, if `deployment_test_is_missing`), and a release waits for them (`wait_for_deployment_test`,
+`release_update`). To prolong the pilot is to start another round (`prolong_pilot`, `start_next_round`). `end_pilot`
+tells everybody, the EMT as well. The Coordinator's silence ends the pilot with that reason (`request_is_accepted`,
+`sites_are_selected`, `dates_are_agreed`).
 """
 
 from __future__ import annotations

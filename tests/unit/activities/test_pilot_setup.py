@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from tests.support.bad_input import HTML, JINJA, TEXTS
 from tests.support.examples import NOW, templates
-from tests.support.pilot_runs import GOLD, SERVER, APilot, endpoint_at
+from tests.support.pilot_runs import COORDINATION, GOLD, SERVER, APilot, endpoint_at
 
 from pps.activities import pilot_setup
 from pps.activities.pilot_setup import CANNOT, SET_UP, facts_of_set_up, set_up_is_settled
@@ -115,9 +115,9 @@ def test_software_that_is_not_certified_needs_a_justification_on_record() -> Non
     (reason,) = pilot.verify("PIC")
     assert "not certified" in reason
     with pytest.raises(RefusedError):
-        pilot_setup.justify_software(pilot.record, pilot.store, pilot.patch, "x", "carla", NOW)
+        pilot_setup.justify_software(pilot.record, pilot.store, pilot.patch, "x", "carla", COORDINATION, NOW)
     for why in ("LHCb cannot wait for bulk submission.", "Another reason for the same."):
-        kept = pilot_setup.justify_software(pilot.record, pilot.store, pilot.patch, why, "carla", NOW)
+        kept = pilot_setup.justify_software(pilot.record, pilot.store, pilot.patch, why, "carla", COORDINATION, NOW)
     assert kept.payload["reason"] == "LHCb cannot wait for bulk submission."
     assert pilot.verify("PIC") == ()
 
