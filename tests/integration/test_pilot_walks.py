@@ -347,9 +347,9 @@ def test_a_vo_that_shows_interest_is_invited_to_the_kick_off(major: Walk) -> Non
     pilot_screening.show_interest(
         major.record, major.store, templates(), "atlas", "Bulk submission.", "ada", mine, vos, to, major.clock
     )
-    assert "atlas wants to take part in the pilot of glite-CREAM 3.1.23" in major.told(to)
     major.answers("pilot-selection", "Select", sites="PIC")
     major.step("invite_to_kick_off")
+    assert "atlas wants to take part in the pilot of glite-CREAM 3.1.23" in major.told(to)
     invited = {mail.to for mail in major.mails if mail.subject.startswith("Kick-off meeting")}
     assert invited == {
         "admin@pic.example.org",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -11,13 +12,18 @@ from fastapi import HTTPException, Request
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from starlette.background import BackgroundTask
 
+from pps.activities.outbox import empty_outbox
+from pps.domain.errors import RolloutError
 from pps.domain.facts import Fact
 from pps.domain.roles import identities
 from pps.domain.sites import Site
 from pps.services import Services
 from pps.web.guards import check_origin, check_type, read_text, strict_json
 from pps.web.public import rollout_or_404
+
+log = logging.getLogger(__name__)
 
 Reason = Annotated[str, Field(max_length=2000)]
 Name = Annotated[str, Field(max_length=64)]
@@ -79,7 +85,16 @@ class Door:
         fact = await run_in_threadpool(work)
         known = {"rollout": name, **said(fact), "at": fact.at.isoformat(), "user": fact.payload.get("user", "")}
         new = fact.at == at
-        return JSONResponse({**known, "new": new}, 201 if new else 200)
+        # people hear of it now: while a pilot waits for an answer, nothing else may send for an hour
+        sending = BackgroundTask(self._send) if new else None
+        return JSONResponse({**known, "new": new}, 201 if new else 200, background=sending)
+
+    def _send(self) -> None:
+        s = self.services()
+        try:
+            empty_outbox(s.facts, s.mailer, self.now)
+        except RolloutError as error:  # the hourly sweep sends them
+            log.warning("Mails stay in the outbox: %s", error)
 
 
 def _checked(kind: type[B], data: Any) -> B:
