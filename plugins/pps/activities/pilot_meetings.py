@@ -147,6 +147,7 @@ def call_meeting(
         "meeting": planned,
         "agenda": tuple(agenda),
         "moved": bool(calls),
+        "was": datetime.fromisoformat(calls[-1].payload["starts"]) if calls else None,
         "reason": reason,
         "parties": tuple(parties),
     }

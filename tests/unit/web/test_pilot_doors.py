@@ -202,7 +202,10 @@ def test_a_meeting_moves_in_everybody_s_calendar_once(web: TestClient, pilot: AP
     moved = facts(pilot, FactKind.MEETING_CALLED)[-1]
     assert (moved.payload["reason"], moved.payload["user"]) == (MOVE["reason"], "carla")
     texts = [m.text for m, _, _ in pilot.store.outbox(pilot.name) if m.subject.startswith("Moved: ")]
-    assert texts and all(MOVE["reason"] in text and "the date has moved" in text for text in texts)
+    assert len(texts) == 4  # pic and cms, whom it was sent to; the site and the coordination, whom it concerns
+    for text in texts:
+        assert MOVE["reason"] in text
+        assert "the date has moved from Wed 3 Dec 2025, 09:30 UTC" in " ".join(text.split())
 
 
 def test_a_meeting_moves_back_as_well_and_the_sequence_goes_on(web: TestClient, pilot: APilot) -> None:
