@@ -122,6 +122,14 @@ def test_software_that_is_not_certified_needs_a_justification_on_record() -> Non
     assert pilot.verify("PIC") == ()
 
 
+def test_a_site_that_has_rolled_back_waits_for_the_next_round() -> None:
+    pilot = APilot().set_up("PIC")
+    pilot.fact(FactKind.SERVICE_ROLLED_BACK, "PIC", hours=5, reason="Jobs are lost.", version="3.1.22", by="PIC")
+    (reason,) = pilot.verify("PIC", hours=6)
+    assert "its part in this round has ended" in reason
+    assert len(pilot.kinds(FactKind.SERVICE_SET_UP)) == 1
+
+
 def test_without_an_answer_nobody_is_believed() -> None:
     (reason,) = APilot().verify("PIC")
     assert "Nobody at PIC has said" in reason
