@@ -8,7 +8,8 @@ aforesaid policies may be overruled by joint decision of the EMT and PPS coordin
 3. The joint decision, or the reasons against it: `conclude`
 4. What follows. Urgent: to preview and production together (`start_preview`). High priority: straight to
    production (`build_tarball`, `write_release_notes`, `release_to_production`), the preview is synchronised
-   afterwards (`start_preview`).
+   afterwards (`start_preview`). A server update has no preview: it goes straight to production (`keep_packages`,
+   `write_release_notes`, `release_to_production`), and a pilot that is open goes on and ends as synchronised.
 
 From the decision on, no run for this patch waits for feedback, certification or deployment test any longer. Release
 notes and bulletin show what was overruled, by whom, and why.
@@ -40,6 +41,7 @@ def overrule_policies() -> None:
     )
     decision = steps_overruling.conclude(record)
     tarball = steps.build_tarball(record)
+    packages = steps_overruling.keep_packages(record)
     notes = steps_overruling.write_release_notes(record)
     release = steps_overruling.release_to_production(record)
     preview = steps_overruling.choose_preview.override(trigger_rule=TriggerRule.NONE_FAILED_MIN_ONE_SUCCESS)(record)
@@ -51,8 +53,8 @@ def overrule_policies() -> None:
         skip_when_already_exists=True,
     )
 
-    [emt, coordination] >> decision >> [tarball, preview]
-    tarball >> notes >> release >> preview >> start
+    [emt, coordination] >> decision >> [tarball, packages, preview]
+    [tarball, packages] >> notes >> release >> preview >> start
 
 
 overrule_policies()

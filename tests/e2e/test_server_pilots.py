@@ -1,126 +1,181 @@
-"""SD 4.1.3 through a real Airflow: a minor server pilot from the EMT's request to the release, people by REST."""
+"""SD 4.1.3 and 4.1.4 through a real Airflow: server pilots from the request to the end, people by REST."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections import Counter
 
+import psutil
 import pytest
 from tests.support.whole import Grid, grid  # noqa: F401
+from tests.support.whole_pilots import MAJOR, MINOR, PilotRun, form, partner, server
 
+from pps.activities.effort import credits_on_record
+from pps.domain import questions
 from pps.domain.errors import RefusedError
 from pps.domain.facts import FactKind
-from pps.domain.patches import Patch, PatchKind, PatchState
+from pps.domain.patches import PatchState
 from pps.domain.sites import PartnerLevel
 from pps.sandbox.configuration import administrator_of
-from pps.sandbox.pilot_service import TYPE, ServiceAction
+from pps.sandbox.demo import answer_invitation
+from pps.sandbox.pilot_service import ServiceAction
+from pps.sandbox.smtp import kept_mails, read_mail
 
 pytestmark = [pytest.mark.e2e, pytest.mark.needs("openssh")]
-
-MINOR, MAJOR = "minor_server_pilot", "major_server_pilot"
-VERSION = "3.2.0"
-
-
-def server(grid: Grid, number: int, version: str, **different: Any) -> Patch:
-    patch = grid.offers(
-        number,
-        version,
-        kind=PatchKind.SERVER,
-        service_type=TYPE,
-        bugs=(),
-        programming_ph=8,
-        installation_guide="https://docs.example.org/install",
-        configuration_guide="https://docs.example.org/configure",
-        special_configuration="",
-        **different,
-    )
-    grid.certify(patch.number)
-    return patch
-
-
-def gold(grid: Grid) -> str:
-    return next(s.name for s in grid.services.config.sites.values() if PartnerLevel.GOLD in s.partner_levels)
-
-
-def form(question: Any, **given: Any) -> dict[str, Any]:
-    """The whole form, as a browser sends it."""
-    return {name: spec.get("value") for name, spec in question.params.items()} | given
-
-
-def coordinate(grid: Grid, dag: str, run: str, choice: str, task: str, **given: Any) -> None:
-    """The Coordinator answers the question of this task."""
-
-    def look() -> Any:
-        return next((q for q in grid.client.questions(dag, run) if q.task == task), None)
-
-    question = grid.waits_for(task, look, 90)
-    grid.as_user("pps-coordinator").answer(question, [choice], form(question, **given))
-
-
-def set_up(grid: Grid, dag: str, run: str, site: str, version: str) -> None:
-    """The site's people install the pilot, and say so."""
-    asked = grid.question(dag, run, site, 90)
-    service = grid.control.act_on_service(site, ServiceAction.UPGRADE, version)["service"]
-    answer = form(asked, endpoint=service["endpoint"], version=version, previous=service["previous"])
-    grid.as_user(administrator_of(site)).answer(asked, ["Set up"], answer)
-
-
-def report(grid: Grid, dag: str, run: str, site: str) -> None:
-    asked = grid.question(dag, run, site, 90)
-    grid.as_user(administrator_of(site)).answer(
-        asked, list(asked.options[:1]), form(asked, resources="As before.", stability="No restart.")
-    )
 
 
 @pytest.mark.sd("4.1.3")
 def test_a_minor_pilot_without_vos_goes_from_request_to_production(grid: Grid) -> None:
-    site = gold(grid)
-    patch = server(grid, 4751, VERSION)
-    conf = {"patch": patch.number, "scope": "Run the service as production does, and watch its memory."}
+    site = partner(grid, PartnerLevel.GOLD)
+    patch = server(grid, 4751, "3.2.0")
     with pytest.raises(RefusedError):
-        grid.as_user("viewer").trigger(MINOR, conf)
-    name = run = grid.as_user("emt").trigger(MINOR, conf)
-    coordinate(grid, MINOR, run, "Accept", "accept_request")
-    coordinate(grid, MINOR, run, "Select", "select_sites", sites=site)
-    coordinate(grid, MINOR, run, "Agreed", "agree_at_kick_off", run_for="5s")
-
-    set_up(grid, MINOR, run, site, VERSION)
-    grid.waits_for_fact(name, FactKind.SERVICE_SET_UP)
-    grid.waits_for_fact(name, FactKind.RUN_ENDED)
-    report(grid, MINOR, run, site)
-    coordinate(grid, MINOR, run, "Release", "decide_at_wrap_up", reason="It ran without an incident.")
-    assert grid.ends(run, dag=MINOR, within_s=200) == "success"
-    closed = grid.rollout(name).need(FactKind.ROLLOUT_CLOSED, "").payload
-    assert closed["outcome"] == "released", closed
+        PilotRun.asked_for(grid, MINOR, "viewer", patch)
+    pilot = PilotRun.asked_for(grid, MINOR, "emt", patch).kicked_off(site, run_for="5s")
+    pilot.set_up(site, "3.2.0")
+    pilot.waits_for(FactKind.RUN_ENDED)
+    pilot.report(site)
+    pilot.decide("Release", reason="It ran without an incident.")
+    assert pilot.outcome() == "released"
     assert grid.services.tracker.patch(patch.number).state is PatchState.IN_PRODUCTION
 
 
 @pytest.mark.sd("4.1.3")
 def test_a_pilot_that_is_rolled_back_is_wrapped_up_all_the_same(grid: Grid) -> None:
-    site = gold(grid)
+    site = partner(grid, PartnerLevel.GOLD)
     patch = server(grid, 4753, "3.2.2")
-    conf = {"patch": patch.number, "scope": "Run the service as production does."}
-    name = run = grid.as_user("emt").trigger(MINOR, conf)
-    coordinate(grid, MINOR, run, "Accept", "accept_request")
-    coordinate(grid, MINOR, run, "Select", "select_sites", sites=site)
-    coordinate(grid, MINOR, run, "Agreed", "agree_at_kick_off", run_for="1d")
-    set_up(grid, MINOR, run, site, "3.2.2")
-    grid.waits_for_fact(name, FactKind.SERVICE_SET_UP)
+    pilot = PilotRun.asked_for(grid, MINOR, "emt", patch).kicked_off(site, run_for="1d")
+    pilot.set_up(site, "3.2.2")
 
     body = {"site": site, "reason": "It answers no more under load."}
-    path = f"pps/api/v1/rollouts/{name}/roll-back"
+    path = f"pps/api/v1/rollouts/{pilot.name}/roll-back"
     refused = grid.as_user("vo-representative").request("POST", path, json=body)
     assert refused.status_code == 422, "only the site and the coordination"
     asked = grid.as_user(administrator_of(site)).request("POST", path, json=body)
     assert asked.status_code < 300, asked.text
-    question = grid.question(MINOR, run, site, 90)
+    question = grid.question(MINOR, pilot.run, site, 90)
     before = grid.control.act_on_service(site, ServiceAction.ROLL_BACK)["service"]["version"]
-    back = form(question, version=before)
-    grid.as_user(administrator_of(site)).answer(question, ["Rolled back"], back)
-    grid.waits_for_fact(name, FactKind.SERVICE_ROLLED_BACK)
-    grid.waits_for_fact(name, FactKind.RUN_ENDED)
-    report(grid, MINOR, run, site)
-    coordinate(grid, MINOR, run, "Reject", "decide_at_wrap_up", reason="It goes back to the developers.")
-    assert grid.ends(run, dag=MINOR, within_s=120) == "success"
-    assert grid.rollout(name).is_closed
-    assert not grid.rollout(name).has(FactKind.RELEASED_TO_PRODUCTION)
+    grid.as_user(administrator_of(site)).answer(question, ["Rolled back"], form(question, version=before))
+    pilot.waits_for(FactKind.SERVICE_ROLLED_BACK)
+    pilot.waits_for(FactKind.RUN_ENDED)
+    pilot.report(site)
+    pilot.decide("Reject", reason="It goes back to the developers.")
+    assert pilot.outcome() == "rejected"
+    assert not grid.rollout(pilot.name).has(FactKind.RELEASED_TO_PRODUCTION)
     assert grid.services.tracker.patch(patch.number).state is not PatchState.IN_PRODUCTION
+
+
+def kill_airflow(grid: Grid) -> None:
+    """Scheduler, triggerer and api-server at once, as a machine's power cut does; they are started again."""
+    airflow = grid.installation.airflow
+    assert airflow is not None
+    killed = {component: airflow.pid(component) for component in ("scheduler", "triggerer", "api-server")}
+    for process in killed.values():
+        psutil.Process(process).kill()
+    grid.waits_for(
+        "the restart",
+        lambda: (
+            all(airflow.process_id(name) not in (None, was) for name, was in killed.items())
+            and airflow.health().is_good
+        ),
+    )
+
+
+@pytest.mark.sd("4.1.3")
+def test_a_major_pilot_of_two_rounds_over_a_restart_has_another_vo_in_each_round(grid: Grid) -> None:
+    """As the CREAM pilot of 2008 had. The restart loses nothing, and repeats no mail, credit or journal entry."""
+    site = partner(grid, PartnerLevel.GOLD)
+    patch = server(grid, 4752, "3.2.1", component_parameters=("cream.conf:max_jobs",))
+    first = PilotRun.asked_for(grid, MAJOR, "vo-representative", patch, vo="cms")
+    first.kicked_off(site, vos="cms", run_for="10s", feedback_within="5m")
+    first.say_set_up(site, "3.2.1")
+    kill_airflow(grid)  # in the instant in which an answer is taken
+    first.waits_for(FactKind.VO_INVITED)
+    asked = [q for q in questions.questions(grid.rollout(first.name)) if q.subject == site]
+    assert len(asked) == 1
+    assert not [q for q in grid.client.questions(MAJOR, first.run) if q.subject.startswith(f"{site}:")]
+
+    told = "Proxies are not renewed."
+    grid.waits_for("the answer of cms", lambda: answer_invitation(grid.mails, "cms", "problem", told) == 201)
+    first.report(site)
+    first.decide("Prolong", reason="ATLAS tries the fix.", prolong_for="8s")
+    assert first.outcome() == "prolonged"
+
+    name = f"major-pilot-{patch.number}-2"
+    opened = grid.waits_for("the second round", lambda: grid.rollout(name).opened)
+    second = PilotRun(grid, MAJOR, opened["run"].partition("/")[2], name)
+    second.coordinate("Agreed", "agree_at_kick_off", vos="atlas", run_for="8s", feedback_within="5m")
+    second.waits_for(FactKind.VO_INVITED)
+    happy = "A million jobs in three days."
+    grid.waits_for("the answer of atlas", lambda: answer_invitation(grid.mails, "atlas", "works", happy) == 201)
+    second.report(site)
+    second.decide("Release")
+    assert second.outcome() == "released"
+    assert happy in grid.notes(name)
+    assert grid.services.tracker.patch(patch.number).state is PatchState.IN_PRODUCTION
+
+    rounds = [grid.rollout(pilot.name) for pilot in (first, second)]
+    assert [{f.subject for f in r.facts if f.kind is FactKind.VO_INVITED} for r in rounds] == [{"cms"}, {"atlas"}]
+    letters = [m for m in kept_mails(grid.mails) if patch.version in m.subject]
+    told_once = Counter((m.recipients, m.subject, str(read_mail(grid.mails, m).get_body(("plain",)))) for m in letters)
+    assert set(told_once.values()) == {1}, "no mail twice"
+    for record in rounds:
+        journal = Counter((f.subject, str(f.payload)) for f in record.facts if f.kind is FactKind.JOURNAL_ENTRY)
+        assert set(journal.values()) <= {1}, "no journal entry twice"
+    names = {pilot.name for pilot in (first, second)}
+    credits = [c for c in credits_on_record(grid.services.facts) if c.rollout in names]
+    done = Counter((c.rollout, c.activity, c.who) for c in credits)
+    assert set(done.values()) == {1}, "no credit twice"
+
+
+@pytest.mark.sd("4.1.4")
+def test_a_non_bc_update_runs_at_a_platinum_site_and_silence_of_its_vo_stands_in_the_release_notes(grid: Grid) -> None:
+    site = partner(grid, PartnerLevel.PLATINUM)
+    patch = server(grid, 4754, "4.0.0", database_schema_changed=True, component_parameters=("lb.conf:purge_after",))
+    pilot = PilotRun.asked_for(grid, MAJOR, "vo-representative", patch, vo="lhcb")
+    pilot.coordinate("Accept", "accept_request")
+    pilot.coordinate("Select", "select_sites", sites=partner(grid, PartnerLevel.GOLD))
+    assert not grid.rollout(pilot.name).has(FactKind.SITES_SELECTED), "a Gold partner runs no such update"
+    pilot.coordinate("Select", "select_sites", sites=site)
+    pilot.coordinate("Agreed", "agree_at_kick_off", vos="lhcb", run_for="5s", feedback_within="8s")
+    pilot.set_up(site, "4.0.0")
+    pilot.report(site)
+    pilot.decide("Release", guidelines="Dump the database before.")
+    assert pilot.outcome() == "released"
+    notes = grid.notes(pilot.name)
+    assert "NO FEEDBACK FROM USERS was received" in notes
+    assert "It changes the database schema." in notes
+    assert "Dump the database before." in notes
+
+
+@pytest.mark.sd("4.1.3")
+def test_a_pilot_that_is_overruled_for_a_vulnerability_waits_for_no_vo_and_no_deployment_test(grid: Grid) -> None:
+    site = partner(grid, PartnerLevel.GOLD)
+    patch = server(grid, 4755, "3.2.4", component_parameters=("wms.conf:proxy_mode",))
+    pilot = PilotRun.asked_for(grid, MAJOR, "vo-representative", patch, vo="biomed")
+    pilot.kicked_off(site, vos="biomed", run_for="1d", feedback_within="2d")
+    pilot.set_up(site, "3.2.4")
+    why = "A disclosed vulnerability: anybody can read everybody's proxies."
+    joint = grid.as_user("emt").trigger(
+        "overrule_policies", {"patch": patch.number, "urgency": "urgent", "reason": why}
+    )
+    for role, user in (("EMT", "emt"), ("PPS Coordinator", "pps-coordinator")):
+        grid.as_user(user).answer(grid.question("overrule_policies", joint, role), ["Agree"], {"remarks": None})
+    assert grid.ends(joint, dag="overrule_policies") == "success"
+
+    assert grid.services.tracker.patch(patch.number).state is PatchState.IN_PRODUCTION
+    assert why in grid.notes(joint)
+
+    path = f"pps/api/v1/rollouts/{pilot.name}/success"
+    body = {"reason": "It is the fix, and it runs."}
+    assert grid.as_user("viewer").request("POST", path, json=body).status_code == 422
+    said = grid.as_user("pps-coordinator").request("POST", path, json=body)
+    assert said.status_code < 300, said.text
+    pilot.report(site)
+    pilot.decide("Release")
+    assert pilot.outcome() == "synchronised"
+    assert why in grid.notes(pilot.name)
+    told = Counter(
+        m.recipients
+        for m in kept_mails(grid.mails)
+        if m.subject.startswith(f"In production: {patch.metapackage} {patch.version}")
+    )
+    assert set(told.values()) == {1}, "it is announced once"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path as LocalPath
 
@@ -12,13 +13,27 @@ from tests.support.pilot_walks import COORDINATOR, DAY, OLD, WEEK, Walk, endpoin
 
 from pps.activities import pilot_journal, pilot_roll_back, pilot_screening
 from pps.domain.effort import credits_of
-from pps.domain.errors import NotYetAllowedError, RefusedError
+from pps.domain.errors import NotYetAllowedError, RefusedError, ServiceError
 from pps.domain.facts import Fact, FactKind
 from pps.domain.pilots import Stage
 from pps.domain.probes import ProbeState
 from pps.domain.rollouts import Path, dossier_name
 from pps.domain.scenarios import ScenarioResult
 from pps.orchestration import steps_pilot
+
+
+@contextmanager
+def down(walk: Walk, monkeypatch: pytest.MonkeyPatch, form: str) -> Iterator[None]:
+    """The tracker is down after the question was put."""
+
+    def no_answer(number: int) -> None:
+        raise ServiceError("tracker", "does not answer.")
+
+    assert walk.asks(form, COORDINATOR)
+    with monkeypatch.context() as broken:
+        broken.setattr(walk.services.tracker, "patch", no_answer)
+        yield
+
 
 CARLA = frozenset({"1", "user:carla", "role:PPS Coordinator"})
 
@@ -236,8 +251,8 @@ def test_a_pilot_whose_policies_are_overruled_waits_for_no_vo_and_needs_no_deplo
         major.record, major.store, "It is a fix that cannot wait.", "carla", CARLA, major.clock
     )
     assert major.holds("pilot_run_is_over")
-    major.clock = major.pilot.agreement.feedback_until + timedelta(seconds=1)
     major.reported()
+    assert "The policies were overruled, so nobody waited for atlas." in major.body("pilot-wrap-up")
     assert major.wrapped_up("Release") == "released"
     assert "Anybody can read everybody's proxies." in major.notes()
 
@@ -283,6 +298,38 @@ def test_the_coordinator_s_silence_ends_the_pilot_with_that_reason(minor: Walk, 
     else:
         assert minor.step(gates.get(form, "dates_are_agreed")) is False
     assert minor.told("atlas@example.org") == []
+
+
+def test_an_answer_that_comes_while_the_tracker_is_down_is_not_given_twice(
+    minor: Walk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    minor.opens().selected("PIC")
+    minor.step("invite_to_kick_off")
+    minor.wait(2 * DAY)
+
+    with down(minor, monkeypatch, "pilot-kick-off"):
+        with pytest.raises(ServiceError):
+            minor.gives("pilot-kick-off", "Agreed", run_for="3w")
+        with pytest.raises(ServiceError):
+            minor.retries("pilot-kick-off")
+    answered_at = minor.clock
+    minor.wait(2 * WEEK)  # the time to answer is over, but the answer came in time
+    assert minor.retries("pilot-kick-off") == "Agreed"
+    assert minor.pilot.agreement.run_for == 3 * WEEK
+    assert [f.at for f in minor.of(FactKind.ANSWER_GIVEN) if f.occasion.startswith("pilot-kick-off")] == [answered_at]
+    assert minor.retries("pilot-kick-off") == "Agreed"
+
+
+def test_an_answer_that_was_set_aside_and_is_refused_afterwards_is_asked_for_again(
+    minor: Walk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    minor.opens().selected("PIC")
+    minor.step("invite_to_kick_off")
+    with down(minor, monkeypatch, "pilot-kick-off"), pytest.raises(ServiceError):
+        minor.gives("pilot-kick-off", "No agreement")
+    assert minor.retries("pilot-kick-off") == "", "it gives no reason"
+    minor.gives("pilot-kick-off", "Agreed")
+    assert minor.retries("pilot-kick-off") == "Agreed"
 
 
 def test_a_meeting_without_agreement_ends_the_pilot_and_the_sites_hear_why(major: Walk) -> None:

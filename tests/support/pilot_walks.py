@@ -222,11 +222,20 @@ class Walk:
     def answers(self, form: str, choice: str, about: str = COORDINATOR, **fields: Any) -> str:
         """Somebody answers, as Airflow hands it over."""
         assert self.asks(form, about), f"{form} is not asked of {about}"
+        return self.gives(form, choice, about, **fields)
+
+    def gives(self, form: str, choice: str, about: str = COORDINATOR, **fields: Any) -> str:
+        """The answer alone, to a question that has been put."""
         known = FORMS[form].fields or {}
         assert set(fields) <= set(known)
         defaults = {key: schema["default"] for key, schema in known.items()}
         user = "carla" if about == COORDINATOR else f"admin-{about.lower()}"
         return str(self._human(form, about)._take(Given(choice, defaults | fields, user, self.clock)))
+
+    def retries(self, form: str, about: str = COORDINATOR) -> str:
+        """The task begins anew, as after a failure; what it returns without asking again, or ""."""
+        human = self._human(form, about)
+        return human._standing(self.record) or human._taken_now(self.record)
 
     def is_silent(self, form: str, about: str = COORDINATOR) -> str:
         """Nobody answers until the time is up."""

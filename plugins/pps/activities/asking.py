@@ -98,6 +98,45 @@ def keep_answer(
         NotYetAllowedError: nobody has asked.
         RefusedError: the form is larger than a record may be.
     """
+    payload, identity = _answer(record, step, subject, choice, form, user)
+    facts.record(
+        Fact(record.name, FactKind.ANSWER_GIVEN, subject, f"{step}/{identity}", at, f"user {user}", payload), *more
+    )
+    kept = rules.answers(facts.rollout(record.name), step, subject)
+    return next(a for a in kept if (a.choice, dict(a.form), a.user) == (choice, payload["form"], user))
+
+
+def set_aside(
+    record: Rollout,
+    facts: Facts,
+    *,
+    step: str,
+    subject: str,
+    choice: str,
+    form: Mapping[str, Any],
+    user: str,
+    at: datetime,
+    reason: str,
+) -> None:
+    """Keep an answer that cannot be taken at this moment, so that nobody has to give it twice.
+
+    Args:
+        reason: which service is down.
+
+    Raises:
+        NotYetAllowedError, RefusedError: as `keep_answer`.
+    """
+    payload, identity = _answer(record, step, subject, choice, form, user)
+    payload["reason"] = one_line(reason, 500)
+    facts.record(
+        Fact(record.name, FactKind.ANSWER_SET_ASIDE, subject, f"{step}/{identity}", at, f"user {user}", payload)
+    )
+
+
+def _answer(
+    record: Rollout, step: str, subject: str, choice: str, form: Mapping[str, Any], user: str
+) -> tuple[dict[str, Any], str]:
+    """The payload of an answer, and what tells it from others."""
     if rules.question(record, step, subject) is None:
         raise NotYetAllowedError(f"{record.name}, {subject}", f"nobody has asked for {step!r}.", "Wait for the mail.")
     clean = {key: clean_text(value).strip() if isinstance(value, str) else value for key, value in form.items()}
@@ -105,15 +144,9 @@ def keep_answer(
         raise RefusedError(f"answer of {subject}", (f"{', '.join(too_long)}: longer than {LONGEST_TEXT} characters.",))
     content = json.dumps([choice, clean, user], sort_keys=True, default=str)
     identity = hashlib.sha256(content.encode("utf-8", "replace")).hexdigest()[:16]
-    given = rules.answers(record, step, subject)
-    if len(given) >= MOST_ANSWERS:
+    if len(rules.answers(record, step, subject)) >= MOST_ANSWERS:
         raise RefusedError(f"answer of {subject}", ("It holds all the answers that it can.",))
-    payload = {"step": step, "choice": choice, "form": clean, "user": user}
-    facts.record(
-        Fact(record.name, FactKind.ANSWER_GIVEN, subject, f"{step}/{identity}", at, f"user {user}", payload), *more
-    )
-    kept = rules.answers(facts.rollout(record.name), step, subject)
-    return next(a for a in kept if (a.choice, dict(a.form), a.user) == (choice, clean, user))
+    return {"step": step, "choice": choice, "form": clean, "user": user}, identity
 
 
 def note_silence(

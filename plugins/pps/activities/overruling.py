@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from pps.activities.ports import Facts
+from pps.activities.packages import keep_packages
+from pps.activities.ports import Artefacts, Facts, Templates, Tracker
+from pps.activities.release import Publisher, announce_release, publish_in_production
+from pps.activities.release_testing import kept_packages
 from pps.domain import questions
 from pps.domain.errors import RefusedError
 from pps.domain.facts import Fact, FactKind
@@ -103,6 +106,65 @@ def conclude(record: Rollout, facts: Facts, now: datetime, actor: str) -> tuple[
 def standing(facts: Facts, patch_number: int) -> Overruling | None:
     """The joint decision that stands for a patch, or None."""
     return overruling(facts.dossier(patch_number))
+
+
+def keep_server_packages(
+    record: Rollout, facts: Facts, patch: Patch, now: datetime, actor: str, **needed: Any
+) -> tuple[tuple[str, str], ...]:
+    """Keep the packages of a server update, once; what is released are these very bytes.
+
+    Args:
+        needed: the arguments of `packages.keep_packages`.
+    """
+    if not record.has(FactKind.PACKAGES_KEPT):
+        kept = [[str(p.ref), p.sha256] for p in keep_packages(patch, **needed)]
+        facts.record(Fact(record.name, FactKind.PACKAGES_KEPT, "", "", now, actor, {"packages": kept}))
+        record = facts.rollout(record.name)  # of two attempts at once one was first
+    return kept_packages(record)
+
+
+def release_server(
+    record: Rollout,
+    facts: Facts,
+    patch: Patch,
+    artefacts: Artefacts,
+    tracker: Tracker,
+    production: Any,
+    publish_packages: Publisher,
+    templates: Templates,
+    recipients: Sequence[str],
+    now: datetime,
+    actor: str,
+) -> None:
+    """Release the packages of a server update that were kept, and end the request.
+
+    A server update has no preview to go with; a pilot that is open goes on, and ends as synchronised.
+
+    Raises:
+        RefusedError: there is no joint decision.
+        NotYetAllowedError: the packages are not kept, or the release notes are not written.
+    """
+    if standing(facts, patch.number) is None:
+        raise RefusedError(record.name, ("The policies were not overruled.",), "Look at the two answers.")
+    record.need(FactKind.RELEASE_NOTES_WRITTEN, "Write the release notes first: they name the decision.")
+    if not record.has(FactKind.RELEASED_TO_PRODUCTION):
+        kept = kept_packages(record)
+        files = [artefacts.local_package(sha256) for _, sha256 in kept]
+        publish_in_production(patch, files, production, publish_packages, now)
+        announce_release(
+            record,
+            facts,
+            patch,
+            tracker,
+            templates,
+            recipients,
+            template="released_overruled",
+            packages=[name for name, _ in kept],
+            more={"reason": str(record.opened["reason"])},
+            now=now,
+            actor=actor,
+        )
+    close_overruled(record, facts, "released", now, actor)
 
 
 def close_overruled(record: Rollout, facts: Facts, outcome: str, now: datetime, actor: str) -> None:

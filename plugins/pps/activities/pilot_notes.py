@@ -53,9 +53,11 @@ def notes(record: Rollout, facts: Facts, patch: Patch) -> dict[str, Any]:
     dossier = facts.dossier(patch.number)
     test = deployment_test.newest_deployment_test(facts, patch.number, ended_only=True)
     tested = platforms_for_production(patch, deployment_verdict(test) if test else None)
+    judged = record.the(FactKind.PILOT_JUDGED)
     return {
         "rollout": record.name,
         "patch": patch,
+        "judged": judged.payload if judged else None,
         "round": pilot.round,
         "major": pilot.is_major,
         "since": pilot.running_since,

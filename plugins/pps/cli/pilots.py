@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from pps.activities import pilot_outlook, pilot_request, pilot_screening
+from pps.activities.overruling import standing
 from pps.activities.pilot_request import PilotRequest
 from pps.cli import output, pilot_standing
 from pps.cli.classify import actor
@@ -218,8 +219,9 @@ def _site(here: Front, pilot: Pilot, site: str) -> dict[str, Any]:
 
 
 def _assessment(here: Front, pilot: Pilot) -> Assessment | None:
+    overruled = standing(here.services.facts, pilot.record.patch_number) is not None
     try:
-        return assess(pilot, here.services.config.policies.pilots.available_at_least, here.now())
+        return assess(pilot, here.services.config.policies.pilots.available_at_least, here.now(), overruled=overruled)
     except NotYetAllowedError:  # while it runs there is nothing to judge
         return None
 

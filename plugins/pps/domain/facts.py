@@ -96,6 +96,8 @@ class FactKind(StrEnum):
     """payload `step`, `due`, `to`, `assigned_to`"""
     ANSWER_GIVEN = "answer-given"
     """occasion: step and digest of the answer; payload `step`, `choice`, `form`, `user`, `late`"""
+    ANSWER_SET_ASIDE = "answer-set-aside"
+    """it came while a service was down that is needed to take it; occasion and payload as of the answer itself"""
     QUESTION_EXPIRED = "question-expired"
     REMINDED = "reminded"
     """occasion: step and which reminder"""

@@ -138,13 +138,16 @@ def reasons_against_minor_success(pilot: Pilot, available_at_least: float, now: 
     return tuple(reasons)
 
 
-def assess(pilot: Pilot, available_at_least: float, now: datetime) -> Assessment:
+def assess(pilot: Pilot, available_at_least: float, now: datetime, *, overruled: bool = False) -> Assessment:
     """Judge a pilot whose run has ended.
 
     Source: SD 4.1.3: "In case no VOs commit to be active on the pilot service, or no feedback is received within the
     agreed timeline, the pilot service is evaluated with the same success criteria in use for the minor updates, and
     the decision to go to production is made internally by the operations team. In that case the release notes
     mention explicitly that no feedback from users was received during the pilot service."
+
+    Args:
+        overruled: EMT and coordination overruled the policies together, so nobody waits for the VOs (SD 4.1.3).
 
     Raises:
         NotYetAllowedError: the run has not ended, or the VOs have still time to answer.
@@ -154,7 +157,8 @@ def assess(pilot: Pilot, available_at_least: float, now: datetime) -> Assessment
     if not pilot.is_major:
         return Assessment(JudgedBy.OPERATIONS, technical, (), no_feedback=False)
     words, silent, agreed = words_of_vos(pilot), silent_vos(pilot), pilot.agreement
-    if not words and agreed is not None and agreed.vos and now <= agreed.feedback_until and pilot.serving:
+    may_come = agreed is not None and bool(agreed.vos) and now <= agreed.feedback_until and pilot.serving
+    if not words and agreed is not None and may_come and not overruled:
         raise NotYetAllowedError(
             pilot.name,
             f"the VOs may answer until {agreed.feedback_until.isoformat(timespec='minutes')}.",
@@ -162,6 +166,8 @@ def assess(pilot: Pilot, available_at_least: float, now: datetime) -> Assessment
         )
     if not words:
         why = f"No feedback from {', '.join(silent)} in time." if silent else "No VO has committed itself to it."
+        if may_come and silent:
+            why = f"The policies were overruled, so nobody waited for {', '.join(silent)}."
         return Assessment(JudgedBy.OPERATIONS, technical, (why,), no_feedback=True)
     problems = tuple(
         f"{w.vo} reports a problem: {one_line(w.text).rstrip('.')}." for w in words if w.opinion is Opinion.PROBLEM

@@ -85,6 +85,15 @@ def answers(record: Rollout, step: str, subject: str | None = None) -> tuple[Ans
     return tuple(found)
 
 
+def set_aside(record: Rollout, step: str, subject: str) -> Answer | None:
+    """The newest answer that could not be taken when it came, because a service was down."""
+    for fact in reversed(record.facts):
+        if fact.kind is FactKind.ANSWER_SET_ASIDE and (fact.payload["step"], fact.subject) == (step, subject):
+            given = fact.payload
+            return Answer(step, subject, given["choice"], given["form"], given["user"], fact.at, late=False)
+    return None
+
+
 def decisive(record: Rollout, step: str, subject: str) -> Answer | None:
     """The answer that decides: the first in time."""
     return next((a for a in answers(record, step, subject) if not a.late), None)

@@ -6,6 +6,7 @@ Configured by `AIRFLOW__CORE__EXECUTOR=pps.orchestration.executor.SafeLocalExecu
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from typing import Any
 
 from airflow.executors.local_executor import LocalExecutor
@@ -43,6 +44,23 @@ class SafeLocalExecutor(LocalExecutor):
         }  # fmt: skip
         hidden = ended - _killed(ended) if ended else ended
         return {key: event for key, event in events.items() if key not in hidden}
+
+    def try_adopt_task_instances(self, tis: Sequence[TaskInstance]) -> Sequence[TaskInstance]:
+        """Return the tasks of a dead scheduler that have to begin anew."""
+        return [ti for ti in tis if not _goes_on(ti)]
+
+
+def _goes_on(ti: TaskInstance) -> bool:
+    """Tell whether an orphaned task goes on as it is; one that was about to resume is scheduled for that again."""
+    if ti.state == TaskInstanceState.RUNNING:
+        if ti.hostname != get_hostname():  # type: ignore[no-untyped-call]
+            return False
+        if ti.pid and _is_alive(ti.pid):
+            return True  # it reports its state itself; if it does not, its heartbeat is missed
+    if not ti.next_method:
+        return False
+    ti.state = TaskInstanceState.SCHEDULED
+    return True
 
 
 def _killed(keys: set[TaskInstanceKey]) -> set[TaskInstanceKey]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
-from pps.activities import pilot_effort, pilot_end, pilot_kick_off, pilot_meetings, pilot_wrap_up
+from pps.activities import overruling, pilot_effort, pilot_end, pilot_kick_off, pilot_meetings, pilot_wrap_up
 from pps.activities.pilot_kick_off import Timeline
 from pps.domain import pilot_success, questions
 from pps.domain.facts import Fact, FactKind
@@ -93,7 +93,8 @@ def _after_kick_off(s: Services, record: Rollout, role: str) -> None:
 
 
 def _assessment(s: Services, record: Rollout) -> pilot_success.Assessment:
-    return pilot_success.assess(Pilot(record), s.config.policies.pilots.available_at_least, now())
+    overruled = overruling.standing(s.facts, record.patch_number) is not None
+    return pilot_success.assess(Pilot(record), s.config.policies.pilots.available_at_least, now(), overruled=overruled)
 
 
 def _prepare_wrap_up(s: Services, record: Rollout, role: str) -> Asking | None:

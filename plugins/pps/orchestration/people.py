@@ -17,7 +17,8 @@ from airflow.sdk.exceptions import ParamValidationError
 
 from pps.activities import asking, outbox
 from pps.domain import questions
-from pps.domain.errors import RefusedError
+from pps.domain.errors import RefusedError, ServiceError
+from pps.domain.facts import Fact
 from pps.domain.rollouts import Rollout
 from pps.orchestration.form_book import FORMS
 from pps.orchestration.forms import Given
@@ -70,7 +71,7 @@ class HumanStep(HITLOperator):
         """Put the question unless it is answered already; park until the answer, or the agreed time."""
         with services() as s:
             record = s.facts.rollout(self.rollout)
-            if standing := self._standing(record):
+            if standing := self._standing(record) or self._taken_now(record):
                 return standing
             asking_for = self.form.prepare(s, record, self.about)
             if asking_for is None:
@@ -118,6 +119,17 @@ class HumanStep(HITLOperator):
             self.log.warning("The answer cannot be taken, and is asked for again: %s", error)
         return self.execute(context)
 
+    def _taken_now(self, record: Rollout) -> str:
+        """Take an answer that came while a service was down; "" if there is none, or it is refused now."""
+        aside = questions.set_aside(record, self.form.step, self.about)
+        if aside is None:
+            return ""
+        try:
+            return self._take(Given(aside.choice, dict(aside.form), aside.user, aside.at))
+        except RefusedError as error:
+            self.log.warning("The answer that was set aside cannot be taken, and is asked for again: %s", error)
+            return ""
+
     def _standing(self, record: Rollout) -> str:
         if answer := questions.decisive(record, self.form.step, self.about):
             return answer.choice
@@ -130,7 +142,7 @@ class HumanStep(HITLOperator):
             record = s.facts.rollout(self.rollout)
             asked = questions.question(record, self.form.step, self.about)
             decides = not self._standing(record) and asked is not None and given.at <= asked.due
-            more = self.form.follow(s, record, self.about, given) if decides else ()
+            more = self._follow(s, record, given) if decides else ()
             asking.keep_answer(
                 record,
                 s.facts,
@@ -146,6 +158,24 @@ class HumanStep(HITLOperator):
                 return self._silent(s)
             self._after(s)
             return given.choice
+
+    def _follow(self, s: Services, record: Rollout, given: Given) -> tuple[Fact, ...]:
+        """What follows from an answer. A retry asks again, so an answer that needs a service that is down is kept."""
+        try:
+            return self.form.follow(s, record, self.about, given)
+        except ServiceError as error:
+            asking.set_aside(
+                record,
+                s.facts,
+                step=self.form.step,
+                subject=self.about,
+                choice=given.choice,
+                form=given.form,
+                user=given.user,
+                at=given.at,
+                reason=str(error),
+            )
+            raise
 
     def _silent(self, s: Services) -> str:
         record = s.facts.rollout(self.rollout)

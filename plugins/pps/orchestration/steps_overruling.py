@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import logging
+import tempfile
+from pathlib import Path as LocalPath
 from typing import Any
 
-from airflow.sdk import get_current_context, task
+from airflow.sdk import TriggerRule, get_current_context, task
+from airflow.sdk.exceptions import AirflowSkipException
 
 from pps.activities import classification, outbox, overruling, release, release_notes
 from pps.domain.errors import RefusedError
 from pps.domain.overruling import Urgency
+from pps.domain.patches import PatchKind
 from pps.domain.rollouts import PREVIEWS, Path
 from pps.orchestration.runtime import actor, now, services
 
@@ -47,13 +51,35 @@ def conclude(rollout: str) -> list[str]:
             log.warning("Not overruled: %s", reason)
         if reasons:
             return []
+        if s.tracker.patch(record.patch_number).kind is PatchKind.SERVER:
+            return ["keep_packages"]  # it has no preview that could release it
         high = record.opened["urgency"] == Urgency.HIGH_PRIORITY
         return ["build_tarball"] if high else ["choose_preview"]
 
 
 @task
+def keep_packages(rollout: str) -> int:
+    """A server update: the very packages that are released. Returns how many there are."""
+    with services() as s, tempfile.TemporaryDirectory(prefix="pps-packages-") as folder:
+        record = s.facts.rollout(rollout)
+        kept = overruling.keep_server_packages(
+            record,
+            s.facts,
+            s.tracker.patch(record.patch_number),
+            now(),
+            actor(),
+            repositories=s.repositories,
+            reader=s.package_reader,
+            artefacts=s.artefacts,
+            limits=s.config.policies.tarball.to_port(),
+            workdir=LocalPath(folder),
+        )
+        return len(kept)
+
+
+@task(trigger_rule=TriggerRule.NONE_FAILED_MIN_ONE_SUCCESS)
 def write_release_notes(rollout: str) -> str:
-    """High priority: what changed, and that the policies were overruled. There was no time for feedback."""
+    """Straight to production: what changed, and that the policies were overruled. There was no time for feedback."""
     with services() as s:
         record = s.facts.rollout(rollout)
         return release_notes.write_release_notes(
@@ -63,15 +89,17 @@ def write_release_notes(rollout: str) -> str:
 
 @task
 def release_to_production(rollout: str) -> None:
-    """High priority: to production now."""
+    """Straight to production: to production now."""
     with services() as s:
         record = s.facts.rollout(rollout)
+        patch = s.tracker.patch(record.patch_number)
         if overruling.standing(s.facts, record.patch_number) is None:
             raise RefusedError(rollout, ("The policies were not overruled.",), "Look at the two answers.")
-        release.release_to_production(
+        release_it = overruling.release_server if patch.kind is PatchKind.SERVER else release.release_to_production
+        release_it(
             record,
             s.facts,
-            s.tracker.patch(record.patch_number),
+            patch,
             s.artefacts,
             s.tracker,
             s.production_repository,
@@ -91,6 +119,10 @@ def choose_preview(rollout: str) -> dict[str, Any]:
     with services() as s:
         record = s.facts.rollout(rollout)
         patch = s.tracker.patch(record.patch_number)
+        if patch.kind is PatchKind.SERVER:
+            raise AirflowSkipException(
+                "A server update has no preview. A pilot that is open goes on, and waits for nobody."
+            )
         path = classification.preview_path(s.facts.dossier(patch.number), patch)
         opened = s.facts.rollouts(open_only=True, paths=PREVIEWS, patch=patch.number)
         name = opened[0].name if opened else s.facts.next_name(path, patch.number)

@@ -213,6 +213,8 @@ class EmbeddedAirflow:
                 "AIRFLOW__SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.1",
                 # the time of a human task is seen to be up within 2 s, not 15 s
                 "AIRFLOW__SCHEDULER__TRIGGER_TIMEOUT_CHECK_INTERVAL": "2",
+                # tasks of a scheduler that was killed run again within a minute, not after five
+                "AIRFLOW__SCHEDULER__ORPHANED_TASKS_CHECK_INTERVAL": "10",
                 "AIRFLOW__FAB__UPDATE_FAB_PERMS": "False",  # done by our set-up, a second faster at each start
                 "AIRFLOW__LOGGING__NAMESPACE_LEVELS": "asyncssh=WARNING paramiko=WARNING",
                 "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
