@@ -18,7 +18,8 @@ VOs are invited when the service is set up everywhere (`wait_for_services`), and
 (`wait_for_feedback`). Without a committed VO, or without an answer in time, operations judge by the criteria of minor
 updates, and the release notes say that no feedback from users was received. A site may roll back at any time
 (`site.wait_for_end_or_roll_back`, `site.roll_back`, `site.wait_for_roll_back`, `site.tell_of_roll_back`); that ends
-its part, and the wrap-up is still held. Deployment tests run in parallel and separately (`start_deployment_test`, if
+its part in this round, and the wrap-up is still held. Deployment tests run in parallel and separately
+(`start_deployment_test`, if
 `deployment_test_is_missing`), and a release waits for them (`wait_for_deployment_test`, `release_update`). If the
 patch has changed since it was tested, another test is waited for (`renew_deployment_test`,
 `start_another_deployment_test`, `wait_for_another_deployment_test`); what the pilot did not try is not released. To

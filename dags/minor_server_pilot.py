@@ -15,7 +15,8 @@ nothing more. The pilot is kept internal to the service infrastructure: no VO is
 10. Wrap-up meeting and decision: `invite_to_wrap_up`, `decide_at_wrap_up`, `follow_decision`
 
 A site may roll back at any time (`site.roll_back`, `site.wait_for_roll_back`, `site.tell_of_roll_back`); that ends its
-part, and the wrap-up is still held. Deployment tests run in parallel and separately (`start_deployment_test`, if
+part in this round, and the wrap-up is still held. Deployment tests run in parallel and separately
+(`start_deployment_test`, if
 `deployment_test_is_missing`), and a release waits for them (`wait_for_deployment_test`, `release_update`). If the
 patch has changed since it was tested, another test is waited for (`renew_deployment_test`,
 `start_another_deployment_test`, `wait_for_another_deployment_test`); what the pilot did not try is not released. To

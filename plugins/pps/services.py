@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import SplitResult, unquote, urlsplit
 
+from pps.activities import pilot_meetings
 from pps.activities.bulletin import write_bulletin
 from pps.activities.clean_roots import CleanRoots
 from pps.activities.mirrors import Mirrors
@@ -34,6 +35,9 @@ from pps.activities.service_ports import ServiceProbes
 from pps.config.loader import Configuration
 from pps.domain.errors import ConfigurationError
 from pps.domain.patches import Repository
+from pps.domain.pilots import Pilot
+from pps.domain.roles import Role
+from pps.domain.rollouts import Rollout
 from pps.domain.sites import Site
 
 if TYPE_CHECKING:
@@ -317,6 +321,23 @@ class Services:
             url,
             self.feedback_secret,
         )
+
+    @property
+    def coordination(self) -> Party:
+        """The coordination, with the address where its people read."""
+        address = self.config.people.role_contacts.get(Role.PPS_COORDINATOR, self.config.service.reply_to)
+        return Party(Role.PPS_COORDINATOR.value, address)
+
+    def participants(self, record: Rollout, what: str) -> tuple[Party, ...]:
+        """Whom a meeting of a pilot concerns; who takes part in the wrap-up also hears how the pilot ends."""
+        roles = [Role.RELEASE_MANAGER]
+        if what == pilot_meetings.WRAP_UP and not Pilot(record).is_major:
+            roles.append(Role.EMT)  # SD 4.1.3, 10: "In case of minor updates this discussion in brought to the EMT"
+        people = self.config.people
+        others = [Party(role.value, people.role_contacts[role]) for role in roles if role in people.role_contacts]
+        vos = [Party(vo.name, vo.contact) for vo in people.vos]
+        patch = self.tracker.patch(record.patch_number)
+        return pilot_meetings.participants(record, patch, self.config.sites, vos, [self.coordination, *others], what)
 
     def write_bulletin(self, now: datetime) -> None:
         """Write the release bulletin anew from the facts (SD 4.1.1, step 5)."""

@@ -116,11 +116,11 @@ def test_the_justification_is_recorded() -> None:
 def test_vos_are_asked_only_in_case_of_major_updates() -> None:
     minor = APilot(MINOR).accepted()
     nobody = pilot_screening.ask_for_interest(
-        minor.record, minor.store, MINOR, (), "x@example.org", None, minor.at, "x"
+        minor.record, minor.store, MINOR, (), "x@example.org", "https://x", None, minor.at, "x"
     )
     assert nobody == 0
     with pytest.raises(RefusedError, match="VOs have no part"):
-        pilot_screening.show_interest(minor.record, minor.store, "atlas", "We try it.", "ada", ["atlas"], minor.at)
+        minor.shows_interest()
 
 
 @pytest.mark.sd("4.1.3", step=1)

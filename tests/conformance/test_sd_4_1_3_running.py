@@ -35,7 +35,7 @@ def test_pilots_use_certified_software_or_a_recorded_justification(path: Path) -
     pilot.published.show("PIC", SERVER.version)
     assert pilot.verify("PIC")
     why = "The operations meeting wants bulk submission now."
-    pilot_setup.justify_software(pilot.record, pilot.store, pilot.patch, why, "carla", NOW)
+    pilot_setup.justify_software(pilot.record, pilot.store, pilot.patch, why, "carla", COORDINATION, NOW)
     assert pilot.verify("PIC") == ()
     view = pilot_report.report_view(pilot.record, pilot.patch, PIC, {}, NOW, incident_after=INCIDENT)
     assert view["not_certified"] == why

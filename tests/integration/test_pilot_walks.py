@@ -8,6 +8,7 @@ from datetime import timedelta
 from pathlib import Path as LocalPath
 
 import pytest
+from tests.support.examples import templates
 from tests.support.pilot_walks import COORDINATOR, DAY, OLD, WEEK, Walk, endpoint_of, walking
 
 from pps.activities import pilot_journal, pilot_roll_back, pilot_screening
@@ -388,11 +389,14 @@ def test_a_vo_that_shows_interest_is_invited_to_the_kick_off(major: Walk) -> Non
     major.answers("pilot-acceptance", "Accept")
     major.step("rank_candidates")
     assert major.step("ask_vos_for_interest") == 2
+    vos = {vo.name: vo.representatives for vo in major.services.config.people.vos}
+    mine, to = {"role:VO Representative"}, major.services.coordination.address
     pilot_screening.show_interest(
-        major.record, major.store, "atlas", "Bulk submission.", "ada", ["atlas", "cms"], major.clock
+        major.record, major.store, templates(), "atlas", "Bulk submission.", "ada", mine, vos, to, major.clock
     )
     major.answers("pilot-selection", "Select", sites="PIC")
     major.step("invite_to_kick_off")
+    assert "atlas wants to take part in the pilot of glite-CREAM 3.1.23" in major.told(to)
     invited = {mail.to for mail in major.mails if mail.subject.startswith("Kick-off meeting")}
     assert invited == {
         "admin@pic.example.org",

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from tests.support.examples import NOW, PATCH, SITES, sqlite_store
+from tests.support.examples import NOW, PATCH, SITES, sqlite_store, templates
 from tests.support.front import CONFIG
 
 from pps.activities import pilot_request, pilot_screening
@@ -104,6 +105,15 @@ class APilot:
             actor="pps",
         )
         return self
+
+    def shows_interest(
+        self, vo: str = "atlas", text: str = "We try it.", mine: Collection[str] = ("role:VO Representative",)
+    ) -> Fact:
+        vos = dict.fromkeys(VOS, ()) | {"lhcb": ("lena",)}
+        to = "coordination@example.org"
+        return pilot_screening.show_interest(
+            self.record, self.store, templates(), vo, text, "ada", mine, vos, to, self.at
+        )
 
     def selected(self, *sites: str) -> APilot:
         form = {"sites": "\n".join(sites or ("PIC",))}

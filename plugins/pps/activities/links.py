@@ -19,3 +19,13 @@ def feedback_link(public_url: str, rollout: str, vo: str = "", token: str = "") 
 def feedback_api(public_url: str, rollout: str) -> str:
     """Where an answer is posted as JSON: `vo`, `opinion`, `text`, `author`, `token`."""
     return f"{public_url.rstrip('/')}/pps/api/v1/rollouts/{quote(rollout, safe='')}/feedback"
+
+
+def interest_door(public_url: str, rollout: str) -> str:
+    """Where a VO's interest in a pilot is posted as JSON, by a user of Airflow: `vo`, `text`."""
+    return f"{public_url.rstrip('/')}/pps/api/v1/rollouts/{quote(rollout, safe='')}/interest"
+
+
+def document_link(public_url: str, file: str) -> str:
+    """A document of a pilot, named as it lies in the publication folder."""
+    return f"{public_url.rstrip('/')}/pps/{quote(file)}"

@@ -8,7 +8,7 @@ from typing import Any
 
 from pps.activities.letters import letter
 from pps.activities.notification import Party
-from pps.activities.pilot_wrap_up import needed_decision, reasons_against_pilot_release, results
+from pps.activities.pilot_wrap_up import needed_decision, reasons_against_pilot_release, report_links, results
 from pps.activities.ports import Facts, Templates
 from pps.activities.production import Production
 from pps.activities.release import earlier_answer, release_kept_packages, released_elsewhere
@@ -112,7 +112,14 @@ def close_pilot(record: Rollout, facts: Facts, now: datetime, actor: str) -> str
 
 
 def tell_end(
-    record: Rollout, facts: Facts, parties: Iterable[Party], templates: Templates, now: datetime, actor: str
+    record: Rollout,
+    facts: Facts,
+    parties: Iterable[Party],
+    templates: Templates,
+    now: datetime,
+    actor: str,
+    *,
+    public_url: str,
 ) -> int:
     """Tell all who had a part in it how this round has ended; returns how many mails are new. Twice is once.
 
@@ -136,7 +143,8 @@ def tell_end(
         "against": said.get("reasons_against", []),
         "remarks": said.get("remarks", []),
         "no_feedback": bool(said.get("no_feedback")),
-        "results": results(record, now),
+        "results": (found := results(record, now)),
+        "reports": report_links(found, public_url),
     }
     subject = f"Pilot {closed['outcome']}: {opened['metapackage']} {opened['version']} ({record.name})"
     told, mails = [], []

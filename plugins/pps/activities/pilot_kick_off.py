@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from pps.activities.letters import letter
-from pps.activities.pilot_setup import NOT_CERTIFIED, field, reasons_against_software
+from pps.activities.pilot_setup import field, reasons_against_software
 from pps.activities.ports import Facts, Templates
 from pps.domain.durations import duration_text, parse_duration
 from pps.domain.errors import NotYetAllowedError, RefusedError
@@ -17,7 +17,7 @@ from pps.domain.facts import Fact, FactKind
 from pps.domain.names import is_name
 from pps.domain.patches import Patch
 from pps.domain.pilot_credits import INSTRUCTION, SITE
-from pps.domain.pilots import Pilot
+from pps.domain.pilots import NOT_CERTIFIED, Pilot
 from pps.domain.rollouts import Rollout
 from pps.domain.sites import Site
 from pps.domain.texts import one_line, reasons_against_reason

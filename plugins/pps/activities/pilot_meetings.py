@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime, timedelta
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
 
 from pps.activities.invitation import FILE, MIME_TYPE, Meeting, invitation
 from pps.activities.letters import letter
 from pps.activities.notification import Party
 from pps.activities.ports import Facts, Templates
-from pps.domain.errors import RefusedError
+from pps.domain.errors import NotYetAllowedError, RefusedError
 from pps.domain.facts import Fact, FactKind
 from pps.domain.patches import Patch
 from pps.domain.pilots import Pilot
+from pps.domain.roles import Role
 from pps.domain.rollouts import Rollout
 from pps.domain.sites import Site
 from pps.domain.texts import one_line
 
-KICK_OFF, WRAP_UP = "kick-off", "wrap-up"
+MEETINGS = KICK_OFF, WRAP_UP = "kick-off", "wrap-up"
 
 
 def meeting(record: Rollout, what: str) -> Fact | None:
@@ -59,7 +60,7 @@ def participants(
     of_sites = pilot.sites if what == KICK_OFF else pilot.selected
     found = [Party(name, sites[name].contact) for name in of_sites if name in sites]
     if pilot.is_major:
-        wanted = set(_vos_of(pilot, what))
+        wanted = set(vos_of(record, what))
         found += [vo for vo in vos if vo.name in wanted]
     if patch.provider:
         found.append(Party("the developers", patch.provider))
@@ -69,12 +70,18 @@ def participants(
     return tuple(by_address.values())
 
 
-def _vos_of(pilot: Pilot, what: str) -> Iterable[str]:
+def vos_of(record: Rollout, what: str, *, until: datetime | None = None) -> tuple[str, ...]:
+    """The VOs that are invited to a meeting of a major pilot.
+
+    Args:
+        until: as it was known then; None: now.
+    """
+    pilot = Pilot(record)
     if what == WRAP_UP:
         return pilot.agreement.vos if pilot.agreement else ()
-    asked = pilot.record.the(FactKind.PILOT_REQUESTED)
-    interested = (f.subject for f in pilot.record.facts if f.kind is FactKind.INTEREST_SHOWN)
-    return (*interested, *([asked.payload["vo"]] if asked else ()))
+    asked = record.the(FactKind.PILOT_REQUESTED)
+    shown = (f for f in record.facts if f.kind is FactKind.INTEREST_SHOWN and (until is None or f.at <= until))
+    return (*(f.subject for f in shown), *([asked.payload["vo"]] if asked else ()))
 
 
 def call_meeting(
@@ -91,6 +98,8 @@ def call_meeting(
     now: datetime,
     actor: str,
     move: bool = False,
+    reason: str = "",
+    user: str = "",
 ) -> Fact:
     """Invite everybody to a meeting, once; returns the invitation that stands.
 
@@ -98,6 +107,8 @@ def call_meeting(
         agenda: sentences.
         starts: agreed with the first call; a retry changes nothing.
         move: the date is another one after all: people are invited again, and their calendars move the meeting.
+        reason: why it moves; those who are invited read it.
+        user: who moves it.
 
     Raises:
         RefusedError: it would begin in the past.
@@ -121,7 +132,13 @@ def call_meeting(
         attendees=tuple(party.address for party in parties),
     )
     occasion = f"{what}/{len(calls) + 1}" if calls else what
-    payload = {"starts": starts.isoformat(), "ends": planned.ends.isoformat(), "to": [p.address for p in parties]}
+    payload = {
+        "starts": starts.isoformat(),
+        "ends": planned.ends.isoformat(),
+        "to": [p.address for p in parties],
+        "names": [p.name for p in parties],
+        **({"reason": reason, "user": user} if calls else {}),
+    }
     called = Fact(record.name, FactKind.MEETING_CALLED, "", occasion, now, actor, payload)
     calendar = invitation(planned, now)
     view = {
@@ -131,6 +148,8 @@ def call_meeting(
         "meeting": planned,
         "agenda": tuple(agenda),
         "moved": bool(calls),
+        "was": datetime.fromisoformat(calls[-1].payload["starts"]) if calls else None,
+        "reason": reason,
         "parties": tuple(parties),
     }
     subject = f"Moved: {planned.summary}" if calls else planned.summary
@@ -152,4 +171,78 @@ def call_meeting(
     )
     stands = meeting(facts.rollout(record.name), what)
     assert stands is not None  # noqa: S101 (just recorded)
+    return stands
+
+
+# --- another date -------------------------------------------------------------------------------
+
+
+def move_meeting(
+    record: Rollout,
+    facts: Facts,
+    what: str,
+    starts: datetime,
+    reason: str,
+    user: str,
+    mine: Collection[str],
+    parties: Callable[[], Iterable[Party]],
+    agenda: Sequence[str],
+    due: datetime | None,
+    templates: Templates,
+    *,
+    organizer: str,
+    now: datetime,
+) -> Fact:
+    """Move a meeting in everybody's calendar, once for each date; returns the invitation that stands.
+
+    Source: SD 4.1.3, 4: "[PPS Coordinator]: Organise a pilot kick-off meeting".
+
+    Args:
+        mine: all under which `user` is known (`roles.identities`).
+        parties: whom it concerns now, asked for when it may move; who was invited before is invited again as well.
+        due: until when its outcome must be entered; None: nobody has asked for it yet.
+
+    Raises:
+        RefusedError: by somebody else than the Coordinator, into the past, or later than its outcome is waited for.
+        NotYetAllowedError: nobody was invited, or its outcome is on record.
+    """
+    Pilot(record)  # or it is none
+    starts = starts.astimezone(UTC).replace(microsecond=0)
+    if f"role:{Role.PPS_COORDINATOR}" not in mine:
+        raise RefusedError(f"{what} of {record.name}", (f"Only the {Role.PPS_COORDINATOR} may move it.",))
+    called = meeting(record, what)
+    if called is None:
+        raise NotYetAllowedError(record.name, f"nobody is invited to its {what} yet.", "Look at: pps pilot show.")
+    outcome = FactKind.KICK_OFF_AGREED if what == KICK_OFF else FactKind.WRAPPED_UP
+    if record.is_closed or record.has(outcome):
+        why = "it has ended." if record.is_closed else f"the outcome of its {what} is on record."
+        raise NotYetAllowedError(record.name, why, "Look at: pps pilot show.")
+    lasts = datetime.fromisoformat(called.payload["ends"]) - datetime.fromisoformat(called.payload["starts"])
+    if called.payload["starts"] != starts.isoformat() and due is not None and starts + lasts > due:
+        late = f"Its outcome is waited for until {due:%Y-%m-%d %H:%M} UTC, and then the pilot ends."
+        raise RefusedError(f"{what} of {record.name}", (late,), "Take an earlier date.")
+    concerned = tuple(parties())
+    known = {party.address.lower() for party in concerned}
+    before = zip(called.payload["to"], called.payload.get("names", called.payload["to"]), strict=True)
+    everybody = (*concerned, *(Party(name, address) for address, name in before if address.lower() not in known))
+    stands = call_meeting(
+        record,
+        facts,
+        what,
+        everybody,
+        agenda,
+        templates,
+        starts=starts,
+        lasts=lasts,
+        organizer=organizer,
+        now=now,
+        actor=f"user {user}",
+        move=True,
+        reason=one_line(reason, 1000),
+        user=user,
+    )
+    if stands.payload["starts"] != starts.isoformat():  # two at once: the first counts
+        raise NotYetAllowedError(
+            record.name, f"somebody else has just moved it to {stands.payload['starts']}.", "Look, and move it again."
+        )
     return stands

@@ -8,6 +8,7 @@ from typing import Any
 
 from pps.activities import deployment_test
 from pps.activities.overruling import view as overruling_view
+from pps.activities.pilot_setup import justification
 from pps.activities.pilot_wrap_up import needed_decision, results
 from pps.activities.ports import Facts, Templates
 from pps.activities.publishing import publish
@@ -69,5 +70,12 @@ def notes(record: Rollout, facts: Facts, patch: Patch) -> dict[str, Any]:
         "deployment": deployment_test.results(test) if test else None,
         "overruled": overruling_view(overruling(dossier)),
         "tested_platforms": [str(p) for p in tested],
-        "justification": "" if record.opened["certified"] else record.opened["justification"],
+        "justification": _justification(record),
     }
+
+
+def _justification(record: Rollout) -> str:
+    """SD 4.1.3: the use of software that is not certified "has however to be justified, documented and recorded"."""
+    if (allowed := justification(record)) is not None:
+        return str(allowed.payload["reason"])
+    return "" if record.opened["certified"] else str(record.opened["justification"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
@@ -17,6 +18,7 @@ from pps.domain.facts import Fact, FactKind
 from pps.domain.patches import Patch
 from pps.domain.rollouts import Rollout
 from pps.domain.sites import Site
+from pps.domain.texts import for_the_public
 
 STEP = "post-mortem"
 REPORT = "Report"
@@ -60,7 +62,8 @@ def report_view(
 ) -> dict[str, Any]:
     """The view of `pilot_report.*` and of the form's body: what we know, and what the site's people say.
 
-    It holds no clock time of its own, so that it is repeatable. The report is published, so no user is named in it.
+    It holds no clock time of its own, so that it is repeatable. The report is published, so it names no user, and what
+    people wrote shows no mail address and no login.
 
     Args:
         form: empty where the site has said nothing; then the report says so.
@@ -80,7 +83,6 @@ def report_view(
         for o in pilot_run.outages(known)
         if o.began < end
     ]
-    rolled_back = [f for f in record.facts if f.kind is FactKind.SERVICE_ROLLED_BACK and f.subject == site.name]
     ended = pilot_run.run_ended(record)
     allowed = justification(record)
     set_up = questions.decisive(record, SET_UP_STEP, site.name)
@@ -100,15 +102,20 @@ def report_view(
         "days_looked": pilot_run.days_looked(record, site.name),
         "outages": outages,
         "incidents": [o for o in outages if o.lasted >= incident_after],
-        "journal": pilot_run.journal(record, site.name),
-        "rolled_back": rolled_back[-1].payload if rolled_back else None,
+        "journal": [replace(e, text=for_the_public(e.text)) for e in pilot_run.journal(record, site.name)],
+        "rolled_back": _rolled_back(record, site.name),
         "outcome": ended.payload["outcome"] if ended else "",
-        "outcome_reason": ended.payload.get("reason", "") if ended else "",
-        "not_certified": allowed.payload["reason"] if allowed else "",
-        "set_up_remarks": field(set_up.form, "remarks") if set_up else "",
-        "said": {name: field(form, name) for name in FIELDS},
+        "outcome_reason": for_the_public(ended.payload.get("reason", "")) if ended else "",
+        "not_certified": for_the_public(allowed.payload["reason"]) if allowed else "",
+        "set_up_remarks": for_the_public(field(set_up.form, "remarks")) if set_up else "",
+        "said": {name: for_the_public(field(form, name)) for name in FIELDS},
         "answered": answered,
     }
+
+
+def _rolled_back(record: Rollout, site: str) -> Mapping[str, Any] | None:
+    done = [f for f in record.facts if f.kind is FactKind.SERVICE_ROLLED_BACK and f.subject == site]
+    return {**done[-1].payload, "reason": for_the_public(done[-1].payload["reason"])} if done else None
 
 
 def write_report(

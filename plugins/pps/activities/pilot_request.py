@@ -230,7 +230,7 @@ def open_next_round(record: Rollout, facts: Facts, *, run: str, now: datetime, a
     """Open another round of a pilot that the wrap-up has prolonged; returns its name. A retry returns the same.
 
     It goes on with a new kick-off: request, verdict, sites, mirror and what is set up are taken over, each dated as it
-    was. Sites that were left out or have rolled it back have no part in it.
+    was. Sites that were left out have no part in it; one that has rolled back is asked to set the service up again.
 
     Raises:
         NotYetAllowedError: the wrap-up has not decided so, or this round is still open.
@@ -244,14 +244,13 @@ def open_next_round(record: Rollout, facts: Facts, *, run: str, now: datetime, a
         raise NotYetAllowedError(record.name, "this run has opened it.", "Another round is another run.")
     payload = {**record.opened, "pilot": before.first_round, "round": before.round + 1, "run": run}
     facts.open(record.path, record.patch_number, Fact(name, FactKind.ROLLOUT_OPENED, "", "", now, actor, payload), run)
-    sites = [site for site in before.sites if not before.is_rolled_back(site)]
-    facts.record(*(_taken_over(record, fact, name, sites) for fact in record.facts if _is_taken_over(fact, sites)))
+    facts.record(*(_taken_over(record, fact, name, before.sites) for fact in record.facts if _goes_on(fact, before)))
     return name
 
 
-def _is_taken_over(fact: Fact, sites: Collection[str]) -> bool:
+def _goes_on(fact: Fact, before: Pilot) -> bool:
     if fact.kind is FactKind.SERVICE_SET_UP:
-        return fact.subject in sites
+        return fact.subject in before.serving
     return fact.kind in _TAKEN_OVER and (fact.kind is not FactKind.DECIDED or fact.occasion == ACCEPTANCE)
 
 

@@ -11,13 +11,16 @@ from typing import Any
 
 from pps.activities.effort import credits_on_record
 from pps.activities.letters import letter
+from pps.activities.links import interest_door
 from pps.activities.notification import Party
+from pps.activities.pilot_meetings import KICK_OFF, meeting, vos_of
 from pps.activities.ports import Facts, Templates
 from pps.domain.errors import NotYetAllowedError, RefusedError
 from pps.domain.facts import Fact, FactKind
 from pps.domain.patches import Patch
 from pps.domain.pilot_candidates import Load, Ranking, rank
 from pps.domain.pilots import Pilot
+from pps.domain.roles import reasons_against_speaking_for_vo
 from pps.domain.rollouts import PILOTS, Rollout
 from pps.domain.sites import Site
 from pps.domain.texts import clean_text, one_line, reasons_against_reason
@@ -30,6 +33,8 @@ DOCUMENTATION = {"installation": "installation_guide", "configuration": "configu
 _PILOT_ACTIVITIES = "pilot-"
 LONGEST_INTEREST = 5000
 """characters of a VO's text"""
+MOST_INTERESTS = 50
+"""of one VO in one pilot; the record is for ever"""
 
 
 # --- candidates
@@ -128,6 +133,7 @@ def ask_for_interest(
     patch: Patch,
     vos: Sequence[Party],
     reply_to: str,
+    public_url: str,
     templates: Templates,
     now: datetime,
     actor: str,
@@ -145,6 +151,7 @@ def ask_for_interest(
         "patch": patch,
         "asked": record.need(FactKind.PILOT_REQUESTED, "Ask for the pilot first.").payload,
         "reply_to": reply_to,
+        "door": interest_door(public_url, record.name),
     }
     subject = f"Pilot of {patch.metapackage} {patch.version}: does your VO want to take part?"
     told, mails = [], []
@@ -159,33 +166,81 @@ def ask_for_interest(
 
 
 def show_interest(
-    record: Rollout, facts: Facts, vo: str, text: str, user: str, vos: Collection[str], now: datetime
-) -> bool:
-    """Keep a VO's interest, with what it wants; True if it is new. The same text twice is once.
+    record: Rollout,
+    facts: Facts,
+    templates: Templates,
+    vo: str,
+    text: str,
+    user: str,
+    mine: Collection[str],
+    vos: Mapping[str, Collection[str]],
+    to: str,
+    now: datetime,
+) -> Fact:
+    """Keep a VO's interest, with what it wants, and tell the coordination, once; returns it as it is on record.
+
+    What the VO said last counts; the same again is once.
+
+    Args:
+        mine: all under which `user` is known (`roles.identities`).
+        vos: those of people.yaml, each with the users that represent it.
+        to: address of the coordination, whose question was put before the VOs could answer.
 
     Raises:
         NotYetAllowedError: the request is not accepted, or the pilot has ended.
-        RefusedError: a minor pilot, an unknown VO, no text, or the kick-off has passed.
+        RefusedError: a minor pilot, an unknown VO, somebody else's, no text, or the kick-off has passed.
     """
     pilot = Pilot(record)
     pilot.must_be_accepted()
     said = clean_text(text).strip()
-    reasons = []
+    reasons: list[str] = []
     if not pilot.is_major:
         reasons.append("It is a minor pilot, in which VOs have no part.")
     if vo not in vos:
         reasons.append(f"The VO {vo[:60]!r} is not in people.yaml.")
+    else:
+        reasons += reasons_against_speaking_for_vo(vo, vos[vo], mine)
     if not said:
         reasons.append("The text does not say what the VO wants to try.")
     if len(said) > LONGEST_INTEREST:
         reasons.append(f"The text has {len(said)} characters; at most {LONGEST_INTEREST} are kept.")
+    before = [f for f in record.facts if f.kind is FactKind.INTEREST_SHOWN and f.subject == vo]
+    if len(before) >= MOST_INTERESTS:
+        reasons.append("It holds all of its words that it can.")
+    if not reasons and before and before[-1].payload["text"] == said:
+        return before[-1]
     if record.has(FactKind.KICK_OFF_AGREED):
         reasons.append("The kick-off has agreed on the VOs; another round may have others.")
     if reasons:
         raise RefusedError(f"interest of {vo[:60]} in {record.name}", tuple(reasons), "Write to the coordination.")
     digest = hashlib.sha256(said.encode()).hexdigest()[:16]
-    payload = {"text": said, "user": user}
-    return bool(facts.record(Fact(record.name, FactKind.INTEREST_SHOWN, vo, digest, now, f"user {user}", payload)))
+    same = sum(f.occasion.partition(".")[0] == digest for f in before)
+    occasion = f"{digest}.{same + 1}" if same else digest
+    shown = Fact(record.name, FactKind.INTEREST_SHOWN, vo, occasion, now, f"user {user}", {"text": said, "user": user})
+    kick_off = meeting(record, KICK_OFF)
+    invited = vos_of(record, KICK_OFF, until=kick_off.at) if kick_off else ()
+    view = {
+        "rollout": record.name,
+        "opened": record.opened,
+        "vo": vo,
+        "user": user,
+        "text": said,
+        "again": bool(before),
+        "selected": record.has(FactKind.SITES_SELECTED),
+        "kick_off": datetime.fromisoformat(kick_off.payload["starts"]) if kick_off else None,
+        "invited": bool(kick_off) and vo in invited,
+    }
+    opened = record.opened
+    mail = letter(
+        templates,
+        "pilot_interest_shown",
+        view,
+        key=f"{record.name}/{shown.kind.value}/{vo}/{occasion}",
+        to=to,
+        subject=f"{vo} wants to take part in the pilot of {opened['metapackage']} {opened['version']}",
+    )
+    facts.record(shown, mails=[mail])
+    return shown
 
 
 def interested(record: Rollout) -> dict[str, str]:

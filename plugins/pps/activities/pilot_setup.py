@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -13,9 +13,11 @@ from pps.activities.ports import Facts, InformationSystem, Templates
 from pps.activities.service_ports import ServiceAnswer, ServiceProbes
 from pps.domain import pilot_run, questions
 from pps.domain.endpoints import Endpoint, is_version, parse_endpoint, reasons_against_host, same_version
-from pps.domain.errors import InvalidNameError, RefusedError
+from pps.domain.errors import InvalidNameError, NotYetAllowedError, RefusedError
 from pps.domain.facts import Fact, FactKind
 from pps.domain.patches import Patch, PatchState
+from pps.domain.pilots import NOT_CERTIFIED, Pilot
+from pps.domain.roles import Role
 from pps.domain.rollouts import Rollout
 from pps.domain.sites import Site
 from pps.domain.texts import clean_text, one_line, reasons_against_reason
@@ -24,8 +26,8 @@ STEP = "pilot-set-up"
 SET_UP = "Set up"
 CANNOT = "Cannot"
 OPTIONS = (SET_UP, CANNOT)
-#: Occasion of the decision that a pilot may run software that is not certified.
-NOT_CERTIFIED = "non-certified-software"
+#: Who may decide for an exception from certified software: the two of which SD 4.1.3 says that they overrule policies.
+_MAY_JUSTIFY = (Role.PPS_COORDINATOR, Role.EMT)
 
 _CERTIFIED = (PatchState.CERTIFIED, PatchState.READY_FOR_PRODUCTION, PatchState.IN_PRODUCTION)
 
@@ -117,22 +119,39 @@ def reasons_against_software(record: Rollout, patch: Patch) -> tuple[str, ...]:
     """
     if patch.state in _CERTIFIED or justification(record) is not None:
         return ()
-    return (f'The patch is "{patch.state}", not certified, and no exception is on record with its justification.',)
+    lacking = f'The patch is "{patch.state}", not certified, and no exception is on record with its justification.'
+    return (f"{lacking} The {' or the '.join(_MAY_JUSTIFY)} decides on one: pps pilot justify {record.name}.",)
 
 
 def justification(record: Rollout) -> Fact | None:
     """The decision to run software that is not certified, or None."""
-    decided = (f for f in reversed(record.facts) if f.kind is FactKind.DECIDED and f.occasion == NOT_CERTIFIED)
-    return next(decided, None)
+    return Pilot(record).exception
 
 
-def justify_software(record: Rollout, facts: Facts, patch: Patch, reason: str, user: str, now: datetime) -> Fact:
+def justify_software(
+    record: Rollout, facts: Facts, patch: Patch, reason: str, user: str, mine: Collection[str], now: datetime
+) -> Fact:
     """Put on record why a pilot runs software that is not certified; the first justification stands.
 
+    A set-up that was refused for it goes on by itself. Sites read the reason in their report, all in the release notes.
+
+    Args:
+        mine: all under which `user` is known (`roles.identities`).
+
     Raises:
-        RefusedError: the reason is none.
+        RefusedError: by somebody else than Coordinator or EMT, no reason, or the patch is certified.
+        NotYetAllowedError: the pilot has ended.
     """
-    if reasons := reasons_against_reason(reason):
+    if (known := justification(record)) is not None:
+        return known
+    if record.is_over:
+        raise NotYetAllowedError(record.name, "it has ended.", "Look at: pps pilot show.")
+    reasons = reasons_against_reason(reason)
+    if not {f"role:{role}" for role in _MAY_JUSTIFY} & set(mine):
+        reasons += (f"Only the {' and the '.join(_MAY_JUSTIFY)} may decide on it.",)
+    if patch.state in _CERTIFIED:
+        reasons += (f'The patch is "{patch.state}": there is nothing to justify.',)
+    if reasons:
         raise RefusedError(f"justification for {record.name}", reasons)
     payload = {"decision": "allowed", "reason": one_line(reason, 1000), "state": patch.state.value, "user": user}
     facts.record(Fact(record.name, FactKind.DECIDED, "", NOT_CERTIFIED, now, f"user {user}", payload))
@@ -216,6 +235,8 @@ def verify_set_up(
     record.must_not_be_withdrawn()
     if pilot_run.set_up(record, site.name) is not None:
         return ()
+    if pilot_run.has_rolled_back(record, site.name):
+        return (f"{site.name} has rolled back: its part in this round has ended. Another round may set it up again.",)
     said = questions.decisive(record, STEP, site.name)
     if said is None or said.choice != SET_UP:
         return (f"Nobody at {site.name} has said that the service is set up.",)
@@ -307,7 +328,7 @@ def set_up_is_settled(
     Raises:
         ServiceError: the information system does not answer; try again.
     """
-    if record.is_over or pilot_run.is_left_out(record, site_name) or pilot_run.set_up(record, site_name):
+    if record.is_over or pilot_run.is_left_out(record, site_name) or pilot_run.has_had_service(record, site_name):
         return True
     said = questions.decisive(record, STEP, site_name)
     if said is None:

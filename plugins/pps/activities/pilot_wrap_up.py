@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
 from pps.activities.deployment_test import newest_deployment_test, newest_deployment_verdict
+from pps.activities.links import document_link
 from pps.activities.packages import reasons_if_changed
 from pps.activities.pilot_kick_off import agreed_time, named
 from pps.activities.pilot_setup import field
@@ -72,6 +73,11 @@ def _result(record: Rollout, pilot: Pilot, site: str, now: datetime) -> SiteResu
     )
 
 
+def report_links(found: Iterable[SiteResult], public_url: str) -> dict[str, str]:
+    """Site -> address of its post-mortem report, which anybody may read."""
+    return {r.site: document_link(public_url, r.report) for r in found if r.report}
+
+
 def reasons_against_pilot_release(record: Rollout, facts: Facts, patch: Patch) -> tuple[str, ...]:
     """Say why the update of a pilot may not go to production now; no reasons means that it may.
 
@@ -89,12 +95,19 @@ def reasons_against_pilot_release(record: Rollout, facts: Facts, patch: Patch) -
 
 
 def wrap_up_view(
-    record: Rollout, facts: Facts, patch: Patch, assessment: Assessment, due: datetime, now: datetime
+    record: Rollout,
+    facts: Facts,
+    patch: Patch,
+    assessment: Assessment,
+    due: datetime,
+    now: datetime,
+    public_url: str,
 ) -> Mapping[str, Any]:
     """The view of the template `ask_pilot_wrap_up.md`."""
     pilot = Pilot(record)
     test = newest_deployment_test(facts, patch.number)
     ended = record.need(FactKind.RUN_ENDED, "Wait for the end of the run.").payload
+    found = results(record, now)
     return {
         "rollout": record.name,
         "patch": patch,
@@ -103,7 +116,8 @@ def wrap_up_view(
         "assessment": assessment,
         "by_users": assessment.by is JudgedBy.USERS,
         "ended": ended,
-        "results": results(record, now),
+        "results": found,
+        "reports": report_links(found, public_url),
         "journal": [
             f"{e.at:%Y-%m-%d %H:%M} {f'{e.who}: ' if e.who else ''}{one_line(e.text, 300)}"
             for e in pilot_run.journal(record)
@@ -150,6 +164,8 @@ def facts_of_wrap_up(
         reasons.append("Something stands against a release; say why it is released all the same.")
         reasons += lacking
     span = agreed_time(field(form, "prolong_for"), "to prolong it", usual, reasons) if decision == PROLONG else None
+    if decision == PROLONG and not Pilot(record).sites:
+        reasons.append("No site is left that would run another round; ask for a new pilot.")
     present = named(field(form, "itr"), "ITR", reasons)
     if reasons:
         raise RefusedError(f"wrap-up of {record.name}", tuple(reasons), "Correct the form, and answer again.")

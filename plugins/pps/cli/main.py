@@ -21,6 +21,7 @@ from pps.cli import (
     output,
     overrule,
     patches,
+    pilot_doors,
     pilot_run,
     pilots,
     pools,
@@ -57,7 +58,8 @@ app = typer.Typer(
       pps release-test start PATCH        sites try it before it goes public
       pps pilot judge PATCH               a server update: minor or major, and why
       pps mirror make ROLLOUT             keep a pilot's packages from changing
-      pps pilot journal ROLLOUT           how a server pilot runs
+      pps pilot show ROLLOUT              where a server pilot stands, and what comes next
+      pps pilot journal ROLLOUT           how it runs
       pps tasks list                      whose answer is awaited
       pps rollout withdraw ROLLOUT        take it back, at any time
       pps credits                         who has done how much
@@ -109,6 +111,7 @@ app.add_typer(deployment_tests.app, name="deployment-test")
 app.add_typer(pools.app, name="pools")
 app.add_typer(release_tests.app, name="release-test")
 pilots.app.add_typer(pilot_run.app)
+pilots.app.add_typer(pilot_doors.app)
 app.add_typer(pilots.app, name="pilot")
 app.add_typer(sam.app, name="sam")
 app.add_typer(feedback.app, name="feedback")

@@ -32,9 +32,10 @@ def log(
 ) -> None:
     """Write into the pilot's journal, as the user of PPS_AIRFLOW_USER; a copy goes to the support list.
 
-    For a site that may only its own administrators, and the PPS Coordinator.
+    For a site that may only its own administrators, and the PPS Coordinator. The site's journal is published with its
+    report in the end: no passwords, no names of people.
     """
-    said = _post(front(ctx), rollout, "journal", {"site": site, "text": text, "call_expert": expert})
+    said = post(front(ctx), rollout, "journal", {"site": site, "text": text, "call_expert": expert})
     if as_json:
         return output.say_json(said)
     word = "is in the journal" if said["new"] else "was in the journal already"
@@ -82,8 +83,11 @@ def journal(
 def roll_back(
     ctx: typer.Context, rollout: PilotName, site: SiteName, reason: Reason, as_json: output.Json = False
 ) -> None:
-    """Ask a site to take its pilot service back to the version of before; by its people or the Coordinator."""
-    said = _post(front(ctx), rollout, "roll-back", {"site": site, "reason": reason})
+    """Ask a site to take its pilot service back to the version of before; by its people or the Coordinator.
+
+    That ends the site's part in this round. If the pilot is prolonged, the next round is where it may set up again.
+    """
+    said = post(front(ctx), rollout, "roll-back", {"site": site, "reason": reason})
     if as_json:
         return output.say_json(said)
     word = "is asked to roll back" if said["new"] else "was asked before"
@@ -93,7 +97,7 @@ def roll_back(
 @app.command()
 def success(ctx: typer.Context, rollout: PilotName, reason: Reason, as_json: output.Json = False) -> None:
     """End the run of a pilot before its time, upon success; by the Coordinator."""
-    said = _post(front(ctx), rollout, "success", {"reason": reason})
+    said = post(front(ctx), rollout, "success", {"reason": reason})
     if as_json:
         return output.say_json(said)
     return output.say(f"The run of {rollout} {'has ended' if said['new'] else 'had ended before'}.")
@@ -125,6 +129,7 @@ def _percent(share: float | None) -> str:
     return "-" if share is None else f"{100 * share:.1f} %"
 
 
-def _post(here: Front, rollout: str, what: str, body: dict[str, Any]) -> dict[str, Any]:
+def post(here: Front, rollout: str, what: str, body: dict[str, Any]) -> dict[str, Any]:
+    """Say something of a pilot through Airflow, which knows who says it; returns the answer."""
     _pilot(here, rollout)
     return here.post(f"rollouts/{rollout}/{what}", body, about=rollout)

@@ -7,10 +7,10 @@ from typing import Annotated, Any
 
 import typer
 
-from pps.activities import pilot_request, pilot_screening
+from pps.activities import pilot_outlook, pilot_request, pilot_screening
 from pps.activities.overruling import standing
 from pps.activities.pilot_request import PilotRequest
-from pps.cli import output
+from pps.cli import output, pilot_standing
 from pps.cli.classify import actor
 from pps.cli.front import Front, front, group
 from pps.cli.patches import PatchNumber
@@ -29,7 +29,6 @@ DAG = {Path.MINOR_PILOT: "minor_server_pilot", Path.MAJOR_PILOT: "major_server_p
 app = group("Pilots: a server update runs in production at partner sites, for an agreed time.")
 
 PilotName = Annotated[str, typer.Argument(metavar="PILOT", help="Name of the pilot; pps pilot list shows them.")]
-VoName = Annotated[str, typer.Argument(metavar="VO", help="As in people.yaml.")]
 
 _SIZE = {"minor": "minor: kept internal to the service infrastructure", "major": "major: VOs take part"}
 _COMPATIBILITY = {
@@ -155,36 +154,33 @@ def list_pilots(
 
 @app.command()
 def show(ctx: typer.Context, name: PilotName, as_json: output.Json = False) -> None:
-    """Show where a pilot stands: verdict, dates, sites, VOs, and how it did."""
+    """Show where a pilot stands: verdict, dates, sites, VOs, how it did, who is asked, and what comes next."""
     here = front(ctx)
     pilot = Pilot(here.services.facts.rollout(name))
     data = _state(here, pilot)
     if as_json:
         return output.say_json(data)
     output.say(output.pairs(_rows(data)))
-    if data["sites"]:
-        rows = [(s["site"], s["state"], output.moment(s["since"]), s["available"] or "-") for s in data["sites"]]
-        output.say("", output.table(("SITE", "STATE", "SET UP", "WELL"), rows))
-    if data["interested"]:
-        output.say("", output.table(("VO", "WANTS"), data["interested"].items()))
-    return None
+    return pilot_standing.say(data)
 
 
 def _state(here: Front, pilot: Pilot) -> dict[str, Any]:
     record, agreed = pilot.record, pilot.agreement
     judged, asked = record.the(FactKind.PILOT_JUDGED), record.the(FactKind.PILOT_REQUESTED)
     decided, wrapped, closed = pilot.acceptance, record.the(FactKind.WRAPPED_UP), record.the(FactKind.ROLLOUT_CLOSED)
+    excepted = pilot.exception
     return {
         "pilot": pilot.name,
         "patch": record.patch_number,
         "stage": pilot.stage,
+        "next": pilot_outlook.what_comes_next(pilot, here.now()),
         "first_round": pilot.first_round,
         "round": pilot.round,
         "kind": judged.payload["kind"] if judged else None,
         "compatibility": pilot.compatibility,
         "level": pilot.level,
         "reasons": judged.payload["reasons"] if judged else [],
-        "justification": record.opened["justification"] or None,
+        "justification": excepted.payload["reason"] if excepted else record.opened["justification"] or None,
         "asked_by": {k: asked.payload[k] for k in ("by", "role", "vo", "scope")} if asked else None,
         "answer": {k: decided.payload[k] for k in ("decision", "reason", "user")} if decided else None,
         "agreed": {
@@ -205,6 +201,7 @@ def _state(here: Front, pilot: Pilot) -> dict[str, Any]:
         "assessment": _assessment(here, pilot),
         "decision": wrapped.payload.get("decision") if wrapped else None,
         "outcome": closed.payload["outcome"] if closed else None,
+        **pilot_standing.more(here, record),
     }
 
 
@@ -217,7 +214,8 @@ def _site(here: Front, pilot: Pilot, site: str) -> dict[str, Any]:
     else:
         state = "running" if fact else "awaited"
     well = f"{int(share * 1000) / 10} %" if share is not None else None
-    return {"site": site, "state": state, "since": fact.at if fact else None, "available": well}
+    since, note = fact.at if fact else None, pilot_outlook.note_on_site(pilot, site)
+    return {"site": site, "state": state, "since": since, "available": well, "note": note}
 
 
 def _assessment(here: Front, pilot: Pilot) -> Assessment | None:
@@ -233,6 +231,7 @@ def _rows(data: Mapping[str, Any]) -> list[tuple[str, object]]:
     rows: list[tuple[str, object]] = [
         ("pilot", data["pilot"] + (f", round {data['round']} of {data['first_round']}" if data["round"] > 1 else "")),
         ("stage", data["stage"]),
+        ("next", data["next"]),
         ("update", f"{data['kind']}, {data['compatibility']}: {data['level']} partners"),
         *(("", f"- {reason}") for reason in data["reasons"]),
     ]
@@ -244,6 +243,9 @@ def _rows(data: Mapping[str, Any]) -> list[tuple[str, object]]:
         rows.append(
             ("answer", f"{answer['decision']} ({answer['user'] or 'nobody in time'}) {answer['reason']}".strip())
         )
+    for held in data["meetings"]:
+        moved = " (moved)" if held["moved"] else ""
+        rows.append((held["meeting"], f"{output.moment(held['starts'])}{moved}"))
     if agreed:
         rows += [
             ("set up until", output.moment(agreed["set_up_until"])),
@@ -304,23 +306,3 @@ def _say_ranking(ranking: Ranking) -> None:
         output.say("No site can run it; ask for volunteers.")
     if ranking.excluded:
         output.say(output.table(("LEFT OUT", "WHY"), [(s, " ".join(why)) for s, why in ranking.excluded.items()]))
-
-
-@app.command()
-def interest(
-    ctx: typer.Context,
-    name: PilotName,
-    vo: VoName,
-    text: Annotated[str, typer.Option(metavar="TEXT", help="What the VO wants to try, and needs.", show_default=False)],
-    as_json: output.Json = False,
-) -> None:
-    """Say that a VO wants to take part in a major pilot."""
-    here = front(ctx)
-    services = here.services
-    vos = [known.name for known in services.config.people.vos]
-    new = pilot_screening.show_interest(
-        services.facts.rollout(name), services.facts, vo, text, actor(), vos, here.now()
-    )
-    if as_json:
-        return output.say_json({"pilot": name, "vo": vo, "new": new})
-    return output.say(f"{vo} wants to take part in {name}." if new else "That is on record already.")

@@ -322,6 +322,8 @@ class VoModel(Model):
 
     name: Name
     contact: Address
+    representatives: tuple[Name, ...] = ()
+    """User names in Airflow that speak for it; none: whoever has the role VO Representative."""
 
 
 class RocModel(Model):

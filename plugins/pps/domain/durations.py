@@ -1,12 +1,13 @@
-"""Durations as people write them: a whole number with a unit."""
+"""Durations and moments as people write them."""
 
 from __future__ import annotations
 
 import re
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
 HOW = "a duration is a whole number with a unit, e.g. 20s, 90m, 36h, 14d or 2w"
+WHEN = "a moment is a date, a time and its zone, e.g. 2026-03-05T14:00+01:00, or 2026-03-05 13:00 UTC"
 
 
 def parse_duration(text: str) -> timedelta:
@@ -21,3 +22,17 @@ def duration_text(span: timedelta) -> str:
     seconds = int(span.total_seconds())
     size, unit = next((size, unit) for unit, size in reversed(_UNITS.items()) if seconds % size == 0)
     return f"{seconds // size}{unit}"
+
+
+def parse_moment(text: str) -> datetime:
+    """Read a date, a time and its zone, as ISO 8601 or as we print it; in UTC. Anything else is a `ValueError`.
+
+    Without its zone, 14:00 is another hour in Barcelona than in Taipei.
+    """
+    try:
+        found = datetime.fromisoformat(re.sub(r" ?UTC$", "+00:00", text.strip()))
+        if found.tzinfo is not None:
+            return found.astimezone(UTC)
+    except (ValueError, OverflowError) as error:
+        raise ValueError(WHEN) from error
+    raise ValueError(WHEN)

@@ -81,6 +81,11 @@ def set_up(record: Rollout, site: str) -> Fact | None:
     return None
 
 
+def has_had_service(record: Rollout, site: str) -> bool:
+    """Tell whether the site has had its service, even if it was rolled back since: that ends its part in the round."""
+    return site in reporting_sites(record)
+
+
 def is_left_out(record: Rollout, site: str) -> bool:
     """Tell whether the site takes no part (any more): it could not set the service up, or did not in time."""
     for fact in reversed(record.facts):
@@ -122,7 +127,7 @@ def roll_back_asked(record: Rollout, site: str) -> Fact | None:
 def run_began(record: Rollout) -> datetime | None:
     """When the last of the sites first had its service set up; None while one of them is still awaited.
 
-    A site that sets it up again after a roll-back moves no date, and one that was left out sets none (docs/adr/0014).
+    A roll-back moves no date, and a site that was left out sets none (docs/adr/0014).
 
     Source: SD 4.1.3, 8: "The default duration of the pilot (after completed installation)".
     """

@@ -20,6 +20,8 @@ from pps.domain.sites import PartnerLevel
 
 #: Steps of the questions: to the Coordinator, and to each site's people.
 ACCEPTANCE, SELECTION, REPORT = "pilot-acceptance", "pilot-selection", "pilot-report"
+#: Occasion of the decision that a pilot may run software that is not certified.
+NOT_CERTIFIED = "non-certified-software"
 ACCEPTED, DECLINED = "accepted", "declined"
 RELEASE, PROLONG, REJECT = "release", "prolong", "reject"
 #: How a run may end.
@@ -136,6 +138,12 @@ class Pilot:
         decided = self.acceptance
         return decided is not None and decided.payload["decision"] == ACCEPTED
 
+    @property
+    def exception(self) -> Fact | None:
+        """The decision to run software that is not certified, or None (SD 4.1.3, "General policies")."""
+        decided = (f for f in reversed(self.record.facts) if f.kind is FactKind.DECIDED and f.occasion == NOT_CERTIFIED)
+        return next(decided, None)
+
     # --- sites
 
     @property
@@ -160,7 +168,7 @@ class Pilot:
         return next((f for f in facts if f.kind is FactKind.SERVICE_SET_UP and f.subject == site), None)
 
     def is_rolled_back(self, site: str) -> bool:
-        """Tell whether a site has gone back to the previous version, and has not set the pilot up again."""
+        """Tell whether a site has gone back to the previous version: its part in this round has ended."""
         kinds = (FactKind.SERVICE_SET_UP, FactKind.SERVICE_ROLLED_BACK)
         newest = next((f.kind for f in reversed(self.record.facts) if f.kind in kinds and f.subject == site), None)
         return newest is FactKind.SERVICE_ROLLED_BACK
@@ -202,9 +210,9 @@ class Pilot:
     def running_since(self) -> datetime | None:
         """When the last of its sites had set it up; None before.
 
-        Source: SD 4.1.3, 8: "The default duration of the pilot (after completed installation)". A site that sets it up
-        again after a roll-back moves no date: to prolong is for the wrap-up to decide. The round of a service that runs
-        already begins with its kick-off.
+        Source: SD 4.1.3, 8: "The default duration of the pilot (after completed installation)". A roll-back moves no
+        date, and ends a site's part in this round: to prolong is for the wrap-up to decide. The round of a service that
+        runs already begins with its kick-off.
         """
         agreed = self.record.the(FactKind.KICK_OFF_AGREED)
         installed = [fact.at for site in self.sites if (fact := self.set_up(site)) is not None]
@@ -276,11 +284,11 @@ class Pilot:
         if site not in self.sites:
             raise NotYetAllowedError(f"{self.name} at {site}", "the site has no part in it.", "See: pps pilot show.")
         opened = self.record.opened
-        if not (opened["certified"] or opened["justification"]):
+        if not (opened["certified"] or opened["justification"] or self.exception is not None):
             raise NotYetAllowedError(
                 self.name,
                 "the software is not certified, and nobody has put on record why it is used.",
-                "Ask for the pilot again, with a justification.",
+                f"Say why: pps pilot justify {self.name}",
             )
         if self.run_ended_at is not None:
             raise NotYetAllowedError(self.name, "its run has ended.", "Prolong it at the wrap-up.")

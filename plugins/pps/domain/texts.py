@@ -29,6 +29,22 @@ def one_line(text: str, at_most: int = 200) -> str:
     return line if len(line) <= at_most else line[: at_most - 1].rstrip() + "…"
 
 
+_ADDRESS = re.compile(r"([^\s@<>\"',;:()]?)[^\s@<>\"',;:()]*@([A-Za-z0-9][A-Za-z0-9.-]*)")
+# somebody is named before the sign; "@import" is a word of a style sheet
+_MAILBOX = re.compile(rf"(?=[^\s@<>\"',;:()]+@){_ADDRESS.pattern}")
+_LOGIN = re.compile(r"(?<=://)[^/@\s]+@")
+
+
+def without_addresses(text: str) -> str:
+    """Return `text` with every mail address as `a***@host`, for readers whom they are none of the business of."""
+    return _ADDRESS.sub(r"\1***@\2", text)
+
+
+def for_the_public(text: str) -> str:
+    """Return what people wrote as it may be published: mail addresses masked, logins in addresses taken out."""
+    return _MAILBOX.sub(r"\1***@\2", _LOGIN.sub("", text))
+
+
 LONGEST_REASON = 1000
 """characters of a reason that somebody gives for what is done"""
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from datetime import timedelta
 
 from pps.activities import overruling, pilot_effort, pilot_end, pilot_kick_off, pilot_meetings, pilot_wrap_up
-from pps.activities.notification import Party
 from pps.activities.pilot_kick_off import Timeline
 from pps.domain import pilot_success, questions
 from pps.domain.facts import Fact, FactKind
@@ -17,31 +16,11 @@ from pps.orchestration.runtime import actor, now
 from pps.services import Services
 
 
-def coordination(s: Services) -> Party:
-    """The coordination, with the address where its people read."""
-    return _role(s, Role.PPS_COORDINATOR) or Party(Role.PPS_COORDINATOR, s.config.service.reply_to)
-
-
-def _role(s: Services, role: Role) -> Party | None:
-    address = s.config.people.role_contacts.get(role, "")
-    return Party(role.value, address) if address else None
-
-
-def participants(s: Services, record: Rollout, what: str) -> tuple[Party, ...]:
-    """Whom a meeting concerns; who takes part in the wrap-up also hears how the pilot ends."""
-    roles = [Role.RELEASE_MANAGER]
-    if what == pilot_meetings.WRAP_UP and not Pilot(record).is_major:
-        roles.append(Role.EMT)  # SD 4.1.3, 10: "In case of minor updates this discussion in brought to the EMT"
-    others = [coordination(s), *(party for role in roles if (party := _role(s, role)))]
-    vos = [Party(vo.name, vo.contact) for vo in s.config.people.vos]
-    patch = s.tracker.patch(record.patch_number)
-    return pilot_meetings.participants(record, patch, s.config.sites, vos, others, what)
-
-
 def tell_end(s: Services, record: Rollout) -> None:
     """Tell everybody whom the pilot concerned that it has ended, and how."""
     credit(s, record)
-    pilot_end.tell_end(record, s.facts, participants(s, record, pilot_meetings.WRAP_UP), s.templates, now(), actor())
+    parties, url = s.participants(record, pilot_meetings.WRAP_UP), s.config.service.public_url
+    pilot_end.tell_end(record, s.facts, parties, s.templates, now(), actor(), public_url=url)
 
 
 def credit(s: Services, record: Rollout) -> None:
@@ -67,7 +46,7 @@ def _asking(s: Services, record: Rollout, step: str, what: str, within: timedelt
     opened = record.opened
     due = put.due if put else max(now(), pilot_meetings.meeting_ends(record, what, now())) + within
     title = f"{Role.PPS_COORDINATOR}: {question} ({opened['metapackage']} {opened['version']}, {record.name})"
-    return Asking(title, "", due, (f"role:{Role.PPS_COORDINATOR}",), coordination(s).address)
+    return Asking(title, "", due, (f"role:{Role.PPS_COORDINATOR}",), s.coordination.address)
 
 
 # --- kick-off -----------------------------------------------------------------------------------
@@ -122,8 +101,8 @@ def _prepare_wrap_up(s: Services, record: Rollout, role: str) -> Asking | None:
         return None
     within = s.config.policies.pilots.wrap_up_within
     asking = _asking(s, record, pilot_wrap_up.STEP, pilot_meetings.WRAP_UP, within, "release, prolong or reject it?")
-    patch = s.tracker.patch(record.patch_number)
-    view = pilot_wrap_up.wrap_up_view(record, s.facts, patch, _assessment(s, record), asking.due, now())
+    patch, url = s.tracker.patch(record.patch_number), s.config.service.public_url
+    view = pilot_wrap_up.wrap_up_view(record, s.facts, patch, _assessment(s, record), asking.due, now(), url)
     body = s.templates.render("ask_pilot_wrap_up.md", view)
     return Asking(asking.title, body, asking.due, asking.assigned_to, asking.to)
 

@@ -20,7 +20,7 @@ _NOT_THERE = "The site is no longer in the registry."
 
 def _prepare_set_up(s: Services, record: Rollout, site_name: str) -> Asking | None:
     site = s.config.sites.get(site_name)
-    settled = pilot_run.set_up(record, site_name) or pilot_run.is_left_out(record, site_name)
+    settled = pilot_run.has_had_service(record, site_name) or pilot_run.is_left_out(record, site_name)
     if site is None or settled or record.is_over:
         return None
     put = questions.question(record, pilot_setup.STEP, site_name)

@@ -129,9 +129,9 @@ def ask_vos_for_interest(rollout: str) -> int:
         record = s.facts.rollout(rollout)
         if record.has(FactKind.SITES_SELECTED):
             return 0
-        patch, to = s.tracker.patch(record.patch_number), s.config.service.reply_to
+        patch, service = s.tracker.patch(record.patch_number), s.config.service
         new = pilot_screening.ask_for_interest(
-            record, s.facts, patch, s.audience().vos, to, s.templates, now(), actor()
+            record, s.facts, patch, s.audience().vos, service.reply_to, service.public_url, s.templates, now(), actor()
         )
         _send(s)
         return new
@@ -172,7 +172,7 @@ def _call(s: Services, record: Rollout, what: str, agenda: tuple[str, ...]) -> s
         record,
         s.facts,
         what,
-        meetings.participants(s, record, what),
+        s.participants(record, what),
         agenda,
         s.templates,
         starts=meeting_time(now(), policy.meeting_after),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping
 from typing import Annotated, Any
 
@@ -10,10 +9,10 @@ from fastapi import APIRouter, Query
 
 from pps.activities.bulletin import stage
 from pps.domain.feedback import answers, counting, invited_vos, outcome
+from pps.domain.texts import without_addresses
 from pps.services import Services
 from pps.web.public import rollout_or_404
 
-_ADDRESS = re.compile(r"([^\s@<>\"',;:()]?)[^\s@<>\"',;:()]*@([A-Za-z0-9][A-Za-z0-9.-]*)")
 After = Annotated[int, Query(ge=0, le=10**9)]
 Limit = Annotated[int, Query(ge=1, le=1000)]
 
@@ -21,7 +20,7 @@ Limit = Annotated[int, Query(ge=1, le=1000)]
 def masked(value: Any) -> Any:
     """The same data with every mail address as `a***@host`."""
     if isinstance(value, str):
-        return _ADDRESS.sub(r"\1***@\2", value)
+        return without_addresses(value)
     if isinstance(value, Mapping):
         return {masked(k): masked(v) for k, v in value.items()}
     if isinstance(value, list | tuple):

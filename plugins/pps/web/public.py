@@ -9,6 +9,7 @@ import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import parse_qsl
 
@@ -41,7 +42,8 @@ _FORM_HEADERS = {
     # With "no-referrer" a browser would send `Origin: null` with the form, which we refuse.
     "Referrer-Policy": "same-origin",
 }
-_BULLETIN_HEADERS = {
+#: Of a page that we have written into the publication folder.
+DOCUMENT_HEADERS = {
     # 'self': Airflow's own pages show the bulletin in a frame
     "Content-Security-Policy": (
         "default-src 'none'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; frame-ancestors 'self'; "
@@ -147,10 +149,10 @@ def router(services: Callable[[], Services], now: Callable[[], datetime]) -> API
 
     def _bulletin(name: str) -> bytes:
         try:
-            return _published(services().publication_folder, name)
+            return published(services().publication_folder, name)
         except HTTPException:  # nothing was ever rolled out; an empty bulletin says so better than an error
             services().write_bulletin(now())
-            return _published(services().publication_folder, name)
+            return published(services().publication_folder, name)
 
     @api.get("/bulletin.json")
     @api.get("/api/v1/bulletin")
@@ -161,17 +163,17 @@ def router(services: Callable[[], Services], now: Callable[[], datetime]) -> API
     @api.get("/bulletin")
     def bulletin_page() -> Response:
         """The bulletin as it was last written, for people."""
-        return HTMLResponse(_bulletin("bulletin.html"), headers=_BULLETIN_HEADERS)
+        return HTMLResponse(_bulletin("bulletin.html"), headers=DOCUMENT_HEADERS)
 
     @api.get("/release-notes/{file}")
     def release_notes(file: str) -> Response:
         """The release notes of a rollout, as `<rollout>.html` or `<rollout>.txt`."""
         if not _NOTES.fullmatch(file):
             raise HTTPException(404, "There are no such release notes.")
-        text = _published(services().publication_folder, f"release-notes/{file}")
+        text = published(services().publication_folder, f"release-notes/{file}")
         if file.endswith(".txt"):
             return PlainTextResponse(text)
-        return HTMLResponse(text, headers=_BULLETIN_HEADERS)
+        return HTMLResponse(text, headers=DOCUMENT_HEADERS)
 
     @api.get("/api/v1/rollouts/{name}")
     def show_rollout(name: str) -> Mapping[str, Any]:
@@ -222,11 +224,17 @@ def router(services: Callable[[], Services], now: Callable[[], datetime]) -> API
     return api
 
 
-def _published(folder: UPath, name: str) -> bytes:
+def published(folder: UPath, name: str) -> bytes:
+    """A file of the publication folder; 404 unless it is there, itself and no link to something else."""
+    missing = HTTPException(404, "This has not been written yet.")
     try:
+        if folder.protocol in ("", "file"):
+            root = Path(folder.path).resolve()
+            if (root / name).resolve() != root / name:
+                raise missing
         return bytes((folder / name).read_bytes())
-    except FileNotFoundError as error:
-        raise HTTPException(404, "This has not been written yet.") from error
+    except (FileNotFoundError, IsADirectoryError, NotADirectoryError) as error:
+        raise missing from error
     except OSError as error:
         raise ServiceError("publication folder", "cannot be read.", "Run: pps doctor") from error
 

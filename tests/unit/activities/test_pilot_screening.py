@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 from tests.support.bad_input import HTML
 from tests.support.examples import AUDIENCE, templates
-from tests.support.pilots import GOLD, MAJOR, MINOR, VOS, APilot
+from tests.support.pilots import DAY, GOLD, MAJOR, MINOR, APilot
 from tests.support.snapshots import matches_snapshot
 
 from pps.activities import pilot_screening as screening
@@ -51,15 +51,16 @@ def test_every_vo_is_asked_once_and_may_say_what_it_wants() -> None:
     pilot = APilot(vo="atlas").accepted()
 
     def ask() -> int:
-        args = (AUDIENCE.vos, "pps@example.org", templates(), pilot.at, "pps")
+        args = (AUDIENCE.vos, "pps@example.org", "https://pps.example.org", templates(), pilot.at, "pps")
         return screening.ask_for_interest(pilot.record, pilot.store, pilot.patch, *args)
 
     assert (ask(), ask()) == (2, 0)
     mail = pilot.store.outbox(pilot.name)[0][0]
     assert mail.to == "atlas-grid@example.org"
     matches_snapshot("pilot_interest.txt", mail.text)
-    for text, new in (("We try it.", True), (" We try it. ", False)):
-        assert screening.show_interest(pilot.record, pilot.store, "atlas", text, "ada", VOS, pilot.at) is new
+    for text in ("We try it.", " We try it. "):
+        pilot.shows_interest(text=text)
+    assert [f.payload["text"] for f in pilot.record.facts if f.kind is FactKind.INTEREST_SHOWN] == ["We try it."]
     assert screening.interested(pilot.record) == {"atlas": "We try it."}
     assert pilot.pilot.stage is Stage.SCREENING
 
@@ -75,13 +76,52 @@ def test_every_vo_is_asked_once_and_may_say_what_it_wants() -> None:
 def test_an_interest_that_says_nothing_is_refused(vo: str, text: str, why: str) -> None:
     pilot = APilot().accepted()
     with pytest.raises(RefusedError, match=why):
-        screening.show_interest(pilot.record, pilot.store, vo, text, "ada", VOS, pilot.at)
+        pilot.shows_interest(vo, text)
+
+
+def test_what_a_vo_said_last_counts_also_if_it_has_said_so_before() -> None:
+    pilot = APilot().accepted()
+    for text in ("We try it.", "Bulk submission.", "We try it."):
+        pilot.shows_interest(text=text)
+        assert screening.interested(pilot.record) == {"atlas": text}
+    assert pilot.shows_interest() == pilot.shows_interest()
+    assert sum(f.kind is FactKind.INTEREST_SHOWN for f in pilot.record.facts) == 3
+
+
+def test_a_vo_is_spoken_for_by_its_representatives_and_the_coordination() -> None:
+    pilot = APilot().accepted()
+    for vo, mine in (("lhcb", {"user:lena"}), ("lhcb", {"role:PPS Coordinator"}), ("cms", {"role:VO Representative"})):
+        assert pilot.shows_interest(vo, mine=mine).subject == vo
+    for vo, mine in (("lhcb", {"user:eve", "role:VO Representative"}), ("cms", {"user:eve", "role:EMT"})):
+        with pytest.raises(RefusedError, match=f"may speak for {vo}"):
+            pilot.shows_interest(vo, "Another word.", mine)
+
+
+def test_the_coordination_hears_of_each_interest_once_and_whether_the_vo_is_invited() -> None:
+    pilot = APilot(vo="atlas").accepted()
+
+    def mails() -> list[str]:
+        found = [m for m, _, _ in pilot.store.outbox(pilot.name) if m.to == "coordination@example.org"]
+        return [m.text for m in sorted(found, key=lambda m: m.key)]
+
+    pilot.shows_interest(), pilot.shows_interest()
+    (text,) = mails()
+    matches_snapshot("pilot_interest_shown.txt", text)
+    pilot.ranked().selected().wait(DAY)
+    pilot.shows_interest("lhcb", mine={"user:lena"})
+    assert "It will be invited to the kick-off" in mails()[-1]
+    starts = pilot.at + 2 * DAY
+    pilot.then(FactKind.MEETING_CALLED, occasion="kick-off", starts=starts.isoformat(), ends=starts.isoformat(), to=[])
+    pilot.wait(DAY).shows_interest("cms")
+    pilot.shows_interest("lhcb", "Bulk submission.", {"user:lena"})
+    assert sum("cms is not invited yet" in " ".join(text.split()) for text in mails()) == 1
+    assert sum("lhcb is invited." in " ".join(text.split()) for text in mails()) == 1
 
 
 def test_after_the_kick_off_a_vo_waits_for_another_round() -> None:
     pilot = APilot().running("cms")
     with pytest.raises(RefusedError, match="another round"):
-        screening.show_interest(pilot.record, pilot.store, "atlas", "We try it.", "ada", VOS, pilot.at)
+        pilot.shows_interest()
 
 
 def test_documentation_that_the_patch_lacks_may_come_with_the_form() -> None:
@@ -128,7 +168,7 @@ def test_the_coordinators_question_shows_candidates_interest_and_documentation(r
     pilot = APilot(replace(MAJOR, configuration_guide="")).accepted()
     pilot.ranked(GOLD if ranked else {}, in_downtime=["INFN-T1"])
     if ranked:
-        screening.show_interest(pilot.record, pilot.store, "atlas", f"We try it. {HTML[0]}", "ada", VOS, pilot.at)
+        pilot.shows_interest(text=f"We try it. {HTML[0]}")
     view = screening.selection_view(pilot.record, pilot.patch, pilot.at)
     text = templates().render("ask_pilot_selection.md", view)
     matches_snapshot("ask_pilot_selection.md" if ranked else "ask_pilot_selection_nobody.md", text)

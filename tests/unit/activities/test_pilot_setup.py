@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from tests.support.bad_input import HTML, JINJA, TEXTS
 from tests.support.examples import NOW, templates
-from tests.support.pilot_runs import GOLD, SERVER, APilot, endpoint_at
+from tests.support.pilot_runs import COORDINATION, GOLD, SERVER, APilot, endpoint_at
 
 from pps.activities import pilot_setup
 from pps.activities.pilot_setup import CANNOT, SET_UP, facts_of_set_up, set_up_is_settled
@@ -115,11 +115,19 @@ def test_software_that_is_not_certified_needs_a_justification_on_record() -> Non
     (reason,) = pilot.verify("PIC")
     assert "not certified" in reason
     with pytest.raises(RefusedError):
-        pilot_setup.justify_software(pilot.record, pilot.store, pilot.patch, "x", "carla", NOW)
+        pilot_setup.justify_software(pilot.record, pilot.store, pilot.patch, "x", "carla", COORDINATION, NOW)
     for why in ("LHCb cannot wait for bulk submission.", "Another reason for the same."):
-        kept = pilot_setup.justify_software(pilot.record, pilot.store, pilot.patch, why, "carla", NOW)
+        kept = pilot_setup.justify_software(pilot.record, pilot.store, pilot.patch, why, "carla", COORDINATION, NOW)
     assert kept.payload["reason"] == "LHCb cannot wait for bulk submission."
     assert pilot.verify("PIC") == ()
+
+
+def test_a_site_that_has_rolled_back_waits_for_the_next_round() -> None:
+    pilot = APilot().set_up("PIC")
+    pilot.fact(FactKind.SERVICE_ROLLED_BACK, "PIC", hours=5, reason="Jobs are lost.", version="3.1.22", by="PIC")
+    (reason,) = pilot.verify("PIC", hours=6)
+    assert "its part in this round has ended" in reason
+    assert len(pilot.kinds(FactKind.SERVICE_SET_UP)) == 1
 
 
 def test_without_an_answer_nobody_is_believed() -> None:

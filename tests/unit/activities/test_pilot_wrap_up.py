@@ -20,6 +20,7 @@ from pps.domain.pilot_success import assess
 
 EVERYBODY = (Party("PIC", "pic@example.org"), Party("EMT", "emt@example.org"), Party("also EMT", "EMT@example.org"))
 REASON = "Jobs are lost under load."
+URL = "https://pps.example.org"
 
 
 def over(*vos: str, patch: Any = MAJOR, report: bool = True) -> APilot:
@@ -102,8 +103,8 @@ def test_a_rejected_pilot_is_closed_with_the_reason_and_all_are_told_once() -> N
     pilot = over()
     assert closed(pilot, "Reject", reason=REASON) == "rejected"
     assert pilot_end.close_pilot(pilot.record, pilot.store, pilot.at, "pps") == "rejected"
-    assert pilot_end.tell_end(pilot.record, pilot.store, EVERYBODY, templates(), pilot.at, "pps") == 2
-    assert pilot_end.tell_end(pilot.record, pilot.store, EVERYBODY, templates(), pilot.at, "pps") == 0
+    assert pilot_end.tell_end(pilot.record, pilot.store, EVERYBODY, templates(), pilot.at, "pps", public_url=URL) == 2
+    assert pilot_end.tell_end(pilot.record, pilot.store, EVERYBODY, templates(), pilot.at, "pps", public_url=URL) == 0
     mail = next(m for m, _, _ in pilot.store.outbox(pilot.name) if m.to == "emt@example.org")
     matches_snapshot("pilot_ended.txt", mail.text)
 
@@ -118,7 +119,7 @@ def test_what_is_to_be_released_is_not_closed_before_it_is() -> None:
 
 def test_nobody_is_told_of_an_end_that_has_not_come() -> None:
     with pytest.raises(NotYetAllowedError):
-        pilot_end.tell_end(over().record, over().store, EVERYBODY, templates(), NOW, "pps")
+        pilot_end.tell_end(over().record, over().store, EVERYBODY, templates(), NOW, "pps", public_url=URL)
 
 
 def test_a_pilot_that_is_given_up_keeps_its_first_reason() -> None:
@@ -132,7 +133,7 @@ def test_the_question_shows_verdict_reports_and_what_would_refuse_a_release() ->
     pilot = over()
     pilot.then(FactKind.JOURNAL_ENTRY, "PIC", "1", text="Moved to a new machine.", user="ana")
     view = pilot_wrap_up.wrap_up_view(
-        pilot.record, pilot.store, MAJOR, assess(pilot.pilot, ENOUGH, pilot.at), NOW + 30 * DAY, pilot.at
+        pilot.record, pilot.store, MAJOR, assess(pilot.pilot, ENOUGH, pilot.at), NOW + 30 * DAY, pilot.at, URL
     )
     assert view["against_release"][-1] == "No pre-deployment test of it has ended yet."
     matches_snapshot("ask_pilot_wrap_up.md", templates().render("ask_pilot_wrap_up.md", view))

@@ -55,12 +55,24 @@ def test_the_journal_says_until_when_it_runs_and_who_answers(front: Front, pilot
         ),
         (("roll-back", NAME, "PIC", "--reason", "It hangs."), "roll-back", {"site": "PIC", "reason": "It hangs."}),
         (("success", NAME, "--reason", "It works."), "success", {"reason": "It works."}),
+        (("interest", NAME, "atlas", "--text", "We try it."), "interest", {"vo": "atlas", "text": "We try it."}),
+        (
+            ("move-meeting", NAME, "kick-off", "--to", "2025-12-04T14:00+01:00", "--reason", "They are away."),
+            "meetings/kick-off",
+            {"to": "2025-12-04T13:00:00+00:00", "reason": "They are away."},
+        ),
+        (
+            ("move-meeting", NAME, "wrap-up", "--to", "2025-12-04 13:00 UTC"),
+            "meetings/wrap-up",
+            {"to": "2025-12-04T13:00:00+00:00", "reason": ""},
+        ),
+        (("justify", NAME, "--reason", "It cannot wait."), "justification", {"reason": "It cannot wait."}),
     ],
 )
 def test_what_is_said_goes_through_airflow_which_knows_the_user(
     front: Front, pilot: APilot, airflow: AskingAirflow, words: tuple[str, ...], path: str, body: object
 ) -> None:
-    airflow.response = Response(201, {"rollout": NAME, "site": "PIC", "new": True})
+    airflow.response = Response(201, {"rollout": NAME, "site": "PIC", "reason": "It cannot wait.", "new": True})
     assert pps(front, "pilot", *words)[0] == 0
     assert airflow.posted == [(f"pps/api/v1/rollouts/{NAME}/{path}", body)]
     assert as_json(front, "pilot", *words)["new"] is True
@@ -90,3 +102,27 @@ def test_what_is_no_pilot_is_refused(front: Front, pilot: APilot, airflow: Askin
         code, _, err = pps(front, "pilot", *words)
         assert (code, "It is no pilot" in one_line(err)) == (1, True)
     assert airflow.posted == []
+
+
+@pytest.mark.parametrize("to", ["2025-12-04T14:00", "tomorrow", "", "25:00"])
+def test_a_meeting_does_not_move_to_a_moment_without_its_zone(
+    front: Front, pilot: APilot, airflow: AskingAirflow, to: str
+) -> None:
+    code, _, err = pps(front, "pilot", "move-meeting", NAME, "kick-off", "--to", to)
+    assert (code, "its zone" in one_line(err), airflow.posted) == (2, True, [])
+
+
+@pytest.mark.parametrize(
+    ("words", "new", "again"),
+    [
+        (("interest", NAME, "atlas", "--text", "We try it."), "atlas wants to take part", "on record already"),
+        (("move-meeting", NAME, "wrap-up", "--to", "2025-12-04T13:00Z"), "moves to 2025-12-04 13:00", "at that time"),
+        (("justify", NAME, "--reason", "x"), "is on record: It cannot wait.", "justified before: It cannot wait."),
+    ],
+)
+def test_what_was_said_before_is_told_from_what_is_new(
+    front: Front, pilot: APilot, airflow: AskingAirflow, words: tuple[str, ...], new: str, again: str
+) -> None:
+    for said, is_new in ((new, True), (again, False)):
+        airflow.response = Response(201 if is_new else 200, {"reason": "It cannot wait.", "new": is_new})
+        assert said in one_line(pps(front, "pilot", *words)[1])

@@ -12,6 +12,7 @@ from tests.support.pilots import DAY, MAJOR, MINOR, SCOPE, WEEK, APilot
 from tests.unit.cli.test_commands import as_json, one_line, pps
 
 from pps.cli.front import Front
+from pps.domain.facts import FactKind
 from pps.domain.patches import PatchState
 
 CREAM = {"services": [{"type": "CREAM-CE", "host": "ce.example.org"}], "partner_levels": ["Gold"]}
@@ -82,7 +83,7 @@ def test_show_tells_dates_sites_and_how_it_did(here: Front) -> None:
         None,
     )
     assert found["sites"] == [
-        {"site": "PIC", "state": "running", "since": found["running_since"], "available": "50.0 %"}
+        {"site": "PIC", "state": "running", "since": found["running_since"], "available": "50.0 %", "note": ""}
     ]
     made.wait(3 * WEEK).ended()
     said = one_line(pps(here, "pilot", "show", made.name)[1])
@@ -114,11 +115,32 @@ def test_candidates_are_looked_at_or_put_on_record(here: Front) -> None:
     assert "No site can run it" in one_line(pps(here, "pilot", "candidates", made.name, "--downtime", "PIC")[1])
 
 
-def test_a_vo_says_that_it_takes_part(here: Front) -> None:
-    made = pilot(here).accepted()
-    assert "atlas wants to take part" in pps(here, "pilot", "interest", made.name, "atlas", "--text", "We try it.")[1]
-    assert as_json(here, "pilot", "interest", made.name, "atlas", "--text", "We try it.")["new"] is False
-    assert "atlas" in pps(here, "pilot", "show", made.name)[1]
+def test_show_tells_who_is_asked_what_was_said_and_what_comes_next(here: Front) -> None:
+    made = pilot(here, vo="atlas").accepted().ranked().selected("PIC")
+    here.now = lambda: made.at
+    made.shows_interest("cms", "Bulk submission.")
+    asked = {"due": (made.at + 5 * DAY).isoformat(), "to": "", "title": "What did it agree on?", "assigned_to": []}
+    starts = {"starts": (made.at + DAY).isoformat(), "ends": (made.at + DAY).isoformat(), "to": []}
+    made.then(FactKind.MEETING_CALLED, "", "kick-off", **starts).then(
+        FactKind.MEETING_CALLED, "", "kick-off/2", **starts
+    )
+    made.then(FactKind.QUESTION_ASKED, "PPS Coordinator", "pilot-kick-off", **asked)
+    said = one_line(pps(here, "pilot", "show", made.name)[1])
+    assert "kick-off 2025-12-02 09:30 UTC (moved)" in said
+    assert "enters what was agreed until 2025-12-06 09:30 UTC" in said
+    assert "What did it agree on?" in said and "Bulk submission." in said
+    made.kicked_off("cms").then(FactKind.SITE_LEFT_OUT, "PIC", "set-up", reason="Our machines are being moved.")
+    assert "PIC: Our machines are being moved." in one_line(pps(here, "pilot", "show", made.name)[1])
+    made.set_up().then(FactKind.REPORT_WRITTEN, "PIC", "d", files=[f"pilots/{made.name}/PIC.html"], digest="d")
+    for number in range(12):
+        made.then(FactKind.JOURNAL_ENTRY, "PIC", str(number), text=f"Entry {number}.", user="ana")
+    found = as_json(here, "pilot", "show", made.name)
+    assert found["reports"] == {"PIC": f"https://pps.example.org/pps/pilots/{made.name}/PIC.html"}
+    assert found["questions"][0]["who"] == "PPS Coordinator"
+    said = one_line(pps(here, "pilot", "show", made.name)[1])
+    assert "Entry 11." in said and "Entry 2." in said and "Entry 1." not in said
+    assert f"4 earlier entries: pps pilot journal {made.name}" in said
+    assert "Feedback of cms is awaited" in said
 
 
 def test_sam_tasks_are_assigned_done_and_listed(here: Front) -> None:

@@ -190,6 +190,10 @@ def test_unjustified_software_that_is_not_certified_is_set_up_nowhere() -> None:
     with pytest.raises(NotYetAllowedError, match="not certified"):
         Pilot(agreed(opened(certified=False)).rollout).may_set_up("PIC")
     Pilot(agreed(opened(certified=False, justification="The VO needs it.")).rollout).may_set_up("PIC")
+    history = agreed(opened(certified=False)).then(
+        FactKind.DECIDED, "", "non-certified-software", decision="allowed", reason="The VO needs it."
+    )
+    Pilot(history.rollout).may_set_up("PIC")
 
 
 def test_a_site_that_sets_it_up_again_moves_no_date() -> None:

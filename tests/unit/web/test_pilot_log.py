@@ -13,6 +13,7 @@ from tests.support.bad_input import HTML, JSON, NAMES, TEXTS
 from tests.support.examples import NOW, templates
 from tests.support.front import MemoryServices, MemoryTracker, services, site, write_config  # noqa: F401
 from tests.support.pilot_runs import SERVER, APilot
+from tests.support.withdrawals import Postbox
 from tests.unit.web.test_late_answers import Clock, airflow_user, shared_store
 
 from pps.domain.facts import FactKind
@@ -34,7 +35,7 @@ def pilot(tmp_path: Path) -> Any:
 def web(services: MemoryServices, pilot: APilot) -> TestClient:
     sites = [site("PIC", administrators=["ana"]), site("CNAF", administrators=["bruno"])]
     config = write_config(services.config.folder, sites)
-    given = {"facts": pilot.store, "tracker": MemoryTracker(SERVER), "templates": templates()}
+    given = {"facts": pilot.store, "tracker": MemoryTracker(SERVER), "templates": templates(), "mailer": Postbox()}
     clock = Clock(NOW + timedelta(hours=9))
     app = create_app(lambda: MemoryServices(config, lambda _: None, given), airflow_user, clock)
     return TestClient(app, base_url="https://pps.example.org")
