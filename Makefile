@@ -39,7 +39,7 @@ check: setup ## format, lint, types, import rules, lock file
 	PYTHONPATH=plugins $(BIN)/lint-imports
 	@sh bin/lock-check $(BIN)/uv
 
-bench: setup ## distribution to loopback sites against a shell loop and Ansible; imports (BENCH=--quick)
+bench: setup ## distribution to loopback sites against a shell loop and Ansible; imports; waiting pilots (BENCH=--quick)
 	@sh bin/test-parts
 	@sh bin/bench $(VENV) $(BENCH)
 

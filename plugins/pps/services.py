@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
@@ -83,6 +83,8 @@ class Services:
 
     config: Configuration
     credentials: Credentials = credentials_from_environment
+    shared_facts: FactStore | None = field(default=None, kw_only=True)
+    """a record of facts that outlives these services; whoever shares it closes it"""
 
     def _secret_of(self, connection: str) -> SplitResult | None:
         uri = self.credentials(connection)
@@ -103,6 +105,8 @@ class Services:
     @cached_property
     def facts(self) -> FactStore:
         """The record of facts, with the outbox."""
+        if self.shared_facts is not None:
+            return self.shared_facts
         from pps.adapters.store import FactStore
 
         return FactStore(self.store_url)
@@ -346,8 +350,8 @@ class Services:
         )
 
     def close(self) -> None:
-        """Let go of database connections."""
-        if "facts" in self.__dict__:
+        """Let go of database connections of our own."""
+        if self.shared_facts is None and "facts" in self.__dict__:
             self.facts.dispose()
 
     @cached_property

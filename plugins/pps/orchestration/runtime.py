@@ -2,25 +2,106 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from contextvars import ContextVar
+from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from airflow.sdk import Context, get_current_context
 
-from pps.config.loader import load_configuration
+from pps.config.loader import Configuration, load_configuration
+from pps.domain.errors import RolloutError
 from pps.orchestration.targets import credentials
 from pps.services import Services
+
+if TYPE_CHECKING:
+    from pps.adapters.store import FactStore
 
 
 @contextmanager
 def services() -> Iterator[Services]:
-    """The services of one task; closed behind it."""
-    opened = Services(load_configuration(), credentials)
+    """The services of one task; closed behind it. Within `asking_again`, what has been kept from the last time."""
+    opened = _KEPT.services() if _ASKING_AGAIN.get() else Services(load_configuration(), credentials)
     try:
         yield opened
+    except RolloutError:
+        if _ASKING_AGAIN.get():
+            _KEPT.forget()  # whatever it was, a new password or a moved database is asked for next time
+        raise
     finally:
         opened.close()
+
+
+# --- for those who ask again and again ----------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Standing:
+    """A configuration as it was read, and the facts that it leads to."""
+
+    seen: tuple[object, ...]
+    config: Configuration
+    facts: FactStore
+
+
+class _Kept:
+    """What the questions of one process share.
+
+    The triggerer asks for every pilot that waits, each minute, for weeks. To read the registry of 300 sites takes
+    0.3 s of CPU, and to open a connection takes PostgreSQL a process; neither has to be done for each question.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._standing: _Standing | None = None
+
+    def services(self) -> Services:
+        """With the configuration as it stands in its files now."""
+        config = load_configuration()
+        seen = _seen(config.folder)
+        with self._lock:
+            if self._standing is None or self._standing.seen != seen:
+                self._let_go()
+                self._standing = _Standing(seen, config, Services(config, credentials).facts)
+            standing = self._standing
+        return Services(standing.config, credentials, shared_facts=standing.facts)
+
+    def forget(self) -> None:
+        """The next question begins anew. One that is being asked keeps its connection until it has its answer."""
+        with self._lock:
+            self._let_go()
+
+    def _let_go(self) -> None:
+        if self._standing is not None:
+            self._standing.facts.dispose()
+        self._standing = None
+
+
+_KEPT = _Kept()
+_ASKING_AGAIN: ContextVar[bool] = ContextVar("asking_again", default=False)
+
+
+def asking_again(question: Callable[..., bool], **arguments: object) -> bool:
+    """Ask a question that was asked before by this process, and will be again; in a thread of its own context."""
+    token = _ASKING_AGAIN.set(True)
+    try:
+        return question(**arguments)
+    finally:
+        _ASKING_AGAIN.reset(token)
+
+
+def _seen(folder: Path) -> tuple[object, ...]:
+    """What changes with any file of a configuration, also when it is replaced by one of the same size."""
+    found: list[object] = [str(folder)]
+    for path in sorted(folder.glob("*.yaml")):
+        with suppress(OSError):  # it is being replaced, and will look otherwise in a moment
+            status = path.stat()
+            found.append((path.name, status.st_mtime_ns, status.st_size, status.st_ino))
+    return tuple(found)
 
 
 def now() -> datetime:

@@ -16,6 +16,7 @@ from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from pps.domain.errors import ServiceError
 from pps.orchestration import conditions
+from pps.orchestration.runtime import asking_again
 
 
 class ConditionTrigger(BaseTrigger):
@@ -39,7 +40,7 @@ class ConditionTrigger(BaseTrigger):
         holds = conditions.CONDITIONS[self.condition]
         while True:
             try:
-                if await asyncio.to_thread(holds, **self.arguments):
+                if await asyncio.to_thread(asking_again, holds, **self.arguments):
                     break
             except ServiceError as error:
                 self.log.warning("Asking %s again in %s s: %s", self.condition, self.every_s, error)

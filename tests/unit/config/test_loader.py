@@ -8,8 +8,17 @@ from pathlib import Path
 import pytest
 import yaml
 
+from pps.config import models
 from pps.config.loader import Configuration, load_configuration
 from pps.domain.errors import ConfigurationError
+
+
+class NoAliases(yaml.SafeDumper):
+    """Writes the same value twice where it stands twice."""
+
+    def ignore_aliases(self, data: object) -> bool:
+        return True
+
 
 SITE = {
     "name": "INFN-T1",
@@ -43,6 +52,25 @@ def test_a_site_is_read(tmp_path: Path) -> None:
     site = sites(tmp_path, yaml.safe_dump({"sites": [SITE]})).site("INFN-T1")
     assert site.connection == "ssh_site_INFN-T1"
     assert str(site.platform) == "debian12-amd64"
+
+
+def test_a_registry_of_many_sites_walks_through_the_time_zone_database_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    walks: list[int] = []
+
+    def walk() -> set[str]:
+        walks.append(1)
+        return {"UTC", "Europe/Rome"}
+
+    monkeypatch.setattr(models, "available_timezones", walk)
+    models._timezones.cache_clear()
+    many = [{**SITE, "name": f"SITE-{n}", "timezone": "Europe/Rome"} for n in range(20)]
+    try:
+        assert len(sites(tmp_path, yaml.dump({"sites": many}, Dumper=NoAliases)).sites) == 20
+    finally:
+        models._timezones.cache_clear()
+    assert walks == [1]
 
 
 @pytest.mark.parametrize(
