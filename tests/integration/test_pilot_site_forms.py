@@ -16,7 +16,7 @@ from tests.support.pilot_runs import ANA, GOLD, SERVER, SUPPORT, APilot, endpoin
 from pps.activities import pilot_report, pilot_roll_back, pilot_setup
 from pps.domain import pilot_run
 from pps.domain.errors import RefusedError
-from pps.domain.facts import FactKind
+from pps.domain.facts import Fact, FactKind
 from pps.domain.probes import ProbeState
 from pps.domain.sites import PartnerLevel
 from pps.orchestration import conditions
@@ -102,6 +102,11 @@ def test_the_set_up_is_asked_of_the_site_s_own_people_until_the_agreed_date(s: M
     assert asked.due == NOW + timedelta(days=7)
     assert asked.assigned_to == ("user:ana",)
     assert "Selectable in the JDL." in asked.body
+    assert "Install it from" not in asked.body
+    mirror = {"mirror": "pilot/0a1b", "kind": "apt", "suite": "preview", "components": ["main"]}
+    pilot.store.record(Fact(pilot.name, FactKind.MIRROR_MADE, "", "", NOW, "pps", mirror))
+    line = f"deb [trusted=yes] {s.mirror_url.rstrip('/')}/pilot/0a1b preview main"
+    assert line in forms.SET_UP.prepare(s, pilot.record, "PIC").body, "an address, from which APT can install"
     pilot.set_up("PIC")
     assert forms.SET_UP.prepare(s, pilot.record, "PIC") is None
     assert forms.SET_UP.prepare(s, pilot.record, "NOWHERE") is None

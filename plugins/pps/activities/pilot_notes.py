@@ -66,6 +66,7 @@ def notes(record: Rollout, facts: Facts, patch: Patch) -> dict[str, Any]:
         "results": results(record, decided.at),
         "decided": decided.payload,
         "words": words_of_vos(pilot),
+        "earlier": [_round(before) for before in earlier_rounds(record, facts)],
         "committed": pilot.agreement.vos if pilot.agreement else (),
         "deployment": deployment_test.results(test) if test else None,
         "overruled": overruling_view(overruling(dossier)),
@@ -79,3 +80,26 @@ def _justification(record: Rollout) -> str:
     if (allowed := justification(record)) is not None:
         return str(allowed.payload["reason"])
     return "" if record.opened["certified"] else str(record.opened["justification"])
+
+
+def earlier_rounds(record: Rollout, facts: Facts) -> tuple[Rollout, ...]:
+    """The rounds that the wrap-ups before this one have prolonged, the first one first."""
+    found: list[Rollout] = []
+    while before := _round_before(found[0] if found else record):
+        found.insert(0, facts.rollout(before))
+    return tuple(found)
+
+
+def _round_before(record: Rollout) -> str:
+    selected = record.the(FactKind.SITES_SELECTED)
+    return str(selected.payload.get("taken_over", "")) if selected else ""
+
+
+def _round(record: Rollout) -> dict[str, Any]:
+    """What users said in an earlier round, and why it was not the last one: who reads the notes must know of it."""
+    pilot, wrapped = Pilot(record), record.the(FactKind.WRAPPED_UP)
+    return {
+        "round": pilot.round,
+        "words": words_of_vos(pilot),
+        "reason": str(wrapped.payload["reason"]) if wrapped else "",
+    }

@@ -22,6 +22,8 @@ from pps.domain.facts import Fact
 from pps.domain.patches import Patch
 from pps.sandbox.demo import Demo
 from pps.sandbox.demo_bc import BcDemo
+from pps.sandbox.demo_major_pilot import MajorPilotDemo
+from pps.sandbox.demo_minor_pilot import MinorPilotDemo
 from pps.sandbox.demo_non_bc import NonBcDemo
 from pps.sandbox.demo_pre_deployment import PreDeploymentDemo
 from pps.sandbox.demo_release_testing import ReleaseTestingDemo
@@ -38,6 +40,8 @@ class Route(StrEnum):
     NON_BC = "non-bc"
     PRE_DEPLOYMENT = "pre-deployment"
     RELEASE_TESTING = "release-testing"
+    MINOR_PILOT = "minor-pilot"
+    MAJOR_PILOT = "major-pilot"
 
 
 _DEMOS: Mapping[Route, type[Demo]] = {
@@ -45,6 +49,8 @@ _DEMOS: Mapping[Route, type[Demo]] = {
     Route.NON_BC: NonBcDemo,
     Route.PRE_DEPLOYMENT: PreDeploymentDemo,
     Route.RELEASE_TESTING: ReleaseTestingDemo,
+    Route.MINOR_PILOT: MinorPilotDemo,
+    Route.MAJOR_PILOT: MajorPilotDemo,
 }
 
 Sites = Annotated[int, typer.Option("--sites", min=6, max=MOST_SITES, help="Number of sites.")]
@@ -68,6 +74,8 @@ def demo(
     non-bc           SD 4.1.2: a client that Silver partners configure; the deployment test runs beside it
     pre-deployment   SD 4.2.2: an update over several deployment scenarios; what fails goes back to its provider
     release-testing  SD 4.2.3: sites of regional pools try an update; the Release Manager decides
+    minor-pilot      SD 4.1.3: a service in production at a Gold site; an outage becomes an incident and passes
+    major-pilot      SD 4.1.3: two rounds, in each another VO: one reports a problem, the other is content
 
     Starts PostgreSQL, Airflow and a grid; ends them, also on Ctrl-C.
     Exit code 0 only if everything that should happen really happened.

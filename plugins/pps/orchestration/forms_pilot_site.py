@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pps.activities import pilot_report, pilot_roll_back, pilot_running, pilot_setup
+from pps.activities import mirroring, pilot_report, pilot_roll_back, pilot_running, pilot_setup
 from pps.domain import pilot_run, questions
 from pps.domain.errors import InvalidNameError, RefusedError
 from pps.domain.facts import Fact
@@ -28,9 +28,12 @@ def _prepare_set_up(s: Services, record: Rollout, site_name: str) -> Asking | No
     due = put.due if put else agreed
     patch = s.tracker.patch(record.patch_number)
     told = pilot_setup.newest_reasons(record, site_name)
+    mirror = mirroring.mirror_repository(record, s.mirror_url)
     return Asking(
         title=f"{site.name}: please set up the pilot of {patch.metapackage} {patch.version}",
-        body=s.templates.render("ask_pilot_set_up.md", pilot_setup.instructions(record, patch, site, due, told)),
+        body=s.templates.render(
+            "ask_pilot_set_up.md", pilot_setup.instructions(record, patch, site, due, told, mirror)
+        ),
         due=due,
         assigned_to=people_of(site),
         to=site.contact,

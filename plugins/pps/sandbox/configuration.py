@@ -131,7 +131,9 @@ def write_configuration(
 
 
 def _scenarios(sites: Iterable[SandboxSite]) -> list[dict[str, object]]:
-    """A clean root on this machine, one of another architecture, and the PPS member site for its region, if any."""
+    """Clean roots on this machine for clients and the piloted service, one of another architecture for clients, and
+    the PPS member site for its region, if any.
+    """
     plans = [site.plan for site in sites]
     platform = plans[0].platform
     # a VO wants it, and nobody on one machine can run it: inconclusive is an outcome of its own
@@ -149,6 +151,13 @@ def _scenarios(sites: Iterable[SandboxSite]) -> list[dict[str, object]]:
             "platform": str(other),
             "node_type": "WN",
             "origin": {"vo": next(iter(VOS))},
+            "runner": "automatic",
+        },
+        {
+            "name": f"wms-{platform.os}-clean",
+            "platform": str(platform),
+            "node_type": "WMS",
+            "origin": {"coordination": "PPS"},
             "runner": "automatic",
         },
     ]

@@ -29,12 +29,17 @@ class People:
 
     def question(self, dag: str, run: str, about: str) -> Question | None:
         """The open question whose headline begins with, or ends in brackets with, a site, role or scenario."""
+        known = self.questions(dag, run)
+        fitting = (q for q in known if q.subject.startswith(f"{about}:") or q.subject.endswith(f"({about})"))
+        return next(fitting, None)
+
+    def questions(self, dag: str, run: str) -> list[Question]:
+        """All open questions of a run; asked for anew at most once a second."""
         asked_at, known = self._open.get((dag, run), (0.0, []))
         if time.monotonic() - asked_at > _ASK_EVERY_S:
             known = self.client("release-manager").questions(dag, run)
             self._open[dag, run] = (time.monotonic(), known)
-        fitting = (q for q in known if q.subject.startswith(f"{about}:") or q.subject.endswith(f"({about})"))
-        return next(fitting, None)
+        return known
 
     def answer(self, user: str, question: Question, choice: str, form: Mapping[str, Any]) -> None:
         """Answer as this user; `RefusedError` if it is not theirs to answer."""

@@ -164,6 +164,25 @@ def test_notes_quote_what_vos_say_and_escape_it() -> None:
     assert "NO FEEDBACK" not in text
 
 
+@pytest.mark.sd("4.1.3", step=10)
+def test_notes_of_a_later_round_tell_what_users_said_in_the_earlier_ones_and_why_it_was_prolonged() -> None:
+    pilot = APilot(MAJOR).running("cms").wait(DAY)
+    pilot.then(FactKind.FEEDBACK_GIVEN, "cms", "1", opinion="problem", text="Proxies <end> too early.", invited=True)
+    pilot.wait(4 * WEEK).ended().then(FactKind.REPORT_WRITTEN, "PIC", "d")
+    assert closed(pilot, "Prolong", reason="The margin was too short.") == "prolonged"
+    pilot.name = pilot_request.open_next_round(pilot.record, pilot.store, run="pilot/second", now=pilot.at, actor="pps")
+    pilot.kicked_off("atlas").wait(DAY)
+    pilot.then(FactKind.FEEDBACK_GIVEN, "atlas", "1", opinion="works", text="A million jobs.", invited=True)
+    pilot.wait(4 * WEEK).ended().then(FactKind.REPORT_WRITTEN, "PIC", "d")
+    pilot.store.record(*decided(pilot, "Release"))
+    view = pilot_notes.notes(pilot.record, pilot.store, MAJOR)
+    html, text = (templates().render(f"pilot_notes.{kind}", view) for kind in ("html", "txt"))
+    matches_snapshot("pilot_notes_second_round.txt", text)
+    assert text.index("> A million jobs.") < text.index("In round 1") < text.index("> Proxies <end> too early.")
+    assert "Proxies &lt;end&gt; too early." in html
+    assert "The margin was too short." in html
+
+
 # --- VOs ----------------------------------------------------------------------------------------
 
 
