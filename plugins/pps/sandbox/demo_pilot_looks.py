@@ -13,8 +13,8 @@ import requests
 from pps.activities import mirroring
 from pps.activities.effort import credits_on_record
 from pps.activities.invitation import MIME_TYPE
+from pps.activities.packages import kept_packages
 from pps.activities.pilot_meetings import KICK_OFF, WRAP_UP, meeting
-from pps.activities.release_testing import kept_packages
 from pps.domain import pilot_run
 from pps.domain.effort import Credit, Grouping, Total, totals
 from pps.domain.endpoints import parse_endpoint
