@@ -14,7 +14,8 @@ from pps.orchestration import steps_pilot as steps
 from pps.orchestration.people import HumanStep
 from pps.orchestration.sensors import PilotRollBackSensor, PilotSetUpSensor, PilotSiteSensor
 
-_FORMS = {
+#: Task -> the question that it puts to the Coordinator.
+COORDINATOR_FORMS = {
     "accept_request": ACCEPTANCE,
     "select_sites": SELECTION,
     "agree_at_kick_off": pilot_kick_off.STEP,
@@ -24,7 +25,9 @@ _FORMS = {
 
 def ask_coordinator(task_id: str, rollout: str) -> HumanStep:
     """One of the Coordinator's questions; silence ends the pilot, with the reason."""
-    return HumanStep(task_id=task_id, form=_FORMS[task_id], rollout=rollout, about=Role.PPS_COORDINATOR.value)
+    return HumanStep(
+        task_id=task_id, form=COORDINATOR_FORMS[task_id], rollout=rollout, about=Role.PPS_COORDINATOR.value
+    )
 
 
 @task_group
