@@ -17,7 +17,8 @@ from pps.orchestration.sensors import PilotRollBackSensor, PilotSetUpSensor, Pil
 #: The pilot's name as text. Its edge from `open_pilot` would let a task run whose other predecessors were skipped.
 SAME_ROLLOUT = "{{ ti.xcom_pull(task_ids='open_pilot') }}"
 
-_FORMS = {
+#: Task -> the question that it puts to the Coordinator.
+COORDINATOR_FORMS = {
     "accept_request": ACCEPTANCE,
     "select_sites": SELECTION,
     "agree_at_kick_off": pilot_kick_off.STEP,
@@ -27,7 +28,9 @@ _FORMS = {
 
 def ask_coordinator(task_id: str, rollout: str) -> HumanStep:
     """One of the Coordinator's questions; silence ends the pilot, with the reason."""
-    return HumanStep(task_id=task_id, form=_FORMS[task_id], rollout=rollout, about=Role.PPS_COORDINATOR.value)
+    return HumanStep(
+        task_id=task_id, form=COORDINATOR_FORMS[task_id], rollout=rollout, about=Role.PPS_COORDINATOR.value
+    )
 
 
 @task_group

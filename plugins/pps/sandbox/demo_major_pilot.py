@@ -53,7 +53,6 @@ class MajorPilotDemo(PilotDemo):
     asks: ClassVar[str] = "vo-representative"
     version: ClassVar[str] = VERSION
     new_parameter: ClassVar[bool] = True
-    policies: ClassVar[Mapping[str, Mapping[str, object]]] = {"pilots": {"answer_within": "120s"}}
     answers: ClassVar[Mapping[str, tuple[str, str]]] = {
         FIRST_VO: ("problem", "Proxies of jobs that wait for more than a day still run out now and then."),
         SECOND_VO: ("works", "A million jobs in three days, some of them waiting for two; not one proxy has run out."),

@@ -48,7 +48,7 @@ class PilotDemo(Demo):
     """user who asks for the pilot"""
     version: ClassVar[str]
     new_parameter: ClassVar[bool] = False
-    longest_s: ClassVar[float] = 240.0  # of one round
+    longest_s: ClassVar[float] = 400.0  # of one round
 
     def __init__(self, installation: Installation, tell: Tell, on_fact: Callable[[Fact], None]) -> None:
         super().__init__(installation, tell, on_fact)

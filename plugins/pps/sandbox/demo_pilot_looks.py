@@ -90,7 +90,8 @@ def mirror(demo: PilotDemo, summary: Summary, record: Rollout) -> None:
     with tempfile.TemporaryDirectory(prefix="pps-demo-") as folder:
         over_http = (services.own_repositories, address, Path(folder))
         found = mirroring.verify(record, services.mirrors, over_http=over_http)
-    summary.expect(found.sound, f"The mirror of {record.name} is not what it was: {found}.")
+    wrong = [*found.differences.differ, *found.differences.missing, *found.differences.extra, *found.problems]
+    summary.expect(found.sound, f"The mirror of {record.name} is not what it was: {' '.join(wrong)}.")
     asked = demo.read.get(f"{record.name}/site.set_up", "")
     line = f"{address.url} {address.suite}"
     summary.expect(line in asked, f"The question to {demo.site} does not name its repository, {line}.")

@@ -31,6 +31,8 @@ def test_the_configuration_folder_loads_and_is_complete(twelve: RunningGrid):
     assert {s.roc for s in twelve.sites} == {r.name for r in configuration.people.rocs}
     assert configuration.policies.feedback.open_for.total_seconds() <= 60
     assert configuration.policies.tarball == Configuration(Path("config")).policies.tarball
+    nodes = {"glite-WN": 3, "glite-WMS": 1}  # clients and the service that is piloted
+    assert {n: sum(s.fits(n) for s in configuration.scenarios) for n in nodes} == nodes
     for url in (configuration.service.artefact_store, configuration.service.publication_folder):
         assert Path(url.removeprefix("file://")).is_dir()
 

@@ -28,7 +28,8 @@ SUMMARY = Summary(
 
 def test_every_route_is_explained() -> None:
     text = CliRunner().invoke(app, ["sandbox", "demo", "--help"]).output
-    for words in ("bc", "non-bc", "pre-deployment", "release-testing", "SD 4.1.1", "SD 4.1.2", "SD 4.2.2", "SD 4.2.3"):
+    routes = ("bc", "non-bc", "pre-deployment", "release-testing", "minor-pilot", "major-pilot")
+    for words in (*routes, "SD 4.1.1", "SD 4.1.2", "SD 4.1.3", "SD 4.2.2", "SD 4.2.3"):
         assert words in text
 
 

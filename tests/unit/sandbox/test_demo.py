@@ -13,11 +13,13 @@ from pps.sandbox.configuration import DEFAULT_CONFIG, change_policies, demo_poli
 from pps.sandbox.demo import Demo, Summary
 from pps.sandbox.demo_bc import BcDemo
 from pps.sandbox.demo_looks import shortened
+from pps.sandbox.demo_major_pilot import MajorPilotDemo
+from pps.sandbox.demo_minor_pilot import MinorPilotDemo
 from pps.sandbox.demo_non_bc import NonBcDemo
 from pps.sandbox.demo_pre_deployment import PreDeploymentDemo, other_architecture
 from pps.sandbox.demo_release_testing import ReleaseTestingDemo
 
-DEMOS = (BcDemo, NonBcDemo, PreDeploymentDemo, ReleaseTestingDemo)
+DEMOS = (BcDemo, NonBcDemo, PreDeploymentDemo, ReleaseTestingDemo, MinorPilotDemo, MajorPilotDemo)
 
 
 def test_what_is_not_so_becomes_a_problem_and_what_is_does_not() -> None:
