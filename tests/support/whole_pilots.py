@@ -54,9 +54,10 @@ class PilotRun:
         scope = "Run the service as production does, and watch its memory."
         return cls(grid, dag, grid.as_user(user).trigger(dag, {"patch": patch.number, "scope": scope, **conf}))
 
-    def _asked(self, what: str, look: Callable[[], Any]) -> Any:
+    def _asked(self, what: str, look: Callable[[], Any], within_s: float = 120) -> Any:
+        """Wait for it; a failure tells how the tasks stand."""
         try:
-            return self.grid.waits_for(what, look, 120)
+            return self.grid.waits_for(what, look, within_s)
         except AssertionError as error:
             states = {t.task: t.state for t in self.grid.client.tasks(self.dag, self.run) if t.state != "success"}
             raise AssertionError(f"{error}; {states}") from None
@@ -113,7 +114,7 @@ class PilotRun:
 
     def waits_for(self, kind: FactKind, within_s: float = 150) -> None:
         """Wait until such a fact is on record."""
-        self.grid.waits_for_fact(self.name, kind, within_s)
+        self._asked(f"fact {kind}", lambda: self.grid.rollout(self.name).has(kind), within_s)
 
     def outcome(self, within_s: float = 200) -> str:
         """How it ended; waits for the run."""

@@ -33,11 +33,27 @@ class SafeLocalExecutor(LocalExecutor):
     reported and says nothing, so the task stays RUNNING until its heartbeat is missed, minutes later.
     For such a task, RUNNING on this host with a process that is gone, the event is passed on, and the
     scheduler retries it at once. A task that has resumed is RUNNING, too, but its process lives.
+
+    And it adopts what a scheduler that was killed has left behind (docs/adr/0015-answers-outlive-the-scheduler.md).
+    Airflow would reset such tasks: a process that lives on would get a double, and what a task was resumed with would
+    be forgotten, which for a human task is the answer.
     """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._adopted: set[TaskInstanceKey] = set()
 
     def get_event_buffer(self, dag_ids: list[str] | None = None) -> dict[Any, Any]:
         """The events since the last call, without the successes of tasks; except where the process was killed."""
         events = super().get_event_buffer(dag_ids)
+        if self._adopted:
+            running = _running(self._adopted)
+            gone = {key for key, pid in running.items() if not _is_alive(pid)}
+            self._adopted = running.keys() - gone
+            return self._without_successes(events) | dict.fromkeys(gone, (TaskInstanceState.SUCCESS, None))
+        return self._without_successes(events)
+
+    def _without_successes(self, events: dict[Any, Any]) -> dict[Any, Any]:
         ended = {
             key for key, (state, _) in events.items()
             if state == TaskInstanceState.SUCCESS and isinstance(key, TaskInstanceKey)
@@ -46,8 +62,11 @@ class SafeLocalExecutor(LocalExecutor):
         return {key: event for key, event in events.items() if key not in hidden}
 
     def try_adopt_task_instances(self, tis: Sequence[TaskInstance]) -> Sequence[TaskInstance]:
-        """Return the tasks of a dead scheduler that have to begin anew."""
-        return [ti for ti in tis if not _goes_on(ti)]
+        """Return the tasks of a dead scheduler that have to begin anew; processes that live on are watched."""
+        begin_anew = [ti for ti in tis if not _goes_on(ti)]
+        again = {id(ti) for ti in begin_anew}
+        self._adopted |= {ti.key for ti in tis if id(ti) not in again and ti.state == TaskInstanceState.RUNNING}
+        return begin_anew
 
 
 def _goes_on(ti: TaskInstance) -> bool:
@@ -56,7 +75,7 @@ def _goes_on(ti: TaskInstance) -> bool:
         if ti.hostname != get_hostname():  # type: ignore[no-untyped-call]
             return False
         if ti.pid and _is_alive(ti.pid):
-            return True  # it reports its state itself; if it does not, its heartbeat is missed
+            return True  # it reports its state itself; if it dies before, that is an event of the executor
     if not ti.next_method:
         return False
     ti.state = TaskInstanceState.SCHEDULED
@@ -65,14 +84,19 @@ def _goes_on(ti: TaskInstance) -> bool:
 
 def _killed(keys: set[TaskInstanceKey]) -> set[TaskInstanceKey]:
     """Those tasks that the database holds for running here although their process is gone."""
+    return {key for key, pid in _running(keys).items() if not _is_alive(pid)}
+
+
+def _running(keys: set[TaskInstanceKey]) -> dict[TaskInstanceKey, int]:
+    """Those tasks that the database holds for running here, with their process id."""
     among_these = TaskInstance.filter_for_tis(keys)
     if among_these is None:
-        return set()
+        return {}
     here = TaskInstance.hostname == get_hostname()  # type: ignore[no-untyped-call]
     with create_session() as session:
         running = select(TaskInstance).where(among_these, here, TaskInstance.state == TaskInstanceState.RUNNING)
         tasks = session.scalars(running)
-        return {ti.key for ti in tasks if ti.key in keys and ti.pid and not _is_alive(ti.pid)}
+        return {ti.key: ti.pid for ti in tasks if ti.key in keys and ti.pid}
 
 
 def _is_alive(pid: int) -> bool:

@@ -90,7 +90,7 @@ def write_release_notes(rollout: str) -> str:
 
 @task
 def release_to_production(rollout: str) -> None:
-    """Straight to production: to production now."""
+    """Release it now, without a preview before."""
     with services() as s:
         record = s.facts.rollout(rollout)
         patch = s.tracker.patch(record.patch_number)

@@ -9,16 +9,22 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from airflow.models.taskinstancekey import TaskInstanceKey
 from airflow.utils.net import get_hostname
 from airflow.utils.state import TaskInstanceState
 
+from pps.orchestration import executor
 from pps.orchestration.executor import SafeLocalExecutor
+
+KEY = TaskInstanceKey("minor_server_pilot", "invite_to_wrap_up", "run", 1, -1)
 
 QUEUED, RUNNING, SCHEDULED = TaskInstanceState.QUEUED, TaskInstanceState.RUNNING, TaskInstanceState.SCHEDULED
 
 
 def left(state: TaskInstanceState, *, pid: int | None = None, host: str = "", next_method: str = "") -> Any:
-    return SimpleNamespace(state=state, pid=pid, hostname=host or get_hostname(), next_method=next_method or None)
+    return SimpleNamespace(
+        state=state, pid=pid, hostname=host or get_hostname(), next_method=next_method or None, key=KEY
+    )
 
 
 @pytest.fixture(scope="module")
@@ -47,6 +53,29 @@ def test_a_task_that_lives_on_is_left_alone() -> None:
     task = left(RUNNING, pid=os.getpid())
     assert adopts(task)
     assert task.state is RUNNING
+
+
+def test_a_task_that_lived_on_and_dies_afterwards_is_retried_at_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as process:
+        left_behind = SafeLocalExecutor(parallelism=1)
+        monkeypatch.setattr(executor, "_running", lambda keys: dict.fromkeys(keys, process.pid))
+        assert left_behind.try_adopt_task_instances([left(RUNNING, pid=process.pid)]) == []
+        assert left_behind.get_event_buffer() == {}
+        process.kill()
+        process.wait()
+        assert set(left_behind.get_event_buffer()) == {KEY}
+        assert left_behind.get_event_buffer() == {}, "once"
+
+
+def test_a_task_that_lived_on_and_ended_is_watched_no_longer(monkeypatch: pytest.MonkeyPatch) -> None:
+    left_behind = SafeLocalExecutor(parallelism=1)
+    assert left_behind.try_adopt_task_instances([left(RUNNING, pid=os.getpid())]) == []
+    monkeypatch.setattr(executor, "_running", lambda keys: {})
+    assert left_behind.get_event_buffer() == {}
+    monkeypatch.setattr(executor, "_running", lambda keys: pytest.fail("it is asked for again"))
+    assert left_behind.get_event_buffer() == {}
 
 
 def test_every_other_task_begins_anew(gone: int) -> None:
