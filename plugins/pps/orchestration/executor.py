@@ -40,7 +40,7 @@ class SafeLocalExecutor(LocalExecutor):
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
+        super().__init__(*args, **kwargs)  # type: ignore[no-untyped-call]
         self._adopted: set[TaskInstanceKey] = set()
 
     def get_event_buffer(self, dag_ids: list[str] | None = None) -> dict[Any, Any]:

@@ -130,17 +130,7 @@ class HumanStep(HITLOperator):
             asked = questions.question(record, self.form.step, self.about)
             decides = not self._standing(record) and asked is not None and given.at <= asked.due
             more = self._follow(s, record, given) if decides else ()
-            asking.keep_answer(
-                record,
-                s.facts,
-                step=self.form.step,
-                subject=self.about,
-                choice=given.choice,
-                form=given.form,
-                user=given.user,
-                at=given.at,
-                more=more,
-            )
+            asking.keep_answer(record, s.facts, **self._said(given), more=more)
             if not decides:
                 return self._silent(s)
             self._after(s)
@@ -151,18 +141,18 @@ class HumanStep(HITLOperator):
         try:
             return self.form.follow(s, record, self.about, given)
         except ServiceError as error:
-            asking.set_aside(
-                record,
-                s.facts,
-                step=self.form.step,
-                subject=self.about,
-                choice=given.choice,
-                form=given.form,
-                user=given.user,
-                at=given.at,
-                reason=str(error),
-            )
+            asking.set_aside(record, s.facts, **self._said(given), reason=str(error))
             raise
+
+    def _said(self, given: Given) -> dict[str, Any]:
+        return {
+            "step": self.form.step,
+            "subject": self.about,
+            "choice": given.choice,
+            "form": given.form,
+            "user": given.user,
+            "at": given.at,
+        }
 
     def _silent(self, s: Services) -> str:
         record = s.facts.rollout(self.rollout)
