@@ -243,6 +243,12 @@ def test_noise_of_the_login_is_skipped(shell: SiteShell, tmp_path: Path) -> None
         assert run(shell, server.target(), "echo first").lines == ("first",)
 
 
+def test_what_a_script_complains_of_is_no_part_of_its_answers(shell: SiteShell, server: SshServer) -> None:
+    script = "for n in 1 2 3; do printf 'answer '; echo complaint >&2; echo $n; done"
+
+    assert run(shell, server.target(), script).lines == ("answer 1", "answer 2", "answer 3")
+
+
 @pytest.mark.parametrize("login", ["tcsh", "bash", "dash", "busybox sh"])
 def test_the_login_shell_does_not_matter(shell: SiteShell, tmp_path: Path, login: str) -> None:
     program = shutil.which(login.split(maxsplit=1)[0])

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 
 import asyncssh
@@ -50,6 +51,7 @@ class AsyncsshShell:
 class _AsyncsshChannel(Conversation):
     _connection: asyncssh.SSHClientConnection | None = None
     _process: asyncssh.SSHClientProcess[bytes]
+    _listener: asyncio.Task[None] | None = None
 
     async def start(self, target: SshTarget, command: str) -> None:
         """Log in and start the command; within `connect_s`, as the greeting."""
@@ -90,7 +92,8 @@ class _AsyncsshChannel(Conversation):
                     keepalive_interval=max(1.0, self._limits.silence_s / 3),
                     keepalive_count_max=3,
                 )
-                self._process = await self._connection.create_process(command, encoding=None, stderr=asyncssh.STDOUT)
+                self._process = await self._connection.create_process(command, encoding=None)
+                self._listener = asyncio.create_task(self._listen())
 
     @contextmanager
     def _our_errors(self) -> Iterator[None]:
@@ -120,6 +123,12 @@ class _AsyncsshChannel(Conversation):
             f"shows another host key than the registry has ({cleaned(str(error))}).",
             "Confirm the new key with the site's administrator by another way, then correct it in the registry.",
         )
+
+    async def _listen(self) -> None:
+        """Keep standard error out of the answers: the site sends it beside them, in no order, even inside a line."""
+        with suppress(asyncssh.Error, OSError):  # the reader of the answers tells of a broken connection
+            while piece := await self._process.stderr.read(1 << 14):
+                self._heard(len(piece))
 
     async def _receive(self) -> bytes:
         with self._our_errors():
@@ -165,7 +174,7 @@ class _AsyncsshChannel(Conversation):
         if self._connection is None:
             return
         self._connection.abort()
-        try:
+        with suppress(asyncssh.Error, OSError, SiteError):
             await self._connection.wait_closed()
-        except (asyncssh.Error, OSError, SiteError):
-            return
+        if self._listener is not None:
+            await self._listener
