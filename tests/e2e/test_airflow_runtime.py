@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import psutil
+import psycopg
 import pytest
 import requests
 import yaml
 from tests.support.airflow import RunningAirflow, airflow  # noqa: F401
+from tests.support.sandbox_grid import wait_until
 from tests.support.sshd import SshServer, new_key, public_key, sshd  # noqa: F401
 
 from pps.adapters.airflow_rest import AirflowClient, Question
@@ -80,6 +83,27 @@ def test_a_human_task_is_answered_by_its_role_and_by_nobody_else_and_only_once(
     airflow.client("emt").answer(question, ["Yes"])
     with pytest.raises(AlreadyOpenError):
         airflow.client("emt").answer(question, ["No"])
+    assert airflow.client().wait_for_run(question.dag, question.run, 60) == "success"
+
+
+def test_an_answer_that_falls_victim_to_a_deadlock_in_airflows_database_is_given_again(
+    airflow: RunningAirflow, question: Question
+) -> None:
+    database = airflow.postgres.url("airflow").replace("+psycopg", "")
+    where = (question.dag, question.run, question.task)
+    with psycopg.connect(database, autocommit=True) as watch, psycopg.connect(database) as other:
+        other.execute("SET deadlock_timeout = '10min'")  # so that the api-server is the victim
+        task = "SELECT id FROM task_instance WHERE dag_id = %s AND run_id = %s AND task_id = %s"
+        other.execute(f"SELECT 1 FROM hitl_detail WHERE ti_id = ({task}) FOR UPDATE", where)
+        with ThreadPoolExecutor(1) as pool:
+            answering = pool.submit(airflow.client("emt").answer, question, ["Yes"])
+            blocked = "SELECT 1 FROM pg_stat_activity WHERE %s = ANY(pg_blocking_pids(pid))"
+            wait_until(
+                lambda: watch.execute(blocked, [other.info.backend_pid]).fetchone(), "the answer to wait for us", 30
+            )
+            other.execute(f"{task} FOR UPDATE", where)  # the circle is closed; here we go on when it has been broken
+            other.rollback()
+            answering.result(timeout=60)
     assert airflow.client().wait_for_run(question.dag, question.run, 60) == "success"
 
 

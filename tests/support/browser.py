@@ -19,6 +19,7 @@ import shutil
 import subprocess
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from urllib.request import urlopen
@@ -35,6 +36,13 @@ _FLAGS = (
     "--disable-sync",
     "--remote-debugging-port=0",
 )
+
+
+_SERVER_ERROR = -32000
+
+
+class BetweenPages(Exception):
+    """The page that was asked is just giving way to another one."""
 
 
 class Browser:
@@ -55,6 +63,8 @@ class Browser:
         while True:
             message = json.loads(self._connection.recv(timeout=30))
             if message.get("id") == number:
+                if message.get("error", {}).get("code") == _SERVER_ERROR:
+                    raise BetweenPages(message["error"]["message"])
                 assert "error" not in message, message
                 return dict(message["result"])
             if message.get("method") == "Page.javascriptDialogOpening":
@@ -75,9 +85,12 @@ class Browser:
         self.wait(lambda: self.js("document.readyState === 'complete' && location.href !== 'about:blank'"))
 
     def wait(self, is_so: Callable[[], object], within_s: float = 20) -> None:
-        """Wait for a condition."""
+        """Wait for a condition; between two pages nothing is so."""
         deadline = time.monotonic() + within_s
-        while not is_so():
+        while True:
+            with suppress(BetweenPages):
+                if is_so():
+                    return
             assert time.monotonic() < deadline, self.js("document.documentElement.outerHTML")
             time.sleep(0.05)
 
