@@ -400,3 +400,9 @@ def test_a_killed_run_leaves_no_process_and_the_next_one_removes_its_root(
         wait_for_sleepers(False)
     with small_roots.open(HERE):
         pass
+
+
+def test_a_cache_that_is_a_file_is_named(tmp_path: Path) -> None:
+    (tmp_path / "cache").write_text("not a folder")
+    with pytest.raises(CleanRootError, match=r"its folder .*/cache cannot be used \(File exists\).* try again"):
+        DebianRoots(tmp_path / "cache").prepare(HERE)

@@ -125,6 +125,10 @@ class DebianRoots:
     def _base(self, platform: Platform) -> tuple[Path, AptSources]:
         if reasons := self.reasons_against(platform):
             raise CleanRootError(f"clean root of {platform}", " ".join(reasons))
+        try:
+            self.cache.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise _cannot(f"its folder {self.cache} cannot be used ({error.strerror}).") from error
         sources = debian_base.machine_sources(debian_base.CODENAMES[platform.os])
         mode = "root" if os.geteuid() == 0 else "unshare"
         base = debian_base.base_tarball(
@@ -262,7 +266,7 @@ def _entrance() -> Sequence[str]:
 
 
 def _cannot(why: str) -> CleanRootError:
-    return CleanRootError("clean root", why, "Look at this machine (rights, disk), then clear this task.")
+    return CleanRootError("clean root", why, "Look at this machine (rights, disk), then try again.")
 
 
 @contextmanager
