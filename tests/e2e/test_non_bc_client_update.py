@@ -36,7 +36,7 @@ def configure(grid: Grid, site: str, tarball: str, text: str) -> None:
 @pytest.mark.sd("4.1.2")
 def test_silver_partners_configure_at_their_own_pace_and_the_release_waits_for_the_deployment_test(grid: Grid) -> None:
     steps = f"Set {VARIABLE} to the service to ask.\n\n```sh\necho '{VARIABLE}=file' >>/etc/environment\n```\n"
-    patch = grid.offers(4721, "3.2.1", new_variables=(VARIABLE,), special_configuration=steps)
+    patch = grid.offers(4721, "3.7.1", new_variables=(VARIABLE,), special_configuration=steps)
     name = run = grid.start(patch.number, DAG, feedback_until=far())
     quick, declines, silent = silver(grid)
     asked = {site: grid.question(DAG, run, site) for site in (quick, declines, silent)}
@@ -107,7 +107,7 @@ def test_silver_partners_configure_at_their_own_pace_and_the_release_waits_for_t
 
 @pytest.mark.sd("4.1.2")
 def test_a_site_that_says_it_is_configured_but_is_not_fails_its_local_tests(grid: Grid) -> None:
-    patch = grid.offers(4722, "3.2.2", new_variables=(VARIABLE,))
+    patch = grid.offers(4722, "3.7.2", new_variables=(VARIABLE,))
     name = run = grid.start(patch.number, DAG)
     site = silver(grid)[0]
     asked = grid.question(DAG, run, site)
@@ -122,30 +122,35 @@ def test_a_site_that_says_it_is_configured_but_is_not_fails_its_local_tests(grid
 
 
 @pytest.mark.sd("4.1.3")
-@pytest.mark.parametrize("second", ["refuses", "is silent", "is the same person"])
-def test_one_role_alone_overrules_nothing(grid: Grid, second: str) -> None:
-    number = {"refuses": 4723, "is silent": 4724, "is the same person": 4725}[second]
-    patch = grid.offers(number, f"3.3.{number}")
+def test_one_role_alone_overrules_nothing(grid: Grid) -> None:
     why = "A hole in the proxy renewal is exploited."
-    name = run = grid.start(patch.number, "overrule_policies", urgency="urgent", reason=why)
-    emt = grid.question("overrule_policies", run, "EMT")
-    coordination = grid.question("overrule_policies", run, "PPS Coordinator")
-    with pytest.raises(RefusedError):
-        grid.as_user("pps-coordinator").answer(emt, ["Agree"], {"remarks": None})
-    grid.as_user("emt").answer(emt, ["Agree"], {"remarks": None})
-    if second == "refuses":
-        grid.as_user("pps-coordinator").answer(coordination, ["Refuse"], {"remarks": "Not exploitable here."})
-    if second == "is the same person":
-        # even an Admin does not answer for a role that is not theirs
+    cases = {"refuses": 4723, "is silent": 4724, "is the same person": 4725}
+    patches = {second: grid.offers(number, f"3.3.{number}") for second, number in cases.items()}
+    runs = {
+        second: grid.start(patch.number, "overrule_policies", urgency="urgent", reason=why)
+        for second, patch in patches.items()
+    }
+    for second, run in runs.items():
+        emt = grid.question("overrule_policies", run, "EMT")
+        coordination = grid.question("overrule_policies", run, "PPS Coordinator")
         with pytest.raises(RefusedError):
-            grid.as_user("admin").answer(coordination, ["Agree"], {"remarks": None})
-        with pytest.raises(RefusedError):
-            grid.as_user("emt").answer(coordination, ["Agree"], {"remarks": None})
-    assert grid.ends(run, dag="overrule_policies", within_s=120) == "success"
-    decided = grid.rollout(name).need(FactKind.DECIDED, "").payload
-    assert decided["decision"] == "not overruled"
-    assert not grid.services.facts.dossier(patch.number).has(FactKind.POLICIES_OVERRULED)
-    assert grid.services.tracker.patch(patch.number).state is PatchState.IN_CERTIFICATION
+            grid.as_user("pps-coordinator").answer(emt, ["Agree"], {"remarks": None})
+        grid.as_user("emt").answer(emt, ["Agree"], {"remarks": None})
+        if second == "refuses":
+            grid.as_user("pps-coordinator").answer(coordination, ["Refuse"], {"remarks": "Not exploitable here."})
+        if second == "is the same person":
+            # even an Admin does not answer for a role that is not theirs
+            with pytest.raises(RefusedError):
+                grid.as_user("admin").answer(coordination, ["Agree"], {"remarks": None})
+            with pytest.raises(RefusedError):
+                grid.as_user("emt").answer(coordination, ["Agree"], {"remarks": None})
+    for second, run in runs.items():
+        number = patches[second].number
+        assert grid.ends(run, dag="overrule_policies", within_s=120) == "success"
+        decided = grid.rollout(run).need(FactKind.DECIDED, "").payload
+        assert decided["decision"] == "not overruled", second
+        assert not grid.services.facts.dossier(number).has(FactKind.POLICIES_OVERRULED), second
+        assert grid.services.tracker.patch(number).state is PatchState.IN_CERTIFICATION, second
 
 
 @pytest.mark.sd("4.1.3")

@@ -30,6 +30,7 @@ def test_a_minor_pilot_without_vos_goes_from_request_to_production(grid: Grid) -
     with pytest.raises(RefusedError):
         PilotRun.asked_for(grid, MINOR, "viewer", patch)
     pilot = PilotRun.asked_for(grid, MINOR, "emt", patch).kicked_off(site, run_for="5s")
+    pilot.member_site_passes()
     pilot.set_up(site, "3.2.0")
     pilot.waits_for(FactKind.RUN_ENDED)
     pilot.report(site)
@@ -142,6 +143,7 @@ def test_a_non_bc_update_runs_at_a_platinum_site_and_silence_of_its_vo_stands_in
     assert not grid.rollout(pilot.name).has(FactKind.SITES_SELECTED), "a Gold partner runs no such update"
     pilot.coordinate("Select", "select_sites", sites=site)
     pilot.coordinate("Agreed", "agree_at_kick_off", vos="lhcb", run_for="5s", feedback_within="8s")
+    pilot.member_site_passes()
     pilot.set_up(site, "4.0.0")
     pilot.report(site)
     pilot.decide("Release", guidelines="Dump the database before.")

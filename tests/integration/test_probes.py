@@ -168,7 +168,7 @@ def test_a_profile_script_that_ends_its_shell_fails_the_environment_and_not_the_
 
 def test_a_profile_script_that_never_ends_fails_the_environment_and_not_the_run(site: Site, path: str) -> None:
     (Path(site.profile_d) / "zz-loop.sh").write_text("while :; do :; done\n")
-    results = run(install_preview(site), path)
+    results = run(install_preview(site), path, patience=5)
     assert results["environment"].state is ProbeState.CRITICAL
     assert "does not end; the site's own" in results["environment"].text
     assert "zz-loop.sh" in results["environment"].text

