@@ -11,6 +11,17 @@ import signal
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+# No test is timed: a busy machine is no bug. CI judges a commit, the same way each time; who runs the tests at
+# home looks for new examples.
+settings.register_profile(
+    "pps",
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],
+    derandomize=os.environ.get("PPS_ALL_GROUPS") == "1",
+)
+settings.load_profile("pps")
 
 # Started in the background (`make test &`), we would hand an ignored Ctrl-C down to what we start.
 signal.signal(signal.SIGINT, signal.default_int_handler)

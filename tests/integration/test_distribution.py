@@ -227,7 +227,7 @@ def test_each_kind_of_bad_site_fails_alone_with_a_reason_and_the_others_go_on(wo
         began = time.monotonic()
         outcomes = world.distribute(tarball, list(sites.values()), targets, limits=limits)
 
-    assert time.monotonic() - began < 25
+    assert time.monotonic() - began < 40
     reasons = {o.site: str(o.error) for o in outcomes if o.error}
     assert set(reasons) == set(names) - {"fine", "well"}
     for name, reason in {

@@ -304,7 +304,7 @@ def test_an_answer_that_drips_ends_at_the_deadline(misbehaving: Any, chunked: bo
             RestTracker(url, total_s=1).patch(4711)
     finally:
         ended.set()
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 15
 
 
 def test_no_redirect_is_followed(misbehaving: Any):

@@ -116,7 +116,7 @@ _LOOKS = st.lists(st.tuples(st.sampled_from(ProbeState), st.integers(1, 240)), m
 
 
 @given(_LOOKS)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_the_changes_on_record_are_bounded_and_of_a_steady_service_they_are_all(
     looks: list[tuple[ProbeState, int]],
 ) -> None:

@@ -222,7 +222,7 @@ class StoreMachine(RuleBasedStateMachine):
 
 
 TestStoreMachine = StoreMachine.TestCase
-TestStoreMachine.settings = settings(max_examples=40, stateful_step_count=30, deadline=None)
+TestStoreMachine.settings = settings(max_examples=40, stateful_step_count=30)
 
 
 def test_facts_of_a_kind_come_from_all_records_in_the_order_of_recording(store: FactStore) -> None:

@@ -162,7 +162,7 @@ class Orders(RuleBasedStateMachine):
         assert {who for activity, who, _ in now if activity == "pilot-setup"} == setups
 
 
-Orders.TestCase.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+Orders.TestCase.settings = settings(max_examples=60, stateful_step_count=40)
 TestOrders = Orders.TestCase
 
 
