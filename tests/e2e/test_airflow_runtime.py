@@ -27,7 +27,7 @@ pytestmark = pytest.mark.e2e
 def question(airflow: RunningAirflow) -> Question:
     admin = airflow.client()
     run = admin.trigger("ask_the_emt", {})
-    admin.wait_for_tasks("ask_the_emt", run, lambda tasks: [t.state for t in tasks] == ["awaiting_input"], 60)
+    admin.wait_for_tasks("ask_the_emt", run, lambda tasks: [t.state for t in tasks] == ["awaiting_input"], 180)
     (asked,) = admin.questions("ask_the_emt", run)
     return asked
 
@@ -83,7 +83,7 @@ def test_a_human_task_is_answered_by_its_role_and_by_nobody_else_and_only_once(
     airflow.client("emt").answer(question, ["Yes"])
     with pytest.raises(AlreadyOpenError):
         airflow.client("emt").answer(question, ["No"])
-    assert airflow.client().wait_for_run(question.dag, question.run, 60) == "success"
+    assert airflow.client().wait_for_run(question.dag, question.run, 180) == "success"
 
 
 def test_an_answer_that_falls_victim_to_a_deadlock_in_airflows_database_is_given_again(
@@ -104,7 +104,7 @@ def test_an_answer_that_falls_victim_to_a_deadlock_in_airflows_database_is_given
             other.execute(f"{task} FOR UPDATE", where)  # the circle is closed; here we go on when it has been broken
             other.rollback()
             answering.result(timeout=60)
-    assert airflow.client().wait_for_run(question.dag, question.run, 60) == "success"
+    assert airflow.client().wait_for_run(question.dag, question.run, 180) == "success"
 
 
 def test_who_may_answer_may_not_go_round_the_question(airflow: RunningAirflow, question: Question) -> None:
@@ -159,7 +159,7 @@ def test_a_worker_reaches_a_site_by_a_connection_made_from_the_registry_with_its
     try:
         write_registry(airflow.config, sshd, sshd.host_key)
         run = admin.trigger("reach_a_site", {"site": "SITE-A"})
-        assert admin.wait_for_run("reach_a_site", run, 90) == "success"
+        assert admin.wait_for_run("reach_a_site", run, 180) == "success"
         assert admin.xcom("reach_a_site", run, "login") == "hello"
         expected = sshd.target()
         assert admin.xcom("reach_a_site", run, "target") == (
@@ -168,7 +168,7 @@ def test_a_worker_reaches_a_site_by_a_connection_made_from_the_registry_with_its
 
         write_registry(airflow.config, sshd, public_key(new_key(tmp_path / "other")))
         run = admin.trigger("reach_a_site", {"site": "SITE-A"})
-        assert admin.wait_for_run("reach_a_site", run, 90) == "failed"
+        assert admin.wait_for_run("reach_a_site", run, 180) == "failed"
         assert {t.task: t.state for t in admin.tasks("reach_a_site", run)} == {"login": "failed", "target": "success"}
     finally:
         (airflow.config / "sites.yaml").write_text(before)

@@ -70,7 +70,7 @@ def test_a_client_patch_reaches_the_sites_and_production_though_sites_fail_and_a
     grid.control.repair_site(recovers)
     grid.control.wipe_site(loses)
     grid.night()
-    grid.waits_for("the recovered site", lambda: grid.states(name)[recovers] is SiteState.AVAILABLE, 30)
+    grid.waits_for("the recovered site", lambda: grid.states(name)[recovers] is SiteState.AVAILABLE, 120)
     assert grid.states(name)[loses] is SiteState.AVAILABLE
     assert {recovers, loses} <= grid.seen_tags(name)
     lost = [f.kind for f in grid.rollout(name).facts if f.subject == loses]
@@ -135,7 +135,7 @@ def test_a_rejected_patch_is_withdrawn_at_once(grid: Grid) -> None:
     assert record.is_closed
     assert not record.has(FactKind.RELEASED_TO_PRODUCTION)
     assert SiteState.AVAILABLE not in grid.states(name).values()
-    grid.waits_for("the tags' end in the information system", lambda: not grid.seen_tags(name), 30)
+    grid.waits_for("the tags' end in the information system", lambda: not grid.seen_tags(name), 120)
     assert any("Stopped" in subject for _, subject in grid.mails_of(name))
 
 

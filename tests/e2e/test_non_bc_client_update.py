@@ -56,7 +56,7 @@ def test_silver_partners_configure_at_their_own_pace_and_the_release_waits_for_t
 
     # an answer that does not say what was set is not taken; the question comes back
     admin.answer(asked[quick], ["Configured"], {"settings": "done", "remarks": None})
-    again = grid.waits_for("the question again", lambda: grid.question(DAG, run, quick, 30))
+    again = grid.waits_for("the question again", lambda: grid.question(DAG, run, quick, 60))
     configure(grid, quick, tarball, f"export {VARIABLE}=file\n")
     admin.answer(again, ["Configured"], {"settings": f"{VARIABLE}=file", "remarks": "as in production"})
     with pytest.raises((AlreadyOpenError, RefusedError)):
@@ -84,7 +84,7 @@ def test_silver_partners_configure_at_their_own_pace_and_the_release_waits_for_t
     # silence: left out at its own deadline, and told so
     grid.waits_for("the silent site", lambda: grid.states(name)[silent] is SiteState.LEFT_OUT)
     contact = grid.services.config.site(silent).contact
-    grid.waits_for("its mail", lambda: [m for m in kept_mails(grid.mails, to=contact) if "left out" in m.subject], 30)
+    grid.waits_for("its mail", lambda: [m for m in kept_mails(grid.mails, to=contact) if "left out" in m.subject], 120)
 
     for vo in ("atlas", "cms", "lhcb", "biomed"):
         said = f"Fine for {vo}."
@@ -146,7 +146,7 @@ def test_one_role_alone_overrules_nothing(grid: Grid) -> None:
                 grid.as_user("emt").answer(coordination, ["Agree"], {"remarks": None})
     for second, run in runs.items():
         number = patches[second].number
-        assert grid.ends(run, dag="overrule_policies", within_s=120) == "success"
+        assert grid.ends(run, dag="overrule_policies", within_s=240) == "success"
         decided = grid.rollout(run).need(FactKind.DECIDED, "").payload
         assert decided["decision"] == "not overruled", second
         assert not grid.services.facts.dossier(number).has(FactKind.POLICIES_OVERRULED), second

@@ -43,7 +43,7 @@ def form(services: str = "", report: str = "") -> dict[str, str | None]:
 
 
 def decision(grid: Grid, run: str) -> Question:
-    return grid.question(DAG, run, "Release Manager", 120)
+    return grid.question(DAG, run, "Release Manager", 240)
 
 
 @pytest.mark.sd("4.2.3")

@@ -52,7 +52,7 @@ def test_a_pilot_that_is_rolled_back_is_wrapped_up_all_the_same(grid: Grid) -> N
     assert refused.status_code == 422, "only the site and the coordination"
     asked = grid.as_user(administrator_of(site)).request("POST", path, json=body)
     assert asked.status_code < 300, asked.text
-    question = grid.question(MINOR, pilot.run, site, 90)
+    question = grid.question(MINOR, pilot.run, site, 180)
     before = grid.control.act_on_service(site, ServiceAction.ROLL_BACK)["service"]["version"]
     grid.as_user(administrator_of(site)).answer(question, ["Rolled back"], form(question, version=before))
     pilot.waits_for(FactKind.SERVICE_ROLLED_BACK)
@@ -93,7 +93,7 @@ def test_a_major_pilot_of_two_rounds_over_a_restart_has_another_vo_in_each_round
     grid.waits_for("its mail", lambda: [m for m in kept_mails(grid.mails) if text in m.subject])
     first.say_set_up(site, "3.2.1")
     kill_airflow(grid)  # in the instant in which an answer is taken
-    first.waits_for(FactKind.VO_INVITED, 240)
+    first.waits_for(FactKind.VO_INVITED, 400)
     asked = [q for q in questions.questions(grid.rollout(first.name)) if q.subject == site]
     assert len(asked) == 1
     assert not [q for q in grid.client.questions(MAJOR, first.run) if q.subject.startswith(f"{site}:")]

@@ -69,7 +69,7 @@ class Grid:
     def rollout(self, name: str) -> Rollout:
         return self.services.facts.rollout(name)
 
-    def waits_for(self, what: str, look: Callable[[], T], within_s: float = 150) -> T:
+    def waits_for(self, what: str, look: Callable[[], T], within_s: float = 300) -> T:
         deadline = time.monotonic() + within_s
         while time.monotonic() < deadline:
             try:
@@ -80,16 +80,16 @@ class Grid:
             time.sleep(0.2)
         raise AssertionError(f"{what}: not within {within_s} s")
 
-    def waits_for_fact(self, name: str, kind: FactKind, within_s: float = 150) -> None:
+    def waits_for_fact(self, name: str, kind: FactKind, within_s: float = 300) -> None:
         self.waits_for(f"fact {kind}", lambda: self.rollout(name).has(kind), within_s)
 
-    def ends(self, run: str, within_s: float = 150, dag: str = BC) -> str:
+    def ends(self, run: str, within_s: float = 300, dag: str = BC) -> str:
         return self.client.wait_for_run(dag, run, within_s)
 
     def as_user(self, user: str) -> AirflowClient:
         return self.installation.client(user)
 
-    def question(self, dag: str, run: str, subject: str, within_s: float = 90) -> Question:
+    def question(self, dag: str, run: str, subject: str, within_s: float = 180) -> Question:
         """The question whose headline begins with this site or role, as soon as it can be answered."""
 
         def look() -> Question | None:

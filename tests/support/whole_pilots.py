@@ -54,7 +54,7 @@ class PilotRun:
         scope = "Run the service as production does, and watch its memory."
         return cls(grid, dag, grid.as_user(user).trigger(dag, {"patch": patch.number, "scope": scope, **conf}))
 
-    def _asked(self, what: str, look: Callable[[], Any], within_s: float = 120) -> Any:
+    def _asked(self, what: str, look: Callable[[], Any], within_s: float = 240) -> Any:
         """Wait for it; a failure tells how the tasks stand."""
         try:
             return self.grid.waits_for(what, look, within_s)
@@ -121,11 +121,11 @@ class PilotRun:
         """The wrap-up meeting's decision."""
         self.coordinate(choice, "decide_at_wrap_up", **given)
 
-    def waits_for(self, kind: FactKind, within_s: float = 150) -> None:
+    def waits_for(self, kind: FactKind, within_s: float = 300) -> None:
         """Wait until such a fact is on record."""
         self._asked(f"fact {kind}", lambda: self.grid.rollout(self.name).has(kind), within_s)
 
-    def outcome(self, within_s: float = 200) -> str:
+    def outcome(self, within_s: float = 400) -> str:
         """How it ended; waits for the run."""
         assert self.grid.ends(self.run, dag=self.dag, within_s=within_s) == "success"
         return str(self.grid.rollout(self.name).need(FactKind.ROLLOUT_CLOSED, "").payload["outcome"])
