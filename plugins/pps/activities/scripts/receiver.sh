@@ -246,8 +246,9 @@ install_preview() {
   IFS=' ' read -r how base || refuse input "no answer came"
 
   take_lock "$seconds"
-  if [ -d "$final" ] && check_installed "$final" "$digest" list >/dev/null && [ "$depth" = list ]; then
-    say "PPS-ALREADY list"; return 0
+  # Another installer may have been quicker: a whole preview is never taken away from under its jobs.
+  if [ -d "$final" ] && check_installed "$final" "$digest" "$depth" >/dev/null; then
+    say "PPS-ALREADY $depth"; return 0
   fi
   why=$(mkdir "$stage" 2>&1) || refuse io "$why"
   case $how in
