@@ -63,7 +63,7 @@ def test_silver_partners_configure_at_their_own_pace_and_the_release_waits_for_t
         admin.answer(again, ["Configured"], {"settings": f"{VARIABLE}=other", "remarks": None})
 
     # the deployment test was started beside it; a member site's people answer their scenario
-    member = next(s.name for s in grid.services.config.sites.values() if s.infrastructure == "PPS")
+    member = grid.member_site()
     asked_member = grid.question("pre_deployment_test", "~", "Deployment test")
     with pytest.raises(RefusedError):
         grid.as_user(administrator_of(quick)).answer(asked_member, ["Pass"], {"report": "", "log": ""})

@@ -11,6 +11,7 @@ import subprocess
 import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -315,6 +316,31 @@ def test_the_production_client_is_only_read_and_its_digest_sees_every_change(
 def test_help_says_how_it_is_used(site: AtSite) -> None:
     assert site.run("--help").stdout.startswith(b"usage: receiver install NAME DIGEST")
     assert site.run().returncode == 2
+
+
+@pytest.mark.parametrize("depth", ["list", "full"])
+@pytest.mark.parametrize("before", ["absent", "damaged"])
+def test_what_another_installer_brought_meanwhile_stays_where_it_is(
+    site: AtSite, store: FolderArtefacts, depth: str, before: str
+) -> None:
+    tarball = store.make(SMALL, "1.0")
+    file, tool = payload(store, tarball), site.root / tarball.name / "bin/tool"
+    if before == "damaged":
+        site.install(tarball, file)
+        tool.unlink()
+    command = [*site.shell.split(), "-c", receiver_script(), "receiver", *site.arguments(tarball, "60", depth)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as slow:
+        assert slow.stdin is not None and slow.stdout is not None
+        while slow.stdout.readline() != b"PPS-READY\n":
+            pass
+        assert site.install(tarball, file)[-1] == f"PPS-INSTALLED {tarball.name}"
+        brought = (site.root / tarball.name).stat().st_ino
+        with suppress(BrokenPipeError):
+            slow.stdin.write(b"full\n" + file.read_bytes())
+            slow.stdin.close()
+        assert slow.stdout.read() == f"PPS-ALREADY {depth}\n".encode()
+    assert (site.root / tarball.name).stat().st_ino == brought
+    assert site.look(tarball) == "PPS-LOOK intact"
 
 
 def test_of_twelve_installers_at_once_exactly_one_installs(one_site: AtSite, store: FolderArtefacts) -> None:

@@ -86,6 +86,10 @@ class Grid:
     def ends(self, run: str, within_s: float = 300, dag: str = BC) -> str:
         return self.client.wait_for_run(dag, run, within_s)
 
+    def member_site(self) -> str:
+        """The PPS member site, whose people try deployment scenarios by hand."""
+        return next(s.name for s in self.services.config.sites.values() if s.infrastructure == "PPS")
+
     def as_user(self, user: str) -> AirflowClient:
         return self.installation.client(user)
 

@@ -108,8 +108,8 @@ class PilotRun:
         (question,) = self._asked(
             "question to the member site", lambda: self.grid.client.questions("pre_deployment_test", run)
         )
-        member = next(s.name for s in self.grid.services.config.sites.values() if s.infrastructure == "PPS")
-        self.grid.as_user(administrator_of(member)).answer(question, ["Pass"], form(question, report="It installs."))
+        admin = self.grid.as_user(administrator_of(self.grid.member_site()))
+        admin.answer(question, ["Pass"], form(question, report="It installs."))
 
     def report(self, site: str) -> None:
         """The site's people write their post-mortem report."""

@@ -125,15 +125,14 @@ class DebianRoots:
     def _base(self, platform: Platform) -> tuple[Path, AptSources]:
         if reasons := self.reasons_against(platform):
             raise CleanRootError(f"clean root of {platform}", " ".join(reasons))
-        try:
-            self.cache.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise _cannot(f"its folder {self.cache} cannot be used ({error.strerror}).") from error
         sources = debian_base.machine_sources(debian_base.CODENAMES[platform.os])
         mode = "root" if os.geteuid() == 0 else "unshare"
-        base = debian_base.base_tarball(
-            self.cache, sources, platform.arch, self.clock().date(), mode=mode, limit_s=self.limits.make_s
-        )
+        try:
+            base = debian_base.base_tarball(
+                self.cache, sources, platform.arch, self.clock().date(), mode=mode, limit_s=self.limits.make_s
+            )
+        except OSError as error:
+            raise _cannot(f"its folder {self.cache} cannot be used ({error.strerror}).") from error
         return base, sources
 
     def _unpack(self, base: Path, root: Path, sources: AptSources) -> None:

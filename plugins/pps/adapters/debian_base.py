@@ -153,4 +153,4 @@ def _make(sources: AptSources, architecture: str, into: Path, mode: str, limit_s
     if process.returncode != 0:
         last = one_line(" ".join(said.decode(errors="replace").splitlines()[-3:]), 400)
         why = f"a minimal {sources.codename} could not be made ({last or 'no reason given'})."
-        raise CleanRootError("clean root", why, "Try `apt-get update` on this machine, then clear this task.")
+        raise CleanRootError("clean root", why, "Run `apt-get update` on this machine, then try again.")

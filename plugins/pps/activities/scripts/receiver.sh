@@ -231,6 +231,7 @@ install_preview() {
   say "PPS-HELLO 1"
   patiently tell_production "$4"
   prepare "$root"
+  seen=$(ls -di "$final" 2>/dev/null)
   if [ -d "$final" ]; then
     if why=$(check_installed "$final" "$digest" "$depth"); then say "PPS-ALREADY $depth"; return 0; fi
     say "PPS-DAMAGED $why"
@@ -246,8 +247,8 @@ install_preview() {
   IFS=' ' read -r how base || refuse input "no answer came"
 
   take_lock "$seconds"
-  # Another installer may have been quicker: a whole preview is never taken away from under its jobs.
-  if [ -d "$final" ] && check_installed "$final" "$digest" "$depth" >/dev/null; then
+  # Another installer was quicker? A whole preview is never taken away from under its jobs.
+  if [ "$(ls -di "$final" 2>/dev/null)" != "$seen" ] && check_installed "$final" "$digest" "$depth" >/dev/null; then
     say "PPS-ALREADY $depth"; return 0
   fi
   why=$(mkdir "$stage" 2>&1) || refuse io "$why"
