@@ -44,7 +44,11 @@ MISSING = {
     "apt": _programs("apt-get", "apt-cache", "gpg", "gpgv", "dpkg-deb", "tcsh"),
     "gpg": _programs("gpg", "gpgv"),
     "browser": _programs("chromium"),
-    "shells": _programs("dash", "bash", "busybox", "tcsh"),
+    "shells": _programs("dash", "bash", "busybox", "tcsh", "zsh", "mksh"),
+    "toybox": _programs("toybox"),
+    "acl": _programs("setfacl"),
+    "dnf": _programs("dnf", "rpm", "rpmbuild", "rpmkeys", "createrepo_c", "gpg"),
+    "faketime": _programs("faketime"),
     "root": [] if os.geteuid() == 0 else ["root (mounts a tmpfs)"],
     "clean-root": _programs("mmdebstrap", "unshare", "setpriv", "apt-get")
     + ([] if os.geteuid() == 0 else ["root (or a range in /etc/subuid)"]),
