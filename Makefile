@@ -8,7 +8,6 @@ BIN := $(VENV)/bin
 PY := $(BIN)/python
 ROLLOUT ?= bc
 SITES ?= 12
-export PYTHONDONTWRITEBYTECODE =
 unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help setup demo up test check bench lock clean
@@ -28,11 +27,11 @@ demo: setup ## a grid, a real Airflow, one patch, a summary (ROLLOUT=bc, non-bc,
 up: setup ## the same grid and Airflow, running until Ctrl-C
 	@$(BIN)/pps sandbox serve --sites $(SITES)
 
-test: setup ## all tests; installs missing Debian packages where it can
+test: setup ## all tests; installs missing Debian packages where it can; fails if a process is left behind
 	@sh bin/test-parts
-	@$(PY) -m pytest
+	@$(PY) -m tests.support.leftovers $(PY) -m pytest
 
-check: setup ## format, lint, types, import rules, lock file
+check: setup ## format, lint, types, import rules, lock files
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
@@ -43,7 +42,7 @@ bench: setup ## distribution to loopback sites against a shell loop and Ansible;
 	@sh bin/test-parts
 	@sh bin/bench $(VENV) $(BENCH)
 
-lock: setup ## renew the lock file within the ranges of pyproject.toml
+lock: setup ## renew the lock files within the ranges of pyproject.toml
 	@sh bin/lock-check $(BIN)/uv --upgrade
 
 clean: ## remove what the commands above left in this folder

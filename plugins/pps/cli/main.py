@@ -35,6 +35,7 @@ from pps.cli import (
 )
 from pps.cli.front import Front, PpsGroup, front, group
 from pps.config.loader import load_configuration
+from pps.domain.errors import ConfigurationError
 from pps.services import Services
 
 app = typer.Typer(
@@ -137,12 +138,22 @@ def upgrade(ctx: typer.Context, as_json: output.Json = False) -> None:
     return output.say("The database has this version's schema.")
 
 
+def _no_sandbox() -> None:
+    """A small grid on this machine, for trials (its packages are not installed here)."""
+    raise ConfigurationError(
+        "pps sandbox",
+        "needs packages that a production installation does not have.",
+        "In a checkout: make demo, or bin/setup VENV without --production.",
+    )
+
+
 def _add_sandbox() -> None:
     """`pps sandbox` needs the optional packages of `pps-rollout[sandbox]`; the rest does not."""
     try:
         sandbox = importlib.import_module("pps.cli.sandbox")
         demo = importlib.import_module("pps.cli.demo")
     except ModuleNotFoundError:
+        app.command("sandbox", context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(_no_sandbox)
         return
     sandbox.app.command()(demo.demo)
     sandbox.app.command()(demo.serve)
