@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import time
 from pathlib import Path
 
 import pytest
@@ -25,6 +26,10 @@ settings.load_profile("pps")
 
 # Started in the background (`make test &`), we would hand an ignored Ctrl-C down to what we start.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+# Nor is it one that this account's files are readable by others, or that its clock shows UTC.
+os.umask(0o077)
+os.environ["TZ"] = "Asia/Kathmandu"  # +05:45
+time.tzset()
 os.environ["PATH"] += os.pathsep + "/usr/sbin" + os.pathsep + "/sbin"
 
 

@@ -156,6 +156,7 @@ class DebianRoots:
                 errors="replace",
                 timeout=self.limits.unpack_s,
                 check=False,
+                umask=0o022,  # as in debian_base
             )
         except (OSError, subprocess.TimeoutExpired) as error:
             raise _cannot(f"its base could not be unpacked ({type(error).__name__}).") from error

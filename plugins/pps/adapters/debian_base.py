@@ -135,7 +135,12 @@ def _make(sources: AptSources, architecture: str, into: Path, mode: str, limit_s
     ]
     environment = {**os.environ, "PATH": f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin", "LC_ALL": "C.UTF-8"}
     process = subprocess.Popen(
-        command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=environment
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        env=environment,
+        umask=0o022,  # other users of the root, APT's own among them, read what is made
     )
     try:
         said, _ = process.communicate(timeout=limit_s)
