@@ -387,7 +387,7 @@ def test_text_that_xml_cannot_hold_does_not_spoil_the_index(provider: Provider, 
         provider = replace(provider, kind=RepositoryKind.YUM)
     ref = PackageRef("odd", "1-1", "noarch")
     (tmp_path / "odd").mkdir()
-    odd = SamplePackage(ref, {"usr/bin/odd": (0o755, "x")}, summary="bell \x07 and nul-like \x01", requires=("a\x02b",))
+    odd = SamplePackage(ref, {"usr/bin/odd": (0o755, "x")}, summary="bell \x07 and nul-like \x01")
     provider.publish(write_rpm(odd, tmp_path / "odd"))
     made = Mirroring(provider, tmp_path / "mirrors")
     fact = made.make(provider.patch((ref,)))

@@ -62,7 +62,6 @@ def test_a_plain_package_comes_through(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "name",
     [
-        "/etc/passwd",
         "a/../../x",
         "..",
         "./../x",
@@ -115,11 +114,12 @@ def test_hard_links_to_anything_but_an_earlier_file_of_the_package_are_refused(t
 def test_nothing_is_written_through_a_link_of_the_package(tmp_path: Path) -> None:
     link = member("usr/lib", tarfile.SYMTYPE, target="/etc")
     refused(deb_of(tmp_path, link, member("usr/lib/passwd")), "no directory")
-    refused(deb_of(tmp_path, link, member("usr/lib")), "twice")
-    refused(deb_of(tmp_path, member("usr/lib/x"), link), "twice")
+    refused(deb_of(tmp_path, member("usr/lib/x"), link), "not empty")
     refused(deb_of(tmp_path, member("a"), member("a/b")), "no directory")
-    refused(deb_of(tmp_path, member("a"), member("a", tarfile.DIRTYPE)), "twice")
-    refused(deb_of(tmp_path, member("a"), member("a")), "twice")
+    circle = [member("a", tarfile.SYMTYPE, target="b"), member("b", tarfile.SYMTYPE, target="a")]
+    refused(deb_of(tmp_path, *circle, member("a/x")), "circle")
+    for twice in ((("a", REG, b"x"), ("a", REG, b"y")), (("l", LINK, b"a"), ("l/x", REG, b""))):
+        refused(rpm_of(tmp_path, cpio(*twice)), "twice|no directory")
     # CVE-2025-4517: deep chains that overflow realpath; here no path is ever resolved by the system
     deep = "d" * 200
     chain = [member("/".join([deep] * n), tarfile.DIRTYPE) for n in range(1, 5)]
@@ -330,7 +330,8 @@ def test_a_parser_can_never_go_back_in_the_stream() -> None:
 
 def test_the_content_of_a_cut_member_is_never_handed_out_as_if_it_were_whole(tmp_path: Path) -> None:
     path = _data(tmp_path, gzip.compress(tar(member("a", data=b"x" * 5000))[:1024]))
-    with PackageFiles().open(path, UnpackBudget(1 << 20, 10)) as package:
-        _, content = next(package.members())
-        with pytest.raises(HostileArchiveError, match="middle"):
-            content.read()
+    with (
+        PackageFiles().open(path, UnpackBudget(1 << 20, 10)) as package,
+        pytest.raises(HostileArchiveError, match="middle"),
+    ):
+        next(package.members())
