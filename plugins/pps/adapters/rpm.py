@@ -14,7 +14,7 @@ from pps.activities.ports import UnpackBudget
 from pps.adapters.archive import CappedStream, FileSlice, RawMember, inflating, member_content
 from pps.adapters.rpm_header import MAGIC, NEXT, RpmHeader, read_headers
 from pps.adapters.unpacking import Unpacked
-from pps.domain.errors import PackageError
+from pps.domain.errors import InvalidNameError, PackageError
 from pps.domain.patches import PackageRef
 
 __all__ = ["MAGIC", "RpmPackage", "open_rpm"]
@@ -115,7 +115,11 @@ def open_rpm(subject: str, file: BinaryIO) -> RpmPackage:
         raise PackageError(subject, "has a - in its version or its release, where rpm allows none.", NEXT)
     epoch = header.number(1003, "EPOCH", 0)
     full = f"{epoch}:{version}-{release}" if epoch else f"{version}-{release}"
-    return RpmPackage(PackageRef(header.text(1000, "NAME"), full, header.text(1022, "ARCH")), header, subject, file)
+    try:
+        ref = PackageRef(header.text(1000, "NAME"), full, header.text(1022, "ARCH"))
+    except InvalidNameError as error:
+        raise PackageError(subject, f"does not say which package it is ({error}).", NEXT) from error
+    return RpmPackage(ref, header, subject, file)
 
 
 def _is_of_rpm(name: str) -> bool:
