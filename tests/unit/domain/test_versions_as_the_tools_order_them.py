@@ -14,12 +14,11 @@ from pps.domain.versions import debian_order, rpm_order
 #: Pieces that stand next to each other in real versions; among them each sign that has a meaning of its own.
 PIECES = ["0", "1", "9", "10", "007", "a", "Z", "rc", "git", ".", "_", "+", "~", "^", "~~", "^^", "..", "el9"]
 RPM = st.lists(st.sampled_from(PIECES), min_size=1, max_size=6).map("".join)
-DEBIAN = st.builds(
-    "{}{}{}".format,
-    st.sampled_from(["", "0:", "1:", "12:"]),
-    st.lists(st.sampled_from([p for p in PIECES if not set(p) & set("^_")]), max_size=6).map(lambda p: "".join(["1", *p])),
-    st.one_of(st.just(""), st.lists(st.sampled_from(["1", "0", "a", "~", "+", "."]), min_size=1).map(lambda p: "-" + "".join(p))),
-)  # fmt: skip
+UPSTREAM = st.lists(st.sampled_from([p for p in PIECES if not set(p) & set("^_")]), max_size=6)
+REVISION = st.lists(st.sampled_from(["1", "0", "a", "~", "+", "."]), max_size=3)
+DEBIAN = st.tuples(st.sampled_from(["", "0:", "1:", "12:"]), UPSTREAM, REVISION).map(
+    lambda parts: f"{parts[0]}1{''.join(parts[1])}{'-' if parts[2] else ''}{''.join(parts[2])}"
+)
 
 
 @pytest.mark.needs("dnf")
