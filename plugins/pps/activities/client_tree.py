@@ -90,6 +90,8 @@ class ClientTree:
                         member.target,
                     )
                     continue
+                if target == to:
+                    continue  # /lib/x -> /usr/lib/x, say: in one tree both are the same place
                 node = Node("l", part, owner, target=target)
             self._put(to, node)
         self._alternatives += [(a, part, owner) for a in alternatives(package.install_script)]
