@@ -12,11 +12,14 @@ process that did, and after a while without work.
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import errno
+import gc
 import importlib
 import json
 import os
 import pathlib
+import resource
 import selectors
 import signal
 import struct
@@ -176,6 +179,7 @@ def _received(descriptor: int, deadline: float) -> bytes | None:
 
 def serve() -> None:
     """Take requests from standard input until it ends, or nobody has asked for a while."""
+    gc.disable()  # every fork is short-lived, and would copy what the collector touches
     selector = selectors.DefaultSelector()
     selector.register(0, selectors.EVENT_READ)
     while selector.select(_IDLE_S):
@@ -254,8 +258,6 @@ def _work(writer: int, subject: str, function: Callable[..., Any], arguments: li
 
 
 def _confine(limits: Limits) -> None:
-    import resource
-
     for name, value in (
         ("RLIMIT_AS", limits.memory_bytes),
         ("RLIMIT_FSIZE", limits.file_bytes),
@@ -268,8 +270,6 @@ def _confine(limits: Limits) -> None:
     # a signal that tells why first; whoever does not heed it is killed
     resource.setrlimit(resource.RLIMIT_CPU, (limits.cpu_s, limits.cpu_s + 5))
     if sys.platform == "linux":
-        import ctypes
-
         libc = ctypes.CDLL(None)
         libc.prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG: end with the parent
         libc.prctl(38, 1, 0, 0, 0)  # PR_SET_NO_NEW_PRIVS
