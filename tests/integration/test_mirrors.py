@@ -397,6 +397,26 @@ def test_text_that_xml_cannot_hold_does_not_spoil_the_index(provider: Provider, 
     assert b"/usr/bin/odd" in index  # others may require it by its path
 
 
+def test_a_snapshot_s_version_and_a_long_name_do_not_refuse_a_mirror(tmp_path: Path) -> None:
+    (tmp_path / "served").mkdir()
+    with serving(tmp_path / "served") as http:
+        yum = Provider(RepositoryKind.YUM, tmp_path, http)
+        made, patch = yum.publish_sample()
+        odd = PackageRef("voms", "1:2.23.0^20240101git1a2b3c4-1.el9", "noarch")
+        long = PackageRef("golang-github-with-a-name-that-is-longer-than-sixty-four-characters-devel", "1-1", "noarch")
+        for ref in (odd, long):
+            yum.publish(packed(yum, ref, "x", tmp_path / ref.name))
+        mirror = Mirroring(yum, tmp_path / "mirrors")
+        mirror.make(patch)
+    with serving(mirror.folder) as http:
+        address = mirroring.mirror_repository(mirror.record, http.url)
+        listed = {p.ref for p in ProviderRepositories().open(address).listing(20)}
+        assert listed == {*made.packages, *made.externals, odd, long}
+        (tmp_path / "fetched").mkdir()
+        over_http = (ProviderRepositories(), address, tmp_path / "fetched")
+        assert mirroring.verify(mirror.record, mirror.mirrors, over_http=over_http).sound
+
+
 def test_an_interruption_leaves_nothing(mirroring_of: Mirroring) -> None:
     _, patch = mirroring_of.provider.publish_sample()
 

@@ -145,6 +145,7 @@ ODD_RPMS = {
     "an illegal character in what it provides": (lambda p: replaced(p, b"1.0-1\0", b"1.\x010-\0"), "VERSION"),
     "the name twice": (lambda p: rpm_edited(p, 1016, to=1000), "tag 1000 stands twice"),
     "a name of the wrong type": (lambda p: rpm_edited(p, 1000, kind=4), "NAME of its header is not of the right type"),
+    "a name in several languages": (lambda p: rpm_edited(p, 1000, kind=9), "NAME .* right type"),
     "many names": (lambda p: rpm_edited(p, 1000, count=2), "NAME of its header is not of the right type"),
     "a name without end": (lambda p: rpm_edited(p, 1000, kind=8, count=2**31), "not of the right type"),
     "an epoch that is a text": (lambda p: rpm_edited(p, 1016, to=1003), "EPOCH of its header is not of the right type"),

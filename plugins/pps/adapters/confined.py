@@ -77,8 +77,14 @@ class Confined:
             ServiceError: this machine cannot start the child.
         """
         request = json.dumps([subject, function.__module__, function.__qualname__, arguments, asdict(self._limits)])
+        if self._of not in (0, os.getpid()):  # forked meanwhile: lock and child belong to the other process
+            self._lock, self._process = threading.Lock(), None
         with self._lock:
-            answer = self._ask(request.encode())
+            try:
+                answer = self._ask(request.encode())
+            except BaseException:
+                self._end()  # or the next call would read this one's answer
+                raise
         if answer is None:
             raise ServiceError("child process", "cannot be started, or was ended from outside.", "Try again.")
         kind, value = json.loads(answer)
@@ -110,21 +116,14 @@ class Confined:
         return None
 
     def _started(self) -> bool:
-        """Start the child unless it runs. One that was started before a fork belongs to the other process."""
-        if self._process is not None and self._of == os.getpid() and self._process.poll() is None:
+        """Start the child unless it runs."""
+        if self._process is not None and self._process.poll() is None:
             return False
-        if self._of == os.getpid():
-            self._end()
+        self._end()
+        path = [str(pathlib.Path(folder).absolute()) for folder in sys.path]
         try:
             self._process = subprocess.Popen(
-                [
-                    sys.executable,
-                    "-I",
-                    "-S",
-                    "-c",
-                    _BOOT,
-                    json.dumps([str(pathlib.Path(p).absolute()) for p in sys.path]),
-                ],
+                [sys.executable, "-I", "-S", "-c", _BOOT, json.dumps(path)],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,
@@ -141,7 +140,7 @@ class Confined:
         return True
 
     def _end(self) -> None:
-        if self._process is not None and self._of == os.getpid():
+        if self._process is not None:
             self._finalizer()
         self._process = None
 
@@ -159,7 +158,7 @@ def _end(process: subprocess.Popen[bytes], of: int) -> None:
 
 def _received(descriptor: int, deadline: float) -> bytes | None:
     """One answer, or None if there is none in time or its sender is gone."""
-    data = b""
+    data = bytearray()
     with selectors.DefaultSelector() as selector:
         selector.register(descriptor, selectors.EVENT_READ)
         while (left := deadline - time.monotonic()) > 0:
@@ -170,7 +169,7 @@ def _received(descriptor: int, deadline: float) -> bytes | None:
                 return None
             data += chunk
             if len(data) >= _LENGTH.size and len(data) >= _LENGTH.size + _LENGTH.unpack_from(data)[0]:
-                return data[_LENGTH.size :]
+                return bytes(data[_LENGTH.size :])
     return None
 
 

@@ -29,7 +29,7 @@ _WRITTEN = (
 _VALUES = {
     "Installed-Size": re.compile(r"[0-9]{1,15}"),
     "Multi-Arch": re.compile(r"no|same|foreign|allowed"),
-    "Priority": re.compile(r"[a-z]{1,20}"),
+    "Priority": re.compile(r"[A-Za-z-]{1,20}"),
 }
 _RELATION = re.compile(
     r"[A-Za-z0-9][A-Za-z0-9+._~-]*(?::[a-z0-9-]+)?(?: ?\( ?(?:<<|<=|=|>=|>>|<|>) ?[A-Za-z0-9.+~:_^-]+ ?\))?"

@@ -43,7 +43,7 @@ class RpmHeader:
 
     def text(self, tag: int, name: str, default: str | None = None) -> str:
         """One line of text; an error if it is missing and there is no default."""
-        found = self._strings(tag, name, (_STRING, _I18N))
+        found = self._strings(tag, name, (_STRING,))  # of several languages, each reader would take its own
         if not found:
             if default is None:
                 self._wrong(name, "is missing")

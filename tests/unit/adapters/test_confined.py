@@ -166,6 +166,19 @@ def test_the_child_ends_with_the_process_that_started_it_even_at_work(tmp_path: 
     assert gone(int(at_work[0]))
 
 
+def test_an_answer_that_nobody_waited_for_is_not_taken_for_the_next(
+    confined: Confined, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr("pps.adapters.confined._received", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            confined.call("x", echo, "first")
+    assert confined.call("x", echo, "second")[0] == "second"
+
+
 def test_a_child_that_somebody_has_ended_is_started_again(confined: Confined) -> None:
     _, parent = confined.call("x", echo)
     os.kill(parent, signal.SIGKILL)
