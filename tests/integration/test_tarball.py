@@ -407,6 +407,8 @@ def test_a_package_that_nfpm_made_becomes_a_tarball(apt_provider: Provider, tmp_
         member("/usr/bin/tool", data=b"#!/bin/sh\n", mode=0o755),
         member("/usr/bin/tool2", tarfile.LNKTYPE, target="/usr/bin/tool"),
         member("/usr/bin/tool3", tarfile.LNKTYPE, target="usr/bin/tool2"),
+        member("/usr/share/doc/tool/README", data=b"both"),
+        member("/usr/share/tool/README", tarfile.LNKTYPE, target="/usr/share/doc/tool/README"),
         member("/usr/share/x", data=b"old"),
         member("/usr/share/x", data=b"new"),
     )
@@ -415,6 +417,9 @@ def test_a_package_that_nfpm_made_becomes_a_tarball(apt_provider: Provider, tmp_
     prefix = unpacked(tarball, apt_provider, tmp_path / "prefix")
     assert {(prefix / "bin" / name).read_bytes() for name in ("tool", "tool2", "tool3")} == {b"#!/bin/sh\n"}
     assert (prefix / "share/x").read_bytes() == b"new"
+    # one name of a file is left out, the other one is not
+    assert (prefix / "share/tool/README").read_bytes() == b"both"
+    assert not (prefix / "share/doc").exists()
 
 
 def test_a_version_after_a_snapshot_is_built_kept_and_named(tmp_path: Path) -> None:

@@ -22,6 +22,8 @@ _LEAD_BYTES = 96
 _HEADER_BYTES = 16 << 20
 _TAGS = 4096
 _VALUES = 500_000
+#: Every site reads our index: no package may make it as large as it likes.
+_LINE, _PROSE = 4096, 65536
 _IMMUTABLE = 63
 _INT8, _INT16, _INT32, _INT64, _STRING, _BIN, _ARRAY, _I18N = 2, 3, 4, 5, 6, 7, 8, 9
 _WIDTHS = {_INT8: "B", _INT16: "H", _INT32: "I", _INT64: "Q"}
@@ -56,7 +58,7 @@ class RpmHeader:
         """
         found = self._strings(tag, name, (_STRING, _I18N))
         lines = (found[0] if found else b"").decode(errors="replace").split("\n")
-        return "\n".join(_NOT_TEXT.sub("", line.replace("\t", " ")) for line in lines)
+        return "\n".join(_NOT_TEXT.sub("", line.replace("\t", " ")) for line in lines)[:_PROSE]
 
     def script(self, tag: int, name: str) -> str:
         """A script; it is read, never run, and never published."""
@@ -103,6 +105,8 @@ class RpmHeader:
         return found
 
     def _plain(self, value: bytes, name: str) -> str:
+        if len(value) > _LINE:
+            self._wrong(name, f"is longer than {_LINE} bytes")
         try:
             text = value.decode()
         except UnicodeDecodeError:
