@@ -190,6 +190,14 @@ def test_dnf_lists_exactly_what_was_approved(tmp_path: Path) -> None:
     dnf_plans(root, tmp_path / "dnf", "tooltool")
 
 
+def test_no_package_makes_our_index_as_large_as_it_likes(tmp_path: Path) -> None:
+    root = tmp_path / "root"
+    with pytest.raises(PackageError, match="REQUIRENAME of its header is longer than"):
+        publish_packages(UPath(root), YUM, [rpm_named(tmp_path / "odd", TOOL, requires=("x" * 5000,))], NOW)
+    publish_packages(UPath(root), YUM, [rpm_named(tmp_path / "long", TOOL, summary="long " * 200_000)], NOW)
+    assert len(gzip.decompress(next(root.rglob("*primary.xml.gz")).read_bytes())) < 150_000
+
+
 def test_a_package_of_the_other_kind_is_named(tmp_path: Path) -> None:
     with pytest.raises(PackageError, match=r"is no \.deb"):
         publish_packages(UPath(tmp_path / "root"), APT, [rpm_named(tmp_path / "x", TOOL)], NOW)

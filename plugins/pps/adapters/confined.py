@@ -40,6 +40,8 @@ _IDLE_S = 60.0
 _CHUNK = 1 << 16
 _LENGTH = struct.Struct("!I")
 _BOOT = "import json, sys; sys.path[:] = json.loads(sys.argv[1]); from pps.adapters.confined import serve; serve()"
+#: Without these some Pythons do not start.
+_KEPT = ("LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")
 _NEXT = "Nothing of it was used. Ask the provider."
 
 
@@ -127,7 +129,7 @@ class Confined:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,
-                env={"PATH": os.defpath, "LC_ALL": "C.UTF-8"},
+                env={"PATH": os.defpath, "LC_ALL": "C.UTF-8"} | {k: v for k, v in os.environ.items() if k in _KEPT},
                 cwd="/",
                 start_new_session=True,  # a Ctrl-C in the terminal is ours to handle
             )

@@ -82,7 +82,7 @@ def test_the_child_sees_no_secrets_and_no_open_files(
         with_secret = Confined(SMALL)
         variables, files, folder = with_secret.call("x", world)
         assert str(tmp_path / "open") not in files
-    assert set(variables) <= {"PATH", "LC_ALL", "__CF_USER_TEXT_ENCODING"}
+    assert set(variables) <= {"PATH", "LC_ALL", "LD_LIBRARY_PATH", "__CF_USER_TEXT_ENCODING"}
     assert folder == "/"
 
 
