@@ -52,7 +52,7 @@ MISSING = {
     "shells": _programs("dash", "bash", "busybox", "tcsh", "zsh", "mksh"),
     "toybox": _programs("toybox"),
     "acl": _programs("setfacl"),
-    "dnf": _programs("dnf", "rpm", "rpmbuild", "rpmkeys", "createrepo_c", "gpg"),
+    "dnf": _programs("dnf", "rpm", "rpmbuild", "rpm2archive", "rpmkeys", "createrepo_c", "gpg"),
     "faketime": _programs("faketime"),
     "root": [] if os.geteuid() == 0 else ["root (mounts a tmpfs)"],
     "clean-root": _programs("mmdebstrap", "unshare", "setpriv", "apt-get")

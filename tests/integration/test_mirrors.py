@@ -387,7 +387,7 @@ def test_text_that_xml_cannot_hold_does_not_spoil_the_index(provider: Provider, 
         provider = replace(provider, kind=RepositoryKind.YUM)
     ref = PackageRef("odd", "1-1", "noarch")
     (tmp_path / "odd").mkdir()
-    odd = SamplePackage(ref, {"usr/bin/odd": (0o755, "x")}, summary="bell \x07 and nul-like \x01", requires=("a\x02b",))
+    odd = SamplePackage(ref, {"usr/bin/odd": (0o755, "x")}, summary="bell \x07 and nul-like \x01")
     provider.publish(write_rpm(odd, tmp_path / "odd"))
     made = Mirroring(provider, tmp_path / "mirrors")
     fact = made.make(provider.patch((ref,)))
@@ -395,6 +395,26 @@ def test_text_that_xml_cannot_hold_does_not_spoil_the_index(provider: Provider, 
         assert ProviderRepositories().open(mirroring.mirror_repository(made.record, http.url)).listing(10)
     index = gzip.decompress(next((made.folder / fact.payload["mirror"]).rglob("*primary.xml.gz")).read_bytes())
     assert b"/usr/bin/odd" in index  # others may require it by its path
+
+
+def test_a_snapshot_s_version_and_a_long_name_do_not_refuse_a_mirror(tmp_path: Path) -> None:
+    (tmp_path / "served").mkdir()
+    with serving(tmp_path / "served") as http:
+        yum = Provider(RepositoryKind.YUM, tmp_path, http)
+        made, patch = yum.publish_sample()
+        odd = PackageRef("voms", "1:2.23.0^20240101git1a2b3c4-1.el9", "noarch")
+        long = PackageRef("golang-github-with-a-name-that-is-longer-than-sixty-four-characters-devel", "1-1", "noarch")
+        for ref in (odd, long):
+            yum.publish(packed(yum, ref, "x", tmp_path / ref.name))
+        mirror = Mirroring(yum, tmp_path / "mirrors")
+        mirror.make(patch)
+    with serving(mirror.folder) as http:
+        address = mirroring.mirror_repository(mirror.record, http.url)
+        listed = {p.ref for p in ProviderRepositories().open(address).listing(20)}
+        assert listed == {*made.packages, *made.externals, odd, long}
+        (tmp_path / "fetched").mkdir()
+        over_http = (ProviderRepositories(), address, tmp_path / "fetched")
+        assert mirroring.verify(mirror.record, mirror.mirrors, over_http=over_http).sound
 
 
 def test_an_interruption_leaves_nothing(mirroring_of: Mirroring) -> None:

@@ -18,12 +18,17 @@ from pathlib import Path
 
 import pytest
 from tests.support.archives import REF, deb_of, member
+from tests.support.http_folder import serving
 from tests.support.provider import LIMITS, NOW, Provider, apt_provider, provider  # noqa: F401
+from upath import UPath
 
 from pps.activities.ports import PackageReader, Tarball, TarballLimits
 from pps.activities.tarball import build_tarball, ensure_tarball
 from pps.adapters.package_files import PackageFiles
+from pps.adapters.production_packages import ProductionFolder
 from pps.adapters.repositories import ProviderRepositories
+from pps.adapters.repository_writer import publish_packages
+from pps.config.patch_documents import parse_patch, patch_document
 from pps.domain.errors import HostileArchiveError, PackageError
 from pps.domain.facts import Fact, FactKind
 from pps.domain.manifest import Manifest
@@ -377,6 +382,65 @@ def test_the_c_library_is_refused_as_package_and_as_file(provider: Provider) -> 
     with pytest.raises(PackageError, match="C library"):
         provider.build(published(provider, sample("innocent", {"usr/lib64/libc.so.6": "x"})))
     nothing_is_kept(provider)
+
+
+def test_a_link_onto_itself_after_the_merge_of_usr_is_no_file_of_its_own(provider: Provider, tmp_path: Path) -> None:
+    links = {
+        "lib/libfoo.so.1": "/usr/lib64/libfoo.so.1",
+        "usr/lib/libfoo.so.1": "../lib64/libfoo.so.1",
+        "lib64/later": "/usr/lib/later",
+        "bin": "usr/bin",
+        "lib/libfoo.so": "libfoo.so.1",
+    }
+    package = sample("a", {"usr/lib64/libfoo.so.1": "x", "usr/lib/later": "y", "usr/bin/tool": "z"}, links=links)
+    tarball = provider.build(published(provider, package))
+    prefix = unpacked(tarball, provider, tmp_path / "prefix")
+    assert (prefix / "lib/libfoo.so").read_text() == "x"
+    assert not (prefix / "lib/libfoo.so.1").is_symlink()
+    assert (prefix / "lib/later").read_text() == "y"
+    assert (prefix / "bin/tool").read_text() == "z"
+
+
+def test_a_package_that_nfpm_made_becomes_a_tarball(apt_provider: Provider, tmp_path: Path) -> None:
+    path = deb_of(
+        tmp_path,
+        member("/usr/bin/tool", data=b"#!/bin/sh\n", mode=0o755),
+        member("/usr/bin/tool2", tarfile.LNKTYPE, target="/usr/bin/tool"),
+        member("/usr/bin/tool3", tarfile.LNKTYPE, target="usr/bin/tool2"),
+        member("/usr/share/doc/tool/README", data=b"both"),
+        member("/usr/share/tool/README", tarfile.LNKTYPE, target="/usr/share/doc/tool/README"),
+        member("/usr/share/x", data=b"old"),
+        member("/usr/share/x", data=b"new"),
+    )
+    apt_provider.publish(path)
+    tarball = apt_provider.build(apt_provider.patch((REF,)))
+    prefix = unpacked(tarball, apt_provider, tmp_path / "prefix")
+    assert {(prefix / "bin" / name).read_bytes() for name in ("tool", "tool2", "tool3")} == {b"#!/bin/sh\n"}
+    assert (prefix / "share/x").read_bytes() == b"new"
+    # one name of a file is left out, the other one is not
+    assert (prefix / "share/tool/README").read_bytes() == b"both"
+    assert not (prefix / "share/doc").exists()
+
+
+def test_a_version_after_a_snapshot_is_built_kept_and_named(tmp_path: Path) -> None:
+    """rpm-version(7): 2.23.0^20240101git1a2b3c4 is what came after 2.23.0."""
+    ref = PackageRef("voms", "1:2.23.0^20240101git1a2b3c4-1.el9", "noarch")
+    (tmp_path / "served").mkdir()
+    with serving(tmp_path / "served") as http:
+        yum = Provider(RepositoryKind.YUM, tmp_path, http)
+        yum.publish(write_rpm(SamplePackage(ref, {"usr/bin/voms": (0o755, "x")}), tmp_path))
+        document = patch_document(yum.patch((ref,)))
+        patch = parse_patch(json.loads(json.dumps(document)))
+        assert patch.packages == (ref,)
+        tarball = yum.build(patch)
+        assert [p.ref for p in manifest_of(tarball, yum).packages] == [ref]
+        kept = yum.store().local_package(manifest_of(tarball, yum).packages[0].sha256)
+        publish_packages(UPath(tmp_path / "production"), yum.repository, [kept], NOW)
+    older = PackageRef("voms", "1:2.23.0-1.el9", "noarch")
+    production = ProductionFolder(UPath(tmp_path)).root
+    (production / "production").rename(production / "yum")
+    found = ProductionFolder(production).open(RepositoryKind.YUM).newest([older])
+    assert found[older].ref == ref
 
 
 def test_two_packages_with_different_files_at_one_place_are_refused(provider: Provider) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import io
+import struct
 import tarfile
 from pathlib import Path
 
@@ -42,11 +43,13 @@ def tar(*members: tuple[tarfile.TarInfo, bytes], format: int = tarfile.GNU_FORMA
     return out.getvalue()
 
 
-def deb(data: bytes, *, compression: str = "gz", control: str = CONTROL) -> bytes:
+def deb(data: bytes, *, compression: str = "gz", control: str | bytes = CONTROL) -> bytes:
     """A .deb around a data archive that is compressed already if `compression` says so."""
     parts = {
         "debian-binary": b"2.0\n",
-        "control.tar.gz": gzip.compress(tar(member("./control", data=control.encode()))),
+        "control.tar.gz": gzip.compress(
+            tar(member("./control", data=control.encode() if isinstance(control, str) else control))
+        ),
     }
     return ar({**parts, f"data.tar{'.' if compression else ''}{compression}": data})
 
@@ -79,3 +82,26 @@ def rpm_of(folder: Path, payload: bytes) -> Path:
     start = whole.rindex(b"\x1f\x8b\x08")
     path.write_bytes(whole[:start] + gzip.compress(payload))
     return path
+
+
+def rpm_edited(
+    path: Path, tag: int, *, to: int | None = None, kind: int | None = None, count: int | None = None
+) -> Path:
+    """Change the entry of a tag in an .rpm's header, as somebody could who signs nothing."""
+    whole = bytearray(path.read_bytes())
+    at, tags = header_at(whole)
+    for entry in range(at + 16, at + 16 + 16 * tags, 16):
+        fields = list(struct.unpack_from("!IIII", whole, entry))
+        if fields[0] == tag:
+            fields = [to or tag, kind or fields[1], fields[2], fields[3] if count is None else count]
+            struct.pack_into("!IIII", whole, entry, *fields)
+            path.write_bytes(whole)
+            return path
+    raise LookupError(tag)
+
+
+def header_at(whole: bytes | bytearray) -> tuple[int, int]:
+    """Where an .rpm's main header begins, and how many entries it has."""
+    tags, size = struct.unpack_from("!II", whole, 96 + 8)
+    at = (96 + 16 + 16 * tags + size + 7) & ~7
+    return at, struct.unpack_from("!I", whole, at + 8)[0]

@@ -7,7 +7,7 @@ import io
 import logging
 import posixpath
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
@@ -66,8 +66,8 @@ class ClientTree:
         for member, content in package.members():
             to = place(member.path)
             if member.kind == "f" and to is None:
-                originals[member.path] = Node("f", part, owner)
-                continue
+                # it may have another name (a hard link) that stays
+                originals[member.path] = Node("f", part, owner, *self._stage(content), member.executable)
             if to is None:
                 continue
             if member.kind == "d":
@@ -79,7 +79,7 @@ class ClientTree:
                 sha256, size = self._stage(content)
                 node = originals[member.path] = Node("f", part, owner, sha256, size, member.executable)
             elif member.kind == "h":
-                node = originals[member.path] = self._linked(originals, member.target, to, owner)
+                node = originals[member.path] = originals[member.target]
             else:
                 target = place(member.target) if member.target else None
                 if target is None:
@@ -90,6 +90,8 @@ class ClientTree:
                         member.target,
                     )
                     continue
+                if target == to:
+                    continue  # /lib/x -> /usr/lib/x, say: in one tree both are the same place
                 node = Node("l", part, owner, target=target)
             self._put(to, node)
         self._alternatives += [(a, part, owner) for a in alternatives(package.install_script)]
@@ -151,14 +153,6 @@ class ClientTree:
                 file.write(data)
         part.replace(self.folder / digest.hexdigest())
         return digest.hexdigest(), size
-
-    def _linked(self, originals: Mapping[str, Node], target: str, to: str, owner: str) -> Node:
-        node = originals.get(target)
-        if node is None or not node.sha256:
-            raise PackageError(
-                f"{owner}, {to[:80]!r}", "is a hard link to a file that is left out.", "Correct the package."
-            )
-        return node
 
     def _put(self, path: str, node: Node) -> None:
         other = self.nodes.setdefault(path, node)

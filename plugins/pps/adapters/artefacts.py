@@ -33,6 +33,7 @@ _MARKER = "tarball.json"
 _MARKER_BYTES = 1 << 20
 _CHUNK = 1 << 20
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+~-]{0,199}")
+_OF_NO_NAME = re.compile(r"^[^A-Za-z0-9]+|[^A-Za-z0-9._+~-]")
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 
 
@@ -106,7 +107,8 @@ class ArtefactStore:
     def keep_package(self, path: Path, sha256: str) -> None:
         """Store a package file under its digest."""
         self._check(path, _digest(sha256))
-        folder, name = f"packages/{sha256}", _named(path.name)
+        # the digest names it; providers' own names hold what not every store can (%3a, ^, @, blanks)
+        folder, name = f"packages/{sha256}", _named(_OF_NO_NAME.sub("_", path.name)[-200:].lstrip("._+~-") or "package")
 
         def there() -> bool:
             try:

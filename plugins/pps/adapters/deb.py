@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import io
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import BinaryIO
 
-from pps.activities.ports import PackageMember, UnpackBudget
-from pps.adapters.archive import CappedStream, FileSlice, inflating, tar_members, vetted
+from pps.activities.ports import UnpackBudget
+from pps.adapters.archive import CappedStream, FileSlice, inflating, tar_members
+from pps.adapters.control_fields import control_fields
+from pps.adapters.unpacking import Unpacked
 from pps.domain.errors import PackageError, RolloutError
 from pps.domain.patches import PackageRef
 
@@ -22,70 +25,85 @@ _TEXT_BYTES = 1 << 20
 
 @dataclass(frozen=True)
 class DebPackage:
-    """An open .deb; see `ports.OpenedPackage`."""
+    """An open .deb."""
 
     ref: PackageRef
-    control: str
-    """the stanza, as an APT index repeats it"""
+    fields: dict[str, str]
+    """of its control file, by lower-case name"""
     install_script: str
     subject: str
     _file: BinaryIO
     _data: tuple[str, int, int]
-    _budget: UnpackBudget
 
-    def members(self) -> Iterator[tuple[PackageMember, BinaryIO]]:
-        """The vetted members of data.tar."""
+    def unpack(self, budget: UnpackBudget, contents: BinaryIO) -> Unpacked:
+        """Read data.tar; its contents go one behind the other into a file."""
         compression, start, size = self._data
-        stream = CappedStream(self.subject, inflating(FileSlice(self._file, start, size), compression), self._budget)
-        return vetted(self.subject, tar_members(stream), self._budget)
+        stream = CappedStream(self.subject, inflating(FileSlice(self._file, start, size), compression), budget)
+        unpacked = Unpacked(self.subject, budget, contents, overwrites=True)
+        unpacked.add_all(tar_members(stream))
+        return unpacked
 
 
-def open_deb(path: Path, file: BinaryIO, budget: UnpackBudget) -> DebPackage:
+def open_deb(subject: str, file: BinaryIO) -> DebPackage:
     """Read the control part of an open .deb; `PackageError` if it is none."""
-    parts = dict(_ar_members(path, file))
-    control = next((p for p in parts.items() if p[0].startswith("control.tar")), None)
-    data = next((p for p in parts.items() if p[0].startswith("data.tar")), None)
-    if "debian-binary" not in parts or control is None or data is None:
-        raise PackageError(
-            path.name, "is not a Debian package: debian-binary, control.tar or data.tar is missing.", _NEXT
-        )
-    files = _control_files(path, file, control)
-    fields = stanza_fields(files.get("control", ""))
+    control, data = _parts(subject, file)
+    files = _control_files(subject, file, control)
+    if "control" not in files:
+        raise PackageError(subject, "is no Debian package: it has no control file.", _NEXT)
+    fields = control_fields(subject, files["control"])
     try:
         ref = PackageRef(fields["package"], fields["version"], fields["architecture"])
-    except (KeyError, RolloutError) as error:
-        raise PackageError(path.name, f"does not say which package it is ({error}).", _NEXT) from error
-    return DebPackage(
-        ref, files["control"], files.get("postinst", ""), path.name, file, (_compression(data[0]), *data[1]), budget
-    )
+    except RolloutError as error:
+        raise PackageError(subject, f"does not say which package it is ({error}).", _NEXT) from error
+    return DebPackage(ref, fields, files.get("postinst", b"").decode(errors="replace"), subject, file, data)
 
 
 def stanza_fields(stanza: str) -> dict[str, str]:
-    """First lines of the fields of one control stanza, by lower-case name."""
+    """First lines of the fields of one stanza of an index, by lower-case name; a line ends with a line feed only."""
     fields: dict[str, str] = {}
-    for line in stanza.splitlines():
+    for line in stanza.split("\n"):
         name, colon, value = line.partition(":")
         if colon and not line.startswith((" ", "\t")):
             fields.setdefault(name.lower(), value.strip())
     return fields
 
 
+def _parts(subject: str, file: BinaryIO) -> tuple[tuple[str, int, int], tuple[str, int, int]]:
+    """Compression and place of control.tar and data.tar. Their order is fixed; what begins with _ is anybody's."""
+    rest = [(name, place) for name, place in _ar_members(subject, file) if not name.startswith("_")]
+    patterns = ("debian-binary", r"control\.tar(\.[a-z0-9]+)?", r"data\.tar(\.[a-z0-9]+)?")
+    if len(rest) != len(patterns) or not all(map(re.fullmatch, patterns, (name for name, _ in rest))):
+        why = "is not a Debian package: debian-binary, control.tar and data.tar are not its parts, in this order."
+        raise PackageError(subject, why, _NEXT)
+    version = FileSlice(file, *rest[0][1]).read(100)
+    if not version.startswith(b"2."):
+        raise PackageError(subject, f"is a Debian package of format {version[:10]!r}; known is 2.0.", _NEXT)
+    control, data = ((_compression(name), *place) for name, place in rest[1:])
+    return control, data
+
+
 def _compression(name: str) -> str:
     return name.partition(".tar")[2].removeprefix(".")
 
 
-def _control_files(path: Path, file: BinaryIO, control: tuple[str, tuple[int, int]]) -> dict[str, str]:
-    subject = f"{path.name} (control)"
+def _control_files(subject: str, file: BinaryIO, control: tuple[str, int, int]) -> dict[str, bytes]:
+    subject = f"{subject} (control)"
     budget = UnpackBudget(_CONTROL_BYTES, _CONTROL_MEMBERS)
-    stream = CappedStream(subject, inflating(FileSlice(file, *control[1]), _compression(control[0])), budget)
-    return {
-        member.path: content.read(_TEXT_BYTES).decode(errors="replace")
-        for member, content in vetted(subject, tar_members(stream), budget)
-        if member.path in ("control", "postinst") and member.kind == "f"
-    }
+    compression, start, size = control
+    stream = CappedStream(subject, inflating(FileSlice(file, start, size), compression), budget)
+    contents = io.BytesIO()
+    unpacked = Unpacked(subject, budget, contents)
+    unpacked.add_all(tar_members(stream))
+    found = {}
+    for member, at in unpacked.members():
+        if member.path in ("control", "postinst"):
+            if member.kind != "f" or member.size > _TEXT_BYTES:
+                raise PackageError(subject, f"has {member.path!r} that is no plain file of readable size.", _NEXT)
+            found[member.path] = contents.getvalue()[at : at + member.size]
+    return found
 
 
-def _ar_members(path: Path, file: BinaryIO) -> Iterator[tuple[str, tuple[int, int]]]:
+def _ar_members(subject: str, file: BinaryIO) -> Iterator[tuple[str, tuple[int, int]]]:
     """Name -> (start, size) of each member of the outer archive."""
     end = file.seek(0, 2)
     at = len(MAGIC)
@@ -102,10 +120,10 @@ def _ar_members(path: Path, file: BinaryIO) -> Iterator[tuple[str, tuple[int, in
             or name in seen
             or len(seen) > 20
         ):
-            raise PackageError(path.name, "is not a sound Debian package: its outer archive is broken.", _NEXT)
+            raise PackageError(subject, "is not a sound Debian package: its outer archive is broken.", _NEXT)
         size = int(digits)
         if at + 60 + size > end:
-            raise PackageError(path.name, "ends in the middle.", "Download it again.")
+            raise PackageError(subject, "ends in the middle.", "Download it again.")
         seen.add(name)
         yield name, (at + 60, size)
         at += 60 + size + size % 2

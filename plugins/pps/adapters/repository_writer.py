@@ -20,17 +20,16 @@ from xml.etree import ElementTree
 
 from upath import UPath
 
-from pps.activities.ports import UnpackBudget
-from pps.adapters.deb import open_deb, stanza_fields
-from pps.adapters.rpm import RpmPackage, header_text, open_rpm
+from pps.adapters.confined import Confined
+from pps.adapters.deb import stanza_fields
+from pps.adapters.package_files import described
 from pps.domain.errors import ConfigurationError, PackageError, ServiceError
-from pps.domain.patches import Repository, RepositoryKind
+from pps.domain.patches import PackageRef, Repository, RepositoryKind
 
 _COMMON = "http://linux.duke.edu/metadata/common"
 _RPM = "http://linux.duke.edu/metadata/rpm"
 _REPO = "http://linux.duke.edu/metadata/repo"
 _CHUNK = 1 << 20
-_NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 def publish_packages(root: UPath, repository: Repository, packages: Iterable[Path], now: datetime) -> None:
@@ -54,6 +53,14 @@ def publish_packages(root: UPath, repository: Repository, packages: Iterable[Pat
 
 
 # --- both ------------------------------------------------------------------------------------
+
+
+def _said(confined: Confined, path: Path, form: str) -> tuple[PackageRef, Any]:
+    """Which package a file is, and what an index of its kind says of it."""
+    ref, more = described(confined, path)
+    if form not in more:
+        raise PackageError(path.name, f"is no .{form}, which is what this repository holds.", "Correct the patch.")
+    return ref, more[form]
 
 
 def _digest_and_size(path: Path) -> tuple[str, int]:
@@ -123,16 +130,15 @@ def _publish_apt(root: UPath, repository: Repository, packages: Iterable[Path], 
         raise ConfigurationError(f"repository {root}", "needs a suite and a component.", "Name them in the patch.")
     suite, component = root / "dists" / repository.suite, repository.components[0]
     new: dict[str, list[str]] = {}
+    confined = Confined()
     for path in packages:
-        with path.open("rb") as file:
-            package = open_deb(path, file, UnpackBudget(0, 0))
+        ref, said = _said(confined, path, "deb")
         sha256, size = _digest_and_size(path)
-        ref = package.ref
         # the epoch is not part of a Debian file name, but two epochs must not share one
         place = f"pool/{component}/{ref.name}/{ref.name}_{ref.version.replace(':', '+epoch+')}_{ref.arch}.deb"
         if not _is_there(root / place, sha256, size):
             _write(root / place, _blocks(path))
-        stanza = f"{_plain_stanza(path, package.control)}\nFilename: {place}\nSize: {size}\nSHA256: {sha256}\n"
+        stanza = f"{said}\nFilename: {place}\nSize: {size}\nSHA256: {sha256}\n"
         new.setdefault(ref.arch, []).append(stanza)
     listed = _apt_architectures(suite, component) | {a for a in new if a != "all"}
     architectures = sorted(listed or {"all"})
@@ -161,16 +167,6 @@ def _publish_apt(root: UPath, repository: Repository, packages: Iterable[Path], 
         "SHA256:",
     ]
     _write(suite / "Release", ["\n".join([*head, *lines, ""]).encode()])
-
-
-def _plain_stanza(path: Path, control: str) -> str:
-    """A package's own description; it must not bring more of an index along than that."""
-    stanza = control.strip()
-    own = stanza_fields(stanza).keys() & {"filename", "size", "md5sum", "sha1", "sha256", "sha512"}
-    if own or re.search(r"\n[ \t\r]*\n", stanza):
-        what = f"a field {min(own)!r}" if own else "more than one paragraph"
-        raise PackageError(path.name, f"has {what} in its control file.", "Ask the provider of the package.")
-    return stanza
 
 
 def _apt_architectures(suite: UPath, component: str) -> set[str]:
@@ -204,15 +200,15 @@ def _publish_yum(root: UPath, packages: Iterable[Path], now: datetime) -> None:
     repomd = root / "repodata" / "repomd.xml"
     elements = {e.find(f"{{{_COMMON}}}location").attrib["href"]: e for e in known_packages(root, repomd)}  # type: ignore[union-attr]
     before = set(elements)
+    confined = Confined()
     for path in packages:
         sha256, size = _digest_and_size(path)
-        with path.open("rb") as file:
-            package = open_rpm(path, file, UnpackBudget(0, 0))
-        place = f"Packages/{package.ref.name}-{package.ref.version.replace(':', '+epoch+')}.{package.ref.arch}.rpm"
+        ref, said = _said(confined, path, "rpm")
+        place = f"Packages/{ref.name}-{ref.version.replace(':', '+epoch+')}.{ref.arch}.rpm"
         if not _is_there(root / place, sha256, size):
             _write(root / place, _blocks(path))
         if place not in elements:
-            elements[place] = _rpm_element(package, place, sha256, size)
+            elements[place] = _rpm_element(ref, said, place, sha256, size)
     if set(elements) == before and repomd.exists():
         return
     ElementTree.register_namespace("", _COMMON)
@@ -254,85 +250,33 @@ def known_packages(root: UPath, repomd: UPath) -> list[ElementTree.Element]:
     return tree.findall(f"{{{_COMMON}}}package")
 
 
-def _rpm_element(package: RpmPackage, place: str, sha256: str, size: int) -> ElementTree.Element:
-    headers = package.headers
+def _rpm_element(ref: PackageRef, said: dict[str, Any], place: str, sha256: str, size: int) -> ElementTree.Element:
     element = ElementTree.Element(f"{{{_COMMON}}}package", {"type": "rpm"})
 
     def add(name: str, text: str | None = None, **attributes: str) -> ElementTree.Element:
-        child = ElementTree.SubElement(element, f"{{{_COMMON}}}{name}", {k: _sane(v) for k, v in attributes.items()})
-        child.text = _sane(text) if text else text
+        child = ElementTree.SubElement(element, f"{{{_COMMON}}}{name}", attributes)
+        child.text = text
         return child
 
-    add("name", package.ref.name)
-    add("arch", package.ref.arch)
-    add(
-        "version",
-        epoch=header_text(headers, "serial") or "0",
-        ver=header_text(headers, "version"),
-        rel=header_text(headers, "release"),
-    )
+    add("name", ref.name)
+    add("arch", ref.arch)
+    add("version", epoch=said["epoch"], ver=said["ver"], rel=said["rel"])
     add("checksum", sha256, type="sha256", pkgid="YES")
-    add("summary", header_text(headers, "summary"))
-    add("description", header_text(headers, "description"))
-    add("packager", header_text(headers, "packager"))
-    add("url", header_text(headers, "url"))
-    add("time", file="0", build=header_text(headers, "buildtime") or "0")
-    add("size", package=str(size), installed=header_text(headers, "size") or "0", archive="0")
+    for name in ("summary", "description", "packager", "url"):
+        add(name, said[name])
+    add("time", file="0", build=str(said["build"]))
+    add("size", package=str(size), installed=str(said["installed"]), archive="0")
     add("location", href=place)
     form = add("format")
-    for name, header in (
-        ("license", "copyright"),
-        ("vendor", "vendor"),
-        ("group", "group"),
-        ("sourcerpm", "sourcerpm"),
-    ):
-        ElementTree.SubElement(form, f"{{{_RPM}}}{name}").text = _sane(header_text(headers, header))
-    start, end = package.header_range
-    ElementTree.SubElement(form, f"{{{_RPM}}}header-range", {"start": str(start), "end": str(end)})
-    for name, names, versions, flags in (
-        ("provides", "provides", "provideversion", "provideflags"),
-        ("requires", "requirename", "requireversion", "requireflags"),
-        ("conflicts", "conflictname", "conflictversion", "conflictflags"),
-        ("obsoletes", "obsoletes", "obsoleteversion", "obsoleteflags"),
-    ):
-        entries = list(zip(*(_several(headers.get(h)) for h in (names, versions, flags)), strict=False))
+    for name in ("license", "vendor", "group", "sourcerpm"):
+        ElementTree.SubElement(form, f"{{{_RPM}}}{name}").text = said[name]
+    start, end = map(str, said["range"])
+    ElementTree.SubElement(form, f"{{{_RPM}}}header-range", {"start": start, "end": end})
+    for name, entries in said["relations"].items():
         if entries:
             group = ElementTree.SubElement(form, f"{{{_RPM}}}{name}")
             for entry in entries:
-                ElementTree.SubElement(group, f"{{{_RPM}}}entry", _dependency(*entry))
-    for file in _files_to_depend_on(headers):
-        ElementTree.SubElement(form, f"{{{_COMMON}}}file").text = _sane(file)
+                ElementTree.SubElement(group, f"{{{_RPM}}}entry", entry)
+    for file in said["files"]:
+        ElementTree.SubElement(form, f"{{{_COMMON}}}file").text = file
     return element
-
-
-def _files_to_depend_on(headers: dict[str, Any]) -> list[str]:
-    """Files that other packages may require by their paths; all others would stand in filelists.xml, which we lack."""
-    folders = [_text(folder) for folder in _several(headers.get("dirnames"))]
-    names = zip(_several(headers.get("dirindexes")), _several(headers.get("basenames")), strict=False)
-    paths = [f"{folders[at]}{_text(name)}" for at, name in names if 0 <= at < len(folders)]
-    return sorted({p for p in paths if p.startswith("/etc/") or "bin/" in p or p == "/usr/lib/sendmail"})
-
-
-def _sane(text: str) -> str:
-    """A package's text without what XML cannot hold: one odd character would make the whole index unreadable."""
-    return _NOT_XML.sub("", text)
-
-
-def _text(value: Any) -> str:
-    return value.decode(errors="replace") if isinstance(value, bytes) else str(value)
-
-
-def _several(value: Any) -> list[Any]:
-    if value is None:
-        return []
-    return list(value) if isinstance(value, list | tuple) else [value]
-
-
-def _dependency(name: Any, version: Any, flags: Any) -> dict[str, str]:
-    attributes = {"name": _sane(_text(name))}
-    comparison = {2: "LT", 4: "GT", 8: "EQ", 10: "LE", 12: "GE"}.get(int(flags) & 14)
-    if comparison and (full := _sane(_text(version))):
-        epoch, _, rest = full.rpartition(":")
-        ver, _, rel = rest.partition("-")
-        attributes |= {"flags": comparison, "epoch": epoch or "0", "ver": ver} | ({"rel": rel} if rel else {})
-    return attributes

@@ -1,106 +1,197 @@
-"""RPM packages: headers by `rpmfile`, the cpio payload read here.
-
-`rpmfile` inflates a whole payload into memory, knows no hard links, and takes devices for files.
-"""
+"""RPM packages: which one it is, what an index says of it, and its cpio payload."""
 
 from __future__ import annotations
 
 import re
 import stat
+from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
+from functools import cached_property
 from typing import Any, BinaryIO
 
-from rpmfile.headers import get_headers
-
-from pps.activities.ports import PackageMember, UnpackBudget
-from pps.adapters.archive import CappedStream, FileSlice, RawMember, inflating, member_content, vetted
-from pps.domain.errors import PackageError
+from pps.activities.ports import UnpackBudget
+from pps.adapters.archive import CappedStream, FileSlice, RawMember, inflating, member_content
+from pps.adapters.rpm_header import MAGIC, NEXT, RpmHeader, read_headers
+from pps.adapters.unpacking import Unpacked
+from pps.domain.errors import InvalidNameError, PackageError
 from pps.domain.patches import PackageRef
 
-MAGIC = b"\xed\xab\xee\xdb"
-_NEXT = "Ask the provider of the package."
-_COMPRESSIONS = {"gzip": "gz", "xz": "xz", "lzma": "lzma", "zstd": "zst", "bzip2": "bz2"}
+__all__ = ["MAGIC", "RpmPackage", "open_rpm"]
+
+#: How payloads begin; what a header says of its compression is left out by some tools, and spelled by others.
+_MAGICS = {
+    b"\x1f\x8b": "gz",
+    b"\xfd7zXZ\0": "xz",
+    b"\x28\xb5\x2f\xfd": "zst",
+    b"BZh": "bz2",
+    b"\x5d\0\0": "lzma",
+    b"0707": "",
+}
 _LONGEST_NAME = 4096
-#: Headers of client packages have some hundred kilobytes; rpmfile's work grows with the square of what it is given.
-_HEADER_BYTES = 16 << 20
+_GHOST = 64
+_SENSES = {2: "LT", 4: "GT", 8: "EQ", 10: "LE", 12: "GE"}
 
 
 @dataclass(frozen=True)
 class RpmPackage:
-    """An open .rpm; see `ports.OpenedPackage`."""
+    """An open .rpm."""
 
     ref: PackageRef
-    headers: dict[str, Any]
-    header_range: tuple[int, int]
-    install_script: str
+    header: RpmHeader
     subject: str
     _file: BinaryIO
-    _budget: UnpackBudget
 
-    def members(self) -> Iterator[tuple[PackageMember, BinaryIO]]:
-        """The vetted members of the payload."""
-        start = self.header_range[1]
-        compression = _COMPRESSIONS.get(header_text(self.headers, "archive_compression") or "gzip")
-        if compression is None or header_text(self.headers, "archive_format") not in ("cpio", ""):
-            raise PackageError(self.subject, "has a payload of a format that is not known here.", _NEXT)
+    @property
+    def install_script(self) -> str:
+        """Its %post."""
+        return self.header.script(1024, "POSTIN")
+
+    def unpack(self, budget: UnpackBudget, contents: BinaryIO) -> Unpacked:
+        """Read the payload; its contents go one behind the other into a file."""
+        start = self.header.end
         payload = FileSlice(self._file, start, self._file.seek(0, 2) - start)
-        stream = CappedStream(self.subject, inflating(payload, compression), self._budget)
-        return vetted(self.subject, cpio_members(stream), self._budget)
+        if self.header.text(1124, "PAYLOADFORMAT", "cpio") != "cpio":
+            raise PackageError(self.subject, "has a payload that is no cpio archive.", NEXT)
+        head = FileSlice(self._file, start, 8).read()
+        compression = next((name for magic, name in _MAGICS.items() if head.startswith(magic)), None)
+        if compression is None:
+            said = self.header.text(1125, "PAYLOADCOMPRESSOR", "nothing")
+            why = f"has a payload of an unknown compression (its header says {said[:20]!r}); known are gzip, xz, zstd, "
+            raise PackageError(self.subject, f"{why}bzip2, lzma and none.", NEXT)
+        stream = CappedStream(self.subject, inflating(payload, compression), budget)
+        unpacked = Unpacked(self.subject, budget, contents)
+        unpacked.add_all(cpio_members(stream, _Files(self.header)))
+        return unpacked
+
+    def described(self) -> dict[str, Any]:
+        """What an index says of it: plain texts and numbers, all of them fit for XML."""
+        header = self.header
+        return {
+            "epoch": str(header.number(1003, "EPOCH", 0)),
+            "ver": header.text(1001, "VERSION"),
+            "rel": header.text(1002, "RELEASE"),
+            "summary": header.prose(1004, "SUMMARY"),
+            "description": header.prose(1005, "DESCRIPTION"),
+            "packager": header.prose(1015, "PACKAGER"),
+            "url": header.prose(1020, "URL"),
+            "build": header.number(1006, "BUILDTIME", 0),
+            "installed": header.number(5009, "LONGSIZE", header.number(1009, "SIZE", 0)),
+            "license": header.prose(1014, "LICENSE"),
+            "vendor": header.prose(1011, "VENDOR"),
+            "group": header.prose(1016, "GROUP"),
+            "sourcerpm": header.text(1044, "SOURCERPM"),
+            "range": [header.start, header.end],
+            "relations": {
+                "provides": self._relations("PROVIDE", 1047, 1113, 1112),
+                "requires": [r for r in self._relations("REQUIRE", 1049, 1050, 1048) if not _is_of_rpm(r["name"])],
+                "conflicts": self._relations("CONFLICT", 1054, 1055, 1053),
+                "obsoletes": self._relations("OBSOLETE", 1090, 1115, 1114),
+            },
+            "files": self._files_to_depend_on(),
+        }
+
+    def _relations(self, kind: str, names: int, versions: int, flags: int) -> list[dict[str, str]]:
+        named = self.header.texts(names, f"{kind}NAME")
+        versioned = self.header.texts(versions, f"{kind}VERSION") or [""] * len(named)
+        compared = self.header.numbers(flags, f"{kind}FLAGS") or (0,) * len(named)
+        if not len(named) == len(versioned) == len(compared):
+            raise PackageError(self.subject, f"has more or fewer {kind}VERSION or {kind}FLAGS than {kind}NAME.", NEXT)
+        entries = dict.fromkeys(zip(named, versioned, compared, strict=True))
+        return [_relation(*entry) for entry in entries]
+
+    def _files_to_depend_on(self) -> list[str]:
+        """Files that other packages may require by their paths; we have no filelists.xml for all the others."""
+        paths = {path for path in _paths(self.header) if path.isascii() and path.isprintable()}
+        return sorted(p for p in paths if p.startswith("/etc/") or "bin/" in p or p == "/usr/lib/sendmail")
 
 
-def open_rpm(path: Path, file: BinaryIO, budget: UnpackBudget) -> RpmPackage:
+def open_rpm(subject: str, file: BinaryIO) -> RpmPackage:
     """Read the headers of an open .rpm; `PackageError` if it is none."""
-    file.seek(0)
+    header = read_headers(subject, file)
+    version, release = header.text(1001, "VERSION"), header.text(1002, "RELEASE")
+    if "-" in version or "-" in release:
+        # 1-2 and 3 could be taken for 1 and 2-3
+        raise PackageError(subject, "has a - in its version or its release, where rpm allows none.", NEXT)
+    epoch = header.number(1003, "EPOCH", 0)
+    full = f"{epoch}:{version}-{release}" if epoch else f"{version}-{release}"
     try:
-        header_range, headers = get_headers(FileHead(file))
-        ref = PackageRef(header_text(headers, "name"), _version(headers), header_text(headers, "arch"))
-    except Exception as error:  # rpmfile lets whatever its parsing meets through
-        raise PackageError(path.name, f"is not a sound RPM package ({type(error).__name__}).", _NEXT) from error
-    return RpmPackage(ref, headers, header_range, header_text(headers, "postin"), path.name, file, budget)
+        ref = PackageRef(header.text(1000, "NAME"), full, header.text(1022, "ARCH"))
+    except InvalidNameError as error:
+        raise PackageError(subject, f"does not say which package it is ({error}).", NEXT) from error
+    return RpmPackage(ref, header, subject, file)
 
 
-class FileHead:
-    """An open file of which no more than a header's worth may be read."""
-
-    def __init__(self, file: BinaryIO) -> None:
-        self._file = file
-
-    def read(self, size: int) -> bytes:
-        """Read `size` bytes; short or too long is an error."""
-        if size < 0 or self._file.tell() + size > _HEADER_BYTES:
-            raise ValueError("header too large")
-        return self._file.read(size)
-
-    def tell(self) -> int:
-        """Position in the file."""
-        return self._file.tell()
+def _is_of_rpm(name: str) -> bool:
+    """A demand on rpm itself, which no package provides; createrepo leaves them out, too."""
+    return name.startswith("rpmlib(")
 
 
-def header_text(headers: dict[str, Any], name: str) -> str:
-    """A header as text; empty if it is missing."""
-    value = headers.get(name, b"")
-    if isinstance(value, list | tuple):
-        value = value[0] if value else b""
-    return value.decode(errors="replace") if isinstance(value, bytes) else str(value)
+def _relation(name: str, version: str, flags: int) -> dict[str, str]:
+    comparison = _SENSES.get(flags & 14)
+    if not (comparison and version):
+        return {"name": name}
+    epoch, _, rest = version.rpartition(":")
+    ver, _, rel = rest.partition("-")
+    return {"name": name, "flags": comparison, "epoch": epoch or "0", "ver": ver} | ({"rel": rel} if rel else {})
 
 
-def _version(headers: dict[str, Any]) -> str:
-    """`[epoch:]version-release`, as `PackageRef` has it."""
-    epoch = header_text(headers, "serial")
-    plain = f"{header_text(headers, 'version')}-{header_text(headers, 'release')}"
-    return plain if epoch in ("", "0") else f"{epoch}:{plain}"
+def _paths(header: RpmHeader) -> list[str]:
+    folders, indexes = header.raw(1118, "DIRNAMES"), header.numbers(1116, "DIRINDEXES")
+    names = header.raw(1117, "BASENAMES")
+    if len(indexes) != len(names) or any(at >= len(folders) for at in indexes):
+        raise PackageError(header.subject, "has files in its header without folders.", NEXT)
+    return [f"{folders[at]}{name}" for at, name in zip(indexes, names, strict=True)]
 
 
-def cpio_members(stream: CappedStream) -> Iterator[RawMember]:
-    """The members of a `newc` cpio archive, not yet vetted.
+@dataclass(frozen=True)
+class _Files:
+    """The files of a header, for payloads that name them by number: rpm 6, and those with files of more than 4 GiB."""
+
+    header: RpmHeader
+
+    def __getitem__(self, number: int) -> _Head:
+        name, mode, size, group = self._all[number]
+        links = self._groups[group] if stat.S_ISREG(mode) else [number]
+        # of several names of one file only the last carries the content
+        return _Head(name, mode, len(links), size if number == links[-1] else 0, tuple(map(str, group)))
+
+    def __len__(self) -> int:
+        return len(self._all)
+
+    @cached_property
+    def _all(self) -> list[tuple[str, int, int, tuple[int, int]]]:
+        header = self.header
+        names = _paths(header)
+        modes = header.numbers(1030, "FILEMODES")
+        sizes = header.numbers(5008, "LONGFILESIZES") or header.numbers(1028, "FILESIZES")
+        inodes = header.numbers(1096, "FILEINODES") or tuple(range(len(names)))
+        devices = header.numbers(1095, "FILEDEVICES") or (0,) * len(names)
+        columns = (names, modes, sizes, inodes, devices)
+        if len({len(column) for column in columns}) != 1:
+            raise PackageError(header.subject, "has a list of files in its header that does not fit together.", NEXT)
+        return [
+            (f".{name}", mode, size, (inode, device)) for name, mode, size, inode, device in zip(*columns, strict=True)
+        ]
+
+    @cached_property
+    def _groups(self) -> dict[tuple[int, int], list[int]]:
+        flags = self.header.numbers(1037, "FILEFLAGS") or (0,) * len(self)
+        groups = defaultdict(list)
+        for number, (_, mode, _, group) in enumerate(self._all):
+            if stat.S_ISREG(mode) and not (number < len(flags) and flags[number] & _GHOST):
+                groups[group].append(number)
+        return groups
+
+
+def cpio_members(stream: CappedStream, files: _Files) -> Iterator[RawMember]:
+    """The members of a `newc` cpio archive, or of rpm's own form of it (07070X), not yet vetted.
 
     Of several names of one file (hard links) only the last carries the content: it comes out as the
     file, the others behind it as links to it.
     """
     waiting: dict[tuple[str, ...], list[str]] = {}
-    while (head := _next_head(stream)) is not None:
+    while (head := _next_head(stream, files)) is not None:
         start = stream.tell()
         if stat.S_ISREG(head.mode) and head.links > 1 and head.size == 0:
             waiting.setdefault(head.file, []).append(head.name)
@@ -134,9 +225,16 @@ class _Head:
     """inode and device: equal for all names of one file"""
 
 
-def _next_head(stream: CappedStream) -> _Head | None:
+def _next_head(stream: CappedStream, files: _Files) -> _Head | None:
     stream.header_bytes_left = 1 << 20
-    header = stream.read(110)
+    header = stream.read(14)
+    if match := re.fullmatch(rb"07070X([0-9a-fA-F]{8})", header):
+        number = int(match[1], 16)
+        if number >= len(files):
+            raise stream.hostile("has a member that is not in its header.")
+        stream.seek(_aligned(stream.tell()))
+        return files[number]
+    header += stream.read(96)
     if not re.fullmatch(rb"07070[12][0-9a-fA-F]{104}", header):
         raise stream.hostile("is not a sound cpio archive.")
     fields = [header[at : at + 8].decode() for at in range(6, 110, 8)]

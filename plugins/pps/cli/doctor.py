@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import smtplib
 import ssl
+import sys
 from collections.abc import Callable, Iterator
 from typing import Annotated
 
@@ -18,6 +19,7 @@ from pps.config.activity_models import ActivitiesFile
 from pps.config.loader import problems_in
 from pps.config.pool_models import PoolsFile
 from pps.config.scenario_models import ScenariosFile
+from pps.domain import interpreter
 from pps.domain.errors import RolloutError, ServiceError
 from pps.domain.sites import Site
 
@@ -103,6 +105,8 @@ def _central_findings(here: Front) -> Iterator[Finding]:
             yield failure(subject, error)
     yield from _mirrors(here)
     yield from _airflow(here)
+    if why := interpreter.warning(sys.version_info[:3]):
+        yield Finding("Python", Health.WARN, why, "Then: make setup")
     if services.ssh_client:
         yield _ok("ssh client", services.ssh_client)
     else:

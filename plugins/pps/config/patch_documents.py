@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StrictBool, StrictInt, StrictStr, ValidationError
 
 from pps.domain.errors import PackageError, RolloutError
-from pps.domain.names import checked_address, checked_name
+from pps.domain.names import checked_address, checked_name, checked_package_name, checked_version
 from pps.domain.patches import Bug, PackageRef, Patch, PatchKind, PatchState, Repository, RepositoryKind, Severity
 from pps.domain.sites import Platform
 
@@ -57,7 +57,8 @@ Text = Annotated[StrictStr, Field(max_length=262_144), AfterValidator(_some_line
 Name = Annotated[StrictStr, _checked(lambda v: checked_name(v, "name"))]
 PlatformName = Annotated[StrictStr, _checked(Platform.parse)]
 Address = Annotated[StrictStr, _checked(lambda v: checked_address(v, "address"))]
-PackageVersion = Annotated[StrictStr, _checked(lambda v: checked_name(v.replace(":", "~", 1), "version"))]
+PackageName = Annotated[StrictStr, _checked(lambda v: checked_package_name(v, "name"))]
+PackageVersion = Annotated[StrictStr, _checked(lambda v: checked_version(v, "version"))]
 Variable = Annotated[StrictStr, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,127}$")]
 # `blah.conf:maxJobs`, `[CE] port`: each component has its own way to write them
 Parameter = Annotated[StrictStr, Field(min_length=1, max_length=200), AfterValidator(_one_line)]
@@ -71,9 +72,9 @@ class _Document(BaseModel):
 
 
 class _Package(_Document):
-    name: Name
+    name: PackageName
     version: PackageVersion
-    arch: Name
+    arch: PackageName
 
 
 class _Bug(_Document):

@@ -15,6 +15,10 @@ NAME_PATTERN = r"[A-Za-z0-9][A-Za-z0-9._+~-]{0,63}"
 NAME_JSON_PATTERN = rf"^{NAME_PATTERN}$(?!\n)"
 
 _NAME = re.compile(NAME_PATTERN)
+# Names of packages and their architectures: longer than ours, since distributions have some of 70 characters.
+_PACKAGE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+~-]{0,127}")
+# `^` is rpm's sign for "after this version" (rpm-version(7)): 2.23.0^20240101git1a2b3c4-1.el9
+_VERSION = re.compile(r"(?:[0-9]{1,10}:)?[A-Za-z0-9][A-Za-z0-9._+~^-]{0,127}")
 # One plain mailbox; no quoting, no comments, no lists: what we send to is what we were told.
 _ADDRESS = re.compile(r"[A-Za-z0-9][A-Za-z0-9._%+-]{0,63}@[A-Za-z0-9](?:[A-Za-z0-9.-]{0,251}[A-Za-z0-9])?")
 _HOST = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9.-]{0,251}[A-Za-z0-9])?")
@@ -31,6 +35,29 @@ def checked_name(value: str, what: str) -> str:
         raise InvalidNameError(
             f"{what} {str(value)[:80]!r}",
             "is not a name: 1 to 64 characters of A-Z a-z 0-9 . _ + ~ -, the first a letter or digit.",
+            "Correct it where it was entered.",
+        )
+    return value
+
+
+def checked_package_name(value: str, what: str) -> str:
+    """Return the name (or architecture) of a package, or raise `InvalidNameError` that says what it is for."""
+    if not (isinstance(value, str) and _PACKAGE.fullmatch(value)):
+        raise InvalidNameError(
+            f"{what} {str(value)[:80]!r}",
+            "is not a package's name: 1 to 128 characters of A-Z a-z 0-9 . _ + ~ -, the first a letter or digit.",
+            "Correct it where it was entered.",
+        )
+    return value
+
+
+def checked_version(value: str, what: str) -> str:
+    """Return `[epoch:]version[-release]` of a package, or raise `InvalidNameError` that says what it is for."""
+    if not (isinstance(value, str) and _VERSION.fullmatch(value)):
+        raise InvalidNameError(
+            f"{what} {str(value)[:80]!r}",
+            "is not a version: [number:], then 1 to 128 characters of A-Z a-z 0-9 . _ + ~ ^ -, the first a letter or "
+            "digit.",
             "Correct it where it was entered.",
         )
     return value

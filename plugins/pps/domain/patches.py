@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-from pps.domain.names import checked_address, checked_name
+from pps.domain.names import checked_address, checked_name, checked_package_name, checked_version
 from pps.domain.sites import Platform
 
 
@@ -88,9 +88,9 @@ class PackageRef:
     arch: str
 
     def __post_init__(self) -> None:
-        checked_name(self.name, "package")
-        checked_name(self.version.replace(":", "~", 1), f"version of package {self.name}")
-        checked_name(self.arch, f"architecture of package {self.name}")
+        checked_package_name(self.name, "package")
+        checked_version(self.version, f"version of package {self.name}")
+        checked_package_name(self.arch, f"architecture of package {self.name}")
 
     def __str__(self) -> str:
         return f"{self.name}-{self.version}.{self.arch}"

@@ -51,8 +51,9 @@ def shell() -> Shell:
 
 
 @pytest.fixture
-def healthy(front: Front, mail_server: int, shell: Shell) -> Front:
-    """A front end to whom everything is well."""
+def healthy(front: Front, mail_server: int, shell: Shell, monkeypatch: pytest.MonkeyPatch) -> Front:
+    """A front end to whom everything is well, also with the Python that runs the tests."""
+    monkeypatch.setattr("pps.domain.interpreter.warning", lambda version: "")
     services = front.services
     change(services.config.folder / "service.yaml", smtp_host="127.0.0.1", smtp_port=mail_server, smtp_security="none")
     services.information_system.published = {s.subcluster: frozenset() for s in services.config.sites.values()}
@@ -99,6 +100,15 @@ def test_people_get_a_table_and_a_count(healthy: Front) -> None:
     out = CliRunner().invoke(app, ["doctor"], obj=healthy).stdout
     assert "0 warnings, 0 failures." in out
     assert max(map(len, out.splitlines())) <= 80
+
+
+def test_a_python_with_known_holes_is_a_warning(healthy: Front, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.undo()
+    monkeypatch.setattr("sys.version_info", (3, 11, 7, "final", 0))
+    code, found = doctor(healthy)
+    health, text = found["Python"]
+    assert (code, health) == (0, "WARN")
+    assert "CVE-2024-6232" in text and "3.11.14" in text
 
 
 def test_one_site_only(healthy: Front) -> None:

@@ -178,3 +178,36 @@ def test_any_json_is_a_patch_or_a_package_error(field: str, value: object):
         assert str(refusal)
     else:
         assert parse_patch(patch_document(patch)) == patch
+
+
+@pytest.mark.parametrize(
+    "version",
+    ["2.23.0^20240101git1a2b3c4-1.el9", "1:2.23.0~rc1^git1-1", "0:1-1", "1" * 100],
+)
+def test_versions_are_those_of_dpkg_and_rpm(version: str) -> None:
+    assert parse_patch(changed("packages.0.version", version)).packages[0].version == version
+
+
+@pytest.mark.parametrize(
+    "version",
+    [
+        "",
+        "^1",
+        "1 2",
+        "1\n",
+        "1:2:3",
+        "a:1",
+        ":1",
+        "1:",
+        "1/2",
+        "$(id)",
+        "1;id",
+        "1%41",
+        "-1",
+        "1" * 129,
+        "99999999999:1",
+    ],
+)
+def test_other_versions_are_refused_in_words(version: str) -> None:
+    with pytest.raises(PackageError, match=r"packages\.0\.version.*is not a version"):
+        parse_patch(changed("packages.0.version", version))
