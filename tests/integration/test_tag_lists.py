@@ -350,7 +350,8 @@ def test_a_full_disk_does_not_keep_a_tag_from_being_removed(tmp_path: Path) -> N
     small = tmp_path / "small"
     small.mkdir()
     script = """
-        mount -t tmpfs -o size=16k tmpfs "$1" && mkdir -p "$1/$2/ops" && printf 'a\\r\\n%s\\r\\nb\\n' "$3" >"$1/$2/ops/ops.list"
+        mount -t tmpfs -o size=16k tmpfs "$1" && mkdir -p "$1/$2/ops"
+        printf 'a\\r\\n%s\\r\\nb\\n' "$3" >"$1/$2/ops/ops.list"
         dd if=/dev/zero of="$1/fill" bs=1k count=64 2>/dev/null
         sh -c "$4" sh remove "$1" "$2" ops "$3"
         cat "$1/$2/ops/ops.list"
@@ -391,7 +392,7 @@ def as_our_account(path: str, *arguments: str | Path) -> tuple[int, list[str]]:
 def others_list(path: str) -> Iterator[Path]:
     """A list of the VO's manager in a folder of the VO's group, where any account can come by."""
     with tempfile.TemporaryDirectory() as folder:
-        for tools in Path(path.split(":")[0]).parents[:2]:
+        for tools in Path(path.split(":", maxsplit=1)[0]).parents[:2]:
             tools.chmod(0o755)
         Path(folder).chmod(0o755)
         file = tag_list(Path(folder) / "info", f"a\r\n{TAG}\r\nb\r\n")
