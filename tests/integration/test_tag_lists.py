@@ -604,8 +604,10 @@ def test_what_somebody_who_knows_no_lock_writes_meanwhile_is_kept(
 def test_somebody_who_puts_the_tag_back_each_time_makes_no_removal_of_it(info: Path, tmp_path: Path) -> None:
     path = make_sh(tmp_path / "tools", "dash")
     file = tag_list(info, f"a\n{TAG}\n")
-    stubborn = f'"$real" "$@"; r=$?; case $* in *ops.list) echo {TAG} >>"{file}" ;; esac; exit $r'
-    code, lines = votag(with_tool(path, "mv", stubborn, tmp_path), "remove", info, CE, "ops", TAG)
+    stubborn = f'"$real" "$@"; r=$?; case $* in *ops.list | *count=0*) echo {TAG} >>"{file}" ;; esac; exit $r'
+    for tool in ("mv", "dd"):
+        path = with_tool(path, tool, stubborn, tmp_path)
+    code, lines = votag(path, "remove", info, CE, "ops", TAG)
     assert (code, word(lines)) == (3, "busy")
     assert TAG in file.read_text()
 
@@ -625,3 +627,20 @@ def test_toyboxs_tools_will_do(info: Path, tmp_path: Path) -> None:
     assert word(votag(path, "add", info, CE, "ops", TAG)[1]) == "added"
     assert word(votag(path, "remove", info, CE, "ops", TAG)[1]) == "removed"
     assert file.read_text().split() == ["a", "b", "c"]
+
+
+def test_a_list_that_somebody_changes_all_the_time_is_changed_too_and_nothing_is_lost(
+    info: Path, tmp_path: Path
+) -> None:
+    path = make_sh(tmp_path / "tools", "dash")
+    file = tag_list(info, f"a\n{TAG}\nb\n")
+    # between any two of our steps somebody appends
+    busy = f'echo "VO-ops-N$(wc -l <"{file}")" >>"{file}"; exec "$real" "$@"'
+    for tool in ("cmp", "wc"):
+        path = with_tool(path, tool, busy.replace("wc -l", "/usr/bin/wc -l"), tmp_path)
+    assert word(votag(path, "remove", info, CE, "ops", TAG)[1]) == "removed"
+    numbers = [t.removeprefix("VO-ops-N") for t in file.read_text().split()[2:]]
+    assert len(numbers) >= 6
+    assert TAG not in file.read_text().split()
+    assert word(votag(path, "add", info, CE, "ops", TAG)[1]) == "added"
+    assert file.read_text().split()[: len(numbers) + 2] == ["a", "b", *(f"VO-ops-N{n}" for n in numbers)]
