@@ -157,6 +157,12 @@ ENDINGS = {
     "a login that waits for ever": Ending(
         SiteUnreachableError, r"no answer within 1 s", login="exec cat >/dev/null", connect_s=1.0
     ),
+    "a login that asks for something": Ending(
+        SiteUnreachableError,
+        r"no answer within 1 s\. It says: Your password must be changed\. New password:\. Check",
+        login="echo Your password must be changed. >&2; printf 'New password:'; exec cat >/dev/null",
+        connect_s=1.0,
+    ),
     "no sessions": Ending(SiteUnreachableError, "lets us log in, but runs no command for us", "MaxSessions 0"),
     # --- scripts
     "255 after the greeting": Ending(None, "255", script="echo in; echo aside >&2; exit 255"),

@@ -124,7 +124,8 @@ class Conversation(ABC):
         except TimeoutError as error:
             await self._raise_if_sftp()
             self._abort()
-            raise SiteUnreachableError(self.site, f"no answer within {self._limits.connect_s:g} s.", _LATER) from error
+            said = f"{self._said_aside()}\n{noise}\n{self._text.decode(errors='replace')}"
+            raise login_errors.no_answer(self.site, self._limits.connect_s, said) from error
         self._greeted = True
         self._moved()
 

@@ -128,6 +128,11 @@ _CAUSES: Mapping[str, str] = {
 }
 
 
+def no_answer(site: str, seconds: float, said: str) -> SiteUnreachableError:
+    """Our script did not begin in time: a site that is slow, or a login that waits for something."""
+    return SiteUnreachableError(site, f"no answer within {seconds:g} s{_says(said)}", _AGAIN)
+
+
 def broke(site: str) -> SiteUnreachableError:
     """The connection ended after the login."""
     return SiteUnreachableError(site, "the connection broke.", "The nightly distribution tries again.")
