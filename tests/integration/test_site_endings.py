@@ -226,7 +226,7 @@ def something_else(answer: bytes) -> Iterator[int]:
     [
         b"",
         b"HTTP/1.1 400 Bad Request\r\n\r\n",
-        b"Exceeded MaxStartups\r\n",
+        b"Exceeded MaxStartups: connection refused\r\n",
         b"SSH-2.0-x\r\n" + bytes(100),
         b"\xff" * 5000,
     ],

@@ -115,7 +115,7 @@ def not_let_in(site: str, key: str, said: str) -> SiteUnreachableError:
 
 
 def no_connection(site: str, client_says: str) -> SiteUnreachableError:
-    """Nothing was agreed on yet. What the client says is searched for a cause, since each client has its own words."""
+    """Nothing was agreed on yet. `client_says`, in its own words and none of the server's, is searched for a cause."""
     causes = (why for pattern, why in _CAUSES.items() if re.search(pattern, client_says, re.I))
     why = next(causes, "the connection ended before the login")
     return SiteUnreachableError(site, f"cannot be reached ({why}).", _AGAIN)

@@ -128,7 +128,8 @@ class _AsyncsshChannel(Conversation):
             for what, theirs in await _offer(target.host, target.port):
                 if theirs and not set(theirs) & set(ours[what]):
                     return login_errors.nothing_in_common(self.site, what, theirs, kind)
-        return login_errors.no_connection(self.site, f"{type(error).__name__} {error}")
+        own = f"{type(error).__name__} {error}" if isinstance(error, OSError) else ""
+        return login_errors.no_connection(self.site, own)
 
     @contextmanager
     def _our_errors(self) -> Iterator[None]:

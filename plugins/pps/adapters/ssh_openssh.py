@@ -253,17 +253,21 @@ class _OpenSshChannel(Conversation):
         return self._not_let_in(log)
 
     def _not_let_in(self, log: str) -> RolloutError:
-        if offer := re.search(r"no matching (host key|key exchange|cipher|MAC).* found\. Their offer: (.*)", log):
+        # each from the line's beginning: what the server wrote comes behind a prefix of the client's
+        if offer := re.search(
+            r"(?m)^Unable to negotiate .*: no matching (host key|key exchange|cipher|MAC)\b.*Their offer: (.*)$", log
+        ):
             return login_errors.nothing_in_common(self.site, offer[1], offer[2].split(","), self._kind)
-        if re.search(r"Host key verification failed|HOST IDENTIFICATION HAS CHANGED", log):
+        if re.search(r"(?m)^Host key verification failed|^@ +WARNING: REMOTE HOST IDENTIFICATION HAS CHANGED", log):
             shown = re.findall(r"(?m)^(?:debug1: Server host key: \S+ )?(SHA256:[A-Za-z0-9+/]{43})", log)
             return login_errors.other_host_key(self.site, shown[-1] if shown else "")
         if re.search(r"(?m)^Load key ", log):
             return login_errors.unreadable_key(self.site)
-        if "Permission denied" in log or "Too many authentication failures" in log:
+        if re.search(r"(?m)^(\S+: )?Permission denied \(|^Received disconnect .*Too many authentication fail", log):
             ours = re.findall(r"(?m)^debug1: (?:Will attempt|Offering public) key: .* (ED25519|RSA|ECDSA)\b", log)
             return login_errors.not_let_in(self.site, ours[-1].lower() if ours else "", self._said_aside())
-        return login_errors.no_connection(self.site, log)
+        own = re.findall(r"(?m)^(?:ssh: |debug1: connect to address ).*", log)
+        return login_errors.no_connection(self.site, "\n".join(own))
 
     def _abort(self) -> None:
         with suppress(ProcessLookupError):
