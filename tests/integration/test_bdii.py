@@ -44,6 +44,15 @@ def test_names_match_without_case_and_come_back_as_asked(slapd: GlueSlapd) -> No
 
 
 @pytest.mark.needs("slapd")
+@pytest.mark.parametrize("name", ["long_queue", "ce.site.org:8443/cream-pbs-ops", "Batch  queue", "a+b~c@d"])
+def test_an_id_that_is_no_host_name_is_found_and_its_tags_without_their_blanks(slapd: GlueSlapd, name: str) -> None:
+    slapd.add_subcluster(slapd.add_folder("SITE"), name, ["VO-ops-A ", "  VO-ops-B\t", "two words"])
+    found = Bdii(slapd.url).tags_of([name, name.replace("  ", " ").lower()])
+    assert set(found) == {name, name.replace("  ", " ").lower()}
+    assert set(found.values()) == {frozenset({"VO-ops-A", "VO-ops-B"})}
+
+
+@pytest.mark.needs("slapd")
 def test_a_subcluster_that_is_published_twice_shows_the_tags_of_both(slapd: GlueSlapd) -> None:
     slapd.add_subcluster(slapd.add_folder("ONE"), "ce.site.org", ["VO-ops-A"])
     slapd.add_subcluster(slapd.add_folder("TWO"), "ce.site.org", ["VO-ops-B"])

@@ -164,13 +164,21 @@ def test_a_port_that_is_taken_is_an_error(server: str, tmp_path: Path, monkeypat
         SandboxInformationSystem(tmp_path / "is", [site(tmp_path, 0)], VOS, taken.getsockname()[1]).start()
 
 
-@pytest.mark.parametrize("name", ["a,o=grid", "a+b=c", "#0", " lead", "a\nb", "é", ""])
+@pytest.mark.parametrize("name", ["a,o=grid", "a+b=c", "#0", " lead", "a\nb", "é", "", "../x"])
 def test_names_that_do_not_belong_into_a_dn_are_refused(tmp_path: Path, name: str) -> None:
     for bad in ((name, "ce.example.org", tmp_path, DEBIAN), ("SITE", name, tmp_path, DEBIAN)):
         with pytest.raises(InvalidNameError):
             SandboxInformationSystem(tmp_path / "is", [bad], VOS)
     with pytest.raises(InvalidNameError):
         SandboxInformationSystem(tmp_path / "is", [], [name])
+
+
+@pytest.mark.parametrize("name", ["long_queue", "ce.example.org:8443/cream-pbs-ops", "batch queue", "a+b"])
+def test_an_id_that_is_no_host_name_is_published_out_of_its_folder(server: str, tmp_path: Path, name: str) -> None:
+    one = PublishedSite("SITE", name, tmp_path / "info", DEBIAN)
+    publish(one, "VO-ops-A")
+    with SandboxInformationSystem(tmp_path / "is", [one], VOS) as running:
+        assert Bdii(running.url).tags_of([name]) == {name: {"VO-ops-A"}}
 
 
 def test_a_plus_in_a_sites_name_is_escaped(server: str, tmp_path: Path) -> None:

@@ -249,7 +249,7 @@ def test_what_a_script_complains_of_is_no_part_of_its_answers(shell: SiteShell, 
     assert run(shell, server.target(), script).lines == ("answer 1", "answer 2", "answer 3")
 
 
-@pytest.mark.parametrize("login", ["tcsh", "bash", "dash", "busybox sh"])
+@pytest.mark.parametrize("login", ["tcsh", "bash", "dash", "busybox sh", "zsh", "mksh"])
 def test_the_login_shell_does_not_matter(shell: SiteShell, tmp_path: Path, login: str) -> None:
     program = shutil.which(login.split(maxsplit=1)[0])
     assert program is not None

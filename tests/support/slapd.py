@@ -33,7 +33,8 @@ class GlueSlapd:
         """A GlueSubCluster under this DN."""
         attributes = {"GlueSubClusterUniqueID": name, **({TAGS: tags} if tags else {})}
         classes = ["GlueClusterTop", "GlueSubCluster", "GlueHostApplicationSoftware"]
-        self._connection.add(f"GlueSubClusterUniqueID={name},{dn}", classes, attributes)
+        escaped = name.replace("+", "\\+")
+        self._connection.add(f"GlueSubClusterUniqueID={escaped},{dn}", classes, attributes)
 
     def add_service(self, dn: str, unique_id: str, kind: str, version: str, endpoint: str) -> None:
         """A GlueService under this DN."""

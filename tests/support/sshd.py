@@ -86,10 +86,12 @@ class SshServer:
 
 
 @contextmanager
-def running_sshd(folder: Path, *, force_command: str = "", extra: str = "") -> Iterator[SshServer]:
+def running_sshd(
+    folder: Path, *, force_command: str = "", extra: str = "", host_key_kind: str = "ed25519"
+) -> Iterator[SshServer]:
     """Start sshd; `force_command` sees what was asked for in SSH_ORIGINAL_COMMAND."""
     folder.mkdir(parents=True, exist_ok=True)
-    host_key, key = new_key(folder / "host_key"), new_key(folder / "id")
+    host_key, key = new_key(folder / "host_key", host_key_kind), new_key(folder / "id")
     (folder / "authorized_keys").write_text(public_key(key) + "\n")
     if os.getuid() == 0:
         Path("/run/sshd").mkdir(mode=0o755, exist_ok=True)  # sshd as root wants its empty folder

@@ -7,24 +7,25 @@ the same for all of them, since they are here.
 from __future__ import annotations
 
 import asyncio
-import unicodedata
+import re
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+from pps.activities import login_errors
 from pps.activities.ports import SiteLimits
 from pps.domain.errors import ConfigurationError, SiteError, SiteUnreachableError
 
 # Linux takes 128 KiB in one argument, and the login shell gets the whole command as one.
 _COMMAND_BYTES = 120_000
 _PLAIN = frozenset(b'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789 \t#$%&()*+,-./:;<=>?@[]^_{|}~`"')
-
-
-def cleaned(text: str, length: int = 300) -> str:
-    """Make text that a site said fit for logs, mails and pages: one line, no control or bidi characters, bounded."""
-    safe = "".join(" " if unicodedata.category(c)[0] in "CZ" else c for c in text[: 4 * length])
-    return " ".join(safe.split())[:length]
+# SFTP's first message, and how any server answers it: version 3 or higher.
+_SFTP_INIT = b"\0\0\0\x05\x01\0\0\0\x03"
+_SFTP_VERSION = re.compile(rb"\0\0[\0-\xff]{2}\x02\0\0\0[\x03-\x06]")
+_SFTP_ANSWERS_IN_S = 3.0
+_NOISE_KEPT = 8192
+_LATER = "Check for a downtime; the nightly distribution tries again."
 
 
 def _escaped(data: bytes) -> str:
@@ -101,23 +102,45 @@ class Conversation(ABC):
         """Wait for the end; raise the right `SiteError` if it was the connection that ended."""
 
     @abstractmethod
+    def _said_aside(self) -> str:
+        """What the site said so far beside our script's output: its banner and standard error, the end of it."""
+
+    @abstractmethod
     def _abort(self) -> None:
         """Cut the connection now; pending waits come back."""
 
     # --- the channel ----------------------------------------------------------------------------
 
     async def greet(self) -> None:
-        """Wait for the nonce."""
-        while (line := await self._line()) != self._nonce:
-            if line is None:
-                code = await self._ended()
-                raise SiteUnreachableError(
-                    self.site,
-                    f"the login ended (code {code}) before our script began.",
-                    "Check the account's login shell.",
-                )
+        """Wait for the nonce; what came before it tells why there is none."""
+        noise = ""
+        try:
+            async with asyncio.timeout_at(self._began + self._limits.connect_s):
+                while (line := await self._line()) != self._nonce:
+                    if line is None:
+                        code = await self._ended()
+                        raise login_errors.login_ended(self.site, code, f"{self._said_aside()}\n{noise}")
+                    noise = f"{noise}\n{line}"[-_NOISE_KEPT:]
+        except TimeoutError as error:
+            await self._raise_if_sftp()
+            self._abort()
+            said = f"{self._said_aside()}\n{noise}\n{self._text.decode(errors='replace')}"
+            raise login_errors.no_answer(self.site, self._limits.connect_s, said) from error
         self._greeted = True
         self._moved()
+
+    async def _raise_if_sftp(self) -> None:
+        """An SFTP server waits for its first message; a shell that is late is given up, so it may get that."""
+        try:
+            async with asyncio.timeout(_SFTP_ANSWERS_IN_S):
+                await self._send(_SFTP_INIT)
+                while (piece := await self._receive()) and len(self._text) < _NOISE_KEPT:
+                    self._text += piece
+                    if _SFTP_VERSION.search(self._text):
+                        self._abort()
+                        raise login_errors.sftp_only(self.site)
+        except TimeoutError:
+            return
 
     async def read_line(self) -> str | None:
         """See `ports.SiteChannel`."""
@@ -187,7 +210,8 @@ class Conversation(ABC):
     def _due(self) -> float:
         total = self._began + self._limits.total_s
         if not self._greeted:
-            return min(total, self._began + self._limits.connect_s)
+            # `greet` is first, and asks who is there
+            return min(total, self._began + self._limits.connect_s + 2 * _SFTP_ANSWERS_IN_S)
         return min(total, self._last_byte + self._limits.silence_s)
 
     @asynccontextmanager
@@ -200,9 +224,7 @@ class Conversation(ABC):
                 yield
         except TimeoutError as error:
             self._abort()
-            raise self._fault or SiteUnreachableError(
-                self.site, self._late(), "Check for a downtime; the nightly distribution tries again."
-            ) from error
+            raise self._fault or SiteUnreachableError(self.site, self._late(), _LATER) from error
         except SiteError:
             if self._fault is not None:
                 raise self._fault from None

@@ -188,7 +188,8 @@ def people_to_tell_of_withdrawal(
     for to in (coordination, *addresses_told(record), *originators):
         found.setdefault(to.lower(), (to, []))
     for site in (sites[name] for name in had_it if name in sites):
-        found.setdefault(site.contact.lower(), (site.contact, []))[1].append(site)
+        for address in site.contacts:
+            found.setdefault(address.lower(), (address, []))[1].append(site)
     return tuple((to, tuple(own)) for to, own in found.values())
 
 

@@ -58,7 +58,7 @@ def participants(
     """
     pilot = Pilot(record)
     of_sites = pilot.sites if what == KICK_OFF else pilot.selected
-    found = [Party(name, sites[name].contact) for name in of_sites if name in sites]
+    found = [Party(name, address) for name in of_sites if name in sites for address in sites[name].contacts]
     if pilot.is_major:
         wanted = set(vos_of(record, what))
         found += [vo for vo in vos if vo.name in wanted]

@@ -66,7 +66,7 @@ def ask_roll_back(
     asked = Fact(record.name, FactKind.ROLL_BACK_ASKED, site.name, occasion, now, f"user {user}", payload)
     view = {"rollout": record.name, "opened": record.opened, "site": site, "asked": asked.payload, "at": now}
     title = one_line(f"{site.name}: roll back {record.opened['metapackage']} {record.opened['version']}")
-    facts.record(asked, mails=_mails(asked, [site.contact, support], title, "pilot_roll_back_asked", templates, view))
+    facts.record(asked, mails=_mails(asked, [*site.contacts, support], title, "pilot_roll_back_asked", templates, view))
     known = pilot_run.roll_back_asked(facts.rollout(record.name), site.name)
     assert known is not None  # noqa: S101 (just recorded)
     return known

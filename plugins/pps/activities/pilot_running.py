@@ -117,7 +117,7 @@ def endpoint_of(record: Rollout, site: str) -> Endpoint:
 
 def _whom_to_tell(sites: Mapping[str, Site], site: str, support: str) -> list[str]:
     known = sites.get(site)
-    return [support, known.contact] if known else [support]
+    return [support, *known.contacts] if known else [support]
 
 
 def note_look(

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any, BinaryIO, Literal, Protocol
 
 from pps.domain.endpoints import PublishedService
 from pps.domain.facts import Fact, FactKind
+from pps.domain.names import addresses_of
 from pps.domain.patches import PackageRef, Patch, PatchState, Repository, RepositoryKind
 from pps.domain.rollouts import Rollout
 
@@ -279,15 +280,21 @@ class Tracker(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Mail:
-    """One message to one recipient. `key` makes it unique: the outbox keeps one of each."""
+    """One message. `key` makes it unique: the outbox keeps one of each, for each recipient."""
 
     key: str
     to: str
+    """one address; a site's several are parted when the mail is recorded"""
     subject: str
     text: str
     html: str = ""
     attachments: tuple[tuple[str, str, str], ...] = ()
     """(file name, MIME type, text)"""
+
+    def one_each(self) -> tuple[Mail, ...]:
+        """The same to each of several recipients: nobody reads the others' addresses, all are told."""
+        first, *others = addresses_of(self.to) or (self.to,)
+        return replace(self, to=first), *(replace(self, key=f"{self.key}/{to}", to=to) for to in others)
 
 
 class Mailer(Protocol):

@@ -11,7 +11,7 @@ from functools import cache
 from importlib.resources import files
 from pathlib import Path
 
-from pps.activities.conversation import cleaned
+from pps.activities.login_errors import cleaned
 from pps.activities.ports import SiteChannel, SiteLimits, SiteShell, SshTarget, Tarball
 from pps.domain.errors import SiteBusyError, SiteError, SiteRefusedError, SiteUnreachableError
 from pps.domain.names import is_name

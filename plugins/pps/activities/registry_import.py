@@ -15,7 +15,7 @@ from zoneinfo import available_timezones
 
 from pps.domain.errors import InvalidNameError
 from pps.domain.gocdb import ListedService, ListedSite, Listing
-from pps.domain.names import checked_address, checked_name
+from pps.domain.names import checked_addresses, checked_name
 from pps.domain.sites import CertificationStatus, Infrastructure, PartnerLevel, Site
 
 #: Says what is wrong with an entry of sites.yaml; nothing means that it is good.
@@ -211,7 +211,7 @@ def _values(site: ListedSite) -> tuple[dict[str, Any], tuple[str, ...]]:
     for key in (*NEEDED, _PORT, _CONTACT, _PREVIEWS):
         if len(site.said(key)) > 1:
             wrong.append(f"{key} is given more than once, each time with another value.")
-    take("contact", _only(site, _CONTACT) or site.contact, lambda t: checked_address(t, "contact"))
+    take("contact", _only(site, _CONTACT) or site.contact, lambda t: checked_addresses(" ".join(t.split()), "contact"))
     take("accepts_previews", _only(site, _PREVIEWS), _yes_or_no)
     if levels := site.said(_LEVEL):
         take("partner_levels", ", ".join(levels), lambda _: _levels(levels))

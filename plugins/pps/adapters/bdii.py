@@ -16,6 +16,7 @@ from ldap3.utils.conv import escape_filter_chars
 
 from pps.domain.endpoints import PublishedService, host_of
 from pps.domain.errors import ServiceError
+from pps.domain.names import glue_key
 from pps.domain.texts import one_line
 
 _SUBCLUSTER = "GlueSubClusterUniqueID"
@@ -59,15 +60,17 @@ class Bdii:
             return {}
         spelling: dict[str, list[str]] = {}
         for name in wanted:
-            spelling.setdefault(name.lower(), []).append(name)
+            spelling.setdefault(glue_key(name), []).append(name)
         found: dict[str, set[str]] = {}
         for entry in self._search(
             "GlueSubCluster", (f"({_SUBCLUSTER}={_safe(n)})" for n in wanted), (_SUBCLUSTER, _TAGS)
         ):
             attributes = {key.lower(): values for key, values in entry.items()}
-            tags = {value.decode("ascii") for value in attributes.get(_TAGS.lower(), []) if _TAG.fullmatch(value)}
+            # some providers leave blanks at the end
+            values = [value.strip() for value in attributes.get(_TAGS.lower(), [])]
+            tags = {value.decode("ascii") for value in values if _TAG.fullmatch(value)}
             for value in attributes.get(_SUBCLUSTER.lower(), []):
-                for name in spelling.get(value.decode("utf-8", "replace").lower(), []):
+                for name in spelling.get(glue_key(value.decode("utf-8", "replace")), []):
                     found.setdefault(name, set()).update(tags)
         return {name: frozenset(tags) for name, tags in found.items()}
 

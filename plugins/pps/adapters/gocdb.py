@@ -11,6 +11,7 @@ import os
 import stat
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NoReturn
@@ -203,7 +204,7 @@ class _Reader:
             service = ListedService(
                 site,
                 checked_name(self.one("SERVICE_TYPE"), "SERVICE_TYPE"),
-                checked_host(self.one("HOSTNAME"), "HOSTNAME"),
+                _host(self.one("HOSTNAME")),
                 self.one("IN_PRODUCTION").upper() in ("Y", "YES", "TRUE", "1"),
             )
         except InvalidNameError as error:
@@ -229,6 +230,14 @@ class _Reader:
             self.complete,
             frozenset(self.unread),
         )
+
+
+def _host(text: str) -> str:
+    """A HOSTNAME in one spelling: small letters, no dot at its end, an international one as DNS has it."""
+    host = text.removesuffix(".").removeprefix("[").removesuffix("]").lower()
+    with suppress(UnicodeError):  # told as it stands there
+        host = host if host.isascii() else host.encode("idna").decode()
+    return checked_host(host, "HOSTNAME")
 
 
 def _contents(path: Path, limits: GocdbLimits) -> bytes:

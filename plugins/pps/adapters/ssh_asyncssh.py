@@ -4,30 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 
 import asyncssh
 
-from pps.activities.conversation import Conversation, cleaned, start_command
+from pps.activities import login_errors
+from pps.activities.conversation import Conversation, start_command
 from pps.activities.ports import SiteChannel, SiteLimits, SshTarget
-from pps.domain.errors import ConfigurationError, HostKeyError, SiteError, SiteUnreachableError
+from pps.domain.errors import RolloutError, SiteError
 
 _PIECE = 1 << 18
-_KEX = ("curve25519-sha256", "curve25519-sha256@libssh.org", "ecdh-sha2-nistp256", "diffie-hellman-group14-sha256")
-_CIPHERS = (
-    "aes128-gcm@openssh.com",
-    "aes256-gcm@openssh.com",
-    "chacha20-poly1305@openssh.com",
-    "aes128-ctr",
-    "aes256-ctr",
-)
-_HOST_KEYS = (
-    *("ssh-ed25519", "ecdsa-sha2-nistp256", "ecdsa-sha2-nistp384", "ecdsa-sha2-nistp521"),
-    *("rsa-sha2-512", "rsa-sha2-256"),
-)
-_AGAIN = "Check for a downtime; the nightly distribution tries again."
+_SAID_KEPT = 4096
+_FOREIGN = (asyncssh.Error, OSError, ValueError)
+"""ValueError: what asyncssh makes of packets that are none"""
+_KEXINIT = 20
+_LISTS = ("key exchange", "host key", "cipher", "cipher", "MAC", "MAC")
+"""the first name lists of a KEXINIT, in their order (RFC 4253, 7.1)"""
 
 
 class AsyncsshShell:
@@ -48,87 +42,113 @@ class AsyncsshShell:
             await channel.close()
 
 
+class _Client(asyncssh.SSHClient):
+    """Remembers what the server shows and says before there is a session."""
+
+    shown = ""
+    banner = ""
+
+    def validate_host_public_key(self, host: str, addr: str, port: int, key: asyncssh.SSHKey) -> bool:
+        """Asked about any key but the pinned one."""
+        self.shown = key.get_fingerprint()
+        return False
+
+    def auth_banner_received(self, msg: str, lang: str) -> None:
+        """Kept for the reason, in case that we are not let in."""
+        self.banner = (self.banner + msg)[-_SAID_KEPT:]
+
+
 class _AsyncsshChannel(Conversation):
     _connection: asyncssh.SSHClientConnection | None = None
     _process: asyncssh.SSHClientProcess[bytes]
     _listener: asyncio.Task[None] | None = None
+    _complaints = b""
 
     async def start(self, target: SshTarget, command: str) -> None:
         """Log in and start the command; within `connect_s`, as the greeting."""
-        kind = target.host_key.split()[0]
+        self._client = _Client()
+        kind = target.host_key.split(maxsplit=1)[0]
         try:
             trusted = asyncssh.import_public_key(target.host_key)
-            keys: list[object] = []
+            keys: list[asyncssh.SSHKey] = []
             if target.private_key is not None:
                 keys = [asyncssh.import_private_key(target.private_key)]
             elif target.key_file is not None:
                 keys = [asyncssh.read_private_key(target.key_file)]
         except (asyncssh.KeyImportError, asyncssh.KeyEncryptionError, OSError) as error:
-            raise ConfigurationError(
-                f"keys of {target.site}",
-                f"cannot be read ({cleaned(str(error))}).",
-                "Correct the site registry or the Connection.",
-            ) from error
+            raise login_errors.unreadable_key(target.site) from error
+        algorithms = {
+            "host key": login_errors.host_key_algorithms(kind),
+            "key exchange": login_errors.KEY_EXCHANGES,
+            "cipher": login_errors.CIPHERS,
+            "MAC": login_errors.MACS,
+        }
         async with self._in_time():
+            try:
+                async with asyncio.timeout_at(self._began + self._limits.connect_s):
+                    self._connection = await asyncssh.connect(
+                        target.host,
+                        target.port,
+                        client_factory=lambda: self._client,
+                        username=target.user,
+                        known_hosts=([trusted], [], []),
+                        server_host_key_algs=algorithms["host key"],
+                        client_keys=keys or None,
+                        preferred_auth="publickey",
+                        agent_path=None,
+                        config=None,
+                        kex_algs=algorithms["key exchange"],
+                        encryption_algs=algorithms["cipher"],
+                        mac_algs=algorithms["MAC"],
+                        compression_algs=None,
+                        keepalive_interval=max(1.0, self._limits.silence_s / 3),
+                        keepalive_count_max=3,
+                    )
+            except asyncssh.HostKeyNotVerifiable as error:
+                raise login_errors.other_host_key(self.site, self._client.shown) from error
+            except asyncssh.PermissionDenied as error:
+                ours = keys[0].get_algorithm().removeprefix("ssh-").partition("-")[0] if keys else ""
+                raise login_errors.not_let_in(self.site, ours, self._client.banner) from error
+            except _FOREIGN as error:
+                if isinstance(error, TimeoutError):
+                    raise
+                raise await self._not_connected(target, kind, algorithms, error) from error
             with self._our_errors():
-                self._connection = await asyncssh.connect(
-                    target.host,
-                    target.port,
-                    username=target.user,
-                    known_hosts=([trusted], [], []),
-                    # The pinned type first; the others too, so that we see (and refuse) what a site shows instead.
-                    server_host_key_algs=sorted(
-                        _HOST_KEYS, key=lambda a: not a.startswith("rsa" if kind == "ssh-rsa" else kind)
-                    ),
-                    client_keys=keys or None,
-                    preferred_auth="publickey",
-                    agent_path=None,
-                    config=None,
-                    kex_algs=_KEX,
-                    encryption_algs=_CIPHERS,
-                    compression_algs=None,
-                    connect_timeout=self._limits.connect_s,
-                    login_timeout=self._limits.connect_s,
-                    keepalive_interval=max(1.0, self._limits.silence_s / 3),
-                    keepalive_count_max=3,
-                )
-                self._process = await self._connection.create_process(command, encoding=None)
+                try:
+                    self._process = await self._connection.create_process(command, encoding=None)
+                except asyncssh.ChannelOpenError as error:
+                    raise login_errors.no_session(self.site, self._said_aside()) from error
                 self._listener = asyncio.create_task(self._listen())
+
+    async def _not_connected(
+        self, target: SshTarget, kind: str, ours: Mapping[str, Sequence[str]], error: Exception
+    ) -> RolloutError:
+        """Why no connection came about; where that was for want of an algorithm, asyncssh does not always know."""
+        with suppress(OSError, asyncio.IncompleteReadError, ValueError, IndexError):
+            for what, theirs in await _offer(target.host, target.port):
+                if theirs and not set(theirs) & set(ours[what]):
+                    return login_errors.nothing_in_common(self.site, what, theirs, kind)
+        own = f"{type(error).__name__} {error}" if isinstance(error, OSError) else ""
+        return login_errors.no_connection(self.site, own)
 
     @contextmanager
     def _our_errors(self) -> Iterator[None]:
         try:
             yield
-        except asyncssh.HostKeyNotVerifiable as error:
-            raise self._host_key_error(error) from error
-        except asyncssh.KeyExchangeFailed as error:
-            if "host key" in str(error).lower():
-                raise self._host_key_error(error) from error
-            raise SiteUnreachableError(self.site, f"cannot be reached ({cleaned(str(error))}).", _AGAIN) from error
-        except asyncssh.PermissionDenied as error:
-            raise SiteUnreachableError(
-                self.site,
-                f"does not let us log in ({cleaned(str(error))}).",
-                "Ask the site's administrator whether our key is still authorised.",
-            ) from error
-        except (asyncssh.Error, OSError) as error:
+        except _FOREIGN as error:
             if isinstance(error, TimeoutError):
                 raise
-            how = "the connection broke" if self._greeted else "cannot be reached"
-            raise SiteUnreachableError(self.site, f"{how} ({cleaned(str(error))}).", _AGAIN) from error
-
-    def _host_key_error(self, error: Exception) -> HostKeyError:
-        return HostKeyError(
-            self.site,
-            f"shows another host key than the registry has ({cleaned(str(error))}).",
-            "Confirm the new key with the site's administrator by another way, then correct it in the registry.",
-        )
+            raise login_errors.broke(self.site) from error
 
     async def _listen(self) -> None:
         """Keep standard error out of the answers: the site sends it beside them, in no order, even inside a line."""
         with suppress(asyncssh.Error, OSError):  # the reader of the answers tells of a broken connection
             while piece := await self._process.stderr.read(1 << 14):
+                self._complaints = (self._complaints + piece)[-_SAID_KEPT:]
                 self._heard(len(piece))
+
+    def _said_aside(self) -> str:
+        return f"{self._client.banner}\n{self._complaints.decode(errors='replace')}"
 
     async def _receive(self) -> bytes:
         with self._our_errors():
@@ -156,13 +176,13 @@ class _AsyncsshChannel(Conversation):
     async def _exit_code(self) -> int:
         with self._our_errors():
             await self._process.wait_closed()
+        if self._listener is not None:
+            await self._listener
         code = self._process.returncode
-        if code is None or code < 0:
-            raise SiteUnreachableError(
-                self.site,
-                "the connection, or our script at the site, was cut.",
-                "The nightly distribution tries again.",
-            )
+        if code is None:
+            raise login_errors.broke(self.site)
+        if code < 0:
+            raise login_errors.killed_there(self.site)
         return code
 
     def _abort(self) -> None:
@@ -178,3 +198,25 @@ class _AsyncsshChannel(Conversation):
             await self._connection.wait_closed()
         if self._listener is not None:
             await self._listener
+
+
+async def _offer(host: str, port: int) -> list[tuple[str, list[str]]]:
+    """What an sshd has to offer, out of the first packet that it sends in clear (RFC 4253, 7.1)."""
+    reader, writer = await asyncio.open_connection(host, port, limit=1 << 16)
+    try:
+        writer.write(b"SSH-2.0-pps\r\n")
+        for _ in range(20):
+            if (await reader.readline()).startswith(b"SSH-"):
+                break
+        length = int.from_bytes(await reader.readexactly(4))
+        packet = await reader.readexactly(min(length, 35_000))
+        if packet[1] != _KEXINIT:
+            return []
+        at, found = 1 + 1 + 16, []
+        for what in _LISTS:
+            end = at + 4 + int.from_bytes(packet[at : at + 4])
+            found.append((what, packet[at + 4 : end].decode("ascii").split(",")))
+            at = end
+        return found
+    finally:
+        writer.close()

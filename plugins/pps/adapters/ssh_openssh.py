@@ -16,14 +16,15 @@ from contextlib import asynccontextmanager, suppress
 from functools import partial
 from pathlib import Path
 
-from pps.activities.conversation import Conversation, cleaned, start_command
+from pps.activities import login_errors
+from pps.activities.conversation import Conversation, start_command
 from pps.activities.ports import SiteChannel, SiteLimits, SshTarget
-from pps.domain.errors import ConfigurationError, HostKeyError, SiteError, SiteUnreachableError
+from pps.domain.errors import ConfigurationError, RolloutError, SiteUnreachableError
 
 _PIECE = 1 << 18
 _STDERR_KEPT = 4096
-# Named in full, since the `^` that only moves one to the front is unknown to older clients. curve25519 and
-# aes128-gcm first: they cost the controller least (ARCHITECTURE.md, "Where work happens").
+_LOG_KEPT = 1 << 16
+# Algorithms are named in full, since the `^` that only moves one to the front is unknown to older clients.
 _OPTIONS = {
     "BatchMode": "yes",
     "StrictHostKeyChecking": "yes",
@@ -42,10 +43,12 @@ _OPTIONS = {
     "ControlMaster": "no",
     "ControlPath": "none",
     "Compression": "no",
-    "KexAlgorithms": "curve25519-sha256,curve25519-sha256@libssh.org,ecdh-sha2-nistp256,diffie-hellman-group14-sha256",
-    "Ciphers": "aes128-gcm@openssh.com,aes256-gcm@openssh.com,chacha20-poly1305@openssh.com,aes128-ctr,aes256-ctr",
-    # Not ERROR: the client tells of a missing host key type, or a closed connection, at INFO.
-    "LogLevel": "INFO",
+    "KexAlgorithms": ",".join(login_errors.KEY_EXCHANGES),
+    "Ciphers": ",".join(login_errors.CIPHERS),
+    "MACs": ",".join(login_errors.MACS),
+    # Only here the client tells whether 255 was its own end or the script's; to a log of its own, not among
+    # what the site says.
+    "LogLevel": "DEBUG1",
 }
 
 
@@ -64,8 +67,11 @@ class OpenSshShell:
         command = start_command(script, arguments, nonce)
         # The folder (0700) with the pinned key, and the private key if it came as text, lives until the login.
         with tempfile.TemporaryDirectory(prefix="pps-ssh-") as folder:
-            words = [self._program, *_words(target, limits, Path(folder)), "--", target.host, command]
-            channel = await _OpenSshChannel.start(words, target.site, limits, nonce)
+            log = Path(folder) / "log"
+            os.mkfifo(log, 0o600)
+            words = [self._program, "-E", str(log), *_words(target, limits, Path(folder)), "--", target.host, command]
+            kind = target.host_key.split(maxsplit=1)[0]
+            channel = await _OpenSshChannel.start(words, log, kind, target.site, limits, nonce)
             try:
                 await channel.greet()
             except BaseException:
@@ -88,7 +94,7 @@ def _words(target: SshTarget, limits: SiteLimits, folder: Path) -> list[str]:
     options = {
         **_OPTIONS,
         "UserKnownHostsFile": str(known),
-        "HostKeyAlgorithms": "rsa-sha2-512,rsa-sha2-256" if kind == "ssh-rsa" else kind,
+        "HostKeyAlgorithms": ",".join(login_errors.host_key_algorithms(kind)),
         # Ours ends first, and says so in our words.
         "ConnectTimeout": str(int(limits.connect_s) + 2),
         "ServerAliveInterval": str(int(limits.silence_s / 3) + 1),
@@ -99,6 +105,8 @@ def _words(target: SshTarget, limits: SiteLimits, folder: Path) -> list[str]:
         identity = folder / "identity"
         identity.touch(mode=0o600, exist_ok=False)
         identity.write_text(target.private_key.rstrip("\n") + "\n")
+    elif identity is not None and not os.access(identity, os.R_OK):
+        raise login_errors.unreadable_key(target.site)
     words = ["-T", "-F", "none", "-e", "none", "-p", str(target.port), "-l", target.user]
     for name, value in options.items():
         words += ["-o", f"{name}={value}"]
@@ -107,17 +115,32 @@ def _words(target: SshTarget, limits: SiteLimits, folder: Path) -> list[str]:
 
 class _OpenSshChannel(Conversation):
     def __init__(
-        self, process: asyncio.subprocess.Process, pipe: int, site: str, limits: SiteLimits, nonce: str
+        self,
+        process: asyncio.subprocess.Process,
+        pipe: int,
+        log: int,
+        kind: str,
+        site: str,
+        limits: SiteLimits,
+        nonce: str,
     ) -> None:
         super().__init__(site, limits, nonce)
         self._process = process
         self._pipe: int | None = pipe
+        self._log_pipe: int | None = log
+        self._log = b""
+        self._kind = kind
         self._complaints = b""
+        self._loop.add_reader(log, self._read_log)
         self._listener = asyncio.create_task(self._listen())
 
     @classmethod
-    async def start(cls, words: list[str], site: str, limits: SiteLimits, nonce: str) -> _OpenSshChannel:
+    async def start(
+        cls, words: list[str], log: Path, kind: str, site: str, limits: SiteLimits, nonce: str
+    ) -> _OpenSshChannel:
         reading, writing = os.pipe()
+        # for both, so that it has no end while we listen; a pipe, since a hostile site could fill the disk with a file
+        logged = os.open(log, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
         try:
             os.set_blocking(writing, False)
             with suppress(OSError, AttributeError):
@@ -134,15 +157,17 @@ class _OpenSshChannel(Conversation):
             )
         except OSError as error:
             os.close(writing)
+            os.close(logged)
             raise SiteUnreachableError(
                 site, f"the SSH client could not be started ({error}).", "Install OpenSSH's client."
             ) from error
         except BaseException:
             os.close(writing)
+            os.close(logged)
             raise
         finally:
             os.close(reading)
-        return cls(process, writing, site, limits, nonce)
+        return cls(process, writing, logged, kind, site, limits, nonce)
 
     async def _listen(self) -> None:
         """Keep the end of what client and site write to standard error."""
@@ -150,6 +175,18 @@ class _OpenSshChannel(Conversation):
         while stream is not None and (piece := await stream.read(_STDERR_KEPT)):
             self._complaints = (self._complaints + piece)[-_STDERR_KEPT:]
             self._heard(len(piece))
+
+    def _read_log(self) -> None:
+        """Keep the end of what the client tells of itself; it must never wait for us."""
+        with suppress(BlockingIOError):
+            while self._log_pipe is not None and (piece := os.read(self._log_pipe, _PIECE)):
+                self._log = (self._log + piece)[-_LOG_KEPT:]
+
+    def _said_aside(self) -> str:
+        # the one line that the client writes there, whatever it is told
+        return re.sub(
+            r"(?m)^Connection to .* closed( by remote host)?\.\r?$", "", self._complaints.decode(errors="replace")
+        )
 
     async def _receive(self) -> bytes:
         stream = self._process.stdout
@@ -199,34 +236,38 @@ class _OpenSshChannel(Conversation):
     async def _exit_code(self) -> int:
         code = await self._process.wait()
         await self._listener
-        if code == 255 or code < 0:
-            raise self._lost()
+        self._read_log()
+        log = self._log.decode(errors="replace").replace("\r", "")
+        if code < 0 or (code == 255 and not re.search(r"(?m)^debug1: Exit status 255$", log)):
+            raise self._lost(log)
         return code
 
-    def _lost(self) -> SiteError:
+    def _lost(self, log: str) -> RolloutError:
         """The client ended by itself: which of our errors is that?"""
-        said = self._complaints.decode(errors="replace")
-        last = cleaned(said.strip().rpartition("\n")[2]) or "no reason given"
-        if self._greeted:
-            return SiteUnreachableError(
-                self.site, f"the connection broke ({last}).", "The nightly distribution tries again."
-            )
-        if re.search(r"Host key verification failed|HOST IDENTIFICATION HAS CHANGED|no matching host key type", said):
-            shown = re.search(r"SHA256:[A-Za-z0-9+/]{43}", said)
-            return HostKeyError(
-                self.site,
-                f"shows another host key than the registry has ({shown[0] if shown else last}).",
-                "Confirm the new key with the site's administrator by another way, then correct it in the registry.",
-            )
-        if "Permission denied" in said:
-            return SiteUnreachableError(
-                self.site,
-                f"does not let us log in ({last}).",
-                "Ask the site's administrator whether our key is still authorised.",
-            )
-        return SiteUnreachableError(
-            self.site, f"cannot be reached ({last}).", "Check for a downtime; the nightly distribution tries again."
-        )
+        if re.search(r"(?m)^debug1: client_input_channel_req: .*exit-signal", log):
+            return login_errors.killed_there(self.site)
+        if re.search(r"(?m)^(channel \d+: open failed|(exec|shell) request failed)", log):
+            return login_errors.no_session(self.site, self._said_aside())
+        if self._greeted or re.search(r"(?m)^(debug1: )?(Authenticated to|Authentication succeeded)", log):
+            return login_errors.broke(self.site)
+        return self._not_let_in(log)
+
+    def _not_let_in(self, log: str) -> RolloutError:
+        # each from the line's beginning: what the server wrote comes behind a prefix of the client's
+        if offer := re.search(
+            r"(?m)^Unable to negotiate .*: no matching (host key|key exchange|cipher|MAC)\b.*Their offer: (.*)$", log
+        ):
+            return login_errors.nothing_in_common(self.site, offer[1], offer[2].split(","), self._kind)
+        if re.search(r"(?m)^Host key verification failed|^@ +WARNING: REMOTE HOST IDENTIFICATION HAS CHANGED", log):
+            shown = re.findall(r"(?m)^(?:debug1: Server host key: \S+ )?(SHA256:[A-Za-z0-9+/]{43})", log)
+            return login_errors.other_host_key(self.site, shown[-1] if shown else "")
+        if re.search(r"(?m)^Load key ", log):
+            return login_errors.unreadable_key(self.site)
+        if re.search(r"(?m)^(\S+: )?Permission denied \(|^Received disconnect .*Too many authentication fail", log):
+            ours = re.findall(r"(?m)^debug1: (?:Will attempt|Offering public) key: .* (ED25519|RSA|ECDSA)\b", log)
+            return login_errors.not_let_in(self.site, ours[-1].lower() if ours else "", self._said_aside())
+        own = re.findall(r"(?m)^(?:ssh: |debug1: connect to address ).*", log)
+        return login_errors.no_connection(self.site, "\n".join(own))
 
     def _abort(self) -> None:
         with suppress(ProcessLookupError):
@@ -242,6 +283,10 @@ class _OpenSshChannel(Conversation):
             pass
         await self._listener
         await self._process.wait()
+        if self._log_pipe is not None:
+            self._loop.remove_reader(self._log_pipe)
+            os.close(self._log_pipe)
+            self._log_pipe = None
 
 
 def _write(data: memoryview, pipe: int) -> int:

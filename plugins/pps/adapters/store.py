@@ -207,7 +207,7 @@ class FactStore:
         with self._transaction() as connection:
             new = self._insert_facts(connection, facts)
             # In one order for all, so that two retries that queue the same mails cannot wait for each other.
-            for mail in sorted(mails, key=lambda m: m.key):
+            for mail in sorted((one for given in mails for one in given.one_each()), key=lambda m: m.key):
                 row = {
                     "key": mail.key,
                     "rollout": mail.key.partition("/")[0],

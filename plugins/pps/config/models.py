@@ -25,7 +25,14 @@ from pps.activities.ports import SiteLimits, TarballLimits
 from pps.domain import durations
 from pps.domain.batches import BatchLimits
 from pps.domain.errors import RolloutError
-from pps.domain.names import checked_address, checked_host, checked_name, checked_site_path
+from pps.domain.names import (
+    checked_address,
+    checked_addresses,
+    checked_host,
+    checked_name,
+    checked_site_path,
+    checked_subcluster,
+)
 from pps.domain.roles import Role
 from pps.domain.server_updates import MinorLimits
 from pps.domain.sites import CertificationStatus, Infrastructure, PartnerLevel, Platform, Site, SiteService, SshEndpoint
@@ -64,6 +71,8 @@ Duration = Annotated[timedelta, BeforeValidator(parse_duration)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Name = Annotated[str, _by_the_domain(checked_name, "name")]
 Address = Annotated[str, _by_the_domain(checked_address, "mail address")]
+Addresses = Annotated[str, _by_the_domain(checked_addresses, "mail addresses")]
+SubClusterId = Annotated[str, _by_the_domain(checked_subcluster, "SubCluster")]
 SitePath = Annotated[str, _by_the_domain(checked_site_path, "path")]
 PlatformName = Annotated[str, _by_the_domain(lambda v, _: str(Platform.parse(v)), "platform")]
 Host = Annotated[str, _by_the_domain(checked_host, "host")]
@@ -108,8 +117,8 @@ class SiteModel(Model):
     production_root: SitePath
     profile_d: SitePath
     tag_dir: SitePath
-    subcluster: Host
-    contact: Address
+    subcluster: SubClusterId
+    contact: Addresses
     infrastructure: Infrastructure = Infrastructure.PRODUCTION
     certification: CertificationStatus = CertificationStatus.CERTIFIED
     accepts_previews: bool = True

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from pps.domain.errors import InvalidNameError
-from pps.domain.names import checked_host
+from pps.domain.names import checked_host, is_host
 from pps.domain.sites import Site
 
 #: Scheme -> the port that is meant where none is named; 0: one must be named.
@@ -64,6 +64,7 @@ def parse_endpoint(text: str, version_at: str = "") -> Endpoint:
         or parts.username is not None
         or parts.fragment
         or not parts.hostname
+        or ":" in parts.hostname
         or not allowed
         or not _PATH.fullmatch(path)
     ):
@@ -91,7 +92,9 @@ def reasons_against_host(host: str, site: Site) -> tuple[str, ...]:
     It is one of the hosts that the registry knows of the site, or in the domain of one of them. Else whoever fills
     in a form could let us knock at any door of our own network.
     """
-    known = {service.host.lower() for service in site.services} | {site.subcluster.lower(), site.ssh.host.lower()}
+    known = {service.host.lower() for service in site.services} | {site.ssh.host.lower()}
+    if is_host(site.subcluster):  # a queue's name is none
+        known.add(site.subcluster.lower())
     host = host.lower().rstrip(".")
     domains = {domain for name in known if (domain := _domain(name))}
     if host in known or any(host.endswith(f".{domain}") for domain in domains):

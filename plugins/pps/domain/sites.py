@@ -7,7 +7,14 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from pps.domain.errors import InvalidNameError
-from pps.domain.names import checked_address, checked_host, checked_name, checked_site_path
+from pps.domain.names import (
+    addresses_of,
+    checked_addresses,
+    checked_host,
+    checked_name,
+    checked_site_path,
+    checked_subcluster,
+)
 
 
 class PartnerLevel(StrEnum):
@@ -112,6 +119,7 @@ class Site:
     subcluster: str
     """GlueSubClusterUniqueID that carries the tags."""
     contact: str
+    """One address, or several with commas between them; each gets a mail of its own."""
     infrastructure: Infrastructure = Infrastructure.PRODUCTION
     certification: CertificationStatus = CertificationStatus.CERTIFIED
     accepts_previews: bool = True
@@ -126,8 +134,8 @@ class Site:
     def __post_init__(self) -> None:
         checked_name(self.name, "site")
         checked_name(self.roc, "ROC")
-        checked_host(self.subcluster, "SubCluster")
-        checked_address(self.contact, f"contact of {self.name}")
+        checked_subcluster(self.subcluster, "SubCluster")
+        checked_addresses(self.contact, f"contact of {self.name}")
         for what in ("preview_root", "production_root", "profile_d", "tag_dir"):
             checked_site_path(getattr(self, what), f"{what} of {self.name}")
         if f"{self.preview_root}/".startswith(f"{self.production_root}/"):
@@ -135,6 +143,11 @@ class Site:
             raise InvalidNameError(
                 f"preview_root of {self.name}", "lies inside its production_root.", "Keep previews beside production."
             )
+
+    @property
+    def contacts(self) -> tuple[str, ...]:
+        """Each address of `contact`."""
+        return addresses_of(self.contact)
 
     @property
     def connection(self) -> str:

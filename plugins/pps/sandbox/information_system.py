@@ -29,7 +29,7 @@ from typing import Any, NamedTuple, Self
 from ldap3 import MODIFY_REPLACE, Connection
 from ldap3.core.exceptions import LDAPException
 
-from pps.domain.names import checked_host, checked_name
+from pps.domain.names import checked_name, checked_subcluster
 from pps.domain.sites import Platform
 from pps.sandbox.ldap_servers import BASE, LdapServer, start_ldap
 from pps.sandbox.published_services import (
@@ -105,7 +105,7 @@ class SandboxInformationSystem:
         self._sites = tuple(PublishedSite(*site) for site in sites)
         for site in self._sites:
             checked_name(site.name, "site")
-            checked_host(site.subcluster, "SubCluster")
+            checked_subcluster(site.subcluster, "SubCluster")
         self._server: LdapServer | None = None
         self._connection: Connection | None = None
         self._published: dict[str, list[str]] = {}
@@ -237,7 +237,8 @@ def _site_dn(site: PublishedSite) -> str:
 
 
 def _subcluster_dn(site: PublishedSite) -> str:
-    return f"GlueSubClusterUniqueID={site.subcluster},GlueClusterUniqueID={site.subcluster},{_site_dn(site)}"
+    name = _rdn(site.subcluster)
+    return f"GlueSubClusterUniqueID={name},GlueClusterUniqueID={name},{_site_dn(site)}"
 
 
 def _entries(
@@ -254,7 +255,7 @@ def _entries(
     )
     ces = [f"{site.subcluster}:8443/cream-pbs-{vo}" for vo in vos]
     yield (
-        f"GlueClusterUniqueID={site.subcluster},{_site_dn(site)}",
+        f"GlueClusterUniqueID={_rdn(site.subcluster)},{_site_dn(site)}",
         ["GlueClusterTop", "GlueCluster", "GlueInformationService", "GlueKey", "GlueSchemaVersion"],
         {
             "GlueClusterUniqueID": site.subcluster,

@@ -218,6 +218,16 @@ def withdrawn(store: FactStore, reason: str) -> list[str]:
     return [f"To: {m.to}\nSubject: {m.subject}\n\n{m.text}{m.html}" for m in mails]
 
 
+def test_a_site_with_two_addresses_tells_both_of_a_withdrawal(store: FactStore) -> None:
+    record = dated(store)
+    tell_all(store, record)
+    both = "first@example.org, second@example.org"
+    sites = {name: dataclasses.replace(site, contact=both) for name, site in SITES.items()}
+    people = dict(notification.people_to_tell_of_withdrawal(record, sites, "pps@example.org"))
+    assert people["first@example.org"] == people["second@example.org"] != ()
+    assert both not in people
+
+
 def test_the_mail_of_a_withdrawal_reads_as_it_was_reviewed_and_each_address_gets_one(store: FactStore) -> None:
     texts = withdrawn(store, "The new client corrupts files larger than 2 GB.")
     sites = next(t for t in texts if t.startswith("To: grid-sites@"))

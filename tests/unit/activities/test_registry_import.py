@@ -56,6 +56,8 @@ def test_a_listing_that_says_the_same_changes_nothing() -> None:
         ({"CERTIFICATION_STATUS": "Suspended"}, "certification", "Suspended"),
         ({"TIMEZONE": "UTC"}, "timezone", "UTC"),
         ({"CONTACT_EMAIL": "ops@example.org"}, "contact", "ops@example.org"),
+        ({"CONTACT_EMAIL": "ops@example.org;grid@example.org"}, "contact", "ops@example.org, grid@example.org"),
+        ({"CONTACT_EMAIL": "ops@example.org,\n  grid@example.org"}, "contact", "ops@example.org, grid@example.org"),
     ],
 )
 def test_each_thing_that_gocdb_says_otherwise_is_one_change(said: dict, key: str, new: str) -> None:
@@ -86,7 +88,7 @@ def test_partner_levels_come_from_extensions_of_which_there_may_be_several() -> 
         ([("PPS_PARTNER_LEVEL", "Gold"), ("PPS_PARTNER_LEVEL", "none")], "holds 'none'"),
         ([("PPS_PREVIEWS", "maybe")], "is neither yes nor no"),
         ([("PPS_PREVIEWS", "yes"), ("PPS_PREVIEWS", "no")], "PPS_PREVIEWS is given more than once"),
-        ([("PPS_CONTACT", "a@b,c@d")], "not one plain mail address"),
+        ([("PPS_CONTACT", "a@b,<c@d>")], "not one plain mail address"),
     ],
 )
 def test_an_extension_that_cannot_be_right_is_a_problem_and_changes_nothing(extensions: list, says: str) -> None:
@@ -105,7 +107,7 @@ def test_an_extension_that_cannot_be_right_is_a_problem_and_changes_nothing(exte
         {"PRODUCTION_INFRASTRUCTURE": "production"},
         {"CERTIFICATION_STATUS": "Certified\u202e"},
         {"TIMEZONE": "../../etc/passwd"},
-        {"CONTACT_EMAIL": "a@b;c@d"},
+        {"CONTACT_EMAIL": "a@b;<c@d>"},
         {"CONTACT_EMAIL": "x\nBcc: evil@x.org"},
     ],
 )
@@ -236,7 +238,8 @@ def test_sites_without_any_key_of_ours_take_no_part_and_are_only_counted() -> No
         ({"PPS_PREVIEW_ROOT": "/opt/../etc"}, "preview_root"),
         ({"PPS_PREVIEW_ROOT": "/opt/glite/pps"}, "inside its production_root"),
         ({"PPS_PLATFORM": "debian12"}, "platform"),
-        ({"PPS_SUBCLUSTER": "a b"}, "subcluster"),
+        ({"PPS_SUBCLUSTER": "a/../b"}, "subcluster"),
+        ({"PPS_SUBCLUSTER": "a$(id)"}, "subcluster"),
         ({"PPS_PARTNER_LEVEL": "Bronze"}, "Bronze"),
     ],
 )

@@ -60,6 +60,20 @@ def test_services_are_read_with_type_host_and_whether_they_are_in_production() -
     ]
 
 
+@pytest.mark.parametrize(
+    ("said", "host"),
+    [
+        ("ce_01.example.org", "ce_01.example.org"),
+        ("CE01.Example.ORG.", "ce01.example.org"),
+        ("[2001:DB8::1]", "2001:db8::1"),
+        ("b\u00fccher.example.org", "xn--bcher-kva.example.org"),
+    ],
+)
+def test_a_host_is_read_in_one_spelling_however_it_is_listed(said: str, host: str) -> None:
+    found = parse(document(service("IT-PERUGIA", host=said)))
+    assert [s.host for s in found.services] == [host], found.problems
+
+
 def test_an_answer_in_pages_is_known_to_be_incomplete() -> None:
     more = '<meta><link rel="self" href="x"/>%s<count>100</count></meta>'
     assert parse(document(more % "", site("A"))).complete

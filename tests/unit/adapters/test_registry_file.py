@@ -152,6 +152,17 @@ def test_a_site_is_added_however_the_file_is_laid_out_or_nothing_is_written(tmp_
     assert not [line for line in new.splitlines() if line != line.rstrip()]
 
 
+def test_ids_and_contacts_as_sites_have_them_stand_in_the_file_as_they_are(tmp_path: Path) -> None:
+    path = written(tmp_path)
+    ids = ["ce:8443/batch queue", "long_queue", "a: b", "12:30:45", "no"]
+    new = [entry(f"NEW-{n}", subcluster=sub, contact="a@x.org, b@y.org") for n, sub in enumerate(ids)]
+    after(path, plan(*new, PERUGIA_contact="c@x.org, d@y.org"))
+    sites = {site.name: site.to_domain() for site in read_registry(path).file.sites}
+    assert [sites[f"NEW-{n}"].subcluster for n in range(len(ids))] == ids
+    assert sites["NEW-0"].contacts == ("a@x.org", "b@y.org")
+    assert sites["IT-PERUGIA"].contacts == ("c@x.org", "d@y.org")
+
+
 @pytest.mark.parametrize("value", ["no", "1.10", "1e5", "null", "~", "NO", "12:30:45", "- a", "a: b", "#x", "'", "{"])
 def test_a_value_that_yaml_would_take_for_another_is_quoted(value: str) -> None:
     text = edited(yaml.safe_dump({"sites": [entry("A")]}), [Change("A", "roc", "", value)], [entry("B", roc=value)])

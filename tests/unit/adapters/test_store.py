@@ -105,6 +105,14 @@ def test_a_cleared_task_finds_its_own_rollout_after_it_has_ended(store: FactStor
     assert begin(store, run="second") == "bc-client-1-2"
 
 
+def test_each_of_a_sites_addresses_gets_a_mail_of_its_own_once(store: FactStore) -> None:
+    name = begin(store)
+    for _ in range(2):
+        store.record(mails=[Mail(f"{name}/x", "a@example.org, B@example.org", "s", "t")])
+    mails = [(mail.key, mail.to) for mail, _, _ in store.outbox(name)]
+    assert mails == [(f"{name}/x", "a@example.org"), (f"{name}/x/B@example.org", "B@example.org")]
+
+
 def test_a_mail_that_is_refused_for_five_days_is_given_up(store: FactStore) -> None:
     name = begin(store)
     store.record(mails=[mail(f"{name}/x")])

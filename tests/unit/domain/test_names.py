@@ -12,10 +12,13 @@ from tests.support.histories import a_site
 from pps.domain.errors import InvalidNameError
 from pps.domain.names import (
     NAME_JSON_PATTERN,
+    addresses_of,
     checked_address,
+    checked_addresses,
     checked_host,
     checked_name,
     checked_site_path,
+    checked_subcluster,
     is_name,
 )
 from pps.domain.sites import Platform
@@ -75,6 +78,49 @@ def test_the_json_schema_pattern_says_the_same_as_the_python_one(value: str) -> 
 def test_a_hostile_mail_address_is_refused(value: str) -> None:
     with pytest.raises(InvalidNameError):
         checked_address(value, "contact")
+
+
+@pytest.mark.parametrize(
+    ("value", "addresses"),
+    [
+        ("a@x.org", ("a@x.org",)),
+        ("a@x.org,b@y.org", ("a@x.org", "b@y.org")),
+        (" a@x.org ;  b@y.org; ", ("a@x.org", "b@y.org")),
+        ("a@x.org b@y.org\tA@X.org", ("a@x.org", "b@y.org")),
+    ],
+)
+def test_a_list_of_addresses_is_read_whatever_stands_between_them(value: str, addresses: tuple[str, ...]) -> None:
+    assert addresses_of(checked_addresses(value, "contact")) == addresses
+
+
+@pytest.mark.parametrize(
+    "value", ["", " ;, ", "a@x.org, Bob", "a@x.org\nb@y.org", "Bob <a@x.org>", "a@x.org,\r\nBcc: b@y.org"]
+)
+def test_a_list_with_something_else_in_it_is_refused_whole(value: str) -> None:
+    with pytest.raises(InvalidNameError):
+        checked_addresses(value, "contact")
+
+
+@pytest.mark.parametrize("value", ["ce_01.example.org", "_x.example.org", "CE.EXAMPLE.ORG", "192.0.2.1", "2001:db8::1"])
+def test_hosts_as_sites_have_them_are_accepted(value: str) -> None:
+    assert checked_host(value, "host") == value
+
+
+@pytest.mark.parametrize(
+    "value", ["ce.example.org", "long_queue", "ce:8443/cream-pbs-ops", "batch queue", "a@b/c+d~e-"]
+)
+def test_ids_of_subclusters_as_sites_publish_them_are_accepted(value: str) -> None:
+    assert checked_subcluster(value, "SubCluster") == value
+
+
+@pytest.mark.parametrize(
+    "value",
+    ["", ".", "..", "../x", "a/../b", "a/.", "/a", "a/", "a//b", ".a", "a/.b", " a", "a ", "a\n", "a\0", "a\tb",
+     "-a", "a$(id)", "a'b", "a*", "a(b)", "a,o=grid", "a\\b", "é", "a" * 201],
+)  # fmt: skip
+def test_an_id_that_leads_out_of_its_folder_or_into_a_shell_is_refused(value: str) -> None:
+    with pytest.raises(InvalidNameError):
+        checked_subcluster(value, "SubCluster")
 
 
 @pytest.mark.parametrize("value", ["-oProxyCommand=id", "a b", "a\n", "a;b", "", "é.org", "[::1]"])

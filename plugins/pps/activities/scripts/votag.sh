@@ -1,138 +1,300 @@
-# Lists, adds or removes one tag of a VO at a site, as lcg-ManageVOTag does (SD 4.1.1, step 4).
+# Lists, adds or removes one tag of a VO at a site, as lcg-ManageVOTag does (SD 4.1.1, step 4; docs/adr/0018).
 #
 # Arguments: list|add|remove, tag directory, SubCluster, VO, tag (not with list).
-# The file is <tag_dir>/<subcluster>/<vo>/<vo>.list; the legacy <tag_dir>/<vo>/<vo>.list where only that exists.
-# Tags are separated by blanks or newlines. Others keep their place, the file its mode; a reader sees the
-# old list or the new one, never half of one.
+# The list is <tag_dir>/<subcluster>/<vo>/<vo>.list; the legacy <tag_dir>/<vo>/<vo>.list where only that exists.
+# A tag is removed from both, and in every spelling: the information system's readers ignore case.
+# What separates tags is said once, in `spread`. The result is looked at before it is told.
 #
 # Says `PPS-VOTAG 1`, with list one `PPS-TAG <tag>` for each, and at the end `PPS-VOTAG-END <word> <text>`:
 #     0 listed | added | present | removed    1 absent (cannot remove it)    2 refused    3 busy    4 failed
 set -u
 LC_ALL=C
+IFS=' 	
+'
 export LC_ALL
+unset GREP_OPTIONS POSIXLY_CORRECT
 umask 022
 action=$1 tag_dir=$2 subcluster=$3 vo=$4 tag=${5-}
 
-end() { # exit code, word, text
+answer() { # exit code, word, text
     printf 'PPS-VOTAG-END %s %s\n' "$2" "$(printf '%s' "${3-}" | tr -c '\040-\176' ' ' | cut -c1-300)"
     exit "$1"
 }
 
 echo 'PPS-VOTAG 1'
-case $action in list | add | remove) ;; *) end 2 refused "there is no action $action" ;; esac
-for name in "$subcluster" "$vo"; do
-    case $name in '' | [!A-Za-z0-9]* | *[!A-Za-z0-9._+~-]*) end 2 refused "malformed name" ;; esac
-done
+case $action in list | add | remove) ;; *) answer 2 refused "there is no action $action" ;; esac
+case $vo in '' | [!A-Za-z0-9]* | *[!A-Za-z0-9._+~-]*) answer 2 refused "malformed name of the VO" ;; esac
+# A / in the id is a folder more, as for all tools that put this path together; none of them is hidden, or .. .
+case $subcluster in
+'' | [!A-Za-z0-9_]* | *[!A-Za-z0-9_.+~:@/\ -]* | */ | *' ' | *//* | */.*) answer 2 refused "malformed name of the SubCluster" ;;
+esac
 if [ "$action" != list ]; then
     case $tag in
     "VO-$vo-"[A-Za-z0-9]*) ;;
-    *) end 2 refused "malformed tag: it must begin with VO-$vo-" ;;
+    *) answer 2 refused "malformed tag: it must begin with VO-$vo-" ;;
     esac
-    case $tag in *[!A-Za-z0-9._+~-]*) end 2 refused "malformed tag" ;; esac
-    [ "${#tag}" -le 200 ] || end 2 refused "malformed tag: too long"
+    case $tag in *[!A-Za-z0-9._+~-]*) answer 2 refused "malformed tag" ;; esac
+    [ "${#tag}" -le 200 ] || answer 2 refused "malformed tag: too long"
 fi
-[ -d "$tag_dir" ] || end 4 failed "there is no tag directory $tag_dir"
+[ -d "$tag_dir" ] || answer 4 failed "there is no tag directory $tag_dir"
+
+# --- what is in a list ---------------------------------------------------------------------------------------------
+
+# Every separator becomes a newline, and every byte keeps its place. A NUL ends a tag, too: it cannot be part of one.
+spread() { # list
+    tr '\000\011\013\014\015\040' '\n\n\n\n\n\n' <"$1"
+}
+bom=$(printf '\357\273\277')
+tokens() { # list
+    spread "$1" | sed -e "1s/^$bom//" -e '/^$/d'
+}
+has() { # list
+    tokens "$1" | grep -Fqx -e "$tag"
+}
+has_any_spelling() { # list
+    tokens "$1" | grep -Fqix -e "$tag"
+}
+is_text() { # list, read once: it may grow meanwhile
+    [ "$(tr -dc '\000' <"$1" | wc -c)" -eq 0 ]
+}
+# "Not there" is believed of no list that cannot be looked into.
+look_at() { # list
+    at=$tag_dir rest=${1#"$tag_dir"/}
+    while :; do
+        [ ! -d "$at" ] || [ -x "$at" ] || answer 4 failed "our account cannot enter $at"
+        case $rest in */*) ;; *) break ;; esac
+        at=$at/${rest%%/*} rest=${rest#*/}
+    done
+    if ! [ -e "$1" ]; then
+        [ ! -L "$1" ] || answer 4 failed "$1 is a link that leads nowhere"
+    elif ! [ -f "$1" ]; then
+        answer 4 failed "$1 is no file"
+    else
+        cat "$1" >/dev/null 2>&1 || answer 4 failed "$1 cannot be read"
+    fi
+}
 
 file=$tag_dir/$subcluster/$vo/$vo.list
 legacy=$tag_dir/$vo/$vo.list
+look_at "$file"
+look_at "$legacy"
+
+if [ "$action" = list ]; then
+    for list in "$file" "$legacy"; do
+        [ ! -e "$list" ] || tokens "$list"
+    done | tr -c '\012\041-\176' '?' | cut -c1-256 | head -n 2000 | sed 's/^/PPS-TAG /'
+    [ -e "$file" ] || [ ! -e "$legacy" ] || file=$legacy
+    answer 0 listed "$file"
+fi
+
+# --- one of us at a time -------------------------------------------------------------------------------------------
+
+# The lock is a link whose text names its holder: it is there with its name, or not at all. Of this machine's
+# processes /proc knows which are gone; another machine's has 10 s to let go: what we do takes milliseconds.
+started() { # process -> when it began; nothing when it is gone
+    stat=$(cat "/proc/$1/stat" 2>/dev/null) || return 0
+    # shellcheck disable=SC2086 # the fields behind the program's name, which may hold anything
+    set -- ${stat##*) }
+    case $1 in [ZX]) ;; *) echo "${20}" ;; esac
+}
+here=$(uname -n):$(id -u):$(cat /proc/sys/kernel/random/boot_id 2>/dev/null):$(readlink /proc/self/ns/pid 2>/dev/null)
+me=$here:$$:$(started $$)
+is_gone() { # holder
+    case $1 in "$here:"*) ;; *) return 1 ;; esac
+    that=${1#"$here:"}
+    if [ -r /proc/self/stat ]; then
+        [ "$(started "${that%%:*}")" != "${that#*:}" ]
+    else
+        ! kill -0 "${that%%:*}" 2>/dev/null
+    fi
+}
+is_alive() { # holder
+    [ -r /proc/self/stat ] || return 1
+    case $1 in "$here:"*) ! is_gone "$1" ;; *) return 1 ;; esac
+}
+
+held='' new=''
+unlock() {
+    [ -z "$new" ] || rm -f "$new" "$new.old" "$new.was"
+    [ -z "$held" ] || [ "$(readlink "$held" 2>/dev/null)" != "$me" ] || rm -f "$held"
+    held=
+}
+lock() { # folder of a list; without a lock where we cannot make one: then nobody else of us can
+    new=$1/.$vo.list.pps-$$
+    [ -w "$1" ] || return 0
+    held=$1/.pps-votag.held
+    seen='' since=0 misses=0 patience=$(($(date +%s) + 20))
+    until ln -s "$me" "$held" 2>/dev/null; do
+        holder=$(readlink "$held" 2>/dev/null) || holder=
+        now=$(date +%s)
+        if [ "$holder" = "$me" ]; then
+            break
+        elif [ -z "$holder" ]; then
+            # freed since, or the disk is full
+            misses=$((misses + 1))
+            [ "$misses" -lt 50 ] || { held='' && return 0; }
+            continue
+        fi
+        [ "$holder" = "$seen" ] || seen=$holder since=$now misses=0
+        if is_gone "$holder" || { [ $((now - since)) -ge 10 ] && ! is_alive "$holder"; }; then
+            if mv "$held" "$held.$$" 2>/dev/null; then
+                # who was quicker than we has the lock by now, and gets it back
+                moved=$(readlink "$held.$$")
+                [ "$moved" = "$holder" ] || ln -s "$moved" "$held" 2>/dev/null
+                rm -f "$held.$$"
+            fi
+        else
+            [ "$now" -le "$patience" ] || { held='' && answer 3 busy "somebody else is changing the list in $1"; }
+            sleep 0.1 2>/dev/null || sleep 1
+        fi
+    done
+    # what those left behind who were killed, before this version, too
+    rm -rf "$1/.pps-votag.lock" "$1/.pps-votag.lock.break"
+    rm -f "$1/.$vo.list.pps-"* "$held".*
+}
+trap unlock EXIT
+trap 'exit 143' HUP INT TERM PIPE
+
+# --- changing a list -----------------------------------------------------------------------------------------------
+
+traits() { # file: all of it but content and times
+    # shellcheck disable=SC2046 # mode (with a + for an ACL), links, owner, group
+    set -- "$1" $(ls -ldn "$1")
+    echo "$2 $3 $4 $5"
+    getfacl -cnp "$1" 2>/dev/null || :
+}
+must_be_ours_to_write() { # list
+    [ -w "$1" ] || {
+        # shellcheck disable=SC2046
+        set -- "$1" $(ls -ld "$1")
+        answer 2 refused "$1 belongs to $4:$5 ($2) and our account may not write it: let it, or ask $4 to change the list"
+    }
+}
+# So few bytes, in one write, are there or not, whenever we are killed.
+blank() { # list, place, length
+    { dd if=/dev/null bs=1 seek="$2" count=0 conv=notrunc 2>/dev/null && printf "%${3}s" ''; } 1<>"$1"
+}
+
+# Prints the list without the tag: a line that held nothing else goes with its end, all others keep theirs.
+without_tag() { # list
+    open=0
+    [ -z "$(tail -c 1 "$1")" ] || open=1
+    awk -v tag="$tag" -v bom="$bom" -v open="$open" '
+        function edit(line, ended,   kept, hit, first, before, word, out, seen) {
+            if (!index(tolower(line), tag)) { print line ended; return }
+            whole = line
+            while (match(line, /[^ \t\v\f]+/)) {
+                before = substr(line, 1, RSTART - 1)
+                word = substr(line, RSTART, RLENGTH)
+                line = substr(line, RSTART + RLENGTH)
+                if (!seen++) first = before
+                if (tolower(word) == tag) { hit = 1; continue }
+                out = out (kept++ ? before : first) word
+            }
+            if (!hit) print whole ended
+            else if (kept) print out line (ended == "" ? "\n" : ended)
+        }
+        function record(text, last,   at, rest) {
+            if (!bom_seen++ && substr(text, 1, length(bom)) == bom) { print bom; text = substr(text, length(bom) + 1) }
+            while ((at = index(text, "\r")) > 0) {
+                rest = substr(text, at + 1)
+                if (rest == "") { edit(substr(text, 1, at - 1), "\r" last); return }
+                edit(substr(text, 1, at - 1), "\r")
+                text = rest
+            }
+            edit(text, last)
+        }
+        BEGIN { ORS = ""; tag = tolower(tag) }
+        NR > 1 { record(held, "\n") }
+        { held = $0 }
+        END { if (NR) record(held, open ? "" : "\n") }
+    ' "$1"
+}
+# A new file in its place: no reader sees half of it. Only where that keeps owner, group, mode, ACL and links,
+# and what others write into the old one meanwhile.
+replace() { # list
+    cp -p "$1" "$new.old" 2>/dev/null && cp -p "$1" "$new" 2>/dev/null || return 1
+    [ "$(traits "$1")" = "$(traits "$new")" ] || return 1
+    { without_tag "$new.old" >"$new"; } 2>/dev/null || return 1
+    others=$(tokens "$new.old" | grep -Fvix -e "$tag" | cksum)
+    [ "$(tokens "$new" | grep -Fvix -e "$tag" | cksum)" = "$others" ] && ! has_any_spelling "$new" || return 1
+    ln "$1" "$new.was" 2>/dev/null || return 1
+    if cmp -s "$1" "$new.old"; then
+        mv -f "$new" "$1" 2>/dev/null || return 1
+        cmp -s "$new.was" "$new.old" || mv -f "$new.was" "$1"
+    fi
+    rm -f "$new.was"
+}
+# Where it lies: blanks over the tag, and nothing else is touched.
+blank_out() { # list
+    places=$(spread "$1" | awk -v tag="$tag" -v bom="$bom" '
+        BEGIN { tag = tolower(tag) }
+        NR == 1 && index($0, bom) == 1 { at = length(bom); $0 = substr($0, at + 1) }
+        tolower($0) == tag { print at + 0 }
+        { at += length($0) + 1 }')
+    for place in $places; do
+        found=$(dd if="$1" bs=1 skip="$place" count="${#tag}" 2>/dev/null)
+        [ "$(printf '%s' "$found" | tr A-Z a-z)" = "$(printf '%s' "$tag" | tr A-Z a-z)" ] || continue
+        blank "$1" "$place" "${#tag}" || return 1
+    done 2>/dev/null
+}
+
+real() { # list: what it leads to
+    if [ -L "$1" ]; then readlink -f "$1"; else echo "$1"; fi
+}
+
+if [ "$action" = remove ]; then
+    word=absent
+    for list in "$file" "$legacy"; do
+        [ -d "${list%/*}" ] || continue
+        list=$(real "$list") || answer 4 failed "$list leads nowhere"
+        lock "${list%/*}"
+        for try in 1 2 3 4 5 6; do
+            [ -e "$list" ] || break
+            if ! has_any_spelling "$list"; then
+                is_text "$list" || ! tr -d '\000' <"$list" | grep -Fqi -e "$tag" ||
+                    answer 2 refused "$list is no text; its owner must look at it"
+                break
+            fi
+            [ "$try" -lt 6 ] || answer 3 busy "somebody else keeps changing $list"
+            must_be_ours_to_write "$list"
+            is_text "$list" || answer 2 refused "$list is no text; its owner must look at it"
+            # a list that others change all the time holds still long enough for a few bytes
+            { [ "$try" -le 3 ] && replace "$list"; } || blank_out "$list" || answer 4 failed "$list cannot be written"
+            word=removed
+        done
+        unlock
+    done
+    [ "$word" = removed ] || answer 1 absent "$tag is not in $file"
+    answer 0 removed "$file"
+fi
+
 if ! [ -e "$file" ]; then
     if [ -e "$legacy" ] || { [ -d "$tag_dir/$vo" ] && ! [ -d "$tag_dir/$subcluster" ]; }; then file=$legacy; fi
 fi
-
-# A NUL ends a tag, too: it cannot be part of one.
-tokens() { # file
-    if [ -e "$1" ]; then tr '\000\011\013\014\015\040' '\n\n\n\n\n\n' <"$1" | sed '/^$/d'; fi
-}
-has() { # file, tag
-    tokens "$1" | grep -Fqx -e "$2"
-}
-
-if [ "$action" = list ]; then
-    [ ! -e "$file" ] || [ -r "$file" ] || end 4 failed "$file cannot be read"
-    tokens "$file" | tr -c '\012\041-\176' '?' | cut -c1-256 | head -n 2000 | sed 's/^/PPS-TAG /'
-    end 0 listed "$file"
-fi
-
-folder=${file%/*}
-if [ "$action" = add ]; then
-    mkdir -p "$folder" 2>/dev/null || end 4 failed "$folder cannot be made"
-elif ! [ -e "$file" ]; then
-    end 1 absent "$tag is not in $file"
-fi
-if [ -L "$file" ]; then
-    file=$(readlink -f "$file") || end 4 failed "$file leads nowhere"
-    folder=${file%/*}
-fi
-
-[ -w "$folder" ] || end 4 failed "$folder cannot be written"
-
-# One of us at a time. A lock older than 5 minutes belongs to nobody: what we do takes milliseconds.
-lock=$folder/.pps-votag.lock
-gone=0 patience=$(($(date +%s) + 20))
-until mkdir "$lock" 2>/dev/null; do
-    if ! [ -d "$lock" ]; then
-        # freed since, or it cannot be made at all
-        gone=$((gone + 1))
-        [ "$gone" -lt 50 ] || end 4 failed "$folder cannot be written, or the disk is full"
-        continue
-    fi
-    [ "$(date +%s)" -le "$patience" ] || end 3 busy "somebody else is changing $file"
-    since=
-    [ -r "$lock/since" ] && read -r since <"$lock/since"
-    case $since in '' | *[!0-9]*) since=$(date +%s) ;; esac
-    # Only who makes lock.break may take a dead lock away, after another look at it.
-    if [ $(($(date +%s) - since)) -gt 300 ] && mkdir "$lock.break" 2>/dev/null; then
-        again=
-        [ -r "$lock/since" ] && read -r again <"$lock/since"
-        [ "$again" = "$since" ] && rm -rf "$lock"
-        rmdir "$lock.break"
-    else
-        sleep 0.1 2>/dev/null || sleep 1
-    fi
-done
-date +%s >"$lock/since" 2>/dev/null
-new=$folder/.$vo.list.pps-$$
-old=$lock/before
-trap 'rm -rf "$new" "$lock"' EXIT
-trap 'exit 143' HUP INT TERM
-
-# Tools that know nothing of our lock may change the file, too: so look again just before the rename.
-for try in 1 2 3 4 5; do
-    if [ -e "$file" ]; then
-        cat "$file" >"$old" 2>/dev/null || end 4 failed "$file cannot be read, or the disk is full"
-        cp -p "$file" "$new" 2>/dev/null || end 4 failed "$folder cannot be written, or the disk is full"
-    else
-        : >"$old" || end 4 failed "$folder cannot be written"
-        { : >"$new"; } 2>/dev/null || end 4 failed "$folder cannot be written"
-    fi
-    if [ "$action" = add ]; then
-        ! has "$old" "$tag" || end 0 present "$tag is in $file"
-        # the last line of what is there may lack its newline
-        { cat "$old" && { [ ! -s "$old" ] || [ -z "$(tail -c 1 "$old" | tr '\n\000' ' x' | tr -d ' ')" ] || echo; } && printf '%s\n' "$tag"; } >"$new" 2>/dev/null ||
-            end 4 failed "the new list could not be written, the old one stands"
+mkdir -p "${file%/*}" 2>/dev/null || answer 4 failed "${file%/*} cannot be made"
+list=$(real "$file") || answer 4 failed "$file leads nowhere"
+lock "${list%/*}"
+word=present
+for try in 1 2 3 4 5 6; do
+    [ -e "$list" ] || { : >>"$list"; } 2>/dev/null || answer 4 failed "${list%/*} cannot be written, or the disk is full"
+    ! has "$list" || answer 0 "$word" "$tag is in $file"
+    [ "$try" -lt 6 ] || answer 3 busy "somebody else keeps changing $list"
+    must_be_ours_to_write "$list"
+    # a full disk would take half of a tag
+    [ -z "$held" ] || { printf '%s\n\n' "$tag" >"$new"; } 2>/dev/null ||
+        answer 4 failed "the tag could not be written, the list is as it was: the disk is full"
+    rm -f "$new"
+    # at the end of what others wrote, whether its last line has an end or not
+    line=$tag
+    [ ! -s "$list" ] || [ -z "$(tail -c 1 "$list" | tr '\000\011\013\014\015\040' 'x\n\n\n\n\n')" ] || line="
+$tag"
+    size=$(wc -c <"$list")
+    if { printf '%s\n' "$line" >>"$list"; } 2>/dev/null; then
         word=added
     else
-        has "$old" "$tag" || end 1 absent "$tag is not in $file"
-        [ "$(tr -d '\000' <"$old" | wc -c)" -eq "$(wc -c <"$old")" ] || end 2 refused "$file is no text; its owner must look at it"
-        awk -v tag="$tag" '
-            { found = 0; for (i = 1; i <= NF; i++) if ($i == tag) found = 1 }
-            !found { print; next }
-            { line = ""; for (i = 1; i <= NF; i++) if ($i != tag) line = line (line == "" ? "" : " ") $i; if (line != "") print line }
-        ' "$old" >"$new" 2>/dev/null || end 4 failed "the new list could not be written, the old one stands"
-        word=removed
+        half=$(dd if="$list" bs=1 skip="$((size))" 2>/dev/null)
+        case $line in "$half"*) blank "$list" "$((size))" "${#half}" ;; esac
+        answer 4 failed "$list cannot be written, or the disk is full"
     fi
-    # What is renamed into place holds every other tag, in its order: also where a full disk cut it short.
-    tokens "$old" | grep -Fvx -e "$tag" >"$lock/others"
-    tokens "$new" | grep -Fvx -e "$tag" | cmp -s - "$lock/others" || end 4 failed "the new list could not be written, the old one stands"
-    if [ "$action" = add ]; then
-        has "$new" "$tag" || end 4 failed "the new list could not be written, the old one stands"
-    fi
-    if [ -e "$file" ]; then
-        cmp -s "$file" "$old" || continue
-    else
-        [ ! -s "$old" ] || continue
-    fi
-    mv -f "$new" "$file" 2>/dev/null || end 4 failed "$file cannot be replaced"
-    end 0 "$word" "$file"
 done
-end 3 busy "somebody else keeps changing $file"
