@@ -19,7 +19,7 @@ class ScriptOutput:
     exit_code: int
 
 
-#: What the account has set reaches nothing below this line: the rest runs in a new shell with an environment of our own.
+#: What the account has set reaches nothing below this line: a new shell runs the rest, with an environment of our own.
 #: The system's tools come before the account's, so a wrapper in its PATH is not ours; only an account whose PATH
 #: leaves out /usr/bin and /bin has chosen all its tools. PPS_LOGIN_PATH is for what a job would see.
 _CLEAN_LINE = "#clean-environment"
