@@ -10,12 +10,14 @@ import stat
 import subprocess
 import tempfile
 import time
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
+from tests.support.local_shell import make_sh
 from tests.support.previews import SMALL, FolderArtefacts, Tree
 
 from pps.activities.payloads import prepare_payload
@@ -36,7 +38,9 @@ class AtSite:
     """A site's folder on this machine, and one of its shells."""
 
     folder: Path
-    shell: str = "sh"
+    path: str = os.environ["PATH"]
+    as_user: str = ""
+    variables: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def root(self) -> Path:
@@ -45,8 +49,17 @@ class AtSite:
     def run(
         self, *arguments: str, stdin: bytes = b"", prefix: str = "", seconds: float = 60
     ) -> subprocess.CompletedProcess[bytes]:
-        command = [*prefix.split(), *self.shell.split(), "-c", receiver_script(), "receiver", *arguments]
-        return subprocess.run(command, input=stdin, capture_output=True, timeout=seconds, check=False)
+        command = [*prefix.split(), *self.command(*arguments)]
+        return subprocess.run(
+            command, input=stdin, capture_output=True, timeout=seconds, check=False, env=self.environment
+        )
+
+    @property
+    def environment(self) -> dict[str, str]:
+        return {"PATH": self.path, "HOME": "/", **self.variables}
+
+    def command(self, *arguments: str) -> list[str]:
+        return [*self.as_user.split(), "/bin/sh", "-c", receiver_script(), "receiver", *arguments]
 
     def arguments(self, tarball: Tarball, *more: str) -> list[str]:
         return [
@@ -73,12 +86,12 @@ class AtSite:
         return sorted(p.name for p in (self.root / ".pps").iterdir() if not p.name.startswith(("lock.", "free.")))
 
 
-@pytest.fixture(params=["dash", "bash --posix", "busybox sh"])
+@pytest.fixture(params=["dash", "bash", "busybox", "toybox"])
 def site(request: pytest.FixtureRequest, tmp_path: Path) -> AtSite:
-    assert shutil.which(request.param.split()[0])
+    path = make_sh(tmp_path / "tools", request.param)
     (tmp_path / "site" / "production" / "bin").mkdir(parents=True)
     (tmp_path / "site" / "production" / "bin" / "tool").write_text("production")
-    return AtSite(tmp_path / "site", request.param)
+    return AtSite(tmp_path / "site", path)
 
 
 @pytest.fixture
@@ -187,16 +200,16 @@ def test_what_is_being_installed_cannot_be_removed_as_absent(site: AtSite, store
 @pytest.mark.parametrize(
     ("harm", "said"),
     [
-        (lambda p: (p / "lib/libtool.so.1").write_bytes(b"Library" * 1000), "./lib/libtool.so.1 has another content"),
-        (lambda p: (p / "bin/tool").chmod(0o777), "./bin/tool is -rwxrwxrwx 17, not -rwxr-xr-x 17"),
-        (lambda p: (p / "bin/tool").unlink(), "./bin/tool is missing"),
-        (lambda p: (p / "bin/extra").write_text(""), "./bin/extra is not in MANIFEST"),
+        (lambda p: (p / "lib/libtool.so.1").write_bytes(b"Library" * 1000), "lib/libtool.so.1 has another content"),
+        (lambda p: (p / "bin/tool").chmod(0o777), "bin/tool has mode -rwxrwxrwx"),
+        (lambda p: (p / "bin/tool").unlink(), "bin/tool is missing"),
+        (lambda p: (p / "bin/extra").write_text(""), "bin/extra is not in MANIFEST"),
         (lambda p: (p / "bin/new\nline").write_text(""), "is not in MANIFEST"),
         (
             lambda p: ((p / "lib/libtool.so").unlink(), (p / "lib/libtool.so").symlink_to("evil")),
-            "./lib/libtool.so is l -> evil",
+            "lib/libtool.so leads to evil",
         ),
-        (lambda p: (p / "lib").chmod(0o777), "./lib is drwxrwxrwx, not drwxr-xr-x"),
+        (lambda p: (p / "lib").chmod(0o777), "lib has mode drwxrwxrwx"),
         (
             lambda p: (p / "MANIFEST").write_text((p / "MANIFEST").read_text() + "d - 0755 0 x\n"),
             "MANIFEST has another digest",
@@ -227,7 +240,7 @@ def test_a_tampered_base_is_noticed_and_nothing_is_installed(site: AtSite, store
     said = site.install(new, payload(store, new, old), old.name)
 
     assert said[-1].startswith(
-        "PPS-REFUSE damaged what arrived is not what was sent: ./lib/libtool.so.1 has another content"
+        "PPS-REFUSE damaged what arrived is not what was sent: lib/libtool.so.1 has another content"
     )
     assert site.look(new) == "PPS-LOOK absent"
     assert site.left_behind() == []
@@ -328,8 +341,8 @@ def test_what_another_installer_brought_meanwhile_stays_where_it_is(
     if before == "damaged":
         site.install(tarball, file)
         tool.unlink()
-    command = [*site.shell.split(), "-c", receiver_script(), "receiver", *site.arguments(tarball, "60", depth)]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as slow:
+    command = site.command(*site.arguments(tarball, "60", depth))
+    with subprocess.Popen(command, env=site.environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as slow:
         assert slow.stdin is not None and slow.stdout is not None
         while slow.stdout.readline() != b"PPS-READY\n":
             pass
@@ -406,7 +419,7 @@ def test_killed_at_any_instant_there_is_never_a_part_and_the_next_run_converges(
     for attempt in range(40):
         if attempt % 10 == 0:
             one_site.run("remove", new.name, str(one_site.root))
-        command = [*one_site.shell.split(), "-c", receiver_script(), "receiver", *one_site.arguments(new, "60", "full")]
+        command = one_site.command(*one_site.arguments(new, "60", "full"))
         if attempt % 2:  # a damaged one is replaced: two renames
             target = one_site.root / new.name / "bin/tool"
             if target.exists():
@@ -459,7 +472,7 @@ def test_a_file_system_without_space_is_named_too(one_site: AtSite, store: Folde
     script.write_text(receiver_script())
     arguments = " ".join(f"'{a}'" for a in one_site.arguments(tarball))
     steps = f"""
-        mount -t tmpfs -o size=600k tmpfs '{one_site.root}'
+        mount -t tmpfs -o size=600k,mode=755 tmpfs '{one_site.root}'
         sh '{script}' {arguments} <'{answer}'; ls -A '{one_site.root}/.pps'
         mount -o remount,size=60m '{one_site.root}'
         sh '{script}' {arguments} <'{answer}'"""
@@ -477,8 +490,10 @@ def test_what_shares_a_file_keeps_its_mode_when_an_account_without_root_sweeps_u
     old, new = store.make(SMALL, "1.0", modes), store.make({**SMALL, "bin/tool": b"3"}, "1.1", modes)
     nobody = "setpriv --reuid=65534 --regid=65534 --clear-groups" if os.getuid() == 0 else ""
     with tempfile.TemporaryDirectory() as folder:
-        Path(folder).chmod(0o777)
-        site = AtSite(Path(folder), f"{nobody} sh".strip())
+        if nobody:
+            os.chown(folder, 65534, 65534)
+        Path(folder).chmod(0o755)
+        site = AtSite(Path(folder), as_user=nobody)
         assert site.install(old, payload(store, old))[-1] == f"PPS-INSTALLED {old.name}"
         cut = payload(store, new, old).read_bytes()
         (tmp_path / "cut").write_bytes(cut[: len(cut) * 9 // 10])
@@ -496,16 +511,14 @@ def test_what_shares_a_file_keeps_its_mode_when_an_account_without_root_sweeps_u
 def test_a_long_look_is_no_silence(one_site: AtSite, store: FolderArtefacts, tmp_path: Path) -> None:
     tarball = store.make(SMALL, "1.0")
     one_site.install(tarball, payload(store, tarball))
-    slow = tmp_path / "slow"
-    slow.mkdir()
+    slow = Path(make_sh(tmp_path / "slow", "dash"))
     # A sleep that does not, and a disk that does: the receiver's heart beats meanwhile.
-    for name, text in {"sleep": "exec /bin/sleep 0.1", "find": '/bin/sleep 1; exec /usr/bin/find "$@"'}.items():
+    for name, text in {"sleep": "exec /bin/sleep 0.01", "find": '/bin/sleep 1; exec /usr/bin/find "$@"'}.items():
+        (slow / name).unlink()
         (slow / name).write_text(f"#!/bin/sh\n{text}\n")
         (slow / name).chmod(0o755)
 
-    done = one_site.run(
-        *("look", tarball.name, tarball.digest, str(one_site.root)), prefix=f"env PATH={slow}:{os.environ['PATH']}"
-    )
+    done = replace(one_site, path=str(slow)).run("look", tarball.name, tarball.digest, str(one_site.root))
 
     lines = done.stdout.decode().splitlines()
     assert lines.count("PPS-WAIT") > 2
@@ -514,7 +527,7 @@ def test_a_long_look_is_no_silence(one_site: AtSite, store: FolderArtefacts, tmp
 
 def test_a_transfer_that_hangs_gives_the_lock_back(one_site: AtSite, store: FolderArtefacts) -> None:
     tarball = store.make(SMALL, "1.0")
-    command = ["sh", "-c", receiver_script(), "receiver", *one_site.arguments(tarball, "1")]
+    command = one_site.command(*one_site.arguments(tarball, "1"))
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as hanging:
         assert hanging.stdin is not None and hanging.stdout is not None
         hanging.stdin.write(b"full\n")

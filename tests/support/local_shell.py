@@ -20,8 +20,9 @@ TOOLS = ("/usr/local/bin", "/usr/bin", "/bin", "/usr/sbin", "/sbin")
 
 
 def make_sh(folder: Path, flavour: str) -> str:
-    """A PATH whose `sh` is dash, bash or busybox; with busybox its own tools come first, too.
+    """A PATH of one folder whose `sh` is dash, bash or busybox; with busybox (toybox) its own tools are there, too.
 
+    Without /usr/bin and /bin in it, our scripts take it for the account's own choice of tools (`load_script`).
     FileNotFoundError where that shell is not installed.
     """
     program = shutil.which(flavour, path=":".join(TOOLS))
@@ -30,9 +31,16 @@ def make_sh(folder: Path, flavour: str) -> str:
     folder.mkdir(parents=True, exist_ok=True)
     if flavour == "busybox":
         subprocess.run([program, "--install", "-s", str(folder)], check=True)
-    if not (folder / "sh").exists():
-        (folder / "sh").symlink_to(program)
-    return ":".join((str(folder), *TOOLS))
+    if flavour == "toybox":
+        for name in subprocess.run([program], capture_output=True, text=True, check=True).stdout.split():
+            (folder / name).symlink_to(program)
+    if not os.path.lexists(folder / "sh"):
+        (folder / "sh").symlink_to("/bin/dash" if flavour == "toybox" else program)
+    for tools in (Path(t) for t in TOOLS if Path(t).is_dir()):
+        for tool in tools.iterdir():
+            if not os.path.lexists(folder / tool.name):
+                (folder / tool.name).symlink_to(tool)
+    return str(folder)
 
 
 class LocalChannel:

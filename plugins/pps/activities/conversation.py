@@ -48,7 +48,8 @@ def start_command(script: str, arguments: Sequence[str], nonce: str) -> str:
     text = f"set -- {quoted}\nprintf '\\n%s\\n' {nonce}\n{script}"
     if "\0" in text:
         raise ConfigurationError("script for a site", "holds a NUL byte.", "Correct the argument.")
-    command = f"exec /bin/sh -c 'eval \"$(printf %b \"$0\")\"' '{_escaped(text.encode())}'"
+    # an account's bash may export a function of that name
+    command = f"exec /bin/sh -c 'unset -f printf; eval \"$(printf %b \"$0\")\"' '{_escaped(text.encode())}'"
     if len(command) > _COMMAND_BYTES:
         raise ConfigurationError(
             "script for a site",

@@ -7,10 +7,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from importlib import resources
 
+from pps.activities.conversation import cleaned
 from pps.activities.ports import SiteLimits, SiteShell, SshTarget
-from pps.activities.site_script import run_script
+from pps.activities.site_script import load_script, run_script
 from pps.domain.errors import HostKeyError, RolloutError
 from pps.domain.sites import Site
 
@@ -43,7 +43,7 @@ def failure(subject: str, error: RolloutError) -> Finding:
 
 def site_check_script() -> str:
     """Text of the script that runs at the site."""
-    return (resources.files("pps.activities") / "scripts" / "site_check.sh").read_text(encoding="utf-8")
+    return load_script("site_check.sh")
 
 
 _FOLDER_FAILURES = {
@@ -72,13 +72,19 @@ def findings_at(site: Site, lines: Sequence[str], now: datetime) -> tuple[Findin
     findings = []
     if missing := [value for key, value in said if key == "no-tool"]:
         why = f"the account has no {', '.join(missing)}."
-        findings.append(Finding(site.name, Health.FAIL, why, "Install them, or correct the account's PATH."))
+        findings.append(
+            Finding(site.name, Health.FAIL, why, "Install busybox or coreutils, or correct the account's PATH.")
+        )
     values = dict(said)
     for table, health in ((_FOLDER_FAILURES, Health.FAIL), (_FOLDER_WARNINGS, Health.WARN)):
         for (folder, state), step in table.items():
             if values.get(folder) == state:
                 why = f"{folder} {getattr(site, folder)} is {state.replace('-', ' ')}."
                 findings.append(Finding(site.name, health, why, step.format(user=site.ssh.user)))
+    if unsafe := cleaned(values.get("preview_root_unsafe", "")):
+        why = f"others could change previews there: {unsafe}."
+        step = f"Ask {site.contact} for that; until then nothing is installed there."
+        findings.append(Finding(site.name, Health.FAIL, why, step))
     free = values.get("free_kib", "")
     if free.isdecimal() and int(free) < _LEAST_FREE_KIB:
         why = f"only {int(free) // 1024} MiB are free under {site.preview_root}."

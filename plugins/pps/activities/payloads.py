@@ -1,14 +1,19 @@
 """What is sent to a site: one tar.gz, built once for each pair of versions, however many sites wait for it.
 
 ```text
-.pps-new/MANIFEST
-.pps-new/bin/tool          file that the site does not have
-.pps-new/lib/libold.so     hard link -> base/lib/libold.so   (delta only; the receiver points `base` at the base)
-.pps-new/lib/libnew.so     symbolic link
-.pps-new/lib               folder, last, so that a read-only one can be filled first
+PPS-PAYLOAD 2 <bytes of what follows> <bytes of MANIFEST>
 ```
 
-Hard links as tar knows them cost the site no process for each file, and follow files that moved.
+and then the tar.gz itself:
+
+```text
+.pps-new/MANIFEST
+.pps-new/bin/tool          file that the site does not have
+.pps-new/lib/libnew.so     symbolic link
+```
+
+Nothing else: the receiver knows from MANIFEST which folders to make, and which files to link from the preview that the
+site holds (those that were not sent). So no member can reach out of the new tree.
 """
 
 from __future__ import annotations
@@ -18,8 +23,9 @@ import gzip
 import hashlib
 import io
 import os
+import posixpath
 import tarfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import IO
 
@@ -30,17 +36,30 @@ from pps.domain.manifest import Entry, Manifest
 MANIFEST = "MANIFEST"
 _TREE = ".pps-new/"
 _LEVEL = 6
+_HEAD = "PPS-PAYLOAD 2 {packed:12d} {manifest:8d}\n"
+_WORTH_A_PROCESS = 65536
 
 
 def links_into(manifest: Manifest, base: Manifest) -> dict[str, str]:
     """Files that need not be sent: path -> path in the base of a file with the same content and mode."""
-    held = {(e.sha256, e.mode): path for path, e in base.files.items()}
-    same = {(path, e.sha256, e.mode) for path, e in base.files.items()}
-    return {
+    held = {(e.sha256, e.mode): path for path, e in base.files.items() if not _may_have_changed(path)}
+    same = {(path, e.sha256, e.mode) for path, e in base.files.items() if not _may_have_changed(path)}
+    found = {
         path: path if (path, e.sha256, e.mode) in same else held[e.sha256, e.mode]
         for path, e in manifest.files.items()
         if (e.sha256, e.mode) in held
     }
+    # A file with another name costs the site a process, so a small one is sent.
+    return {
+        path: source
+        for path, source in found.items()
+        if posixpath.basename(path) == posixpath.basename(source) or manifest.files[path].size >= _WORTH_A_PROCESS
+    }
+
+
+def _may_have_changed(path: str) -> bool:
+    """Byte code that was shipped: Python writes it anew when the preview is used (scripts/manifest_check.sh)."""
+    return path.endswith((".pyc", ".pyo"))
 
 
 def prepare_payload(
@@ -56,7 +75,7 @@ def prepare_payload(
     Raises:
         PackageError: the parts in the store do not hold what MANIFEST says.
     """
-    path = cache / f"{tarball.name}.{f'from-{base.digest[:12]}' if base else 'full'}.tar.gz"
+    path = cache / f"{tarball.name}.{f'from-{base.digest[:12]}' if base else 'full'}.payload"
     if path.exists():
         return path
     cache.mkdir(parents=True, exist_ok=True)
@@ -66,19 +85,24 @@ def prepare_payload(
             aside = cache / f".{path.name}.part"
             parts = [artefacts.local(tarball.name, name) for name in sorted(tarball.files) if name != MANIFEST]
             with aside.open("wb") as file:
-                _write(file, manifest, links_into(manifest, base) if base else {}, parts)
+                text = manifest.text.encode()
+                file.write(_HEAD.format(packed=0, manifest=len(text)).encode())
+                begin = file.tell()
+                _write(file, manifest, text, links_into(manifest, base) if base else {}, parts)
+                packed = file.tell() - begin
+                file.seek(0)
+                file.write(_HEAD.format(packed=packed, manifest=len(text)).encode())
                 file.flush()
                 os.fsync(file.fileno())
             aside.replace(path)
     return path
 
 
-def _write(file: IO[bytes], manifest: Manifest, links: dict[str, str], parts: Iterable[Path]) -> None:
+def _write(file: IO[bytes], manifest: Manifest, text: bytes, links: Mapping[str, str], parts: Iterable[Path]) -> None:
     with (
         gzip.GzipFile(filename="", fileobj=file, mode="wb", compresslevel=_LEVEL, mtime=0) as packed,
         tarfile.open(fileobj=packed, mode="w", format=tarfile.GNU_FORMAT) as out,
     ):
-        text = manifest.text.encode()
         out.addfile(_info(Entry(MANIFEST, "f", 0o644, len(text))), io.BytesIO(text))
         missing = manifest.files.keys() - links.keys()
         for part in parts:
@@ -87,18 +111,11 @@ def _write(file: IO[bytes], manifest: Manifest, links: dict[str, str], parts: It
             raise PackageError(
                 manifest.name, f"lacks {len(missing)} files of its MANIFEST, e.g. {min(missing)!r}.", "Build it again."
             )
-        for path, target in sorted(links.items()):
-            info = _info(manifest.files[path], tarfile.LNKTYPE)
-            info.size, info.linkname = 0, f"base/{target}"
-            _add(out, info)
         for entry in manifest.entries:
             if entry.kind == "l":
                 info = _info(entry, tarfile.SYMTYPE)
                 info.linkname = entry.target
                 _add(out, info)
-        for entry in reversed(manifest.entries):
-            if entry.kind == "d":
-                _add(out, _info(entry, tarfile.DIRTYPE))
 
 
 def _copy(part: Path, out: tarfile.TarFile, wanted: dict[str, Entry]) -> set[str]:

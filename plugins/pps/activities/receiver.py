@@ -7,12 +7,11 @@ from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, suppress
 from dataclasses import dataclass
 from enum import StrEnum
-from functools import cache
-from importlib.resources import files
 from pathlib import Path
 
 from pps.activities.login_errors import cleaned
 from pps.activities.ports import SiteChannel, SiteLimits, SiteShell, SshTarget, Tarball
+from pps.activities.site_script import load_script
 from pps.domain.errors import SiteBusyError, SiteError, SiteRefusedError, SiteUnreachableError
 from pps.domain.names import is_name
 from pps.domain.sites import Site
@@ -48,13 +47,19 @@ class Receipt:
 
 
 _NEXT_STEP = {
+    "unsafe": "Ask the site's administrator for that; a preview folder must be its account's alone, and so must those "
+    "above it (docs/sites.md).",
+    "usage": "Ask the site's administrator for that.",
     "disk": "Ask the site's administrator for space in the preview folder; the nightly distribution tries again.",
     "io": "Ask the site's administrator whether our account may write to the preview folder.",
 }
 
 
 class RefusedBySiteError(SiteRefusedError):
-    """The receiver said no. `word`: usage, input, io, disk, unpack (transfer cut, tar unhappy), damaged (digests)."""
+    """The receiver said no.
+
+    `word`: usage, input, io, disk, unsafe (others may write), unpack (transfer cut, tar unhappy), damaged (digests).
+    """
 
     def __init__(self, site: str, word: str, why: str) -> None:
         next_step = _NEXT_STEP.get(word, "Look at the site's preview folder; the nightly distribution tries again.")
@@ -67,11 +72,9 @@ class RefusedBySiteError(SiteRefusedError):
 Choose = Callable[[Mapping[str, str]], Awaitable[tuple[Path, str | None]]]
 
 
-@cache
 def receiver_script() -> str:
     """The receiver's text, self-contained; a site's administrator may also install it as a command."""
-    folder = files("pps.activities") / "scripts"
-    return (folder / "production_digest.sh").read_text() + (folder / "receiver.sh").read_text()
+    return load_script("receiver.sh")
 
 
 @dataclass(frozen=True, slots=True)

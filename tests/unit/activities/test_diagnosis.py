@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 from tests.support.front import NOW, site
+from tests.support.local_shell import make_sh
 
 from pps.activities.diagnosis import Health, diagnose_sites, findings_at, site_check_script
 from pps.activities.ports import SiteLimits, SshTarget
@@ -134,15 +135,15 @@ def test_a_bad_site_spoils_no_other_and_the_order_stays() -> None:
 
 # --- the script itself, in real shells
 
-SHELLS = [[shell] for name in ("sh", "dash", "bash") if (shell := shutil.which(name))]
-if busybox := shutil.which("busybox"):
-    SHELLS.append([busybox, "sh"])
+SHELLS = [name for name in ("dash", "bash", "busybox", "toybox") if shutil.which(name)]
 
 
-def run(shell: list[str], folder: Path, **kwargs: object) -> dict[str, str]:
+def run(path: str, folder: Path, *, shell: Sequence[str] = ("/bin/sh",), **kwargs: object) -> dict[str, str]:
     roots = [str(folder / name) for name in ("preview", "production", "profile.d", "tags")]
     result = subprocess.run(
-        [*shell, "-s", "--", *roots], input=site_check_script(), capture_output=True, text=True, check=True, **kwargs
+        [*shell, "-s", "--", *roots],
+        **{"input": site_check_script(), "capture_output": True, "text": True, "check": True, "env": {"PATH": path}},
+        **kwargs,
     )
     assert result.stderr == ""
     return dict(line.split(" ", 1) for line in result.stdout.splitlines() if not line.startswith("tool "))
@@ -155,10 +156,12 @@ def home(tmp_path: Path) -> Path:
     return tmp_path
 
 
-@pytest.mark.parametrize("shell", SHELLS, ids=lambda s: " ".join(Path(w).name for w in s))
-def test_the_script_finds_a_good_site_good_and_leaves_nothing_behind(shell: list[str], home: Path) -> None:
+@pytest.mark.parametrize("shell", SHELLS)
+def test_the_script_finds_a_good_site_good_and_leaves_nothing_behind(
+    shell: str, home: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
     before = sorted(home.rglob("*"))
-    values = run(shell, home)
+    values = run(make_sh(tmp_path_factory.mktemp("tools"), shell), home)
     assert values["preview_root"] == values["tag_dir"] == "writable"
     assert values["production_root"] == values["profile_d"] == "readable"
     assert values["free_kib"].isdecimal()
@@ -167,11 +170,11 @@ def test_the_script_finds_a_good_site_good_and_leaves_nothing_behind(shell: list
     assert sorted(home.rglob("*")) == before
 
 
-@pytest.mark.parametrize("shell", SHELLS, ids=lambda s: " ".join(Path(w).name for w in s))
-def test_missing_folders_are_told_apart(shell: list[str], home: Path) -> None:
+@pytest.mark.parametrize("shell", SHELLS)
+def test_missing_folders_are_told_apart(shell: str, home: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
     (home / "preview").rmdir()
     (home / "production").rmdir()
-    values = run(shell, home)
+    values = run(make_sh(tmp_path_factory.mktemp("tools"), shell), home)
     assert values["preview_root"] == "to-be-made"
     assert values["production_root"] == "missing"
     assert not (home / "preview").exists()
@@ -185,7 +188,7 @@ def test_folders_of_somebody_else_are_not_writable(home: Path) -> None:
         parent.chmod(parent.stat().st_mode | 0o755)
     nobody = {"user": pwd.getpwnam("nobody").pw_uid, "extra_groups": []} if os.geteuid() == 0 else {}
     try:
-        values = run(["/bin/sh"], home, **nobody)
+        values = run(os.environ["PATH"], home, **nobody)
     finally:
         (home / "production").chmod(0o755)
     assert values["preview_root"] == values["tag_dir"] == "not-writable"
@@ -194,15 +197,25 @@ def test_folders_of_somebody_else_are_not_writable(home: Path) -> None:
 
 def test_a_quota_that_is_used_up_is_seen(home: Path) -> None:
     # a limit on the size of files fails the same write as a quota does
-    values = run(["/bin/sh", "-c", "trap '' XFSZ; ulimit -f 8; exec /bin/sh \"$@\"", "sh"], home)
+    shell = ["/bin/sh", "-c", "trap '' XFSZ; ulimit -f 8; exec /bin/sh \"$@\"", "sh"]
+    values = run(os.environ["PATH"], home, shell=shell)
     assert values["preview_root"] == "full"
     assert not list((home / "preview").iterdir())
 
 
-def test_a_tool_that_is_missing_is_named(home: Path, tmp_path: Path) -> None:
-    tools = tmp_path / "bin"
-    tools.mkdir()
-    for name in ("tar", "gzip", "mv", "ln", "find", "sort", "mkdir", "rm", "dd", "df", "awk", "sed", "date"):
-        (tools / name).symlink_to(shutil.which(name))
-    values = run(["/bin/sh"], home, env={"PATH": str(tools)})
-    assert values["no-tool"] == "sha256sum"
+def test_a_tool_that_is_missing_is_named(home: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+    tools = tmp_path_factory.mktemp("tools")
+    path = make_sh(tools, "dash")
+    (tools / "sha256sum").unlink()
+    assert run(path, home)["no-tool"] == "sha256sum"
+
+
+def test_a_preview_root_that_others_may_write_fails_with_what_to_do(home: Path) -> None:
+    (home / "preview").chmod(0o1777)
+    values = run(os.environ["PATH"], home)
+    (finding,) = findings_at(
+        a_site(), [*GOOD[:-1], f"preview_root_unsafe {values['preview_root_unsafe']}", GOOD[-1]], NOW
+    )
+    assert finding.health is Health.FAIL
+    assert f"everybody may write to {home / 'preview'} (drwxrwxrwt): chmod o-w" in finding.text
+    assert finding.next_step == "Ask admin@pic.example.org for that; until then nothing is installed there."

@@ -8,7 +8,7 @@ verdict() { # state, text, perfdata; ends the probe
 }
 
 # By their absolute paths, since what is sourced may set PATH to anything.
-sh=$(command -v sh) awk=$(command -v awk)
+sh=$(command -v sh) awk=$(command -v awk) timeout=$(command -v timeout)
 
 # source.sh FILE THEN: source FILE, then become `sh THEN work`. Functions, traps and options that FILE
 # sets end with this shell; its environment goes on, as it does to a job's programs.
@@ -39,12 +39,15 @@ BEGIN {
 DUMP_EOF
 printf '"%s" -f "$1/dump.awk" >"$1/dump"\n' "$awk" >"$work/dump.sh"
 
-# sourced FILE THEN SECONDS: source FILE in a clean shell, run THEN in the environment that it made.
+# sourced FILE THEN SECONDS: source FILE in a clean shell with the account's own PATH, as a job has it, and run THEN in
+# the environment that it made.
 # Of what they print we keep the last words only, and at most 1 MB (ulimit) meanwhile.
 sourced() {
     (
         ulimit -f 2048 2>/dev/null
-        exec timeout -k 1 "$3" "$sh" "$work/source.sh" "$1" "$2" "$sh" "$work" >"$work/sourced.noise" 2>&1 </dev/null
+        PATH=${PPS_LOGIN_PATH:-$PATH}
+        unset PPS_LOGIN_PATH
+        exec "$timeout" -k 1 "$3" "$sh" "$work/source.sh" "$1" "$2" "$sh" "$work" >"$work/sourced.noise" 2>&1 </dev/null
     )
 }
 

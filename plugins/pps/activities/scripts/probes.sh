@@ -1,3 +1,4 @@
+#clean-environment
 # Probes of a preview at a site, in the Nagios convention (SD 4.1.1, step 3).
 #
 # Arguments: preview's folder, sha256 of its MANIFEST, production's root, the site's profile.d,
@@ -13,10 +14,8 @@
 # or never ends makes one probe fail. The probes talk through files, not pipes: a pipe would stay open,
 # and we would wait, as long as anything that they left behind.
 set -u
-LC_ALL=C
-export LC_ALL
 prefix=$1 digest=$2 production=$3 profile_d=$4 before=$5 limit=$6 needed=${7:--}
-home=${HOME:-/} path=${PATH:-/usr/local/bin:/usr/bin:/bin} user=${USER:-$(id -un)}
+login_path=${PPS_LOGIN_PATH:-/usr/local/bin:/usr/bin:/bin} user=${USER:-$(id -un)}
 
 say() { # probe, state, text, perfdata
     text=$(printf '%s' "$3" | tr -c '\040-\176' ' ' | tr '|' '/' | cut -c1-400)
@@ -25,8 +24,7 @@ say() { # probe, state, text, perfdata
 
 run() { # probe, state if it does not end in time
     rm -f "$work/verdict"
-    # Python must not write its byte code into the tree that we look at.
-    env -i PYTHONDONTWRITEBYTECODE=1 HOME="$home" PATH="$path" USER="$user" LOGNAME="$user" SHELL=/bin/sh TERM=dumb LC_ALL=C \
+    env -i HOME="$HOME" PATH="$PATH" PPS_LOGIN_PATH="$login_path" USER="$user" LOGNAME="$user" SHELL=/bin/sh TERM=dumb LC_ALL=C \
         timeout -k 2 "$limit" sh "$work/$1.sh" "$work" "$prefix" "$digest" "$production" "$profile_d" "$before" "$limit" "$needed" \
         >"$work/noise" 2>&1 </dev/null
     code=$?
@@ -62,6 +60,7 @@ cat >"$work/common.sh" <<'PPS_EOF'
 PPS_EOF
 cat >"$work/tree.sh" <<'PPS_EOF'
 #include production_digest.sh
+#include manifest_check.sh
 #include probe_tree.sh
 PPS_EOF
 cat >"$work/environment.sh" <<'PPS_EOF'

@@ -1,3 +1,4 @@
+#clean-environment
 # Do the programs of these packages find their libraries and interpreters? Arguments: packages
 bad=0
 files=$(for package; do dpkg -L "$package"; done | grep -E '^/(usr/|usr/local/)?s?bin/[^/]+$' | sort -u)

@@ -1,3 +1,4 @@
+#clean-environment
 # Is every package installed at its version? Arguments: name|architecture|version
 bad=0
 for wanted; do

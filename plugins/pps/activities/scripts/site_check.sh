@@ -1,6 +1,7 @@
 # What a site offers for previews: prints "key value" lines and changes nothing.
 # Arguments: preview_root production_root profile_d tag_dir (absolute paths).
 # POSIX sh; run by pps doctor. Exit code 0 whenever it could look.
+#include safe_folder.sh
 set -u
 preview_root=$1 production_root=$2 profile_d=$3 tag_dir=$4
 
@@ -43,7 +44,7 @@ folder_to_read() {
 }
 
 echo "site-check 1"
-for tool in tar gzip sha256sum awk sed find sort mv ln mkdir rm; do
+for tool in tar gzip sha256sum awk sed find sort mv ln mkdir rm cat cut date head ls stat tr wc; do
     if command -v "$tool" >/dev/null 2>&1; then
         echo "tool $tool"
     else
@@ -51,6 +52,15 @@ for tool in tar gzip sha256sum awk sed find sort mv ln mkdir rm; do
     fi
 done
 folder_to_write preview_root "$preview_root"
+why=$(pps_unsafe "$preview_root")
+if [ -z "$why" ] && { [ -e "$preview_root/.pps" ] || [ -L "$preview_root/.pps" ]; }; then
+    if [ -L "$preview_root/.pps" ] || ! [ -d "$preview_root/.pps" ] || ! [ -O "$preview_root/.pps" ]; then
+        why="$preview_root/.pps is not a folder of our account's own: look who made it, and remove it"
+    else
+        why=$(pps_unsafe "$preview_root/.pps" 2)
+    fi
+fi
+[ -z "$why" ] || printf 'preview_root_unsafe %s\n' "$(printf %s "$why" | tr -c '\040-\176' ' ')"
 folder_to_write tag_dir "$tag_dir"
 folder_to_read production_root "$production_root"
 folder_to_read profile_d "$profile_d"
