@@ -13,6 +13,7 @@ from tests.support.examples import sqlite_store, templates
 from tests.support.histories import DEBIAN, NOON, a_patch, a_site
 
 from pps.activities.classification import (
+    found_variables,
     overrule,
     reasons_against_bc,
     reasons_against_non_bc,
@@ -88,6 +89,7 @@ def test_a_client_without_new_or_changed_variables_and_without_notes_is_backward
         (trees.CHANGED_DEFAULT, "BDII_PORT", "defaults/glite-bdii.pre"),
         (trees.BECAME_MANDATORY, "BDII_REGIONS", "functions/config_regions"),
         (trees.DROPPED_NODE, "BDII_top", "node-info.d/glite-bdii"),
+        (trees.PERHAPS_NEW, "BDII_LOG_DIR", "functions/config_bdii:14"),
     ],
 )
 def test_a_client_that_asks_sites_for_configuration_is_not_and_the_file_is_named(
@@ -234,6 +236,20 @@ def test_overruled_to_bc_the_variables_of_the_tracker_no_longer_refuse(store: Fa
     overrule(store, patch, BC, "YEX_X is YAIM's own business.", NOON, "rm")
     assert reasons_against_bc(store.dossier(4711), patch) == ()
     assert len(reasons_against_non_bc(store.dossier(4711), patch)) == 1
+
+
+@pytest.mark.sd("4.1.1")
+def test_what_is_perhaps_new_refuses_the_bc_way_by_name_until_a_person_has_spoken(store: FactStore) -> None:
+    patch = a_patch()
+    classified(store, NON_BC, patch, findings=found(trees.PERHAPS_NEW))
+    reasons = reasons_against_bc(store.dossier(4711), patch)
+    assert any("BDII_LOG_DIR is perhaps new" in r and "functions/config_bdii:14" in r for r in reasons)
+    assert any("pps classify 4711 --overrule bc" in r for r in reasons)
+    assert found_variables(store.dossier(4711), patch) == ("BDII_LOG_DIR",)
+    assert required_variables(store.dossier(4711), patch) == {}, "nothing says that a site must set it"
+    overrule(store, patch, BC, "It is a folder of our own.", NOON, "rm")
+    assert reasons_against_bc(store.dossier(4711), patch) == ()
+    assert found_variables(store.dossier(4711), patch) == ()
 
 
 def test_a_bc_of_the_program_does_not_hide_what_the_tracker_says_since(store: FactStore) -> None:

@@ -47,6 +47,7 @@ CHANGED_DEFAULT = {
 BECAME_MANDATORY = with_lines(PRODUCTION, "functions/config_regions", "requires BDII_REGIONS\n")
 DROPPED = {**PRODUCTION, "services/glite-bdii": "BDII_REGIONS=\n"}
 DROPPED_NODE = {**PRODUCTION, "node-info.d/glite-bdii": 'BDII_site_FUNCTIONS="config_bdii"\n'}
+PERHAPS_NEW = with_lines(PRODUCTION, "functions/config_bdii", 'config_log () {\n  mkdir -p "$BDII_LOG_DIR"\n}\n')
 NEW_NODE = with_lines(PRODUCTION, "node-info.d/glite-emir", 'EMIR_FUNCTIONS="config_bdii"\n')
 MORE_COMMENTS = with_lines(
     with_lines(PRODUCTION, "services/glite-bdii", '# BDII_NEW="looks like one"\n  #BDII_NEWER=1\n'),

@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -40,10 +40,17 @@ from pps.domain.yaim import Change, ChangeKind, YaimTree, compare
 FINDINGS_AT_MOST = 200
 REASONS_AT_MOST = 50
 _REASON_LENGTH = 2000
+#: Variables that a refusal names.
+_NAMED = 10
 
 #: Findings that come from the tracker instead of a file of a package.
 TRACKER = "tracker"
-_NEW = (ChangeKind.NEW_MANDATORY, ChangeKind.NEW_MANDATORY_WITH_DEFAULT, ChangeKind.NEW_OPTIONAL)
+_NEW = (
+    ChangeKind.NEW_MANDATORY,
+    ChangeKind.NEW_MANDATORY_WITH_DEFAULT,
+    ChangeKind.NEW_OPTIONAL,
+    ChangeKind.PERHAPS_NEW,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +74,7 @@ class Classification:
     def findings(self) -> list[dict[str, str | None]]:
         """Every new, changed and dropped variable with the file that says so; the tracker's own last."""
         return [
-            *({**asdict(change), "kind": change.kind.value, "sentence": change.sentence} for change in self.changes),
+            *(_from_packages(change) for change in self.changes),
             *(_from_tracker(name, "new", f"Variable {name} is new (tracker).") for name in self.new_variables),
             *(
                 _from_tracker(name, "changed", f"Variable {name} is to be changed (tracker).")
@@ -93,6 +100,17 @@ class Classification:
         """Digest of all that it says: the same twice is once."""
         whole = [self.verdict.value, self.findings, self.compared_with, self.reasons, self.subject]
         return hashlib.sha256(json.dumps(whole, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _from_packages(change: Change) -> dict[str, str | None]:
+    return {
+        "name": change.name,
+        "kind": change.kind.value,
+        "file": change.place,
+        "before": change.before,
+        "after": change.after,
+        "sentence": change.sentence,
+    }
 
 
 def _from_tracker(name: str, kind: str, sentence: str) -> dict[str, str | None]:
@@ -345,8 +363,22 @@ def reasons_against_bc(dossier: Rollout, patch: Patch) -> tuple[str, ...]:
     by_program = standing.verdict is ClientVerdict.BC and not standing.overruled
     return (
         *reasons_against_bc_client_preview(patch, None if by_program else standing.verdict),
+        *(() if standing.overruled else _perhaps_new(dossier, patch)),
         *_if_stale(dossier, patch),
     )
+
+
+def _perhaps_new(dossier: Rollout, patch: Patch) -> Iterable[str]:
+    """What only a person can tell, and how to say it."""
+    unsure = [f["sentence"] for f in _standing_findings(dossier, patch) if f["kind"] == ChangeKind.PERHAPS_NEW]
+    yield from unsure[:_NAMED]
+    if len(unsure) > _NAMED:
+        yield f"And {len(unsure) - _NAMED} more variables are perhaps new: pps classify {patch.number} --no-record"
+    if unsure:
+        yield (
+            "Somebody must say whether sites have to set what is perhaps new. "
+            f"If not: pps classify {patch.number} --overrule bc --reason TEXT"
+        )
 
 
 def reasons_against_non_bc(dossier: Rollout, patch: Patch) -> tuple[str, ...]:

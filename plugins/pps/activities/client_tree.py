@@ -22,7 +22,12 @@ log = logging.getLogger(__name__)
 
 Part = Literal["middleware", "external"]
 _CHUNK = 1 << 18
-_SCRIPTS = ("grid-env.sh", "grid-env.csh")
+#: Ours, in every tree: place -> name in scripts/.
+_SCRIPTS = {
+    "etc/profile.d/grid-env.sh": "grid-env.sh",
+    "etc/profile.d/grid-env.csh": "grid-env.csh",
+    "libexec/pps-grid-env": "pps-grid-env",
+}
 _SHEBANG = re.compile(rb"#![ \t]*/usr/bin/((?:python|perl)[0-9.]*)(?=[ \t\n])")
 
 
@@ -54,10 +59,10 @@ class ClientTree:
 
     def __post_init__(self) -> None:
         self.folder.mkdir()
-        for name in _SCRIPTS:
+        for path, name in _SCRIPTS.items():
             text = resources.files("pps.activities").joinpath("scripts", name).read_bytes()
             sha256, size = self._stage(io.BytesIO(text))
-            self._put(f"etc/profile.d/{name}", Node("f", "middleware", "PPS Rollout", sha256, size))
+            self._put(path, Node("f", "middleware", "PPS Rollout", sha256, size))
 
     def lay_out(self, package: OpenedPackage, part: Part) -> None:
         """Add one package."""

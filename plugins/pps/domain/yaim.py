@@ -7,6 +7,7 @@ functions/config_x          requires $1 BDII_HOST SITE_NAME     mandatory variab
 defaults/<node>.pre|post    BDII_PORT=${BDII_PORT:-2170}        variables with a value of the package's own
 services/<node>             BDII_REGIONS=                       variables that a site may set, with examples
 node-info.d/<node>          BDII_top_FUNCTIONS="config_x"       node types
+any of them                 cat ... $BDII_LOG_DIR ...           variables that are read, whoever sets them
 ```
 
 Packages have them below `opt/glite/yaim/`, sources below `config/`: the folder names count, whatever
@@ -21,11 +22,14 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from fnmatch import translate
 from itertools import zip_longest
 
 from pps.domain.errors import PackageError
+from pps.domain.shell_reads import SITE_NAME, reads, resolved
 from pps.domain.shell_text import commands
 from pps.domain.texts import one_line
+from pps.domain.yaim_names import is_nobodys_to_set
 
 #: Limits of one tree. The largest YAIM module that we know has 120 files, 600 kB and 700 variables.
 FILE_BYTES_AT_MOST = 1 << 19
@@ -34,14 +38,18 @@ FILES_AT_MOST = 5000
 VARIABLES_AT_MOST = 10_000
 
 _VALUE_LENGTH = 200
-# A variable that sites set is in capitals at its beginning; `x=1` in a file is YAIM's own business.
-_NAME = re.compile(r"(?=.*[A-Z])[A-Z_*][A-Za-z0-9_*]{0,127}")
+#: Names with a `*` that are matched with others. The YAIM modules that we know have 40.
+_PATTERNS_AT_MOST = 200
+# `x=1` in a file is YAIM's own business.
+_NAME = SITE_NAME
 _ASSIGNMENT = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)\+?=(.*)", re.DOTALL)
 _REFERENCE = re.compile(r"\$\{[^}]*\}|\$[A-Za-z_][A-Za-z0-9_]*|\$.")
 _FALLBACK = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)(:?[-=])(.*)\}", re.DOTALL)
 _NODE = re.compile(r"([A-Za-z][A-Za-z0-9_]{0,127})_FUNCTIONS")
+_PATTERN = re.compile(r"[A-Z][A-Za-z0-9_]*\*[A-Za-z0-9_]{3,}")
 # with a dot it is a program's or a document's name: services/foo.py, services/README.txt
 _PLAIN_FILE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,127}(?:[.][0-9]+)*")
+_FUNCTION_FILE = re.compile(_PLAIN_FILE.pattern + r"(?:[.](?:ba)?sh)?")
 _DECLARATIONS = ("export", "declare", "typeset", "readonly")
 
 
@@ -62,7 +70,7 @@ def role_of(path: str) -> Role | None:
         return Role.DEFAULTS
     if parent in (Role.SERVICES, Role.NODES) and _PLAIN_FILE.fullmatch(name):
         return Role(parent)
-    if Role.FUNCTIONS in folders[-2:] and _PLAIN_FILE.fullmatch(name):  # also functions/utils, local, pre, post
+    if Role.FUNCTIONS in folders[-2:] and _FUNCTION_FILE.fullmatch(name):  # also functions/utils, local, pre, post
         return Role.FUNCTIONS
     return None
 
@@ -96,6 +104,8 @@ class YaimTree:
     variables: Mapping[str, Variable] = field(default_factory=dict)
     nodes: Mapping[str, str] = field(default_factory=dict)
     """node type -> file"""
+    read_in: Mapping[str, tuple[str, int]] = field(default_factory=dict)
+    """variable that a file reads and has not set itself -> the first file and line"""
 
     @classmethod
     def read(cls, files: Mapping[str, str]) -> YaimTree:
@@ -110,6 +120,9 @@ class YaimTree:
         documented: dict[str, set[str]] = {}
         defaults: dict[str, dict[str, list[str]]] = {}
         nodes: dict[str, str] = {}
+        read = resolved({path: reads(files[path]) for path in ours})
+        if len(read) > VARIABLES_AT_MOST:
+            raise _too_much("the packages", f"read more than {VARIABLES_AT_MOST} variables")
         for path, role in ours.items():
             for words in commands(files[path]):
                 if role is Role.FUNCTIONS:
@@ -138,7 +151,30 @@ class YaimTree:
                 for name in sorted({*required, *defaults, *documented})
             },
             nodes,
+            {name: place for name, place in read.items() if not is_nobodys_to_set(name)},
         )
+
+
+class _Names:
+    """Names of variables, some of them patterns: `VO_ATLAS_SW_DIR` is one of `VO_*_SW_DIR`.
+
+    Other patterns (`*_DIR`, `VO_*`, `VO_*_*`) would take nearly anything for known: they equal themselves only.
+    """
+
+    def __init__(self, names: Iterable[str]) -> None:
+        self._names = frozenset(names)
+        patterns = [name for name in sorted(self._names) if _PATTERN.fullmatch(name)]
+        self._patterns = [re.compile(translate(name)) for name in patterns[:_PATTERNS_AT_MOST]]
+        self._asked = 0
+
+    def __contains__(self, name: str) -> bool:
+        if name in self._names or ("*" not in name and any(pattern.match(name) for pattern in self._patterns)):
+            return True
+        if not _PATTERN.fullmatch(name) or self._asked >= _PATTERNS_AT_MOST:
+            return False
+        self._asked += 1
+        pattern = re.compile(translate(name))
+        return any("*" not in other and pattern.match(other) for other in self._names)
 
 
 def _check_sizes(files: Mapping[str, str], ours: Mapping[str, Role]) -> None:
@@ -216,6 +252,7 @@ class ChangeKind(StrEnum):
     DROPPED = "dropped"
     NEW_NODE = "new node type"
     DROPPED_NODE = "dropped node type"
+    PERHAPS_NEW = "perhaps new"
 
 
 _SENTENCES: Mapping[ChangeKind, str] = {
@@ -227,6 +264,7 @@ _SENTENCES: Mapping[ChangeKind, str] = {
     ChangeKind.DROPPED: "Variable {name} is no longer used",
     ChangeKind.NEW_NODE: "Node type {name} is new",
     ChangeKind.DROPPED_NODE: "Node type {name} is no longer there",
+    ChangeKind.PERHAPS_NEW: "Variable {name} is perhaps new: it is read, but neither required, documented nor preset",
 }
 
 
@@ -243,11 +281,18 @@ class Change:
     """default in production; None: it has none"""
     after: str | None = None
     """default in the update"""
+    line: int | None = None
+    """of the file, where it is one line that says so"""
+
+    @property
+    def place(self) -> str:
+        """The file, with its line where there is one."""
+        return one_line(self.file) if self.line is None else f"{one_line(self.file)}:{self.line}"
 
     @property
     def sentence(self) -> str:
         """The difference, for people."""
-        return f"{self._what()} ({one_line(self.file)})."
+        return f"{self._what()} ({self.place})."
 
     def _what(self) -> str:
         before, after = one_line(self.before or ""), one_line(self.after or "")
@@ -271,9 +316,13 @@ def compare(production: YaimTree, update: YaimTree) -> tuple[Change, ...]:
         if old is None and new is not None:
             changes.append(Change(name, _kind_of_new(new), new.file, None, new.default))
         elif new is None and old is not None:
-            changes.append(Change(name, ChangeKind.DROPPED, old.file, old.default, None))
+            changes += _no_longer_said(old, update.read_in.get(name))
         elif old is not None and new is not None:
             changes += _differences(old, new)
+    said, known = _Names(update.variables), _Names((*production.variables, *production.read_in))
+    for name, (file, line) in update.read_in.items():
+        if name not in said and name not in known:
+            changes.append(Change(name, ChangeKind.PERHAPS_NEW, file, line=line))
     for node in production.nodes.keys() - update.nodes.keys():
         changes.append(Change(node, ChangeKind.DROPPED_NODE, production.nodes[node]))
     for node in update.nodes.keys() - production.nodes.keys():
@@ -285,6 +334,16 @@ def _kind_of_new(variable: Variable) -> ChangeKind:
     if not variable.required:
         return ChangeKind.NEW_OPTIONAL
     return ChangeKind.NEW_MANDATORY_WITH_DEFAULT if variable.default else ChangeKind.NEW_MANDATORY
+
+
+def _no_longer_said(old: Variable, read: tuple[str, int] | None) -> Iterable[Change]:
+    """Nothing requires, presets or documents a variable any more. It is not gone where a file still reads it."""
+    if read is None:
+        yield Change(old.name, ChangeKind.DROPPED, old.file, old.default, None)
+    elif old.default is not None:
+        yield Change(old.name, ChangeKind.CHANGED_DEFAULT, read[0], old.default, None, read[1])
+    elif old.required:
+        yield Change(old.name, ChangeKind.BECAME_OPTIONAL, read[0], None, None, read[1])
 
 
 def _differences(old: Variable, new: Variable) -> Iterable[Change]:

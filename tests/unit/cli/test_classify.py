@@ -101,6 +101,18 @@ def test_it_shows_verdict_reasons_and_every_change_with_its_file(front: Front) -
     assert dossier(front) == [FactKind.CLASSIFIED]
 
 
+def test_what_is_perhaps_new_is_shown_with_file_and_line_and_the_start_is_refused(front: Front) -> None:
+    offer(front, trees.PERHAPS_NEW, trees.PRODUCTION)
+    out = words(pps(front, "classify", "4711")[1])
+    assert "BDII_LOG_DIR perhaps new" in out
+    assert "functions/config_bdii:14" in out.replace(" ", "")
+    code, out, err = pps(front, "rollout", "start", "4711", "--dry-run", "--path", "bc")
+    assert code == 1
+    assert "BDII_LOG_DIR is perhaps new" in words(out + err)
+    pps(front, "classify", "4711", "--overrule", "bc", "--reason", "It is a folder of our own.")
+    assert pps(front, "rollout", "start", "4711", "--dry-run")[0] == 0
+
+
 def test_a_bc_client_is_told_in_few_words(front: Front) -> None:
     offer(front, trees.PRODUCTION, trees.PRODUCTION)
     _, out, _ = pps(front, "classify", "4711")

@@ -183,6 +183,84 @@ def test_each_difference_is_told_with_the_file_that_says_so(update: Mapping[str,
     assert expected.file in found.sentence
 
 
+def perhaps_new(update: Mapping[str, str], production: Mapping[str, str] = trees.PRODUCTION) -> list[tuple[str, str]]:
+    return [(c.name, c.place) for c in changes(update, production) if c.kind is ChangeKind.PERHAPS_NEW]
+
+
+def test_a_variable_that_is_only_read_is_perhaps_new_with_file_and_line() -> None:
+    (found,) = changes(trees.PERHAPS_NEW)
+    assert (found.name, found.kind, found.place) == (
+        "BDII_LOG_DIR",
+        ChangeKind.PERHAPS_NEW,
+        "functions/config_bdii:14",
+    )
+    assert found.sentence == (
+        "Variable BDII_LOG_DIR is perhaps new: it is read, but neither required, documented nor preset "
+        "(functions/config_bdii:14)."
+    )
+
+
+@pytest.mark.parametrize(
+    "file",
+    [
+        "functions/config_new",
+        "functions/utils/new",
+        "functions/local/new.sh",
+        "services/glite-new",
+        "node-info.d/glite-new",
+        "defaults/glite-new.pre",
+        "defaults/glite-new.post",
+    ],
+)
+def test_it_is_found_in_every_kind_of_file(file: str) -> None:
+    assert perhaps_new(trees.with_lines(trees.PRODUCTION, file, "\nx=${BDII_NEW:-1}\n")) == [("BDII_NEW", f"{file}:2")]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "echo $NODE_TYPE_LIST ${GRID_ENV_LOCATION} $FUNCTIONS_DIR $INSTALL_ROOT",
+        "echo $YEX_NOSUCHFILE $config_dir ${X_FUNCTIONS}",
+        "echo $CATALINA_PID ${JAVA_HOME:-/usr} $PATH ${BASH_SOURCE[0]} $LC_ALL $GLITE_LOCATION_VAR",
+        "echo $BDII_REGIONS $BDII_PORT $SITE_NAME",
+    ],
+)
+def test_what_yaim_the_shell_or_another_program_sets_or_files_speak_of_is_not(text: str) -> None:
+    assert perhaps_new(trees.with_lines(trees.PRODUCTION, "functions/config_new", text)) == []
+
+
+def test_what_production_reads_already_is_not_new() -> None:
+    assert perhaps_new(trees.PERHAPS_NEW, trees.PERHAPS_NEW) == []
+    moved = trees.with_lines(trees.PRODUCTION, "functions/config_other", "echo ${BDII_LOG_DIR}\n")
+    assert perhaps_new(moved, trees.PERHAPS_NEW) == []
+
+
+def test_a_name_with_a_part_that_only_bash_knows_is_compared_by_its_fixed_parts() -> None:
+    def after(production: str, update: str) -> list[str]:
+        return [name for name, _ in perhaps_new({"functions/f": update}, {"functions/f": production})]
+
+    assert after('eval "x=\\$VO_${vo}_SW_DIR"', "echo $VO_ATLAS_SW_DIR") == []
+    assert after("echo $VO_ATLAS_SW_DIR", 'eval "x=\\$VO_${vo}_SW_DIR"') == []
+    assert after('eval "x=\\$VO_${vo}_SW_DIR"', 'eval "x=\\$VO_${vo}_NEW"') == ["VO_*_NEW"]
+    for broad in ("VO_${vo}", "VO_${vo}_${what}", "${what}_DIR", "${what}"):
+        assert after(f'eval "x=\\${broad}"', "echo $VO_ATLAS_NEW_DIR") == ["VO_ATLAS_NEW_DIR"]
+
+
+def test_what_is_no_longer_documented_but_still_read_is_not_gone() -> None:
+    read = {"functions/f": "echo $A_B\n"}
+    (lost,) = changes(read, {**read, "defaults/n.pre": "A_B=1\n"})
+    assert (lost.kind, lost.before, lost.after, lost.place) == (
+        ChangeKind.CHANGED_DEFAULT,
+        "1",
+        None,
+        "functions/f:1",
+    )
+    (loose,) = changes(read, {"functions/f": "requires A_B\necho $A_B\n"})
+    assert loose.kind is ChangeKind.BECAME_OPTIONAL
+    assert changes(read, {**read, "services/n": "A_B=x\n"}) == []
+    assert [c.kind for c in changes({}, {**read, "services/n": "A_B=x\n"})] == [ChangeKind.DROPPED]
+
+
 def test_a_comment_that_looks_like_a_variable_is_none() -> None:
     assert changes(trees.MORE_COMMENTS) == []
 
@@ -250,6 +328,10 @@ OPPOSITE = {
 NEW = {ChangeKind.NEW_MANDATORY, ChangeKind.NEW_MANDATORY_WITH_DEFAULT, ChangeKind.NEW_OPTIONAL}
 
 
+def only_read(tree: YaimTree) -> set[str]:
+    return set(tree.read_in) - set(tree.variables)
+
+
 @given(TREES)
 def test_a_version_compared_with_itself_has_no_changes(tree: YaimTree) -> None:
     assert compare(tree, tree) == ()
@@ -257,7 +339,11 @@ def test_a_version_compared_with_itself_has_no_changes(tree: YaimTree) -> None:
 
 @given(TREES, TREES)
 def test_what_is_new_one_way_is_dropped_the_other_way(one: YaimTree, other: YaimTree) -> None:
-    there, back = compare(one, other), compare(other, one)
+    # what is still read is neither new nor gone: see the tests of what is perhaps new
+    there, back = (
+        [c for c in found if c.name not in only_read(one) | only_read(other)]
+        for found in (compare(one, other), compare(other, one))
+    )
     assert len(there) == len(back)
     assert {c.name for c in there if c.kind in NEW} == {c.name for c in back if c.kind is ChangeKind.DROPPED}
     for change in there:
@@ -274,7 +360,8 @@ def test_the_changes_lead_from_one_version_to_the_other(one: YaimTree, other: Ya
     assert list(found) == sorted(found, key=lambda c: (c.name, c.kind))
     new = {c.name for c in found if c.kind in NEW}
     dropped = {c.name for c in found if c.kind is ChangeKind.DROPPED}
-    assert (set(one.variables) | new) - dropped == set(other.variables)
+    read = only_read(other)
+    assert (set(one.variables) | new) - dropped - read == set(other.variables) - read
 
 
 # --- text of others ----------------------------------------------------------------------------
