@@ -318,7 +318,7 @@ def test_a_receiver_that_is_killed_takes_its_child_along_and_leaves_no_stage(
         with suppress(BrokenPipeError):
             process.stdin.write(data[: len(data) - chance.choice([0, 1])])
             process.stdin.flush()
-        wait_for(lambda: any((one_site.root / ".pps").glob("stage.*")) or process.poll() is not None)
+        wait_for(lambda p=process: any((one_site.root / ".pps").glob("stage.*")) or p.poll() is not None)
         time.sleep(chance.uniform(0, 0.15))  # any point of what it does
         process.send_signal(how)
         killed += process.wait(20) != 0
