@@ -169,7 +169,8 @@ install_preview() {
   [ -z "$base" ] || link_from "$root/$base"
   set_modes
   why=$(check_tree "$new" "$digest" full sent) || refuse damaged "what arrived is not what was sent: $why"
-  why=$({ set -C; printf '%s\n' "$profile_d" >"$new/.pps-site" && printf '%s\n' "$digest" >"$new/.pps-ok"; } 2>&1) || refuse io "$why"
+  why=$({ set -C; printf '%s\n' "$profile_d" >"$new/.pps-site" && printf '%s\n' "$digest" >"$new/.pps-ok" &&
+    chmod 644 "$new/.pps-site" "$new/.pps-ok"; } 2>&1) || refuse io "$why"
   # On the disk before it is in its place, or a power cut could leave the name with empty files.
   sync -f "$new" 2>/dev/null || sync
   still
