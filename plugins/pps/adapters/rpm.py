@@ -58,7 +58,8 @@ def open_rpm(path: Path, file: BinaryIO, budget: UnpackBudget) -> RpmPackage:
         ref = PackageRef(header_text(headers, "name"), _version(headers), header_text(headers, "arch"))
     except Exception as error:  # rpmfile lets whatever its parsing meets through
         raise PackageError(path.name, f"is not a sound RPM package ({type(error).__name__}).", _NEXT) from error
-    return RpmPackage(ref, headers, header_range, header_text(headers, "postin"), path.name, file, budget)
+    script = "\n".join(header_text(headers, name) for name in ("postin", "posttrans"))
+    return RpmPackage(ref, headers, header_range, script, path.name, file, budget)
 
 
 class FileHead:
