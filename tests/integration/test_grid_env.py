@@ -1,7 +1,7 @@
 """grid-env is sourced by people with habits of their own: real shells, with options, functions and aliases.
 
-Whatever they have: it is sourced without an error, the site's own settings come along, the client comes in front, nothing
-of theirs changes, and nothing of ours stays.
+Whatever they have: it is sourced without an error, the site's own settings come along, the client comes in front,
+nothing of theirs changes, and nothing of ours stays.
 """
 
 from __future__ import annotations
@@ -20,6 +20,11 @@ from pps.activities.client_tree import _SCRIPTS
 
 pytestmark = pytest.mark.needs("shells")
 
+
+def words(text: str) -> list[str]:
+    return text.split()
+
+
 BASH, ZSH = ["bash", "--norc", "--noprofile"], ["zsh", "-f"]
 SHELLS = {
     "bash": BASH,
@@ -31,17 +36,17 @@ SHELLS = {
     "zsh-as-sh": ["zsh", "--emulate", "sh", "-f"],
     "zsh-as-ksh": ["zsh", "--emulate", "ksh", "-f"],
 }
-COMMANDS = (
-    "cd ls test printf echo pwd sed read readlink cat head tail true false sh env grep awk command type source let "
-    "expr dirname basename which printenv sort find setopt emulate shopt typeset declare local alias"
-).split()
+COMMANDS = words(
+    "cd ls test printf echo pwd sed read readlink cat head tail true false sh env grep awk command type let "
+    "expr dirname basename which printenv sort find setopt emulate shopt"
+)
 #: bash and zsh look for functions even before export and unset.
-MORE_COMMANDS = "export unset set eval exec trap shift return . : [".split()
+MORE_COMMANDS = words("export unset set eval exec trap shift . : [ source typeset declare local alias")
 
 FUNCTIONS = "".join(f"{name}() {{ printf hijacked >&2; return 1; }}\n" for name in COMMANDS if name != "printf")
-MORE_FUNCTIONS = "".join(f"function {name} {{ return 1; }}\n" for name in MORE_COMMANDS)
-ALIASES = "".join(f"alias {name}='nowhere {name}'\n" for name in [*COMMANDS, "export", "unset", "set", "eval", "builtin"]
-                  if name != "alias")  # fmt: skip
+MORE_FUNCTIONS = "".join(f"function {name} {{ [[ -z x ]]; }}\n" for name in MORE_COMMANDS)
+ALIASED = [*COMMANDS, "export", "unset", "set", "eval", "builtin"]
+ALIASES = "".join(f"alias {name}='nowhere {name}'\n" for name in ALIASED)
 
 HABITS = {
     "none": "",
@@ -68,7 +73,7 @@ BASH_HABITS = {
     "trap DEBUG": "trap : DEBUG; set -T",
     "all functions": FUNCTIONS + MORE_FUNCTIONS,
     "aliases": "shopt -s expand_aliases\n" + ALIASES,
-    "exported functions": FUNCTIONS + "export -f cd test pwd printf readlink read",
+    "exported functions": FUNCTIONS + "export -f cd test pwd readlink read ls sed",
     "set -o posix": "set -o posix",
 }
 ZSH_HABITS = {
@@ -77,7 +82,6 @@ ZSH_HABITS = {
     "globs": "setopt nomatch null_glob extended_glob glob_dots",
     "noglob": "setopt noglob",
     "arrays of ksh": "setopt ksh_arrays sh_word_split",
-    "quotes of csh": "setopt csh_junkie_quotes rc_quotes",
     "warnings": "setopt warn_create_global warn_nested_var 2>/dev/null",
     "no prompt": "setopt no_prompt_percent posix_argzero no_function_argzero",
     "all functions": FUNCTIONS + MORE_FUNCTIONS,
@@ -95,8 +99,10 @@ CASES = [
 
 #: What the client is there to set.
 OURS = frozenset(
-    "PATH LD_LIBRARY_PATH MANPATH PYTHONPATH PERL5LIB GLOBUS_LOCATION PPS_PREFIX SITE_NAME PYTHONDONTWRITEBYTECODE path"
-    " manpath LOCAL_SETTING".split()
+    words(
+        "PATH LD_LIBRARY_PATH MANPATH PYTHONPATH PERL5LIB GLOBUS_LOCATION PPS_PREFIX SITE_NAME path manpath"
+        " PYTHONDONTWRITEBYTECODE LOCAL_SETTING"
+    )
 )
 #: What shells change all the time.
 THEIRS = re.compile(
@@ -153,12 +159,11 @@ def state(shell: str, where: str) -> str:
         "{r}trap",
         "{r}umask",
         "{r}pwd",
-        more.get(shell.split("-")[0], ":"),
+        more.get(shell.partition("-")[0], ":"),
     ]
     inner = "; ".join(f"{{ {part.format(r=run)}; }} || :" for part in parts)
-    return f'{{ {inner}; for state_arg do /bin/echo "argument <$state_arg>"; done; unset state_arg; }} >|"{where}" 2>/dev/null\n'.replace(
-        "unset state_arg", f"{run}unset state_arg"
-    )
+    arguments = f'for state_arg do /bin/echo "argument <$state_arg>"; done; {run}unset state_arg'
+    return f'{{ {inner}; {arguments}; }} >|"{where}" 2>/dev/null\n'
 
 
 def lines_of(path: Path) -> set[str]:
@@ -227,7 +232,7 @@ WAYS = {
     "from another script": "echo \". '{script}'\" >other.sh\n. ./other.sh",
     "by a relative path": "cd '{prefix}/etc'\n. profile.d/grid-env.sh",
     "by the shortest path": "cd '{prefix}/etc/profile.d'\n. ./grid-env.sh",
-    "with a CDPATH": "mkdir -p decoy/etc/profile.d\nCDPATH=$PWD/decoy; cd '{prefix}' >/dev/null\n. etc/profile.d/grid-env.sh",
+    "with a CDPATH": "mkdir -p d/etc/profile.d\nCDPATH=$PWD/d; cd '{prefix}' >/dev/null\n. etc/profile.d/grid-env.sh",
     "by a link to the file": "ln -s '{script}' link.sh\n. ./link.sh",
     "by a link to a link": "ln -s '{script}' one\nmkdir d\nln -s ../one d/two\n. d/two",
     "by a link to the folder": "ln -s '{prefix}/etc/profile.d' there\n. there/grid-env.sh",
@@ -308,7 +313,13 @@ def test_python_leaves_no_byte_code_in_the_tree(tmp_path: Path) -> None:
     assert sorted(client.prefix.rglob("*")) == before
 
 
-GSI = "# of the package\nNAME_COMPATIBILITY=STRICT_RFC2818\n CIPHERS=x\nCIPHERS=HIGH:!aNULL 'x'\nMIN_TLS_PROTOCOL=0\nlower=1\n"
+GSI = """# of the package
+NAME_COMPATIBILITY=STRICT_RFC2818
+ CIPHERS=x
+CIPHERS=HIGH:!aNULL 'x'
+MIN_TLS_PROTOCOL=0
+lower=1
+"""
 
 
 @pytest.mark.parametrize(("shell", "suffix"), [(["dash"], "sh"), (["tcsh", "-f"], "csh")])
@@ -342,7 +353,7 @@ CSH_HABITS = {
     "path unset": "unset path",
     "aliases": "".join(
         f"alias {name} 'echo aliased'\n"
-        for name in "cd ls echo printf sed find cat test source eval printenv setenv unsetenv unset set if".split()
+        for name in words("cd ls echo printf sed find cat test source eval printenv setenv unsetenv unset set if")
     ),
     "aliases with arguments": "alias cd 'cd \\!*; ls'\nalias ls 'ls -F'\nalias setenv 'setenv \\!*; rehash'",
     "arguments": "set argv = ( -n 'two words' )",
@@ -356,9 +367,9 @@ def test_csh_with_habits_gets_the_client_and_keeps_its_habits(tmp_path: Path, ha
     quoted = "'" + str(client.prefix).replace("'", "'\\''").replace("!", "\\!") + "/etc/profile.d/grid-env.csh'"
     text = (
         f"{CSH_HABITS[habit]}\n"
-        f"(@ ; alias ; pwd ; umask) >! {tmp_path}/before\n"
+        f"(@ ; alias ; dirs -l ; umask) >! {tmp_path}/before\n"
         f"SOURCE\n"
-        f"(@ ; alias ; pwd ; umask) >! {tmp_path}/after\n"
+        f"(@ ; alias ; dirs -l ; umask) >! {tmp_path}/after\n"
         f"/usr/bin/env -0 >! {tmp_path}/env\n"
     )
     if habit == "aliases":  # `source` itself is one: so it is called before

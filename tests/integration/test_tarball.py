@@ -19,6 +19,7 @@ from pathlib import Path
 import pytest
 from tests.support.archives import REF, deb_of, member
 from tests.support.http_folder import serving
+from tests.support.memory_facts import MemoryFacts
 from tests.support.provider import LIMITS, NOW, Provider, apt_provider, provider  # noqa: F401
 from upath import UPath
 
@@ -220,6 +221,44 @@ def test_csh_users_get_the_same_environment(apt_provider: Provider, tmp_path: Pa
         run_in(prefix, ["tcsh", "-f"], f'source "{prefix}/etc/profile.d/grid-env.csh"; printenv PATH').strip()
         == f"{prefix}/bin:/usr/bin:/bin"
     )
+
+
+def test_alternatives_stand_in_the_tarball_and_what_could_not_be_replayed_is_named_in_the_record(
+    provider: Provider, tmp_path: Path
+) -> None:
+    script = (
+        "ALT=$(which alternatives)\n$ALT --install /usr/bin/tool tool \\\n  /usr/bin/tool-2 50\n"
+        'alternatives --install "$unknown" x /usr/bin/tool-2 50\n'
+        "alternatives --install /usr/bin/lost lost /usr/bin/nowhere 50\n"
+    )
+    files = {
+        "usr/bin/tool-2": "#!/bin/sh\necho two\n",
+        "usr/bin/py3compile": "#!/bin/sh\n",
+        "etc/tool/tool.conf": "x=1\n",
+    }
+    patch = published(provider, sample("tool", files, install_script=script))
+    facts = MemoryFacts()
+    record = Rollout("bc-client-4711-1")
+    tarball = ensure_tarball(
+        record,
+        patch,
+        facts=facts,  # type: ignore[arg-type]
+        repositories=ProviderRepositories(),
+        reader=PackageFiles(),
+        artefacts=provider.store(),
+        limits=LIMITS,
+        workdir=provider.root / "work",
+        now=NOW,
+        actor="pps",
+    )
+    prefix = unpacked(tarball, provider, tmp_path / "prefix")
+    assert run_in(prefix, ["dash"], "tool").strip() == "two"
+    assert not (prefix / "bin/py3compile").exists()
+    (built,) = [f for f in facts.facts if f.kind is FactKind.TARBALL_BUILT]
+    unknown, lost, configuration = built.payload["remarks"]
+    assert "cannot tell (alternatives --install $unknown x" in unknown
+    assert "links usr/bin/lost to usr/bin/nowhere, which is not here" in lost
+    assert "/etc/tool/tool.conf" in configuration
 
 
 # --- reproducible ----------------------------------------------------------------------------

@@ -13,7 +13,7 @@ no address and no site's own words.
   "path": "bc-client", "overruled": null,
   "tag": "VO-ops-PPS-GLITE-WN-3.1.23", "jdl": "Requirements = ...;",
   "feedback": {"until": "...", "outcome": "none", "invited": 2, "answered": 0},
-  "release_notes": null, "counts": {"available": 10, "failed": 2},
+  "release_notes": null, "remarks": [], "counts": {"available": 10, "failed": 2},
   "sites": [{"site": "PIC", "roc": "SouthWest", "platform": "debian12-amd64", "state": "available", "since": "..."}]
 }]}
 ```
@@ -113,6 +113,7 @@ def _iso(moment: datetime | None) -> str | None:
 def _rollout(row: OpenRollout, record: Rollout, sites: Mapping[str, Site], dossier: Rollout) -> dict[str, Any]:
     opened = record.need(FactKind.ROLLOUT_OPENED, "Open the rollout first.").payload
     said = summary(record)
+    built = record.the(FactKind.TARBALL_BUILT)
     progress = sorted(record.all_progress(), key=lambda p: p.site) if row.path in PREVIEWS else []
     counts = Counter(p.state for p in progress)
     return {
@@ -136,6 +137,7 @@ def _rollout(row: OpenRollout, record: Rollout, sites: Mapping[str, Site], dossi
             "answered": len({a.vo for a in said.counting}),
         },
         "release_notes": f"release-notes/{row.name}.html" if record.has(FactKind.RELEASE_NOTES_WRITTEN) else None,
+        "remarks": list(built.payload.get("remarks", ())) if built else [],
         "counts": {state.value: counts[state] for state in SHOWN_STATES if counts[state]},
         "sites": [
             {

@@ -13,15 +13,18 @@ from importlib import resources
 from pathlib import Path
 from typing import BinaryIO, Literal, cast
 
-from pps.activities.layout import Alternative, alternatives, checked_for_libc, place
+from pps.activities.layout import Alternative, checked_for_libc, is_read_elsewhere, place, read_alternatives
 from pps.activities.ports import OpenedPackage, UnpackBudget
 from pps.domain.errors import PackageError
 from pps.domain.manifest import Entry
+from pps.domain.texts import one_line
 
 log = logging.getLogger(__name__)
 
 Part = Literal["middleware", "external"]
 _CHUNK = 1 << 18
+#: Files that a remark names.
+_NAMED = 20
 #: Ours, in every tree: place -> name in scripts/.
 _SCRIPTS = {
     "etc/profile.d/grid-env.sh": "grid-env.sh",
@@ -55,6 +58,8 @@ class ClientTree:
     budget: UnpackBudget
     nodes: dict[str, Node] = field(default_factory=dict)
     folders: dict[str, set[Part]] = field(default_factory=dict)
+    left_undone: list[str] = field(default_factory=list)
+    """what an install script would have done and we have not, one sentence each"""
     _alternatives: list[tuple[Alternative, Part, str]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -99,7 +104,10 @@ class ClientTree:
                     continue  # /lib/x -> /usr/lib/x, say: in one tree both are the same place
                 node = Node("l", part, owner, target=target)
             self._put(to, node)
-        self._alternatives += [(a, part, owner) for a in alternatives(package.install_script)]
+        declared, unclear = read_alternatives(package.install_script)
+        self._alternatives += [(a, part, owner) for a in declared]
+        for call in unclear:
+            self._undone(f"{owner}: its install script makes a link that we cannot tell ({one_line(call, 160)}).")
 
     def finish(self) -> None:
         """Add the alternatives' links; then drop links that lead to nothing that we have."""
@@ -109,16 +117,15 @@ class ClientTree:
             try:
                 link, target = place(alternative.link), place(alternative.target)
             except PackageError:
-                continue
-            if (
-                link
-                and target
-                and link != target
-                and link not in self.nodes
-                and link not in self.folders
-                and self._resolve(target)
-            ):
+                link = target = ""
+            if link is None or target is None or link == target or link in self.nodes:
+                continue  # what belongs to the packaging system is left out; another package's link goes before
+            if link and link not in self.folders and self._resolve(target):
                 self._put(link, Node("l", part, owner, target=target))
+            else:
+                self._undone(
+                    f"{owner}: its install script links {alternative.link} to {alternative.target}, which is not here."
+                )
         # a folder may have held nothing but such links, and other links may lead to that folder
         while dangling := [p for p, node in self.nodes.items() if node.kind == "l" and not self._resolve(p)]:
             for path in dangling:
@@ -128,6 +135,23 @@ class ClientTree:
             for path, node in self.nodes.items():
                 self._add_folders(path, node.part)
         self._find_interpreters_by_path()
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """What people should know of this client, one sentence each; the same packages give the same."""
+        files = sorted(p for p, node in self.nodes.items() if node.kind == "f" and is_read_elsewhere(p))
+        if not files:
+            return tuple(self.left_undone)
+        more = f" and {len(files) - _NAMED} more" if len(files) > _NAMED else ""
+        names = ", ".join(f"/{path}" for path in files[:_NAMED])
+        return (
+            *self.left_undone,
+            f"Software looks for this in /etc only, so what the packages bring of it is not read: {names}{more}.",
+        )
+
+    def _undone(self, sentence: str) -> None:
+        log.warning("%s", sentence)
+        self.left_undone.append(sentence)
 
     def entries(self) -> Iterator[Entry]:
         """The tree's entries for MANIFEST."""

@@ -7,12 +7,12 @@
 from __future__ import annotations
 
 import re
-import shlex
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
 from pps.domain.errors import PackageError
+from pps.domain.shell_text import commands
 
 _MAPPED = (
     (re.compile(r"(?:usr/)?lib/[a-z0-9_]+-linux-(?:gnu|musl)[a-z0-9_]*(/.+)?"), "lib"),
@@ -34,6 +34,32 @@ LEFT_OUT = (
     "share/lintian", "share/bug", "share/doc-base", "share/apport", "usr/include", "usr/src", "usr/games", "usr/local",
 )  # fmt: skip
 
+#: Programs that are there for the packaging system, not for people: at a site they would be found, and fail.
+HELPERS = (
+    "py3compile", "py3clean", "pycompile", "pyclean", "pypycompile", "pypyclean", "update-alternatives", "alternatives",
+    "dpkg", "dpkg-*", "apt-*", "debconf*", "dh_*", "deb-systemd-*", "rpm", "rpm2*", "rpmdb", "rpmkeys", "ldconfig",
+    "ldconfig.*", "invoke-rc.d", "update-rc.d", "policy-rc.d", "start-stop-daemon", "install-info", "update-info-dir",
+    "update-ca-certificates", "update-ca-trust", "update-mime-database", "update-desktop-database", "update-mime",
+    "update-icon-caches", "gtk-update-icon-cache", "update-catalog", "update-xmlcatalog", "update-shells", "add-shell",
+    "remove-shell", "update-passwd", "pam-auth-update", "ucf", "ucfr", "ucfq", "chkconfig", "tmpreaper",
+)  # fmt: skip
+#: Configuration that grid-env, or the software by itself, finds in the tree.
+FOUND_IN_THE_TREE = (
+    "etc/profile.d/*", "etc/gfal2.d/*", "etc/grid-security/gsi.conf", "etc/grid-security/vomsdir/*",
+    "etc/grid-security/certificates/*", "etc/vomses", "etc/vomses/*", "etc/bash_completion.d/*", "etc/ld.so.conf.d/*",
+)  # fmt: skip
+
+_TOOL = re.compile(r"(?:^|[/\s{}])(?:update-)?alternatives\W*$")
+_CALL = re.compile(r"alternatives\b.*--install", re.DOTALL)
+_SAYING = frozenset(("echo", "printf", "logger", ":"))
+_SHELLS = frozenset(("sh", "bash", "dash", "eval", "su", "runuser"))
+_ASSIGNMENT = re.compile(r"([A-Za-z_]\w*)=(.*)", re.DOTALL)
+_VARIABLE = re.compile(r"\$\{([A-Za-z_]\w*)\}|\$([A-Za-z_]\w*)")
+_PATH = re.compile(r"(/[A-Za-z0-9_+][A-Za-z0-9._+@:-]*)+")
+_COMMANDS_AT_MOST = 5000
+_NESTED_AT_MOST = 20
+_LONGEST = 1024
+
 #: The C library and its loader are the site's own: a second one in LD_LIBRARY_PATH breaks every other program there.
 NEVER_BUNDLED_PACKAGES = frozenset(
     {"libc6", "libc-bin", "libc6-i386", "locales", "glibc", "glibc-common", "glibc-minimal-langpack", "musl"}
@@ -49,6 +75,9 @@ def place(path: str) -> str | None:
     """Where `path` of a package stands in the tree; None if it is left out. `PackageError` for an unknown root."""
     found = next(((m, root) for pattern, root in _MAPPED if (m := pattern.fullmatch(path))), None)
     mapped = found[1] + (found[0][1] or "") if found else path
+    folder, _, name = mapped.rpartition("/")
+    if folder in ("bin", "sbin") and any(fnmatchcase(name, helper) for helper in HELPERS):
+        return None
     if mapped in ("", "usr") or any(fnmatchcase(mapped, p) or fnmatchcase(mapped, f"{p}/*") for p in LEFT_OUT):
         return None
     if mapped.startswith("share/doc/"):
@@ -81,38 +110,83 @@ class Alternative:
 
 
 def alternatives(install_script: str) -> Iterator[Alternative]:
-    """The links that a package's install script declares.
+    """The links that a package's install script declares; see `read_alternatives`."""
+    yield from read_alternatives(install_script)[0]
 
-    Read, never run, and conservatively: only calls whose arguments are all literal. A loop or a
-    variable is passed over; the probes at the site notice a tool that is missing.
+
+def read_alternatives(install_script: str) -> tuple[tuple[Alternative, ...], tuple[str, ...]]:
+    """The links that a package's install script declares, and the calls of which we cannot tell what they declare.
+
+    Read, never run. The tool may have any path, or stand in a variable; variables and loops count where their values
+    are plain words of the script itself.
     """
-    script = re.sub(r"\\\n", " ", install_script)
-    for line in script.splitlines():
-        if "update-alternatives" not in line:
+    found: list[Alternative] = []
+    unclear: list[str] = []
+    values: dict[str, tuple[str, ...]] = {}
+    for words in commands(install_script)[:_COMMANDS_AT_MOST]:
+        if words[0] == "for" and len(words) > 3 and words[2] == "in":
+            values[words[1]] = tuple(words[3:])
             continue
-        try:
-            lexer = shlex.shlex(line, posix=True, punctuation_chars=True)
-            lexer.whitespace_split = True
-            words = list(lexer)
-        except ValueError:
+        for match in map(_ASSIGNMENT.fullmatch, words):
+            if match is None:
+                break
+            values[match[1]] = (*values.get(match[1], ()), match[2])
+        if words[0] in _SAYING:
             continue
-        for start, word in enumerate(words):
-            if word.rpartition("/")[2] == "update-alternatives":
-                yield from _installed(words[start + 1 :])
+        if words[0].rpartition("/")[2] in _SHELLS:
+            inner = read_alternatives(max(words, key=len)) if any(_CALL.search(w) for w in words) else ((), ())
+            found += inner[0]
+            unclear += inner[1]
+        elif "--install" in words[1:]:
+            links = [_installed(one) for one in _expanded(words, values)]
+            if any(link is None for link in links) and any(_TOOL.search(w) for w in _expanded(words, values)[0]):
+                unclear.append(" ".join(words))
+            found += [one for link in links for one in link or ()]
+        elif any(_CALL.search(word) for word in words):
+            unclear.append(" ".join(words))
+    return tuple(dict.fromkeys(found)), tuple(dict.fromkeys(unclear))
 
 
-def _installed(words: list[str]) -> Iterator[Alternative]:
-    priority = 0
-    while words:
-        if words[0] == "--install" and len(words) >= 5 and re.fullmatch(r"-?\d{1,9}", words[4]):
-            priority = int(words[4])
-            links, words = [(words[1], words[3])], words[5:]
-        elif words[0] == "--slave" and len(words) >= 4:
-            links, words = [(words[1], words[3])], words[4:]
-        elif words[0] in ("--quiet", "--force"):
-            links, words = [], words[1:]
+def _expanded(words: list[str], values: Mapping[str, tuple[str, ...]]) -> list[list[str]]:
+    """The command with the values of its variables, once for each value of a loop."""
+    result = [words]
+    for _ in range(_NESTED_AT_MOST):
+        name = next((m[1] or m[2] for w in result[0] for m in _VARIABLE.finditer(w) if (m[1] or m[2]) in values), None)
+        if name is None:
+            return result
+        reference = re.compile(rf"\$\{{{name}\}}|\${name}(?![A-Za-z0-9_])")
+        # a function as the new text: a value is no pattern
+        result = [
+            [reference.sub(lambda _, v=value: v, word)[:_LONGEST] for word in one]  # type: ignore[misc]
+            for one in result[:_NESTED_AT_MOST]
+            for value in values[name][:_NESTED_AT_MOST]
+        ]
+    return result
+
+
+def _installed(words: list[str]) -> tuple[Alternative, ...] | None:
+    """What one call declares; None if that cannot be told, or it is no call of the tool."""
+    start = words.index("--install")
+    if not any(_TOOL.search(word) or "$" in word or "`" in word for word in words[:start]):
+        return None
+    if len(words) < start + 5 or not re.fullmatch(r"-?\d{1,9}", words[start + 4]):
+        return None
+    priority, pairs = int(words[start + 4]), [(words[start + 1], words[start + 3])]
+    rest = words[start + 5 :]
+    while rest:
+        if rest[0] in ("--slave", "--follower"):
+            if len(rest) < 4:
+                return None
+            pairs.append((rest[1], rest[3]))
+            rest = rest[4:]
         else:
-            return
-        for link, target in links:
-            if all(re.fullmatch(r"(/[A-Za-z0-9_+][A-Za-z0-9._+@:-]*)+", p) for p in (link, target)):
-                yield Alternative(link[1:], target[1:], priority)
+            rest = rest[1:]  # an option of the tool itself, or where its words go
+    plain = [[re.sub("//+", "/", path) for path in pair] for pair in pairs]
+    if not all(_PATH.fullmatch(path) for pair in plain for path in pair):
+        return None
+    return tuple(Alternative(link[1:], target[1:], priority) for link, target in plain)
+
+
+def is_read_elsewhere(path: str) -> bool:
+    """Tell whether a file of the tree is configuration that its software looks for in /etc, not in the tree."""
+    return path.startswith("etc/") and not any(fnmatchcase(path, pattern) for pattern in FOUND_IN_THE_TREE)

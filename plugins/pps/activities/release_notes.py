@@ -103,6 +103,7 @@ def notes(
         "opened_at": opened.at,
         "bugs": sorted(patch.bugs, key=lambda b: (_SEVERITIES.index(b.severity), b.number)),
         "tarball": built.payload.get("name", "") if built else "",
+        "remarks": list(built.payload.get("remarks", ())) if built else [],
         "tested_platforms": [str(p) for p in platforms_for_production(patch, verdict)],
         "deployment": deployment_test.results(deployment) if deployment else None,
         "overruled": overruling_view(overruling(dossier)) if dossier else None,

@@ -33,9 +33,11 @@ from pps.domain.facts import Fact, FactKind
 from pps.domain.manifest import Entry, Manifest, ManifestPackage
 from pps.domain.patches import Patch
 from pps.domain.rollouts import Rollout
+from pps.domain.texts import one_line
 
 #: Any fixed time would do; zero makes GNU tar complain of an implausibly old one.
 _MTIME = 1_000_000_000
+_REMARKS_AT_MOST = 50
 
 
 def ensure_tarball(
@@ -58,8 +60,15 @@ def ensure_tarball(
     built = rollout.the(FactKind.TARBALL_BUILT)
     if built is not None and (kept := artefacts.find(built.payload["name"])) is not None:
         return kept
+    remarks: list[str] = []
     tarball = build_tarball(
-        patch, repositories=repositories, reader=reader, artefacts=artefacts, limits=limits, workdir=workdir
+        patch,
+        repositories=repositories,
+        reader=reader,
+        artefacts=artefacts,
+        limits=limits,
+        workdir=workdir,
+        remarks=remarks,
     )
     if built is not None and built.payload["digest"] != tarball.digest:
         raise PackageError(
@@ -73,6 +82,7 @@ def ensure_tarball(
         "files": dict(tarball.files),
         "size": tarball.size,
         "packages": list(tarball.packages),
+        "remarks": [one_line(remark, 1000) for remark in remarks[:_REMARKS_AT_MOST]],
     }
     facts.record(Fact(rollout.name, FactKind.TARBALL_BUILT, "", "", now, actor, payload))
     return tarball
@@ -95,8 +105,12 @@ def build_tarball(
     artefacts: Artefacts,
     limits: TarballLimits,
     workdir: Path,
+    remarks: list[str] | None = None,
 ) -> Tarball:
     """Download, verify, lay out, pack and keep; needs room for the packages and the tree below `workdir`.
+
+    Args:
+        remarks: what people should know of the client is added here.
 
     Raises `PackageError` (`HostileArchiveError`) with a sentence; nothing is kept in the store then.
     """
@@ -120,6 +134,8 @@ def build_tarball(
             packages.append(ManifestPackage(part, package.ref, package.sha256))
             kept.append((path, package.sha256))
         tree.finish()
+        if remarks is not None:
+            remarks += tree.remarks
         manifest = Manifest(patch.metapackage, patch.version, tuple(packages), tuple(tree.entries()))
         tarball = _pack(manifest, tree, work / "tarball")
         for path, sha256 in kept:

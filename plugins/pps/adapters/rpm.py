@@ -44,8 +44,8 @@ class RpmPackage:
 
     @property
     def install_script(self) -> str:
-        """Its %post."""
-        return self.header.script(1024, "POSTIN")
+        """Its %post and %posttrans."""
+        return "\n".join((self.header.script(1024, "POSTIN"), self.header.script(1151, "POSTTRANS")))
 
     def unpack(self, budget: UnpackBudget, contents: BinaryIO) -> Unpacked:
         """Read the payload; its contents go one behind the other into a file."""

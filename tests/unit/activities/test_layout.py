@@ -6,7 +6,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pps.activities.layout import Alternative, alternatives, checked_for_libc, place
+from pps.activities.layout import (
+    Alternative,
+    alternatives,
+    checked_for_libc,
+    is_read_elsewhere,
+    place,
+    read_alternatives,
+)
 from pps.domain.errors import PackageError
 from pps.domain.manifest import checked_tree_path
 
@@ -35,6 +42,14 @@ from pps.domain.manifest import checked_tree_path
         ("usr/lib/systemd/system/x.service", None),
         ("usr", None),
         ("opt/x/y", "opt/x/y"),
+        ("usr/bin/py3compile", None),
+        ("usr/bin/py3clean", None),
+        ("bin/dpkg-deb", None),
+        ("usr/bin/update-alternatives", None),
+        ("usr/sbin/alternatives", None),
+        ("sbin/ldconfig", None),
+        ("usr/bin/python3", "bin/python3"),
+        ("usr/bin/dpkgish", "bin/dpkgish"),
     ],
 )
 def test_files_go_where_the_environment_finds_them(path: str, to: str | None) -> None:
@@ -103,6 +118,90 @@ def test_alternatives_are_read_from_install_scripts() -> None:
 )
 def test_what_is_not_literal_is_passed_over(line: str) -> None:
     assert list(alternatives(line)) == []
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        "alternatives --install /usr/bin/x x /usr/bin/y 50",
+        "/usr/sbin/alternatives --install /usr/bin/x x /usr/bin/y 50 2>/dev/null || :",
+        "/usr/sbin/update-alternatives --quiet --force --install /usr/bin/x x /usr/bin/y 50",
+        "$(which alternatives) --install /usr/bin/x x /usr/bin/y 50",
+        "`command -v update-alternatives` --install /usr/bin/x x /usr/bin/y 50",
+        "${SBINDIR}/update-alternatives --install /usr/bin/x x /usr/bin/y 50",
+        "$ALT --install /usr/bin/x x /usr/bin/y 50",
+        "ALT=/usr/sbin/alternatives\n$ALT --install /usr/bin/x x /usr/bin/y 50",
+        'bin=/usr/bin; update-alternatives --install "$bin/x" x "${bin}/y" 50',
+        "P=50; alternatives --install /usr/bin/x x /usr/bin/y $P",
+        "alternatives \\\n  --install \\\n '/usr/bin/x' \\\n \"x\" /usr/bin/y \\\n 50",
+        "if [ $1 -ge 1 ]; then\n  alternatives --install /usr/bin/x x /usr/bin/y 50\nfi",
+        "[ -x /usr/sbin/alternatives ] && /usr/sbin/alternatives --install /usr/bin/x x /usr/bin/y 50",
+        "sh -c 'alternatives --install /usr/bin/x x /usr/bin/y 50'",
+        "alternatives --install /usr/bin/x x /usr/bin/y 50 --initscript x --family y",
+        "alternatives --install //usr/bin/x x /usr//bin/y 50",
+    ],
+)
+def test_a_call_is_read_whatever_the_path_of_the_tool_and_the_layout_of_its_words(call: str) -> None:
+    assert read_alternatives(call) == ((Alternative("usr/bin/x", "usr/bin/y", 50),), ())
+
+
+def test_followers_and_loops_are_read() -> None:
+    call = "alternatives --install /usr/bin/x x /usr/bin/y 5 --follower /usr/bin/z z /usr/bin/zz --slave /m m /mm\n"
+    loop = 'for t in ls cp; do\n update-alternatives --install /usr/bin/gfal-$t gfal-$t "/usr/bin/gfal2-${t}" 5\ndone\n'
+    assert [(a.link, a.target) for a in alternatives(call + loop)] == [
+        ("usr/bin/x", "usr/bin/y"),
+        ("usr/bin/z", "usr/bin/zz"),
+        ("m", "mm"),
+        ("usr/bin/gfal-ls", "usr/bin/gfal2-ls"),
+        ("usr/bin/gfal-cp", "usr/bin/gfal2-cp"),
+    ]
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        'update-alternatives --install "$link" x /usr/bin/x 50',
+        "alternatives --install /usr/bin/x x `which y` 50",
+        "alternatives --install /usr/bin/x x /usr/bin/y $(id -u)",
+        "alternatives --install ../../etc/passwd x /usr/bin/x 50",
+        "alternatives --install /usr/bin/x",
+        "do_it alternatives --install /usr/bin/$x x /usr/bin/y 50",
+        "chroot / 'alternatives --install /usr/bin/x x /usr/bin/y 50'",
+    ],
+)
+def test_a_call_that_cannot_be_told_is_named(call: str) -> None:
+    found, unclear = read_alternatives(call)
+    assert found == ()
+    assert len(unclear) == 1
+    assert "alternatives --install" in unclear[0]
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        "update-alternatives --remove x /usr/bin/x",
+        "# alternatives --install /usr/bin/x x /usr/bin/y 50",
+        "echo alternatives --install /usr/bin/x x /usr/bin/y 50",
+        "cat <<END\nalternatives --install /usr/bin/x x /usr/bin/y 50\nEND",
+        "$TOOL --install something",
+        "install-info --install",
+    ],
+)
+def test_what_is_no_call_is_neither_read_nor_named(script: str) -> None:
+    assert read_alternatives(script) == ((), ())
+
+
+def test_configuration_that_only_etc_has_is_told_from_what_is_found_in_the_tree() -> None:
+    assert is_read_elsewhere("etc/ssl/openssl.cnf")
+    assert is_read_elsewhere("etc/grid-security/gsi-authz.conf")
+    for path in (
+        "etc/gfal2.d/http.conf",
+        "etc/vomses",
+        "etc/profile.d/grid-env.sh",
+        "bin/x",
+        "etc/grid-security/gsi.conf",
+    ):
+        assert not is_read_elsewhere(path)
 
 
 @given(st.text())

@@ -23,7 +23,8 @@ case ${_pps_in_grid_env-} in
         unset -f cd command printf pwd read readlink test "[" 2>/dev/null
         set +e +f +u
         how=$1 file=$2
-        if [ -z "$file" ]; then
+        if [ ! -e "$file" ]; then # zsh shows a name that is not ASCII in its own way
+            file=
             best=-1
             for fd in "/proc/$PPID/fd"/*; do
                 target=$(PATH=/usr/bin:/bin readlink "$fd" 2>/dev/null) || continue
