@@ -67,7 +67,7 @@ TOO_OLD = (
 )
 ENDINGS = {
     # --- no connection
-    "closed port": Ending(SiteUnreachableError, r"\(nothing listens at its port\)", target=lambda s, f: {"port": 1}),
+    "closed port": Ending(SiteUnreachableError, "refused: nothing listens", target=lambda s, f: {"port": 1}),
     "unknown host": Ending(
         SiteUnreachableError, r"\(its host name has no address\)", target=lambda s, f: {"host": "ui.site.invalid"}
     ),

@@ -601,6 +601,49 @@ def test_what_somebody_who_knows_no_lock_writes_meanwhile_is_kept(
     assert [p.name for p in file.parent.iterdir()] == ["ops.list"]
 
 
+@pytest.mark.needs("root")
+def test_who_may_write_in_the_folder_cannot_have_us_write_or_tell_a_file_of_our_own(
+    others_list: Path, path: str
+) -> None:
+    info, ours = others_list.parents[2], others_list.parents[2].parent / "private"
+    ours.write_text(f"secret {TAG}\n")
+    os.chown(ours, OURS, GROUP)
+    others_list.unlink()
+    others_list.symlink_to(ours)
+    os.chown(others_list, MANAGER, GROUP, follow_symlinks=False)
+    arguments = (("list", info, CE, "ops"), ("add", info, CE, "ops", f"{TAG}.1"), ("remove", info, CE, "ops", TAG))
+    for each in arguments:
+        code, lines = as_our_account(path, *each)
+        assert (code, word(lines)) == (4, "failed")
+        assert not any("secret" in line for line in lines)
+    assert ours.read_text() == f"secret {TAG}\n"
+    os.chown(ours, MANAGER, GROUP)
+    ours.chmod(0o664)
+    assert word(as_our_account(path, *arguments[2])[1]) == "removed", "a link to a file of the manager's own is his"
+
+
+def test_what_others_put_in_the_place_of_our_files_is_not_written_through(info: Path, tmp_path: Path) -> None:
+    path = make_sh(tmp_path / "tools", "dash")
+    file = tag_list(info, f"a\n{TAG}\nb\n")
+    (tmp_path / "precious").write_text("precious")
+    # before each of our steps, every name that we could be about to use is a link
+    trap = f"""
+    for n in new old was room; do ln -s "{tmp_path}/precious" "{file.parent}/$n"; done
+    ln -s "{tmp_path}/precious" "{file.parent}/.ops.list.pps-$(cat "{tmp_path}/pid")"
+    exec "$real" "$@"
+    """
+    for tool in ("mkdir", "cp"):
+        path = with_tool(path, tool, f"{{ {trap}\n}} 2>/dev/null", tmp_path)
+    sh = next(p for f in path.split(":") if (p := Path(f) / "sh").exists())
+    script = f'echo $$ >"{tmp_path}/pid"\n{load_script("votag.sh")}'
+    for action in ("remove", "add"):
+        subprocess.run(
+            [sh, "-c", script, "sh", action, info, CE, "ops", TAG], env={"PATH": path}, check=False, timeout=60
+        )
+        assert (tmp_path / "precious").read_text() == "precious"
+    assert {"a", "b"} <= set(file.read_text().split())
+
+
 def test_somebody_who_puts_the_tag_back_each_time_makes_no_removal_of_it(info: Path, tmp_path: Path) -> None:
     path = make_sh(tmp_path / "tools", "dash")
     file = tag_list(info, f"a\n{TAG}\n")

@@ -122,7 +122,7 @@ def no_connection(site: str, client_says: str) -> SiteUnreachableError:
 
 
 _CAUSES: Mapping[str, str] = {
-    r"refused|Errno 111": "nothing listens at its port",
+    r"refused|Errno 111": "Connection refused: nothing listens at its port",
     r"resolve|gaierror|Name or service|getaddrinfo|Errno -\d": "its host name has no address",
     r"No route|unreachable|Errno 1(13|01)\b": "there is no route to it",
 }

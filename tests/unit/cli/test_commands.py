@@ -120,7 +120,7 @@ def test_sites_check_lists_every_problem_at_once(front: Front, tmp_path: Path) -
     ssh = {"host": "a;reboot", "user": "ppsadm", "host_key": "ssh-rsa short", "port": 70000}
     bad = [
         site("A", roc="x y", colour="red", preview_root="../opt"),
-        site("B", ssh=ssh, contact="a@b,c@d", platform="debian12;id"),
+        site("B", ssh=ssh, contact="a@b,<c@d>", platform="debian12;id"),
         site("b"),
         {"name": "-rf"},
     ]

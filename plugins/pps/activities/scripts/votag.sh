@@ -57,6 +57,14 @@ has_any_spelling() { # list
 is_text() { # list, read once: it may grow meanwhile
     [ "$(tr -dc '\000' <"$1" | wc -c)" -eq 0 ]
 }
+# Who may write in the folder could have us read, or write, a file of our own by a link.
+leads_astray() { # list
+    # shellcheck disable=SC2046
+    set -- $(ls -ldn "$1") / $(ls -ldnL "$1")
+    link=$3
+    while [ "$1" != / ]; do shift; done
+    [ "$link" != 0 ] && [ "$link" != "$(id -u)" ] && [ "$link" != "$4" ]
+}
 # "Not there" is believed of no list that cannot be looked into.
 look_at() { # list
     at=$tag_dir rest=${1#"$tag_dir"/}
@@ -69,6 +77,8 @@ look_at() { # list
         [ ! -L "$1" ] || answer 4 failed "$1 is a link that leads nowhere"
     elif ! [ -f "$1" ]; then
         answer 4 failed "$1 is no file"
+    elif [ -L "$1" ] && leads_astray "$1"; then
+        answer 4 failed "$1 is a link of somebody whose file it does not lead to"
     else
         cat "$1" >/dev/null 2>&1 || answer 4 failed "$1 cannot be read"
     fi
@@ -113,18 +123,17 @@ is_alive() { # holder
     case $1 in "$here:"*) ! is_gone "$1" ;; *) return 1 ;; esac
 }
 
-held='' new=''
+held='' work=''
 unlock() {
-    [ -z "$new" ] || rm -f "$new" "$new.old" "$new.was"
+    cd / && [ -z "$work" ] || rm -rf "$work"
     [ -z "$held" ] || [ "$(readlink "$held" 2>/dev/null)" != "$me" ] || rm -f "$held"
     held=
 }
 lock() { # folder of a list; without a lock where we cannot make one: then nobody else of us can
-    new=$1/.$vo.list.pps-$$
     [ -w "$1" ] || return 0
     held=$1/.pps-votag.held
     seen='' since=0 misses=0 patience=$(($(date +%s) + 20))
-    until ln -s "$me" "$held" 2>/dev/null; do
+    until [ ! -d "$held" ] && ln -s "$me" "$held" 2>/dev/null; do
         holder=$(readlink "$held" 2>/dev/null) || holder=
         now=$(date +%s)
         if [ "$holder" = "$me" ]; then
@@ -150,13 +159,20 @@ lock() { # folder of a list; without a lock where we cannot make one: then nobod
     done
     # what those left behind who were killed, before this version, too
     rm -rf "$1/.pps-votag.lock" "$1/.pps-votag.lock.break"
-    rm -f "$1/.$vo.list.pps-"* "$held".*
+    rm -rf "$1/.$vo.list.pps-"*
+    rm -f "$held".*
 }
 trap unlock EXIT
 trap 'exit 143' HUP INT TERM PIPE
 
 # --- changing a list -----------------------------------------------------------------------------------------------
 
+# A folder of our own beside the list. We go into it, so that nobody who may write there swaps a name on us.
+into_workroom() { # list
+    cd / && [ -z "$work" ] || rm -rf "$work"
+    work=${1%/*}/.$vo.list.pps-$$
+    mkdir -m 700 "$work" 2>/dev/null && cd "$work" 2>/dev/null && [ -O . ]
+}
 traits() { # file: all of it but content and times
     # shellcheck disable=SC2046 # mode (with a + for an ACL), links, owner, group
     set -- "$1" $(ls -ldn "$1")
@@ -213,17 +229,18 @@ without_tag() { # list
 # A new file in its place: no reader sees half of it. Only where that keeps owner, group, mode, ACL and links,
 # and what others write into the old one meanwhile.
 replace() { # list
-    cp -p "$1" "$new.old" 2>/dev/null && cp -p "$1" "$new" 2>/dev/null || return 1
-    [ "$(traits "$1")" = "$(traits "$new")" ] || return 1
-    { without_tag "$new.old" >"$new"; } 2>/dev/null || return 1
-    others=$(tokens "$new.old" | grep -Fvix -e "$tag" | cksum)
-    [ "$(tokens "$new" | grep -Fvix -e "$tag" | cksum)" = "$others" ] && ! has_any_spelling "$new" || return 1
-    ln "$1" "$new.was" 2>/dev/null || return 1
-    if cmp -s "$1" "$new.old"; then
-        mv -f "$new" "$1" 2>/dev/null || return 1
-        cmp -s "$new.was" "$new.old" || mv -f "$new.was" "$1"
+    into_workroom "$1" || return 1
+    cp -p "$1" old 2>/dev/null && cp -p "$1" new 2>/dev/null || return 1
+    [ "$(traits "$1")" = "$(traits ./new)" ] || return 1
+    { without_tag old >new; } 2>/dev/null || return 1
+    others=$(tokens old | grep -Fvix -e "$tag" | cksum)
+    [ "$(tokens new | grep -Fvix -e "$tag" | cksum)" = "$others" ] && ! has_any_spelling new || return 1
+    ln "$1" was 2>/dev/null || return 1
+    if cmp -s "$1" old; then
+        mv -f new "$1" 2>/dev/null || return 1
+        cmp -s was old || mv -f was "$1"
     fi
-    rm -f "$new.was"
+    rm -f was
 }
 # Where it lies: blanks over the tag, and nothing else is touched.
 blank_out() { # list
@@ -282,9 +299,8 @@ for try in 1 2 3 4 5 6; do
     [ "$try" -lt 6 ] || answer 3 busy "somebody else keeps changing $list"
     must_be_ours_to_write "$list"
     # a full disk would take half of a tag
-    [ -z "$held" ] || { printf '%s\n\n' "$tag" >"$new"; } 2>/dev/null ||
-        answer 4 failed "the tag could not be written, the list is as it was: the disk is full"
-    rm -f "$new"
+    [ -z "$held" ] || { into_workroom "$list" && printf '%s\n\n' "$tag" >room; } 2>/dev/null ||
+        answer 4 failed "the list is as it was: the disk is full, or somebody is in our way in ${list%/*}"
     # at the end of what others wrote, whether its last line has an end or not
     line=$tag
     [ ! -s "$list" ] || [ -z "$(tail -c 1 "$list" | tr '\000\011\013\014\015\040' 'x\n\n\n\n\n')" ] || line="
