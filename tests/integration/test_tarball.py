@@ -23,7 +23,6 @@ from tests.support.provider import LIMITS, NOW, Provider, apt_provider, provider
 from pps.activities.ports import PackageReader, Tarball, TarballLimits
 from pps.activities.tarball import build_tarball, ensure_tarball
 from pps.adapters.package_files import PackageFiles
-from pps.adapters.repositories import ProviderRepositories
 from pps.domain.errors import HostileArchiveError, PackageError
 from pps.domain.facts import Fact, FactKind
 from pps.domain.manifest import Manifest
@@ -404,7 +403,7 @@ def test_a_file_that_says_it_is_another_package_is_refused(provider: Provider) -
     with pytest.raises(PackageError, match="the file says that it is a"):
         build_tarball(
             patch,
-            repositories=ProviderRepositories(),
+            repositories=provider.repositories,
             reader=reader,
             artefacts=provider.store(),
             limits=LIMITS,
@@ -499,7 +498,7 @@ def test_the_tarball_is_built_once_and_its_fact_tells_where_it_is(apt_provider: 
             Rollout("bc-client-4711-1", tuple(record.facts)),
             patch,
             facts=record,  # type: ignore[arg-type]
-            repositories=ProviderRepositories(),
+            repositories=apt_provider.repositories,
             reader=PackageFiles(),
             artefacts=apt_provider.store(),
             limits=LIMITS,
