@@ -163,7 +163,9 @@ def _package_keys(here: Front) -> Iterator[Finding]:
     except RolloutError:
         return
     if not keys:
-        yield _ok("package_keys", "names no repository yet; a patch's is refused until it does (docs/production.md, 3).")
+        yield _ok(
+            "package_keys", "names no repository yet; a patch's is refused until it does (docs/production.md, 3)."
+        )
     for place, entry in keys.items():
         if entry.reason:
             why = f"{place} is believed without a signature: {entry.reason}"
