@@ -74,7 +74,7 @@ class Address:
         if to is None or not (same or upgraded):
             raise PackageError(
                 f"{self.url}",
-                f"leads to another server ({target[:120]}).",
+                f"leads to another server, or to no plain address ({target[:120]}).",
                 "Put that address into the patch if it is right.",
             )
         return to
