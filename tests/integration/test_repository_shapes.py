@@ -211,6 +211,24 @@ def test_strong_digests_are_taken_and_weak_ones_named(algorithm: str, apt: Apt, 
         apt.open().resolve([FOO])
 
 
+HOSTILE = {
+    "one stanza without end": (b"Filename:\n" + b" x\n" * (1 << 20), "a stanza of more than"),
+    "one line without end": (b"x" * (2 << 20), "a line of more than"),
+    "more fields than letters": (b"".join(b"f%d:\n" % n for n in range(2000)), "1000 fields"),
+    "one field for ever": (b"f:\n" * 2000, "1000 fields"),
+}
+
+
+@pytest.mark.parametrize("case", HOSTILE)
+def test_a_hostile_index_ends_at_a_bound(case: str, apt: Apt) -> None:
+    text, words = HOSTILE[case]
+    apt.listed["main/binary-amd64/Packages.gz"] = packed = gzip.compress(text, 1)
+    apt.put("dists/preview/main/binary-amd64/Packages.gz", packed)
+    apt.publish()
+    with pytest.raises(PackageError, match=words):
+        apt.open().resolve([FOO])
+
+
 # --- addresses and names ---------------------------------------------------------------------
 
 

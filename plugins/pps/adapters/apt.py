@@ -19,7 +19,7 @@ from pps.adapters.archive import CappedStream, inflating
 from pps.adapters.download import TOO_MANY, Downloader, NotServedError
 from pps.adapters.signatures import check_detached, signed_text
 from pps.adapters.stanzas import Stanza, stanzas
-from pps.domain.digests import STRONG, Digest, algorithm_of, strong_digest, why_no_digest
+from pps.domain.digests import STRONG, Digest, strong_digest, why_no_digest
 from pps.domain.errors import PackageError, RolloutError, ServiceError
 from pps.domain.manifest import checked_tree_path
 from pps.domain.patches import PackageRef, Repository
@@ -29,7 +29,7 @@ from pps.domain.repository_trust import Trust
 _NEXT = "Ask the provider of the repository."
 _RELEASE_BYTES = 8 << 20
 _INDEX_BYTES = 256 << 20
-_INFLATED_INDEX_BYTES = 1 << 30
+_INFLATED_INDEX_BYTES = 512 << 20
 #: Packages whose sha256 the index does not know are read once to learn it.
 _UNKNOWN_BYTES = 8 << 30
 #: The best first.
@@ -308,7 +308,7 @@ def _unwrapped(inrelease: str) -> str:
 
 def _only_stanza(subject: str, text: str) -> Stanza:
     stream = CappedStream(subject, io.BytesIO(text.encode()), UnpackBudget(_RELEASE_BYTES, 0))
-    found = list(stanzas(stream, _RELEASE_FIELDS))
+    found = list(stanzas(stream, _RELEASE_FIELDS, _RELEASE_BYTES))
     if len(found) != 1 or (twice := [n for n in found[0].twice if n in _RELEASE_FIELDS]):
         why = (
             f"has the field {twice[0].capitalize()} twice"
@@ -322,7 +322,7 @@ def _only_stanza(subject: str, text: str) -> Stanza:
 def _listed_files(subject: str, release: Stanza) -> dict[str, tuple[Digest, int]]:
     files: dict[str, tuple[Digest, int]] = {}
     for algorithm in STRONG:
-        for line in release.fields.get(algorithm_of(algorithm), "").split("\n"):
+        for line in release.lines(algorithm):
             value, size, path = [*line.split(maxsplit=2), "", "", ""][:3]
             digest = strong_digest(algorithm, value)
             path = path.removeprefix("./")
