@@ -178,3 +178,21 @@ def test_any_json_is_a_patch_or_a_package_error(field: str, value: object):
         assert str(refusal)
     else:
         assert parse_patch(patch_document(patch)) == patch
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("suite", "./"),
+        ("suite", "/"),
+        ("suite", "sub/folder/"),
+        ("suite", "./sub/"),
+        ("url", "https://download.example.org/repositories/home:/ada/a+b~c"),
+        ("url", "https://copr.example.org/results/@group/p%20q/"),
+    ],
+)
+def test_flat_repositories_and_odd_addresses_are_named_as_providers_do(field: str, value: str) -> None:
+    repository = {**DOCUMENT["repository"], field: value, "components": []}
+    patch = parse_patch({**DOCUMENT, "repository": repository})
+    assert getattr(patch.repository, field) == value
+    assert parse_patch(patch_document(patch)) == patch
