@@ -6,7 +6,6 @@ import gzip
 import hashlib
 import re
 import subprocess
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -202,7 +201,5 @@ def test_long_texts_are_no_tokens_and_are_not_kept() -> None:
         def closed(self, path: str, text: str) -> None:
             seen.append(len(text))
 
-    began = time.process_time()
     Reader("index").read(pieces(16 << 20, b"y" * 65536, b"<a>", b"</a>"))
     assert seen[0] <= 4096
-    assert time.process_time() - began < 60  # it is some 0.1 s; the old way of 32 MiB in one tag was 8 s
