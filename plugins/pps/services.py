@@ -36,6 +36,7 @@ from pps.config.loader import Configuration
 from pps.domain.errors import ConfigurationError
 from pps.domain.patches import Repository
 from pps.domain.pilots import Pilot
+from pps.domain.repository_trust import Trust
 from pps.domain.roles import Role
 from pps.domain.rollouts import Rollout
 from pps.domain.sites import Site
@@ -43,6 +44,7 @@ from pps.domain.sites import Site
 if TYPE_CHECKING:
     from upath import UPath
 
+    from pps.adapters.repositories import ProviderRepositories
     from pps.adapters.store import FactStore
 
 #: Returns the URI of an Airflow-style connection id, or None where there is no such connection.
@@ -171,17 +173,21 @@ class Services:
     @cached_property
     def repositories(self) -> PackageRepositories:
         """The providers' package repositories."""
+        return self._provider_repositories
+
+    @cached_property
+    def _provider_repositories(self) -> ProviderRepositories:
         from pps.adapters.repositories import ProviderRepositories
 
-        keys = {prefix: keys.keyring for prefix, keys in self.config.service.package_keys.items()}
-        return ProviderRepositories(keys)
+        keys, folder = self.config.service.package_keys, self.config.folder.resolve()
+        return ProviderRepositories(
+            {place: folder / k.keyring.expanduser() for place, k in keys.items() if k.keyring},
+            {place: k.reason for place, k in keys.items() if k.reason},
+        )
 
-    def keyring_for(self, url: str) -> Path | None:
-        """The keyring that must have signed the provider's repository at `url`, or None."""
-        from pps.adapters.repositories import ProviderRepositories
-
-        keys = {prefix: keys.keyring for prefix, keys in self.config.service.package_keys.items()}
-        return ProviderRepositories(keys).keyring_for(url)
+    def trust_in(self, url: str) -> Trust:
+        """Who must have signed the provider's repository at `url`; `ConfigurationError` where nobody has decided."""
+        return self._provider_repositories.trust_in(url)
 
     @cached_property
     def clean_roots(self) -> CleanRoots:
@@ -269,10 +275,10 @@ class Services:
 
     @cached_property
     def own_repositories(self) -> PackageRepositories:
-        """Repositories that we publish; those are not signed, wherever a prefix of `package_keys` may point."""
-        from pps.adapters.repositories import ProviderRepositories
+        """Repositories that we publish; those are not signed, wherever an address of `package_keys` may point."""
+        from pps.adapters.repositories import OwnRepositories
 
-        return ProviderRepositories()
+        return OwnRepositories(Trust(unsigned="We have published it ourselves."))
 
     @property
     def mirror_url(self) -> str:

@@ -16,7 +16,6 @@ from pps.activities.classification import Classification, classify, examine, ove
 from pps.activities.ports import TarballLimits
 from pps.adapters.package_files import PackageFiles
 from pps.adapters.production_packages import ProductionFolder
-from pps.adapters.repositories import ProviderRepositories
 from pps.adapters.repository_writer import publish_packages
 from pps.adapters.store import FactStore
 from pps.domain.errors import HostileArchiveError, NotYetAllowedError, PackageError, ServiceError
@@ -67,7 +66,7 @@ class World:
         return classify(
             self.store,
             patch,
-            repositories=ProviderRepositories(),
+            repositories=self.provider.repositories,
             production=ProductionFolder(UPath(self.production)),
             reader=PackageFiles(),
             limits=limits,
@@ -211,7 +210,7 @@ def test_the_variables_of_the_tracker_are_findings_too(apt_world: World) -> None
 def test_looking_records_nothing(apt_world: World) -> None:
     examine(
         apt_world.offer(trees.package("2-1", trees.PRODUCTION)),
-        repositories=ProviderRepositories(),
+        repositories=apt_world.provider.repositories,
         production=ProductionFolder(UPath(apt_world.production)),
         reader=PackageFiles(),
         limits=LIMITS,

@@ -29,7 +29,6 @@ from pps.activities import deployment_test
 from pps.activities.clean_roots import CleanRoots
 from pps.adapters import clean_root, debian_base
 from pps.adapters.clean_root import DebianRoot, DebianRoots, RootLimits
-from pps.adapters.repositories import ProviderRepositories
 from pps.domain.errors import CleanRootError
 from pps.domain.facts import Fact
 from pps.domain.patches import PackageRef, Patch
@@ -130,7 +129,7 @@ def tried(provider: Provider, patch: Patch, roots: CleanRoots) -> tuple[Fact, st
         "wn",
         patch,
         roots,
-        ProviderRepositories(provider.keyrings),
+        provider.repositories,
         publication=www,
         keyring=provider.keyrings.get(provider.http.url),
         now=lambda: NOW,

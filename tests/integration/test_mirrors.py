@@ -20,13 +20,15 @@ from upath import UPath
 from pps.activities import mirroring
 from pps.activities.mirrors import MirrorLimits
 from pps.adapters.mirror_folder import MirrorFolder
-from pps.adapters.repositories import ProviderRepositories
+from pps.adapters.repositories import OwnRepositories
 from pps.domain.errors import PackageError, RefusedError, ServiceError
 from pps.domain.facts import FactKind
 from pps.domain.mirrors import Differences, MirrorList
 from pps.domain.patches import PackageRef, RepositoryKind
+from pps.domain.repository_trust import Trust
 from pps.sandbox.package_formats import SamplePackage, write_deb, write_rpm
 
+OWN = OwnRepositories(Trust(unsigned="It is ours."))
 pytestmark = pytest.mark.sd("4.1.3", step=6)
 
 
@@ -84,7 +86,7 @@ def test_a_mirror_holds_the_whole_suite_and_is_read_as_a_repository(mirroring_of
     assert fact.payload["source"] == provider.http.url
     with serving(mirroring_of.folder) as http:
         address = mirroring.mirror_repository(mirroring_of.record, http.url)
-        repository = ProviderRepositories().open(address)
+        repository = OWN.open(address)
         found = repository.resolve([*made.packages, *made.externals, other])
         (tmp_path / "got").mkdir()
         for package in found:
@@ -228,7 +230,7 @@ def test_a_mirror_is_also_verified_as_a_site_sees_it(mirroring_of: Mirroring, tm
         address = mirroring.mirror_repository(mirroring_of.record, http.url)
 
         def seen() -> tuple[str, ...]:
-            over_http = (ProviderRepositories(), address, tmp_path / "seen")
+            over_http = (OWN, address, tmp_path / "seen")
             return mirroring.verify(mirroring_of.record, mirroring_of.mirrors, over_http=over_http).problems
 
         assert seen() == ()
@@ -392,7 +394,7 @@ def test_text_that_xml_cannot_hold_does_not_spoil_the_index(provider: Provider, 
     made = Mirroring(provider, tmp_path / "mirrors")
     fact = made.make(provider.patch((ref,)))
     with serving(made.folder) as http:
-        assert ProviderRepositories().open(mirroring.mirror_repository(made.record, http.url)).listing(10)
+        assert OWN.open(mirroring.mirror_repository(made.record, http.url)).listing(10)
     index = gzip.decompress(next((made.folder / fact.payload["mirror"]).rglob("*primary.xml.gz")).read_bytes())
     assert b"/usr/bin/odd" in index  # others may require it by its path
 
@@ -410,10 +412,10 @@ def test_a_snapshot_s_version_and_a_long_name_do_not_refuse_a_mirror(tmp_path: P
         mirror.make(patch)
     with serving(mirror.folder) as http:
         address = mirroring.mirror_repository(mirror.record, http.url)
-        listed = {p.ref for p in ProviderRepositories().open(address).listing(20)}
+        listed = {p.ref for p in OWN.open(address).listing(20)}
         assert listed == {*made.packages, *made.externals, odd, long}
         (tmp_path / "fetched").mkdir()
-        over_http = (ProviderRepositories(), address, tmp_path / "fetched")
+        over_http = (OWN, address, tmp_path / "fetched")
         assert mirroring.verify(mirror.record, mirror.mirrors, over_http=over_http).sound
 
 

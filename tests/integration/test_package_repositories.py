@@ -18,11 +18,12 @@ from pps.adapters.repositories import ProviderRepositories
 from pps.adapters.repository_writer import publish_packages
 from pps.domain.errors import ConfigurationError, PackageError, ServiceError
 from pps.domain.patches import PackageRef, Repository, RepositoryKind
+from pps.domain.repository_trust import Trust
 from pps.sandbox.package_formats import SamplePackage, write_deb, write_rpm
 
 
 def opened(provider: Provider):
-    return ProviderRepositories(provider.keyrings).open(provider.repository)
+    return provider.repositories.open(provider.repository)
 
 
 def test_packages_are_found_in_order_and_downloaded_verified(provider: Provider, tmp_path: Path) -> None:
@@ -82,7 +83,7 @@ def test_a_repository_without_index_or_server_is_told_in_words(provider: Provide
         opened(provider)
     nowhere = Repository(provider.kind, "http://127.0.0.1:9", "preview", ("main",))
     with pytest.raises(ServiceError, match="does not answer"):
-        ProviderRepositories().open(nowhere)
+        ProviderRepositories(unsigned={nowhere.url: "A test."}).open(nowhere)
 
 
 def test_a_download_that_breaks_off_is_worth_a_retry(provider: Provider, tmp_path: Path) -> None:
@@ -124,8 +125,9 @@ def test_redirects_stay_on_the_provider_s_host(provider: Provider, tmp_path: Pat
     "url",
     [
         "file:///etc", "ftp://x/y", "http://user@host/", "http://h/a/../b", "http://h/%2e%2e/b",
-        "http://h/a?x=1", "http://h/a b",
-        "http:///x", "http://h:99999/",
+        "http://h/a?x=1", "http://h/a b", "http://h/a%2fb", "http://h/a%0ab", "http://h//a", "http://h\\@x/",
+        "http:///x", "http://h:99999/", "http://127.1/", "http://0x7f000001/", "http://2130706433/", "http://h%2fx/",
+        "http://h/mirrorlist", "http://h/metalink?repo=x",
     ],
 )  # fmt: skip
 def test_odd_addresses_are_refused(url: str) -> None:
@@ -375,16 +377,25 @@ def test_without_a_tool_a_signature_is_an_error_never_a_pass(
 
 
 def test_no_spelling_of_an_address_leads_around_its_signature() -> None:
-    signed = Path("keyring")
+    signed, more = Trust(Path("keyring")), Trust(Path("more"))
     repositories = ProviderRepositories(
-        {"https://repo.example.org/signed/": signed, "https://repo.example.org/signed/more": Path("more")}
+        {"https://repo.example.org/signed/": Path("keyring"), "https://Repo.example.org./signed/more": Path("more")},
+        # whoever wrote this did not mean to open the signed places
+        {"https://repo.example.org": "Others there do not sign.", "http://repo.example.org": "Nor over http."},
     )
     for url in (
         "https://repo.example.org/signed", "https://repo.example.org/signed/", "http://repo.example.org/signed",
-        "HTTPS://Repo.Example.ORG./signed/x",
-        "https://repo.example.org:443/signed",
+        "HTTPS://Repo.Example.ORG./signed/x", "https://repo.example.org:443/signed",
+        "https://repo.example.org:8443/signed", "http://repo.example.org:443/signed/x",
+        "https://repo.example.org/%73igned/x", "https://repo.example.org/SIGNED/x",
     ):  # fmt: skip
-        assert repositories.keyring_for(url) is signed, url
-    assert repositories.keyring_for("https://repo.example.org/signed/more/x") == Path("more")
-    assert repositories.keyring_for("https://repo.example.org/signedx") is None
-    assert repositories.keyring_for("https://repo.example.org:8443/signed") is None
+        assert repositories.trust_in(url) == signed, url
+    assert repositories.trust_in("https://repo.example.org/signed/more/x") == more
+    assert repositories.trust_in("https://repo.example.org/signedx").unsigned == "Others there do not sign."
+    for url in ("https://u@repo.example.org/signed", "https://repo.example.org/x/../signed", "https://repo.example.org//signed",
+                "https://repo.example.org/x/%2e%2e/signed", "https://repo.example.org/signed%2fx"):  # fmt: skip
+        with pytest.raises(PackageError, match="plain http"):
+            repositories.trust_in(url)
+    for url in ("https://repo.example.org:8443/x", "https://127.0.0.1/signed", "https://example.org/signed"):
+        with pytest.raises(ConfigurationError, match="no entry of package_keys"):
+            repositories.trust_in(url)

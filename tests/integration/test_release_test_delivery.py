@@ -18,12 +18,13 @@ from pps.activities.packages import kept_packages
 from pps.activities.production import Production
 from pps.adapters.package_files import PackageFiles
 from pps.adapters.production_packages import ProductionFolder
-from pps.adapters.repositories import ProviderRepositories
+from pps.adapters.repositories import OwnRepositories
 from pps.adapters.repository_writer import publish_packages
 from pps.domain.errors import NotYetAllowedError, PackageError, ServiceError
 from pps.domain.facts import FactKind
 from pps.domain.patches import Patch, PatchState
 from pps.domain.release_test import ACCEPT, RELEASE
+from pps.domain.repository_trust import Trust
 
 
 @dataclass
@@ -40,7 +41,7 @@ class Delivery:
             self.test.store,
             patch or self.test.patch,
             SITES,
-            repositories=ProviderRepositories({}),
+            repositories=self.provider.repositories,
             reader=PackageFiles(),
             artefacts=self.provider.store(),
             limits=LIMITS,
@@ -70,7 +71,9 @@ class Delivery:
     def repository_of_sites(self, url: str) -> dict[str, str]:
         """What a site's package manager would be offered under an address."""
         suite = "release-test" if self.provider.repository.suite else ""
-        found = ProviderRepositories({}).open(replace(self.provider.repository, url=url, suite=suite))
+        found = OwnRepositories(Trust(unsigned="It is ours.")).open(
+            replace(self.provider.repository, url=url, suite=suite)
+        )
         return {str(p.ref): p.sha256 for p in found.resolve((*self.test.patch.packages, *self.test.patch.externals))}
 
 

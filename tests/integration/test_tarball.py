@@ -27,7 +27,6 @@ from pps.activities.ports import PackageReader, Tarball, TarballLimits
 from pps.activities.tarball import build_tarball, ensure_tarball
 from pps.adapters.package_files import PackageFiles
 from pps.adapters.production_packages import ProductionFolder
-from pps.adapters.repositories import ProviderRepositories
 from pps.adapters.repository_writer import publish_packages
 from pps.config.patch_documents import parse_patch, patch_document
 from pps.domain.errors import HostileArchiveError, PackageError
@@ -243,7 +242,7 @@ def test_alternatives_stand_in_the_tarball_and_what_could_not_be_replayed_is_nam
         record,
         patch,
         facts=facts,  # type: ignore[arg-type]
-        repositories=ProviderRepositories(),
+        repositories=provider.repositories,
         reader=PackageFiles(),
         artefacts=provider.store(),
         limits=LIMITS,
@@ -507,7 +506,7 @@ def test_a_file_that_says_it_is_another_package_is_refused(provider: Provider) -
     with pytest.raises(PackageError, match="the file says that it is a"):
         build_tarball(
             patch,
-            repositories=ProviderRepositories(),
+            repositories=provider.repositories,
             reader=reader,
             artefacts=provider.store(),
             limits=LIMITS,
@@ -602,7 +601,7 @@ def test_the_tarball_is_built_once_and_its_fact_tells_where_it_is(apt_provider: 
             Rollout("bc-client-4711-1", tuple(record.facts)),
             patch,
             facts=record,  # type: ignore[arg-type]
-            repositories=ProviderRepositories(),
+            repositories=apt_provider.repositories,
             reader=PackageFiles(),
             artefacts=apt_provider.store(),
             limits=LIMITS,

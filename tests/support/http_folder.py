@@ -25,6 +25,8 @@ class HttpFolder:
     cut_after: dict[str, int] = field(default_factory=dict)
     """path -> bytes after which the connection is closed"""
     requests: list[str] = field(default_factory=list)
+    headers: list[dict[str, str]] = field(default_factory=list)
+    """of each request"""
 
 
 class _Handler(SimpleHTTPRequestHandler):
@@ -34,6 +36,7 @@ class _Handler(SimpleHTTPRequestHandler):
 
     def do_GET(self) -> None:
         self.served.requests.append(self.path)
+        self.served.headers.append(dict(self.headers))
         if (to := self.served.redirects.get(self.path)) is not None:
             self.send_response(302)
             self.send_header("Location", to)

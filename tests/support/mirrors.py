@@ -14,7 +14,6 @@ from pps.activities import mirroring
 from pps.activities.mirrors import MirrorLimits
 from pps.adapters.mirror_folder import MirrorFolder
 from pps.adapters.package_files import PackageFiles
-from pps.adapters.repositories import ProviderRepositories
 from pps.adapters.repository_writer import publish_packages
 from pps.adapters.store import FactStore
 from pps.domain.facts import Fact, FactKind
@@ -46,7 +45,7 @@ class Mirroring:
     def __post_init__(self) -> None:
         self.name = open_pilot(self.store).name
         self.mirrors = MirrorFolder(UPath(self.folder), self.folder.parent / "cache")
-        self.repositories = ProviderRepositories(self.provider.keyrings)
+        self.repositories = self.provider.repositories
 
     @property
     def record(self) -> Rollout:

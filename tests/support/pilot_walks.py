@@ -21,7 +21,7 @@ from tests.support.front import MemoryServices, MemoryTracker, site, write_confi
 from tests.support.http_folder import serving
 from tests.support.pilot_runs import Published, Services
 from tests.support.pilots import MAJOR, MINOR, SCOPE
-from tests.support.provider import Provider
+from tests.support.provider import WHY_UNSIGNED, Provider
 from tests.support.withdrawals import Postbox
 from upath import UPath
 
@@ -82,7 +82,7 @@ def server(provider: Provider, *, major: bool, **more: Any) -> Patch:
     )
 
 
-def configuration(folder: LocalPath, mirror_url: str) -> Configuration:
+def configuration(folder: LocalPath, mirror_url: str, source_url: str) -> Configuration:
     """Two Gold and a Platinum partner; everybody has an address."""
     sites = [
         site(
@@ -106,6 +106,7 @@ def configuration(folder: LocalPath, mirror_url: str) -> Configuration:
     (folder / "mirror").mkdir(exist_ok=True)
     service = yaml.safe_load(service_file.read_text())
     service |= {"mirror_folder": (folder / "mirror").resolve().as_uri(), "mirror_url": mirror_url}
+    service["package_keys"] = {source_url: {"unsigned_over_http": WHY_UNSIGNED}}
     service_file.write_text(yaml.safe_dump(service))
     return Configuration(folder)
 
@@ -364,7 +365,7 @@ def walking(tmp_path: LocalPath, monkeypatch: pytest.MonkeyPatch, path: Path, **
     monkeypatch.setenv("PPS_CACHE", str(tmp_path / "cache"))
     with serving(tmp_path / "provider") as source, serving(tmp_path / "config/mirror") as mirror:
         update = server(Provider(RepositoryKind.APT, tmp_path, source), major=path is Path.MAJOR_PILOT, **patch)
-        config = configuration(tmp_path / "config", mirror.url.rstrip("/"))
+        config = configuration(tmp_path / "config", mirror.url.rstrip("/"), source.url)
         store = FactStore(f"sqlite:///{tmp_path}/facts.db")
         store.upgrade()
         given = {

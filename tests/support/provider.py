@@ -23,6 +23,7 @@ from pps.sandbox.packages import ProviderPackages, make_sample_packages
 
 NOW = datetime(2007, 10, 1, 12, tzinfo=UTC)
 LIMITS = TarballLimits(1 << 30, 100_000, 1 << 29)
+WHY_UNSIGNED = "It is made by this test, and gone with it."
 
 
 @dataclass
@@ -33,6 +34,11 @@ class Provider:
     root: Path
     http: HttpFolder
     keyrings: dict[str, Path] = field(default_factory=dict)
+
+    @property
+    def repositories(self) -> ProviderRepositories:
+        """Opens it: with a key of the keyrings, else as it is."""
+        return ProviderRepositories(self.keyrings, {self.http.url: WHY_UNSIGNED})
 
     @property
     def repository(self) -> Repository:
@@ -75,7 +81,7 @@ class Provider:
     ) -> Tarball:
         return build_tarball(
             patch,
-            repositories=ProviderRepositories(self.keyrings),
+            repositories=self.repositories,
             reader=PackageFiles(),
             artefacts=store or self.store(),
             limits=limits,

@@ -10,7 +10,7 @@ no address and no site's own words.
 {"version": 1, "updated_at": "...", "rollouts": [{
   "rollout": "bc-client-4711-1", "patch": 4711, "title": "...", "metapackage": "glite-WN",
   "version": "3.1.23", "platforms": ["debian12-amd64"], "stage": "preview", "opened_at": "...", "closed_at": null,
-  "path": "bc-client", "overruled": null,
+  "path": "bc-client", "overruled": null, "unsigned": null,
   "tag": "VO-ops-PPS-GLITE-WN-3.1.23", "jdl": "Requirements = ...;",
   "feedback": {"until": "...", "outcome": "none", "invited": 2, "answered": 0},
   "release_notes": null, "remarks": [], "counts": {"available": 10, "failed": 2},
@@ -20,6 +20,7 @@ no address and no site's own words.
 
 `stage`: `starting`, `canaries`, `preview`, `stopped`, `released`, `not released`, `ended`; `withdrawn` from the
 moment in which the withdrawal is asked for, also after any of the others (its sites' states tell how far it is).
+`unsigned`: why the provider's index was believed without a signature.
 `state` of a site: see `domain.rollouts.SiteState`.
 """
 
@@ -40,6 +41,7 @@ from pps.domain.overruling import Overruling, overruling
 from pps.domain.rollouts import PREVIEWS, Path, Rollout, SiteState
 from pps.domain.sites import Site
 from pps.domain.tags import jdl_requirement
+from pps.domain.texts import one_line
 
 SHOWN_AFTER_CLOSING = timedelta(days=30)
 VERSION = 1
@@ -128,6 +130,7 @@ def _rollout(row: OpenRollout, record: Rollout, sites: Mapping[str, Site], dossi
         "closed_at": _iso(row.closed_at),
         "path": opened.get("path"),
         "overruled": _overruled(overruling(dossier)),
+        "unsigned": _unsigned(record),
         "tag": opened.get("tag"),
         "jdl": jdl_requirement(opened["tag"]) if opened.get("tag") else None,
         "feedback": {
@@ -150,6 +153,12 @@ def _rollout(row: OpenRollout, record: Rollout, sites: Mapping[str, Site], dossi
             for p in progress
         ],
     }
+
+
+def _unsigned(record: Rollout) -> str | None:
+    """Why the provider's index was believed without a signature; None where it was signed, or not read yet."""
+    fact = record.the(FactKind.INDEX_UNSIGNED)
+    return one_line(fact.payload["reason"], 300) if fact else None
 
 
 def _overruled(found: Overruling | None) -> dict[str, Any] | None:

@@ -149,7 +149,7 @@ def make_mirror(
         "bytes": plan.bytes,
         "source": plan.source.url,
         "kind": plan.source.kind.value,
-        "suite": plan.source.suite,
+        "suite": _one_index(plan.source).suite,
         "components": list(_one_index(plan.source).components),
     }
     facts.record(Fact(record.name, FactKind.MIRROR_MADE, "", "", now, actor, payload))
@@ -297,6 +297,9 @@ def _seen_by_a_site(
 
 
 def _one_index(source: Repository) -> Repository:
+    """How the mirror is laid out: one component, also of a flat repository, which has none."""
+    if source.suite.endswith("/"):
+        return replace(source, suite="mirror", components=("main",))
     return replace(source, components=source.components[:1])
 
 

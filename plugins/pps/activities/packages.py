@@ -24,6 +24,7 @@ from pps.activities.ports import (
 from pps.domain.errors import PackageError
 from pps.domain.facts import Fact, FactKind
 from pps.domain.patches import Patch
+from pps.domain.repository_trust import Trust
 from pps.domain.rollouts import Rollout
 
 #: Packages that a sentence names.
@@ -49,6 +50,13 @@ def find_packages(
             "See policies.yaml, tarball.",
         )
     return repository, indexed
+
+
+def note_trust(record: Rollout, facts: Facts, patch: Patch, trust: Trust, now: datetime, actor: str) -> None:
+    """Put on record that the provider's index need not be signed, and why; the bulletin shows it."""
+    if trust.unsigned and not record.has(FactKind.INDEX_UNSIGNED):
+        payload = {"repository": patch.repository.url, "reason": trust.unsigned}
+        facts.record(Fact(record.name, FactKind.INDEX_UNSIGNED, "", "", now, actor, payload))
 
 
 def check_identity(package: IndexedPackage, opened: OpenedPackage) -> None:

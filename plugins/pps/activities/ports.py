@@ -97,6 +97,8 @@ class IndexedPackage:
     """path below the repository's URL"""
     size: int
     sha256: str
+    base: str = ""
+    """address that the path is below, where the index names another one on the same server (`xml:base`)"""
 
 
 class PackageRepository(Protocol):

@@ -1,49 +1,59 @@
-"""Implements `ports.PackageRepositories`: opens the provider's APT and YUM repositories over HTTP."""
+"""Implements `ports.PackageRepositories`: opens APT and YUM repositories over HTTP, each as it is to be believed."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from pps.activities.ports import PackageRepository
 from pps.adapters.apt import AptRepository
 from pps.adapters.download import Downloader
 from pps.adapters.yum import YumRepository
 from pps.domain.patches import Repository, RepositoryKind
+from pps.domain.repository_trust import Address, Trust, trust_in
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+def open_repository(repository: Repository, trust: Trust, now: datetime) -> PackageRepository:
+    """Fetch the index and verify it: with `Trust(keyring)` its signature, dates and suite must be right."""
+    download = Downloader(Address.parse(repository.url).url)
+    kind = AptRepository if repository.kind is RepositoryKind.APT else YumRepository
+    return kind.open(repository, download, trust, now)
 
 
 @dataclass(frozen=True)
 class ProviderRepositories:
     """All repositories that a patch may name.
 
-    `keyrings` is `package_keys` of service.yaml: URL prefix -> keyring file. A repository under such
-    a prefix must be signed by a key of that file; the longest prefix counts.
+    `keyrings` and `unsigned` are `package_keys` of service.yaml: address -> keyring file, and address -> why what
+    lies there is believed without a signature. What neither covers is refused.
     """
 
     keyrings: Mapping[str, Path] = field(default_factory=dict)
+    unsigned: Mapping[str, str] = field(default_factory=dict)
+    now: Callable[[], datetime] = _now
 
     def open(self, repository: Repository) -> PackageRepository:
         """Fetch and verify the index."""
-        download = Downloader(repository.url.rstrip("/"))  # first, since it refuses odd spellings
-        keyring = self.keyring_for(repository.url)
-        if repository.kind is RepositoryKind.APT:
-            return AptRepository.open(repository, download, keyring)
-        return YumRepository.open(repository, download, keyring)
+        return open_repository(repository, self.trust_in(repository.url), self.now())
 
-    def keyring_for(self, url: str) -> Path | None:
-        """The keyring that must have signed a repository, or None if none is configured for it."""
-
-        prefixes = [p for p in self.keyrings if _place(url).startswith(_place(p))]
-        return self.keyrings[max(prefixes, key=lambda p: len(_place(p)))] if prefixes else None
+    def trust_in(self, url: str) -> Trust:
+        """Who must have signed a repository; `ConfigurationError` where nobody has decided."""
+        return trust_in(url, self.keyrings, self.unsigned)
 
 
-def _place(url: str) -> str:
-    """Host and path for comparison: another scheme or spelling must not lead around a signature.
+@dataclass(frozen=True)
+class OwnRepositories:
+    """Repositories that we publish ourselves, wherever an address of `package_keys` may point."""
 
-    `Downloader` refuses what could spell the same path in other ways (`..`, `%`).
-    """
-    parts = urlsplit(url)
-    port = f":{parts.port}" if parts.port not in (None, 80, 443) else ""
-    return f"{(parts.hostname or '').rstrip('.')}{port}{parts.path.rstrip('/')}/"
+    trust: Trust
+    now: Callable[[], datetime] = _now
+
+    def open(self, repository: Repository) -> PackageRepository:
+        """Fetch and verify the index."""
+        return open_repository(repository, self.trust, self.now())

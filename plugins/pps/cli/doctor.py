@@ -7,6 +7,7 @@ import smtplib
 import ssl
 import sys
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -103,6 +104,7 @@ def _central_findings(here: Front) -> Iterator[Finding]:
             yield check(here)
         except RolloutError as error:
             yield failure(subject, error)
+    yield from _package_keys(here)
     yield from _mirrors(here)
     yield from _airflow(here)
     if why := interpreter.warning(sys.version_info[:3]):
@@ -154,6 +156,28 @@ def _mail_server(here: Front) -> Finding:
         why = f"does not answer as it should ({type(error).__name__}: {error})."
         raise ServiceError(where, why, "Correct smtp_host, smtp_port and smtp_security in service.yaml.") from error
     return _ok("mail server", f"{where} answers ({service.smtp_security}).")
+
+
+def _package_keys(here: Front) -> Iterator[Finding]:
+    """Who must have signed providers' repositories, and which are believed unsigned; a bad file is a finding above."""
+    from pps.adapters.signatures import why_keyring_is_none
+
+    try:
+        keys = here.services.config.service.package_keys
+    except RolloutError:
+        return
+    if not keys:
+        yield _ok(
+            "package_keys", "names no repository yet; a patch's is refused until it does (docs/production.md, 3)."
+        )
+    for place, entry in keys.items():
+        if entry.reason:
+            why = f"{place} is believed without a signature: {entry.reason}"
+            yield Finding("package_keys", Health.WARN, why, "Ask the provider to sign.")
+        elif why := why_keyring_is_none(here.services.trust_in(place).keyring or Path()):
+            yield Finding("package_keys", Health.FAIL, f"the keyring of {place} {why}", "Correct service.yaml.")
+        else:
+            yield _ok("package_keys", f"{place} must be signed by {entry.keyring}.")
 
 
 def _mirrors(here: Front) -> Iterator[Finding]:

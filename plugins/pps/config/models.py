@@ -22,6 +22,7 @@ from pydantic import (
 
 from pps.activities.mirrors import MirrorLimits
 from pps.activities.ports import SiteLimits, TarballLimits
+from pps.config.trust_models import PackageKeys
 from pps.domain import durations
 from pps.domain.batches import BatchLimits
 from pps.domain.errors import RolloutError
@@ -359,12 +360,6 @@ class PeopleFile(Model):
     """Role -> where its people read that something waits for them."""
 
 
-class SigningKeys(Model):
-    """Keys with which repositories' indexes must be signed."""
-
-    keyring: Path
-
-
 class ServiceFile(Model):
     """service.yaml: where the central services are. Secrets are Airflow connections, never here."""
 
@@ -390,5 +385,5 @@ class ServiceFile(Model):
     """Address under which sites reach that folder."""
     publication_folder: str
     """ObjectStoragePath of the folder with bulletin and release notes."""
-    package_keys: dict[str, SigningKeys] = {}
-    """Repository URL prefix -> keyring; a repository under such a prefix must be signed by it."""
+    package_keys: PackageKeys = {}
+    """Address -> who must have signed the repositories at and below it; others are refused."""

@@ -87,7 +87,9 @@ class _Bug(_Document):
 class _Repository(_Document):
     kind: RepositoryKind
     url: Url
-    suite: Annotated[StrictStr, Field(pattern=r"^([A-Za-z0-9][A-Za-z0-9._/+-]{0,127})?$"), AfterValidator(_suite)] = ""
+    suite: Annotated[
+        StrictStr, Field(pattern=r"^((\./)?[A-Za-z0-9][A-Za-z0-9._/+-]{0,127}|\.?/)?$"), AfterValidator(_suite)
+    ] = ""
     components: Annotated[list[Name], Field(max_length=50)] = []
 
 

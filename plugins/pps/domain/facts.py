@@ -16,6 +16,8 @@ class FactKind(StrEnum):
     ROLLOUT_OPENED = "rollout-opened"
     PATCH_ADMITTED = "patch-admitted"
     TARBALL_BUILT = "tarball-built"
+    INDEX_UNSIGNED = "index-unsigned"
+    """the provider's index was believed without a signature; payload `repository`, `reason` (service.yaml's)"""
     PACKAGES_KEPT = "packages-kept"
     """of an update under release test; payload `packages`: (package, sha256) each. These very bytes may be released"""
     PLAN_AGREED = "plan-agreed"

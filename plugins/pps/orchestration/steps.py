@@ -34,6 +34,7 @@ from pps.activities import (
     release_notes,
     tarball,
 )
+from pps.activities.packages import note_trust
 from pps.activities.ports import SshTarget
 from pps.activities.site_batch import Door
 from pps.domain.batches import Verdict
@@ -85,9 +86,11 @@ def open_rollout(path: str) -> str:
     """Admit the patch and register the rollout; refused with reasons where a precondition fails."""
     context = get_current_context()
     with services() as s:
+        patch = s.tracker.patch(int(context["params"]["patch"]))
+        s.trust_in(patch.repository.url)  # before anything is opened that could not be read
         return opening.open_client_rollout(
             s.facts,
-            s.tracker.patch(int(context["params"]["patch"])),
+            patch,
             path=Path(path),
             tag_vo=s.config.policies.publication.tag_vo,
             run=run_of(context),
@@ -101,9 +104,11 @@ def build_tarball(rollout: str) -> str:
     """Step 1. Returns the tarball's name, which holds its digest."""
     with services() as s, tempfile.TemporaryDirectory(prefix="pps-tarball-") as folder:
         record = s.facts.rollout(rollout)
+        patch = s.tracker.patch(_patch_number(record))
+        note_trust(record, s.facts, patch, s.trust_in(patch.repository.url), now(), actor())
         return tarball.ensure_tarball(
             record,
-            s.tracker.patch(_patch_number(record)),
+            patch,
             facts=s.facts,
             repositories=s.repositories,
             reader=s.package_reader,

@@ -11,7 +11,7 @@ from airflow.sdk import TriggerRule, get_current_context, task
 from airflow.sdk.exceptions import AirflowSkipException
 
 from pps.activities import classification, outbox, overruling, release, release_notes
-from pps.activities.packages import keep_packages_once
+from pps.activities.packages import keep_packages_once, note_trust
 from pps.domain.errors import RefusedError
 from pps.domain.overruling import Urgency
 from pps.domain.patches import PatchKind
@@ -63,10 +63,12 @@ def keep_packages(rollout: str) -> int:
     """A server update: the very packages that are released. Returns how many there are."""
     with services() as s, tempfile.TemporaryDirectory(prefix="pps-packages-") as folder:
         record = s.facts.rollout(rollout)
+        patch = s.tracker.patch(record.patch_number)
+        note_trust(record, s.facts, patch, s.trust_in(patch.repository.url), now(), actor())
         kept = keep_packages_once(
             record,
             s.facts,
-            s.tracker.patch(record.patch_number),
+            patch,
             now(),
             actor(),
             repositories=s.repositories,

@@ -31,7 +31,7 @@ from pps.activities import (
 )
 from pps.activities.invitation import meeting_time
 from pps.activities.notification import Party
-from pps.activities.packages import keep_packages_once, reasons_if_changed
+from pps.activities.packages import keep_packages_once, note_trust, reasons_if_changed
 from pps.domain import pilot_run
 from pps.domain.facts import FactKind
 from pps.domain.pilots import PROLONG, RELEASE, Pilot
@@ -209,6 +209,7 @@ def mirror_repository(rollout: str) -> str:
     with services() as s, tempfile.TemporaryDirectory(prefix="pps-mirror-") as folder:
         record = s.facts.rollout(rollout)
         patch = s.tracker.patch(record.patch_number)
+        note_trust(record, s.facts, patch, s.trust_in(patch.repository.url), now(), actor())
         needed: dict[str, Any] = {"reader": s.package_reader, "workdir": LocalPath(folder)}
         if record.has(FactKind.MIRROR_MADE):
             made = record.need(FactKind.MIRROR_MADE, "")

@@ -80,7 +80,7 @@ def run_scenario(rollout: str, scenario: str) -> str:
             s.clean_roots,
             s.repositories,
             publication=s.publication_folder,
-            keyring=s.keyring_for(patch.repository.url),
+            keyring=s.trust_in(patch.repository.url).keyring,
             step_within=s.config.policies.deployment_test.step_within,
             now=now,
             actor=actor(),

@@ -9,6 +9,7 @@ from pathlib import Path
 from airflow.sdk import TriggerRule, get_current_context, task
 
 from pps.activities import outbox, release_decision, release_testing
+from pps.activities.packages import note_trust
 from pps.domain.release_test import RELEASE
 from pps.orchestration.runtime import actor, now, run_of, services
 
@@ -46,11 +47,13 @@ def deliver_update(rollout: str) -> list[str]:
     """Step 2. The packages into a repository for these sites alone. Returns the sites."""
     with services() as s, tempfile.TemporaryDirectory(prefix="pps-release-test-") as folder:
         record = s.facts.rollout(rollout)
+        patch = s.tracker.patch(record.patch_number)
+        note_trust(record, s.facts, patch, s.trust_in(patch.repository.url), now(), actor())
         return list(
             release_testing.deliver(
                 record,
                 s.facts,
-                s.tracker.patch(record.patch_number),
+                patch,
                 s.config.sites,
                 repositories=s.repositories,
                 reader=s.package_reader,

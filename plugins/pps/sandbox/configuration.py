@@ -24,6 +24,9 @@ ROLE_CONTACTS: Mapping[str, str] = {
     "EMT": "emt@example.org",
 }
 
+#: Why the provider of the sandbox need not sign: what package_keys wants to hear, and what the bulletin shows.
+WHY_UNSIGNED = "The sandbox makes these packages itself, and serves them on this machine only."
+
 #: config/policies.yaml of this checkout.
 DEFAULT_CONFIG = Path(__file__).resolve().parents[3] / "config"
 
@@ -69,7 +72,8 @@ class Addresses:
     bdii_url: str
     smtp_host: str
     smtp_port: int
-    mirror_url: str
+    repository_url: str
+    """of the provider's repositories, and of our mirrors below it"""
 
 
 def demo_policies(policies: Path, changes: Mapping[str, Mapping[str, object]] = _DEMO_POLICIES) -> dict[str, Any]:
@@ -120,7 +124,8 @@ def write_configuration(
         "smtp_security": "none",
         "mail_from": "pps-support@example.org",
         "reply_to": "pps-feedback@example.org",
-        "mirror_url": addresses.mirror_url,
+        "mirror_url": f"{addresses.repository_url}/mirror",
+        "package_keys": {addresses.repository_url: {"unsigned_over_http": WHY_UNSIGNED}},
         **{key: place.as_uri() for key, place in places.items()},
     }
     _write(folder / "service.yaml", service)

@@ -145,7 +145,7 @@ class Grid:
             bdii_url=f"ldap://{LOOPBACK}:{bdii_port}",
             smtp_host=LOOPBACK,
             smtp_port=port_of(sockets["smtp"]),
-            mirror_url=f"{repository.url}/mirror",
+            repository_url=repository.url,
         )
         write_configuration(
             self.config, self.sites.values(), addresses, self.folder / "keys" / "id_ed25519", self.folder / "store"

@@ -12,8 +12,10 @@ from tests.support.examples import NOW, PATCH, SITES, asked, opened, previewed, 
 from tests.support.snapshots import matches_snapshot
 
 from pps.activities.bulletin import write_bulletin
+from pps.activities.packages import note_trust
 from pps.adapters.store import FactStore
 from pps.domain.facts import Fact, FactKind
+from pps.domain.repository_trust import Trust
 
 URL = "https://pps.example.org"
 
@@ -145,3 +147,17 @@ def test_text_of_the_tracker_stays_text(store: FactStore, tmp_path: Path, text: 
     write(other, tmp_path)
     page = Page((tmp_path / "bulletin.html").read_text())
     assert (page.tags, page.links, page.events) == (plain.tags, plain.links, [])
+
+
+def test_a_source_without_a_signature_is_shown_with_the_reason(store: FactStore, tmp_path: Path) -> None:
+    record = opened(store)
+    note_trust(record, store, PATCH, Trust(keyring=Path("keys.gpg")), NOW, "pps")
+    assert not store.rollout(record.name).has(FactKind.INDEX_UNSIGNED)
+    for _ in range(2):
+        trust = Trust(unsigned="The developer signs from <June> on.")
+        note_trust(store.rollout(record.name), store, PATCH, trust, NOW, "pps")
+    write(store, tmp_path)
+    (shown,) = json.loads((tmp_path / "bulletin.json").read_text())["rollouts"]
+    assert shown["unsigned"] == "The developer signs from <June> on."
+    page = (tmp_path / "bulletin.html").read_text()
+    assert "not signed</strong> by its provider: The developer signs from &lt;June&gt; on." in page

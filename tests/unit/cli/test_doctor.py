@@ -205,3 +205,20 @@ def test_the_mirror_folder_is_looked_at_where_there_is_one(healthy: Front, tmp_p
     both = found(mirror_url="http://mirror.example.org/pps")
     assert (both["mirror folder"][0], "mirror_url" in both) == ("OK", False)
     assert found(mirror_folder="file:///proc/no/such/place")["mirror folder"][0] == "FAIL"
+
+
+def test_it_says_which_repositories_are_believed_without_a_signature_and_which_keyring_is_none(healthy: Front) -> None:
+    file = healthy.services.config.folder / "service.yaml"
+    (file.parent / "empty.gpg").touch()
+    change(
+        file,
+        package_keys={
+            "http://a.example.org": {"unsigned_over_http": "The provider signs from June on."},
+            "https://b.example.org/apt": {"keyring": "empty.gpg"},
+        },
+    )
+    result = CliRunner().invoke(app, ["doctor", "--json"], obj=healthy)
+    said = {(f["health"], f["text"]) for f in json.loads(result.stdout) if f["subject"] == "package_keys"}
+    assert ("WARN", "http://a.example.org is believed without a signature: The provider signs from June on.") in said
+    assert [health for health, text in said if text.startswith("the keyring of https://b.example.org/apt ")] == ["FAIL"]
+    assert result.exit_code == 1

@@ -211,3 +211,21 @@ def test_versions_are_those_of_dpkg_and_rpm(version: str) -> None:
 def test_other_versions_are_refused_in_words(version: str) -> None:
     with pytest.raises(PackageError, match=r"packages\.0\.version.*is not a version"):
         parse_patch(changed("packages.0.version", version))
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("suite", "./"),
+        ("suite", "/"),
+        ("suite", "sub/folder/"),
+        ("suite", "./sub/"),
+        ("url", "https://download.example.org/repositories/home:/ada/a+b~c"),
+        ("url", "https://copr.example.org/results/@group/p%20q/"),
+    ],
+)
+def test_flat_repositories_and_odd_addresses_are_named_as_providers_do(field: str, value: str) -> None:
+    repository = {**DOCUMENT["repository"], field: value, "components": []}
+    patch = parse_patch({**DOCUMENT, "repository": repository})
+    assert getattr(patch.repository, field) == value
+    assert parse_patch(patch_document(patch)) == patch
