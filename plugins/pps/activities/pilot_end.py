@@ -33,7 +33,6 @@ def release_pilot(
     facts: Facts,
     patch: Patch,
     production: Production,
-    notes_link: str,
     now: datetime,
     actor: str,
 ) -> tuple[str, ...]:
@@ -60,7 +59,7 @@ def release_pilot(
         production,
         reasons_against_pilot_release(record, facts, patch),
         template="released_pilot",
-        more={"ran_at": len(ran), "no_feedback": bool(decided["no_feedback"]), "notes_link": notes_link},
+        more={"ran_at": len(ran), "no_feedback": bool(decided["no_feedback"])},
         now=now,
         actor=actor,
     )

@@ -11,7 +11,7 @@ import hashlib
 import io
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from email.utils import format_datetime
 from pathlib import Path
@@ -22,9 +22,11 @@ from upath import UPath
 
 from pps.activities.ports import UnpackBudget
 from pps.adapters.deb import open_deb, stanza_fields
+from pps.adapters.repository_seal import RepositorySeal, index_files
 from pps.adapters.rpm import RpmPackage, header_text, open_rpm
 from pps.domain.errors import ConfigurationError, PackageError, ServiceError
 from pps.domain.patches import Repository, RepositoryKind
+from pps.domain.repository_seals import ORIGIN
 
 _COMMON = "http://linux.duke.edu/metadata/common"
 _RPM = "http://linux.duke.edu/metadata/rpm"
@@ -33,20 +35,29 @@ _CHUNK = 1 << 20
 _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
-def publish_packages(root: UPath, repository: Repository, packages: Iterable[Path], now: datetime) -> None:
+def publish_packages(
+    root: UPath,
+    repository: Repository,
+    packages: Iterable[Path],
+    now: datetime,
+    *,
+    seal: RepositorySeal | None = None,
+) -> None:
     """Add packages to the repository below `root`; those that are in it already change nothing.
 
-    Nothing is signed. Every package is read once, in the given order, and is not needed after that.
+    Every package is read once, in the given order, and is not needed after that.
 
     Args:
         repository: kind, and for APT the suite and its first component.
         now: goes into the index as its date.
+        seal: signs the index, and what is in it already is taken only if it is signed; None: somebody else's repository
+            (a provider's), whose signature is his affair.
     """
     try:
         if repository.kind is RepositoryKind.APT:
-            _publish_apt(root, repository, packages, now)
+            _publish_apt(root, repository, packages, now, seal)
         else:
-            _publish_yum(root, packages, now)
+            _publish_yum(root, packages, now, seal)
     except OSError as error:
         raise ServiceError(
             f"repository {root}", f"cannot be written ({error}).", "Check that folder in service.yaml."
@@ -118,10 +129,13 @@ def _read(target: UPath) -> bytes:
 # --- APT -------------------------------------------------------------------------------------
 
 
-def _publish_apt(root: UPath, repository: Repository, packages: Iterable[Path], now: datetime) -> None:
+def _publish_apt(
+    root: UPath, repository: Repository, packages: Iterable[Path], now: datetime, seal: RepositorySeal | None
+) -> None:
     if not repository.suite or not repository.components:
         raise ConfigurationError(f"repository {root}", "needs a suite and a component.", "Name them in the patch.")
     suite, component = root / "dists" / repository.suite, repository.components[0]
+    known = unsigned_index(suite) if seal is None else seal.apt_index(suite) or {}
     new: dict[str, list[str]] = {}
     for path in packages:
         with path.open("rb") as file:
@@ -134,16 +148,17 @@ def _publish_apt(root: UPath, repository: Repository, packages: Iterable[Path], 
             _write(root / place, _blocks(path))
         stanza = f"{_plain_stanza(path, package.control)}\nFilename: {place}\nSize: {size}\nSHA256: {sha256}\n"
         new.setdefault(ref.arch, []).append(stanza)
-    listed = _apt_architectures(suite, component) | {a for a in new if a != "all"}
+    listed = _apt_architectures(known, component) | {a for a in new if a != "all"}
     architectures = sorted(listed or {"all"})
     files: dict[str, bytes] = {}
     for architecture in architectures:
         # packages for all architectures stand in the index of each
         stanzas = [*new.get(architecture, []), *(new.get("all", []) if architecture != "all" else [])]
         stem = f"{component}/binary-{architecture}/Packages"
-        text = _merged(_read(suite / stem).decode() or _all_stanzas(suite, component, architectures), stanzas).encode()
+        before = known.get(stem, b"").decode()
+        text = _merged(before or _all_stanzas(known, component, architectures), stanzas).encode()
         files[stem], files[f"{stem}.gz"] = text, _zipped(text)
-    if all(_read(suite / name) == data for name, data in files.items()) and (suite / "Release").exists():
+    if all(_read(suite / name) == known.get(name) == data for name, data in files.items()):
         return
     for name, data in files.items():
         folder = name.rpartition("/")[0]
@@ -152,6 +167,8 @@ def _publish_apt(root: UPath, repository: Repository, packages: Iterable[Path], 
         _write(suite / name, [data])
     lines = [f" {hashlib.sha256(data).hexdigest()} {len(data)} {name}" for name, data in sorted(files.items())]
     head = [
+        f"Origin: {ORIGIN}",
+        f"Label: {ORIGIN}",
         f"Suite: {repository.suite}",
         f"Codename: {repository.suite}",
         f"Date: {format_datetime(now)}",
@@ -160,7 +177,11 @@ def _publish_apt(root: UPath, repository: Repository, packages: Iterable[Path], 
         "Acquire-By-Hash: yes",
         "SHA256:",
     ]
-    _write(suite / "Release", ["\n".join([*head, *lines, ""]).encode()])
+    release = "\n".join([*head, *lines, ""])
+    if seal is None:
+        _write(suite / "Release", [release.encode()])
+    else:
+        seal.seal_release(suite, release, now)
 
 
 def _plain_stanza(path: Path, control: str) -> str:
@@ -173,18 +194,20 @@ def _plain_stanza(path: Path, control: str) -> str:
     return stanza
 
 
-def _apt_architectures(suite: UPath, component: str) -> set[str]:
-    release = _read(suite / "Release").decode(errors="replace")
-    return {
-        m[1]
-        for m in re.finditer(rf"^ \S+ +\d+ +{re.escape(component)}/binary-([^/\s]+)/Packages$", release, re.MULTILINE)
-    } - {"all"}
+def unsigned_index(suite: UPath) -> Mapping[str, bytes]:
+    """The index files of a suite that nobody has signed."""
+    return index_files(suite, _read(suite / "Release").decode(errors="replace"))
 
 
-def _all_stanzas(suite: UPath, component: str, architectures: Iterable[str]) -> str:
+def _apt_architectures(known: Mapping[str, bytes], component: str) -> set[str]:
+    found = (re.fullmatch(rf"{re.escape(component)}/binary-([^/\s]+)/Packages", name) for name in known)
+    return {match[1] for match in found if match} - {"all"}
+
+
+def _all_stanzas(known: Mapping[str, bytes], component: str, architectures: Iterable[str]) -> str:
     """What an index of a new architecture begins with: the packages for all of them."""
-    known = "\n".join(_read(suite / f"{component}/binary-{a}/Packages").decode() for a in ("all", *architectures))
-    return _merged("", [s for s in known.split("\n\n") if stanza_fields(s).get("architecture") == "all"])
+    indexes = (known.get(f"{component}/binary-{a}/Packages", b"").decode() for a in ("all", *architectures))
+    return _merged("", [s for s in "\n".join(indexes).split("\n\n") if stanza_fields(s).get("architecture") == "all"])
 
 
 def _merged(old: str, new: Iterable[str]) -> str:
@@ -200,9 +223,9 @@ class _WithoutDoctype(ElementTree.TreeBuilder):
         raise PackageError("primary.xml", "has a document type declaration.", "Create the index anew.")
 
 
-def _publish_yum(root: UPath, packages: Iterable[Path], now: datetime) -> None:
+def _publish_yum(root: UPath, packages: Iterable[Path], now: datetime, seal: RepositorySeal | None) -> None:
     repomd = root / "repodata" / "repomd.xml"
-    elements = {e.find(f"{{{_COMMON}}}location").attrib["href"]: e for e in known_packages(root, repomd)}  # type: ignore[union-attr]
+    elements = {e.find(f"{{{_COMMON}}}location").attrib["href"]: e for e in known_packages(root, repomd, seal)}  # type: ignore[union-attr]
     before = set(elements)
     for path in packages:
         sha256, size = _digest_and_size(path)
@@ -231,15 +254,22 @@ def _publish_yum(root: UPath, packages: Iterable[Path], now: datetime) -> None:
         f'  <location href="repodata/{digest}-primary.xml.gz"/>\n  <timestamp>{int(now.timestamp())}</timestamp>\n'
         f"  <size>{len(zipped)}</size>\n  <open-size>{len(primary)}</open-size>\n </data>\n</repomd>\n"
     )
-    _write(repomd, [index.encode()])
+    if seal is None:
+        _write(repomd, [index.encode()])
+    else:
+        seal.seal_repomd(root, index.encode())
 
 
-def known_packages(root: UPath, repomd: UPath) -> list[ElementTree.Element]:
+def known_packages(root: UPath, repomd: UPath, seal: RepositorySeal | None) -> list[ElementTree.Element]:
     """The package elements of the primary index that repomd.xml names now; none where there is no repository yet."""
-    if not repomd.exists():
+    text = _read(repomd) if seal is None else seal.repomd(root) or b""
+    if not text:
         return []
     match = re.search(
-        rb'<data type="primary">.*?<location href="(repodata/[A-Za-z0-9._-]+\.gz)"', _read(repomd), re.DOTALL
+        rb'<data type="primary">.*?<checksum type="sha256">([0-9a-f]{64})</checksum>'
+        rb'.*?<location href="(repodata/[A-Za-z0-9._-]+\.gz)"',
+        text,
+        re.DOTALL,
     )
     if match is None:
         raise PackageError(
@@ -247,7 +277,10 @@ def known_packages(root: UPath, repomd: UPath) -> list[ElementTree.Element]:
             "is not an index of ours.",
             "Move it away; the next publication writes a new one.",
         )
-    data = gzip.decompress(_read(root / match[1].decode()))
+    zipped = _read(root / match[2].decode())
+    if hashlib.sha256(zipped).hexdigest() != match[1].decode():
+        raise PackageError(match[2].decode(), "has not the digest that repomd.xml names.", "Restore the backup.")
+    data = gzip.decompress(zipped)
     parser = ElementTree.XMLParser(target=_WithoutDoctype())  # noqa: S314 (no document type, so no entities)
     parser.feed(data)
     tree: ElementTree.Element = parser.close()

@@ -13,6 +13,7 @@ import typer
 from pps.activities.diagnosis import Finding, Health, diagnose_sites, failure
 from pps.cli import output
 from pps.cli.front import DAGS, Front, front
+from pps.cli.keys import signing_findings
 from pps.config import models
 from pps.config.activity_models import ActivitiesFile
 from pps.config.loader import problems_in
@@ -102,6 +103,7 @@ def _central_findings(here: Front) -> Iterator[Finding]:
         except RolloutError as error:
             yield failure(subject, error)
     yield from _mirrors(here)
+    yield from signing_findings(here)
     yield from _airflow(here)
     if services.ssh_client:
         yield _ok("ssh client", services.ssh_client)

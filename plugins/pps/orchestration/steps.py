@@ -363,6 +363,13 @@ def remind() -> int:
         return new
 
 
+@task
+def renew_signatures() -> list[str]:
+    """Sign our repositories' indexes again before their time is over; returns where it was done."""
+    with services() as s:
+        return list(s.renew_signatures(now()))
+
+
 @task(trigger_rule=TriggerRule.ALL_DONE)
 def send_mails() -> None:
     """Mails that could not be sent when they were written."""

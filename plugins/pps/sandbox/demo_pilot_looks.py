@@ -89,7 +89,7 @@ def mirror(demo: PilotDemo, summary: Summary, record: Rollout) -> None:
         return
     with tempfile.TemporaryDirectory(prefix="pps-demo-") as folder:
         over_http = (services.own_repositories, address, Path(folder))
-        found = mirroring.verify(record, services.mirrors, over_http=over_http)
+        found = mirroring.verify(record, services.mirrors, over_http=over_http, seal_problems=services.problems_of_seal)
     wrong = [*found.differences.differ, *found.differences.missing, *found.differences.extra, *found.problems]
     summary.expect(found.sound, f"The mirror of {record.name} is not what it was: {' '.join(wrong)}.")
     asked = demo.read.get(f"{record.name}/site.set_up", "")
