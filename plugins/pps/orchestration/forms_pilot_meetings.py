@@ -21,6 +21,9 @@ def tell_end(s: Services, record: Rollout) -> None:
     credit(s, record)
     parties, url = s.participants(record, pilot_meetings.WRAP_UP), s.config.service.public_url
     pilot_end.tell_end(record, s.facts, parties, s.templates, now(), actor(), public_url=url)
+    pilot_meetings.cancel_meetings(
+        record, s.facts, s.templates, organizer=s.config.service.reply_to, now=now(), actor=actor()
+    )
 
 
 def credit(s: Services, record: Rollout) -> None:

@@ -178,6 +178,7 @@ def _call(s: Services, record: Rollout, what: str, agenda: tuple[str, ...]) -> s
         starts=meeting_time(now(), policy.meeting_after),
         lasts=policy.meeting_lasts,
         organizer=s.config.service.reply_to,
+        public_url=s.config.service.public_url,
         now=now(),
         actor=actor(),
     )
