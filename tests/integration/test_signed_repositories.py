@@ -307,6 +307,9 @@ def test_a_mirror_is_signed_renewed_and_still_what_it_was(provider: Provider) ->
     signature.chmod(0o644)
     signature.write_text("nothing")
     assert not made.verify().sound
+    signature.unlink()
+    os.mkfifo(signature)  # must not be opened
+    assert not made.verify().sound
 
 
 def test_nothing_is_published_without_a_key(tmp_path: Path) -> None:

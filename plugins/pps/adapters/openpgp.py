@@ -95,11 +95,11 @@ def from_connection(password: str) -> bytes:
     """The secret key that is the (unquoted) password of a Connection; `ConfigurationError` if it is none."""
     try:
         secret = base64.b64decode(password.strip().encode(), altchars=b"-_", validate=True)
-    except ValueError as error:
+        keys_in(secret)
+    except (ValueError, ConfigurationError) as error:
         raise ConfigurationError(
             "connection pps_signing", "holds no key.", "Take it from the file that pps keys make wrote."
         ) from error
-    keys_in(secret)
     return secret
 
 

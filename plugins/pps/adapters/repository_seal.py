@@ -11,6 +11,7 @@ digest of what it signs, so that after a crash between the two we still know the
 from __future__ import annotations
 
 import hashlib
+import stat
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -281,6 +282,9 @@ def _signatures(repomd: bytes) -> tuple[str, str]:
 
 def _content(file: UPath) -> bytes | None:
     try:
+        if file.protocol in ("", "file", "local") and not stat.S_ISREG(Path(file.path).lstat().st_mode):
+            # a pipe would keep us for ever, and where a link leads is not ours
+            raise ServiceError(f"repository file {file}", "is no plain file.", "Find out who has put it there.")
         return bytes(file.read_bytes())
     except (FileNotFoundError, NotADirectoryError):
         return None
