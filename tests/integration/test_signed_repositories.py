@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -343,3 +344,18 @@ def test_no_process_and_no_file_of_a_signature_is_left_and_nobody_else_could_rea
             assert not any(str(folder).encode() in status.read_bytes() for folder, _ in seen)
         except (FileNotFoundError, ProcessLookupError):
             continue
+
+
+def test_two_that_publish_at_once_and_a_renewal_lose_nothing(site: Site) -> None:
+    """Before, the last one to write the index left the others' packages out of it."""
+    site.publish("3.1.20", now=datetime.now(UTC) - timedelta(days=9))
+    versions = [f"3.1.{number}" for number in range(21, 25)]
+    with ThreadPoolExecutor(5) as at_once:
+        renewal = at_once.submit(
+            site.seal.renew, site.root, site.repository, datetime.now(UTC), when_left=timedelta(days=10)
+        )
+        refs = list(at_once.map(site.publish, versions))
+        renewal.result()
+    index = ProductionFolder(UPath(site.http.folder / "production"), seal=site.seal).open(site.kind)
+    assert set(index.newest(refs)) == set(refs)
+    assert {p.ref for p in index.newest(refs).values()} == set(refs)

@@ -10,9 +10,12 @@ digest of what it signs, so that after a crash between the two we still know the
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import hashlib
+import os
 import stat
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
@@ -123,15 +126,20 @@ class RepositorySeal:
         text = self.release(suite, fresh=fresh)
         return None if text is None else index_files(suite, text)
 
-    def seal_release(self, suite: UPath, release: str, now: datetime, *, keep_release: bool = False) -> None:
+    def seal_release(
+        self, suite: UPath, release: str, now: datetime, *, keep_release: bool = False, instead_of: bytes | None = None
+    ) -> None:
         """Sign an APT suite's Release file, with new dates; `InRelease`, which APT takes, comes last.
 
         Args:
             keep_release: leave `Release` as it is, since its digest is on record elsewhere; then only `InRelease` is
                 written.
+            instead_of: the `InRelease` that is renewed; where somebody has published another one meanwhile, that stays.
         """
         text = dated(release, now, self.valid_for)
         made = sign(self._secrets, text)
+        if instead_of is not None and _content(suite / "InRelease") != instead_of:
+            return
         if not keep_release:
             publish(suite, "Release", text)
             publish(suite, "Release.gpg", made.detached)
@@ -178,9 +186,13 @@ class RepositorySeal:
         Raises:
             ServiceError: the index is not signed by us, so it is not signed again either.
         """
-        if repository.kind is RepositoryKind.YUM:
-            return self._renew_yum(root)
-        suite = root / "dists" / repository.suite
+        with alone(root):
+            if repository.kind is RepositoryKind.YUM:
+                return self._renew_yum(root)
+            return self._renew_apt(root / "dists" / repository.suite, now, when_left, keep_release)
+
+    def _renew_apt(self, suite: UPath, now: datetime, when_left: timedelta, keep_release: bool) -> bool:
+        signed = _content(suite / "InRelease")
         found = self._release(suite)
         if found is None:
             return False
@@ -189,7 +201,7 @@ class RepositorySeal:
         # an interruption has left the three files apart
         apart = not keep_release and not self._has_pair(suite, found.data)
         if is_due(text, now, when_left) or found.signers != wanted or apart:
-            self.seal_release(suite, text, now, keep_release=keep_release)
+            self.seal_release(suite, text, now, keep_release=keep_release, instead_of=signed)
             return True
         return False
 
@@ -259,6 +271,28 @@ class RepositorySeal:
             return verified(self.public, subject, signed, detached)
         except PackageError as error:
             raise ServiceError(f"repository {subject}", error.why, error.next_step) from error
+
+
+@contextlib.contextmanager
+def alone(root: UPath, *, make: bool = False) -> Iterator[None]:
+    """Wait until nobody else adds to this repository, or renews its signature. Only on a local disk.
+
+    Args:
+        make: the folder, if it is not there.
+    """
+    path, is_local = Path(root.path), root.protocol in ("", "file", "local")
+    if make and is_local:
+        path.mkdir(parents=True, exist_ok=True)
+    if not (is_local and path.is_dir()):
+        yield
+        return
+    folder = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        with contextlib.suppress(OSError):  # a file system without locks: the one that comes last counts
+            fcntl.flock(folder, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(folder)
 
 
 def index_files(suite: UPath, release: str) -> dict[str, bytes]:

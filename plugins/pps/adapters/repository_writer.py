@@ -22,7 +22,7 @@ from upath import UPath
 
 from pps.activities.ports import UnpackBudget
 from pps.adapters.deb import open_deb, stanza_fields
-from pps.adapters.repository_seal import RepositorySeal, index_files
+from pps.adapters.repository_seal import RepositorySeal, alone, index_files
 from pps.adapters.rpm import RpmPackage, header_text, open_rpm
 from pps.domain.errors import ConfigurationError, PackageError, ServiceError
 from pps.domain.patches import Repository, RepositoryKind
@@ -54,10 +54,11 @@ def publish_packages(
             (a provider's), whose signature is his affair.
     """
     try:
-        if repository.kind is RepositoryKind.APT:
-            _publish_apt(root, repository, packages, now, seal)
-        else:
-            _publish_yum(root, packages, now, seal)
+        with alone(root, make=True):
+            if repository.kind is RepositoryKind.APT:
+                _publish_apt(root, repository, packages, now, seal)
+            else:
+                _publish_yum(root, packages, now, seal)
     except OSError as error:
         raise ServiceError(
             f"repository {root}", f"cannot be written ({error}).", "Check that folder in service.yaml."
