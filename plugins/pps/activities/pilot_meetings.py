@@ -132,7 +132,7 @@ def call_meeting(
         description="\n".join((f"{record.name}, patch {record.patch_number}: {opened['title']}", "", *agenda)),
         starts=starts,
         ends=starts + lasts,
-        organizer=organizer,
+        organizer=_organizer(calls, organizer),
         attendees=tuple(party.address for party in parties),
     )
     occasion = f"{what}/{len(calls) + 1}" if calls else what
@@ -142,6 +142,7 @@ def call_meeting(
         "to": [p.address for p in parties],
         "names": [p.name for p in parties],
         "uid": planned.uid,
+        "organizer": planned.organizer,
         **({"reason": reason, "user": user} if calls else {}),
     }
     called = Fact(record.name, FactKind.MEETING_CALLED, "", occasion, now, actor, payload)
@@ -189,6 +190,11 @@ def _uid_of(record: Rollout, what: str, calls: Sequence[Fact]) -> str:
     return str(calls[0].payload.get("uid") or _identity(record, what))
 
 
+def _organizer(calls: Sequence[Fact], now: str) -> str:
+    """Who has invited: a calendar takes a change from nobody else (RFC 5546, 3.2.5), whatever our address is now."""
+    return str(calls[0].payload.get("organizer") or now) if calls else now
+
+
 def _summary(record: Rollout, what: str) -> str:
     opened, round_ = record.opened, Pilot(record).round
     title = one_line(f"{what.capitalize()} meeting: pilot of {opened['metapackage']} {opened['version']}")
@@ -234,7 +240,7 @@ def _cancel(
         description=f"{record.name}, patch {record.patch_number}: {opened['title']}",
         starts=datetime.fromisoformat(calls[-1].payload["starts"]),
         ends=datetime.fromisoformat(calls[-1].payload["ends"]),
-        organizer=organizer,
+        organizer=_organizer(calls, organizer),
         attendees=tuple(invited.values()),
     )
     closed = record.the(FactKind.ROLLOUT_CLOSED) or record.the(FactKind.WITHDRAWAL_ASKED)

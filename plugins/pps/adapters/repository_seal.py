@@ -246,19 +246,24 @@ class RepositorySeal:
         self.seal_release(suite, text, now, keep_release=keep_release)
         return True
 
-    def problems(self, root: UPath, repository: Repository) -> tuple[str, ...]:
-        """What is wrong with the signature of a repository that should have one, in sentences."""
+    def problems(self, root: UPath, repository: Repository, *, if_any: bool = False) -> tuple[str, ...]:
+        """What is wrong with the signature of a repository that should have one, in sentences.
+
+        Args:
+            if_any: a repository that is not there is no problem.
+        """
+        nothing = () if if_any else (f"{root} has no index.",)
         try:
             if repository.kind is RepositoryKind.YUM:
                 data = self.repomd(root)
                 if data is None:
-                    return (f"{root} has no index.",)
+                    return nothing
                 usual = _content(root / "repodata" / _signatures(data)[0])
                 self._checked(f"{root}/repodata/repomd.xml", data, usual or b"")
                 return ()
             suite = root / "dists" / repository.suite
             if self.apt_index(suite, fresh=True) is None:
-                return (f"{root} has no index.",)
+                return nothing
             signed = self._release(suite)
             if signed and _content(suite / "Release.gpg") is not None and not self._has_pair(suite, signed.data):
                 return (f"{suite}: Release and Release.gpg are not what InRelease signs.",)

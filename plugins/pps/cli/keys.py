@@ -85,8 +85,8 @@ def make(
         why = "There is none to follow." if not before else "There are two already."
         raise RefusedError("a second key", (why,), "Look at: pps keys show")
     whose = name.strip() or f"PPS repositories <{services.config.service.mail_from}>"
-    if not whose.isprintable() or len(whose) > 200:
-        raise RefusedError("a new key", ("Its name is one line of at most 200 characters.",))
+    if not whose.isprintable() or len(whose) > 200 or whose.startswith("-"):
+        raise RefusedError("a new key", ("Its name is one line of at most 200 characters, the first one no dash.",))
     with _new_file(secret_file) as file:
         made = make_key(whose, span)
         uri = as_connection(made.secret)
@@ -198,6 +198,7 @@ def signing_findings(here: Front) -> Iterator[Finding]:
         return
     for key in signs:
         yield _end_of(subject, key, here.now(), policy.key_ends_warning)
+    yield from _index_findings(here)
     service = services.config.service
     if service.production_url is None:
         why = "is not set, so mails cannot tell sites where production's packages are."
@@ -205,6 +206,22 @@ def signing_findings(here: Front) -> Iterator[Finding]:
     if service.plain_http_because:
         why = f"sites may come without TLS: {service.plain_http_because}"
         yield Finding("plain_http_because", Health.WARN, why, "Serve what sites fetch by https.")
+
+
+def _index_findings(here: Front) -> Iterator[Finding]:
+    """Does what we publish carry our signature, and for long enough?"""
+    services, subject = here.services, "signed indexes"
+    try:
+        found = [
+            services.seal.problems(own.root, own.repository, if_any=True) for own in services.own_indexes(here.now())
+        ]
+    except RolloutError as error:
+        yield failure(subject, error)
+        return
+    for problem in (problem for problems in found for problem in problems):
+        yield Finding(subject, Health.FAIL, problem)
+    if not any(found):
+        yield Finding(subject, Health.OK, "whatever we have published carries our signature.")
 
 
 def _end_of(subject: str, key: PublicKey, now: datetime, warn: timedelta) -> Finding:

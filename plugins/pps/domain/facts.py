@@ -58,7 +58,7 @@ class FactKind(StrEnum):
     """payload `missing`, `found`: what -> where; the newest counts"""
     MEETING_CALLED = "meeting-called"
     """steps 4, 10; occasion: which meeting, and which invitation to it; payload `starts`, `ends`, `to`, `names`, `uid`
-    (an early one may lack it); of a move also `reason`, `user`; the newest counts"""
+    and `organizer` (early ones may lack these); of a move also `reason`, `user`; the newest counts"""
     MEETING_CANCELLED = "meeting-cancelled"
     """occasion: which meeting; payload `uid`, `sequence`, `to`, `reason`: its pilot has ended before it"""
     KICK_OFF_AGREED = "kick-off-agreed"

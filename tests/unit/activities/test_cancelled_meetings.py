@@ -25,7 +25,14 @@ def selected() -> APilot:
     return APilot(MAJOR, vo="atlas").accepted().ranked().selected()
 
 
-def called(pilot: APilot, starts: datetime, *parties: str, move: bool = False, url: str = URL) -> Fact:
+def called(
+    pilot: APilot,
+    starts: datetime,
+    *parties: str,
+    move: bool = False,
+    url: str = URL,
+    organizer: str = "pps@example.org",
+) -> Fact:
     return pilot_meetings.call_meeting(
         pilot.record,
         pilot.store,
@@ -35,7 +42,7 @@ def called(pilot: APilot, starts: datetime, *parties: str, move: bool = False, u
         templates(),
         starts=starts,
         lasts=timedelta(hours=1),
-        organizer="pps@example.org",
+        organizer=organizer,
         public_url=url,
         now=pilot.at,
         actor="pps",
@@ -45,7 +52,7 @@ def called(pilot: APilot, starts: datetime, *parties: str, move: bool = False, u
 
 def cancelled(pilot: APilot) -> int:
     return pilot_meetings.cancel_meetings(
-        pilot.record, pilot.store, templates(), organizer="pps@example.org", now=pilot.at, actor="pps"
+        pilot.record, pilot.store, templates(), organizer="whoever@example.org", now=pilot.at, actor="pps"
     )
 
 
@@ -106,8 +113,12 @@ def test_a_meeting_of_before_the_upgrade_is_moved_and_cancelled_under_the_identi
 def test_a_meeting_keeps_its_identity_when_our_address_changes() -> None:
     pilot = selected()
     called(pilot, pilot.at + 2 * DAY)
-    called(pilot, pilot.at + 3 * DAY, move=True, url="https://rollout.example.net")
+    called(pilot, pilot.at + 3 * DAY, move=True, url="https://rollout.example.net", organizer="new@example.net")
+    ended(pilot)
+    assert cancelled(pilot) == 2
+    assert [s.method for _, s in sent(pilot)] == ["REQUEST"] * 4 + ["CANCEL"] * 2
     assert {s.uid for _, s in sent(pilot)} == {"kick-off-major-pilot-4711-1.1@pps.example.org"}
+    assert {s.organizer for _, s in sent(pilot)} == {"pps@example.org"}, "a calendar takes it from nobody else"
 
 
 def test_a_meeting_that_has_begun_is_not_called_off_and_one_that_was_never_called_neither() -> None:
