@@ -14,8 +14,9 @@ in the same night finds nothing to do.
 7. Removal of those previews: `remove_retired_previews`
 8. Update of the release bulletin: `update_release_bulletin_of_tonight`
 9. Mails that could not be sent earlier: `send_mails`
+10. Signatures of our own repositories, before their time is over: `renew_signatures`
 
-Steps 5 to 7 run beside the others. A preview is retired when its rollout has ended for as long as
+Steps 5 to 7, and 10, run beside the others. A preview is retired when its rollout has ended for as long as
 policies.yaml says (withdrawal, retire_after), whatever the end was: after a release users are in
 production. Of a withdrawn one they clear the sites that could not be reached before.
 """
@@ -47,6 +48,7 @@ def nightly_distribution() -> None:
     removed = steps_withdrawal.remove_retired_previews(retired)
     bulletin = steps.update_release_bulletin_of_tonight()
     mails = steps.send_mails()
+    steps.renew_signatures()
 
     tonight >> brought >> bulletin >> mails
     retired >> gone >> removed >> bulletin

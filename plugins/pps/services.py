@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 from collections.abc import Callable, Iterable, Sequence
@@ -31,11 +32,15 @@ from pps.activities.ports import (
     Tracker,
 )
 from pps.activities.production import Production
+from pps.activities.publishing import publish
+from pps.activities.repository_use import PublishedKeys
 from pps.activities.service_ports import ServiceProbes
+from pps.activities.signing import OwnIndex, own_indexes, renew_all
 from pps.config.loader import Configuration
 from pps.domain.errors import ConfigurationError
 from pps.domain.patches import Repository
 from pps.domain.pilots import Pilot
+from pps.domain.repository_seals import KEYRING
 from pps.domain.repository_trust import Trust
 from pps.domain.roles import Role
 from pps.domain.rollouts import Rollout
@@ -45,11 +50,14 @@ if TYPE_CHECKING:
     from upath import UPath
 
     from pps.adapters.repositories import ProviderRepositories
+    from pps.adapters.repository_seal import RepositorySeal
     from pps.adapters.store import FactStore
 
 #: Returns the URI of an Airflow-style connection id, or None where there is no such connection.
 Credentials = Callable[[str], str | None]
 
+#: The key that signs, and the one that will follow it.
+SIGNING_CONNECTIONS = ("pps_signing", "pps_signing_next")
 _SECRET_BYTES = 32
 _CHECKOUT = Path(__file__).resolve().parents[2]
 
@@ -232,15 +240,66 @@ class Services:
         """What is in production now."""
         from pps.adapters.production_packages import ProductionFolder
 
-        return ProductionFolder(self.production_repository)
+        return ProductionFolder(self.production_repository, seal=self.seal)
+
+    @property
+    def signing_keyring(self) -> Path:
+        """The public keys that sign our own repositories, armoured; `pps keys make` writes it."""
+        return self.config.folder / KEYRING
+
+    @cached_property
+    def seal(self) -> RepositorySeal:
+        """Our signature on the indexes of our own repositories."""
+        from pps.adapters.repository_seal import RepositorySeal
+
+        return RepositorySeal(self.signing_keyring, self.signing_secrets, self.config.policies.signing.valid_for)
+
+    def signing_secrets(self) -> tuple[bytes, ...]:
+        """The secret keys that sign: of the connection `pps_signing`, and of `pps_signing_next` while keys change."""
+        from pps.adapters.openpgp import from_connection
+
+        found = [secret for name in SIGNING_CONNECTIONS if (secret := self._secret_of(name)) is not None]
+        if not found:
+            raise ConfigurationError(
+                f"connection {SIGNING_CONNECTIONS[0]}",
+                "is not set, and nothing is published unsigned.",
+                "Make a key: pps keys make --help",
+            )
+        return tuple(from_connection(unquote(secret.password or "")) for secret in found)
+
+    @property
+    def published_keys(self) -> PublishedKeys:
+        """Our public keys as sites are told of them."""
+        from pps.adapters.openpgp import keys_in
+
+        return PublishedKeys(self.config.service.public_url, keys_in(self.seal.public))
+
+    @property
+    def production_url(self) -> str:
+        """Where sites reach the production repository: `production_url`, else the folder's own address."""
+        return self.config.service.production_url or self.production_repository.as_uri()
 
     def publish_packages(
         self, production: UPath, repository: Repository, packages: Iterable[Path], now: datetime
     ) -> None:
-        """Add packages to a repository of ours, index last."""
+        """Add packages to a repository of ours, index last, and sign it."""
         from pps.adapters.repository_writer import publish_packages
 
-        publish_packages(production, repository, packages, now)
+        publish_packages(production, repository, packages, now, seal=self.seal)
+
+    def own_indexes(self, now: datetime) -> list[OwnIndex]:
+        """The indexes of ours that are signed again in time: production's, and those of rollouts that are in use."""
+        mirrors = self.mirror_folder if self.config.service.mirror_folder else None
+        ended_for = self.config.policies.signing.renew_ended_for
+        return list(own_indexes(self.facts, self.production_repository, mirrors, now, ended_for))
+
+    def renew_signatures(self, now: datetime) -> tuple[str, ...]:
+        """Sign again what is nearly over, each index whose signature is ours; returns where it was done."""
+        left = self.config.policies.signing.renew_when_left
+        return renew_all(
+            self.own_indexes(now),
+            lambda own: self.seal.renew(own.root, own.repository, now, when_left=left, keep_release=own.lists_release),
+        )
 
     @property
     def production(self) -> Production:
@@ -253,6 +312,8 @@ class Services:
             self.publish_packages,
             self.templates,
             [party.address for party in (*audience.vos, *audience.rocs)],
+            url=self.production_url,
+            keys=self.published_keys,
         )
 
     @cached_property
@@ -275,10 +336,19 @@ class Services:
 
     @cached_property
     def own_repositories(self) -> PackageRepositories:
-        """Repositories that we publish; those are not signed, wherever an address of `package_keys` may point."""
+        """Repositories that we publish, signed by our own key, wherever an address of `package_keys` may point."""
+        from pps.adapters.openpgp import dearmoured
         from pps.adapters.repositories import OwnRepositories
 
-        return OwnRepositories(Trust(unsigned="We have published it ourselves."))
+        ring = dearmoured(self.seal.public)
+        path = self.cache / f"own-keys-{hashlib.sha256(ring).hexdigest()[:16]}.gpg"
+        if not (path.exists() and path.read_bytes() == ring):
+            publish(self.cache, path.name, ring)
+        return OwnRepositories(Trust(keyring=path))
+
+    def problems_of_seal(self, place: str, repository: Repository) -> tuple[str, ...]:
+        """What is wrong with the signature of the mirror in this place of the mirror folder."""
+        return self.seal.problems(self.mirror_folder / place, repository)
 
     @property
     def mirror_url(self) -> str:

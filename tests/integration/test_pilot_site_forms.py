@@ -105,7 +105,9 @@ def test_the_set_up_is_asked_of_the_site_s_own_people_until_the_agreed_date(s: M
     assert "Install it from" not in asked.body
     mirror = {"mirror": "pilot/0a1b", "kind": "apt", "suite": "preview", "components": ["main"]}
     pilot.store.record(Fact(pilot.name, FactKind.MIRROR_MADE, "", "", NOW, "pps", mirror))
-    line = f"deb [trusted=yes] {s.mirror_url.rstrip('/')}/pilot/0a1b preview main"
+    line = (
+        f"deb [signed-by=/etc/apt/keyrings/pps-archive-keyring.asc] {s.mirror_url.rstrip('/')}/pilot/0a1b preview main"
+    )
     assert line in forms.SET_UP.prepare(s, pilot.record, "PIC").body, "an address, from which APT can install"
     pilot.set_up("PIC")
     assert forms.SET_UP.prepare(s, pilot.record, "PIC") is None

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import shutil
 from dataclasses import dataclass, replace
+from functools import cached_property, partial
 from pathlib import Path
 
 import pytest
+from tests.support import signing
 from tests.support.examples import NOW, templates
 from tests.support.http_folder import serving
 from tests.support.provider import LIMITS, Provider, provider  # noqa: F401
@@ -15,10 +17,11 @@ from upath import UPath
 
 from pps.activities import release_decision, release_testing
 from pps.activities.packages import kept_packages
-from pps.activities.production import Production
+from pps.activities.production import Production, Publisher
 from pps.adapters.package_files import PackageFiles
 from pps.adapters.production_packages import ProductionFolder
 from pps.adapters.repositories import OwnRepositories
+from pps.adapters.repository_seal import RepositorySeal
 from pps.adapters.repository_writer import publish_packages
 from pps.domain.errors import NotYetAllowedError, PackageError, ServiceError
 from pps.domain.facts import FactKind
@@ -35,6 +38,14 @@ class Delivery:
     test: AReleaseTest
     production: Path
 
+    @cached_property
+    def seal(self) -> RepositorySeal:
+        return signing.seal(self.provider.root / "keys", now=lambda: NOW)
+
+    @property
+    def publish(self) -> Publisher:
+        return partial(publish_packages, seal=self.seal)
+
     def run(self, base: str = "", patch: Patch | None = None) -> tuple[str, ...]:
         return release_testing.deliver(
             self.test.record,
@@ -46,7 +57,7 @@ class Delivery:
             artefacts=self.provider.store(),
             limits=LIMITS,
             production=UPath(self.production),
-            publish_packages=publish_packages,
+            publish_packages=self.publish,
             base=base,
             workdir=self.provider.root / "work",
             now=NOW,
@@ -58,14 +69,23 @@ class Delivery:
             self.test.record,
             self.test.store,
             self.test.patch,
-            Production(self.provider.store(), Moves(), UPath(self.production), publish_packages, templates(), []),
+            Production(
+                self.provider.store(),
+                Moves(),
+                UPath(self.production),
+                self.publish,
+                templates(),
+                [],
+                url="https://packages.example.org",
+                keys=signing.KEYS,
+            ),
             LATE,
             "pps",
         )
 
     def in_production(self) -> dict[str, str]:
         refs = (*self.test.patch.packages, *self.test.patch.externals)
-        found = ProductionFolder(UPath(self.production)).open(self.provider.kind).newest(refs)
+        found = ProductionFolder(UPath(self.production), seal=self.seal).open(self.provider.kind).newest(refs)
         return {str(ref): package.sha256 for ref, package in found.items()}
 
     def repository_of_sites(self, url: str) -> dict[str, str]:

@@ -12,15 +12,18 @@ import threading
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from tests.support import signing
 from upath import UPath
 
 from pps.activities.ports import Mail, OpenRollout
 from pps.adapters.airflow_rest import Question
+from pps.adapters.repository_seal import RepositorySeal
 from pps.cli.front import DAGS, Front
 from pps.config.loader import Configuration
 from pps.domain.errors import NotYetAllowedError, PatchNotFoundError
@@ -222,6 +225,10 @@ class MemoryServices(Services):
     def __post_init__(self) -> None:
         for name, value in self.given.items():
             self.__dict__[name] = value  # where cached_property would have put it
+
+    @cached_property
+    def seal(self) -> RepositorySeal:
+        return signing.seal(self.config.folder, now=lambda: NOW - timedelta(days=365))
 
     def store_is_current(self) -> bool:
         return True

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path as LocalPath
 
+from tests.support import signing
 from tests.support.examples import sqlite_store
 from tests.support.provider import Provider
 from upath import UPath
@@ -46,6 +48,7 @@ class Mirroring:
         self.name = open_pilot(self.store).name
         self.mirrors = MirrorFolder(UPath(self.folder), self.folder.parent / "cache")
         self.repositories = self.provider.repositories
+        self.seal = signing.seal(self.folder.parent / "keys", now=lambda: NOW)
 
     @property
     def record(self) -> Rollout:
@@ -59,7 +62,7 @@ class Mirroring:
             mirrors=self.mirrors,
             repositories=self.repositories,
             reader=PackageFiles(),
-            publish_packages=publish_packages,
+            publish_packages=partial(publish_packages, seal=self.seal),
             limits=self.limits,
             workdir=self.folder.parent / "work",
             now=now,
@@ -68,7 +71,11 @@ class Mirroring:
         )
 
     def verify(self) -> mirroring.Verification:
-        return mirroring.verify(self.record, self.mirrors)
+        return mirroring.verify(
+            self.record,
+            self.mirrors,
+            seal_problems=lambda place, repository: self.seal.problems(self.mirrors.root / place, repository),
+        )
 
     @property
     def place(self) -> LocalPath:

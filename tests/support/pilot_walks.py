@@ -27,7 +27,6 @@ from upath import UPath
 
 from pps.activities import deployment_test, feedback
 from pps.activities.ports import Mail
-from pps.adapters.production_packages import ProductionFolder
 from pps.adapters.store import FactStore
 from pps.config.loader import Configuration
 from pps.domain import pilot_run
@@ -162,7 +161,7 @@ class Walk:
         return str((self.services.publication_folder / f"release-notes/{self.name}.{kind}").read_text())
 
     def in_production(self) -> Mapping[str, str]:
-        found = ProductionFolder(self.services.production_repository).open(self.patch.repository.kind)
+        found = self.services.production_packages.open(self.patch.repository.kind)
         return {p.ref.name: p.sha256 for p in found.newest(self.patch.packages).values()}
 
     # --- what happens

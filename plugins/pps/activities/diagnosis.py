@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
-from pps.activities.conversation import cleaned
+from pps.activities.login_errors import cleaned
 from pps.activities.ports import SiteLimits, SiteShell, SshTarget
 from pps.activities.site_script import load_script, run_script
 from pps.domain.errors import HostKeyError, RolloutError

@@ -1,12 +1,14 @@
-"""A meeting as an iCalendar invitation (RFC 5545, RFC 5546), so that it stands in everybody's calendar."""
+"""A meeting as an iCalendar invitation (RFC 5545, RFC 5546): it stands in everybody's calendar, and leaves it again."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, time, timedelta
+from urllib.parse import urlsplit
 
-from pps.domain.names import checked_address, checked_name
+from pps.domain.names import checked_address, checked_host, checked_name
 from pps.domain.texts import clean_text
 
 FILE, MIME_TYPE = "invitation.ics", "text/calendar"
@@ -33,6 +35,23 @@ class Meeting:
     attendees: tuple[str, ...]
 
 
+def meeting_uid(name: str, public_url: str) -> str:
+    """The uid of a meeting of this installation: another one has meetings of the same name (RFC 5545, 3.8.4.7)."""
+    parts = urlsplit(public_url)
+    host = re.sub(r"[^A-Za-z0-9.-]", "-", parts.hostname or "").strip("-.") or "localhost"
+    return f"{name}-{parts.port}@{host}" if parts.port else f"{name}@{host}"
+
+
+def cancellation(meeting: Meeting, stamp: datetime) -> str:
+    """The meeting as a calendar object with METHOD:CANCEL: it leaves the calendars of all its attendees.
+
+    Args:
+        meeting: with the uid under which they were invited, and a higher sequence than any invitation.
+        stamp: as of `invitation`.
+    """
+    return _calendar(meeting, stamp, "CANCEL", "CANCELLED")
+
+
 def invitation(meeting: Meeting, stamp: datetime) -> str:
     """The meeting as a calendar object with METHOD:REQUEST. Texts are data: they can add no line and no property.
 
@@ -43,13 +62,18 @@ def invitation(meeting: Meeting, stamp: datetime) -> str:
         InvalidNameError: for an address or a uid that is none.
         ValueError: a time has no zone.
     """
+    return _calendar(meeting, stamp, "REQUEST", "CONFIRMED")
+
+
+def _calendar(meeting: Meeting, stamp: datetime, method: str, status: str) -> str:
+    asks = ";RSVP=TRUE" if method == "REQUEST" else ""
     lines = [
         "BEGIN:VCALENDAR",
         "VERSION:2.0",
         "PRODID:-//PPS Rollout//Pilots//EN",
-        "METHOD:REQUEST",
+        f"METHOD:{method}",
         "BEGIN:VEVENT",
-        f"UID:{checked_name(meeting.uid, 'meeting')}",
+        f"UID:{_checked_uid(meeting.uid)}",
         f"SEQUENCE:{meeting.sequence:d}",
         f"DTSTAMP:{_utc(stamp)}",
         f"DTSTART:{_utc(meeting.starts)}",
@@ -58,10 +82,10 @@ def invitation(meeting: Meeting, stamp: datetime) -> str:
         f"DESCRIPTION:{_text(meeting.description)}",
         f"ORGANIZER:mailto:{checked_address(meeting.organizer, 'organizer')}",
         *(
-            f"ATTENDEE;ROLE=REQ-PARTICIPANT;RSVP=TRUE:mailto:{checked_address(address, 'participant')}"
+            f"ATTENDEE;ROLE=REQ-PARTICIPANT{asks}:mailto:{checked_address(address, 'participant')}"
             for address in meeting.attendees
         ),
-        "STATUS:CONFIRMED",
+        f"STATUS:{status}",
         "END:VEVENT",
         "END:VCALENDAR",
     ]
@@ -80,6 +104,13 @@ def meeting_time(now: datetime, after: timedelta) -> datetime:
     while held < at or held.weekday() > _FRIDAY:
         held += _DAY
     return held
+
+
+def _checked_uid(uid: str) -> str:
+    """`name@host`; meetings of earlier versions have no host."""
+    name, at, host = uid.partition("@")
+    checked_name(name, "meeting")
+    return f"{name}@{checked_host(host, 'meeting')}" if at else name
 
 
 def _utc(moment: datetime) -> str:

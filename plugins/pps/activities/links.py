@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from urllib.parse import quote, urlencode
 
+from pps.domain.repository_seals import KEYRING
+
 
 def bulletin_link(public_url: str) -> str:
     """The release bulletin."""
@@ -29,3 +31,18 @@ def interest_door(public_url: str, rollout: str) -> str:
 def document_link(public_url: str, file: str) -> str:
     """A document of a pilot, named as it lies in the publication folder."""
     return f"{public_url.rstrip('/')}/pps/{quote(file)}"
+
+
+def keys_link(public_url: str) -> str:
+    """The page with the keys that sign our repositories."""
+    return f"{public_url.rstrip('/')}/pps/keys"
+
+
+def keyring_link(public_url: str) -> str:
+    """The same keys for apt's `Signed-By` and dnf's `gpgkey`."""
+    return f"{keys_link(public_url)}/{KEYRING}"
+
+
+def release_notes_link(public_url: str, rollout: str) -> str:
+    """The release notes of a rollout that has written them."""
+    return document_link(public_url, f"release-notes/{rollout}.html")

@@ -4,8 +4,9 @@
 changes possibly happening in the original one provided by the developers."
 
 A mirror holds every binary package of the suite and components that the patch names, each checked against the
-provider's verified index, below an index of its own. All packages stand in the first component. The index is not
-signed; whoever wants to know what is served asks `verify`.
+provider's verified index, below an index of its own. All packages stand in the first component. We sign the index, and
+sign it again before its time is over; what carries the signature or its dates is no part of the list, and so of the
+mirror's digest.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ from pps.domain.errors import NotYetAllowedError, PackageError, RefusedError, Ro
 from pps.domain.facts import Fact, FactKind
 from pps.domain.mirrors import LIST, Differences, MirrorFile, MirrorList, SourceChanges, differences, source_changes
 from pps.domain.patches import PackageRef, Patch, Repository, RepositoryKind
+from pps.domain.repository_seals import is_seal
 from pps.domain.rollouts import PILOTS, Rollout
 from pps.domain.texts import one_line, reasons_against_reason
 
@@ -127,8 +129,10 @@ def make_mirror(
     if made is not None and mirrors.listing(made.payload["mirror"]) is not None:
         return made
     repository, plan = plan_mirror(patch, repositories, limits)
-    # the index carries the date of the opening, so that a second attempt comes to the same bytes
-    dated = record.need(FactKind.ROLLOUT_OPENED, "Open the rollout first.").at
+    # what is listed carries the date of the opening, so that a second attempt comes to the same bytes; APT's date is in
+    # the Release file, which is not listed
+    opened = record.need(FactKind.ROLLOUT_OPENED, "Open the rollout first.").at
+    dated = now if plan.source.kind is RepositoryKind.APT else opened
     with mirrors.aside(record.name, now) as folder, empty_folder(workdir) as work:
         publish_packages(folder, _one_index(plan.source), _fetched(repository, plan, reader, work, told), dated)
         listed = _described(plan, mirrors.contents(folder))
@@ -221,6 +225,7 @@ def verify(
     mirrors: Mirrors,
     *,
     over_http: tuple[PackageRepositories, Repository, pathlib.Path] | None = None,
+    seal_problems: Callable[[str, Repository], tuple[str, ...]],
     told: Told = _silent,
 ) -> Verification:
     """Read every file of a pilot's mirror and compare: its digest with MIRROR, and MIRROR with the digest on record.
@@ -230,15 +235,20 @@ def verify(
     Args:
         over_http: also fetch everything as a site would: opener, `mirror_repository(...)`, folder with room for one
             file.
+        seal_problems: what is wrong with the signature of the index in this place.
     """
     made, listed = recorded(record, mirrors)
     if isinstance(listed, str):
         return Verification(made.payload["mirror"], made.payload["digest"], 0, Differences(differ=(LIST,)), (listed,))
     of, found = len(listed.files), []
+    known = {file.path for file in listed.files}
     for number, file in enumerate(mirrors.found(made.payload["mirror"]), 1):
-        found.append(file)
+        if file.path in known or not (file.sha256 and is_seal(file.path, listed.source)):
+            found.append(file)
         told(min(number, of), of, file.path)
-    problems = tuple(_seen_by_a_site(listed, *over_http, told)) if over_http else ()
+    problems = seal_problems(made.payload["mirror"], _one_index(listed.source))
+    if over_http:
+        problems += tuple(_seen_by_a_site(listed, *over_http, told))
     return Verification(made.payload["mirror"], listed.digest, of, differences(listed.files, found), problems)
 
 
@@ -319,7 +329,8 @@ def _fetched(
 def _described(plan: MirrorPlan, files: Sequence[MirrorFile]) -> MirrorList:
     """The list of what was written; `PackageError` unless every package of the plan is there, once."""
     refs = {p.sha256: p.ref for p in plan.packages}
-    listed = MirrorList(plan.source, tuple(replace(f, package=refs.get(f.sha256)) for f in files))
+    lasting = (f for f in files if not is_seal(f.path, plan.source))
+    listed = MirrorList(plan.source, tuple(replace(f, package=refs.get(f.sha256)) for f in lasting))
     if listed.packages.keys() != set(refs.values()) or len(refs) != len(plan.packages):
         raise PackageError(
             plan.source.url, "names the same file for several packages.", "Ask the provider of the repository."

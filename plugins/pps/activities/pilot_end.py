@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from pps.activities.letters import letter
+from pps.activities.links import release_notes_link
 from pps.activities.notification import Party
 from pps.activities.pilot_wrap_up import needed_decision, reasons_against_pilot_release, report_links, results
 from pps.activities.ports import Facts, Templates
@@ -22,7 +23,7 @@ from pps.domain.texts import one_line
 NOT_DECIDED, NO_AGREEMENT = "not decided", "no agreement"
 PROLONGED, RELEASED, NOT_RELEASED, REJECTED = "prolonged", "released", "not released", "rejected"
 SYNCHRONISED = "synchronised"
-_TOLD = "pilot-ended"
+_TOLD, _NOTES = "pilot-ended", FactKind.RELEASE_NOTES_WRITTEN
 
 
 # --- release ------------------------------------------------------------------------------------
@@ -33,7 +34,6 @@ def release_pilot(
     facts: Facts,
     patch: Patch,
     production: Production,
-    notes_link: str,
     now: datetime,
     actor: str,
 ) -> tuple[str, ...]:
@@ -60,7 +60,7 @@ def release_pilot(
         production,
         reasons_against_pilot_release(record, facts, patch),
         template="released_pilot",
-        more={"ran_at": len(ran), "no_feedback": bool(decided["no_feedback"]), "notes_link": notes_link},
+        more={"ran_at": len(ran), "no_feedback": bool(decided["no_feedback"])},
         now=now,
         actor=actor,
     )
@@ -120,10 +120,14 @@ def tell_end(
     actor: str,
     *,
     public_url: str,
+    how_to_use: str = "",
 ) -> int:
     """Tell all who had a part in it how this round has ended; returns how many mails are new. Twice is once.
 
     Source: SD 4.1.3, 10: "In case of minor updates this discussion in brought to the EMT", who is among `parties` then.
+
+    Args:
+        how_to_use: of what was released, the lines with which a site uses the production repository.
 
     Raises:
         NotYetAllowedError: it has not ended.
@@ -145,6 +149,8 @@ def tell_end(
         "no_feedback": bool(said.get("no_feedback")),
         "results": (found := results(record, now)),
         "reports": report_links(found, public_url),
+        "how_to_use": how_to_use,
+        "notes_link": release_notes_link(public_url, record.name) if record.has(_NOTES) else "",
     }
     subject = f"Pilot {closed['outcome']}: {opened['metapackage']} {opened['version']} ({record.name})"
     told, mails = [], []

@@ -1,11 +1,12 @@
-"""The meetings of a pilot: who is invited, when, and again if the date moves (SD 4.1.3, 4 and 10)."""
+"""The meetings of a pilot: who is invited, when, again if the date moves, and that it is off (SD 4.1.3, 4 and 10)."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
-from pps.activities.invitation import FILE, MIME_TYPE, Meeting, invitation
+from pps.activities.invitation import FILE, MIME_TYPE, Meeting, cancellation, invitation, meeting_uid
 from pps.activities.letters import letter
 from pps.activities.notification import Party
 from pps.activities.ports import Facts, Templates
@@ -14,7 +15,7 @@ from pps.domain.facts import Fact, FactKind
 from pps.domain.patches import Patch
 from pps.domain.pilots import Pilot
 from pps.domain.roles import Role
-from pps.domain.rollouts import Rollout
+from pps.domain.rollouts import PILOTS, Rollout
 from pps.domain.sites import Site
 from pps.domain.texts import one_line
 
@@ -95,6 +96,7 @@ def call_meeting(
     starts: datetime,
     lasts: timedelta,
     organizer: str,
+    public_url: str,
     now: datetime,
     actor: str,
     move: bool = False,
@@ -106,29 +108,31 @@ def call_meeting(
     Args:
         agenda: sentences.
         starts: agreed with the first call; a retry changes nothing.
+        public_url: ours; a meeting's identity is that of its first invitation, wherever we are reached since.
         move: the date is another one after all: people are invited again, and their calendars move the meeting.
         reason: why it moves; those who are invited read it.
         user: who moves it.
 
     Raises:
         RefusedError: it would begin in the past.
+        NotYetAllowedError: the pilot has ended.
     """
     calls = _calls(record, what)
     if calls and (not move or calls[-1].payload["starts"] == starts.isoformat()):
         return calls[-1]
+    if record.is_over:
+        raise NotYetAllowedError(record.name, "it has ended; nobody is invited any more.", "Look at: pps pilot show.")
     if starts < now:
         raise RefusedError(f"{what} of {record.name}", (f"{starts.isoformat()} has passed already.",), "Take another.")
-    pilot, opened = Pilot(record), record.opened
-    title = one_line(f"{what.capitalize()} meeting: pilot of {opened['metapackage']} {opened['version']}")
-    round_ = f", round {pilot.round}" if pilot.round > 1 else ""
+    opened = record.opened
     planned = Meeting(
-        uid=f"{what}-{pilot.first_round}.{pilot.round}",
+        uid=_uid_of(record, what, calls) if calls else meeting_uid(_identity(record, what), public_url),
         sequence=len(calls),
-        summary=f"{title}{round_}",
+        summary=_summary(record, what),
         description="\n".join((f"{record.name}, patch {record.patch_number}: {opened['title']}", "", *agenda)),
         starts=starts,
         ends=starts + lasts,
-        organizer=organizer,
+        organizer=_organizer(calls, organizer),
         attendees=tuple(party.address for party in parties),
     )
     occasion = f"{what}/{len(calls) + 1}" if calls else what
@@ -137,6 +141,8 @@ def call_meeting(
         "ends": planned.ends.isoformat(),
         "to": [p.address for p in parties],
         "names": [p.name for p in parties],
+        "uid": planned.uid,
+        "organizer": planned.organizer,
         **({"reason": reason, "user": user} if calls else {}),
     }
     called = Fact(record.name, FactKind.MEETING_CALLED, "", occasion, now, actor, payload)
@@ -174,6 +180,118 @@ def call_meeting(
     return stands
 
 
+def _identity(record: Rollout, what: str) -> str:
+    pilot = Pilot(record)
+    return f"{what}-{pilot.first_round}.{pilot.round}"
+
+
+def _uid_of(record: Rollout, what: str, calls: Sequence[Fact]) -> str:
+    """The uid under which people were invited; those of earlier versions had no domain."""
+    return str(calls[0].payload.get("uid") or _identity(record, what))
+
+
+def _organizer(calls: Sequence[Fact], now: str) -> str:
+    """Who has invited: a calendar takes a change from nobody else (RFC 5546, 3.2.5), whatever our address is now."""
+    return str(calls[0].payload.get("organizer") or now) if calls else now
+
+
+def _summary(record: Rollout, what: str) -> str:
+    opened, round_ = record.opened, Pilot(record).round
+    title = one_line(f"{what.capitalize()} meeting: pilot of {opened['metapackage']} {opened['version']}")
+    return f"{title}, round {round_}" if round_ > 1 else title
+
+
+# --- it will not take place ---------------------------------------------------------------------
+
+
+def cancel_meetings(
+    record: Rollout, facts: Facts, templates: Templates, *, organizer: str, now: datetime, actor: str
+) -> int:
+    """Take the meetings of a pilot that has ended before them out of everybody's calendar; how many mails are new.
+
+    All who were ever invited hear of it, once, under the identity with which they were invited. A meeting that has
+    begun is not called off: it may have been held.
+    """
+    new = 0
+    for what in MEETINGS if record.is_over else ():
+        calls = _calls(record, what)
+        known = any(f.kind is FactKind.MEETING_CANCELLED and f.occasion == what for f in record.facts)
+        if calls and not known and datetime.fromisoformat(calls[-1].payload["starts"]) > now:
+            new += _cancel(record, facts, what, calls, templates, organizer, now, actor)
+    return new
+
+
+def _cancel(
+    record: Rollout,
+    facts: Facts,
+    what: str,
+    calls: Sequence[Fact],
+    templates: Templates,
+    organizer: str,
+    now: datetime,
+    actor: str,
+) -> int:
+    opened = record.opened
+    invited = {str(address).lower(): str(address) for called in calls for address in called.payload["to"]}
+    called_off = Meeting(
+        uid=_uid_of(record, what, calls),
+        sequence=len(calls),
+        summary=_summary(record, what),
+        description=f"{record.name}, patch {record.patch_number}: {opened['title']}",
+        starts=datetime.fromisoformat(calls[-1].payload["starts"]),
+        ends=datetime.fromisoformat(calls[-1].payload["ends"]),
+        organizer=_organizer(calls, organizer),
+        attendees=tuple(invited.values()),
+    )
+    closed = record.the(FactKind.ROLLOUT_CLOSED) or record.the(FactKind.WITHDRAWAL_ASKED)
+    said: Mapping[str, Any] = closed.payload if closed else {}
+    reasons = [
+        one_line(str(r), 1000) for r in (*said.get("reasons", ()), *([said["reason"]] if "reason" in said else ()))
+    ]
+    payload = {
+        "uid": called_off.uid,
+        "sequence": called_off.sequence,
+        "to": list(invited.values()),
+        "reason": " ".join(reasons),
+    }
+    view = {
+        "rollout": record.name,
+        "opened": opened,
+        "what": what,
+        "meeting": called_off,
+        "outcome": str(said.get("outcome", "")),
+        "reasons": reasons,
+    }
+    calendar = cancellation(called_off, now)
+    key = f"{record.name}/{FactKind.MEETING_CANCELLED.value}/{what}"
+    mails = [
+        letter(
+            templates,
+            "pilot_meeting_cancelled",
+            view,
+            key=f"{key}/{address.lower()}",
+            to=address,
+            subject=f"Cancelled: {called_off.summary}",
+            attachments=((FILE, MIME_TYPE, calendar),),
+        )
+        for address in invited.values()
+    ]
+    cancelled = Fact(record.name, FactKind.MEETING_CANCELLED, "", what, now, actor, payload)
+    return len(mails) if facts.record(cancelled, mails=mails) else 0
+
+
+def cancel_meetings_of_ended(
+    facts: Facts, templates: Templates, *, ended_within: timedelta, organizer: str, now: datetime, actor: str
+) -> int:
+    """The same for all pilots that have ended lately, whichever way: a task that broke off has told nobody."""
+    rows = facts.rollouts(paths=PILOTS)
+    ended = (r for r in rows if r.closed_at is not None and r.closed_at + ended_within > now)
+    return sum(
+        cancel_meetings(facts.rollout(row.name), facts, templates, organizer=organizer, now=now, actor=actor)
+        for row in ended
+    )
+
+
 # --- another date -------------------------------------------------------------------------------
 
 
@@ -191,6 +309,7 @@ def move_meeting(
     templates: Templates,
     *,
     organizer: str,
+    public_url: str,
     now: datetime,
 ) -> Fact:
     """Move a meeting in everybody's calendar, once for each date; returns the invitation that stands.
@@ -235,6 +354,7 @@ def move_meeting(
         starts=starts,
         lasts=lasts,
         organizer=organizer,
+        public_url=public_url,
         now=now,
         actor=f"user {user}",
         move=True,

@@ -15,7 +15,7 @@ from pps.domain import pilot_run, questions
 from pps.domain.endpoints import Endpoint, is_version, parse_endpoint, reasons_against_host, same_version
 from pps.domain.errors import InvalidNameError, NotYetAllowedError, RefusedError
 from pps.domain.facts import Fact, FactKind
-from pps.domain.patches import Patch, PatchState, Repository
+from pps.domain.patches import Patch, PatchState
 from pps.domain.pilots import NOT_CERTIFIED, Pilot
 from pps.domain.roles import Role
 from pps.domain.rollouts import Rollout
@@ -41,12 +41,12 @@ def field(form: Mapping[str, Any], name: str) -> str:
 
 
 def instructions(
-    record: Rollout, patch: Patch, site: Site, due: datetime, told: Iterable[str] = (), mirror: Repository | None = None
+    record: Rollout, patch: Patch, site: Site, due: datetime, told: Iterable[str] = (), how_to_use: str = ""
 ) -> dict[str, Any]:
     """The view of the template `ask_pilot_set_up.md`.
 
     Args:
-        mirror: from where the site installs; None where the pilot has no mirror.
+        how_to_use: lines with which the site uses the pilot's mirror; "" where it has none.
     """
     kick_off = record.the(FactKind.KICK_OFF_AGREED)
     return {
@@ -54,7 +54,7 @@ def instructions(
         "patch": patch,
         "site": site,
         "due": due,
-        "mirror": mirror,
+        "how_to_use": how_to_use,
         "requirements": str(kick_off.payload.get("requirements") or "") if kick_off else "",
         "published": pilot_run.is_to_be_published(record),
         "told": tuple(told),

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 
-def publish(folder: Any, name: str, content: str) -> bool:
+def publish(folder: Any, name: str, content: str | bytes) -> bool:
     """Write `folder/name` unless it holds this very content; tell whether it was written.
 
     Readers see the old file or the new one, never a part: a local file is written aside and
@@ -17,7 +17,7 @@ def publish(folder: Any, name: str, content: str) -> bool:
     Args:
         folder: pathlib.Path, or a pathlib-like path of an object store (UPath, ObjectStoragePath).
     """
-    data = content.encode()
+    data = content.encode() if isinstance(content, str) else content
     if getattr(folder, "protocol", "") == "file":  # UPath("file:///..."): a local folder behind another name
         folder = Path(folder.path)
     target = folder / name
@@ -35,6 +35,7 @@ def publish(folder: Any, name: str, content: str) -> bool:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
+        aside.chmod(0o644)  # whoever serves the folder reads it, whatever our umask is
         aside.replace(target)
     finally:
         aside.unlink(missing_ok=True)

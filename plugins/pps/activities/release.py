@@ -10,14 +10,17 @@ from typing import Any
 from pps.activities.classification import standing_verdict
 from pps.activities.deployment_test import newest_deployment_verdict
 from pps.activities.letters import circular
+from pps.activities.links import release_notes_link
 from pps.activities.packages import kept_packages
 from pps.activities.ports import Facts
 from pps.activities.production import Production
+from pps.activities.repository_use import how_to_use
 from pps.domain.facts import Fact, FactKind
 from pps.domain.manifest import Manifest
 from pps.domain.overruling import overruling
 from pps.domain.patches import Patch, PatchState
 from pps.domain.rollouts import Path, Rollout
+from pps.domain.texts import clean_text
 from pps.domain.updates import platforms_for_production, reasons_against_production
 
 
@@ -164,6 +167,10 @@ def _announce_release(
         "platforms": platforms,
         "packages": packages,
         "overruled": overruled,
+        "repository": (source := production.source(patch)),
+        "how_to_use": how_to_use(source, "pps-production", production.keys, production.templates),
+        "notes_link": _notes_link(record, facts, production.keys.public_url),
+        "release_notes": clean_text(patch.release_notes).strip(),
         **more,
     }
     mails = circular(
@@ -177,6 +184,16 @@ def _announce_release(
     payload = {"platforms": platforms, "packages": len(packages), **more}
     released = Fact(record.name, FactKind.RELEASED_TO_PRODUCTION, "", "", now, actor, payload)
     facts.record(released, mails=mails)
+
+
+def _notes_link(record: Rollout, facts: Facts, public_url: str) -> str:
+    """The release notes of this release, or of the patch's newest rollout that has written some; "" without any."""
+    if record.has(FactKind.RELEASE_NOTES_WRITTEN):
+        return release_notes_link(public_url, record.name)
+    rows = facts.rollouts(patch=record.patch_number)
+    written = (row.name for row in rows if facts.has(row.name, FactKind.RELEASE_NOTES_WRITTEN))
+    name = next(written, None)
+    return release_notes_link(public_url, name) if name else ""
 
 
 def _publish_file(source: pathlib.Path, target: Any) -> None:

@@ -8,14 +8,15 @@ from typing import Any
 
 from pps.activities import asking
 from pps.activities.packages import kept_packages
-from pps.activities.ports import Facts
+from pps.activities.ports import Facts, Templates
 from pps.activities.release_testing import FOLDER, delivery
+from pps.activities.repository_use import PublishedKeys, how_to_use
 from pps.domain import questions
 from pps.domain import release_test as rules
 from pps.domain.effort import Activity, credit_fact
 from pps.domain.errors import NotYetAllowedError, RefusedError
 from pps.domain.facts import Fact, FactKind
-from pps.domain.patches import Patch
+from pps.domain.patches import Patch, Repository, RepositoryKind
 from pps.domain.questions import Answer
 from pps.domain.release_test import STEP
 from pps.domain.rollouts import Rollout
@@ -26,25 +27,34 @@ ACTIVITY = "release-test"
 
 
 def question_view(
-    record: Rollout, patch: Patch, site: Site, services: Sequence[str], due: datetime, link: str
+    record: Rollout,
+    patch: Patch,
+    site: Site,
+    services: Sequence[str],
+    due: datetime,
+    link: str,
+    keys: PublishedKeys,
+    templates: Templates,
 ) -> Mapping[str, Any]:
     """The view of the template `ask_release_test.md`.
 
     Args:
+        keys: sign the repository.
         services: to which the site's pool usually applies updates; a hint.
         link: where late answers go.
     """
     delivered = delivery(record, site.name)
     if delivered is None:
         raise NotYetAllowedError(f"{record.name} at {site.name}", "nothing was delivered yet.", "Deliver it first.")
+    kind, components = patch.repository.kind, patch.repository.components[:1]
+    suite = FOLDER if kind is RepositoryKind.APT else ""
+    source = Repository(kind, delivered.payload["repository"], suite, components)
     return {
         "rollout": record.name,
         "patch": patch,
         "site": site,
         "services": services,
-        "repository": delivered.payload["repository"],
-        "component": next(iter(patch.repository.components), ""),
-        "suite": FOLDER,
+        "how_to_use": how_to_use(source, record.name, keys, templates),
         "packages": [name for name, _ in kept_packages(record)],
         "due": due,
         "late_link": link,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import smtplib
 import ssl
 import time
@@ -108,7 +109,7 @@ class SmtpMailer:
                 kind,
                 checked_name(subtype, "type of an attachment"),
                 filename=checked_name(name, "attachment"),
-                params=_parameters(kind, subtype),
+                params=_parameters(kind, subtype, text),
             )
         return message
 
@@ -141,9 +142,10 @@ class SmtpMailer:
         return server
 
 
-def _parameters(kind: str, subtype: str) -> dict[str, str] | None:
-    # RFC 6047: an invitation is one only if its content type says so, too
-    method = {"method": "REQUEST"} if (kind, subtype) == ("text", "calendar") else {}
+def _parameters(kind: str, subtype: str, text: str) -> dict[str, str] | None:
+    # RFC 6047, 2.4: an invitation, or its cancellation, is one only if its content type says the same
+    found = re.search(r"^METHOD:([A-Z]+)\r?$", text, re.MULTILINE) if (kind, subtype) == ("text", "calendar") else None
+    method = {"method": found[1]} if found else {}
     return {"charset": "utf-8", **method} if kind == "text" else None
 
 

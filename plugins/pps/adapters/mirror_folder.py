@@ -3,7 +3,7 @@
 ```text
 <root>/<rollout>/<digest>/MIRROR            written last: without it nothing is there
 <root>/<rollout>/<digest>/dists, pool       APT
-<root>/<rollout>/<digest>/repodata, Packages    YUM
+<root>/<rollout>/<digest>/repodata, Packages    YUM; what signs the index is renewed, and stands in no list
 <root>/.aside-...                           one that is being made; no other user can read it
 ```
 
@@ -187,8 +187,11 @@ def _read(path: str, file: BinaryIO) -> MirrorFile:
 
 
 def _send(local: Path, target: UPath, listed: MirrorList) -> None:
-    for file in sorted(listed.files, key=lambda f: (f.package is None, f.path)):
-        with (local / file.path).open("rb") as source, (target / file.path).open("wb") as to:
+    names = [f.path for f in sorted(listed.files, key=lambda f: (f.package is None, f.path))]
+    # what signs the index, and is not listed, comes after it
+    names += [path for path, _ in _walk(local) if path not in set(names)]
+    for name in names:
+        with (local / name).open("rb") as source, (target / name).open("wb") as to:
             shutil.copyfileobj(source, to, _CHUNK)
     (target / LIST).write_bytes(listed.text.encode())
 

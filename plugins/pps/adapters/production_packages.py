@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,8 +13,9 @@ from upath import UPath
 from pps.activities.ports import IndexedPackage
 from pps.activities.production import SUITE
 from pps.adapters.deb import stanza_fields
-from pps.adapters.repository_writer import known_packages
-from pps.domain.errors import RolloutError, ServiceError
+from pps.adapters.repository_seal import RepositorySeal
+from pps.adapters.repository_writer import known_packages, unsigned_index
+from pps.domain.errors import ConfigurationError, RolloutError, ServiceError
 from pps.domain.manifest import checked_tree_path
 from pps.domain.patches import PackageRef, RepositoryKind
 from pps.domain.versions import age
@@ -31,12 +31,17 @@ class ProductionFolder:
     """The folder of production packages: `apt/` and `yum/` below it."""
 
     root: UPath
+    seal: RepositorySeal | None = field(kw_only=True)
+    """must have signed the indexes; None: they are somebody else's"""
 
     def open(self, kind: RepositoryKind) -> ProductionIndex:
         """See `ports.ProductionRepositories`."""
         folder = self.root / kind.value
         try:
-            listed = tuple(_apt(folder) if kind is RepositoryKind.APT else _yum(folder))
+            apt = kind is RepositoryKind.APT
+            listed = tuple(_apt(folder, self.seal) if apt else _yum(folder, self.seal))
+        except (ServiceError, ConfigurationError):
+            raise
         except (OSError, ElementTree.ParseError, EOFError, KeyError, ValueError, RolloutError) as error:
             why = f"cannot be read ({type(error).__name__}: {error})."
             raise ServiceError(f"repository {folder}", why, _NEXT) from error
@@ -89,16 +94,14 @@ class ProductionIndex:
         return max(fitting, key=lambda p: (key(p.ref.version), p.ref.arch), default=None)
 
 
-def _apt(folder: UPath) -> Iterator[IndexedPackage]:
+def _apt(folder: UPath, seal: RepositorySeal | None) -> Iterator[IndexedPackage]:
     suite = folder / "dists" / SUITE
-    if not (suite / "Release").exists():
-        return
-    release = (suite / "Release").read_text(encoding="utf-8", errors="replace")
+    index = unsigned_index(suite) if seal is None else seal.apt_index(suite, fresh=True) or {}
     seen: set[str] = set()
-    for match in re.finditer(r"^ ([0-9a-f]{64}) +\d+ +([^/\s]+/binary-[^/\s]+)/Packages$", release, re.MULTILINE):
-        # by digest: the file of that name may be that of the next publication already
-        index = suite / match[2] / "by-hash" / "SHA256" / match[1]
-        for stanza in index.read_text(encoding="utf-8", errors="replace").split("\n\n"):
+    for name, data in index.items():
+        if not name.endswith("/Packages"):
+            continue
+        for stanza in data.decode(errors="replace").split("\n\n"):
             fields = stanza_fields(stanza)
             if not fields or fields.get("filename", "") in seen:
                 continue  # packages for all architectures stand in the index of each
@@ -111,8 +114,8 @@ def _apt(folder: UPath) -> Iterator[IndexedPackage]:
             )
 
 
-def _yum(folder: UPath) -> Iterator[IndexedPackage]:
-    for element in known_packages(folder, folder / "repodata" / "repomd.xml"):
+def _yum(folder: UPath, seal: RepositorySeal | None) -> Iterator[IndexedPackage]:
+    for element in known_packages(folder, folder / "repodata" / "repomd.xml", seal):
         parts = {child.tag.removeprefix(_COMMON): child for child in element}
         version = parts["version"].attrib
         full = f"{version['ver']}-{version['rel']}"

@@ -11,7 +11,7 @@ import hashlib
 import io
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from email.utils import format_datetime
 from pathlib import Path
@@ -23,8 +23,10 @@ from upath import UPath
 from pps.adapters.confined import Confined
 from pps.adapters.deb import stanza_fields
 from pps.adapters.package_files import described
+from pps.adapters.repository_seal import RepositorySeal, alone, index_files
 from pps.domain.errors import ConfigurationError, PackageError, ServiceError
 from pps.domain.patches import PackageRef, Repository, RepositoryKind
+from pps.domain.repository_seals import ORIGIN
 
 _COMMON = "http://linux.duke.edu/metadata/common"
 _RPM = "http://linux.duke.edu/metadata/rpm"
@@ -32,20 +34,30 @@ _REPO = "http://linux.duke.edu/metadata/repo"
 _CHUNK = 1 << 20
 
 
-def publish_packages(root: UPath, repository: Repository, packages: Iterable[Path], now: datetime) -> None:
+def publish_packages(
+    root: UPath,
+    repository: Repository,
+    packages: Iterable[Path],
+    now: datetime,
+    *,
+    seal: RepositorySeal | None = None,
+) -> None:
     """Add packages to the repository below `root`; those that are in it already change nothing.
 
-    Nothing is signed. Every package is read once, in the given order, and is not needed after that.
+    Every package is read once, in the given order, and is not needed after that.
 
     Args:
         repository: kind, and for APT the suite and its first component.
         now: goes into the index as its date.
+        seal: signs the index, and what is in it already is taken only if it is signed; None: somebody else's repository
+            (a provider's), whose signature is his affair.
     """
     try:
-        if repository.kind is RepositoryKind.APT:
-            _publish_apt(root, repository, packages, now)
-        else:
-            _publish_yum(root, packages, now)
+        with alone(root, make=True):
+            if repository.kind is RepositoryKind.APT:
+                _publish_apt(root, repository, packages, now, seal)
+            else:
+                _publish_yum(root, packages, now, seal)
     except OSError as error:
         raise ServiceError(
             f"repository {root}", f"cannot be written ({error}).", "Check that folder in service.yaml."
@@ -125,10 +137,13 @@ def _read(target: UPath) -> bytes:
 # --- APT -------------------------------------------------------------------------------------
 
 
-def _publish_apt(root: UPath, repository: Repository, packages: Iterable[Path], now: datetime) -> None:
+def _publish_apt(
+    root: UPath, repository: Repository, packages: Iterable[Path], now: datetime, seal: RepositorySeal | None
+) -> None:
     if not repository.suite or not repository.components:
         raise ConfigurationError(f"repository {root}", "needs a suite and a component.", "Name them in the patch.")
     suite, component = root / "dists" / repository.suite, repository.components[0]
+    known = unsigned_index(suite) if seal is None else seal.apt_index(suite) or {}
     new: dict[str, list[str]] = {}
     confined = Confined()
     for path in packages:
@@ -140,16 +155,17 @@ def _publish_apt(root: UPath, repository: Repository, packages: Iterable[Path], 
             _write(root / place, _blocks(path))
         stanza = f"{said}\nFilename: {place}\nSize: {size}\nSHA256: {sha256}\n"
         new.setdefault(ref.arch, []).append(stanza)
-    listed = _apt_architectures(suite, component) | {a for a in new if a != "all"}
+    listed = _apt_architectures(known, component) | {a for a in new if a != "all"}
     architectures = sorted(listed or {"all"})
     files: dict[str, bytes] = {}
     for architecture in architectures:
         # packages for all architectures stand in the index of each
         stanzas = [*new.get(architecture, []), *(new.get("all", []) if architecture != "all" else [])]
         stem = f"{component}/binary-{architecture}/Packages"
-        text = _merged(_read(suite / stem).decode() or _all_stanzas(suite, component, architectures), stanzas).encode()
+        before = known.get(stem, b"").decode()
+        text = _merged(before or _all_stanzas(known, component, architectures), stanzas).encode()
         files[stem], files[f"{stem}.gz"] = text, _zipped(text)
-    if all(_read(suite / name) == data for name, data in files.items()) and (suite / "Release").exists():
+    if all(_read(suite / name) == known.get(name) == data for name, data in files.items()):
         return
     for name, data in files.items():
         folder = name.rpartition("/")[0]
@@ -158,6 +174,8 @@ def _publish_apt(root: UPath, repository: Repository, packages: Iterable[Path], 
         _write(suite / name, [data])
     lines = [f" {hashlib.sha256(data).hexdigest()} {len(data)} {name}" for name, data in sorted(files.items())]
     head = [
+        f"Origin: {ORIGIN}",
+        f"Label: {ORIGIN}",
         f"Suite: {repository.suite}",
         f"Codename: {repository.suite}",
         f"Date: {format_datetime(now)}",
@@ -166,21 +184,27 @@ def _publish_apt(root: UPath, repository: Repository, packages: Iterable[Path], 
         "Acquire-By-Hash: yes",
         "SHA256:",
     ]
-    _write(suite / "Release", ["\n".join([*head, *lines, ""]).encode()])
+    release = "\n".join([*head, *lines, ""])
+    if seal is None:
+        _write(suite / "Release", [release.encode()])
+    else:
+        seal.seal_release(suite, release, now)
 
 
-def _apt_architectures(suite: UPath, component: str) -> set[str]:
-    release = _read(suite / "Release").decode(errors="replace")
-    return {
-        m[1]
-        for m in re.finditer(rf"^ \S+ +\d+ +{re.escape(component)}/binary-([^/\s]+)/Packages$", release, re.MULTILINE)
-    } - {"all"}
+def unsigned_index(suite: UPath) -> Mapping[str, bytes]:
+    """The index files of a suite that nobody has signed."""
+    return index_files(suite, _read(suite / "Release").decode(errors="replace"))
 
 
-def _all_stanzas(suite: UPath, component: str, architectures: Iterable[str]) -> str:
+def _apt_architectures(known: Mapping[str, bytes], component: str) -> set[str]:
+    found = (re.fullmatch(rf"{re.escape(component)}/binary-([^/\s]+)/Packages", name) for name in known)
+    return {match[1] for match in found if match} - {"all"}
+
+
+def _all_stanzas(known: Mapping[str, bytes], component: str, architectures: Iterable[str]) -> str:
     """What an index of a new architecture begins with: the packages for all of them."""
-    known = "\n".join(_read(suite / f"{component}/binary-{a}/Packages").decode() for a in ("all", *architectures))
-    return _merged("", [s for s in known.split("\n\n") if stanza_fields(s).get("architecture") == "all"])
+    indexes = (known.get(f"{component}/binary-{a}/Packages", b"").decode() for a in ("all", *architectures))
+    return _merged("", [s for s in "\n".join(indexes).split("\n\n") if stanza_fields(s).get("architecture") == "all"])
 
 
 def _merged(old: str, new: Iterable[str]) -> str:
@@ -196,9 +220,9 @@ class _WithoutDoctype(ElementTree.TreeBuilder):
         raise PackageError("primary.xml", "has a document type declaration.", "Create the index anew.")
 
 
-def _publish_yum(root: UPath, packages: Iterable[Path], now: datetime) -> None:
+def _publish_yum(root: UPath, packages: Iterable[Path], now: datetime, seal: RepositorySeal | None) -> None:
     repomd = root / "repodata" / "repomd.xml"
-    elements = {e.find(f"{{{_COMMON}}}location").attrib["href"]: e for e in known_packages(root, repomd)}  # type: ignore[union-attr]
+    elements = {e.find(f"{{{_COMMON}}}location").attrib["href"]: e for e in known_packages(root, repomd, seal)}  # type: ignore[union-attr]
     before = set(elements)
     confined = Confined()
     for path in packages:
@@ -227,15 +251,22 @@ def _publish_yum(root: UPath, packages: Iterable[Path], now: datetime) -> None:
         f'  <location href="repodata/{digest}-primary.xml.gz"/>\n  <timestamp>{int(now.timestamp())}</timestamp>\n'
         f"  <size>{len(zipped)}</size>\n  <open-size>{len(primary)}</open-size>\n </data>\n</repomd>\n"
     )
-    _write(repomd, [index.encode()])
+    if seal is None:
+        _write(repomd, [index.encode()])
+    else:
+        seal.seal_repomd(root, index.encode())
 
 
-def known_packages(root: UPath, repomd: UPath) -> list[ElementTree.Element]:
+def known_packages(root: UPath, repomd: UPath, seal: RepositorySeal | None) -> list[ElementTree.Element]:
     """The package elements of the primary index that repomd.xml names now; none where there is no repository yet."""
-    if not repomd.exists():
+    text = _read(repomd) if seal is None else seal.repomd(root) or b""
+    if not text:
         return []
     match = re.search(
-        rb'<data type="primary">.*?<location href="(repodata/[A-Za-z0-9._-]+\.gz)"', _read(repomd), re.DOTALL
+        rb'<data type="primary">.*?<checksum type="sha256">([0-9a-f]{64})</checksum>'
+        rb'.*?<location href="(repodata/[A-Za-z0-9._-]+\.gz)"',
+        text,
+        re.DOTALL,
     )
     if match is None:
         raise PackageError(
@@ -243,7 +274,10 @@ def known_packages(root: UPath, repomd: UPath) -> list[ElementTree.Element]:
             "is not an index of ours.",
             "Move it away; the next publication writes a new one.",
         )
-    data = gzip.decompress(_read(root / match[1].decode()))
+    zipped = _read(root / match[2].decode())
+    if hashlib.sha256(zipped).hexdigest() != match[1].decode():
+        raise PackageError(match[2].decode(), "has not the digest that repomd.xml names.", "Restore the backup.")
+    data = gzip.decompress(zipped)
     parser = ElementTree.XMLParser(target=_WithoutDoctype())  # noqa: S314 (no document type, so no entities)
     parser.feed(data)
     tree: ElementTree.Element = parser.close()

@@ -15,6 +15,7 @@ import typer
 from pps.activities.diagnosis import Finding, Health, diagnose_sites, failure
 from pps.cli import output
 from pps.cli.front import DAGS, Front, front
+from pps.cli.keys import signing_findings
 from pps.config import models
 from pps.config.activity_models import ActivitiesFile
 from pps.config.loader import problems_in
@@ -106,6 +107,7 @@ def _central_findings(here: Front) -> Iterator[Finding]:
             yield failure(subject, error)
     yield from _package_keys(here)
     yield from _mirrors(here)
+    yield from signing_findings(here)
     yield from _airflow(here)
     if why := interpreter.warning(sys.version_info[:3]):
         yield Finding("Python", Health.WARN, why, "Then: make setup")

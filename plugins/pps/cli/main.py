@@ -16,6 +16,7 @@ from pps.cli import (
     deployment_tests,
     doctor,
     feedback,
+    keys,
     mails,
     mirrors,
     output,
@@ -119,6 +120,7 @@ app.add_typer(feedback.app, name="feedback")
 app.add_typer(bulletin.app, name="bulletin")
 app.add_typer(mails.app, name="mails")
 app.add_typer(mirrors.app, name="mirror")
+app.add_typer(keys.app, name="keys")
 app.command(name="credits")(credits.credits)
 app.command(name="doctor")(doctor.doctor)
 app.command(name="classify")(classify.classify)

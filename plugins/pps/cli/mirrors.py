@@ -91,7 +91,7 @@ def make(
     _show(here, fact)
     if made:
         return output.say(f"It had been made before. What has changed since: pps mirror verify {name} --source")
-    return output.say(f"Its index is not signed. Is it still what it was: pps mirror verify {name}")
+    return output.say(f"Its index is signed. Is it still what it was: pps mirror verify {name}")
 
 
 def _show_plan(here: Front, record: Rollout, *, as_json: bool) -> None:
@@ -192,7 +192,9 @@ def verify(
                 raise ConfigurationError("service.yaml", "names no mirror_url.", "Set it, or leave --http out.")
             address = mirroring.mirror_repository(record, services.mirror_url)
             over_http = (services.own_repositories, address, Path(folder)) if address else None
-        found = mirroring.verify(record, services.mirrors, over_http=over_http, told=told)
+        found = mirroring.verify(
+            record, services.mirrors, over_http=over_http, seal_problems=services.problems_of_seal, told=told
+        )
         changes = None
         if source and not isinstance(mirroring.recorded(record, services.mirrors)[1], str):
             limits = services.config.policies.mirror.to_port()

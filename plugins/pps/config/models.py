@@ -7,6 +7,7 @@ from datetime import timedelta
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 from zoneinfo import available_timezones
 
 from pydantic import (
@@ -306,6 +307,21 @@ class MirrorPolicy(Model):
         return MirrorLimits(**self.model_dump())
 
 
+class SigningPolicy(Model):
+    """policies.yaml, `signing`: of the indexes of our own repositories."""
+
+    valid_for: Duration
+    renew_when_left: Duration
+    renew_ended_for: Duration
+    key_ends_warning: Duration
+
+    @model_validator(mode="after")
+    def _in_time(self) -> SigningPolicy:
+        if self.renew_when_left >= self.valid_for:
+            raise ValueError("renew_when_left must be shorter than valid_for")
+        return self
+
+
 class WithdrawalPolicy(Model):
     """policies.yaml, `withdrawal`."""
 
@@ -332,6 +348,7 @@ class Policies(Model):
     minor_update: MinorUpdatePolicy
     pilots: PilotPolicy
     mirror: MirrorPolicy
+    signing: SigningPolicy
 
 
 class VoModel(Model):
@@ -377,6 +394,8 @@ class ServiceFile(Model):
     """ObjectStoragePath: file:///..., s3://..."""
     production_repository: str
     """ObjectStoragePath of the folder in which production packages and tarballs are published."""
+    production_url: Annotated[str, Field(pattern=r"^(https?|file)://[^\s]+$")] | None = None
+    """Address under which sites reach that folder; none: the folder's own."""
     release_test_url: Annotated[str, Field(pattern=r"^(https?|file)://[^\s]+$")] | None = None
     """Address under which sites reach `release-test/` of the production repository; none: the folder's own."""
     mirror_folder: str | None = None
@@ -387,3 +406,21 @@ class ServiceFile(Model):
     """ObjectStoragePath of the folder with bulletin and release notes."""
     package_keys: PackageKeys = {}
     """Address -> who must have signed the repositories at and below it; others are refused."""
+    plain_http_because: Annotated[str, Field(min_length=20, max_length=500)] | None = None
+    """Why sites may reach us without TLS all the same; none: such an address is refused."""
+
+    @model_validator(mode="after")
+    def _sites_come_by_tls(self) -> ServiceFile:
+        # the address of our keys is below public_url: whoever changes them on their way signs as we do
+        if self.plain_http_because is None:
+            for name in ("public_url", "production_url", "release_test_url", "mirror_url"):
+                url = urlsplit(getattr(self, name) or "")
+                if url.scheme == "http" and url.hostname not in _THIS_MACHINE:
+                    raise ValueError(
+                        f"{name} is a plain http address: anybody on the way can change what sites read there. Serve "
+                        "it by https; if it has to be so, say why in plain_http_because (a sentence)"
+                    )
+        return self
+
+
+_THIS_MACHINE = ("localhost", "127.0.0.1", "::1")

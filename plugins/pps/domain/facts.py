@@ -59,8 +59,10 @@ class FactKind(StrEnum):
     DOCUMENTATION_CHECKED = "documentation-checked"
     """payload `missing`, `found`: what -> where; the newest counts"""
     MEETING_CALLED = "meeting-called"
-    """steps 4, 10; occasion: which meeting, and which invitation to it; payload `starts`, `ends`, `to`, `names`; of a
-    move also `reason`, `user`; the newest counts"""
+    """steps 4, 10; occasion: which meeting, and which invitation to it; payload `starts`, `ends`, `to`, `names`, `uid`
+    and `organizer` (early ones may lack these); of a move also `reason`, `user`; the newest counts"""
+    MEETING_CANCELLED = "meeting-cancelled"
+    """occasion: which meeting; payload `uid`, `sequence`, `to`, `reason`: its pilot has ended before it"""
     KICK_OFF_AGREED = "kick-off-agreed"
     """steps 4, 5; payload `set_up_until`, `run_for_s`, `feedback_until`, `vos`, `requirements`: drives all waits;
     `experts` and `participants` (may be missing): `role`, `who`, for their credits"""

@@ -6,6 +6,7 @@ from datetime import timedelta
 
 from pps.activities import overruling, pilot_effort, pilot_end, pilot_kick_off, pilot_meetings, pilot_wrap_up
 from pps.activities.pilot_kick_off import Timeline
+from pps.activities.repository_use import how_to_use
 from pps.domain import pilot_success, questions
 from pps.domain.facts import Fact, FactKind
 from pps.domain.pilots import Pilot
@@ -20,7 +21,14 @@ def tell_end(s: Services, record: Rollout) -> None:
     """Tell everybody whom the pilot concerned that it has ended, and how."""
     credit(s, record)
     parties, url = s.participants(record, pilot_meetings.WRAP_UP), s.config.service.public_url
-    pilot_end.tell_end(record, s.facts, parties, s.templates, now(), actor(), public_url=url)
+    lines = ""
+    if record.has(FactKind.RELEASED_TO_PRODUCTION):
+        source = s.production.source(s.tracker.patch(record.patch_number))
+        lines = how_to_use(source, "pps-production", s.published_keys, s.templates)
+    pilot_end.tell_end(record, s.facts, parties, s.templates, now(), actor(), public_url=url, how_to_use=lines)
+    pilot_meetings.cancel_meetings(
+        record, s.facts, s.templates, organizer=s.config.service.reply_to, now=now(), actor=actor()
+    )
 
 
 def credit(s: Services, record: Rollout) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pps.activities import mirroring, pilot_report, pilot_roll_back, pilot_running, pilot_setup
+from pps.activities.repository_use import how_to_use
 from pps.domain import pilot_run, questions
 from pps.domain.errors import InvalidNameError, RefusedError
 from pps.domain.facts import Fact
@@ -29,11 +30,10 @@ def _prepare_set_up(s: Services, record: Rollout, site_name: str) -> Asking | No
     patch = s.tracker.patch(record.patch_number)
     told = pilot_setup.newest_reasons(record, site_name)
     mirror = mirroring.mirror_repository(record, s.mirror_url)
+    lines = how_to_use(mirror, record.name, s.published_keys, s.templates) if mirror else ""
     return Asking(
         title=f"{site.name}: please set up the pilot of {patch.metapackage} {patch.version}",
-        body=s.templates.render(
-            "ask_pilot_set_up.md", pilot_setup.instructions(record, patch, site, due, told, mirror)
-        ),
+        body=s.templates.render("ask_pilot_set_up.md", pilot_setup.instructions(record, patch, site, due, told, lines)),
         due=due,
         assigned_to=people_of(site),
         to=site.contact,

@@ -27,7 +27,8 @@ def _prepare_question(s: Services, record: Rollout, site_name: str) -> Asking | 
     return Asking(
         title=f"{site.name}: please try {patch.metapackage} {patch.version} before it goes public",
         body=s.templates.render(
-            "ask_release_test.md", release_answers.question_view(record, patch, site, usual, due, link)
+            "ask_release_test.md",
+            release_answers.question_view(record, patch, site, usual, due, link, s.published_keys, s.templates),
         ),
         due=due,
         assigned_to=people_of(site),

@@ -11,7 +11,7 @@ import logging
 import tempfile
 from collections import Counter
 from collections.abc import Iterable
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path as LocalPath
 
 from airflow.sdk import TriggerRule, get_current_context, task
@@ -27,6 +27,7 @@ from pps.activities import (
     opening,
     outbox,
     pilot_effort,
+    pilot_meetings,
     pilot_running,
     probing,
     publication,
@@ -50,6 +51,8 @@ log = logging.getLogger(__name__)
 
 #: The failure budget is looked at before each batch, so no more than these are under way when it is used up.
 BATCHES_AT_ONCE = 2
+#: Time for the hourly sweep to find a pilot that ended without telling those who were invited.
+_JUST_ENDED = timedelta(days=7)
 
 
 def _patch_number(record: Rollout) -> int:
@@ -354,10 +357,21 @@ def update_release_bulletin_of_tonight() -> None:
 
 @task
 def remind() -> int:
-    """Remind everybody who is due for it, and VOs and late sites of a pilot; returns how many mails are new."""
+    """Remind everybody who is due for it, and VOs and late sites of a pilot; returns how many mails are new.
+
+    Meetings of pilots that have ended are called off, where that was not done at the end.
+    """
     with services() as s:
         remind_at = s.config.policies.questions.remind_at
         new = asking.remind(s.facts, s.templates, remind_at, now(), actor())
+        new += pilot_meetings.cancel_meetings_of_ended(
+            s.facts,
+            s.templates,
+            ended_within=_JUST_ENDED,
+            organizer=s.config.service.reply_to,
+            now=now(),
+            actor=actor(),
+        )
         pilots = pilot_running.open_pilots(s.facts)
         for record in pilots:  # weeks of support end by themselves
             pilot_effort.credit_pilot(record, s.facts, s.config.activities, s.config.sites, now(), actor())
@@ -366,6 +380,13 @@ def remind() -> int:
                 s.facts, s.templates, s.audience(), s.config.sites, remind_at, now(), actor()
             )
         return new
+
+
+@task
+def renew_signatures() -> list[str]:
+    """Sign our repositories' indexes again before their time is over; returns where it was done."""
+    with services() as s:
+        return list(s.renew_signatures(now()))
 
 
 @task(trigger_rule=TriggerRule.ALL_DONE)

@@ -178,6 +178,7 @@ def _call(s: Services, record: Rollout, what: str, agenda: tuple[str, ...]) -> s
         starts=meeting_time(now(), policy.meeting_after),
         lasts=policy.meeting_lasts,
         organizer=s.config.service.reply_to,
+        public_url=s.config.service.public_url,
         now=now(),
         actor=actor(),
     )
@@ -339,9 +340,8 @@ def release_update(rollout: str) -> bool:
         record = s.facts.rollout(rollout)
         patch = s.tracker.patch(record.patch_number)
         pilot_notes.write_pilot_notes(record, s.facts, patch, s.templates, s.publication_folder, now(), actor())
-        notes = f"{s.config.service.public_url.rstrip('/')}/pps/release-notes/{rollout}.html"
         record = s.facts.rollout(rollout)
-        reasons = pilot_end.release_pilot(record, s.facts, patch, s.production, notes, now(), actor())
+        reasons = pilot_end.release_pilot(record, s.facts, patch, s.production, now(), actor())
         for reason in reasons:
             log.warning("Not released to production: %s", reason)
         _send(s)

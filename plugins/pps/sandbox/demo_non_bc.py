@@ -17,7 +17,6 @@ from pps.activities import classification
 from pps.activities.classification import Classification
 from pps.activities.local_configuration import CANNOT, CONFIGURED
 from pps.adapters.airflow_rest import Question
-from pps.adapters.repository_writer import publish_packages
 from pps.domain.errors import ServiceError
 from pps.domain.facts import Fact, FactKind
 from pps.domain.patches import Patch, PatchState, Repository, RepositoryKind
@@ -114,7 +113,7 @@ class NonBcDemo(Demo):
             ref, file = write_yaim_package(Path(folder), IN_PRODUCTION)
             ours = Repository(RepositoryKind.APT, "", "production", ("main",))
             production = UPath(self.production / RepositoryKind.APT.value)
-            publish_packages(production, ours, [file], datetime.now(UTC))
+            self.services.publish_packages(production, ours, [file], datetime.now(UTC))
         self.tell(f"production has {ref}")
         return self.publish(
             provided,

@@ -21,7 +21,6 @@ from pps.domain.endpoints import parse_endpoint
 from pps.domain.facts import FactKind
 from pps.domain.patches import Patch
 from pps.domain.pilot_run import Entry
-from pps.domain.pilots import Pilot
 from pps.domain.rollouts import Rollout
 from pps.sandbox import demo_looks as looks
 from pps.sandbox.demo import Summary, Table
@@ -89,7 +88,7 @@ def mirror(demo: PilotDemo, summary: Summary, record: Rollout) -> None:
         return
     with tempfile.TemporaryDirectory(prefix="pps-demo-") as folder:
         over_http = (services.own_repositories, address, Path(folder))
-        found = mirroring.verify(record, services.mirrors, over_http=over_http)
+        found = mirroring.verify(record, services.mirrors, over_http=over_http, seal_problems=services.problems_of_seal)
     wrong = [*found.differences.differ, *found.differences.missing, *found.differences.extra, *found.problems]
     summary.expect(found.sound, f"The mirror of {record.name} is not what it was: {' '.join(wrong)}.")
     asked = demo.read.get(f"{record.name}/site.set_up", "")
@@ -126,7 +125,7 @@ def meetings(demo: PilotDemo, summary: Summary, record: Rollout, expected: Mappi
     Args:
         expected: meeting -> addresses, at least.
     """
-    pilot, rows = Pilot(record), []
+    rows = []
     for what in (KICK_OFF, WRAP_UP):
         called = meeting(record, what)
         if called is None:
@@ -134,12 +133,13 @@ def meetings(demo: PilotDemo, summary: Summary, record: Rollout, expected: Mappi
             continue
         starts = datetime.fromisoformat(called.payload["starts"])
         invited = set(called.payload["to"])
-        uid = f"UID:{what}-{pilot.first_round}.{pilot.round}"
+        uid = f"UID:{called.payload['uid']}"
         if missing := sorted(set(expected[what]) - invited):
             summary.problems.append(f"Not invited to the {what} of {record.name}: {', '.join(missing)}.")
         for address in sorted(invited):
-            dates = [c for m in kept_mails(demo.mails, to=address) if uid in (c := _calendar(demo, m)).splitlines()]
-            so = len(dates) == 1 and f"DTSTART:{starts:%Y%m%dT%H%M%SZ}" in dates[0] and "METHOD:REQUEST" in dates[0]
+            calendars = [_calendar(demo, mail) for mail in kept_mails(demo.mails, to=address)]
+            dates = [c for c in calendars if uid in c.splitlines() and "METHOD:REQUEST" in c]
+            so = len(dates) == 1 and f"DTSTART:{starts:%Y%m%dT%H%M%SZ}" in dates[0]
             summary.expect(so, f"{address} has {len(dates)} invitations to the {what} of {record.name}.")
         rows.append({"what": what, "at": f"{starts:%H:%M:%S}", "to": ", ".join(sorted(invited))})
     columns = {"what": "meeting", "at": "UTC", "to": "invitation for calendars to"}

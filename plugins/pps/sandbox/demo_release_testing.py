@@ -33,7 +33,7 @@ LATE = "Applied to one worker node after our maintenance; no trouble since."
 REASON = "That VOMS server is out of support, and its operators replace it this week; everybody else needs the fixes."
 
 #: Where the question to a site says that the packages are.
-_SOURCE = re.compile(r"deb \[trusted=yes\] (file://\S+) \S+ \S+")
+_SOURCE = re.compile(r"deb \[signed-by=\S+\] (file://\S+) \S+ \S+")
 _NOTHING: Mapping[str, None] = {"services": None, "report": None}
 
 

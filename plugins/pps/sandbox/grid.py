@@ -42,6 +42,7 @@ from pps.sandbox.information import start_information_system
 from pps.sandbox.landscape import MOST_SITES, PLATFORM, Fault, plan_sites
 from pps.sandbox.pilot_service import PilotService, ServiceAction
 from pps.sandbox.repository import repository_app
+from pps.sandbox.signing_key import SECRET_FILE, keep_signing_key
 from pps.sandbox.site_folder import SiteFolder
 from pps.sandbox.sites import SandboxSite, kept_key
 from pps.sandbox.smtp import MailSink, SmtpServer
@@ -150,6 +151,7 @@ class Grid:
         write_configuration(
             self.config, self.sites.values(), addresses, self.folder / "keys" / "id_ed25519", self.folder / "store"
         )
+        keep_signing_key(self.folder / "keys", self.config)
         tag_vo = Configuration(self.config).policies.publication.tag_vo
         for site in self.sites.values():
             site.folder.furnish(site.plan, tuple(VOS), f"{LOOPBACK}:{bdii_port}", tag_vo)
@@ -170,6 +172,7 @@ class Grid:
             "made_with": made_with,
             "config": str(self.config),
             "ssh_key_file": str(self.folder / "keys" / "id_ed25519"),
+            "signing_key_file": str(self.folder / "keys" / SECRET_FILE),
             "tracker_token_file": str(self.folder / "tracker" / TRACKER_TOKEN_FILE),
             "repository_folder": str(self.folder / "repository"),
             "mails": str(self.folder / "mails"),

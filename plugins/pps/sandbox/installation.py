@@ -158,6 +158,7 @@ class Installation:
             "PPS_CONFIG": str(self.grid_folder / "config"),
             "AIRFLOW_CONN_PPS_STORE": self.store_url.replace("postgresql+psycopg://", "postgresql://"),
             "AIRFLOW_CONN_PPS_TRACKER": f"http://:{quote(token, safe='')}@{tracker}",
+            "AIRFLOW_CONN_PPS_SIGNING": Path(self.grid["signing_key_file"]).read_text(encoding="utf-8"),
             "PPS_FEEDBACK_SECRET": self._feedback_secret(),
             "AIRFLOW__SECRETS__BACKEND": "pps.orchestration.secrets.GridSecretsBackend",
             "AIRFLOW__WORKERS__SECRETS_BACKEND": "pps.orchestration.secrets.GridSecretsBackend",

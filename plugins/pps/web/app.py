@@ -25,7 +25,7 @@ from pps.domain.errors import (
     ServiceError,
 )
 from pps.services import Services
-from pps.web import closed, documents, late_answers, pilot_doors, pilot_log, public
+from pps.web import closed, documents, late_answers, pilot_doors, pilot_log, public, signing_keys
 from pps.web.guards import SecurityHeaders
 
 #: (method, path) -> why anybody may call it.
@@ -34,6 +34,8 @@ PUBLIC = {
     ("GET", "/bulletin"): "SD 4.1.1: the same, for people.",
     ("GET", "/bulletin.json"): "SD 4.1.1: where the page for people links to.",
     ("GET", "/release-notes/{file}"): "SD 4.1.1: release notes are for all users; they hold no address.",
+    ("GET", "/keys"): "whoever installs from our repositories compares the key that signs them.",
+    ("GET", "/keys/{file}"): "the public keys, for apt's Signed-By and dnf's gpgkey.",
     ("GET", "/pilots/{name}/{file}"): "SD 4.1.3, 9: a pilot's post-mortem report; it names no user and no address.",
     ("GET", "/deployment-tests/{name}/results.json"): "SD 4.1.3: what release notes say of the test, for programs.",
     ("GET", "/api/v1/rollouts/{name}"): "SD 4.1.1: users select a version by its tag; holds no personal data.",
@@ -68,6 +70,7 @@ def create_app(
     app.add_exception_handler(RolloutError, _explain)
     services = cache(services)
     app.include_router(public.router(services, now))
+    app.include_router(signing_keys.router(services))
     app.include_router(documents.public_router(services))
     app.include_router(documents.closed_router(services), dependencies=[Depends(current_user)])
     app.include_router(closed.router(services), dependencies=[Depends(current_user)])

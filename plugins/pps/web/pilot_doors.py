@@ -92,6 +92,7 @@ def router(
                 asked.due if asked else None,
                 s.templates,
                 organizer=s.config.service.reply_to,
+                public_url=s.config.service.public_url,
                 now=at,
             )
 

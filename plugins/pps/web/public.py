@@ -217,7 +217,7 @@ def router(services: Callable[[], Services], now: Callable[[], datetime]) -> API
             headers = getattr(error, "headers", None)
             return _form(rollout, now(), typed, why=why, status=status, headers=headers)
         rollout = await run_in_threadpool(rollout_or_404, services().facts, name)
-        return _page(
+        return page(
             "thanks.html", {"rollout": rollout.name, "answer": answer, "due": _shown(feedback_due(rollout))}, 201
         )
 
@@ -295,11 +295,10 @@ def _form(
         "nonce": secrets.token_urlsafe(16),
         "why": why,
     }
-    return _page("feedback.html", view, status, headers)
+    return page("feedback.html", view, status, headers)
 
 
-def _page(
-    template: str, view: Mapping[str, Any], status: int, headers: Mapping[str, str] | None = None
-) -> HTMLResponse:
+def page(template: str, view: Mapping[str, Any], status: int, headers: Mapping[str, str] | None = None) -> HTMLResponse:
+    """One of our server-rendered pages, without any script."""
     html = _PAGES.get_template(template).render(style=_STYLE, **view)
     return HTMLResponse(html, status, {**_FORM_HEADERS, **(headers or {})})

@@ -5,6 +5,7 @@ from datetime import timedelta
 
 import pytest
 from markupsafe import escape
+from tests.support import signing
 from tests.support.bad_input import HTML, JINJA, TEXTS
 from tests.support.examples import AUDIENCE, DUE, NOW, PATCH, SECRET, SITES, previewed, sqlite_store, templates
 from tests.support.snapshots import matches_snapshot
@@ -12,12 +13,13 @@ from tests.support.snapshots import matches_snapshot
 from pps.activities import notification
 from pps.activities.feedback import invitation_token
 from pps.activities.notification import Audience, Party
+from pps.activities.repository_use import how_to_use
 from pps.adapters.store import FactStore
 from pps.domain.errors import NotYetAllowedError
 from pps.domain.facts import Fact, FactKind
 from pps.domain.feedback import invited_vos
 from pps.domain.overruling import Overruling, Urgency
-from pps.domain.patches import Patch
+from pps.domain.patches import Patch, Repository, RepositoryKind
 from pps.domain.rollouts import Rollout
 from pps.domain.texts import one_line
 
@@ -160,9 +162,19 @@ def test_the_mails_of_an_ending_read_as_they_were_reviewed(store: FactStore, tem
         "announced": True,
         "packages": ["voms-clients_2.1.0.deb", "gfal2-util-scripts_1.8.0.deb"],
         "overruled": None,
+        **SOURCE,
     }
     matches_snapshot(template, templates().render(template, view))
     assert "<html" in templates().render(template.replace(".txt", ".html"), view)
+
+
+RELEASED = Repository(RepositoryKind.APT, "https://packages.example.org/apt", "production", ("main",))
+SOURCE = {
+    "repository": RELEASED,
+    "how_to_use": how_to_use(RELEASED, "pps-production", signing.KEYS, templates()),
+    "notes_link": "https://pps.example.org/pps/release-notes/bc-client-4711-1.html",
+    "release_notes": "",
+}
 
 
 @pytest.mark.sd("4.1.3")
@@ -177,7 +189,7 @@ def test_a_release_that_was_overruled_does_not_claim_that_it_was_tried(store: Fa
         "platforms": ["debian12-amd64"],
         "packages": ["voms-clients_2.1.0.deb"],
         "tarball": "glite-WN-3.1.23-PPS-0123456789ab",
-        "notes_link": "https://pps.example.org/notes",
+        **SOURCE,
         "no_feedback": True,
         "ran_at": 1,
         "tried_at": 1,

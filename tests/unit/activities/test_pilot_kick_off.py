@@ -18,6 +18,7 @@ from pps.domain.errors import NotYetAllowedError, RefusedError
 from pps.domain.facts import Fact, FactKind
 from pps.domain.patches import Patch, PatchState
 
+URL = "https://pps.example.org"
 USUAL = Timeline(WEEK, 2 * WEEK, 2 * WEEK)
 UNCERTIFIED = replace(MAJOR, state=PatchState.IN_CERTIFICATION)
 REASON = "The fix cannot wait for certification."
@@ -46,6 +47,7 @@ def called(pilot: APilot, starts: datetime, *parties: str, move: bool = False) -
         starts=starts,
         lasts=timedelta(hours=1),
         organizer="pps@example.org",
+        public_url=URL,
         now=pilot.at,
         actor="pps",
         move=move,
@@ -106,8 +108,8 @@ def test_a_meeting_that_moves_is_the_same_meeting_in_everybody_s_calendar() -> N
     moved = called(pilot, pilot.at + 5 * DAY, move=True)
     assert pilot_meetings.meeting(pilot.record, "kick-off") == moved
     first, *_, last = calendars(pilot)
-    assert "UID:kick-off-major-pilot-4711-1.1\r\nSEQUENCE:0\r\n" in first
-    assert "UID:kick-off-major-pilot-4711-1.1\r\nSEQUENCE:1\r\n" in last
+    assert "UID:kick-off-major-pilot-4711-1.1@pps.example.org\r\nSEQUENCE:0\r\n" in first
+    assert "UID:kick-off-major-pilot-4711-1.1@pps.example.org\r\nSEQUENCE:1\r\n" in last
     assert called(pilot, pilot.at + 5 * DAY, move=True) == moved
     with pytest.raises(RefusedError, match="has passed"):
         called(pilot, pilot.at - DAY, move=True)

@@ -114,7 +114,7 @@ def test_what_is_to_be_released_is_not_closed_before_it_is() -> None:
     with pytest.raises(NotYetAllowedError, match="is to be released, and is not yet"):
         closed(pilot, "Release")
     with pytest.raises(NotYetAllowedError, match="release-notes-written"):
-        pilot_end.release_pilot(pilot.record, pilot.store, MAJOR, None, "", NOW, "pps")  # type: ignore[arg-type]
+        pilot_end.release_pilot(pilot.record, pilot.store, MAJOR, None, NOW, "pps")  # type: ignore[arg-type]
 
 
 def test_nobody_is_told_of_an_end_that_has_not_come() -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.support import signing
 from tests.support.bad_input import HTML, JINJA, TEXTS
 from tests.support.examples import NOW, SITES, sqlite_store, templates
 from tests.support.release_tests import ACTIVITY, BADLY, CERTIFIED, DUE, LATE, POOLS, WELL, AReleaseTest
@@ -55,7 +56,16 @@ class World:
 
 def release(test: AReleaseTest, world: World, patch: Any = None) -> tuple[str, ...]:
     people = ["roc-italy@example.org"]
-    production = Production(world, world, UPath("memory://production"), world.publish, templates(), people)
+    production = Production(
+        world,
+        world,
+        UPath("memory://production"),
+        world.publish,
+        templates(),
+        people,
+        url="https://packages.example.org",
+        keys=signing.KEYS,
+    )
     return release_decision.release_update(test.record, test.store, patch or test.patch, production, LATE, "pps")
 
 
@@ -325,11 +335,15 @@ def test_the_bulletin_knows_an_update_when_it_is_public_and_not_before() -> None
 def test_the_question_tells_where_the_update_is_and_until_when_in_the_site_s_zone() -> None:
     test = AReleaseTest().delivered()
     site = SITES["PIC"]
-    view = release_answers.question_view(test.record, CERTIFIED, site, ("CREAM-CE",), DUE, "https://pps/answers")
+    view = release_answers.question_view(
+        test.record, CERTIFIED, site, ("CREAM-CE",), DUE, "https://pps/answers", signing.KEYS, templates()
+    )
     text = templates().render("ask_release_test.md", view)
     matches_snapshot("ask_release_test.md", text)
     yum = replace(CERTIFIED, repository=replace(CERTIFIED.repository, kind="yum", components=()))
-    view = release_answers.question_view(test.record, yum, site, (), DUE, "https://pps/answers")
+    view = release_answers.question_view(
+        test.record, yum, site, (), DUE, "https://pps/answers", signing.KEYS, templates()
+    )
     assert "baseurl=https://packages.example.org/release-test-4711-1/apt" in templates().render(
         "ask_release_test.md", view
     )

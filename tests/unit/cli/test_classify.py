@@ -57,7 +57,9 @@ def offer(front: Front, tree: Mapping[str, str], production: Mapping[str, str] |
     if production is not None:
         old = write_deb(trees.package("4.3.9-1", production), folder)
         root = UPath(front.services.config.folder / "production_repository" / "apt")
-        publish_packages(root, Repository(RepositoryKind.APT, "", "production", ("main",)), [old], NOW)
+        publish_packages(
+            root, Repository(RepositoryKind.APT, "", "production", ("main",)), [old], NOW, seal=front.services.seal
+        )
     front.services.__dict__["repositories"] = FolderRepositories(folder)
     patch = replace(PATCH, packages=(update.ref,), **different)
     front.services.tracker.known[patch.number] = patch

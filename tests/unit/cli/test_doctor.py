@@ -56,6 +56,7 @@ def healthy(front: Front, mail_server: int, shell: Shell, monkeypatch: pytest.Mo
     monkeypatch.setattr("pps.domain.interpreter.warning", lambda version: "")
     services = front.services
     change(services.config.folder / "service.yaml", smtp_host="127.0.0.1", smtp_port=mail_server, smtp_security="none")
+    change(services.config.folder / "service.yaml", production_url="https://packages.example.org")
     services.information_system.published = {s.subcluster: frozenset() for s in services.config.sites.values()}
     given = {**services.given, "shell": shell, "ssh_client": "/usr/bin/ssh"}
     made = replace(front, services=replace(services, given=given), now=front.now)
@@ -202,7 +203,7 @@ def test_the_mirror_folder_is_looked_at_where_there_is_one(healthy: Front, tmp_p
 
     folder = (tmp_path / "mirrors").as_uri()
     assert found(mirror_folder=folder)["mirror_url"][0] == "WARN"
-    both = found(mirror_url="http://mirror.example.org/pps")
+    both = found(mirror_url="https://mirror.example.org/pps")
     assert (both["mirror folder"][0], "mirror_url" in both) == ("OK", False)
     assert found(mirror_folder="file:///proc/no/such/place")["mirror folder"][0] == "FAIL"
 

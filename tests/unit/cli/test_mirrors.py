@@ -67,7 +67,7 @@ def here(front: Front, repositories: MemoryRepositories, tmp_path: Path, monkeyp
     """A pilot is open, and service.yaml names the mirror folder."""
     monkeypatch.setenv("PPS_AIRFLOW_USER", "repository-manager")
     monkeypatch.setenv("COLUMNS", "200")  # nothing is folded
-    configure(front, mirror_folder=(tmp_path / "mirrors").as_uri(), mirror_url="http://mirror.example.org/pps")
+    configure(front, mirror_folder=(tmp_path / "mirrors").as_uri(), mirror_url="https://mirror.example.org/pps")
     front.services.__dict__["repositories"] = repositories
     for name, path in ((PILOT, "minor-pilot"), (PREVIEW, "bc-client")):
         front.services.facts.register.append(OpenRollout(name, path, 4711, NOW, None))
@@ -106,8 +106,8 @@ def test_a_mirror_is_made_once_and_tells_what_sites_take(here: Front, repositori
     made = here.services.facts.rollout(PILOT).the(FactKind.MIRROR_MADE)
     assert made.actor == "repository-manager"
     assert made.payload["packages"] == 2
-    assert f"http://mirror.example.org/pps/{made.payload['mirror']} bookworm main" in one_line(out)
-    assert "not signed" in one_line(out)
+    assert f"https://mirror.example.org/pps/{made.payload['mirror']} bookworm main" in one_line(out)
+    assert "Its index is signed." in one_line(out)
     repositories.broken = "is gone."
     code, out, _ = pps(here, "mirror", "make", PILOT)
     assert code == 0
@@ -179,7 +179,7 @@ def test_verify_says_sound_or_names_what_is_wrong(here: Front) -> None:
     (place(here) / "extra\x1b[31m").touch()
     code, out, _ = pps(here, "mirror", "verify", PILOT)
     assert code == 1
-    assert "missing dists/bookworm/Release" in one_line(out)
+    assert "Release and Release.gpg are not what InRelease signs" in one_line(out)
     assert r"extra extra\x1b[31m" in one_line(out)
 
 
@@ -212,7 +212,7 @@ def test_verify_over_http_needs_an_address_and_says_who_does_not_answer(
     here.services.__dict__["own_repositories"] = own
     code, out, _ = pps(here, "mirror", "verify", PILOT, "--http")
     assert (code, "A site cannot read its index" in one_line(out)) == (1, True)
-    assert own.opened[0].url.startswith("http://mirror.example.org/pps/minor-pilot-4711-1/")
+    assert own.opened[0].url.startswith("https://mirror.example.org/pps/minor-pilot-4711-1/")
     configure(here, mirror_url=None)
     code, _, err = pps(here, "mirror", "verify", PILOT, "--http")
     assert (code, "names no mirror_url" in one_line(err)) == (1, True)

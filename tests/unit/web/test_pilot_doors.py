@@ -102,6 +102,7 @@ def invite(pilot: APilot, what: str, *parties: str) -> None:
         starts=STARTS,
         lasts=timedelta(hours=1),
         organizer="pps-support@localhost",
+        public_url="https://pps.example.org",
         now=NOW,
         actor="pps",
     )
@@ -284,6 +285,7 @@ def test_of_two_who_move_it_at_once_the_second_is_told(web: TestClient, pilot: A
             None,
             templates(),
             organizer="pps-support@localhost",
+            public_url="https://pps.example.org",
             now=NOW,
         )
     assert len(invitations(pilot)["pic@example.org"]) == 2

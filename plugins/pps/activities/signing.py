@@ -1,0 +1,79 @@
+"""Which indexes of ours are signed again before their time is over (docs/adr/0022)."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from pps.activities.ports import Facts
+from pps.activities.production import SUITE
+from pps.activities.release_testing import FOLDER
+from pps.domain.errors import RolloutError, ServiceError
+from pps.domain.facts import FactKind
+from pps.domain.mirrors import LIST, MirrorList
+from pps.domain.patches import Repository, RepositoryKind
+from pps.domain.rollouts import PILOTS, Path
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class OwnIndex:
+    """One repository that we publish."""
+
+    root: Any
+    """its folder: a pathlib-like path, also of an object store"""
+    repository: Repository
+    """kind and suite; the address is not needed"""
+    lists_release: bool = False
+    """a mirror from before indexes were signed, whose list names its Release file with its digest"""
+
+
+def own_indexes(
+    facts: Facts, production: Any, mirrors: Any | None, now: datetime, ended_for: timedelta
+) -> Iterator[OwnIndex]:
+    """Production's indexes, and those of mirrors and release tests that are open, or have not ended for so long."""
+    for kind in RepositoryKind:
+        yield OwnIndex(production / kind.value, Repository(kind, "", SUITE, ("main",)))
+    for row in facts.rollouts(paths=[Path.RELEASE_TEST, *PILOTS]):
+        if row.closed_at is not None and row.closed_at + ended_for < now:
+            continue
+        if row.path == Path.RELEASE_TEST:
+            for kind in RepositoryKind:
+                yield OwnIndex(production / FOLDER / row.name / kind.value, Repository(kind, "", FOLDER, ("main",)))
+        elif mirrors is not None:
+            made = facts.rollout(row.name).the(FactKind.MIRROR_MADE)
+            if made is not None and "skipped" not in made.payload:
+                yield _of_mirror(mirrors / made.payload["mirror"], made.payload)
+
+
+def _of_mirror(root: Any, payload: Any) -> OwnIndex:
+    repository = Repository(RepositoryKind(payload["kind"]), "", payload["suite"], tuple(payload["components"]))
+    listed = f"dists/{repository.suite}/Release"
+    try:
+        known = {file.path for file in MirrorList.parse((root / LIST).read_bytes().decode()).files}
+    except (OSError, ValueError, RolloutError):  # `pps mirror verify` says what is wrong with it
+        known = set()
+    return OwnIndex(root, repository, lists_release=listed in known)
+
+
+def renew_all(indexes: Iterable[OwnIndex], renew: Callable[[OwnIndex], bool]) -> tuple[str, ...]:
+    """Sign again what needs it; one that cannot be signed keeps none of the others from it.
+
+    Raises:
+        ServiceError: of those that could not be, all of them by name.
+    """
+    renewed, failed = [], []
+    for own in indexes:
+        try:
+            if renew(own):
+                renewed.append(str(own.root))
+        except ServiceError as error:
+            log.warning("%s", error)
+            failed.append(str(error))
+    if failed:
+        raise ServiceError("signatures of our repositories", " ".join(failed), "Look at: pps keys sign")
+    return tuple(renewed)
