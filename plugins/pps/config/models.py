@@ -25,6 +25,7 @@ from pps.activities.ports import SiteLimits, TarballLimits
 from pps.domain import durations
 from pps.domain.batches import BatchLimits
 from pps.domain.errors import RolloutError
+from pps.domain.feedback import FeedbackLimits
 from pps.domain.names import checked_address, checked_host, checked_name, checked_site_path
 from pps.domain.roles import Role
 from pps.domain.server_updates import MinorLimits
@@ -190,6 +191,15 @@ class FeedbackPolicy(Model):
 
     open_for: Duration
     check_every: Duration
+    late_for: Duration
+    answers_per_invitation: PositiveInt
+    uninvited_at_most: PositiveInt
+    uninvited_per_vo: PositiveInt
+    uninvited_per_network: PositiveInt
+
+    def limits(self) -> FeedbackLimits:
+        """As the activities take it."""
+        return FeedbackLimits(**self.model_dump(exclude={"open_for", "check_every"}))
 
 
 class CertificationPolicy(Model):
@@ -330,7 +340,7 @@ class VoModel(Model):
     name: Name
     contact: Address
     representatives: tuple[Name, ...] = ()
-    """User names in Airflow that speak for it; none: whoever has the role VO Representative."""
+    """User names in Airflow that speak for it; none: only the coordination does."""
 
 
 class RocModel(Model):

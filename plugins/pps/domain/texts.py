@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Mapping
-from dataclasses import fields, is_dataclass, replace
+from copy import copy
+from dataclasses import fields, is_dataclass
 from functools import lru_cache
 from typing import Any
 
@@ -108,9 +109,10 @@ def shown_to_the_public(view: Any, names: Collection[str] = ()) -> Any:
     if isinstance(view, list | tuple | set | frozenset):
         return type(view)(shown_to_the_public(value, names) for value in view)
     if is_dataclass(view) and not isinstance(view, type):
-        return replace(
-            view, **{f.name: shown_to_the_public(getattr(view, f.name), names) for f in fields(view) if f.init}
-        )
+        shown = copy(view)  # not made anew: an address that is hidden is none any more
+        for f in fields(view):
+            object.__setattr__(shown, f.name, shown_to_the_public(getattr(view, f.name), names))
+        return shown
     return view
 
 
