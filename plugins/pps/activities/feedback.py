@@ -82,7 +82,7 @@ def _token_without_date(key: bytes, rollout: str, vo: str) -> str:
 
 
 def check_token(secret: bytes, rollout: str, vo: str, token: str) -> bool:
-    """Tell whether the token is this VO's invitation to this rollout, whenever; takes the same time for every wrong one."""
+    """Tell whether the token is this VO's invitation to this rollout, whenever; every wrong one takes as long."""
     given = token.encode("utf-8", "replace")
     if b"." in given:
         return _signer(secret, rollout, vo).validate(given)

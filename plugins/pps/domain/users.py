@@ -18,7 +18,7 @@ def users_in(*records: Rollout) -> frozenset[str]:
     """The user names that stand in the facts. Names of roles, sites and invited VOs are none, whoever has such a name:
     they are what the public is told of.
     """
-    public = {role.value.casefold() for role in Role}
+    public = {word.casefold() for role in Role for word in (role.value, *role.value.split())}
     found: set[str] = set()
     for record in records:
         public |= {progress.site.casefold() for progress in record.all_progress()}

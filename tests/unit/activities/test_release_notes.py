@@ -163,7 +163,7 @@ def test_the_notes_tell_who_overruled_the_classification_and_why_without_an_addr
     overrule(store, PATCH, ClientVerdict.BC, "These variables are for servers only.", NOW, "ada@example.org")
     _, text, page = write(store, record, tmp_path)
     for notes in (" ".join(text.split()), page):
-        assert "The Release Manager (ada) overruled it" in notes
+        assert "The Release Manager overruled it" in notes
         assert "These variables are for servers only." in notes
         assert "ada@example.org" not in notes
     matches_snapshot("release_notes_overruled.txt", text)
