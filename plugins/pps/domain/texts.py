@@ -49,7 +49,7 @@ _LOGIN = re.compile(r"(?<=://)[^/?#\s\"'<>]*@")
 # A name may hold blanks, commas and initials, so it goes on to the end of the sentence.
 _NAME_OF_CERTIFICATE = re.compile(
     r"(?:/(?:C|O|OU|DC|CN|L|ST|E|UID|USERID|SN|GN)\s{0,2}=|(?<!\w)(?i:CN|DC|UID|USERID|emailAddress)\s{0,2}=)"
-    r"(?:\([^()\n]{0,80}\)|[^\n;\"<>|().!?]|[.!?](?=\S)|(?<!\w\w\w)[.!?])*+"
+    r"(?:\([^()\n]{0,80}\)|[^\n;\"<>|().!?]|[.!?](?=\S)|(?<!\w\w\w)(?<!\))[.!?])*+"
 )
 _HOME = re.compile(r"(/(?:home|Users)/|/afs/[^/\s]{1,80}/(?:user|home)/(?:\w/)?)[^/\s\"'<>]++")
 _SECRET = re.compile(r"((?i:password|passwd|secret|token)=|(?<!\w)(?i:bearer) )[^\s&\"'<>]++")
@@ -91,7 +91,7 @@ def for_the_public(text: str, names: Collection[str] = ()) -> str:
 @lru_cache(maxsize=64)
 def _words(names: tuple[str, ...]) -> re.Pattern[str]:
     alternatives = "|".join(re.escape(name) for name in sorted(names, key=len, reverse=True))
-    return re.compile(rf"(?<![\w+-])(?:{alternatives})(?![\w+-]|\.\w)", re.IGNORECASE)
+    return re.compile(rf"(?<![\w+/-])(?:{alternatives})(?![\w+/-]|\.\w)", re.IGNORECASE)
 
 
 def shown_to_the_public(view: Any, names: Collection[str] = ()) -> Any:
