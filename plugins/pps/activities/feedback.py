@@ -141,7 +141,8 @@ def give_feedback(
     given = rules.answers(record)
     if (known := _answer(record, vo, identity)) is not None:
         return known
-    if known := _same_words(given, vo, opinion, text, author, invited, source):
+    # without an invitation, two who both only say "works" are two
+    if invited and (known := _same_words(given, vo, opinion, text, author)):
         return known
     if record.is_closed:
         raise NotYetAllowedError(
@@ -160,14 +161,10 @@ def _digest_of_network(secret: bytes, rollout: str, network: str) -> str:
     return hmac.digest(_keys(secret)[0], f"pps-network\n{rollout}\n{network}".encode(), "sha256").hex()[:16]
 
 
-def _same_words(
-    given: Sequence[Answer], vo: str, opinion: Opinion, text: str, author: str, invited: bool, source: str
-) -> Answer | None:
-    """The answer of the same VO, or from the same place, that says the same."""
-    if not invited and not source:
-        return None  # two people who both only say "works" are two
-    said = (vo, opinion, text, author, invited, source)
-    return next((a for a in given if (a.vo, a.opinion, a.text, a.author, a.invited, a.network) == said), None)
+def _same_words(given: Sequence[Answer], vo: str, opinion: Opinion, text: str, author: str) -> Answer | None:
+    """The answer with the same VO's invitation that says the same."""
+    said = (vo, opinion, text, author, True)
+    return next((a for a in given if (a.vo, a.opinion, a.text, a.author, a.invited) == said), None)
 
 
 def _reasons_by_number(

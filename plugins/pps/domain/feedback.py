@@ -30,7 +30,7 @@ class FeedbackLimits:
     """of a rollout; the record is for ever"""
     uninvited_per_vo: int = 100
     """that name the same VO, so that a flood in one name leaves room for the others"""
-    uninvited_per_network: int = 5
+    uninvited_per_network: int = 20
 
 
 @dataclass(frozen=True, slots=True)
