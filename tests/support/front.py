@@ -81,7 +81,7 @@ def write_config(folder: Path, sites: Iterable[Mapping[str, Any]]) -> Configurat
     people = {
         "vos": [
             {"name": "atlas", "contact": "atlas@example.org", "representatives": ["ada"]},
-            {"name": "cms", "contact": "cms@example.org"},
+            {"name": "cms", "contact": "cms@example.org", "representatives": ["carol"]},
         ],
         "rocs": [{"name": "North", "contact": "roc-north@example.org"}],
     }

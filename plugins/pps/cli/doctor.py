@@ -85,8 +85,10 @@ def _file_findings(here: Front) -> Iterator[Finding]:
         if not problems:
             yield Finding(name, Health.OK, "is well-formed.")
     if silent := _vos_without_representatives(here):
-        why = f"names nobody who speaks for {', '.join(silent)}; only the coordination does."
-        yield Finding("people.yaml", Health.WARN, why, "Add the user names of their people as representatives.")
+        why = f"people.yaml names nobody who speaks for {', '.join(silent)}; only the coordination does."
+        yield Finding(
+            "representatives of VOs", Health.WARN, why, "Add the user names of their people as representatives."
+        )
 
 
 def _vos_without_representatives(here: Front) -> list[str]:
