@@ -8,12 +8,9 @@ starting, which is right: without the start check it would take starts that nobo
 from __future__ import annotations
 
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 from airflow.plugins_manager import AirflowPlugin
-
-if TYPE_CHECKING:
-    from starlette.types import Scope
 
 
 class PpsPlugin(AirflowPlugin):
@@ -43,17 +40,23 @@ class PpsPlugin(AirflowPlugin):
     @cached_property
     def fastapi_root_middlewares(self) -> list[dict[str, Any]]:
         """The checks of every start of a rollout, and of every answer to a human task."""
+        from sqlalchemy.exc import IntegrityError
+
         from pps.orchestration.params import STARTS
         from pps.orchestration.register import asked
-        from pps.web.answer_check import AnswerCheck
-        from pps.web.start_check import StartCheck, StartForm
+        from pps.web.airflow_routes import ChecksBehindAirflow
+        from pps.web.answer_check import ANSWER, AnswerCheck
+        from pps.web.start_check import BACKFILL, MATERIALIZE, START, StartCheck, StartForm
 
         forms = {dag: StartForm(schema, path) for dag, (schema, path) in STARTS.items()}
-        check = {"register": register, "is_user": is_user, "forms": forms}
-        return [
-            {"middleware": StartCheck, "kwargs": check, "name": "PPS start check"},
-            {"middleware": AnswerCheck, "kwargs": {"look": asked, "is_user": is_user}, "name": "PPS answer check"},
-        ]
+        starts = StartCheck(register, forms, reasons_against_start, IntegrityError)
+        checks = {
+            START: starts.start,
+            BACKFILL: starts.backfill,
+            MATERIALIZE: starts.materialize,
+            ANSWER: AnswerCheck(asked),
+        }
+        return [{"middleware": ChecksBehindAirflow, "kwargs": {"checks": checks}, "name": "PPS checks"}]
 
 
 _services: tuple[object, Any] = (None, None)
@@ -73,21 +76,16 @@ def services() -> Any:
     return _services[1]
 
 
+def reasons_against_start(dag: str, conf: Any, mine: frozenset[str]) -> tuple[str, ...]:
+    """Why somebody may not start a DAG in the name that they give, as people.yaml says."""
+    from pps.orchestration.roles import reasons_against_start
+
+    vos = {vo.name: vo.representatives for vo in services().config.people.vos}
+    return reasons_against_start(dag, conf, vos, mine)
+
+
 def register() -> Any:
     """The record of facts and Airflow's runs, as the start check asks them."""
     from pps.orchestration.register import FactsRegister
 
     return FactsRegister(services().facts)
-
-
-async def is_user(scope: Scope) -> bool:
-    """Ask what Airflow itself will ask, so that no request is a user's there and nobody's here."""
-    from airflow.api_fastapi.core_api.security import bearer_scheme, get_user
-    from fastapi import HTTPException, Request
-
-    request = Request(scope)
-    try:
-        await get_user(request, None, await bearer_scheme(request))
-    except HTTPException:
-        return False
-    return True

@@ -432,9 +432,10 @@ class Services:
 
     @cached_property
     def feedback_secret(self) -> bytes:
-        """Key that signs the invitations to give feedback; `PPS_FEEDBACK_SECRET`."""
+        """Keys of the invitations to give feedback, the first of which signs; `PPS_FEEDBACK_SECRET`."""
         secret = os.environ.get("PPS_FEEDBACK_SECRET", "").encode()
-        if len(secret) < _SECRET_BYTES:
+        keys = secret.replace(b",", b" ").split()
+        if not keys or any(len(key) < _SECRET_BYTES for key in keys):
             raise ConfigurationError(
                 "PPS_FEEDBACK_SECRET",
                 f"is not set, or shorter than {_SECRET_BYTES} bytes, so invitations could be forged.",

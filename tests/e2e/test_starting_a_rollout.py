@@ -87,7 +87,7 @@ def test_a_patch_whose_start_ended_before_it_opened_a_rollout_can_be_started_aga
         ({"patch": 0}, "conf.patch: breaks the rule minimum"),
         ({}, "conf: patch is missing"),
         (None, "conf: patch is missing"),
-        ([], "conf: must be object"),
+        ([], "valid dictionary"),
         ({"patch": 1, "vos": ["ops\n"]}, "conf.vos.0: breaks the rule pattern"),
         ({"patch": 1, "feedback_until": "tomorrow"}, "conf.feedback_until: breaks the rule format"),
         ({"patch": 1, "feedback_until": "2030-01-01T00:00:00"}, "conf.feedback_until: breaks the rule format"),

@@ -392,7 +392,7 @@ def test_a_vo_that_shows_interest_is_invited_to_the_kick_off(major: Walk) -> Non
     major.step("rank_candidates")
     assert major.step("ask_vos_for_interest") == 2
     vos = {vo.name: vo.representatives for vo in major.services.config.people.vos}
-    mine, to = {"role:VO Representative"}, major.services.coordination.address
+    mine, to = {"user:ada"}, major.services.coordination.address
     pilot_screening.show_interest(
         major.record, major.store, templates(), "atlas", "Bulk submission.", "ada", mine, vos, to, major.clock
     )

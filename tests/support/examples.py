@@ -17,7 +17,7 @@ from pps.domain.sites import Platform, Site, SshEndpoint
 NOW = datetime(2025, 12, 1, 9, 30, tzinfo=UTC)
 DUE = NOW + timedelta(days=14)
 PLATFORM = Platform("debian12", "amd64")
-SECRET = b"an example of a secret, 32 bytes"
+SECRET = b"an-example-of-a-secret-32-bytes"
 TEMPLATES = Path(__file__).parents[2] / "include" / "templates"
 
 AUDIENCE = Audience(

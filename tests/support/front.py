@@ -35,7 +35,7 @@ from pps.services import Services
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 ROLLOUT = "bc-client-4711-1"
-SECRET = b"a secret of at least thirty-two bytes"
+SECRET = b"a-secret-of-at-least-thirty-two-bytes"
 HOST_KEY = "ssh-ed25519 " + "A" * 68
 CONFIG = Path(__file__).resolve().parents[2] / "config"
 
@@ -82,7 +82,10 @@ def write_config(folder: Path, sites: Iterable[Mapping[str, Any]]) -> Configurat
     service["public_url"] = "https://pps.example.org"
     (folder / "service.yaml").write_text(yaml.safe_dump(service))
     people = {
-        "vos": [{"name": "atlas", "contact": "atlas@example.org"}, {"name": "cms", "contact": "cms@example.org"}],
+        "vos": [
+            {"name": "atlas", "contact": "atlas@example.org", "representatives": ["ada"]},
+            {"name": "cms", "contact": "cms@example.org", "representatives": ["carol"]},
+        ],
         "rocs": [{"name": "North", "contact": "roc-north@example.org"}],
     }
     (folder / "people.yaml").write_text(yaml.safe_dump(people))

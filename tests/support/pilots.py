@@ -107,9 +107,9 @@ class APilot:
         return self
 
     def shows_interest(
-        self, vo: str = "atlas", text: str = "We try it.", mine: Collection[str] = ("role:VO Representative",)
+        self, vo: str = "atlas", text: str = "We try it.", mine: Collection[str] = ("user:ada",)
     ) -> Fact:
-        vos = dict.fromkeys(VOS, ()) | {"lhcb": ("lena",)}
+        vos = dict.fromkeys(VOS, ()) | {"atlas": ("ada",), "lhcb": ("lena",)}
         to = "coordination@example.org"
         return pilot_screening.show_interest(
             self.record, self.store, templates(), vo, text, "ada", mine, vos, to, self.at

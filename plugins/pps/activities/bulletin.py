@@ -41,7 +41,8 @@ from pps.domain.overruling import Overruling, overruling
 from pps.domain.rollouts import PREVIEWS, Path, Rollout, SiteState
 from pps.domain.sites import Site
 from pps.domain.tags import jdl_requirement
-from pps.domain.texts import one_line
+from pps.domain.texts import one_line, shown_to_the_public
+from pps.domain.users import users_in
 
 SHOWN_AFTER_CLOSING = timedelta(days=30)
 VERSION = 1
@@ -118,7 +119,7 @@ def _rollout(row: OpenRollout, record: Rollout, sites: Mapping[str, Site], dossi
     built = record.the(FactKind.TARBALL_BUILT)
     progress = sorted(record.all_progress(), key=lambda p: p.site) if row.path in PREVIEWS else []
     counts = Counter(p.state for p in progress)
-    return {
+    shown = {
         "rollout": row.name,
         "patch": row.patch,
         "title": opened.get("title", ""),
@@ -153,6 +154,7 @@ def _rollout(row: OpenRollout, record: Rollout, sites: Mapping[str, Site], dossi
             for p in progress
         ],
     }
+    return dict(shown_to_the_public(shown, users_in(record, dossier)))
 
 
 def _unsigned(record: Rollout) -> str | None:

@@ -38,7 +38,8 @@ from pps.domain.scenarios import (
     scenario_end,
     scenario_payload,
 )
-from pps.domain.texts import one_line
+from pps.domain.texts import one_line, shown_to_the_public
+from pps.domain.users import users_in
 
 log = logging.getLogger(__name__)
 
@@ -255,7 +256,8 @@ def close_deployment_test(
     record.need(FactKind.SCENARIOS_PLANNED, "Plan the scenarios first.")
     if open_ones := [s.name for s in planned_scenarios(record) if scenario_end(record, s.name) is None]:
         raise NotYetAllowedError(record.name, f"{', '.join(open_ones)} has not ended.", "Wait, or clear its task.")
-    text = json.dumps(results(record), indent=2, ensure_ascii=False) + "\n"
+    shown = shown_to_the_public(results(record), users_in(record))
+    text = json.dumps(shown, indent=2, ensure_ascii=False) + "\n"
     publish(publication, f"{FOLDER}/{record.name}/{RESULTS}", text)
     payload = {
         "outcome": verdict.outcome.value,

@@ -5,22 +5,23 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
-from datetime import UTC, datetime
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+
+from itsdangerous import Signer
 
 from pps.activities.ports import Facts
 from pps.domain import feedback as rules
 from pps.domain.errors import ConfigurationError, NotYetAllowedError, RefusedError
 from pps.domain.facts import Fact, FactKind
-from pps.domain.feedback import Answer, Opinion, Summary
+from pps.domain.feedback import Answer, FeedbackLimits, Opinion, Summary
 from pps.domain.names import checked_name
 from pps.domain.rollouts import Rollout
-from pps.domain.texts import clean_text, one_line
+from pps.domain.texts import clean_text, for_the_public, one_line
 
 LONGEST_TEXT = 20_000
 """characters of one answer"""
 LONGEST_AUTHOR = 200
-MOST_UNINVITED = 200
-"""answers without an invitation that one rollout keeps: the channel is public, the record is for ever"""
 
 
 def agree_feedback_date(record: Rollout, facts: Facts, due: datetime, now: datetime, actor: str) -> datetime:
@@ -47,19 +48,52 @@ def agree_feedback_date(record: Rollout, facts: Facts, due: datetime, now: datet
     return agreed
 
 
-def invitation_token(secret: bytes, rollout: str, vo: str) -> str:
-    """The token that shows that an answer comes from whom we invited: HMAC-SHA256 over rollout and VO, base64url."""
-    if len(secret) < 16:
+def invitation_token(secret: bytes, rollout: str, vo: str, until: datetime | None = None) -> str:
+    """The token that shows that an answer comes from whom we invited; good for this VO, this rollout and this time.
+
+    Args:
+        secret: one key, or several between blanks or commas: the first signs, each of them is taken.
+        until: agreed date for feedback. None makes the token that earlier versions have sent, which has no date of
+            its own; those are taken as long (docs/adr/0023).
+    """
+    if until is None:
+        return _token_without_date(_keys(secret)[0], rollout, vo)
+    return _signer(secret, rollout, vo).sign(str(int(until.timestamp()))).decode()
+
+
+def _keys(secret: bytes) -> list[bytes]:
+    keys = secret.replace(b",", b" ").split()
+    if not keys or any(len(key) < 16 for key in keys):
         raise ConfigurationError(
             "the feedback secret", "is shorter than 16 bytes.", "Set it to the output of: openssl rand -hex 32"
         )
-    digest = hmac.digest(secret, f"pps-invitation\n{rollout}\n{vo}".encode(), "sha256")
+    return keys
+
+
+def _signer(secret: bytes, rollout: str, vo: str) -> Signer:
+    salt = f"pps-invitation\n{rollout}\n{vo}".encode()
+    # the library wants the newest key last
+    return Signer(_keys(secret)[::-1], salt, key_derivation="hmac", digest_method=hashlib.sha256)
+
+
+def _token_without_date(key: bytes, rollout: str, vo: str) -> str:
+    digest = hmac.digest(key, f"pps-invitation\n{rollout}\n{vo}".encode(), "sha256")
     return base64.urlsafe_b64encode(digest).decode().rstrip("=")
 
 
 def check_token(secret: bytes, rollout: str, vo: str, token: str) -> bool:
-    """Tell whether the token is this VO's invitation to this rollout; takes the same time for every wrong one."""
-    return hmac.compare_digest(invitation_token(secret, rollout, vo).encode(), token.encode("utf-8", "replace"))
+    """Tell whether the token is this VO's invitation to this rollout, whenever; every wrong one takes as long."""
+    given = token.encode("utf-8", "replace")
+    if b"." in given:
+        return _signer(secret, rollout, vo).validate(given)
+    return any(hmac.compare_digest(_token_without_date(key, rollout, vo).encode(), given) for key in _keys(secret))
+
+
+def _has_expired(record: Rollout, token: str, late_for: timedelta, now: datetime) -> bool:
+    """Whether a token that is right has had its time."""
+    date, dot, _ = token.partition(".")
+    until = datetime.fromtimestamp(int(date), UTC) if dot else rules.feedback_due(record)
+    return until is not None and now > until + late_for
 
 
 def give_feedback(
@@ -73,18 +107,22 @@ def give_feedback(
     idempotency_key: str | None,
     now: datetime,
     secret: bytes,
+    limits: FeedbackLimits = FeedbackLimits(),  # noqa: B008 (frozen)
+    network: str = "",
 ) -> Answer:
     """Keep one answer and return it; the same answer twice (click, retry, mail loop) is one record.
 
     With a VO's token the answer is that VO's; without one it is kept and shown apart. Late
-    answers are kept and marked; an answer at the very instant of the agreed date is in time.
+    answers are kept and marked; an answer at the very instant of the agreed date is in time. Another answer of the same
+    VO stands beside the one before. What the text shows of persons is hidden before it is stored.
 
     Args:
         idempotency_key: the caller's name for this answer; without one, the content is the name.
+        network: from which it came; "" where nobody knows, or where it is our own people who enter it.
 
     Raises:
         InvalidNameError: the VO is not a name.
-        RefusedError: with one sentence for each thing that is wrong with the answer.
+        RefusedError: with one sentence for each thing that is wrong with the answer, or the channel holds all it can.
         NotYetAllowedError: there is no such rollout, or it has ended.
     """
     checked_name(vo, "VO")
@@ -92,31 +130,63 @@ def give_feedback(
     text = clean_text(text).strip()
     author = one_line(author, LONGEST_AUTHOR)
     invited = bool(token) and check_token(secret, rollout, vo, token or "")
-    if reasons := _reasons_against(opinion, text, token, invited):
+    expired = invited and _has_expired(record, token or "", limits.late_for, now)
+    if reasons := _reasons_against(opinion, text, token, invited, expired):
         raise RefusedError(f"feedback on {rollout}", reasons, "Nothing was stored; correct it and send it again.")
-    content = [vo, Opinion(opinion).value, text, author, str(invited)]
+    opinion, text = Opinion(opinion), for_the_public(text)
+    source = "" if invited or not network else _digest_of_network(secret, rollout, network)
+    content = [vo, opinion.value, text, author, str(invited)]
     named = ["key", vo, author, str(invited), idempotency_key] if idempotency_key else ["content", *content]
     identity = hashlib.sha256("\0".join(named).encode("utf-8", "replace")).hexdigest()[:32]
+    given = rules.answers(record)
     if (known := _answer(record, vo, identity)) is not None:
+        return known
+    # without an invitation, two who both only say "works" are two
+    if invited and (known := _same_words(given, vo, opinion, text, author)):
         return known
     if record.is_closed:
         raise NotYetAllowedError(
             rollout, "has ended; it takes no more feedback.", "Write to the operations team instead."
         )
-    if not invited and sum(not a.invited for a in rules.answers(record)) >= MOST_UNINVITED:
-        raise RefusedError(
-            f"feedback on {rollout}",
-            ("It holds all the uninvited answers that it can.",),
-            "Write to the operations team.",
-        )
-    payload = {"v": 1, "opinion": Opinion(opinion).value, "text": text, "author": author, "invited": invited}
+    if reasons := _reasons_by_number(given, vo, invited, source, limits):
+        raise RefusedError(f"feedback on {rollout}", reasons, "Write to the operations team.")
+    payload = {"v": 2, "opinion": opinion.value, "text": text, "author": author, "invited": invited, "network": source}
     facts.record(Fact(rollout, FactKind.FEEDBACK_GIVEN, vo, identity, now, f"VO {vo}", payload))
     answer = _answer(facts.rollout(rollout), vo, identity)
     assert answer is not None  # noqa: S101 (just recorded)
     return answer
 
 
-def _reasons_against(opinion: Opinion | str, text: str, token: str | None, invited: bool) -> tuple[str, ...]:
+def _digest_of_network(secret: bytes, rollout: str, network: str) -> str:
+    return hmac.digest(_keys(secret)[0], f"pps-network\n{rollout}\n{network}".encode(), "sha256").hex()[:16]
+
+
+def _same_words(given: Sequence[Answer], vo: str, opinion: Opinion, text: str, author: str) -> Answer | None:
+    """The answer with the same VO's invitation that says the same."""
+    said = (vo, opinion, text, author, True)
+    return next((a for a in given if (a.vo, a.opinion, a.text, a.author, a.invited) == said), None)
+
+
+def _reasons_by_number(
+    given: Sequence[Answer], vo: str, invited: bool, source: str, limits: FeedbackLimits
+) -> tuple[str, ...]:
+    """Why no further answer is kept. With an invitation only its own number counts: nobody shuts out who was asked."""
+    if invited:
+        count = sum(a.invited and a.vo == vo for a in given)
+        return (f"{count} answers came with this invitation, all that are kept.",) * (
+            count >= limits.answers_per_invitation
+        )
+    others = [a for a in given if not a.invited]
+    if source and sum(a.network == source for a in others) >= limits.uninvited_per_network:
+        return (f"{limits.uninvited_per_network} answers without an invitation came from your network already.",)
+    if sum(a.vo == vo for a in others) >= limits.uninvited_per_vo or len(others) >= limits.uninvited_at_most:
+        return ("It holds all the uninvited answers that it can.",)
+    return ()
+
+
+def _reasons_against(
+    opinion: Opinion | str, text: str, token: str | None, invited: bool, expired: bool
+) -> tuple[str, ...]:
     reasons = []
     if opinion not in set(Opinion):
         reasons.append(f"The opinion must be one of {', '.join(Opinion)}.")
@@ -126,6 +196,8 @@ def _reasons_against(opinion: Opinion | str, text: str, token: str | None, invit
         reasons.append("Only the opinion 'works' may come without a text.")
     if token and not invited:
         reasons.append("The token is not this VO's invitation to this rollout; leave it out to answer without one.")
+    if expired:
+        reasons.append("The invitation has had its time; leave the token out to answer without one.")
     return tuple(reasons)
 
 

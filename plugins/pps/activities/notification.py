@@ -82,7 +82,7 @@ def invite_vos(
     known = invited_vos(record)
 
     def mail(vo: Party) -> Mail:
-        token = invitation_token(audience.secret, record.name, vo.name)
+        token = invitation_token(audience.secret, record.name, vo.name, feedback_due(record))
         view = {
             **_preview(record, patch, audience),
             "recipient": vo.name,

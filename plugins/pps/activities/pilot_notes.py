@@ -20,7 +20,9 @@ from pps.domain.pilot_success import words_of_vos
 from pps.domain.pilots import Pilot
 from pps.domain.rollouts import Rollout
 from pps.domain.scenarios import deployment_verdict
+from pps.domain.texts import shown_to_the_public
 from pps.domain.updates import platforms_for_production
+from pps.domain.users import users_in
 
 _SEVERITIES = list(Severity)
 
@@ -35,7 +37,11 @@ def write_pilot_notes(
     Raises:
         NotYetAllowedError: the wrap-up has not decided; until then nobody knows whether users are heard.
     """
-    view = notes(record, facts, patch)
+    test = deployment_test.newest_deployment_test(facts, patch.number, ended_only=True)
+    users = users_in(
+        record, facts.dossier(patch.number), *earlier_rounds(record, facts), *([test] if test is not None else [])
+    )
+    view = shown_to_the_public(notes(record, facts, patch), users)
     files = {
         f"{FOLDER}/{record.name}.{kind}": templates.render(f"pilot_notes.{kind}", view) for kind in ("html", "txt")
     }

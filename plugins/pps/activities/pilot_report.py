@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
@@ -18,7 +17,8 @@ from pps.domain.facts import Fact, FactKind
 from pps.domain.patches import Patch
 from pps.domain.rollouts import Rollout
 from pps.domain.sites import Site
-from pps.domain.texts import for_the_public
+from pps.domain.texts import shown_to_the_public
+from pps.domain.users import users_in
 
 STEP = "post-mortem"
 REPORT = "Report"
@@ -62,8 +62,8 @@ def report_view(
 ) -> dict[str, Any]:
     """The view of `pilot_report.*` and of the form's body: what we know, and what the site's people say.
 
-    It holds no clock time of its own, so that it is repeatable. The report is published, so it names no user, and what
-    people wrote shows no mail address and no login.
+    It holds no clock time of its own, so that it is repeatable. The report is published, so all of it has passed the
+    door to the public.
 
     Args:
         form: empty where the site has said nothing; then the report says so.
@@ -86,7 +86,7 @@ def report_view(
     ended = pilot_run.run_ended(record)
     allowed = justification(record)
     set_up = questions.decisive(record, SET_UP_STEP, site.name)
-    return {
+    view = {
         "rollout": record.name,
         "patch": patch,
         "site": site,
@@ -102,20 +102,21 @@ def report_view(
         "days_looked": pilot_run.days_looked(record, site.name),
         "outages": outages,
         "incidents": [o for o in outages if o.lasted >= incident_after],
-        "journal": [replace(e, text=for_the_public(e.text)) for e in pilot_run.journal(record, site.name)],
+        "journal": list(pilot_run.journal(record, site.name)),
         "rolled_back": _rolled_back(record, site.name),
         "outcome": ended.payload["outcome"] if ended else "",
-        "outcome_reason": for_the_public(ended.payload.get("reason", "")) if ended else "",
-        "not_certified": for_the_public(allowed.payload["reason"]) if allowed else "",
-        "set_up_remarks": for_the_public(field(set_up.form, "remarks")) if set_up else "",
-        "said": {name: for_the_public(field(form, name)) for name in FIELDS},
+        "outcome_reason": ended.payload.get("reason", "") if ended else "",
+        "not_certified": allowed.payload["reason"] if allowed else "",
+        "set_up_remarks": field(set_up.form, "remarks") if set_up else "",
+        "said": {name: field(form, name) for name in FIELDS},
         "answered": answered,
     }
+    return dict(shown_to_the_public(view, users_in(record)))
 
 
 def _rolled_back(record: Rollout, site: str) -> Mapping[str, Any] | None:
     done = [f for f in record.facts if f.kind is FactKind.SERVICE_ROLLED_BACK and f.subject == site]
-    return {**done[-1].payload, "reason": for_the_public(done[-1].payload["reason"])} if done else None
+    return done[-1].payload if done else None
 
 
 def write_report(

@@ -48,11 +48,15 @@ class PilotRequest:
     """the VO that asks; "": the EMT does, for ITR or the developers"""
     justification: str = ""
     """why software that is not certified is used"""
+    is_representative: bool = True
+    """of that VO; otherwise it is the coordination that speaks for it"""
 
     @property
     def role(self) -> Role:
         """In which role it is asked for."""
-        return Role.VO_REPRESENTATIVE if self.vo else Role.EMT
+        if not self.vo:
+            return Role.EMT
+        return Role.VO_REPRESENTATIVE if self.is_representative else Role.PPS_COORDINATOR
 
 
 def verdict_on(patch: Patch, dossier: Rollout, limits: MinorLimits) -> Verdict:

@@ -247,7 +247,7 @@ def _remind_vos(
         round_ = pilot_run.round_of(record)
         occasion = f"{FEEDBACK_STEP}/{which}" if round_ == 1 else f"{FEEDBACK_STEP}/{round_}/{which}"
         reminded = Fact(record.name, FactKind.REMINDED, vo, occasion, now, actor)
-        token = invitation_token(audience.secret, record.name, vo)
+        token = invitation_token(audience.secret, record.name, vo, due)
         view = {
             "rollout": record.name,
             "opened": record.opened,

@@ -53,7 +53,7 @@ def invite_vos(
     for vo in audience.vos:
         if vo.name not in agreed.vos or vo.name in known:
             continue
-        token = invitation_token(audience.secret, record.name, vo.name)
+        token = invitation_token(audience.secret, record.name, vo.name, agreed.feedback_until)
         view = {
             "rollout": record.name,
             "patch": patch,

@@ -20,7 +20,9 @@ from pps.domain.patches import Patch, Severity
 from pps.domain.rollouts import Rollout
 from pps.domain.scenarios import deployment_verdict
 from pps.domain.tags import jdl_requirement
+from pps.domain.texts import shown_to_the_public
 from pps.domain.updates import platforms_for_production
+from pps.domain.users import users_in
 
 FOLDER = "release-notes"
 _SEVERITIES = list(Severity)
@@ -47,9 +49,9 @@ def write_release_notes(
     else:  # nobody waits for feedback then (SD 4.1.3); what has come is in the notes all the same
         outcome = {"outcome": feedback.outcome(record).value}
         ended = Fact(record.name, FactKind.FEEDBACK_ENDED, "", "", now, actor, outcome)
-    content = notes(
-        record, patch, dossier, deployment_test.newest_deployment_test(facts, patch.number, ended_only=True)
-    )
+    deployment = deployment_test.newest_deployment_test(facts, patch.number, ended_only=True)
+    users = users_in(record, dossier, *([deployment] if deployment else []))
+    content = shown_to_the_public(notes(record, patch, dossier, deployment), users)
     files = {
         f"{FOLDER}/{record.name}.{kind}": templates.render(f"release_notes.{kind}", content) for kind in ("html", "txt")
     }

@@ -10,6 +10,8 @@ from pps.domain.facts import Fact, FactKind
 from pps.domain.feedback import feedback_due, outcome
 from pps.domain.rollouts import Rollout
 from pps.domain.tags import jdl_requirement
+from pps.domain.texts import shown_to_the_public
+from pps.domain.users import users_in
 
 
 def tag_of(rollout: Rollout) -> str:
@@ -32,7 +34,7 @@ def public_view(rollout: Rollout) -> Mapping[str, Any]:
     SD 4.1.1: the live map is public, and users select the version by a requirement in the JDL.
     """
     tag, due, opened = tag_of(rollout), feedback_due(rollout), rollout.the(FactKind.ROLLOUT_OPENED)
-    return {
+    view = {
         "rollout": rollout.name,
         "stage": stage(rollout),
         "opened_at": opened.at.isoformat() if opened else None,
@@ -44,3 +46,4 @@ def public_view(rollout: Rollout) -> Mapping[str, Any]:
             for p in rollout.all_progress()
         ],
     }
+    return dict(shown_to_the_public(view, users_in(rollout)))

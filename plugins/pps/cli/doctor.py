@@ -88,6 +88,18 @@ def _file_findings(here: Front) -> Iterator[Finding]:
             yield Finding(name, Health.FAIL, problem, "Correct the file.")
         if not problems:
             yield Finding(name, Health.OK, "is well-formed.")
+    if silent := _vos_without_representatives(here):
+        why = f"people.yaml names nobody who speaks for {', '.join(silent)}; only the coordination does."
+        yield Finding(
+            "representatives of VOs", Health.WARN, why, "Add the user names of their people as representatives."
+        )
+
+
+def _vos_without_representatives(here: Front) -> list[str]:
+    try:
+        return [vo.name for vo in here.services.config.people.vos if not vo.representatives]
+    except RolloutError:  # a finding already
+        return []
 
 
 def _central_findings(here: Front) -> Iterator[Finding]:

@@ -45,9 +45,8 @@ def give(
             )
     key = hashlib.sha256("\0".join((rollout, vo, opinion, text, author)).encode("utf-8", "replace")).hexdigest()
     services = here.services
-    answer = give_feedback(
-        services.facts, rollout, vo, opinion, text, author, token, key, here.now(), services.feedback_secret
-    )
+    secret, limits = services.feedback_secret, services.config.policies.feedback.limits()
+    answer = give_feedback(services.facts, rollout, vo, opinion, text, author, token, key, here.now(), secret, limits)
     if as_json:
         return output.say_json(answer)
     counts = "it counts for the VO" if answer.invited and not answer.late else "it is shown, but counts for no VO"

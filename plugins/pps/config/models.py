@@ -27,6 +27,7 @@ from pps.config.trust_models import PackageKeys
 from pps.domain import durations
 from pps.domain.batches import BatchLimits
 from pps.domain.errors import RolloutError
+from pps.domain.feedback import FeedbackLimits
 from pps.domain.names import (
     checked_address,
     checked_addresses,
@@ -201,6 +202,15 @@ class FeedbackPolicy(Model):
 
     open_for: Duration
     check_every: Duration
+    late_for: Duration
+    answers_per_invitation: PositiveInt
+    uninvited_at_most: PositiveInt
+    uninvited_per_vo: PositiveInt
+    uninvited_per_network: PositiveInt
+
+    def limits(self) -> FeedbackLimits:
+        """As the activities take it."""
+        return FeedbackLimits(**self.model_dump(exclude={"open_for", "check_every"}))
 
 
 class CertificationPolicy(Model):
@@ -357,7 +367,7 @@ class VoModel(Model):
     name: Name
     contact: Address
     representatives: tuple[Name, ...] = ()
-    """User names in Airflow that speak for it; none: whoever has the role VO Representative."""
+    """User names in Airflow that speak for it; none: only the coordination does."""
 
 
 class RocModel(Model):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 
 from pps.domain.facts import FactKind
@@ -17,6 +17,20 @@ class Opinion(StrEnum):
     WORKS = "works"
     PROBLEM = "problem"
     COMMENT = "comment"
+
+
+@dataclass(frozen=True, slots=True)
+class FeedbackLimits:
+    """How much of the public channel one voice may take (policies.yaml, `feedback`)."""
+
+    late_for: timedelta = timedelta(days=30)
+    """after the agreed date an invitation is still taken so long, for answers that come late"""
+    answers_per_invitation: int = 20
+    uninvited_at_most: int = 500
+    """of a rollout; the record is for ever"""
+    uninvited_per_vo: int = 100
+    """that name the same VO, so that a flood in one name leaves room for the others"""
+    uninvited_per_network: int = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +48,8 @@ class Answer:
     """came after the agreed date: kept and shown apart, does not count"""
     invited: bool
     """came with the invitation of that VO; anybody else's word is shown apart and counts for no VO"""
+    network: str = ""
+    """keyed digest of the network it came from, where nobody was invited; names nobody, only counts"""
 
 
 class Outcome(StrEnum):
@@ -82,6 +98,7 @@ def answers(rollout: Rollout) -> tuple[Answer, ...]:
             at=f.at,
             late=due is not None and f.at > due,
             invited=bool(f.payload.get("invited")),
+            network=str(f.payload.get("network", "")),
         )
         for f in rollout.facts
         if f.kind is FactKind.FEEDBACK_GIVEN

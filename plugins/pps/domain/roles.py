@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from enum import StrEnum
 
 
@@ -17,6 +17,11 @@ class Role(StrEnum):
     VO_REPRESENTATIVE = "VO Representative"
 
 
+#: Roles whose holders may read what is not public. Who has none of them has an account and nothing to do with rollouts.
+#: The last ones are Airflow's own, but for "Public", which everybody has.
+READERS = frozenset({*(role.value for role in Role), "Admin", "Op", "User", "Viewer"})
+
+
 def identities(user_id: object, name: str, roles: Iterable[str]) -> frozenset[str]:
     """All under which a question may be assigned to somebody: by id, as `user:<name>`, by the roles held now."""
     return frozenset({str(user_id), f"user:{name}", *(f"role:{role}" for role in roles)})
@@ -25,15 +30,44 @@ def identities(user_id: object, name: str, roles: Iterable[str]) -> frozenset[st
 def reasons_against_speaking_for_vo(vo: str, representatives: Iterable[str], mine: Collection[str]) -> tuple[str, ...]:
     """Say why somebody may not speak for a VO; no reasons means that they may.
 
-    Its representatives may, as people.yaml names them; where it names none, whoever has the role. The coordination
-    may as well: many VOs answer by mail, or in a meeting (SD 4.1.3, 2).
+    Its representatives may, as people.yaml names them, and nobody else's: who has the role speaks for some VO, not for
+    this one. The coordination may as well: many VOs answer by mail, or in a meeting (SD 4.1.3, 2).
 
     Args:
         mine: all under which this person is known (`identities`).
     """
     named = {f"user:{name}" for name in representatives}
-    allowed = (named or {f"role:{Role.VO_REPRESENTATIVE}"}) | {f"role:{Role.PPS_COORDINATOR}"}
-    if allowed & set(mine):
+    if (named | {f"role:{Role.PPS_COORDINATOR}"}) & set(mine):
         return ()
-    who = f"the representatives of {vo}" if named else f"a {Role.VO_REPRESENTATIVE}"
-    return (f"Only {who} and the {Role.PPS_COORDINATOR} may speak for {vo}.",)
+    if not named:
+        return (
+            f"Only the {Role.PPS_COORDINATOR} may speak for {vo}: people.yaml names nobody else. "
+            f"Whoever is to speak for it is added there, by user name, to the representatives of {vo}.",
+        )
+    return (f"Only those whom people.yaml names and the {Role.PPS_COORDINATOR} may speak for {vo}.",)
+
+
+def reasons_against_asking_for_pilot(
+    vo: str, continues: str, representatives: Mapping[str, Collection[str]], mine: Collection[str]
+) -> tuple[str, ...]:
+    """Say why somebody may not ask for a pilot so; no reasons means that they may.
+
+    Source: SD 4.1.3, 1: the EMT asks, for ITR or the developers, and VOs do. The record names who asked, so nobody
+    asks in a name that is not theirs.
+
+    Args:
+        vo: for which it is asked; "": for the EMT.
+        continues: the pilot of which it is another round, which the wrap-up has decided; "" for a new one.
+        representatives: VO -> user names.
+        mine: as above.
+    """
+    if continues:
+        allowed = f"role:{Role.PPS_COORDINATOR}" in mine
+        return () if allowed else ("Another round is started by the wrap-up, or by the coordination.",)
+    if vo:
+        if vo not in representatives:
+            return (f"The VO {vo[:60]!r} is not in people.yaml.",)
+        return reasons_against_speaking_for_vo(vo, representatives[vo], mine)
+    if f"role:{Role.EMT}" in mine:
+        return ()
+    return (f"Only the {Role.EMT} asks for a pilot without a VO. Say in `vo` for which VO you ask.",)

@@ -7,6 +7,11 @@ meet is taken out, e.g. control characters and marks that turn the writing direc
 from __future__ import annotations
 
 import re
+from collections.abc import Collection, Mapping
+from copy import copy
+from dataclasses import fields, is_dataclass
+from functools import lru_cache
+from typing import Any
 
 # C0 and C1 controls but tab and newline; bidirectional marks, overrides and isolates; invisible
 # format characters that can hide one word inside another; the byte order mark.
@@ -29,10 +34,31 @@ def one_line(text: str, at_most: int = 200) -> str:
     return line if len(line) <= at_most else line[: at_most - 1].rstrip() + "…"
 
 
-_ADDRESS = re.compile(r"([^\s@<>\"',;:()]?)[^\s@<>\"',;:()]*@([A-Za-z0-9][A-Za-z0-9.-]*)")
+# Each of these begins where a run of its characters begins, and reads each run once: the time that it takes grows
+# with the text, not with its square. Anybody may send us 20,000 characters of one letter.
+_LOCAL = r"[^\s@\uff20<>\"',;:()\[\]{}%/*]"
+_PART = rf"(?:{_LOCAL}|%(?!40))"
+_AT = r"(?:@|\uff20|%40)"
+_HOST = r"\w[\w.-]*+"
+_ADDRESS = re.compile(rf"(?<!{_LOCAL})(?<!%)({_PART}?){_PART}*+@([A-Za-z0-9][A-Za-z0-9.-]*+)")
 # somebody is named before the sign; "@import" is a word of a style sheet
-_MAILBOX = re.compile(rf"(?=[^\s@<>\"',;:()]+@){_ADDRESS.pattern}")
-_LOGIN = re.compile(r"(?<=://)[^/@\s]+@")
+_MAILBOX = re.compile(rf"(?<!{_LOCAL})(?<![%@\uff20])[@\uff20]*+({_PART})(?:{_PART}*+{_AT}++)+({_HOST})")
+_SPELT = re.compile(rf"(?<!{_LOCAL})({_LOCAL}){_LOCAL}*+\s?[\[({{]\s?(?i:at)\s?[\])}}]\s?({_HOST})")
+_QUOTED = re.compile(rf'"[^"\n]{{1,64}}"{_AT}({_HOST})')
+_LOGIN = re.compile(r"(?<=://)[^/?#\s\"'<>]*@")
+# A name may hold blanks, commas and initials, so it goes on to the end of the sentence.
+_NAME_OF_CERTIFICATE = re.compile(
+    r"(?:/(?:C|O|OU|DC|CN|L|ST|E|UID|USERID|SN|GN)\s{0,2}=|(?<!\w)(?i:CN|DC|UID|USERID|emailAddress)\s{0,2}=)"
+    r"(?:\([^()\n]{0,80}\)|[^\n;\"<>|().!?]|[.!?](?=\S)|(?<!\w\w\w)(?<!\))[.!?])*+"
+)
+_HOME = re.compile(r"(/(?:home|Users)/|/afs/[^/\s]{1,80}/(?:user|home)/(?:\w/)?)[^/\s\"'<>]++")
+_SECRET = re.compile(r"((?i:password|passwd|secret|token)=|(?<!\w)(?i:bearer) )[^\s&\"'<>]++")
+_TOKEN = re.compile(
+    r"(?<![\w-])(?:[A-Za-z0-9_-]{43}|\d{9,11}\.[A-Za-z0-9_-]{43}|eyJ[\w-]++(?:\.[\w-]++){1,2})(?![\w-])"
+)
+_PRIVATE_KEY = re.compile(r"-----BEGIN [A-Z ]{0,30}PRIVATE KEY-----(?:[^-]|-(?!----END ))*+")
+
+HIDDEN = "***"
 
 
 def without_addresses(text: str) -> str:
@@ -40,9 +66,54 @@ def without_addresses(text: str) -> str:
     return _ADDRESS.sub(r"\1***@\2", text)
 
 
-def for_the_public(text: str) -> str:
-    """Return what people wrote as it may be published: mail addresses masked, logins in addresses taken out."""
-    return _MAILBOX.sub(r"\1***@\2", _LOGIN.sub("", text))
+def for_the_public(text: str, names: Collection[str] = ()) -> str:
+    """Return what people wrote as it may be published: the one door to every public page, file and feed.
+
+    Taken out are mail addresses, the names in certificates, logins and secrets in web addresses, invitations and
+    other tokens, private keys, the owners of home directories, and `names`. Hosts, IP addresses and paths stay: a
+    report of a fault is of no use without them (docs/adr/0023). The same text again is left as it is.
+
+    Args:
+        names: of users, which are hidden where they stand as a word.
+    """
+    text = _PRIVATE_KEY.sub(HIDDEN, text)
+    text = _NAME_OF_CERTIFICATE.sub("[name in a certificate]", text)
+    text = _LOGIN.sub("", text)
+    text = _SECRET.sub(rf"\1{HIDDEN}", text)
+    text = _TOKEN.sub(HIDDEN, text)
+    text = _HOME.sub(rf"\1{HIDDEN}", text)
+    for mailbox in (_MAILBOX, _SPELT):
+        text = mailbox.sub(r"\1***@\2", text)
+    text = _QUOTED.sub(r"***@\1", text)
+    return _words(tuple(sorted(names))).sub(HIDDEN, text) if names else text
+
+
+@lru_cache(maxsize=64)
+def _words(names: tuple[str, ...]) -> re.Pattern[str]:
+    alternatives = "|".join(re.escape(name) for name in sorted(names, key=len, reverse=True))
+    return re.compile(rf"(?<![\w+/-])(?:{alternatives})(?![\w+/-]|\.\w)", re.IGNORECASE)
+
+
+def shown_to_the_public(view: Any, names: Collection[str] = ()) -> Any:
+    """Return the view of a public page or file with every text in it `for_the_public`, however deep it stands.
+
+    A template gets nothing else, so that a field that is new, or that an old fact holds, passes the door as well.
+    Words of ours (enumerations) and keys stay.
+    """
+    if type(view) is str:
+        return for_the_public(view, names)
+    if isinstance(view, Mapping):
+        return {key: shown_to_the_public(value, names) for key, value in view.items()}
+    if isinstance(view, tuple) and hasattr(view, "_fields"):
+        return type(view)(*(shown_to_the_public(value, names) for value in view))
+    if isinstance(view, list | tuple | set | frozenset):
+        return type(view)(shown_to_the_public(value, names) for value in view)
+    if is_dataclass(view) and not isinstance(view, type):
+        shown = copy(view)  # not made anew: an address that is hidden is none any more
+        for f in fields(view):
+            object.__setattr__(shown, f.name, shown_to_the_public(getattr(view, f.name), names))
+        return shown
+    return view
 
 
 LONGEST_REASON = 1000

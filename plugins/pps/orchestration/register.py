@@ -12,6 +12,7 @@ from airflow.models.taskinstance import TaskInstance
 from airflow.utils.session import create_session
 from airflow.utils.state import DagRunState
 from sqlalchemy import func, or_, select
+from sqlalchemy.orm import Session
 
 from pps.activities.ports import Facts
 from pps.domain.rollouts import line_of
@@ -54,8 +55,11 @@ class AskedTask:
     fields: Mapping[str, Mapping[str, Any]]
 
 
-def asked(dag: str, run: str, task: str, map_index: int) -> AskedTask | None:
-    """A human task as Airflow knows it now; None where there is none."""
+def asked(dag: str, run: str, task: str, map_index: int, session: Session) -> AskedTask | None:
+    """A human task as Airflow knows it now; None where there is none.
+
+    It stays so until the session ends: a worker that parks the task in this instant waits for us, or we for it.
+    """
     this_task = (
         TaskInstance.dag_id == dag,
         TaskInstance.run_id == run,
@@ -64,8 +68,7 @@ def asked(dag: str, run: str, task: str, map_index: int) -> AskedTask | None:
     )
     found = select(TaskInstance.state, HITLDetail.responded_at, HITLDetail.params)
     query = found.join(HITLDetail, HITLDetail.ti_id == TaskInstance.id).where(*this_task)
-    with create_session() as session:
-        row = session.execute(query).first()
+    row = session.execute(query.with_for_update(of=TaskInstance)).first()
     if row is None:
         return None
     fields = {key: dict(spec.get("schema") or {}) for key, spec in (row[2] or {}).items()}

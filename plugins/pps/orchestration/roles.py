@@ -6,10 +6,10 @@ somebody else. So a role may look, and where the service description asks it som
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from typing import TYPE_CHECKING
+from collections.abc import Collection, Mapping
+from typing import TYPE_CHECKING, Any
 
-from pps.domain.roles import Role
+from pps.domain.roles import Role, reasons_against_asking_for_pilot
 
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session
@@ -52,6 +52,21 @@ def may_start(roles: Collection[str], dag: str | None) -> bool:
         dag: its id; None: any DAG whatever, which a role that starts some only may not.
     """
     return any(role not in STARTS_ONLY or dag in STARTS_ONLY[role] for role in roles)
+
+
+def reasons_against_start(
+    dag: str, conf: Mapping[str, Any], representatives: Mapping[str, Collection[str]], mine: Collection[str]
+) -> tuple[str, ...]:
+    """Say why somebody whose roles may start this DAG may not do so with this conf; no reasons means that they may.
+
+    Args:
+        representatives: VO -> user names, as in people.yaml.
+        mine: all under which this person is known (`domain.roles.identities`).
+    """
+    if dag not in _PILOTS:
+        return ()
+    vo, continues = str(conf.get("vo") or ""), str(conf.get("continues") or "")
+    return reasons_against_asking_for_pilot(vo, continues, representatives, mine)
 
 
 def assigned_to(*roles: str) -> list[dict[str, str]]:

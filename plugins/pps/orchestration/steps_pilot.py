@@ -65,15 +65,17 @@ def open_pilot(path: str) -> str:
         if before := params.get("continues"):
             return pilot_request.open_next_round(s.facts.rollout(before), s.facts, run=run, now=now(), actor=actor())
         patch = s.tracker.patch(int(params["patch"]))
+        vo, vos = params.get("vo") or "", {known.name: known.representatives for known in s.config.people.vos}
+        # who may ask for which VO was said when the run was started (`roles.reasons_against_asking_for_pilot`)
         asked = pilot_request.PilotRequest(
-            actor(), str(params["scope"]), params.get("vo") or "", params.get("justification") or ""
+            actor(), str(params["scope"]), vo, params.get("justification") or "", actor() in vos.get(vo, ())
         )
         return pilot_request.request_pilot(
             s.facts,
             patch,
             asked,
             s.config.policies.minor_update.to_domain(),
-            [vo.name for vo in s.config.people.vos],
+            list(vos),
             run=run,
             now=now(),
             actor=actor(),

@@ -101,7 +101,9 @@ def write_configuration(
     _write(folder / "sites.yaml", {"ssh_key_file": str(ssh_key_file), "sites": [_site(s) for s in sites]})
     rocs = sorted({s.plan.roc for s in sites}, key=list(ROCS).index)
     people = {
-        "vos": [{"name": vo, "contact": address} for vo, address in VOS.items()],
+        "vos": [
+            {"name": vo, "contact": address, "representatives": ["vo-representative"]} for vo, address in VOS.items()
+        ],
         "rocs": [{"name": roc, "contact": f"roc-{roc.lower()}-support@example.org"} for roc in rocs],
         "roles": read_yaml(DEFAULT_CONFIG / "people.yaml")["roles"],
         "role_contacts": dict(ROLE_CONTACTS),

@@ -92,7 +92,7 @@ def _header(data: bytes, name: str) -> str:
     if raw is None:
         return ""
     try:
-        value = str(default.header_fetch_parse(name, re.sub(r"[\r\n]+(?=[ \t])", "", str(raw))))
+        value = str(default.header_fetch_parse(name, re.sub(r"(?<![\r\n])[\r\n]++(?=[ \t])", "", str(raw))))
     except Exception:  # a sink takes anything, and email raises IndexError, AttributeError and more
         value = str(raw)
     return _plain(value)

@@ -7,21 +7,14 @@ parks), which then never resumes it. Here such an answer is refused with its rea
 
 from __future__ import annotations
 
-import asyncio
-import json
-import re
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol
-from urllib.parse import unquote
 
 from jsonschema import Draft202012Validator
-from starlette._utils import get_route_path
-from starlette.responses import JSONResponse
-from starlette.types import ASGIApp, Receive, Scope, Send
 
-from pps.web.checked_requests import FORMATS, Refusal, json_body, replay, sentence, with_length
+from pps.web.airflow_routes import FORMATS, Handler, refusal, sentence
 
-_ANSWER = re.compile(r"/api/v2/dags/([^/]+)/dagRuns/([^/]+)/taskInstances/([^/]+)/(-?[0-9]{1,6})/hitlDetails/?")
+ANSWER = ("PATCH", "/api/v2/dags/{dag_id}/dagRuns/{dag_run_id}/taskInstances/{task_id}/{map_index}/hitlDetails")
 
 
 class Asked(Protocol):
@@ -40,60 +33,44 @@ class Asked(Protocol):
         """The form: field -> JSON schema."""
 
 
-Look = Callable[[str, str, str, int], Asked | None]
+#: By DAG, run, task and map index, in a session with Airflow's database.
+Look = Callable[[str, str, str, int, Any], Asked | None]
 
 
 class AnswerCheck:
-    """ASGI middleware. Requests without a valid user pass untouched, and get Airflow's own 401.
+    """In place of Airflow's handler.
 
     Args:
-        look: finds a human task by DAG, run, task and map index; called in a thread.
-        is_user: tells whether Airflow will accept who calls.
+        look: finds a human task, and holds it as it is until the answer is stored.
     """
 
-    def __init__(self, app: ASGIApp, look: Look, is_user: Callable[[Scope], Awaitable[bool]]) -> None:
-        self._app = app
+    def __init__(self, look: Look) -> None:
         self._look = look
-        self._is_user = is_user
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Check an answer; pass everything else on."""
-        match = None
-        if scope["type"] == "http" and scope["method"] == "PATCH":
-            match = _ANSWER.fullmatch(get_route_path(scope))
-        if match is None or not await self._is_user(scope):
-            await self._app(scope, receive, send)
-            return
-        dag, run, task, index = (unquote(part) for part in match.groups())
-        try:
-            body = await json_body(scope, receive, "answer")
-            asked = await asyncio.to_thread(self._look, dag, run, task, int(index))
-            if asked is not None:  # else Airflow's own 404
-                _check(asked, body)
-        except Refusal as refusal:
-            await JSONResponse({"detail": refusal.why}, refusal.status)(scope, receive, send)
-            return
-        content = json.dumps(body).encode()
-        await self._app(with_length(scope, len(content)), replay(content, receive), send)
+    def __call__(self, handler: Handler, given: dict[str, Any]) -> Any:
+        """Check an answer as Airflow has parsed it, and pass it on."""
+        asked = self._look(given["dag_id"], given["dag_run_id"], given["task_id"], given["map_index"], given["session"])
+        if asked is not None:  # else Airflow's own 404
+            _check(asked, given["update_hitl_detail_payload"].params_input)
+        return handler(**given)
 
 
-def _check(asked: Asked, body: Mapping[str, Any]) -> None:
+def _check(asked: Asked, form: Mapping[str, Any]) -> None:
     if asked.answered:
         return  # Airflow's own 409
     if asked.state in ("scheduled", "queued", "running", "up_for_retry", "restarting"):
-        raise Refusal(409, "The question is just being put. Nothing was stored; send the answer again in a moment.")
+        raise refusal(409, "The question is just being put. Nothing was stored; send the answer again in a moment.")
     if asked.state not in ("awaiting_input", "deferred"):
-        raise Refusal(409, f"The question is closed ({asked.state}): the time is over, or the rollout has ended.")
-    given = body.get("params_input") or {}
+        raise refusal(409, f"The question is closed ({asked.state}): the time is over, or the rollout has ended.")
+    if not form:
+        return  # an option alone; the step itself says whether that will do
     schema = {
         "type": "object",
         "properties": asked.fields,
         "required": sorted(asked.fields),
         "additionalProperties": False,
     }
-    if not given:
-        return  # an option alone; the step itself says whether that will do
     validator = Draft202012Validator(schema, format_checker=FORMATS)
-    errors = sorted(validator.iter_errors(given), key=lambda e: list(map(str, e.absolute_path)))
+    errors = sorted(validator.iter_errors(dict(form)), key=lambda e: list(map(str, e.absolute_path)))
     if errors:
-        raise Refusal(422, " ".join(sentence(error, "params_input") for error in errors[:10]))
+        raise refusal(422, " ".join(sentence(error, "params_input") for error in errors[:10]))

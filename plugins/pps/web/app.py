@@ -1,7 +1,7 @@
 """The web application, mounted under /pps by Airflow's plugin (plugins/pps_plugin.py).
 
 Airflow serves a plugin's applications without asking who calls. So every route here wants an
-Airflow user, except those in `PUBLIC`; `create_app` refuses to return anything else.
+Airflow user with a role, except those in `PUBLIC`; `create_app` refuses to return anything else.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from functools import cache
 from typing import Any
 
-from fastapi import Depends, FastAPI, Request
+from fastapi import Depends, FastAPI, HTTPException, Request
 from fastapi.dependencies.models import Dependant
 from fastapi.responses import JSONResponse
 from fastapi.routing import APIRoute
@@ -24,6 +24,7 @@ from pps.domain.errors import (
     RolloutError,
     ServiceError,
 )
+from pps.domain.roles import READERS
 from pps.services import Services
 from pps.web import closed, documents, late_answers, pilot_doors, pilot_log, public, signing_keys
 from pps.web.guards import SecurityHeaders
@@ -72,23 +73,41 @@ def create_app(
     app.include_router(public.router(services, now))
     app.include_router(signing_keys.router(services))
     app.include_router(documents.public_router(services))
-    app.include_router(documents.closed_router(services), dependencies=[Depends(current_user)])
-    app.include_router(closed.router(services), dependencies=[Depends(current_user)])
-    app.include_router(late_answers.router(services, current_user, now), dependencies=[Depends(current_user)])
-    app.include_router(pilot_log.router(services, current_user, now), dependencies=[Depends(current_user)])
-    app.include_router(pilot_doors.router(services, current_user, now), dependencies=[Depends(current_user)])
-    check_closed(app, current_user)
+    user = reader(current_user)
+    for router in (
+        documents.closed_router(services),
+        closed.router(services),
+        late_answers.router(services, current_user, now),
+        pilot_log.router(services, current_user, now),
+        pilot_doors.router(services, current_user, now),
+    ):
+        app.include_router(router, dependencies=[Depends(user)])
+    check_closed(app, user)
     return app
 
 
-def check_closed(app: FastAPI, current_user: Callable[..., Any]) -> None:
+def reader(current_user: Callable[..., Any]) -> Callable[..., Any]:
+    """The dependency of every closed route: an Airflow user (401 and 403 are Airflow's) with a role that may read."""
+
+    def user_with_role(user: Any = Depends(current_user)) -> Any:  # noqa: B008
+        if not READERS & {role.name for role in getattr(user, "roles", ())}:
+            raise HTTPException(403, "Your account has no role here. An administrator of Airflow can give it one.")
+        return user
+
+    return user_with_role
+
+
+def check_closed(app: FastAPI, user: Callable[..., Any]) -> None:
     """Raise unless every route is in `PUBLIC` or asks for a user, and every entry of `PUBLIC` is a route.
 
     Whoever adds routes to the application calls this again.
+
+    Args:
+        user: as `reader` has made it.
     """
     open_routes = set()
     for route in app.routes:
-        if isinstance(route, APIRoute) and current_user in _calls(route.dependant):
+        if isinstance(route, APIRoute) and user in _calls(route.dependant):
             continue
         open_routes |= {(method, getattr(route, "path", "?")) for method in getattr(route, "methods", None) or {"ANY"}}
     if open_routes != set(PUBLIC):

@@ -65,7 +65,9 @@ def router(services: Callable[[], Services]) -> APIRouter:
                     "occasion": masked(fact.occasion),
                     "at": fact.at.isoformat(),
                     "actor": masked(fact.actor),
-                    "payload": masked({k: v for k, v in fact.payload.items() if k not in ("author", "token")}),
+                    "payload": masked(
+                        {k: v for k, v in fact.payload.items() if k not in ("author", "token", "network")}
+                    ),
                 }
                 for fact in facts[after : after + limit]
             ],

@@ -29,7 +29,7 @@ from pps.domain.names import is_name
 from pps.domain.rollouts import Rollout
 from pps.domain.tags import jdl_requirement
 from pps.services import Services
-from pps.web.guards import RateLimit, check_origin, check_rate, check_type, read_text, strict_json
+from pps.web.guards import RateLimit, check_origin, check_rate, check_type, client_of, read_text, strict_json
 
 _PAGES = Environment(loader=PackageLoader("pps.web"), autoescape=True, undefined=StrictUndefined)
 _STYLE = _PAGES.get_template("feedback.css").render()
@@ -114,7 +114,7 @@ class _Channel:
         check_origin(request, self.services().config.service.public_url)
         check_type(request, content_type)
 
-    def take(self, name: str, body: FeedbackBody, key: str) -> tuple[Answer, bool]:
+    def take(self, name: str, body: FeedbackBody, key: str, network: str) -> tuple[Answer, bool]:
         """Record an answer; tell whether it is new. The key and the content together identify it.
 
         A key alone would swallow a text that was corrected after "back"; the content alone would
@@ -137,6 +137,8 @@ class _Channel:
             identity,
             now,
             services.feedback_secret,
+            services.config.policies.feedback.limits(),
+            network,
         )
         # an answer that was on record already carries the time of its first arrival
         return answer, answer.at == now
@@ -187,7 +189,7 @@ def router(services: Callable[[], Services], now: Callable[[], datetime]) -> API
         if idempotency_key and not _KEY.fullmatch(idempotency_key):
             raise HTTPException(422, "Idempotency-Key: 1 to 128 characters of A-Z a-z 0-9 _ . : -")
         body = _checked(strict_json(await read_text(request)))
-        answer, new = await run_in_threadpool(channel.take, name, body, idempotency_key)
+        answer, new = await run_in_threadpool(channel.take, name, body, idempotency_key, client_of(request))
         said = {
             "identity": answer.identity,
             "late": answer.late,
@@ -210,7 +212,7 @@ def router(services: Callable[[], Services], now: Callable[[], datetime]) -> API
             typed = _typed(await read_text(request))
             nonce = typed.pop("nonce", "")[:128]
             body = _checked(typed)
-            answer, _ = await run_in_threadpool(channel.take, name, body, nonce)
+            answer, _ = await run_in_threadpool(channel.take, name, body, nonce, client_of(request))
         except (HTTPException, RolloutError) as error:
             rollout = await run_in_threadpool(rollout_or_404, services().facts, name)
             status, why = _status_and_reason(error)

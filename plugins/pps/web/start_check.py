@@ -1,32 +1,36 @@
-"""Looks at every request that would start a rollout, before Airflow does (`POST /api/v2/dags/<dag>/dagRuns`).
+"""Looks at every request that would start a rollout, before Airflow makes the run (`POST .../dagRuns`).
 
-Airflow accepts unknown keys in a run's conf and chooses a random run id. Here a start has exactly the
-keys of its form, and its run id is the rollout's name. So of many who start the same patch at once,
-Airflow's own unique key lets one through, and all others are told why not.
+Airflow accepts unknown keys in a run's conf, lets a run wait until the year 2999, and chooses a random run id. Here a
+start has exactly the keys of its form, it is for now, and its run id is the rollout's name. So of many who start the
+same patch at once, Airflow's own unique key lets one through, and all others are told why not. Backfills and the
+materialization of assets are no way to start what is ours.
 
-This is comfort and order, not the last line: a run that comes another way (a backfill, an asset, a task)
-still has to open its rollout in the record of facts, which lets only one be open for a patch.
+This is comfort and order, not the last line: a run that comes another way still has to open its rollout in the record
+of facts, which lets only one be open for a patch.
 """
 
 from __future__ import annotations
 
-import asyncio
-import json
-import re
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from typing import Any, Protocol
 
 from jsonschema import Draft202012Validator
-from starlette._utils import get_route_path
-from starlette.responses import JSONResponse
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from pps.domain.errors import RolloutError, ServiceError
-from pps.web.checked_requests import FORMATS, Refusal, json_body, replay, sentence, with_length
+from pps.domain.roles import identities
+from pps.web.airflow_routes import FORMATS, Handler, refusal, sentence
 
-_START = re.compile(r"/api/v2/dags/([^/]+)/dagRuns/?")
+START = ("POST", "/api/v2/dags/{dag_id}/dagRuns")
+BACKFILL = ("POST", "/api/v2/backfills")
+MATERIALIZE = ("POST", "/api/v2/assets/{asset_id}/materialize")
+
+_CLOCKS_DIFFER = timedelta(minutes=5)
+#: The form in the browser sends the time at which it was opened.
+_FORM_STAYS_OPEN = timedelta(days=1)
+_LONGEST_NOTE = 1000
 
 
 @dataclass(frozen=True)
@@ -35,7 +39,7 @@ class StartForm:
 
     Args:
         properties: key -> JSON schema of its value, as in the DAG's params.
-        path: names the rollouts that the DAG opens; empty: it opens none, and only `conf` is checked.
+        path: names the rollouts that the DAG opens; empty: it opens none.
     """
 
     properties: Mapping[str, Mapping[str, object]]
@@ -64,94 +68,102 @@ class Register(Protocol):
 
 
 class StartCheck:
-    """ASGI middleware. Requests without a valid user pass untouched, and get Airflow's own 401.
+    """In place of Airflow's handlers of `START`, `BACKFILL` and `MATERIALIZE`.
 
     Args:
-        register: called for each start, in a thread.
-        is_user: tells whether Airflow will accept who calls.
+        register: called for each start.
         forms: DAG id -> form; runs of other DAGs are not looked at.
+        may_not: says why this person may not start a DAG with such a conf; called with DAG, conf and `identities`.
+        conflict: what Airflow's database raises for a run id that is taken.
     """
 
     def __init__(
         self,
-        app: ASGIApp,
         register: Callable[[], Register],
-        is_user: Callable[[Scope], Awaitable[bool]],
         forms: Mapping[str, StartForm],
+        may_not: Callable[[str, Mapping[str, Any], frozenset[str]], Sequence[str]],
+        conflict: type[Exception],
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
-        self._app = app
-        self._register = register
-        self._is_user = is_user
-        self._forms = forms
+        self._register, self._forms, self._may_not = register, forms, may_not
+        self._conflict, self._now = conflict, now
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Check a start; pass everything else on."""
-        dag, form = self._started(scope)
-        if form is None or not await self._is_user(scope):
-            await self._app(scope, receive, send)
-            return
+    def start(self, handler: Handler, given: dict[str, Any]) -> Any:
+        """Check a start as Airflow has parsed it, name its run, and pass it on."""
+        dag, body = given["dag_id"], given["body"]
+        form = self._forms.get(dag)
+        if form is None:
+            return handler(**given)
+        if reasons := (*form.reasons_against({} if body.conf is None else body.conf), *self._reasons_against(body)):
+            raise refusal(422, " ".join(reasons))
+        user = given["user"]
+        mine = identities(user.get_id(), user.get_name(), (role.name for role in getattr(user, "roles", ())))
+        if reasons := tuple(self._may_not(dag, body.conf or {}, mine)):
+            raise refusal(403, " ".join(reasons))
+        run = self._run(dag, form, body)
+        # times of the caller's could take the place of a run that is planned
+        times = {"run_after": self._now(), "logical_date": None, "data_interval_start": None, "data_interval_end": None}
+        given["body"] = body.model_copy(update={**times, "dag_run_id": run})
         try:
-            body = await json_body(scope, receive)
-            run = await self._checked(dag, form, body)
-        except Refusal as refusal:
-            await JSONResponse({"detail": refusal.why}, refusal.status)(scope, receive, send)
-            return
-        if run:
-            body["dag_run_id"] = run
-            send = _explain_conflict(send, run)
-        content = json.dumps(body).encode()
-        await self._app(with_length(scope, len(content)), replay(content, receive), send)
+            return handler(**given)
+        except self._conflict:
+            if run is None:
+                raise
+            # Airflow's own 409 quotes SQL
+            why = f"The run {run} exists already: somebody started this patch a moment ago. Follow that run."
+            raise refusal(409, why) from None
 
-    def _started(self, scope: Scope) -> tuple[str, StartForm | None]:
-        if scope["type"] != "http" or scope["method"] != "POST":
-            return "", None
-        match = _START.fullmatch(get_route_path(scope))
-        return (match[1], self._forms.get(match[1])) if match else ("", None)
+    def backfill(self, handler: Handler, given: dict[str, Any]) -> Any:
+        """Refuse to run our DAGs for days gone by."""
+        self._must_not_be_ours(given["backfill_request"].dag_id, "backfilled")
+        return handler(**given)
 
-    async def _checked(self, dag: str, form: StartForm, body: dict[str, Any]) -> str:
-        """The id for the run (empty: Airflow may choose), or the reason against it."""
-        conf = {} if body.get("conf") is None else body["conf"]
-        if reasons := form.reasons_against(conf):
-            raise Refusal(422, " ".join(reasons))
+    def materialize(self, handler: Handler, given: dict[str, Any]) -> Any:
+        """Refuse to run our DAGs for an asset; which DAG it is, only Airflow knows, whose run is then undone."""
+        run = handler(**given)
+        self._must_not_be_ours(run.dag_id, "started for an asset")
+        return run
+
+    def _must_not_be_ours(self, dag: str, how: str) -> None:
+        if dag in self._forms:
+            why = f"{dag} is not {how}: each of its runs is for now, and has its own form. Start it by its form."
+            raise refusal(422, why)
+
+    def _reasons_against(self, body: Any) -> tuple[str, ...]:
+        """The keys beside `conf`: only those are known that say nothing of another time or another name."""
+        now, reasons = self._now(), []
+        for key in ("dag_run_id", "partition_key"):
+            if getattr(body, key):
+                reasons.append(f"{key}: leave it out; a run's name is ours to give.")
+        for key in ("data_interval_start", "data_interval_end"):
+            if getattr(body, key) is not None:
+                reasons.append(f"{key}: leave it out; nothing of ours is for a span of time.")
+        for key in ("run_after", "logical_date"):
+            at = getattr(body, key)
+            if at is None:
+                continue
+            at = at if at.tzinfo else at.replace(tzinfo=UTC)
+            if not now - _FORM_STAYS_OPEN <= at <= now + _CLOCKS_DIFFER:
+                reasons.append(f"{key}: leave it out, or give the present time; a start is for now.")
+        if body.note and len(body.note) > _LONGEST_NOTE:
+            reasons.append(f"note: longer than {_LONGEST_NOTE} characters.")
+        return tuple(reasons)
+
+    def _run(self, dag: str, form: StartForm, body: Any) -> str | None:
+        """The id for the run (None: Airflow may choose), or the reason against it."""
         if not form.path:
-            return ""
-        if body.get("dag_run_id"):
-            raise Refusal(422, "dag_run_id: leave it out; the run is named after its rollout.")
-        patch = int(conf["patch"])
-
-        def ask() -> tuple[str | None, str]:
-            register = self._register()
-            return register.open_rollout(form.path, patch), register.next_run(dag, form.path, patch)
-
+            return None
+        patch = int(body.conf["patch"])
         try:
-            is_open, run = await asyncio.to_thread(ask)
+            register = self._register()
+            is_open = register.open_rollout(form.path, patch)
+            run = register.next_run(dag, form.path, patch)
         except ServiceError as error:
-            raise Refusal(503, str(error)) from error
+            raise refusal(503, str(error)) from error
         except RolloutError as error:
-            raise Refusal(500, str(error)) from error
+            raise refusal(500, str(error)) from error
         if is_open:
-            raise Refusal(
+            raise refusal(
                 409, f"Patch {patch} is being rolled out already: {is_open}. Follow that rollout, or end it first."
             )
         return run
-
-
-def _explain_conflict(send: Send, run: str) -> Send:
-    """Airflow's 409 quotes SQL; say instead what it means here."""
-    why = f"The run {run} exists already: somebody started this patch a moment ago. Follow that run."
-    content = json.dumps({"detail": why}).encode()
-    in_conflict = False
-
-    async def explained(message: Message) -> None:
-        nonlocal in_conflict
-        if message["type"] == "http.response.start" and message["status"] == 409:
-            in_conflict = True
-            headers = [(b"content-type", b"application/json"), (b"content-length", str(len(content)).encode())]
-            await send({**message, "headers": headers})
-        elif in_conflict:
-            if not message.get("more_body"):
-                await send({"type": "http.response.body", "body": content})
-        else:
-            await send(message)
-
-    return explained

@@ -1,16 +1,18 @@
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
 from tests.support.bad_input import HTML, JINJA, TEXTS
 from tests.support.examples import DUE, NOW, SECRET, asked, previewed, sqlite_store
+from tests.support.front import CONFIG
 
 from pps.activities import feedback
 from pps.adapters.store import FactStore
+from pps.config.loader import Configuration
 from pps.domain.errors import ConfigurationError, InvalidNameError, NotYetAllowedError, RefusedError
 from pps.domain.facts import Fact, FactKind
-from pps.domain.feedback import Answer, Outcome
+from pps.domain.feedback import Answer, FeedbackLimits, Outcome
 from pps.domain.rollouts import Rollout
 
 
@@ -32,7 +34,7 @@ def give(
 
 
 def invitation(record: Rollout, vo: str = "atlas") -> str:
-    return feedback.invitation_token(SECRET, record.name, vo)
+    return feedback.invitation_token(SECRET, record.name, vo, DUE)
 
 
 def kept(store: FactStore, record: Rollout) -> list[Fact]:
@@ -57,7 +59,7 @@ def test_the_invitation_of_a_vo_is_good_for_this_vo_and_this_rollout_only(store:
     assert feedback.check_token(SECRET, record.name, "atlas", token)
     assert not feedback.check_token(SECRET, record.name, "cms", token)
     assert not feedback.check_token(SECRET, "bc-client-4711-2", "atlas", token)
-    assert not feedback.check_token(b"another secret, 16+", record.name, "atlas", token)
+    assert not feedback.check_token(b"another-secret-16+", record.name, "atlas", token)
     assert not feedback.check_token(SECRET, record.name, "atlas", "é\ud800")
     assert give(store, record, token=token).invited
     assert not give(store, record).invited
@@ -129,14 +131,77 @@ def test_bad_input_is_kept_as_plain_text_without_control_characters(
 
 
 def test_a_flood_without_invitation_ends_and_invited_answers_still_come_through(
-    store: FactStore, record: Rollout, monkeypatch: pytest.MonkeyPatch
+    store: FactStore, record: Rollout
 ) -> None:
-    monkeypatch.setattr(feedback, "MOST_UNINVITED", 3)
-    for number in range(3):
-        give(store, record, text=f"{number}")
+    few = FeedbackLimits(uninvited_at_most=5, uninvited_per_vo=3, uninvited_per_network=2)
+    for number in range(2):
+        give(store, record, text=f"{number}", network="192.0.2.1", limits=few)
+    with pytest.raises(RefusedError, match="from your network already"):
+        give(store, record, text="2", network="192.0.2.1", limits=few)
+    give(store, record, text="2", network="192.0.2.2", limits=few)
     with pytest.raises(RefusedError, match="uninvited answers"):
-        give(store, record, text="one more")
-    assert give(store, record, token=invitation(record)).invited
+        give(store, record, text="3", network="192.0.2.3", limits=few)
+    for number in range(2):  # in another VO's name there is room
+        give(store, record, "cms", text=f"{number}", network="192.0.2.4", limits=few)
+    with pytest.raises(RefusedError, match="uninvited answers"):
+        give(store, record, "ops", text="3", network="192.0.2.5", limits=few)
+    assert give(store, record, token=invitation(record), network="192.0.2.1", limits=few).invited
+    assert "192.0.2" not in str([f.payload for f in kept(store, record)])
+
+
+def test_one_invitation_fills_no_record_and_the_same_words_are_one_answer(store: FactStore, record: Rollout) -> None:
+    few = FeedbackLimits(answers_per_invitation=3)
+    token = invitation(record)
+    first = give(store, record, text="fine", token=token, idempotency_key="a", limits=few)
+    assert give(store, record, text="fine", token=token, idempotency_key="b", limits=few) == first
+    for number in range(2):
+        give(store, record, text=f"corrected {number}", token=token, limits=few)
+    with pytest.raises(RefusedError, match="3 answers came with this invitation"):
+        give(store, record, text="and again", token=token, limits=few)
+    assert give(store, record, text="fine", token=token, idempotency_key="c", limits=few) == first
+    assert give(store, record, "cms", text="we as well", token=invitation(record, "cms"), limits=few).invited
+
+
+@pytest.mark.parametrize("until", [DUE, None])
+def test_an_invitation_ends_some_time_after_the_agreed_date(
+    store: FactStore, record: Rollout, until: datetime | None
+) -> None:
+    token = feedback.invitation_token(SECRET, record.name, "atlas", until)
+    grace = FeedbackLimits().late_for
+    assert give(store, record, text="late", token=token, now=DUE + grace).late
+    with pytest.raises(RefusedError, match="has had its time"):
+        give(store, record, text="later", token=token, now=DUE + grace + timedelta(seconds=1))
+    assert not give(store, record, text="later", now=DUE + grace + timedelta(seconds=1)).invited
+
+
+def test_the_date_of_an_invitation_cannot_be_changed(store: FactStore, record: Rollout) -> None:
+    date, _, signature = invitation(record).partition(".")
+    assert not feedback.check_token(SECRET, record.name, "atlas", f"{int(date) + 10**8}.{signature}")
+    assert not feedback.check_token(SECRET, record.name, "atlas", f"{date}.")
+    assert not feedback.check_token(SECRET, record.name, "atlas", f"x.{signature}")
+
+
+@pytest.mark.parametrize("until", [DUE, None])
+def test_with_a_new_key_before_the_old_one_invitations_that_were_sent_stay_good(until: datetime | None) -> None:
+    new = b"a-new-key-of-at-least-32-bytes-long"
+    old = feedback.invitation_token(SECRET, "bc-client-4711-1", "atlas", until)
+    both = new + b" , " + SECRET
+    assert feedback.check_token(both, "bc-client-4711-1", "atlas", old)
+    assert not feedback.check_token(new, "bc-client-4711-1", "atlas", old)
+    fresh = feedback.invitation_token(both, "bc-client-4711-1", "atlas", until)
+    assert fresh == feedback.invitation_token(new, "bc-client-4711-1", "atlas", until)
+
+
+def test_what_an_answer_shows_of_persons_is_hidden_before_it_is_stored(store: FactStore, record: Rollout) -> None:
+    text = "Ask ana@pic.example.org, or /DC=org/DC=example/CN=Ana Garcia."
+    assert (
+        give(store, record, opinion="comment", text=text).text
+        == "Ask a***@pic.example.org, or [name in a certificate]."
+    )
+
+
+def test_the_shipped_numbers_are_the_usual_ones() -> None:
+    assert Configuration(CONFIG).policies.feedback.limits() == FeedbackLimits()
 
 
 def test_feedback_does_not_end_before_its_date(store: FactStore, record: Rollout) -> None:

@@ -17,7 +17,7 @@ from pps.activities.repository_use import how_to_use
 from pps.adapters.store import FactStore
 from pps.domain.errors import NotYetAllowedError
 from pps.domain.facts import Fact, FactKind
-from pps.domain.feedback import invited_vos
+from pps.domain.feedback import feedback_due, invited_vos
 from pps.domain.overruling import Overruling, Urgency
 from pps.domain.patches import Patch, Repository, RepositoryKind
 from pps.domain.rollouts import Rollout
@@ -51,7 +51,7 @@ def test_each_vo_and_roc_gets_one_mail_and_each_vo_its_own_invitation(store: Fac
     mails = {m.to: m for m, _, _ in store.outbox(record.name)}
     assert set(mails) == {p.address for p in (*AUDIENCE.vos, *AUDIENCE.rocs)}
     for vo in AUDIENCE.vos:
-        token = invitation_token(SECRET, record.name, vo.name)
+        token = invitation_token(SECRET, record.name, vo.name, feedback_due(record))
         assert token in mails[vo.address].text
         assert token in mails[vo.address].html
         assert not any(token in m.text + m.html for to, m in mails.items() if to != vo.address)

@@ -90,9 +90,9 @@ def test_what_a_vo_said_last_counts_also_if_it_has_said_so_before() -> None:
 
 def test_a_vo_is_spoken_for_by_its_representatives_and_the_coordination() -> None:
     pilot = APilot().accepted()
-    for vo, mine in (("lhcb", {"user:lena"}), ("lhcb", {"role:PPS Coordinator"}), ("cms", {"role:VO Representative"})):
+    for vo, mine in (("lhcb", {"user:lena"}), ("lhcb", {"role:PPS Coordinator"}), ("cms", {"role:PPS Coordinator"})):
         assert pilot.shows_interest(vo, mine=mine).subject == vo
-    for vo, mine in (("lhcb", {"user:eve", "role:VO Representative"}), ("cms", {"user:eve", "role:EMT"})):
+    for vo, mine in (("lhcb", {"user:eve", "role:VO Representative"}), ("cms", {"user:eve", "role:VO Representative"})):
         with pytest.raises(RefusedError, match=f"may speak for {vo}"):
             pilot.shows_interest(vo, "Another word.", mine)
 
@@ -112,7 +112,7 @@ def test_the_coordination_hears_of_each_interest_once_and_whether_the_vo_is_invi
     assert "It will be invited to the kick-off" in mails()[-1]
     starts = pilot.at + 2 * DAY
     pilot.then(FactKind.MEETING_CALLED, occasion="kick-off", starts=starts.isoformat(), ends=starts.isoformat(), to=[])
-    pilot.wait(DAY).shows_interest("cms")
+    pilot.wait(DAY).shows_interest("cms", mine={"role:PPS Coordinator"})
     pilot.shows_interest("lhcb", "Bulk submission.", {"user:lena"})
     assert sum("cms is not invited yet" in " ".join(text.split()) for text in mails()) == 1
     assert sum("lhcb is invited." in " ".join(text.split()) for text in mails()) == 1

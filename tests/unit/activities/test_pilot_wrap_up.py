@@ -201,7 +201,9 @@ def test_committed_vos_are_invited_once_with_their_own_link() -> None:
     pilot = running("atlas")
     assert (invited(pilot), invited(pilot)) == (1, 0)
     (mail,) = [m for m, _, _ in pilot.store.outbox(pilot.name) if m.to == "atlas-grid@example.org"]
-    token = feedback.invitation_token(SECRET, pilot.name, "atlas")
+    agreed = pilot.pilot.agreement
+    assert agreed is not None
+    token = feedback.invitation_token(SECRET, pilot.name, "atlas", agreed.feedback_until)
     assert token in mail.text
     matches_snapshot("pilot_invitation_vo.txt", mail.text)
 

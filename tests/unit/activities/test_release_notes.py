@@ -163,7 +163,7 @@ def test_the_notes_tell_who_overruled_the_classification_and_why_without_an_addr
     overrule(store, PATCH, ClientVerdict.BC, "These variables are for servers only.", NOW, "ada@example.org")
     _, text, page = write(store, record, tmp_path)
     for notes in (" ".join(text.split()), page):
-        assert "The Release Manager (ada) overruled it" in notes
+        assert "The Release Manager overruled it" in notes
         assert "These variables are for servers only." in notes
         assert "ada@example.org" not in notes
     matches_snapshot("release_notes_overruled.txt", text)
@@ -188,7 +188,7 @@ def test_the_notes_say_that_the_policies_were_overruled_by_whom_and_why_and_wait
     )
     text, page = ((tmp_path / "release-notes" / f"{record.name}.{kind}").read_text() for kind in ("txt", "html"))
     for notes in (" ".join(text.split()), " ".join(page.split())):
-        assert "EMT (ada) and PPS Coordinator (grace)" in notes
+        assert "EMT and PPS Coordinator" in notes
         assert "none answered before it went out: the policies were overruled" in notes
     assert "<script>" not in page
     matches_snapshot("release_notes_policies_overruled.txt", text)

@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 from html.parser import HTMLParser
 from itertools import count
+from types import SimpleNamespace
 from typing import Any
 from urllib.parse import quote
 
@@ -38,10 +39,11 @@ FEEDBACK, FORM = f"/api/v1/rollouts/{ROLLOUT}/feedback", f"/feedback/{ROLLOUT}"
 GOOD = {"vo": "atlas", "opinion": "works", "text": "fine"}
 
 
-def airflow_user(request: Request) -> str:
+def airflow_user(request: Request) -> Any:
     if request.headers.get("authorization") != "Bearer good":
         raise HTTPException(401, "Not authenticated")
-    return "ada"
+    role = SimpleNamespace(name=request.headers.get("x-test-role", "Viewer"))
+    return SimpleNamespace(get_name=lambda: "ada", get_id=lambda: 1, roles=[role] if role.name else [])
 
 
 def ticking(start: datetime = NOW) -> Callable[[], datetime]:

@@ -1,34 +1,47 @@
-"""The start check alone, in front of an application that says what reached it."""
+"""The start check alone, behind routes of the shape of Airflow's."""
 
 from __future__ import annotations
 
-import asyncio
-import json
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from starlette.types import Message, Receive, Scope, Send
+from airflow.api_fastapi.core_api.datamodels.backfills import BackfillPostBody
+from airflow.api_fastapi.core_api.datamodels.dag_run import TriggerDAGRunPostBody
+from fastapi import Depends, FastAPI, HTTPException
+from fastapi.testclient import TestClient
 
 from pps.domain.errors import ConfigurationError, ServiceError
-from pps.web.checked_requests import BODY_BYTES
-from pps.web.start_check import StartCheck, StartForm
+from pps.web.airflow_routes import put_checks
+from pps.web.start_check import BACKFILL, MATERIALIZE, START, StartCheck, StartForm
 
-PATH = "/api/v2/dags/bc_client_update/dagRuns"
+NOW = datetime(2026, 3, 2, 12, tzinfo=UTC)
 FORM = StartForm(
     {"patch": {"type": "integer", "minimum": 1}, "until": {"type": ["null", "string"], "default": None}}, "bc"
 )
+FORMS = {"bc_client_update": FORM, "nightly": StartForm({})}
+
+
+def a_user() -> Any:
+    role = SimpleNamespace(name="EMT")
+    return SimpleNamespace(get_id=lambda: 7, get_name=lambda: "erika", roles=[role])
+
+
+class TakenError(Exception):
+    """The run id is taken."""
 
 
 @dataclass
 class World:
-    """Airflow behind the check, the register, and who calls."""
+    """Airflow behind the check, and the register."""
 
-    status: int = 200
+    fails: Exception | None = None
     open: str | None = None
     error: Exception | None = None
-    user: bool = True
-    reached: list[Any] = field(default_factory=list)
+    may_not: tuple[str, ...] = ()
+    reached: list[TriggerDAGRunPostBody] = field(default_factory=list)
 
     def open_rollout(self, path: str, patch: int) -> str | None:
         if self.error:
@@ -38,100 +51,80 @@ class World:
     def next_run(self, dag: str, path: str, patch: int) -> str:
         return f"{path}-{patch}-1"
 
-    async def airflow(self, scope: Scope, receive: Receive, send: Send) -> None:
-        body = b""
-        while True:
-            message = await receive()
-            body += message["body"]
-            if not message.get("more_body"):
-                break
-        headers = dict(scope["headers"])
-        assert b"content-length" not in headers or int(headers[b"content-length"]) == len(body)
-        self.reached.append(body)
-        await send({"type": "http.response.start", "status": self.status, "headers": [(b"content-length", b"7")]})
-        await send({"type": "http.response.body", "body": b"airflow"})
+    def reasons_against(self, dag: str, conf: Any, mine: frozenset[str]) -> tuple[str, ...]:
+        assert mine == {"7", "user:erika", "role:EMT"}
+        return self.may_not
 
-    def call(
-        self,
-        body: bytes | dict[str, Any],
-        *,
-        path: str = PATH,
-        method: str = "POST",
-        kind: str = "application/json",
-        root: str = "",
-        chunk: int = 1 << 20,
-    ) -> tuple[int, str]:
-        content = body if isinstance(body, bytes) else json.dumps(body).encode()
-        parts = [content[i : i + chunk] for i in range(0, len(content), chunk)] or [b""]
-        messages: list[Message] = [{"type": "http.request", "body": p, "more_body": True} for p in parts]
-        messages[-1]["more_body"] = False
-        sent: list[Message] = []
+    def call(self, body: Any, dag: str = "bc_client_update", path: str = "") -> tuple[int, str]:
+        app = FastAPI()
 
-        async def receive() -> Message:
-            return messages.pop(0) if messages else {"type": "http.disconnect"}
+        @app.post(START[1])
+        def trigger(dag_id, body: TriggerDAGRunPostBody, user: Any = Depends(a_user)) -> str:  # type: ignore[no-untyped-def]  # noqa: B008
+            if self.fails:
+                raise self.fails
+            self.reached.append(body)
+            return "airflow"
 
-        async def send(message: Message) -> None:
-            sent.append(message)
+        @app.post(BACKFILL[1])
+        def backfill(backfill_request: BackfillPostBody) -> str:
+            return "airflow"
 
-        async def is_user(scope: Scope) -> bool:
-            return self.user
+        @app.post(MATERIALIZE[1], response_model=None)
+        def materialize(asset_id: int) -> Any:
+            return SimpleNamespace(dag_id="nightly" if asset_id == 1 else "other")
 
-        scope: Scope = {
-            "type": "http",
-            "method": method,
-            "path": root + path,
-            "root_path": root,
-            "headers": [(b"content-type", kind.encode()), (b"content-length", str(len(content)).encode())],
-        }
-        check = StartCheck(self.airflow, lambda: self, is_user, {"bc_client_update": FORM, "nightly": StartForm({})})
-        asyncio.run(check(scope, receive, send))
-        length = dict(sent[0]["headers"])[b"content-length"]
-        text = b"".join(m.get("body", b"") for m in sent[1:])
-        assert int(length) == len(text)
-        return sent[0]["status"], text.decode()
+        checks = StartCheck(lambda: self, FORMS, self.reasons_against, TakenError, lambda: NOW)
+        put_checks(app, {START: checks.start, BACKFILL: checks.backfill, MATERIALIZE: checks.materialize})
+        more = {} if path else {"logical_date": None, "run_after": NOW.isoformat()}
+        answer = TestClient(app).post(path or START[1].format(dag_id=dag), json={**more, **body})
+        return answer.status_code, str(answer.json()["detail"] if answer.status_code >= 400 else answer.json())
 
 
-def test_a_good_start_reaches_airflow_with_the_runs_name() -> None:
+def test_a_good_start_reaches_airflow_with_the_runs_name_for_now() -> None:
     world = World()
-    assert world.call({"logical_date": None, "conf": {"patch": 7}}, chunk=5) == (200, "airflow")
-    assert json.loads(world.reached[0]) == {"logical_date": None, "conf": {"patch": 7}, "dag_run_id": "bc-7-1"}
+    assert world.call({"conf": {"patch": 7}}) == (200, "airflow")
+    (body,) = world.reached
+    assert (body.dag_run_id, body.conf, body.run_after, body.logical_date) == ("bc-7-1", {"patch": 7}, NOW, None)
 
 
 @pytest.mark.parametrize(
-    ("body", "status", "why"),
+    ("body", "why"),
     [
-        ({"conf": {"patch": 7, "x" * 100: 1}}, 422, "unknown key"),
-        ({"conf": {"patch": 7.5}}, 422, "must be integer"),
-        ({"conf": {"patch": "$(reboot)\n"}}, 422, "must be integer"),
-        ({"conf": {"until": 3, "patch": 7}}, 422, "must be null or string"),
-        ({"conf": {}}, 422, "patch is missing"),
-        ({}, 422, "patch is missing"),
-        ({"conf": {"patch": 7}, "dag_run_id": "mine"}, 422, "dag_run_id"),
-        (b"", 422, "not JSON"),
-        (b"[1]", 422, "JSON object"),
-        (b"\xff\xfe", 422, "not JSON"),
-        (b'{"conf": {"patch": 7}, "conf": {"patch": 8}}', 422, "a key stands twice"),
-        (b'{"conf": {"patch": 7, "patch": 8}}', 422, "a key stands twice"),
-        (b"[" * 20_000, 422, "not JSON"),
-        (b" " * (BODY_BYTES + 1), 413, "larger than"),
+        ({"conf": {"patch": 7, "x" * 100: 1}}, "unknown key"),
+        ({"conf": {"patch": 7.5}}, "must be integer"),
+        ({"conf": {"patch": "$(reboot)\n"}}, "must be integer"),
+        ({"conf": {"until": 3, "patch": 7}}, "must be null or string"),
+        ({"conf": {}}, "patch is missing"),
+        ({"conf": None}, "patch is missing"),
+        ({}, "patch is missing"),
+        ({"conf": {"patch": 7}, "dag_run_id": "mine"}, "dag_run_id"),
+        ({"conf": {"patch": 7}, "run_after": "2999-01-01T00:00:00Z"}, "run_after"),
+        ({"conf": {"patch": 7}, "run_after": "2026-03-02T12:10:00"}, "run_after"),
+        ({"conf": {"patch": 7}, "logical_date": "2026-03-03T00:00:00Z"}, "logical_date"),
+        ({"conf": {"patch": 7}, "logical_date": "2026-01-01T00:00:00Z"}, "logical_date"),
+        ({"conf": {"patch": 7}, "partition_key": "x"}, "partition_key"),
+        ({"conf": {"patch": 7}, "note": "x" * 1001}, "note"),
+        (
+            {
+                "conf": {"patch": 7},
+                "data_interval_start": "2026-03-01T00:00:00Z",
+                "data_interval_end": "2026-03-02T00:00:00Z",
+            },
+            "data_interval_start",
+        ),
+        ({"conf": {"patch": 7}, "state": "success"}, "extra"),
     ],
 )
-def test_what_is_wrong_does_not_reach_airflow_and_the_answer_says_why(body: Any, status: int, why: str) -> None:
+def test_what_is_wrong_does_not_reach_airflow_and_the_answer_says_why(body: Any, why: str) -> None:
     world = World()
     got, text = world.call(body)
-    assert (got, world.reached) == (status, [])
-    assert why in json.loads(text)["detail"]
-    assert len(text) < 400
+    assert (got, world.reached) == (422, [])
+    assert why in text
+    assert len(text) < 500
 
 
 def test_a_value_that_breaks_a_rule_is_not_repeated_in_the_answer() -> None:
     assert "reboot" not in World().call({"conf": {"patch": "$(reboot)"}})[1]
-
-
-def test_a_form_post_from_a_foreign_page_is_not_a_start() -> None:
-    world = World()
-    assert world.call({"conf": {"patch": 7}}, kind="text/plain")[0] == 415
-    assert not world.reached
 
 
 def test_an_open_rollout_is_named() -> None:
@@ -140,11 +133,17 @@ def test_an_open_rollout_is_named() -> None:
     assert "bc-7-1" in text
 
 
+def test_who_may_not_ask_so_is_told_why() -> None:
+    world = World(may_not=("Only atlas may.",))
+    assert world.call({"conf": {"patch": 7}}) == (403, "Only atlas may.")
+    assert not world.reached
+
+
 def test_airflows_conflict_becomes_our_sentence_and_other_answers_stay() -> None:
-    status, text = World(status=409).call({"conf": {"patch": 7}})
+    status, text = World(fails=TakenError()).call({"conf": {"patch": 7}})
     assert status == 409
-    assert "The run bc-7-1 exists already" in json.loads(text)["detail"]
-    assert World(status=403).call({"conf": {"patch": 7}}) == (403, "airflow")
+    assert "The run bc-7-1 exists already" in text
+    assert World(fails=HTTPException(400, "airflow")).call({"conf": {"patch": 7}}) == (400, "airflow")
 
 
 @pytest.mark.parametrize(
@@ -157,35 +156,35 @@ def test_a_register_that_fails_refuses_the_start(error: Exception, status: int) 
     assert not world.reached
 
 
-def test_who_is_no_user_passes_untouched_for_airflow_to_refuse() -> None:
-    world = World(user=False, status=401)
-    assert world.call({"conf": {"evil": 1}}, kind="text/plain") == (401, "airflow")
-    assert json.loads(world.reached[0]) == {"conf": {"evil": 1}}
-
-
-@pytest.mark.parametrize(
-    ("path", "method"),
-    [
-        ("/api/v2/dags/other/dagRuns", "POST"),
-        (PATH, "GET"),
-        (PATH + "/list", "POST"),
-        ("/x" + PATH, "POST"),
-        (PATH + "\n", "POST"),
-    ],
-)
-def test_everything_else_passes_untouched(path: str, method: str) -> None:
+def test_runs_of_other_dags_are_left_alone() -> None:
     world = World()
-    assert world.call(b"as it is", path=path, method=method, kind="text/plain") == (200, "airflow")
-    assert world.reached == [b"as it is"]
+    assert world.call({"conf": {"x": 1}, "dag_run_id": "mine"}, dag="other") == (200, "airflow")
+    assert world.reached[0].dag_run_id == "mine"
 
 
-def test_behind_a_path_prefix_the_check_still_sees_its_route() -> None:
-    assert World().call({"conf": {"evil": 1}}, root="/airflow")[0] == 422
-
-
-def test_a_dag_that_opens_no_rollout_only_has_its_conf_checked() -> None:
-    path = "/api/v2/dags/nightly/dagRuns"
-    assert World().call({"conf": {"x": 1}}, path=path)[0] == 422
+def test_a_dag_that_opens_no_rollout_is_checked_but_airflow_names_its_run() -> None:
+    assert World().call({"conf": {"x": 1}}, dag="nightly")[0] == 422
+    assert World().call({"conf": {}, "dag_run_id": "scheduled__2026-03-03T00:00:00+00:00"}, dag="nightly")[0] == 422
     world = World()
-    assert world.call({"conf": {}, "dag_run_id": "mine"}, path=path) == (200, "airflow")
-    assert json.loads(world.reached[0])["dag_run_id"] == "mine"
+    assert world.call({"conf": {}}, dag="nightly") == (200, "airflow")
+    assert world.reached[0].dag_run_id is None
+
+
+def test_what_is_ours_is_neither_backfilled_nor_started_for_an_asset() -> None:
+    days = {"from_date": "2026-01-01T00:00:00Z", "to_date": "2026-01-02T00:00:00Z"}
+    assert World().call({"dag_id": "nightly", **days}, path=BACKFILL[1])[0] == 422
+    assert World().call({"dag_id": "other", **days}, path=BACKFILL[1])[0] == 200
+    assert World().call({}, path=MATERIALIZE[1].format(asset_id=1))[0] == 422
+    assert World().call({}, path=MATERIALIZE[1].format(asset_id=2))[0] == 200
+
+
+def test_an_airflow_without_the_route_or_with_another_kind_of_handler_is_not_served() -> None:
+    app = FastAPI()
+    with pytest.raises(RuntimeError, match="unchecked"):
+        put_checks(app, {START: lambda handler, given: None})
+
+    @app.post(START[1])
+    async def trigger() -> None: ...
+
+    with pytest.raises(RuntimeError, match="unchecked"):
+        put_checks(app, {START: lambda handler, given: None})

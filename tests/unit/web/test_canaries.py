@@ -1,0 +1,190 @@
+"""What people write of persons stands on no public page, file or feed: canaries in every free text."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fastapi.routing import APIRoute
+from fastapi.testclient import TestClient
+from tests.support.examples import DUE, NOW, PATCH, SECRET, asked, previewed, templates
+from tests.support.front import MemoryServices, services  # noqa: F401
+from tests.support.pilot_runs import GOLD, INCIDENT, APilot
+from tests.unit.activities.test_release_notes import classified
+from tests.unit.web.test_late_answers import airflow_user, shared_store
+
+from pps.activities import deployment_test, pilot_report
+from pps.activities.bulletin import write_bulletin
+from pps.activities.classification import overrule
+from pps.activities.feedback import give_feedback, invitation_token
+from pps.activities.pilot_notes import write_pilot_notes
+from pps.activities.release_notes import write_release_notes
+from pps.adapters.store import FactStore
+from pps.domain.facts import Fact, FactKind
+from pps.domain.pilots import NOT_CERTIFIED
+from pps.domain.rollouts import dossier_name
+from pps.domain.updates import ClientVerdict
+from pps.web.app import PUBLIC, create_app
+
+TOKEN = invitation_token(SECRET, "bc-client-4711-1", "atlas", DUE)
+#: What is planted, and what of it nobody may read. `ada-lovelace` is a user who acts.
+SAID = (
+    "Seen by canary.mail@pic.example.org, canary-spelt [at] pic.example.org and "
+    "https://canary-login:canary-word@wiki.example.org/x, with https://pps.example.org/pps/feedback/r?vo=a&token="
+    f"{TOKEN} in /home/canary-home/x by ada-lovelace; /DC=org/DC=example/CN=Canary Certificate"
+)
+CANARIES = ("canary", "lovelace", TOKEN, TOKEN.partition(".")[2])
+USER = "ada-lovelace"
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[FactStore]:
+    made = shared_store(tmp_path)
+    yield made
+    made.dispose()
+
+
+def a_preview(store: FactStore, folder: Path) -> None:
+    """Feedback of all kinds, everything overruled, a site that failed, a rollout that was stopped and withdrawn."""
+    record = asked(store, previewed(store))
+    for vo, token, at in (("atlas", TOKEN, NOW), ("cms", None, NOW), ("atlas", TOKEN, DUE + timedelta(days=1))):
+        said = f"{SAID} {at:%d}"
+        give_feedback(store, record.name, vo, "problem", said, f"Canary {SAID}"[:200], token, None, at, SECRET)
+    # as versions before this one have stored it
+    old = {"v": 1, "opinion": "comment", "text": SAID, "author": SAID, "invited": True}
+    store.record(Fact(record.name, FactKind.FEEDBACK_GIVEN, "ops", "old", NOW, "VO ops", old))
+    classified(store)
+    overrule(store, PATCH, ClientVerdict.BC, SAID, NOW, USER)
+    by = {"urgency": "urgent", "reason": SAID, "by": {"EMT": USER, "PPS Coordinator": USER}, "state": "x"}
+    overruled = Fact(dossier_name(4711), FactKind.POLICIES_OVERRULED, "", "o-1", NOW, USER, by)
+    store.record_in_dossier(4711, overruled)
+    for kind, subject, payload in (
+        (FactKind.SITE_FAILED, "PIC", {"reason": SAID, "step": "install"}),
+        (FactKind.PREVIEW_LOST, "PIC", {"reason": SAID}),
+        (FactKind.SITE_LEFT_OUT, "PIC", {"reason": SAID}),
+        (FactKind.ROLLOUT_STOPPED, "", {"reason": SAID, "reasons": [SAID]}),
+        (FactKind.RELEASE_REFUSED, "", {"reason": SAID, "reasons": [SAID]}),
+        (FactKind.WITHDRAWAL_ASKED, "", {"reason": SAID, "user": USER}),
+        (FactKind.PREVIEW_REMOVED, "PIC", {"reason": SAID, "tarball": "x"}),
+    ):
+        store.record(Fact(record.name, kind, subject, "canary", NOW, f"user {USER}", payload))
+    write_release_notes(store.rollout(record.name), store, PATCH, templates(), folder, DUE + timedelta(days=9), USER)
+
+
+def a_deployment_test(store: FactStore, folder: Path) -> None:
+    """One scenario that failed with reasons."""
+    from tests.support import deployment_bench as bench
+
+    record = bench.opened(store, run="t/canary")
+    for name in [s["name"] for s in record.need(FactKind.SCENARIOS_PLANNED, "").payload["scenarios"]]:
+        said = {"result": "fail", "platform": "p", "reason": SAID, "log": "", "by": USER, "steps": [SAID]}
+        store.record(Fact(record.name, FactKind.SCENARIO_ENDED, name, "", NOW, f"user {USER}", said))
+    deployment_test.close_deployment_test(store.rollout(record.name), store, publication=folder, now=NOW, actor=USER)
+
+
+def a_pilot(store: FactStore, folder: Path) -> None:
+    """A pilot with journal, roll-back, report and wrap-up."""
+    pilot = APilot(store=store).set_up()
+    pilot.fact(FactKind.JOURNAL_ENTRY, "PIC", "1", text=SAID, user=USER)
+    pilot.fact(FactKind.SERVICE_PROBED, "PIC", "change-1", state="CRITICAL", text=SAID)
+    pilot.fact(FactKind.ROLL_BACK_ASKED, "PIC", "1", reason=SAID, user=USER, by="PIC")
+    pilot.fact(FactKind.SERVICE_ROLLED_BACK, "PIC", "1", reason=SAID, version="1", by=USER)
+    pilot.fact(FactKind.DECIDED, "", NOT_CERTIFIED, decision="x", reason=SAID, user=USER)
+    pilot.fact(FactKind.RUN_ENDED, outcome="success", reason=SAID)
+    due = NOW.isoformat()
+    pilot.fact(
+        FactKind.QUESTION_ASKED, "PIC", pilot_report.STEP, due=due, to="", title="", assigned_to=[f"user:{USER}"]
+    )
+    form = dict.fromkeys(pilot_report.FIELDS, SAID)
+    answer = {"step": pilot_report.STEP, "choice": "Report", "form": form, "user": USER}
+    pilot.fact(FactKind.ANSWER_GIVEN, "PIC", f"{pilot_report.STEP}/1", **answer)
+    pilot_report.write_report(
+        pilot.record,
+        store,
+        pilot.patch,
+        GOLD["PIC"],
+        templates(),
+        folder,
+        incident_after=INCIDENT,
+        now=NOW,
+        actor=USER,
+    )
+    decision = {"decision": "release", "guidelines": SAID, "reason": SAID, "remarks": [SAID], "reasons_against": [SAID]}
+    pilot.fact(FactKind.WRAPPED_UP, "", "1", **decision, no_feedback=False, user=USER, participants=[])
+    write_pilot_notes(pilot.record, store, pilot.patch, templates(), folder, NOW, USER)
+
+
+def _addresses(path: str, folder: Path, rollouts: list[str]) -> Iterator[str]:
+    """A route's address for everything that it may be asked for: each rollout, and each file that was written."""
+    first = path.split("/")[1]
+    for name in rollouts:
+        files = [f.name for f in folder.rglob("*") if f.is_file()] if "{file}" in path else [""]
+        for file in files:
+            yield path.replace("{name}", name).replace("{file}", file)
+    assert "{" not in re.sub(r"\{(name|file)\}", "", path), f"{first}: say here with what its addresses are filled"
+
+
+def test_no_canary_sings_on_a_public_page_file_or_feed(services: MemoryServices, store: FactStore) -> None:
+    folder = Path(services.publication_folder.path)
+    services.__dict__["facts"] = store
+    a_preview(store, folder)
+    a_deployment_test(store, folder)
+    a_pilot(store, folder)
+    write_bulletin(store, services.config.sites, templates(), folder, NOW, "https://pps.example.org")
+    app = create_app(lambda: services, airflow_user, lambda: NOW)
+    web = TestClient(app, base_url="https://pps.example.org")
+    rollouts = [row.name for row in store.rollouts()]
+    shown: dict[str, str] = {}
+    for route in app.routes:
+        if isinstance(route, APIRoute) and ("GET", route.path) in PUBLIC:
+            for address in _addresses(route.path, folder, rollouts):
+                answer = web.get(address)
+                assert answer.status_code in (200, 404), f"{address}: {answer.status_code}"
+                if answer.status_code == 200:
+                    shown[address] = answer.text
+    shown |= {f"file {f.name}": f.read_text() for f in folder.rglob("*") if f.suffix in (".html", ".json", ".txt")}
+    assert {path for method, path in PUBLIC if method == "GET"} == {
+        path for path in {r.path for r in app.routes if isinstance(r, APIRoute)} if ("GET", path) in PUBLIC
+    }
+    for kind in ("release-notes", "pilots", "deployment-tests", "bulletin", "feedback", "api/v1/rollouts"):
+        assert any(address.startswith(f"/{kind}") for address in shown), f"nothing of {kind} was shown"
+    leaks = {
+        address: text[max(0, at - 80) : at + 60]
+        for address, text in shown.items()
+        for canary in CANARIES
+        if (at := text.casefold().find(canary.casefold())) >= 0
+    }
+    assert not leaks
+    assert any("Seen by" in text for text in shown.values()), "what is not of persons is shown"
+
+
+def test_who_has_no_role_is_shown_nothing_that_is_closed(services: MemoryServices, store: FactStore) -> None:
+    services.__dict__["facts"] = store
+    previewed(store)
+
+    class Nobody:
+        roles: tuple[Any, ...] = ()
+
+        def get_name(self) -> str:
+            return "nobody"
+
+        def get_id(self) -> str:
+            return "1"
+
+    app = create_app(lambda: services, Nobody, lambda: NOW)
+    web = TestClient(app, base_url="https://pps.example.org")
+    closed = 0
+    for route in app.routes:
+        for method in (route.methods or ()) if isinstance(route, APIRoute) else ():
+            if (method, route.path) in PUBLIC:  # type: ignore[attr-defined]
+                continue
+            address = re.sub(r"\{\w+\}", "bc-client-4711-1", route.path) + "?rollout=bc-client-4711-1"  # type: ignore[attr-defined]
+            answer = web.request(method, address, json={})
+            assert answer.status_code == 403, f"{method} {address}: {answer.status_code}"
+            assert "no role" in answer.json()["detail"]
+            closed += 1
+    assert closed > 8
