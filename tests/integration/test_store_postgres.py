@@ -16,7 +16,6 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from tests.support.bad_input import TEXTS
 from tests.support.examples import NOW, SECRET, asked, previewed
-from tests.support.postgres import fact_store, postgres_server, store_url  # noqa: F401
 
 from pps.activities import feedback
 from pps.activities.ports import Mail

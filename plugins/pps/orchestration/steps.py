@@ -37,10 +37,11 @@ from pps.activities import (
 from pps.activities.ports import SshTarget
 from pps.activities.site_batch import Door
 from pps.domain.batches import Verdict
-from pps.domain.errors import NotYetAllowedError, RefusedError
+from pps.domain.errors import NotYetAllowedError, PackageError, RefusedError
 from pps.domain.facts import Fact, FactKind
 from pps.domain.rollouts import Path, Rollout, occasion_of
 from pps.domain.sites import Site
+from pps.orchestration.alarm import raise_alarm, watched
 from pps.orchestration.runtime import actor, now, run_of, services
 from pps.orchestration.targets import ssh_targets
 from pps.services import Services
@@ -101,18 +102,19 @@ def build_tarball(rollout: str) -> str:
     """Step 1. Returns the tarball's name, which holds its digest."""
     with services() as s, tempfile.TemporaryDirectory(prefix="pps-tarball-") as folder:
         record = s.facts.rollout(rollout)
-        return tarball.ensure_tarball(
-            record,
-            s.tracker.patch(_patch_number(record)),
-            facts=s.facts,
-            repositories=s.repositories,
-            reader=s.package_reader,
-            artefacts=s.artefacts,
-            limits=s.config.policies.tarball.to_port(),
-            workdir=LocalPath(folder),
-            now=now(),
-            actor=actor(),
-        ).name
+        with watched(s, record):
+            return tarball.ensure_tarball(
+                record,
+                s.tracker.patch(_patch_number(record)),
+                facts=s.facts,
+                repositories=s.repositories,
+                reader=s.package_reader,
+                artefacts=s.artefacts,
+                limits=s.config.policies.tarball.to_port(),
+                workdir=LocalPath(folder),
+                now=now(),
+                actor=actor(),
+            ).name
 
 
 @task
@@ -153,19 +155,21 @@ def distribute_client(rollout: str, batch: str) -> dict[str, int]:
                 rollout, " ".join(reasons), "Look at the sites' reasons, then start a new rollout."
             )
         sites = _sites(s, record, batch)
-        outcomes = asyncio.run(
-            distribution.distribute(
-                record,
-                s.facts,
-                tarball.tarball_of(record, s.artefacts),
-                sites,
-                _door(s, sites, occasion_of(batch)),
-                artefacts=s.artefacts,
-                now=now,
-                cache=s.payload_cache,
-                progress=lambda outcome: log.info("%s", outcome.text),
+        with watched(s, record, also=PackageError):
+            outcomes = asyncio.run(
+                distribution.distribute(
+                    record,
+                    s.facts,
+                    tarball.tarball_of(record, s.artefacts),
+                    sites,
+                    _door(s, sites, occasion_of(batch)),
+                    artefacts=s.artefacts,
+                    now=now,
+                    cache=s.payload_cache,
+                    progress=lambda outcome: log.info("%s", outcome.text),
+                    alarm=lambda error: raise_alarm(s, record, error),
+                )
             )
-        )
         return dict(Counter("failed" if o.receipt is None else o.receipt.how.value for o in outcomes))
 
 
@@ -175,7 +179,7 @@ def run_probe_tests(rollout: str, batch: str) -> None:
     with services() as s:
         record = s.facts.rollout(rollout)
         sites = _sites(s, record, batch)
-        built = tarball.tarball_of(record, s.artefacts)
+        built = tarball.tarball_on_record(record)
         door = _door(s, sites, occasion_of(batch))
         _tell(asyncio.run(probing.probe(record, s.facts, built, sites, door, now=now())))
 
@@ -316,7 +320,8 @@ def release_to_production(rollout: str) -> None:
     with services() as s:
         record = s.facts.rollout(rollout)
         patch = s.tracker.patch(_patch_number(record))
-        release.release_to_production(record, s.facts, patch, s.production, now(), actor())
+        with watched(s, record):
+            release.release_to_production(record, s.facts, patch, s.production, now(), actor())
         s.write_bulletin(now())
         _send(s)
 
@@ -336,6 +341,7 @@ def look_at_sites() -> list[dict[str, str]]:
             s.config.policies.distribution.sites_at_once_per_batch,
             now,
             actor(),
+            lambda record, error: raise_alarm(s, record, error),
         )
         return asyncio.run(nightly.plan_the_night(night))
 

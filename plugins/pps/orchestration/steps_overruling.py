@@ -16,6 +16,7 @@ from pps.domain.errors import RefusedError
 from pps.domain.overruling import Urgency
 from pps.domain.patches import PatchKind
 from pps.domain.rollouts import PREVIEWS, Path
+from pps.orchestration.alarm import watched
 from pps.orchestration.runtime import actor, now, run_of, services
 
 log = logging.getLogger(__name__)
@@ -97,7 +98,8 @@ def release_to_production(rollout: str) -> None:
         if overruling.standing(s.facts, record.patch_number) is None:
             raise RefusedError(rollout, ("The policies were not overruled.",), "Look at the two answers.")
         release_it = overruling.release_server if patch.kind is PatchKind.SERVER else release.release_to_production
-        release_it(record, s.facts, patch, s.production, now(), actor())
+        with watched(s, record):
+            release_it(record, s.facts, patch, s.production, now(), actor())
         s.write_bulletin(now())
         outbox.empty_outbox(s.facts, s.mailer, now)
 

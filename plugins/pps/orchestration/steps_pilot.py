@@ -37,6 +37,7 @@ from pps.domain.facts import FactKind
 from pps.domain.pilots import PROLONG, RELEASE, Pilot
 from pps.domain.rollouts import Path, Rollout
 from pps.orchestration import forms_pilot_meetings as meetings
+from pps.orchestration.alarm import watched
 from pps.orchestration.runtime import actor, now, run_of, services
 from pps.services import Services
 
@@ -340,7 +341,8 @@ def release_update(rollout: str) -> bool:
         pilot_notes.write_pilot_notes(record, s.facts, patch, s.templates, s.publication_folder, now(), actor())
         notes = f"{s.config.service.public_url.rstrip('/')}/pps/release-notes/{rollout}.html"
         record = s.facts.rollout(rollout)
-        reasons = pilot_end.release_pilot(record, s.facts, patch, s.production, notes, now(), actor())
+        with watched(s, record):
+            reasons = pilot_end.release_pilot(record, s.facts, patch, s.production, notes, now(), actor())
         for reason in reasons:
             log.warning("Not released to production: %s", reason)
         _send(s)

@@ -10,6 +10,7 @@ from airflow.sdk import TriggerRule, get_current_context, task
 
 from pps.activities import outbox, release_decision, release_testing
 from pps.domain.release_test import RELEASE
+from pps.orchestration.alarm import watched
 from pps.orchestration.runtime import actor, now, run_of, services
 
 log = logging.getLogger(__name__)
@@ -46,24 +47,25 @@ def deliver_update(rollout: str) -> list[str]:
     """Step 2. The packages into a repository for these sites alone. Returns the sites."""
     with services() as s, tempfile.TemporaryDirectory(prefix="pps-release-test-") as folder:
         record = s.facts.rollout(rollout)
-        return list(
-            release_testing.deliver(
-                record,
-                s.facts,
-                s.tracker.patch(record.patch_number),
-                s.config.sites,
-                repositories=s.repositories,
-                reader=s.package_reader,
-                artefacts=s.artefacts,
-                limits=s.config.policies.tarball.to_port(),
-                production=s.production_repository,
-                publish_packages=s.publish_packages,
-                base=s.config.service.release_test_url or "",
-                workdir=Path(folder),
-                now=now(),
-                actor=actor(),
+        with watched(s, record):
+            return list(
+                release_testing.deliver(
+                    record,
+                    s.facts,
+                    s.tracker.patch(record.patch_number),
+                    s.config.sites,
+                    repositories=s.repositories,
+                    reader=s.package_reader,
+                    artefacts=s.artefacts,
+                    limits=s.config.policies.tarball.to_port(),
+                    production=s.production_repository,
+                    publish_packages=s.publish_packages,
+                    base=s.config.service.release_test_url or "",
+                    workdir=Path(folder),
+                    now=now(),
+                    actor=actor(),
+                )
             )
-        )
 
 
 @task.branch(trigger_rule=TriggerRule.NONE_FAILED)
@@ -81,7 +83,8 @@ def release_update(rollout: str) -> bool:
     with services() as s:
         record = s.facts.rollout(rollout)
         patch = s.tracker.patch(record.patch_number)
-        reasons = release_decision.release_update(record, s.facts, patch, s.production, now(), actor())
+        with watched(s, record):
+            reasons = release_decision.release_update(record, s.facts, patch, s.production, now(), actor())
         for reason in reasons:
             log.warning("Not released to production: %s", reason)
         return not reasons
