@@ -143,7 +143,7 @@ class Services:
     def upgrade_store(self) -> None:
         """Bring the database to this version's schema, as its owner, and give the application its rights.
 
-        Twice is once. Without the connection `pps_store_owner` the application's own role does it, and owns the tables then.
+        Twice is once. Without the connection `pps_store_owner` the application does it, and owns the tables then.
         """
         from pps.adapters.store import upgrade
 

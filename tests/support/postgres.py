@@ -36,9 +36,11 @@ def postgres_server() -> Iterator[EmbeddedPostgres]:
     from pps.sandbox.postgres import EmbeddedPostgres
 
     # not below pytest's own folder: as root the server runs as nobody, who may not enter that one
-    with tempfile.TemporaryDirectory(prefix="pps-pg-", ignore_cleanup_errors=True) as folder:
-        with EmbeddedPostgres(Path(folder), databases=()) as server:
-            yield server
+    with (
+        tempfile.TemporaryDirectory(prefix="pps-pg-", ignore_cleanup_errors=True) as folder,
+        EmbeddedPostgres(Path(folder), databases=()) as server,
+    ):
+        yield server
 
 
 @pytest.fixture

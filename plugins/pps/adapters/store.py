@@ -10,8 +10,9 @@ transaction that records facts first locks the rows of their rollouts in the reg
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Collection, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from datetime import datetime
 from typing import Any
 
@@ -59,6 +60,8 @@ class FactStore(Outbox):
         self._url = _parsed(url)
         self._engine: sa.Engine | None = None
         self._pid = 0
+        # SQLite, in unit tests, locks no rows
+        self._in_turn = threading.RLock() if self._url.get_backend_name() == "sqlite" else nullcontext()
 
     def __repr__(self) -> str:
         return f"FactStore({self._url.render_as_string(hide_password=True)!r})"
@@ -302,7 +305,7 @@ class FactStore(Outbox):
         if self._engine is None or self._pid != os.getpid():
             self._engine, self._pid = _engine(self._url), os.getpid()
         try:
-            with self._engine.begin() as connection:
+            with self._in_turn, self._engine.begin() as connection:
                 yield connection
         except RolloutError:
             raise

@@ -203,6 +203,7 @@ class EmbeddedPostgres:
     def _create_databases(self, deadline: float) -> None:
         while True:
             try:
+                psycopg.connect(self.url("postgres").replace("+psycopg", ""), connect_timeout=2).close()
                 for name in self.databases:
                     self.create_database(name)
                 return
