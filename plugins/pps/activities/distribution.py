@@ -261,8 +261,8 @@ async def _at_once(act: Callable[[Site], Awaitable[T]], sites: Sequence[Site], a
     try:
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(in_turn(site)) for site in sites]
-    except ExceptionGroup as errors:
-        # No site's fault (those are outcomes): the store, or the tarball. One of them is enough to say.
+    except BaseExceptionGroup as errors:
+        # No site's fault (those are outcomes): the store, the tarball, or the task's time. One is enough to say.
         raise errors.exceptions[0] from errors
     return tuple(task.result() for task in tasks)
 

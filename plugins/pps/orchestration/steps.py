@@ -42,6 +42,7 @@ from pps.domain.facts import Fact, FactKind
 from pps.domain.rollouts import Path, Rollout, occasion_of
 from pps.domain.sites import Site
 from pps.orchestration.alarm import raise_alarm, watched
+from pps.orchestration.retries import LIMITS
 from pps.orchestration.runtime import actor, now, run_of, services
 from pps.orchestration.targets import ssh_targets
 from pps.services import Services
@@ -97,7 +98,7 @@ def open_rollout(path: str) -> str:
         )
 
 
-@task
+@task(execution_timeout=LIMITS.build)
 def build_tarball(rollout: str) -> str:
     """Step 1. Returns the tarball's name, which holds its digest."""
     with services() as s, tempfile.TemporaryDirectory(prefix="pps-tarball-") as folder:
@@ -142,7 +143,9 @@ def _stop(s: Services, record: Rollout, reasons: tuple[str, ...]) -> None:
     _send(s)
 
 
-@task(map_index_template="{{ batch_name }}", max_active_tis_per_dagrun=BATCHES_AT_ONCE)
+@task(
+    map_index_template="{{ batch_name }}", max_active_tis_per_dagrun=BATCHES_AT_ONCE, execution_timeout=LIMITS.at_sites
+)
 def distribute_client(rollout: str, batch: str) -> dict[str, int]:
     """Step 2. One batch of sites, concurrently, one connection each. Returns how many sites ended how."""
     get_current_context()["batch_name"] = batch  # type: ignore[typeddict-unknown-key]
@@ -173,7 +176,7 @@ def distribute_client(rollout: str, batch: str) -> dict[str, int]:
         return dict(Counter("failed" if o.receipt is None else o.receipt.how.value for o in outcomes))
 
 
-@task
+@task(execution_timeout=LIMITS.at_sites)
 def run_probe_tests(rollout: str, batch: str) -> None:
     """Step 3. Probes in the Nagios convention at every site of the batch that has the preview."""
     with services() as s:
@@ -184,7 +187,7 @@ def run_probe_tests(rollout: str, batch: str) -> None:
         _tell(asyncio.run(probing.probe(record, s.facts, built, sites, door, now=now())))
 
 
-@task
+@task(execution_timeout=LIMITS.at_sites)
 def publish_tag(rollout: str, batch: str) -> None:
     """Step 4. The tag at every site of the batch whose probes have passed."""
     with services() as s:
@@ -314,7 +317,7 @@ def decide_on_release(rollout: str) -> bool:
         return not reasons
 
 
-@task
+@task(execution_timeout=LIMITS.build)
 def release_to_production(rollout: str) -> None:
     """Tarball and packages into the production repository, the patch to `In production`, people told."""
     with services() as s:
@@ -326,7 +329,7 @@ def release_to_production(rollout: str) -> None:
         _send(s)
 
 
-@task
+@task(execution_timeout=LIMITS.at_sites)
 def look_at_sites() -> list[dict[str, str]]:
     """For every open preview: look at each site, compare, plan the night. Returns (rollout, batch) pairs."""
     with services() as s:

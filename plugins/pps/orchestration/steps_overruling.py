@@ -17,6 +17,7 @@ from pps.domain.overruling import Urgency
 from pps.domain.patches import PatchKind
 from pps.domain.rollouts import PREVIEWS, Path
 from pps.orchestration.alarm import watched
+from pps.orchestration.retries import LIMITS
 from pps.orchestration.runtime import actor, now, run_of, services
 
 log = logging.getLogger(__name__)
@@ -59,7 +60,7 @@ def conclude(rollout: str) -> list[str]:
         return ["build_tarball"] if high else ["choose_preview"]
 
 
-@task
+@task(execution_timeout=LIMITS.build)
 def keep_packages(rollout: str) -> int:
     """A server update: the very packages that are released. Returns how many there are."""
     with services() as s, tempfile.TemporaryDirectory(prefix="pps-packages-") as folder:
@@ -89,7 +90,7 @@ def write_release_notes(rollout: str) -> str:
         )
 
 
-@task
+@task(execution_timeout=LIMITS.build)
 def release_to_production(rollout: str) -> None:
     """Release it now, without a preview before."""
     with services() as s:

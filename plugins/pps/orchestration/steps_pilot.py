@@ -38,6 +38,7 @@ from pps.domain.pilots import PROLONG, RELEASE, Pilot
 from pps.domain.rollouts import Path, Rollout
 from pps.orchestration import forms_pilot_meetings as meetings
 from pps.orchestration.alarm import watched
+from pps.orchestration.retries import LIMITS
 from pps.orchestration.runtime import actor, now, run_of, services
 from pps.services import Services
 
@@ -204,7 +205,7 @@ def dates_are_agreed(rollout: str) -> bool:
 # --- mirror -------------------------------------------------------------------------------------
 
 
-@task
+@task(execution_timeout=LIMITS.mirror)
 def mirror_repository(rollout: str) -> str:
     """Step 6. A mirror if the service is published, and the very packages kept. Returns the mirror, or why none."""
     with services() as s, tempfile.TemporaryDirectory(prefix="pps-mirror-") as folder:
@@ -332,7 +333,7 @@ def renew_deployment_test(rollout: str) -> str:
 
 
 # what was skipped is the other test, where none is needed
-@task(trigger_rule=TriggerRule.NONE_FAILED_MIN_ONE_SUCCESS)
+@task(trigger_rule=TriggerRule.NONE_FAILED_MIN_ONE_SUCCESS, execution_timeout=LIMITS.build)
 def release_update(rollout: str) -> bool:
     """Step 10. Release notes, then the packages that were tried into production, unless the rules say no."""
     with services() as s:

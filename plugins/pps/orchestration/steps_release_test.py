@@ -11,6 +11,7 @@ from airflow.sdk import TriggerRule, get_current_context, task
 from pps.activities import outbox, release_decision, release_testing
 from pps.domain.release_test import RELEASE
 from pps.orchestration.alarm import watched
+from pps.orchestration.retries import LIMITS
 from pps.orchestration.runtime import actor, now, run_of, services
 
 log = logging.getLogger(__name__)
@@ -42,7 +43,7 @@ def plan_sites(rollout: str) -> int:
         return len(release_testing.plan(record, s.facts, patch, s.config.pools, s.config.sites, now(), actor()))
 
 
-@task
+@task(execution_timeout=LIMITS.build)
 def deliver_update(rollout: str) -> list[str]:
     """Step 2. The packages into a repository for these sites alone. Returns the sites."""
     with services() as s, tempfile.TemporaryDirectory(prefix="pps-release-test-") as folder:
@@ -77,7 +78,7 @@ def follow_decision(rollout: str) -> str:
         return "release_update" if decided.choice == RELEASE else "hold_update"
 
 
-@task
+@task(execution_timeout=LIMITS.build)
 def release_update(rollout: str) -> bool:
     """The packages that were tried into production, unless the rules for production say no."""
     with services() as s:
