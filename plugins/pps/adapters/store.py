@@ -223,11 +223,11 @@ class FactStore(Outbox):
 
     def _links(self, name: str) -> Iterator[chain.Link]:
         columns = [tables.facts.c[field] for field in chain.Link.__slots__]
-        last = 0
+        last = None
         while True:
-            query = sa.select(tables.facts.c.id, *columns).where(
-                tables.facts.c.rollout == name, tables.facts.c.id > last
-            )
+            query = sa.select(tables.facts.c.id, *columns).where(tables.facts.c.rollout == name)
+            if last is not None:
+                query = query.where(tables.facts.c.id > last)
             with self._transaction() as connection:
                 rows = connection.execute(query.order_by(tables.facts.c.id).limit(_FACTS_AT_ONCE)).all()
             if not rows:
