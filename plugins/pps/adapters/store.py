@@ -337,7 +337,9 @@ def _parsed(url: str) -> sa.URL:
 def _engine(url: sa.URL) -> sa.Engine:
     if url.get_backend_name() == "sqlite":
         engine = sa.create_engine(url, poolclass=sa.StaticPool if url.database in (None, "", ":memory:") else None)
-        sa.event.listen(engine, "connect", lambda dbapi, _: dbapi.execute("PRAGMA foreign_keys = ON"))
+        sa.event.listen(engine, "connect", _connected_to_sqlite)
+        # it locks no rows: whoever wants to write later takes the whole database from the beginning
+        sa.event.listen(engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN IMMEDIATE"))
         return engine
     return sa.create_engine(
         url,
@@ -352,6 +354,11 @@ def _engine(url: sa.URL) -> sa.Engine:
             "prepare_threshold": None,  # prepared statements do not pass a transaction pooler
         },
     )
+
+
+def _connected_to_sqlite(dbapi: Any, _: Any) -> None:
+    dbapi.isolation_level = None  # its driver begins no transactions of its own
+    dbapi.execute("PRAGMA foreign_keys = ON")
 
 
 def _ours(error: SQLAlchemyError) -> RolloutError:
