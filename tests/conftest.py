@@ -13,6 +13,9 @@ from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
+from tests.support.postgres import fact_store, postgres_server, store_url, store_urls
+
+__all__ = ["fact_store", "postgres_server", "store_url", "store_urls"]
 
 # No test is timed: a busy machine is no bug. CI judges a commit, the same way each time; who runs the tests at
 # home looks for new examples.

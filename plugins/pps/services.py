@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
+import stat
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -80,6 +81,28 @@ def cache_folder() -> Path:
     return Path(base)
 
 
+def private_folder(cache: Path, name: str, *, make: bool = True) -> Path:
+    """A folder in the cache that is ours alone: what is found there is read again, and sent to sites.
+
+    Raises:
+        ConfigurationError: it, or the cache, is another account's or a link, so others could put things there.
+    """
+    folder = cache / name
+    if make:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    for path in (cache, folder):
+        try:
+            status = path.lstat()
+        except FileNotFoundError:
+            continue
+        if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.geteuid():
+            why = "is not a folder of the account that runs this, so others could change what is sent to sites."
+            raise ConfigurationError(str(path), why, "Remove it, or set PPS_CACHE to a folder of this account.")
+        if status.st_mode & 0o022:
+            path.chmod(stat.S_IMODE(status.st_mode) & ~0o022)
+    return folder
+
+
 def clean_root_cache() -> Path:
     """Where the bases of clean roots are kept, and roots live."""
     return cache_folder() / "clean-roots"
@@ -128,10 +151,13 @@ class Services:
         return FactStore(self.store_url).is_current()
 
     def upgrade_store(self) -> None:
-        """Bring the database to this version's schema; twice is once."""
+        """Bring the database to this version's schema, as its owner, and give the application its rights.
+
+        Twice is once. Without the connection `pps_store_owner` the application does it, and owns the tables then.
+        """
         from pps.adapters.store import upgrade
 
-        upgrade(self.store_url)
+        upgrade(self.credentials("pps_store_owner") or self.store_url, application=self.store_url)
 
     @cached_property
     def tracker(self) -> Tracker:
@@ -209,7 +235,9 @@ class Services:
         """The store of tarballs."""
         from pps.adapters.artefacts import ArtefactStore
 
-        return ArtefactStore(_folder(self.config.service.artefact_store), self.cache / "artefacts")
+        return ArtefactStore(
+            _folder(self.config.service.artefact_store), private_folder(self.cache, "artefacts", make=False)
+        )
 
     @property
     def cache(self) -> Path:
@@ -219,9 +247,7 @@ class Services:
     @property
     def payload_cache(self) -> Path:
         """Where payloads for sites are kept between batches."""
-        folder = self.cache / "payloads"
-        folder.mkdir(parents=True, exist_ok=True)
-        return folder
+        return private_folder(self.cache, "payloads")
 
     @cached_property
     def package_reader(self) -> PackageReader:

@@ -12,7 +12,6 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 import yaml
-from tests.support.postgres import postgres_server, store_url  # noqa: F401
 
 from pps.adapters.store import FactStore
 from pps.domain.errors import NotYetAllowedError, ServiceError

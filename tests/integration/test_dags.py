@@ -55,6 +55,23 @@ def test_no_task_lies_outside_the_retry_rules(bag: DagBag) -> None:
             assert task.retries >= 2, f"{dag.dag_id}.{task.task_id}"
 
 
+def test_every_task_that_does_work_has_a_time_limit_and_no_question_to_people_has_one(bag: DagBag) -> None:
+    from pps.orchestration.people import HumanStep
+    from pps.orchestration.retries import LIMITS
+
+    for dag in bag.dags.values():
+        for task in dag.tasks:
+            operator = getattr(task, "operator_class", type(task))
+            if issubclass(operator, HumanStep):  # people have until the date that was agreed with them
+                made = task.unmap({"about": "x"}) if task.is_mapped else task
+                assert made.execution_timeout is None, f"{dag.dag_id}.{task.task_id}"
+                assert made.response_timeout is None, f"{dag.dag_id}.{task.task_id}"
+            else:
+                assert task.execution_timeout, f"{dag.dag_id}.{task.task_id}"
+    assert bag.dags["bc_client_update"].get_task("fleet.distribute_client").execution_timeout == LIMITS.at_sites
+    assert bag.dags["pre_deployment_test"].get_task("run_scenario").execution_timeout == LIMITS.scenario
+
+
 @pytest.mark.sd("4.1.1")
 def test_the_tag_comes_after_the_probes_and_the_fleet_after_the_gate(bag: DagBag) -> None:
     dag = bag.dags["bc_client_update"]

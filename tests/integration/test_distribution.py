@@ -59,6 +59,7 @@ class World:
     ) -> tuple[SiteOutcome, ...]:
         progress = {"progress": changes.pop("progress")} if "progress" in changes else {}
         door = replace(self.door(self.targets(sites) if targets is None else targets), **changes)  # type: ignore[arg-type]
+        self.put_on_record(tarball)
         return asyncio.run(
             distribute(
                 self.facts.rollout(),
@@ -72,6 +73,11 @@ class World:
                 **progress,  # type: ignore[arg-type]
             )
         )
+
+    def put_on_record(self, tarball: Tarball) -> None:
+        payload = {"name": tarball.name, "digest": tarball.digest, "files": dict(tarball.files)}
+        name = self.facts.name
+        self.facts.record(Fact(name, FactKind.TARBALL_BUILT, "", tarball.name, NOON, "test", payload))
 
     def look(self, tarball: Tarball, sites: Sequence[Site], **changes: object) -> list[Holding]:
         found = asyncio.run(look(tarball, sites, self.door(self.targets(sites, **changes))))
@@ -296,7 +302,7 @@ def test_a_broken_tarball_is_no_sites_fault(world: World) -> None:
 
     with pytest.raises(PackageError):
         world.distribute(tarball, world.sites("A", "B"))
-    assert world.facts.facts == []
+    assert {f.kind for f in world.facts.facts} == {FactKind.TARBALL_BUILT}
 
 
 def test_never_more_sites_at_once_than_agreed(world: World) -> None:
@@ -368,7 +374,7 @@ def test_a_controller_that_is_killed_leaves_no_part_and_the_rerun_converges(worl
     world.distribute(tarball, [])  # nothing to do is no error
     program = tmp_path / "controller.py"
     program.write_text(
-        "import sys\n"
+        "import hashlib, sys\n"
         "from pathlib import Path\n"
         "from tests.integration.test_distribution import *\n"
         "server = SshServer(Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3], Path(sys.argv[4]))\n"
@@ -376,7 +382,7 @@ def test_a_controller_that_is_killed_leaves_no_part_and_the_rerun_converges(worl
         "from pps.domain.manifest import Manifest\n"
         "for folder in world.store.folder.iterdir():\n"
         "    digest = Manifest.parse((folder / 'MANIFEST').read_text()).digest\n"
-        "    files = {p.name: '' for p in folder.iterdir()}\n"
+        "    files = {p.name: hashlib.sha256(p.read_bytes()).hexdigest() for p in folder.iterdir()}\n"
         "    world.store.tarballs[folder.name] = Tarball(folder.name, digest, files, 0, ())\n"
         "[tarball] = world.store.tarballs.values()\n"
         "sites = world.sites('A', 'B', 'C', 'D')\n"

@@ -8,7 +8,6 @@ from datetime import UTC, datetime
 import pytest
 from fastapi.testclient import TestClient
 from tests.support.front import ROLLOUT, MemoryServices, services  # noqa: F401
-from tests.support.postgres import fact_store, postgres_server, store_url  # noqa: F401
 from tests.unit.web.test_api import FEEDBACK, GOOD, airflow_user
 
 from pps.adapters.store import FactStore

@@ -12,7 +12,6 @@ from pathlib import Path
 
 import pytest
 from tests.support.examples import NOW, opened
-from tests.support.postgres import fact_store, postgres_server, store_url  # noqa: F401
 from tests.support.smtp_sink import SmtpSink, smtp_sink  # noqa: F401
 
 from pps.activities.outbox import empty_outbox

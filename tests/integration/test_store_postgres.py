@@ -16,7 +16,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from tests.support.bad_input import TEXTS
 from tests.support.examples import NOW, SECRET, asked, previewed
-from tests.support.postgres import fact_store, postgres_server, store_url  # noqa: F401
+from tests.support.postgres import StoreUrls
 
 from pps.activities import feedback
 from pps.activities.ports import Mail
@@ -205,9 +205,9 @@ def test_a_database_that_does_not_answer_is_a_service_error_without_the_password
         error = error.__cause__ or error.__context__
 
 
-def test_a_connection_that_broke_is_replaced(fact_store: FactStore, store_url: str) -> None:
+def test_a_connection_that_broke_is_replaced(fact_store: FactStore, store_urls: StoreUrls) -> None:
     begin(fact_store)
-    with psycopg.connect(store_url.replace("+psycopg", ""), autocommit=True) as connection:
+    with psycopg.connect(store_urls.superuser.replace("+psycopg", ""), autocommit=True) as connection:
         connection.execute(
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
             "WHERE datname = current_database() AND pid <> pg_backend_pid()"

@@ -75,7 +75,7 @@ def _running() -> Iterator[RunningAirflow]:
         for file in [*(ROOT / "dags").glob("*.py"), *(ROOT / "tests" / "e2e" / "dags").glob("*.py")]:
             (dags / file.name).symlink_to(file)
         with EmbeddedPostgres(folder / "postgres") as postgres:
-            upgrade(postgres.url("pps"))
+            upgrade(postgres.url("pps", role="owner"), application=postgres.url("pps", role="application"))
             embedded = EmbeddedAirflow(
                 folder / "airflow",
                 dags,
@@ -83,10 +83,10 @@ def _running() -> Iterator[RunningAirflow]:
                 postgres.url("airflow"),
                 extra_env={
                     "PPS_CONFIG": str(config),
-                    "AIRFLOW_CONN_PPS_STORE": postgres.url("pps").replace("+psycopg", ""),
+                    "AIRFLOW_CONN_PPS_STORE": postgres.url("pps", role="application").replace("+psycopg", ""),
                 },
             )
             with embedded:
-                store = FactStore(postgres.url("pps"))
+                store = FactStore(postgres.url("pps", role="application"))
                 yield RunningAirflow(embedded, postgres, store, config)
                 store.dispose()

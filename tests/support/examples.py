@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from pps.activities.notification import Audience, Party
-from pps.activities.ports import Facts
+from pps.activities.ports import Facts, Mail
 from pps.adapters.store import FactStore
 from pps.adapters.templates import JinjaTemplates
 from pps.domain.facts import Fact, FactKind
@@ -87,9 +88,25 @@ def templates() -> JinjaTemplates:
     return JinjaTemplates(TEMPLATES)
 
 
+class RememberingStore(FactStore):
+    """A store whose tests want to read what was sent: the real one forgets a mail's text when it has left."""
+
+    def __init__(self, url: str) -> None:
+        super().__init__(url)
+        self.queued: dict[str, Mail] = {}
+
+    def record(self, *facts: Fact, mails: Sequence[Mail] = ()) -> tuple[Fact, ...]:
+        for mail in mails:
+            self.queued.setdefault(mail.key, mail)
+        return super().record(*facts, mails=mails)
+
+    def outbox(self, rollout: str) -> tuple[tuple[Mail, datetime | None, str], ...]:
+        return tuple((self.queued.get(mail.key, mail), *rest) for mail, *rest in super().outbox(rollout))
+
+
 def sqlite_store() -> FactStore:
     """A store in memory, for unit tests."""
-    store = FactStore("sqlite://")
+    store = RememberingStore("sqlite://")
     store.upgrade()
     return store
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
@@ -26,6 +26,7 @@ from pps.adapters.airflow_rest import Question
 from pps.adapters.repository_seal import RepositorySeal
 from pps.cli.front import DAGS, Front
 from pps.config.loader import Configuration
+from pps.domain.chain import Link
 from pps.domain.errors import NotYetAllowedError, PatchNotFoundError
 from pps.domain.facts import Fact, FactKind
 from pps.domain.patches import Bug, PackageRef, Patch, PatchState, Repository, RepositoryKind, Severity
@@ -107,6 +108,15 @@ class MemoryFacts:
     ) -> tuple[OpenRollout, ...]:
         rows = [r for r in reversed(self.register) if patch in (None, r.patch) and (not paths or r.path in paths)]
         return tuple(r for r in rows if not (open_only and r.closed_at))
+
+    def chains(self, rollout: str = "") -> Iterator[tuple[str, Iterator[Link]]]:
+        yield from ()
+
+    def too_many_rights(self) -> tuple[str, ...]:
+        return ()
+
+    def with_payload(self, kind: FactKind, key: str, values: Collection[str]) -> tuple[Fact, ...]:
+        return tuple(f for f in self.facts if f.kind is kind and f.payload.get(key) in values)
 
     def has(self, rollout: str, kind: FactKind) -> bool:
         return any(f.rollout == rollout and f.kind is kind for f in self.facts)

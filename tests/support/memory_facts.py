@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from pps.activities.ports import Mail, OpenRollout
 from pps.domain.facts import Fact, FactKind
@@ -27,6 +27,12 @@ class MemoryFacts:
         closed = {f.rollout: f.at for f in self.facts if f.kind is FactKind.ROLLOUT_CLOSED}
         rows = {f.rollout: OpenRollout(f.rollout, "bc-client", 4711, f.at, closed.get(f.rollout)) for f in opened}
         return tuple(rows[name] for name in names if name in rows)
+
+    def with_payload(self, kind: FactKind, key: str, values: Collection[str]) -> tuple[Fact, ...]:
+        return tuple(f for f in self.facts if f.kind is kind and f.payload.get(key) in values)
+
+    def mark_cleared(self, record: Rollout) -> bool:
+        return True
 
     def has(self, rollout: str, kind: FactKind) -> bool:
         return any(f.rollout == rollout and f.kind is kind for f in self.facts)

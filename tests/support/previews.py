@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import tarfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
@@ -98,6 +98,9 @@ class FactsInMemory:
         new = tuple(f for f in facts if (f.rollout, f.kind, f.subject, f.occasion) not in known)
         self.facts += new
         return new
+
+    def with_payload(self, kind: FactKind, key: str, values: Collection[str]) -> tuple[Fact, ...]:
+        return tuple(f for f in self.facts if f.kind is kind and f.payload.get(key) in values)
 
     def has(self, rollout: str, kind: FactKind) -> bool:
         return any(f.rollout == rollout and f.kind is kind for f in self.facts)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -29,7 +30,9 @@ LATE = DUE + timedelta(hours=1)
 DECISION_DUE = DUE + timedelta(days=14)
 WELL = {"services": "CREAM-CE", "report": None}
 BADLY = {"services": "CREAM-CE", "report": "Jobs are lost."}
-PACKAGES = [[str(ref), "a" * 64] for ref in CERTIFIED.packages]
+#: of what `local_package` of a test gives
+PACKAGE = hashlib.sha256(b"package").hexdigest()
+PACKAGES = [[str(ref), PACKAGE] for ref in CERTIFIED.packages]
 RUN = "release_testing/release-test-4711-1"
 
 

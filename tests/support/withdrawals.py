@@ -147,7 +147,14 @@ class World:
         self.facts.open("bc-client", patch, self.fact(name, FactKind.ROLLOUT_OPENED, **opened), name)
         tarball = tree if isinstance(tree, Tarball) else self.artefacts.make(tree, version)
         self.facts.record(
-            self.fact(name, FactKind.TARBALL_BUILT, name=tarball.name, digest=tarball.digest, files={}, size=1),
+            self.fact(
+                name,
+                FactKind.TARBALL_BUILT,
+                name=tarball.name,
+                digest=tarball.digest,
+                files=dict(tarball.files),
+                size=1,
+            ),
             self.fact(name, FactKind.PLAN_AGREED, batches={"canary": ["A"], "fleet-1": ["B", "C"]}),
         )
         return name

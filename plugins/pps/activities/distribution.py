@@ -11,12 +11,20 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
-from pps.activities.payloads import MANIFEST, links_into, prepare_payload
+from pps.activities.payloads import is_sound, links_into, prepare_payload
 from pps.activities.ports import Artefacts, Facts, Tarball
 from pps.activities.receiver import Holding, How, Receipt, Receiver, RefusedBySiteError
 from pps.activities.site_batch import Door
+from pps.activities.tarball import checked, manifest_of, tarballs_on_record
 from pps.activities.withdrawal import take_back
-from pps.domain.errors import ConfigurationError, PackageError, SiteBusyError, SiteError, SiteUnreachableError
+from pps.domain.errors import (
+    ConfigurationError,
+    NotYetAllowedError,
+    SiteBusyError,
+    SiteError,
+    SiteUnreachableError,
+    TamperedError,
+)
 from pps.domain.facts import Fact, FactKind
 from pps.domain.manifest import Manifest
 from pps.domain.rollouts import Rollout, SiteState
@@ -48,15 +56,23 @@ class SiteOutcome:
 
 
 class Payloads:
-    """What the sites of one distribution are sent: each payload is built when the first site needs it."""
+    """What the sites of one distribution are sent: each payload is built when the first site needs it.
 
-    def __init__(self, tarball: Tarball, artefacts: Artefacts, cache: Path) -> None:
+    Other tarballs, which sites hold and new ones may build upon, are taken as they are on record, too.
+    """
+
+    def __init__(
+        self, tarball: Tarball, facts: Facts, artefacts: Artefacts, cache: Path, alarm: Callable[[TamperedError], None]
+    ) -> None:
         self._tarball = tarball
+        self._facts = facts
         self._artefacts = artefacts
         self._cache = cache
+        self._alarm = alarm
         self._lock = asyncio.Lock()
         self._manifests: dict[str, Manifest | None] = {}
         self._linked: dict[str, int] = {}
+        self._ready: dict[str | None, Path] = {}
 
     async def full(self, held: Mapping[str, str]) -> tuple[Path, str | None]:
         """Everything, whatever the site holds."""
@@ -67,6 +83,21 @@ class Payloads:
         """What the site lacks beside that preview, of those that it holds, which saves most bytes."""
         async with self._lock:
             return await asyncio.to_thread(self._prepare_smallest, held)
+
+    async def was_changed(self, base: str | None) -> bool:
+        """Tell whether what was sent is no longer what was built; it will be built again then."""
+        async with self._lock:
+            return await asyncio.to_thread(self._forget_if_changed, base)
+
+    def _forget_if_changed(self, base: str | None) -> bool:
+        manifest, below = self._known(self._tarball.name), self._known(base) if base else None
+        path = self._ready.get(base)
+        if path is None or manifest is None:
+            return False
+        if is_sound(path, manifest, links_into(manifest, below) if below else {}):
+            return False
+        del self._ready[base]
+        return True
 
     def _prepare_smallest(self, held: Mapping[str, str]) -> tuple[Path, str | None]:
         manifest = self._known(self._tarball.name)
@@ -79,24 +110,34 @@ class Payloads:
         return self._prepare(best if best is not None and self._linked[best] else None)
 
     def _prepare(self, base: str | None) -> tuple[Path, str | None]:
-        manifest = self._known(self._tarball.name)
-        if manifest is None or manifest.digest != self._tarball.digest:
-            raise PackageError(
-                self._tarball.name, "is not in the artefact store as it was built.", "Build the tarball again."
-            )
-        below = self._known(base) if base is not None else None
-        return prepare_payload(self._tarball, manifest, below, self._artefacts, self._cache), base
+        if base not in self._ready:
+            if (manifest := self._known(self._tarball.name)) is None:
+                why = "is not in the artefact store."
+                raise NotYetAllowedError(self._tarball.name, why, "Clear the task build_tarball.")
+            below = self._known(base) if base is not None else None
+            self._ready[base] = prepare_payload(self._tarball, manifest, below, self._artefacts, self._cache)
+        return self._ready[base], base
 
     def _known(self, name: str) -> Manifest | None:
-        """The MANIFEST of a tarball of ours; None for a name that only the site knows."""
-        if name not in self._manifests:
-            ours = name == self._tarball.name or self._artefacts.find(name) is not None
-            if ours:
-                with self._artefacts.open(name, MANIFEST) as file:
-                    self._manifests[name] = Manifest.parse(file.read().decode())
-            else:
-                self._manifests[name] = None
+        """The MANIFEST of a tarball on record; None for a name that only the site knows, or that cannot be used."""
+        if name == self._tarball.name and name not in self._manifests:
+            self._manifests[name] = manifest_of(self._tarball, self._artefacts)
+        elif name not in self._manifests:
+            self._manifests[name] = self._known_base(name)
         return self._manifests[name]
+
+    def _known_base(self, name: str) -> Manifest | None:
+        recorded = tarballs_on_record(self._facts, name)
+        if len({t.digest for t in recorded}) != 1:
+            return None
+        try:
+            return manifest_of(checked(recorded[-1], self._artefacts), self._artefacts)
+        except NotYetAllowedError:
+            return None  # the store has it no longer
+        except TamperedError as error:
+            # nothing is built upon it; the site gets everything
+            self._alarm(error)
+            return None
 
 
 async def distribute(
@@ -110,6 +151,7 @@ async def distribute(
     now: Callable[[], datetime],
     cache: Path,
     progress: Callable[[SiteOutcome], None] = lambda outcome: None,
+    alarm: Callable[[TamperedError], None] = lambda error: log.error("%s", error),
 ) -> tuple[SiteOutcome, ...]:
     """Bring a tarball to sites, some at a time; each site's outcome is recorded as soon as it is known.
 
@@ -119,16 +161,19 @@ async def distribute(
     lock and the facts decide.
 
     Args:
+        tarball: as it is on record (`tarball_of`).
         cache: folder for payloads; may be lost at any time.
+        alarm: hears of an older tarball in the store that is not what is on record; sites do without it.
 
     Raises:
-        PackageError: the tarball in the store is broken; no site's fault, so none is marked.
+        TamperedError: the tarball in the store is not what is on record; no site's fault, so none is marked.
+        PackageError: it is broken otherwise; the same holds.
         ServiceError: the store of facts does not answer.
         NotYetAllowedError: the preview was withdrawn. If that was asked while this was at work, further sites are
             left alone, and those that were served meanwhile have been cleared again, or will be by the withdrawal.
     """
     record.must_not_be_withdrawn()
-    payloads = Payloads(tarball, artefacts, cache)
+    payloads = Payloads(tarball, facts, artefacts, cache, alarm)
 
     async def one(site: Site) -> SiteOutcome:
         began = time.monotonic()
@@ -198,9 +243,11 @@ async def _deliver_once(there: Receiver, tarball: Tarball, payloads: Payloads, t
         return await there.install(tarball, choose, thoroughly=thoroughly)
     except RefusedBySiteError as error:
         # The base at the site may be damaged, or on a disk that cannot link: then everything, once.
-        if not chosen or error.word not in ("unpack", "damaged", "io"):
+        if error.word not in ("unpack", "damaged", "io"):
             raise
-        log.warning("%s: building upon %s failed (%s); sending everything", there.site.name, chosen[0], error.why)
+        if not await payloads.was_changed(chosen[0] if chosen else None) and not chosen:
+            raise
+        log.warning("%s: refused (%s); sending everything", there.site.name, error.why)
     return await there.install(tarball, payloads.full, thoroughly=thoroughly)
 
 
@@ -214,8 +261,8 @@ async def _at_once(act: Callable[[Site], Awaitable[T]], sites: Sequence[Site], a
     try:
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(in_turn(site)) for site in sites]
-    except ExceptionGroup as errors:
-        # No site's fault (those are outcomes): the store, or the tarball. One of them is enough to say.
+    except BaseExceptionGroup as errors:
+        # No site's fault (those are outcomes): the store, the tarball, or the task's time. One is enough to say.
         raise errors.exceptions[0] from errors
     return tuple(task.result() for task in tasks)
 

@@ -28,7 +28,7 @@ from pps.activities.ports import (
     PackageRepository,
     UnpackBudget,
 )
-from pps.domain.errors import NotYetAllowedError, PackageError, RefusedError, RolloutError, ServiceError
+from pps.domain.errors import NotYetAllowedError, PackageError, RefusedError, RolloutError, ServiceError, TamperedError
 from pps.domain.facts import Fact, FactKind
 from pps.domain.mirrors import LIST, Differences, MirrorFile, MirrorList, SourceChanges, differences, source_changes
 from pps.domain.patches import PackageRef, Patch, Repository, RepositoryKind
@@ -117,7 +117,8 @@ def make_mirror(
     """Make the mirror of a pilot, or find the one that it has; return the fact that stands for it.
 
     For a mirror that is there nobody asks the source: what has changed since does not concern it. One that was lost
-    is made again if the source still gives the very same; `RefusedError` otherwise.
+    is made again if the source still gives the very same; `RefusedError` otherwise. `TamperedError` if what is there
+    is not what is on record.
 
     Args:
         publish_packages: writes packages and index into a local folder.
@@ -127,6 +128,9 @@ def make_mirror(
         raise RefusedError(f"mirror of {record.name}", reasons)
     made = record.the(FactKind.MIRROR_MADE)
     if made is not None and mirrors.listing(made.payload["mirror"]) is not None:
+        _, found = recorded(record, mirrors)
+        if isinstance(found, str):
+            raise TamperedError(f"mirror of {record.name}", found, "Find out who changed it; restore its folder.")
         return made
     repository, plan = plan_mirror(patch, repositories, limits)
     # what is listed carries the date of the opening, so that a second attempt comes to the same bytes; APT's date is in

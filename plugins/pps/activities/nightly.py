@@ -6,8 +6,10 @@ list of what was done.
 
 from __future__ import annotations
 
+import asyncio
+import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from pps.activities import publication
@@ -16,11 +18,13 @@ from pps.activities.opening import level_for
 from pps.activities.ports import Artefacts, Facts, InformationSystem, SiteLimits, SiteShell, SshTarget
 from pps.activities.receiver import Holding
 from pps.activities.site_batch import Door
-from pps.activities.tarball import tarball_of
-from pps.domain.errors import ServiceError
+from pps.activities.tarball import tarball_on_record, whole_tarball_of
+from pps.domain.errors import NotYetAllowedError, ServiceError, TamperedError
 from pps.domain.facts import Fact, FactKind
 from pps.domain.rollouts import PREVIEWS, Rollout, SiteState
 from pps.domain.sites import Platform, Site, reasons_against_preview
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,12 +41,15 @@ class Night:
     at_once: int
     now: Callable[[], datetime]
     actor: str
+    alarm: Callable[[Rollout, TamperedError], None] = field(default=lambda record, error: log.error("%s", error))
+    """hears of a tarball in the store that is not what is on record"""
 
 
 async def plan_the_night(night: Night) -> list[dict[str, str]]:
     """Plan, for every open preview, the sites that need something; returns its (rollout, batch) pairs.
 
-    A preview whose sites all have what they should have is not in the list.
+    A preview whose sites all have what they should have is not in the list; nor is one whose tarball in the store is
+    not what is on record: it goes to no site, and sites that have what is on record keep it.
     """
     planned = []
     for row in night.facts.rollouts(open_only=True, paths=PREVIEWS):
@@ -50,13 +57,25 @@ async def plan_the_night(night: Night) -> list[dict[str, str]]:
         if not record.is_open_preview:
             continue
         needing = await _sites_that_need_something(night, record)
-        if needing:
+        if await asyncio.to_thread(_may_be_sent, night, record) and needing:
             record = night.facts.rollout(row.name)
             batch = _name_of_the_night(record, needing, night.now())
             plan = Fact(record.name, FactKind.NIGHT_PLANNED, "", batch, night.now(), night.actor, {"sites": needing})
             night.facts.record(plan)
             planned.append({"rollout": record.name, "batch": batch})
     return planned
+
+
+def _may_be_sent(night: Night, record: Rollout) -> bool:
+    """Tell whether the store holds, to the last byte, what is on record; somebody is told if not."""
+    try:
+        whole_tarball_of(record, night.artefacts)
+    except TamperedError as error:
+        night.alarm(record, error)
+        return False
+    except NotYetAllowedError as error:
+        log.error("%s", error)  # its distribution says so, too; the other previews go on
+    return True
 
 
 async def _sites_that_need_something(night: Night, record: Rollout) -> list[str]:
@@ -71,7 +90,7 @@ async def _sites_that_need_something(night: Night, record: Rollout) -> list[str]
     ]
     occasion = f"night-{night.now():%Y-%m-%d}"
     door = Door(night.targets(sites), night.shell, night.limits, night.at_once, occasion, night.actor)
-    held = await look(tarball_of(record, night.artefacts), sites, door)
+    held = await look(tarball_on_record(record), sites, door)
     lost = [s for s in sites if record.holds_preview(s.name) and held[s.name][0] in (Holding.ABSENT, Holding.DAMAGED)]
     await _record_losses(night, record, lost, {s.name: held[s.name][1] for s in lost}, door)
     unpublished = _unpublished(night, record, sites)

@@ -14,6 +14,9 @@ and then the tar.gz itself:
 
 Nothing else: the receiver knows from MANIFEST which folders to make, and which files to link from the preview that the
 site holds (those that were not sent). So no member can reach out of the new tree.
+
+Nothing is believed on the way: each part of the tarball must have the digest on record, each file in it the digest
+of MANIFEST, and a payload that was built before is read again before it is sent.
 """
 
 from __future__ import annotations
@@ -22,16 +25,21 @@ import fcntl
 import gzip
 import hashlib
 import io
+import logging
 import os
 import posixpath
 import tarfile
+import zlib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import IO
 
 from pps.activities.ports import Artefacts, Tarball
+from pps.activities.tarball import file_of
 from pps.domain.errors import PackageError
 from pps.domain.manifest import Entry, Manifest
+
+log = logging.getLogger(__name__)
 
 MANIFEST = "MANIFEST"
 _TREE = ".pps-new/"
@@ -65,37 +73,95 @@ def _may_have_changed(path: str) -> bool:
 def prepare_payload(
     tarball: Tarball, manifest: Manifest, base: Manifest | None, artefacts: Artefacts, cache: Path
 ) -> Path:
-    """Build what a site needs, or return what was built before; the same bytes on every machine.
+    """Build what a site needs, or return what was built before and is still that; the same bytes on every machine.
 
     Memory does not grow with the tarball. Two processes may call this at once: one builds.
 
     Args:
+        tarball: as it is on record.
         base: the preview that the site holds, or None to send everything.
 
     Raises:
+        TamperedError: a part in the store has not the digest on record.
         PackageError: the parts in the store do not hold what MANIFEST says.
     """
     path = cache / f"{tarball.name}.{f'from-{base.digest[:12]}' if base else 'full'}.payload"
-    if path.exists():
+    links = links_into(manifest, base) if base else {}
+    if is_sound(path, manifest, links):
         return path
-    cache.mkdir(parents=True, exist_ok=True)
-    with (cache / f".{path.name}.lock").open("w") as lock:
+    cache.mkdir(mode=0o700, parents=True, exist_ok=True)
+    # no link that somebody has put there is followed
+    lock = os.open(cache / f".{path.name}.lock", os.O_CREAT | os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    try:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        if not path.exists():
+        if not is_sound(path, manifest, links):
             aside = cache / f".{path.name}.part"
-            parts = [artefacts.local(tarball.name, name) for name in sorted(tarball.files) if name != MANIFEST]
-            with aside.open("wb") as file:
-                text = manifest.text.encode()
-                file.write(_HEAD.format(packed=0, manifest=len(text)).encode())
+            parts = [file_of(tarball, name, artefacts) for name in sorted(tarball.files) if name != MANIFEST]
+            aside.unlink(missing_ok=True)
+            text = manifest.text.encode()
+            with aside.open("xb") as file:
+                file.write(_head(0, text))
                 begin = file.tell()
-                _write(file, manifest, text, links_into(manifest, base) if base else {}, parts)
+                _write(file, manifest, text, links, parts)
                 packed = file.tell() - begin
                 file.seek(0)
-                file.write(_HEAD.format(packed=packed, manifest=len(text)).encode())
+                file.write(_head(packed, text))
                 file.flush()
                 os.fsync(file.fileno())
             aside.replace(path)
+    finally:
+        os.close(lock)
     return path
+
+
+def _head(packed: int, manifest: bytes) -> bytes:
+    return _HEAD.format(packed=packed, manifest=len(manifest)).encode()
+
+
+def is_sound(path: Path, manifest: Manifest, links: Mapping[str, str]) -> bool:
+    """Tell whether a payload in the cache is there, and holds what MANIFEST says and nothing else."""
+    text = manifest.text.encode()
+    try:
+        with path.open("rb") as file:
+            size = len(_head(0, text))
+            if file.read(size) != _head(path.stat().st_size - size, text):
+                raise ValueError("it begins with another line")
+            with gzip.open(file) as unpacked, tarfile.open(fileobj=unpacked, mode="r|") as source:
+                _must_hold(source, manifest, links)
+                # also what stands behind the archive's end must be sound: gzip's own checksum is there
+                while unpacked.read(1 << 20).strip(b"\0"):
+                    raise ValueError("something follows the archive")
+    except FileNotFoundError:
+        return False
+    except (tarfile.TarError, EOFError, OSError, zlib.error, KeyError, ValueError) as error:
+        log.warning("%s is not what was built (%s); it is built again", path, error)
+        return False
+    return True
+
+
+def _must_hold(source: tarfile.TarFile, manifest: Manifest, links: Mapping[str, str]) -> None:
+    entries = {entry.path: entry for entry in manifest.entries}
+    seen: set[str] = set()
+    for member in source:
+        source.members = []  # type: ignore[attr-defined]  # else it remembers every one
+        path = member.name.removeprefix(_TREE)
+        entry = Entry(MANIFEST, "f", 0o644) if path == MANIFEST else entries[path]
+        sha256 = manifest.digest if path == MANIFEST else entry.sha256
+        if path in seen or path in links or member.mode != entry.mode:
+            raise ValueError(f"{path} stands there twice, or with another mode, or should not")
+        seen.add(path)
+        if member.isreg():
+            content = _Hashing(source.extractfile(member))
+            while content.read(1 << 20):
+                pass
+            same = entry.kind == "f" and content.digest.hexdigest() == sha256
+        else:
+            same = entry.kind == "l" and member.issym() and member.linkname == entry.target
+        if not same:
+            raise ValueError(f"{path} differs")
+    symbolic = {entry.path for entry in manifest.entries if entry.kind == "l"}
+    if missing := {MANIFEST, *manifest.files, *symbolic} - links.keys() - seen:
+        raise ValueError(f"{min(missing)} is missing")
 
 
 def _write(file: IO[bytes], manifest: Manifest, text: bytes, links: Mapping[str, str], parts: Iterable[Path]) -> None:

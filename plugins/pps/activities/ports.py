@@ -292,6 +292,8 @@ class Mail:
     html: str = ""
     attachments: tuple[tuple[str, str, str], ...] = ()
     """(file name, MIME type, text)"""
+    text_sha256: str = field(default="", compare=False)
+    """of the text; by the outbox, which does not keep texts that have left, or were given up"""
 
     def one_each(self) -> tuple[Mail, ...]:
         """The same to each of several recipients: nobody reads the others' addresses, all are told."""
@@ -353,9 +355,24 @@ class Facts(Protocol):
         """
 
     def rollouts(
-        self, *, open_only: bool = False, paths: Collection[str] = (), patch: int | None = None
+        self,
+        *,
+        open_only: bool = False,
+        paths: Collection[str] = (),
+        patch: int | None = None,
+        not_cleared: bool = False,
     ) -> tuple[OpenRollout, ...]:
-        """The register, newest first: of these paths, else all rollouts (no dossiers); of one patch, or of all."""
+        """The register, newest first: of these paths, else all rollouts (no dossiers); of one patch, or of all.
+
+        Args:
+            not_cleared: without those of which `mark_cleared` was said.
+        """
+
+    def mark_cleared(self, record: Rollout) -> bool:
+        """Note that a rollout has ended and nothing of it is at any site: nights need not read it again.
+
+        Undone by the next fact of that rollout. Refused (False) if there are other facts than those in `record`.
+        """
 
     def rollout(self, name: str) -> Rollout:
         """All facts of a rollout, in the order of recording; no facts: `NotYetAllowedError`."""
@@ -375,6 +392,9 @@ class Facts(Protocol):
         A mail whose key is in the outbox already is not queued again.
         """
 
+    def with_payload(self, kind: FactKind, key: str, values: Collection[str]) -> tuple[Fact, ...]:
+        """Facts of this kind, of all records, whose payload has one of these texts under `key`; reads no others."""
+
     def facts_of_kind(
         self, kinds: Collection[FactKind], since: datetime | None = None, until: datetime | None = None
     ) -> tuple[Fact, ...]:
@@ -390,4 +410,7 @@ class Facts(Protocol):
         """These were not; they are tried again later, with growing pauses, and given up after days."""
 
     def outbox(self, rollout: str) -> tuple[tuple[Mail, datetime | None, str], ...]:
-        """Every mail of a rollout: (mail, when sent, last error). Mail keys start with `<rollout>/`."""
+        """Every mail of a rollout: (mail, when sent, last error). Mail keys start with `<rollout>/`.
+
+        A mail that was sent, or given up, has lost its text, HTML and attachments.
+        """

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import hashlib
 import pathlib
-from collections.abc import Callable, Sequence
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from pps.activities.ports import Artefacts, Templates, Tracker
 from pps.activities.repository_use import PublishedKeys
+from pps.domain.errors import TamperedError
 from pps.domain.patches import Patch, Repository, RepositoryKind
 
 SUITE = "production"
@@ -36,8 +41,8 @@ class Production:
 
     def add_packages(self, patch: Patch, digests: Sequence[str], now: datetime) -> None:
         """Add kept packages to the repository, by their SHA-256; those that are in it already change nothing."""
-        files = [self.artefacts.local_package(sha256) for sha256 in digests]
-        self.publish_packages(self.repository / patch.repository.kind.value, self.source(patch), files, now)
+        with verified_copies(self.artefacts, digests) as files:
+            self.publish_packages(self.repository / patch.repository.kind.value, self.source(patch), files, now)
 
     def source(self, patch: Patch) -> Repository:
         """Where sites find the packages of a patch that is in production."""
@@ -45,3 +50,26 @@ class Production:
         kind, components = patch.repository.kind, patch.repository.components[:1]
         suite = SUITE if kind is RepositoryKind.APT else ""
         return Repository(kind, f"{self.url.rstrip('/')}/{kind.value}", suite, components)
+
+
+@contextmanager
+def verified_copies(artefacts: Artefacts, digests: Sequence[str]) -> Iterator[list[pathlib.Path]]:
+    """Kept packages as copies of our own, each with its SHA-256: nobody changes them while they are published.
+
+    Raises:
+        TamperedError: the store holds something else under a digest.
+    """
+    with tempfile.TemporaryDirectory(prefix="pps-publish-") as name:
+        files = []
+        for sha256 in digests:
+            kept = artefacts.local_package(sha256)
+            folder = pathlib.Path(name) / sha256
+            folder.mkdir(exist_ok=True)
+            copy = folder / kept.name
+            shutil.copyfile(kept, copy)
+            with copy.open("rb") as file:
+                if hashlib.file_digest(file, "sha256").hexdigest() != sha256:
+                    why = "has not the digest under which it was kept."
+                    raise TamperedError(f"package {kept.name}", why, "Find out who changed it; restore it.")
+            files.append(copy)
+        yield files

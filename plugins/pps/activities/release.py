@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import pathlib
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -15,8 +16,9 @@ from pps.activities.packages import kept_packages
 from pps.activities.ports import Facts
 from pps.activities.production import Production
 from pps.activities.repository_use import how_to_use
+from pps.activities.tarball import file_of, manifest_of, tarball_on_record, whole_tarball_of
+from pps.domain.errors import TamperedError
 from pps.domain.facts import Fact, FactKind
-from pps.domain.manifest import Manifest
 from pps.domain.overruling import overruling
 from pps.domain.patches import Patch, PatchState
 from pps.domain.rollouts import Path, Rollout
@@ -76,20 +78,26 @@ def release_to_production(
 ) -> None:
     """Publish tarball and packages, move the patch in the tracker, tell people, end the rollout.
 
-    Every step looks first, so a retry continues where it broke off.
+    Every step looks first, so a retry continues where it broke off. What is published has, byte for byte, the
+    digests on record: the tarball's of its own, each package the one that stands in MANIFEST.
+
+    Raises:
+        TamperedError: the store holds something else, or it was changed while it was copied; nothing is announced.
     """
     if record.has(FactKind.RELEASED_TO_PRODUCTION) and record.is_closed:
         return
     if not record.has(FactKind.RELEASED_TO_PRODUCTION):
         record.must_not_be_withdrawn()
-    built = record.need(FactKind.TARBALL_BUILT, "Build the tarball first.").payload
-    with production.artefacts.open(built["name"], "MANIFEST") as file:
-        packages = Manifest.parse(file.read().decode()).packages
+    if not tarball_on_record(record).files:
+        why = "has no digests of its tarball's files on record, so they cannot be published."
+        raise TamperedError(record.name, why, "Start a new rollout of the patch.")
+    tarball = whole_tarball_of(record, production.artefacts)
+    packages = manifest_of(tarball, production.artefacts).packages
     production.add_packages(patch, [package.sha256 for package in packages], now)
-    folder = production.repository / "tarballs" / built["name"]
+    folder = production.repository / "tarballs" / tarball.name
     folder.mkdir(parents=True, exist_ok=True)
-    for file in sorted(built["files"]):
-        _publish_file(production.artefacts.local(built["name"], file), folder / file)
+    for file, sha256 in sorted(tarball.files.items()):
+        _publish_file(file_of(tarball, file, production.artefacts), folder / file, sha256)
     _announce_release(
         record,
         facts,
@@ -97,7 +105,7 @@ def release_to_production(
         production,
         template="released",
         packages=[str(p.ref) for p in packages],
-        more={"tarball": built["name"]},
+        more={"tarball": tarball.name},
         now=now,
         actor=actor,
     )
@@ -196,12 +204,27 @@ def _notes_link(record: Rollout, facts: Facts, public_url: str) -> str:
     return release_notes_link(public_url, name) if name else ""
 
 
-def _publish_file(source: pathlib.Path, target: Any) -> None:
-    """Copy aside, then rename: whoever downloads at this moment gets the old file or the new one, whole."""
-    if target.exists() and target.stat().st_size == source.stat().st_size:
+def _publish_file(source: pathlib.Path, target: Any, sha256: str) -> None:
+    """Copy aside, then rename: whoever downloads at this moment gets the old file or the new one, whole.
+
+    A file that is there already and is another one is replaced: only what is on record is published.
+    """
+    if target.exists() and _sha256(target) == sha256:
         return
-    aside = target.with_name(target.name + ".part")
+    aside, digest = target.with_name(target.name + ".part"), hashlib.sha256()
     with source.open("rb") as reader, aside.open("wb") as writer:
         while chunk := reader.read(1 << 20):
+            digest.update(chunk)
             writer.write(chunk)
+    if digest.hexdigest() != sha256:
+        aside.unlink()
+        raise TamperedError(source.name, "was changed while it was published.", "Find out who changed it.")
     aside.rename(target)
+
+
+def _sha256(path: Any) -> str:
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while chunk := file.read(1 << 20):
+            digest.update(chunk)
+    return digest.hexdigest()

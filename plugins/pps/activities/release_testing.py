@@ -10,7 +10,7 @@ from typing import Any
 
 from pps.activities.packages import keep_packages_once
 from pps.activities.ports import Artefacts, Facts, PackageReader, PackageRepositories, TarballLimits
-from pps.activities.production import Publisher
+from pps.activities.production import Publisher, verified_copies
 from pps.domain import release_test as rules
 from pps.domain.errors import NotYetAllowedError, RefusedError
 from pps.domain.facts import Fact, FactKind
@@ -165,8 +165,8 @@ def deliver(
         workdir=workdir,
     )
     folder = production / FOLDER / record.name / patch.repository.kind.value
-    files = [artefacts.local_package(sha256) for _, sha256 in kept]
-    publish_packages(folder, replace(patch.repository, suite=FOLDER), files, now)
+    with verified_copies(artefacts, [sha256 for _, sha256 in kept]) as files:
+        publish_packages(folder, replace(patch.repository, suite=FOLDER), files, now)
     address = f"{base.rstrip('/')}/{record.name}/{patch.repository.kind.value}" if base else folder.as_uri()
     facts.record(*(_delivered(record, pool, name, sites, address, now, actor) for pool, name in _planned(record)))
     return planned

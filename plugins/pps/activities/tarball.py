@@ -11,10 +11,11 @@ import gzip
 import hashlib
 import io
 import tarfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from pps.activities.client_tree import ClientTree, Part
 from pps.activities.layout import NEVER_BUNDLED_PACKAGES
@@ -28,7 +29,7 @@ from pps.activities.ports import (
     TarballLimits,
     UnpackBudget,
 )
-from pps.domain.errors import NotYetAllowedError, PackageError
+from pps.domain.errors import NotYetAllowedError, PackageError, TamperedError
 from pps.domain.facts import Fact, FactKind
 from pps.domain.manifest import Entry, Manifest, ManifestPackage
 from pps.domain.patches import Patch
@@ -55,11 +56,15 @@ def ensure_tarball(
 ) -> Tarball:
     """Build the tarball of a rollout once, and record it; a retry finds it in the store.
 
-    A tarball that the store has lost is built again, and must then be the same: sites may have it.
+    A tarball that the store has lost is built again, and must then be the same: sites may have it. What the store
+    holds under its name is believed only if it is what was built just now, or what is on record.
+
+    Raises:
+        TamperedError: the store holds something else under this name.
     """
     built = rollout.the(FactKind.TARBALL_BUILT)
-    if built is not None and (kept := artefacts.find(built.payload["name"])) is not None:
-        return kept
+    if built is not None and artefacts.find(built.payload["name"]) is not None:
+        return whole_tarball_of(rollout, artefacts)
     remarks: list[str] = []
     tarball = build_tarball(
         patch,
@@ -76,6 +81,19 @@ def ensure_tarball(
             f"gives {tarball.name} now, but {built.payload['name']} was built before: packages or layout have changed.",
             "Give the change a new version, and start a new rollout.",
         )
+    kept = artefacts.find(tarball.name)
+    if kept is not None and kept != tarball:
+        # another rollout of the same packages was first, perhaps with another zlib: the same content in other bytes
+        if kept not in tarballs_on_record(facts, tarball.name):
+            raise TamperedError(
+                tarball.name,
+                "is in the artefact store already, with content that no rollout has on record.",
+                "Find out who put it there; then remove that folder, and clear the task build_tarball.",
+            )
+        tarball = kept
+    _must_be_whole(tarball, artefacts)
+    if built is not None and dict(built.payload["files"]) == dict(tarball.files):
+        return tarball
     payload = {
         "name": tarball.name,
         "digest": tarball.digest,
@@ -84,17 +102,124 @@ def ensure_tarball(
         "packages": list(tarball.packages),
         "remarks": [one_line(remark, 1000) for remark in remarks[:_REMARKS_AT_MOST]],
     }
-    facts.record(Fact(rollout.name, FactKind.TARBALL_BUILT, "", "", now, actor, payload))
+    earlier = sum(f.kind is FactKind.TARBALL_BUILT for f in rollout.facts)
+    occasion = f"{earlier + 1}" if earlier else ""  # built again: the same MANIFEST, packed by another zlib
+    facts.record(Fact(rollout.name, FactKind.TARBALL_BUILT, "", occasion, now, actor, payload))
     return tarball
 
 
+# --- what is on record, and what the store holds ---------------------------------------------------------------------
+
+_RESTORE = (
+    "Find out who changed it. Restore that folder from the backup, or remove it and clear the task build_tarball."
+)
+
+
+def tarball_on_record(rollout: Rollout) -> Tarball:
+    """The tarball that was built for a rollout, as the record describes it; nobody asks the store.
+
+    Raises:
+        NotYetAllowedError: there is none yet.
+        TamperedError: the record has no digest of it, so nothing could be compared with it.
+    """
+    return _on_record(rollout.need(FactKind.TARBALL_BUILT, "Build the tarball first.").payload, rollout.name)
+
+
+def _on_record(payload: Mapping[str, Any], rollout: str) -> Tarball:
+    if not (isinstance(payload.get("digest"), str) and len(payload["digest"]) == 64):
+        raise TamperedError(
+            f"{rollout}, {payload.get('name')}", "has no digest on record.", "Start a new rollout of the patch."
+        )
+    return _as_recorded(payload)
+
+
+def _as_recorded(payload: Mapping[str, Any]) -> Tarball:
+    return Tarball(
+        payload["name"],
+        payload["digest"],
+        dict(payload.get("files", {})),
+        int(payload.get("size", 0)),
+        tuple(payload.get("packages", ())),
+    )
+
+
+def tarballs_on_record(facts: Facts, name: str) -> tuple[Tarball, ...]:
+    """What any rollout has on record under a tarball's name, in the order of recording."""
+    found = facts.with_payload(FactKind.TARBALL_BUILT, "name", [name])
+    return tuple(_on_record(fact.payload, fact.rollout) for fact in found)
+
+
 def tarball_of(rollout: Rollout, artefacts: Artefacts) -> Tarball:
-    """The tarball that was built for a rollout; `NotYetAllowedError` while there is none, or the store lost it."""
-    name = rollout.need(FactKind.TARBALL_BUILT, "Build the tarball first.").payload["name"]
-    kept = artefacts.find(name)
+    """The tarball that was built for a rollout, as the record has it, after a look at what the store says of it.
+
+    Where the record names no files (none that this product wrote), the store's list of them is taken: each is still
+    held against MANIFEST, and that against the digest on record.
+
+    Raises:
+        NotYetAllowedError: there is none yet, or the store lost it.
+        TamperedError: the store describes another one.
+    """
+    return checked(tarball_on_record(rollout), artefacts)
+
+
+def checked(recorded: Tarball, artefacts: Artefacts) -> Tarball:
+    """See `tarball_of`."""
+    kept = artefacts.find(recorded.name)
     if kept is None:
-        raise NotYetAllowedError(rollout.name, f"{name} is not in the artefact store.", "Clear the task build_tarball.")
-    return kept
+        why = "is not in the artefact store."
+        raise NotYetAllowedError(recorded.name, why, "Clear the task build_tarball of its rollout.")
+    if kept.digest != recorded.digest:
+        why = f"has the digest {kept.digest[:12]} in the artefact store, {recorded.digest[:12]} on record."
+        raise TamperedError(recorded.name, why, _RESTORE)
+    if not recorded.files:
+        return kept
+    if differing := sorted(dict(kept.files).items() ^ dict(recorded.files).items()):
+        names = ", ".join(dict.fromkeys(name[:80] for name, _ in differing))
+        why = f"is described otherwise in the artefact store than on record ({names})."
+        raise TamperedError(recorded.name, why, _RESTORE)
+    return recorded
+
+
+def whole_tarball_of(rollout: Rollout, artefacts: Artefacts) -> Tarball:
+    """As `tarball_of`, with every byte of its files compared."""
+    return _must_be_whole(tarball_of(rollout, artefacts), artefacts)
+
+
+def _must_be_whole(tarball: Tarball, artefacts: Artefacts) -> Tarball:
+    manifest_of(tarball, artefacts)
+    for name in tarball.files:
+        file_of(tarball, name, artefacts)
+    return tarball
+
+
+def manifest_of(tarball: Tarball, artefacts: Artefacts) -> Manifest:
+    """The MANIFEST of a tarball, which must have the tarball's digest."""
+    with _read(tarball, "MANIFEST"), artefacts.open(tarball.name, "MANIFEST") as file:
+        data = file.read()
+    if hashlib.sha256(data).hexdigest() != tarball.digest:
+        raise TamperedError(f"{tarball.name}, MANIFEST", "has not the digest on record.", _RESTORE)
+    return Manifest.parse(data.decode())
+
+
+def file_of(tarball: Tarball, name: str, artefacts: Artefacts) -> Path:
+    """A local copy of one of a tarball's files, which must have the digest that is on record for it."""
+    with _read(tarball, name):
+        path = artefacts.local(tarball.name, name)
+        with path.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+    if digest != tarball.files.get(name):
+        raise TamperedError(f"{tarball.name}, {name}", "has not the digest on record.", _RESTORE)
+    return path
+
+
+@contextmanager
+def _read(tarball: Tarball, name: str) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise TamperedError(
+            f"{tarball.name}, {name}", f"is gone, or cannot be read ({error.strerror}).", _RESTORE
+        ) from error
 
 
 def build_tarball(
@@ -141,7 +266,7 @@ def build_tarball(
         for path, sha256 in kept:
             artefacts.keep_package(path, sha256)
         artefacts.keep(tarball, work / "tarball")
-    return artefacts.find(tarball.name) or tarball
+    return tarball
 
 
 def _refuse_libc(patch: Patch) -> None:

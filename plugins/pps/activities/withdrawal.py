@@ -105,11 +105,14 @@ def kept_for(record: Rollout, facts: Facts, what: Shared) -> Mapping[str, str]:
     """
     mine = _shared(record, what)
     kept: dict[str, str] = {}
+    kind, key = (FactKind.ROLLOUT_OPENED, "tag") if what == "tag" else (FactKind.TARBALL_BUILT, "name")
+    # not every rollout that ever was is read, only those that had the same
+    alike = {fact.rollout for fact in facts.with_payload(kind, key, [mine])} if mine else set()
     newer = True  # the register lists newest first
-    for row in facts.rollouts(paths=PREVIEWS) if mine else ():
+    for row in facts.rollouts(paths=PREVIEWS) if alike - {record.name} else ():
         if row.name == record.name:
             newer = False
-        elif newer or row.closed_at is None:
+        elif row.name in alike and (newer or row.closed_at is None):
             other = facts.rollout(row.name)
             if _shared(other, what) != mine or other.is_withdrawn:
                 continue
@@ -290,9 +293,13 @@ def close_withdrawn(record: Rollout, facts: Facts, now: datetime, actor: str) ->
 
 def retired_previews(facts: Facts, now: datetime, retire_after: timedelta) -> tuple[Rollout, ...]:
     """Previews that have to leave sites: of rollouts that ended more than `retire_after` ago, and withdrawn ones
-    whose withdrawal is not finished, or so fresh that a late push may have undone it somewhere."""
+    whose withdrawal is not finished, or so fresh that a late push may have undone it somewhere.
+
+    One that has ended and is at no site any more is noted in the register, and read again only when something new is
+    recorded of it: what a night costs does not grow with history.
+    """
     found = []
-    for row in facts.rollouts(paths=PREVIEWS):
+    for row in facts.rollouts(paths=PREVIEWS, not_cleared=True):
         is_old = row.closed_at is not None and now > row.closed_at + retire_after
         if not is_old and not facts.has(row.name, FactKind.WITHDRAWAL_ASKED):
             continue
@@ -300,6 +307,8 @@ def retired_previews(facts: Facts, now: datetime, retire_after: timedelta) -> tu
         unfinished = record.is_withdrawn and not record.withdrawal_is_finished
         if unfinished or sites_to_clear(record, now, retire_after):
             found.append(record)
+        elif is_old:
+            facts.mark_cleared(record)
     return tuple(found)
 
 

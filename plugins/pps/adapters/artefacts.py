@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import io
 import json
 import os
 import re
@@ -27,7 +28,7 @@ from typing import BinaryIO
 from upath import UPath
 
 from pps.activities.ports import Tarball
-from pps.domain.errors import InvalidNameError, PackageError, ServiceError
+from pps.domain.errors import InvalidNameError, PackageError, ServiceError, TamperedError
 
 _MARKER = "tarball.json"
 _MARKER_BYTES = 1 << 20
@@ -68,13 +69,13 @@ class ArtefactStore:
                 str(raw["name"]), _digest(raw["digest"]), files, int(raw["size"]), tuple(map(str, raw["packages"]))
             )
         except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise ServiceError(
+            raise TamperedError(
                 f"{self.root}, {name}",
                 "holds a damaged description of this tarball.",
                 "Remove that folder; it is built again.",
             ) from error
         if found.name != name:
-            raise ServiceError(
+            raise TamperedError(
                 f"{self.root}, {name}",
                 f"describes another tarball ({found.name[:80]}).",
                 "Remove that folder; it is built again.",
@@ -164,7 +165,7 @@ class ArtefactStore:
             cached.parent.mkdir(parents=True, exist_ok=True)
             part = cached.with_name(f".{cached.name}.{os.getpid()}-{os.urandom(4).hex()}.part")
             try:
-                with _answering(self.root), remote.open("rb") as source, part.open("wb") as to:
+                with _answering(self.root), part.open("xb") as to, _or_nothing(remote) as source:
                     shutil.copyfileobj(source, to, _CHUNK)
                 with part.open("rb") as file:
                     sound = sha256_of(file) == sha256
@@ -173,10 +174,10 @@ class ArtefactStore:
                     return cached
             finally:
                 part.unlink(missing_ok=True)
-        raise ServiceError(
+        raise TamperedError(
             f"{self.root}, {remote.name}",
             "is damaged or missing in the artefact store.",
-            "Restore it, or remove its folder and build it again.",
+            "Find out who changed it. Restore it, or remove its folder and build it again.",
         )
 
     def _store(
@@ -217,6 +218,13 @@ def _store_on_disk(
                 raise
     finally:
         shutil.rmtree(aside, ignore_errors=True)
+
+
+def _or_nothing(remote: UPath) -> BinaryIO:
+    try:
+        return remote.open("rb")
+    except FileNotFoundError:
+        return io.BytesIO()
 
 
 @contextlib.contextmanager

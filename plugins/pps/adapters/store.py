@@ -1,51 +1,54 @@
 """Facts, the register of rollouts and the outbox in one database (port `Facts`).
 
 PostgreSQL everywhere, SQLite in unit tests. The tables are made by the migrations beside this
-module; `upgrade` brings a database up to date. Whatever a method does happens in one transaction.
+module (see schema.py). Whatever a method does happens in one transaction.
+
+Facts of one rollout are recorded one after the other, each with the hash of the one before (domain/chain.py): a
+transaction that records facts first locks the rows of their rollouts in the register, in the order of their names.
 """
 
 from __future__ import annotations
 
 import os
-import pathlib
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from datetime import datetime, timedelta
+import threading
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
 from pps.activities.ports import Mail, OpenRollout
-from pps.adapters import tables
-from pps.adapters.tables import storable
+from pps.adapters import schema, tables
+from pps.adapters.outbox_table import CLAIM, GIVE_UP_AFTER, LONGEST_PAUSE, Outbox, pause_after, queue
+from pps.adapters.tables import insert_once, storable
+from pps.domain import chain
 from pps.domain.errors import AlreadyOpenError, ConfigurationError, NotYetAllowedError, RolloutError, ServiceError
 from pps.domain.facts import Fact, FactKind
 from pps.domain.rollouts import NO_ROLLOUTS, Path, Rollout, dossier_name, line_of, rollout_id
-from pps.domain.texts import clean_text
 
-#: A sender that died gives its mails back after this time. Longer than a batch may take (adapters/mail.py).
-CLAIM = timedelta(minutes=5)
-#: Pauses between tries double from one minute up to this.
-LONGEST_PAUSE = timedelta(hours=4)
-#: "The give-up time generally needs to be at least 4-5 days" (RFC 5321, 4.5.4.1).
-GIVE_UP_AFTER = timedelta(days=5)
+__all__ = ["CLAIM", "GIVE_UP_AFTER", "LONGEST_PAUSE", "FactStore", "pause_after", "upgrade"]
 
-_MIGRATION_LOCK = 0x505053  # any number that others do not use for an advisory lock
+#: How many facts are read at a time where all are.
+_FACTS_AT_ONCE = 1000
 
 
-def upgrade(url: str) -> None:
-    """Bring the database to the newest schema; `pps db upgrade`. Twice, or two at once, is once."""
-    FactStore(url).upgrade()
+def upgrade(url: str, application: str = "") -> None:
+    """Bring the database to the newest schema; `pps db upgrade`. Twice, or two at once, is once.
+
+    Args:
+        url: of the role that owns the tables.
+        application: URL of the application's own role, which gets the rights that it needs and no others.
+    """
+    store = FactStore(url)
+    try:
+        store.upgrade(_parsed(application).username or "" if application else "")
+    finally:
+        store.dispose()
 
 
-def pause_after(attempts: int) -> timedelta:
-    """How long to wait after so many failed attempts: 1, 2, 4, ... minutes, at most four hours."""
-    return min(timedelta(minutes=2 ** min(attempts - 1, 20)), LONGEST_PAUSE)
-
-
-class FactStore:
+class FactStore(Outbox):
     """The port `Facts` on SQLAlchemy.
 
     The engine is made when first needed, and anew after a fork: Airflow forks its task processes,
@@ -57,28 +60,28 @@ class FactStore:
         self._url = _parsed(url)
         self._engine: sa.Engine | None = None
         self._pid = 0
+        # SQLite, in unit tests, locks no rows
+        self._in_turn = threading.RLock() if self._url.get_backend_name() == "sqlite" else nullcontext()
 
     def __repr__(self) -> str:
         return f"FactStore({self._url.render_as_string(hide_password=True)!r})"
 
-    def upgrade(self) -> None:
-        """Bring the database to the newest schema."""
-        from alembic import command
-
+    def upgrade(self, application: str = "") -> None:
+        """Bring the database to the newest schema, and give the application's role its rights; see `upgrade`."""
         with self._transaction() as connection:
-            if connection.dialect.name == "postgresql":
-                connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_MIGRATION_LOCK)))
-            command.upgrade(_migrations(connection), "head")
+            schema.upgrade(connection)
+            if application and application != self._url.username:
+                schema.grant(connection, application)
 
     def is_current(self) -> bool:
         """Tell whether the database has the newest schema (`pps doctor`); `ServiceError` if it does not answer."""
-        from alembic.migration import MigrationContext
-        from alembic.script import ScriptDirectory
-
         with self._transaction() as connection:
-            context = MigrationContext.configure(connection, opts={"version_table": "pps_alembic_version"})
-            newest = ScriptDirectory.from_config(_migrations(connection)).get_current_head()
-            return context.get_current_revision() == newest
+            return schema.is_current(connection)
+
+    def too_many_rights(self) -> tuple[str, ...]:
+        """Say what this role could do to facts beside recording and reading them; nothing is as it should be."""
+        with self._transaction() as connection:
+            return schema.too_many_rights(connection)
 
     def dispose(self) -> None:
         """Close the connections of this process."""
@@ -100,7 +103,7 @@ class FactStore:
                 "opened_at": opening.at,
             }
             # No conflict target: whichever of name, (patch, run) and "one open per line and patch" says no.
-            if _insert_once(connection, tables.rollouts, row):
+            if insert_once(connection, tables.rollouts, row):
                 self._insert_facts(connection, (opening,))
                 return True
             mine = sa.select(tables.rollouts.c.name).where(
@@ -142,7 +145,12 @@ class FactStore:
         return str((own or still_open or [rollout_id(path, patch, same_path + 1)])[0])
 
     def rollouts(
-        self, *, open_only: bool = False, paths: Collection[str] = (), patch: int | None = None
+        self,
+        *,
+        open_only: bool = False,
+        paths: Collection[str] = (),
+        patch: int | None = None,
+        not_cleared: bool = False,
     ) -> tuple[OpenRollout, ...]:
         """The register, newest first; see the port."""
         query = sa.select(tables.rollouts).order_by(tables.rollouts.c.id.desc())
@@ -154,9 +162,22 @@ class FactStore:
             query = query.where(tables.rollouts.c.patch == patch)
         if open_only:
             query = query.where(tables.rollouts.c.closed_at.is_(None))
+        if not_cleared:
+            query = query.where(tables.rollouts.c.cleared.is_(sa.false()))
         with self._transaction() as connection:
             rows = connection.execute(query).all()
         return tuple(OpenRollout(r.name, r.path, r.patch, r.opened_at, r.closed_at) for r in rows)
+
+    def mark_cleared(self, record: Rollout) -> bool:
+        """Put in the register that no site holds anything of it, unless more is on record than what was read."""
+        mine = tables.rollouts.c.name == record.name
+        with self._transaction() as connection:
+            self._lock(connection, [record.name])
+            count = sa.select(sa.func.count()).where(tables.facts.c.rollout == record.name)
+            if connection.execute(count).scalar() != len(record.facts):
+                return False
+            connection.execute(sa.update(tables.rollouts).where(mine).values(cleared=True))
+            return True
 
     # --- facts
 
@@ -185,6 +206,35 @@ class FactStore:
         wanted += [tables.facts.c.at < until] if until is not None else []
         return self._facts(sa.and_(*wanted))
 
+    def with_payload(self, kind: FactKind, key: str, values: Collection[str]) -> tuple[Fact, ...]:
+        """Facts of this kind whose payload has one of these texts under `key`; see the port."""
+        found = tables.facts.c.payload[key].as_string().in_(list(values))
+        return self._facts(sa.and_(tables.facts.c.kind == kind.value, found))
+
+    def chains(self, rollout: str = "") -> Iterator[tuple[str, Iterator[chain.Link]]]:
+        """Every record of the register (or one), oldest first, with its facts as they are stored."""
+        query = sa.select(tables.rollouts.c.name).order_by(tables.rollouts.c.id)
+        if rollout:
+            query = query.where(tables.rollouts.c.name == rollout)
+        with self._transaction() as connection:
+            names = connection.execute(query).scalars().all()
+        for name in names:
+            yield name, self._links(name)
+
+    def _links(self, name: str) -> Iterator[chain.Link]:
+        columns = [tables.facts.c[field] for field in chain.Link.__slots__]
+        last = None
+        while True:
+            query = sa.select(tables.facts.c.id, *columns).where(tables.facts.c.rollout == name)
+            if last is not None:
+                query = query.where(tables.facts.c.id > last)
+            with self._transaction() as connection:
+                rows = connection.execute(query.order_by(tables.facts.c.id).limit(_FACTS_AT_ONCE)).all()
+            if not rows:
+                return
+            yield from (chain.Link(*row[1:]) for row in rows)
+            last = rows[-1].id
+
     def _facts(self, wanted: sa.ColumnElement[bool]) -> tuple[Fact, ...]:
         with self._transaction() as connection:
             rows = connection.execute(sa.select(tables.facts).where(wanted).order_by(tables.facts.c.id)).all()
@@ -206,108 +256,47 @@ class FactStore:
             return ()
         with self._transaction() as connection:
             new = self._insert_facts(connection, facts)
-            # In one order for all, so that two retries that queue the same mails cannot wait for each other.
-            for mail in sorted((one for given in mails for one in given.one_each()), key=lambda m: m.key):
-                row = {
-                    "key": mail.key,
-                    "rollout": mail.key.partition("/")[0],
-                    "to": mail.to,
-                    "subject": mail.subject,
-                    "text": mail.text,
-                    "html": mail.html,
-                    "attachments": storable([list(a) for a in mail.attachments]),
-                }
-                _insert_once(connection, tables.outbox, row)
+            queue(connection, [one for given in mails for one in given.one_each()])
             return new
 
-    def _insert_facts(self, connection: sa.Connection, facts: Iterable[Fact]) -> tuple[Fact, ...]:
-        return tuple(
-            fact
-            for fact in facts
-            if _insert_once(
-                connection,
-                tables.facts,
-                {
-                    "rollout": fact.rollout,
-                    "kind": fact.kind.value,
-                    "subject": fact.subject,
-                    "occasion": fact.occasion,
-                    "at": fact.at,
-                    "actor": fact.actor,
-                    "payload": storable(dict(fact.payload)),
-                },
-            )
-        )
+    def _insert_facts(self, connection: sa.Connection, facts: Sequence[Fact]) -> tuple[Fact, ...]:
+        heads = self._lock(connection, {fact.rollout for fact in facts})
+        new = []
+        for fact in facts:
+            row = {
+                "rollout": fact.rollout,
+                "kind": fact.kind.value,
+                "subject": storable(fact.subject),
+                "occasion": storable(fact.occasion),
+                "at": fact.at,
+                "actor": storable(fact.actor),
+                "payload": storable(dict(fact.payload)),
+            }
+            previous = heads.get(fact.rollout, "")
+            digest = chain.digest_of(previous, **row)
+            row |= {"previous": previous, "digest": digest}
+            if insert_once(connection, tables.facts, row, ("rollout", "kind", "subject", "occasion")):
+                heads[fact.rollout] = digest
+                new.append(fact)
+        return tuple(new)
 
-    # --- the outbox
+    def _lock(self, connection: sa.Connection, names: Collection[str]) -> dict[str, str]:
+        """Let nobody else record facts of these rollouts until this transaction ends; return the heads of their chains.
 
-    def unsent(self, limit: int, now: datetime) -> Sequence[Mail]:
-        """Claim mails that are due; another sender skips them until the claim ends."""
-        due = sa.and_(
-            _waiting(),
-            sa.or_(tables.outbox.c.due_at.is_(None), tables.outbox.c.due_at <= now),
-            sa.or_(tables.outbox.c.claimed_until.is_(None), tables.outbox.c.claimed_until <= now),
-        )
-        query = (
-            sa.select(tables.outbox)
-            .where(due)
-            .order_by(tables.outbox.c.id)
-            .limit(limit)
-            .with_for_update(skip_locked=True)
-        )
-        with self._transaction() as connection:
-            rows = connection.execute(query).all()
-            claimed = tables.outbox.c.id.in_([row.id for row in rows])
-            connection.execute(sa.update(tables.outbox).where(claimed).values(claimed_until=now + CLAIM))
-        return tuple(_mail(row) for row in rows)
-
-    def mark_sent(self, keys: Iterable[str], now: datetime) -> None:
-        """These were accepted by the server."""
-        these = sa.and_(tables.outbox.c.key.in_(list(keys)), tables.outbox.c.sent_at.is_(None))
-        with self._transaction() as connection:
-            connection.execute(
-                sa.update(tables.outbox)
-                .where(these)
-                .values(
-                    sent_at=now,
-                    claimed_until=None,
-                    given_up_at=None,
-                    last_error="",
-                    attempts=tables.outbox.c.attempts + 1,
-                )
-            )
-
-    def mark_refused(self, errors: Mapping[str, str], now: datetime) -> None:
-        """These were not; tried again after growing pauses, and given up after five days."""
-        query = (
-            sa.select(tables.outbox.c.id, tables.outbox.c.key, tables.outbox.c.attempts, tables.outbox.c.first_tried_at)
-            .where(tables.outbox.c.key.in_(list(errors)), _waiting())
-            .order_by(tables.outbox.c.id)
-            .with_for_update()
-        )
-        with self._transaction() as connection:
-            for row in connection.execute(query).all():
-                first = row.first_tried_at or now
-                due = now + pause_after(row.attempts + 1)
-                connection.execute(
-                    sa.update(tables.outbox)
-                    .where(tables.outbox.c.id == row.id)
-                    .values(
-                        attempts=row.attempts + 1,
-                        first_tried_at=first,
-                        due_at=due,
-                        claimed_until=None,
-                        given_up_at=now if due > first + GIVE_UP_AFTER else None,
-                        last_error=clean_text(errors[row.key])[:500],
-                    )
-                )
-
-    def outbox(self, rollout: str) -> tuple[tuple[Mail, datetime | None, str], ...]:
-        """Every mail of a rollout, in the order of queueing: (mail, when sent, last error)."""
-        query = sa.select(tables.outbox).where(tables.outbox.c.rollout == rollout).order_by(tables.outbox.c.id)
-        with self._transaction() as connection:
-            rows = connection.execute(query).all()
-        return tuple((_mail(row), row.sent_at, row.last_error) for row in rows)
+        In two statements: PostgreSQL would answer the second as of before the wait for the first.
+        """
+        register, facts = tables.rollouts.c, tables.facts.c
+        # NO KEY UPDATE: the foreign keys of others' facts do not have to wait
+        lock = sa.select(register.name, register.cleared).where(register.name.in_(sorted(names)))
+        rows = connection.execute(lock.order_by(register.name).with_for_update(key_share=True)).all()
+        if cleared := [row.name for row in rows if row.cleared]:
+            again = sa.update(tables.rollouts).where(register.name.in_(cleared)).values(cleared=False)
+            connection.execute(again)
+        heads = {}
+        for row in rows:
+            newest = sa.select(facts.digest).where(facts.rollout == row.name).order_by(facts.id.desc()).limit(1)
+            heads[row.name] = connection.execute(newest).scalar() or ""
+        return heads
 
     # --- the database
 
@@ -316,7 +305,7 @@ class FactStore:
         if self._engine is None or self._pid != os.getpid():
             self._engine, self._pid = _engine(self._url), os.getpid()
         try:
-            with self._engine.begin() as connection:
+            with self._in_turn, self._engine.begin() as connection:
                 yield connection
         except RolloutError:
             raise
@@ -348,7 +337,9 @@ def _parsed(url: str) -> sa.URL:
 def _engine(url: sa.URL) -> sa.Engine:
     if url.get_backend_name() == "sqlite":
         engine = sa.create_engine(url, poolclass=sa.StaticPool if url.database in (None, "", ":memory:") else None)
-        sa.event.listen(engine, "connect", lambda dbapi, _: dbapi.execute("PRAGMA foreign_keys = ON"))
+        sa.event.listen(engine, "connect", _connected_to_sqlite)
+        # it locks no rows: whoever wants to write later takes the whole database from the beginning
+        sa.event.listen(engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN IMMEDIATE"))
         return engine
     return sa.create_engine(
         url,
@@ -365,14 +356,9 @@ def _engine(url: sa.URL) -> sa.Engine:
     )
 
 
-def _migrations(connection: sa.Connection) -> Any:
-    from alembic.config import Config
-
-    config = Config()
-    # % is special in Alembic's ini values
-    config.set_main_option("script_location", str(pathlib.Path(__file__).parent / "migrations").replace("%", "%%"))
-    config.attributes["connection"] = connection
-    return config
+def _connected_to_sqlite(dbapi: Any, _: Any) -> None:
+    dbapi.isolation_level = None  # its driver begins no transactions of its own
+    dbapi.execute("PRAGMA foreign_keys = ON")
 
 
 def _ours(error: SQLAlchemyError) -> RolloutError:
@@ -380,21 +366,10 @@ def _ours(error: SQLAlchemyError) -> RolloutError:
     text = str(cause or error).strip().partition("\n")[0][:300]
     if getattr(cause, "sqlstate", "") in ("42P01", "42703") or "no such table" in text or "no such column" in text:
         return ConfigurationError("the store", "has no tables, or old ones.", "Run: pps db upgrade")
+    if getattr(cause, "sqlstate", "") == "42501":  # what is refused here must not be tried again and again
+        return ConfigurationError(
+            "the store", f"refuses it ({text}).", "Run `pps db upgrade` as docs/production.md says."
+        )
     if isinstance(error, IntegrityError) and (getattr(cause, "sqlstate", "") == "23503" or "FOREIGN KEY" in text):
         return NotYetAllowedError("the rollout", "is not in the register of rollouts.", "Open the rollout first.")
     return ServiceError("the store", f"{type(error).__name__}: {text}.", "Check the database, then try again.")
-
-
-def _insert_once(connection: sa.Connection, table: sa.Table, row: Mapping[str, Any]) -> bool:
-    """Insert a row unless it, or one that excludes it, is there; tell whether it was inserted."""
-    insert = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
-    statement = insert(table).values(dict(row)).on_conflict_do_nothing().returning(table.c.id)
-    return connection.execute(statement).first() is not None
-
-
-def _waiting() -> sa.ColumnElement[bool]:
-    return sa.and_(tables.outbox.c.sent_at.is_(None), tables.outbox.c.given_up_at.is_(None))
-
-
-def _mail(row: sa.Row[Any]) -> Mail:
-    return Mail(row.key, row.to, row.subject, row.text, row.html, tuple((n, t, x) for n, t, x in row.attachments))

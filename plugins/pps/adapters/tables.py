@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql
+from sqlalchemy.dialects import postgresql, sqlite
 
 _NOT_STORABLE = re.compile("[\x00\ud800-\udfff]")
 
@@ -70,6 +70,8 @@ rollouts = sa.Table(
     sa.Column("run", Clean(), nullable=False),
     sa.Column("opened_at", Utc(), nullable=False),
     sa.Column("closed_at", Utc()),
+    # derived, false is always right: nothing of it was at any site after its end, and nothing has come since
+    sa.Column("cleared", sa.Boolean(), nullable=False, server_default=sa.false()),
 )
 facts = sa.Table(
     "facts",
@@ -82,6 +84,8 @@ facts = sa.Table(
     sa.Column("at", Utc(), nullable=False),
     sa.Column("actor", Clean(), nullable=False),
     sa.Column("payload", JSON, nullable=False),
+    sa.Column("previous", sa.Text(), nullable=False),  # hash of the one before in its rollout; "" for the first
+    sa.Column("digest", sa.Text(), nullable=False),  # its own, see domain/chain.py
 )
 outbox = sa.Table(
     "outbox",
@@ -101,4 +105,16 @@ outbox = sa.Table(
     sa.Column("sent_at", Utc()),
     sa.Column("given_up_at", Utc()),
     sa.Column("last_error", Clean(), nullable=False, server_default=""),
+    # of `text`, which is kept no longer than it is needed
+    sa.Column("text_sha256", sa.Text(), nullable=False),
 )
+
+
+def insert_once(
+    connection: sa.Connection, table: sa.Table, row: Mapping[str, Any], unique: Sequence[str] | None = None
+) -> bool:
+    """Insert a row unless it, or one that excludes it (by the columns `unique`, or any), is there; tell whether it was
+    inserted."""
+    insert = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
+    statement = insert(table).values(dict(row)).on_conflict_do_nothing(index_elements=unique).returning(table.c.id)
+    return connection.execute(statement).first() is not None

@@ -14,6 +14,7 @@ import typer
 
 from pps.activities.diagnosis import Finding, Health, diagnose_sites, failure
 from pps.cli import output
+from pps.cli.facts import broken_chains
 from pps.cli.front import DAGS, Front, front
 from pps.cli.keys import signing_findings
 from pps.config import models
@@ -113,10 +114,11 @@ def _central_findings(here: Front) -> Iterator[Finding]:
         ("feedback secret", lambda _: _ok("feedback secret", f"{len(services.feedback_secret)} bytes.")),
     )
     for subject, check in checks:
-        try:
-            yield check(here)
-        except RolloutError as error:
-            yield failure(subject, error)
+        finding = _checked(here, subject, check)
+        yield finding
+        if subject == "database" and finding.health is Health.OK:
+            yield _checked(here, "database role", _database_role)
+            yield _checked(here, "facts", _facts)
     yield from _package_keys(here)
     yield from _mirrors(here)
     yield from signing_findings(here)
@@ -130,6 +132,13 @@ def _central_findings(here: Front) -> Iterator[Finding]:
         yield Finding("ssh client", Health.WARN, why, "Install openssh-client.")
 
 
+def _checked(here: Front, subject: str, check: Callable[[Front], Finding]) -> Finding:
+    try:
+        return check(here)
+    except RolloutError as error:
+        return failure(subject, error)
+
+
 def _ok(subject: str, text: str) -> Finding:
     return Finding(subject, Health.OK, text)
 
@@ -139,6 +148,24 @@ def _database(here: Front) -> Finding:
         return Finding("database", Health.FAIL, "its schema is older than this version needs.", "Run: pps db upgrade")
     opened = len(here.services.facts.rollouts(open_only=True))
     return _ok("database", f"answers, and its schema is current; {opened} rollouts are open.")
+
+
+def _database_role(here: Front) -> Finding:
+    """The application must not be able to change what is on record (docs/adr/0025)."""
+    excess = here.services.facts.too_many_rights()
+    if not excess:
+        return _ok("database role", "records and reads facts, and can do nothing else to them.")
+    why = f"the role of pps_store {', '.join(excess)}: facts could be changed."
+    return Finding("database role", Health.WARN, why, "Make a role of its own for the tables: docs/production.md, 2.")
+
+
+def _facts(here: Front) -> Finding:
+    found, broken = broken_chains(here)
+    if broken:
+        more = f" So are {len(broken) - 1} others." if len(broken) > 1 else ""
+        why = f"{broken[0].rollout}: {broken[0].misfit}{more}"
+        return Finding("facts", Health.FAIL, why, "Run: pps facts verify. Then compare with a backup.")
+    return _ok("facts", f"{sum(v.facts for v in found)} of {len(found)} records, each follows the one before it.")
 
 
 def _tracker(here: Front) -> Finding:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Annotated
 
 import typer
 
+from pps.activities.ports import Mail
 from pps.cli import output
 from pps.cli.front import front, group
 
@@ -18,14 +20,14 @@ def outbox(
     rollout: Annotated[
         str, typer.Argument(metavar="ROLLOUT", help="Name of the rollout; pps rollout list shows them.")
     ],
-    text: Annotated[bool, typer.Option("--text", help="Show the mails' text too.")] = False,
+    text: Annotated[bool, typer.Option("--text", help="Show the mails' text too, of those that still wait.")] = False,
     as_json: output.Json = False,
 ) -> None:
     """List the mails of a rollout."""
     mails = front(ctx).services.facts.outbox(rollout)
     if as_json:
         data = [
-            {"to": m.to, "subject": m.subject, "sent": sent, "error": error, "key": m.key}
+            {"to": m.to, "subject": m.subject, "sent": sent, "error": error, "key": m.key, "text_sha256": m.text_sha256}
             | ({"text": m.text} if text else {})
             for m, sent, error in mails
         ]
@@ -35,6 +37,11 @@ def outbox(
     rows = [(output.moment(sent) if sent else error or "waiting", m.to, m.subject) for m, sent, error in mails]
     output.say(output.table(("SENT", "TO", "SUBJECT"), rows))
     if text:
-        for mail, _, _ in mails:
-            output.say("", f"To: {mail.to}", f"Subject: {mail.subject}", "", mail.text)
+        for mail, sent, _ in mails:
+            output.say("", f"To: {mail.to}", f"Subject: {mail.subject}", "", mail.text or _no_text(mail, sent))
     return output.say(f"{sum(1 for _, sent, _ in mails if sent)} of {len(mails)} mails sent.")
+
+
+def _no_text(mail: Mail, sent: datetime | None) -> str:
+    what = f"Sent on {output.moment(sent)}" if sent else "Given up"
+    return f"({what}; the text is not kept, its SHA-256 is {mail.text_sha256}.)"

@@ -15,6 +15,7 @@ from pps.cli import (
     credits,
     deployment_tests,
     doctor,
+    facts,
     feedback,
     keys,
     mails,
@@ -127,13 +128,18 @@ app.command(name="classify")(classify.classify)
 app.add_typer(tasks.app, name="tasks")
 app.command(name="overrule")(overrule.overrule)
 
+app.add_typer(facts.app, name="facts")
+
 database = group("The database of facts.")
 app.add_typer(database, name="db")
 
 
 @database.command()
 def upgrade(ctx: typer.Context, as_json: output.Json = False) -> None:
-    """Bring the database's schema up to date; does nothing when it is."""
+    """Bring the database's schema up to date, and give the application's role its rights; does nothing when all is so.
+
+    As the owner of the tables: connection pps_store_owner, where there is one.
+    """
     front(ctx).services.upgrade_store()
     if as_json:
         return output.say_json({"current": True})

@@ -32,7 +32,7 @@ _SHOWN = 20
 
 
 @contextmanager
-def _progress(*, quiet: bool) -> Iterator[Told]:
+def progress(*, quiet: bool) -> Iterator[Told]:
     """Says on stderr how far it is: a bar on a terminal, some lines elsewhere, nothing beside JSON."""
     out = output.console(stderr=True)
     if quiet:
@@ -70,7 +70,7 @@ def make(
         return _show_plan(here, record, as_json=as_json)
     with (
         tempfile.TemporaryDirectory(prefix="pps-mirror-") as folder,
-        _progress(quiet=as_json) as told,
+        progress(quiet=as_json) as told,
     ):
         fact = mirroring.make_mirror(
             record,
@@ -185,7 +185,7 @@ def verify(
     here = front(ctx)
     services = here.services
     record = services.facts.rollout(name)
-    with tempfile.TemporaryDirectory(prefix="pps-mirror-") as folder, _progress(quiet=as_json) as told:
+    with tempfile.TemporaryDirectory(prefix="pps-mirror-") as folder, progress(quiet=as_json) as told:
         over_http = None
         if http:
             if not services.config.service.mirror_url:

@@ -185,6 +185,16 @@ class SiteLimitsPolicy(Model):
         return SiteLimits(**self.model_dump())
 
 
+class TaskLimitsPolicy(Model):
+    """policies.yaml, `task_limits`: longest time of one try of a task, by what it does."""
+
+    usual: Duration = timedelta(hours=1)
+    at_sites: Duration = timedelta(hours=12)
+    build: Duration = timedelta(hours=4)
+    mirror: Duration = timedelta(hours=24)
+    scenario: Duration = timedelta(hours=8)
+
+
 class TarballPolicy(Model):
     """policies.yaml, `tarball`: what a patch may unpack to."""
 
@@ -345,6 +355,7 @@ class Policies(Model):
 
     distribution: DistributionPolicy
     site_limits: SiteLimitsPolicy
+    task_limits: TaskLimitsPolicy = TaskLimitsPolicy()
     tarball: TarballPolicy
     publication: PublicationPolicy
     feedback: FeedbackPolicy

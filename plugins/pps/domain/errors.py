@@ -9,6 +9,7 @@ RolloutError
   RefusedError              the rules say no; the reasons say why
   PackageError              the provider's packages or repository are wrong
     HostileArchiveError     an archive that tries to leave its folder, or to fill the disk
+    TamperedError           what we keep is not what is on record: a person must find out who changed it
   CleanRootError            this machine cannot install an update for a test; says nothing about the update
   PatchNotFoundError        the tracker has no such patch
   ServiceError              one of our own services (tracker, BDII, mail, store) does not answer: retry
@@ -70,6 +71,10 @@ class PackageError(RolloutError):
 
 class HostileArchiveError(PackageError):
     """An archive tries to write outside its folder or to fill the disk."""
+
+
+class TamperedError(PackageError):
+    """What we keep (a tarball, a package) is not what is on record. No site's fault, and no retry mends it."""
 
 
 class CleanRootError(RolloutError):

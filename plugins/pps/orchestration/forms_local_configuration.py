@@ -20,7 +20,7 @@ def _prepare(s: Services, record: Rollout, site_name: str) -> Asking | None:
     put = questions.question(record, activity.STEP, site_name)
     due = put.due if put else now() + s.config.policies.local_configuration.answer_within
     patch = s.tracker.patch(record.patch_number)
-    view = activity.instructions(record, patch, site, tarball.tarball_of(record, s.artefacts), due)
+    view = activity.instructions(record, patch, site, tarball.tarball_on_record(record), due)
     return Asking(
         title=f"{site.name}: please configure the preview of {patch.metapackage} {patch.version}",
         body=s.templates.render("ask_local_configuration.md", view),

@@ -55,6 +55,8 @@ class HumanStep(HITLOperator):
         # by name: Airflow keeps a task's arguments as text
         self.form = FORMS[form]
         kwargs.pop("params", None)  # those of the DAG, which Airflow hands to every task
+        # people have until the date that was agreed with them; Airflow would take a limit of the work for theirs
+        kwargs["execution_timeout"] = None
         fields = as_params(self.form.fields or {})
         for field in fields.values():
             field.source = "task"

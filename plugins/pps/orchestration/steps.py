@@ -39,10 +39,12 @@ from pps.activities.packages import note_trust
 from pps.activities.ports import SshTarget
 from pps.activities.site_batch import Door
 from pps.domain.batches import Verdict
-from pps.domain.errors import NotYetAllowedError, RefusedError
+from pps.domain.errors import NotYetAllowedError, PackageError, RefusedError
 from pps.domain.facts import Fact, FactKind
 from pps.domain.rollouts import Path, Rollout, occasion_of
 from pps.domain.sites import Site
+from pps.orchestration.alarm import raise_alarm, watched
+from pps.orchestration.retries import LIMITS
 from pps.orchestration.runtime import actor, now, run_of, services
 from pps.orchestration.targets import ssh_targets
 from pps.services import Services
@@ -102,25 +104,26 @@ def open_rollout(path: str) -> str:
         )
 
 
-@task
+@task(execution_timeout=LIMITS.build)
 def build_tarball(rollout: str) -> str:
     """Step 1. Returns the tarball's name, which holds its digest."""
     with services() as s, tempfile.TemporaryDirectory(prefix="pps-tarball-") as folder:
         record = s.facts.rollout(rollout)
         patch = s.tracker.patch(_patch_number(record))
         note_trust(record, s.facts, patch, s.trust_in(patch.repository.url), now(), actor())
-        return tarball.ensure_tarball(
-            record,
-            patch,
-            facts=s.facts,
-            repositories=s.repositories,
-            reader=s.package_reader,
-            artefacts=s.artefacts,
-            limits=s.config.policies.tarball.to_port(),
-            workdir=LocalPath(folder),
-            now=now(),
-            actor=actor(),
-        ).name
+        with watched(s, record):
+            return tarball.ensure_tarball(
+                record,
+                patch,
+                facts=s.facts,
+                repositories=s.repositories,
+                reader=s.package_reader,
+                artefacts=s.artefacts,
+                limits=s.config.policies.tarball.to_port(),
+                workdir=LocalPath(folder),
+                now=now(),
+                actor=actor(),
+            ).name
 
 
 @task
@@ -148,7 +151,9 @@ def _stop(s: Services, record: Rollout, reasons: tuple[str, ...]) -> None:
     _send(s)
 
 
-@task(map_index_template="{{ batch_name }}", max_active_tis_per_dagrun=BATCHES_AT_ONCE)
+@task(
+    map_index_template="{{ batch_name }}", max_active_tis_per_dagrun=BATCHES_AT_ONCE, execution_timeout=LIMITS.at_sites
+)
 def distribute_client(rollout: str, batch: str) -> dict[str, int]:
     """Step 2. One batch of sites, concurrently, one connection each. Returns how many sites ended how."""
     get_current_context()["batch_name"] = batch  # type: ignore[typeddict-unknown-key]
@@ -161,34 +166,36 @@ def distribute_client(rollout: str, batch: str) -> dict[str, int]:
                 rollout, " ".join(reasons), "Look at the sites' reasons, then start a new rollout."
             )
         sites = _sites(s, record, batch)
-        outcomes = asyncio.run(
-            distribution.distribute(
-                record,
-                s.facts,
-                tarball.tarball_of(record, s.artefacts),
-                sites,
-                _door(s, sites, occasion_of(batch)),
-                artefacts=s.artefacts,
-                now=now,
-                cache=s.payload_cache,
-                progress=lambda outcome: log.info("%s", outcome.text),
+        with watched(s, record, also=PackageError):
+            outcomes = asyncio.run(
+                distribution.distribute(
+                    record,
+                    s.facts,
+                    tarball.tarball_of(record, s.artefacts),
+                    sites,
+                    _door(s, sites, occasion_of(batch)),
+                    artefacts=s.artefacts,
+                    now=now,
+                    cache=s.payload_cache,
+                    progress=lambda outcome: log.info("%s", outcome.text),
+                    alarm=lambda error: raise_alarm(s, record, error),
+                )
             )
-        )
         return dict(Counter("failed" if o.receipt is None else o.receipt.how.value for o in outcomes))
 
 
-@task
+@task(execution_timeout=LIMITS.at_sites)
 def run_probe_tests(rollout: str, batch: str) -> None:
     """Step 3. Probes in the Nagios convention at every site of the batch that has the preview."""
     with services() as s:
         record = s.facts.rollout(rollout)
         sites = _sites(s, record, batch)
-        built = tarball.tarball_of(record, s.artefacts)
+        built = tarball.tarball_on_record(record)
         door = _door(s, sites, occasion_of(batch))
         _tell(asyncio.run(probing.probe(record, s.facts, built, sites, door, now=now())))
 
 
-@task
+@task(execution_timeout=LIMITS.at_sites)
 def publish_tag(rollout: str, batch: str) -> None:
     """Step 4. The tag at every site of the batch whose probes have passed."""
     with services() as s:
@@ -318,18 +325,19 @@ def decide_on_release(rollout: str) -> bool:
         return not reasons
 
 
-@task
+@task(execution_timeout=LIMITS.build)
 def release_to_production(rollout: str) -> None:
     """Tarball and packages into the production repository, the patch to `In production`, people told."""
     with services() as s:
         record = s.facts.rollout(rollout)
         patch = s.tracker.patch(_patch_number(record))
-        release.release_to_production(record, s.facts, patch, s.production, now(), actor())
+        with watched(s, record):
+            release.release_to_production(record, s.facts, patch, s.production, now(), actor())
         s.write_bulletin(now())
         _send(s)
 
 
-@task
+@task(execution_timeout=LIMITS.at_sites)
 def look_at_sites() -> list[dict[str, str]]:
     """For every open preview: look at each site, compare, plan the night. Returns (rollout, batch) pairs."""
     with services() as s:
@@ -344,6 +352,7 @@ def look_at_sites() -> list[dict[str, str]]:
             s.config.policies.distribution.sites_at_once_per_batch,
             now,
             actor(),
+            lambda record, error: raise_alarm(s, record, error),
         )
         return asyncio.run(nightly.plan_the_night(night))
 

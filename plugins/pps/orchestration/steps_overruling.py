@@ -16,6 +16,8 @@ from pps.domain.errors import RefusedError
 from pps.domain.overruling import Urgency
 from pps.domain.patches import PatchKind
 from pps.domain.rollouts import PREVIEWS, Path
+from pps.orchestration.alarm import watched
+from pps.orchestration.retries import LIMITS
 from pps.orchestration.runtime import actor, now, run_of, services
 
 log = logging.getLogger(__name__)
@@ -58,7 +60,7 @@ def conclude(rollout: str) -> list[str]:
         return ["build_tarball"] if high else ["choose_preview"]
 
 
-@task
+@task(execution_timeout=LIMITS.build)
 def keep_packages(rollout: str) -> int:
     """A server update: the very packages that are released. Returns how many there are."""
     with services() as s, tempfile.TemporaryDirectory(prefix="pps-packages-") as folder:
@@ -90,7 +92,7 @@ def write_release_notes(rollout: str) -> str:
         )
 
 
-@task
+@task(execution_timeout=LIMITS.build)
 def release_to_production(rollout: str) -> None:
     """Release it now, without a preview before."""
     with services() as s:
@@ -99,7 +101,8 @@ def release_to_production(rollout: str) -> None:
         if overruling.standing(s.facts, record.patch_number) is None:
             raise RefusedError(rollout, ("The policies were not overruled.",), "Look at the two answers.")
         release_it = overruling.release_server if patch.kind is PatchKind.SERVER else release.release_to_production
-        release_it(record, s.facts, patch, s.production, now(), actor())
+        with watched(s, record):
+            release_it(record, s.facts, patch, s.production, now(), actor())
         s.write_bulletin(now())
         outbox.empty_outbox(s.facts, s.mailer, now)
 

@@ -37,6 +37,8 @@ from pps.domain.facts import FactKind
 from pps.domain.pilots import PROLONG, RELEASE, Pilot
 from pps.domain.rollouts import Path, Rollout
 from pps.orchestration import forms_pilot_meetings as meetings
+from pps.orchestration.alarm import watched
+from pps.orchestration.retries import LIMITS
 from pps.orchestration.runtime import actor, now, run_of, services
 from pps.services import Services
 
@@ -206,7 +208,7 @@ def dates_are_agreed(rollout: str) -> bool:
 # --- mirror -------------------------------------------------------------------------------------
 
 
-@task
+@task(execution_timeout=LIMITS.mirror)
 def mirror_repository(rollout: str) -> str:
     """Step 6. A mirror if the service is published, and the very packages kept. Returns the mirror, or why none."""
     with services() as s, tempfile.TemporaryDirectory(prefix="pps-mirror-") as folder:
@@ -335,7 +337,7 @@ def renew_deployment_test(rollout: str) -> str:
 
 
 # what was skipped is the other test, where none is needed
-@task(trigger_rule=TriggerRule.NONE_FAILED_MIN_ONE_SUCCESS)
+@task(trigger_rule=TriggerRule.NONE_FAILED_MIN_ONE_SUCCESS, execution_timeout=LIMITS.build)
 def release_update(rollout: str) -> bool:
     """Step 10. Release notes, then the packages that were tried into production, unless the rules say no."""
     with services() as s:
@@ -343,7 +345,8 @@ def release_update(rollout: str) -> bool:
         patch = s.tracker.patch(record.patch_number)
         pilot_notes.write_pilot_notes(record, s.facts, patch, s.templates, s.publication_folder, now(), actor())
         record = s.facts.rollout(rollout)
-        reasons = pilot_end.release_pilot(record, s.facts, patch, s.production, now(), actor())
+        with watched(s, record):
+            reasons = pilot_end.release_pilot(record, s.facts, patch, s.production, now(), actor())
         for reason in reasons:
             log.warning("Not released to production: %s", reason)
         _send(s)

@@ -12,6 +12,7 @@ from airflow.sdk import TriggerRule, get_current_context, task
 from pps.activities import deployment_test, outbox
 from pps.domain.rollouts import Rollout
 from pps.domain.scenarios import planned_scenarios
+from pps.orchestration.retries import LIMITS
 from pps.orchestration.runtime import actor, now, run_of, services
 from pps.services import Services
 
@@ -65,7 +66,11 @@ def scenarios_of_member_sites(rollout: str) -> list[str]:
         return deployment_test.names_of(planned_scenarios(_plan(s, rollout)), automatic=False)
 
 
-@task(map_index_template="{{ scenario_name }}", max_active_tis_per_dagrun=SCENARIOS_AT_ONCE)
+@task(
+    map_index_template="{{ scenario_name }}",
+    max_active_tis_per_dagrun=SCENARIOS_AT_ONCE,
+    execution_timeout=LIMITS.scenario,
+)
 def run_scenario(rollout: str, scenario: str) -> str:
     """Step 2. Install, configure and probe in a clean root. Returns the result."""
     get_current_context()["scenario_name"] = scenario  # type: ignore[typeddict-unknown-key]

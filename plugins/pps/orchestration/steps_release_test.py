@@ -11,6 +11,8 @@ from airflow.sdk import TriggerRule, get_current_context, task
 from pps.activities import outbox, release_decision, release_testing
 from pps.activities.packages import note_trust
 from pps.domain.release_test import RELEASE
+from pps.orchestration.alarm import watched
+from pps.orchestration.retries import LIMITS
 from pps.orchestration.runtime import actor, now, run_of, services
 
 log = logging.getLogger(__name__)
@@ -42,31 +44,32 @@ def plan_sites(rollout: str) -> int:
         return len(release_testing.plan(record, s.facts, patch, s.config.pools, s.config.sites, now(), actor()))
 
 
-@task
+@task(execution_timeout=LIMITS.build)
 def deliver_update(rollout: str) -> list[str]:
     """Step 2. The packages into a repository for these sites alone. Returns the sites."""
     with services() as s, tempfile.TemporaryDirectory(prefix="pps-release-test-") as folder:
         record = s.facts.rollout(rollout)
         patch = s.tracker.patch(record.patch_number)
         note_trust(record, s.facts, patch, s.trust_in(patch.repository.url), now(), actor())
-        return list(
-            release_testing.deliver(
-                record,
-                s.facts,
-                patch,
-                s.config.sites,
-                repositories=s.repositories,
-                reader=s.package_reader,
-                artefacts=s.artefacts,
-                limits=s.config.policies.tarball.to_port(),
-                production=s.production_repository,
-                publish_packages=s.publish_packages,
-                base=s.config.service.release_test_url or "",
-                workdir=Path(folder),
-                now=now(),
-                actor=actor(),
+        with watched(s, record):
+            return list(
+                release_testing.deliver(
+                    record,
+                    s.facts,
+                    patch,
+                    s.config.sites,
+                    repositories=s.repositories,
+                    reader=s.package_reader,
+                    artefacts=s.artefacts,
+                    limits=s.config.policies.tarball.to_port(),
+                    production=s.production_repository,
+                    publish_packages=s.publish_packages,
+                    base=s.config.service.release_test_url or "",
+                    workdir=Path(folder),
+                    now=now(),
+                    actor=actor(),
+                )
             )
-        )
 
 
 @task.branch(trigger_rule=TriggerRule.NONE_FAILED)
@@ -78,13 +81,14 @@ def follow_decision(rollout: str) -> str:
         return "release_update" if decided.choice == RELEASE else "hold_update"
 
 
-@task
+@task(execution_timeout=LIMITS.build)
 def release_update(rollout: str) -> bool:
     """The packages that were tried into production, unless the rules for production say no."""
     with services() as s:
         record = s.facts.rollout(rollout)
         patch = s.tracker.patch(record.patch_number)
-        reasons = release_decision.release_update(record, s.facts, patch, s.production, now(), actor())
+        with watched(s, record):
+            reasons = release_decision.release_update(record, s.facts, patch, s.production, now(), actor())
         for reason in reasons:
             log.warning("Not released to production: %s", reason)
         return not reasons

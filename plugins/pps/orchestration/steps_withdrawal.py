@@ -11,6 +11,7 @@ from pps.activities import notification, withdrawal
 from pps.domain.errors import NotYetAllowedError
 from pps.domain.names import checked_name
 from pps.domain.rollouts import Rollout
+from pps.orchestration.retries import LIMITS
 from pps.orchestration.runtime import actor, now, services
 from pps.orchestration.steps import _door, _patch_number, _send, _tell
 from pps.services import Services
@@ -70,7 +71,7 @@ def withdraw_preview(rollout: str) -> None:
         s.write_bulletin(now())
 
 
-@task
+@task(execution_timeout=LIMITS.at_sites)
 def withdraw_tags(rollout: str) -> None:
     """The tags go first, so that no new job is sent to the preview: at every site that has it or may have it."""
     with services() as s:
@@ -80,7 +81,7 @@ def withdraw_tags(rollout: str) -> None:
         _withdraw_tags(s, record, record.reached_sites, _OCCASION)
 
 
-@task
+@task(execution_timeout=LIMITS.at_sites)
 def remove_previews(rollout: str) -> None:
     """The files, when no job can be matched any more. A site that cannot be reached is left to the night."""
     with services() as s:
@@ -97,7 +98,7 @@ def tell_of_withdrawal(rollout: str) -> None:
         _send(s)
 
 
-@task
+@task(execution_timeout=LIMITS.at_sites)
 def withdraw_retired_tags() -> list[str]:
     """Of previews that have to leave sites tonight, the tags go first. Returns their rollouts."""
     with services() as s:
@@ -108,7 +109,7 @@ def withdraw_retired_tags() -> list[str]:
         return [record.name for record in retired]
 
 
-@task
+@task(execution_timeout=LIMITS.at_sites)
 def remove_retired_previews(rollouts: list[str]) -> None:
     """Their files. A withdrawal that broke off is brought to its end; retirement itself is no news to anybody."""
     with services() as s:

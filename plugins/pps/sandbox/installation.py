@@ -72,7 +72,7 @@ class Installation:
                 progress("PostgreSQL is up")
                 grid.result()
                 progress(f"the grid is up: {self.sites} sites, information system, tracker, mail, packages")
-            upgrade(self.store_url)
+            upgrade(self._store_owner_url, application=self.store_url)
             self.airflow = EmbeddedAirflow(
                 self.folder / "airflow",
                 _CHECKOUT / "dags",
@@ -140,8 +140,13 @@ class Installation:
 
     @property
     def store_url(self) -> str:
-        """Our own database; holds a password."""
-        return self.postgres.url("pps")
+        """Our own database, as the role of the application; holds a password."""
+        return self.postgres.url("pps", role="application")
+
+    @property
+    def _store_owner_url(self) -> str:
+        """The same as the owner of the tables: for upgrades, never for Airflow."""
+        return self.postgres.url("pps", role="owner")
 
     @property
     def grid(self) -> dict[str, Any]:
@@ -197,6 +202,7 @@ class Installation:
             return
         values = {
             **self.environment(),
+            "AIRFLOW_CONN_PPS_STORE_OWNER": self._store_owner_url.replace("postgresql+psycopg://", "postgresql://"),
             "PPS_AIRFLOW_URL": self.url,
             "PPS_AIRFLOW_USER": "release-manager",
             "PPS_AIRFLOW_PASSWORD": self.airflow.password("release-manager"),

@@ -6,6 +6,7 @@ database. In production, give Airflow and us a PostgreSQL that somebody backs up
 
 from __future__ import annotations
 
+import hashlib
 import importlib.util
 import os
 import secrets
@@ -15,14 +16,18 @@ import subprocess
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Literal
 from urllib.parse import quote
 
 import psycopg
+from psycopg import sql
 
 from pps.domain.errors import ServiceError
 from pps.sandbox.processes import Servers, free_port
 
 _USER = "pps"
+Role = Literal["", "owner", "application"]
+_ROLES: tuple[Role, ...] = ("owner", "application")
 _SETTINGS = {
     "listen_addresses": "127.0.0.1",
     "unix_socket_directories": "",
@@ -53,9 +58,32 @@ class EmbeddedPostgres:
         self._data = self.folder / "data"
         self._servers = Servers(self.folder)
 
-    def url(self, database: str, driver: str = "psycopg") -> str:
-        """SQLAlchemy URL of a database: driver `psycopg` (works synchronously and with asyncio) or `asyncpg`."""
-        return f"postgresql+{driver}://{_USER}:{quote(self._password())}@127.0.0.1:{self.port}/{database}"
+    def url(self, database: str, driver: str = "psycopg", *, role: Role = "") -> str:
+        """SQLAlchemy URL of a database: driver `psycopg` (works synchronously and with asyncio) or `asyncpg`.
+
+        Args:
+            role: one of the database's two roles, see `create_database`; else the superuser.
+        """
+        user, password = (f"{database}_{role}", self._password_of(role)) if role else (_USER, self._password())
+        return f"postgresql+{driver}://{user}:{quote(password)}@127.0.0.1:{self.port}/{database}"
+
+    def create_database(self, name: str) -> None:
+        """Make a database and its two roles, the owner of the tables and the application; what is there stays."""
+        owner, server = sql.Identifier(f"{name}_owner"), self.url("postgres").replace("+psycopg", "")
+        with psycopg.connect(server, connect_timeout=2, autocommit=True) as connection:
+            for role in _ROLES:
+                user = f"{name}_{role}"
+                if connection.execute("SELECT FROM pg_roles WHERE rolname = %s", [user]).rowcount == 0:
+                    make = sql.SQL("CREATE ROLE {} LOGIN PASSWORD {}")
+                    connection.execute(make.format(sql.Identifier(user), sql.Literal(self._password_of(role))))
+            there = connection.execute("SELECT FROM pg_database WHERE datname = %s", [name]).rowcount
+            verb = sql.SQL("ALTER DATABASE {} OWNER TO {}" if there else "CREATE DATABASE {} OWNER {}")
+            connection.execute(verb.format(sql.Identifier(name), owner))
+        if there:  # of a time when there was one role
+            with psycopg.connect(self.url(name).replace("+psycopg", ""), autocommit=True) as connection:
+                for table in ("facts", "rollouts", "outbox", "pps_alembic_version"):
+                    change = sql.SQL("ALTER TABLE IF EXISTS {} OWNER TO {}")
+                    connection.execute(change.format(sql.Identifier(table), owner))
 
     def start(self, wait_s: float = 30.0) -> None:
         """Start it, after recovery from whatever end the last run had; `ServiceError` if it does not come up."""
@@ -92,6 +120,10 @@ class EmbeddedPostgres:
 
     def _password(self) -> str:
         return (self.folder / "password").read_text(encoding="ascii").strip()
+
+    def _password_of(self, role: Role) -> str:
+        # nobody comes from the application's password to another one
+        return hashlib.sha256(f"{role} {self._password()}".encode()).hexdigest()
 
     def _make_data_folder(self) -> None:
         if (self._data / "PG_VERSION").exists() and (self.folder / "password").exists():
@@ -169,16 +201,11 @@ class EmbeddedPostgres:
             (self._data / "postmaster.pid").unlink(missing_ok=True)
 
     def _create_databases(self, deadline: float) -> None:
-        where = {"host": "127.0.0.1", "port": self.port, "user": _USER, "password": self._password()}
         while True:
             try:
-                with psycopg.connect(**where, dbname="postgres", connect_timeout=2, autocommit=True) as connection:  # type: ignore[arg-type]
-                    have = {row[0] for row in connection.execute("SELECT datname FROM pg_database")}
-                    for name in self.databases:
-                        if name not in have:
-                            connection.execute(
-                                psycopg.sql.SQL("CREATE DATABASE {}").format(psycopg.sql.Identifier(name))
-                            )
+                psycopg.connect(self.url("postgres").replace("+psycopg", ""), connect_timeout=2).close()
+                for name in self.databases:
+                    self.create_database(name)
                 return
             except psycopg.OperationalError as error:
                 if self._servers.ended or time.monotonic() > deadline:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 import threading
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -14,7 +15,7 @@ import pytest
 from tests.support import signing
 from tests.support.bad_input import HTML, JINJA, TEXTS
 from tests.support.examples import NOW, SITES, sqlite_store, templates
-from tests.support.release_tests import ACTIVITY, BADLY, CERTIFIED, DUE, LATE, POOLS, WELL, AReleaseTest
+from tests.support.release_tests import ACTIVITY, BADLY, CERTIFIED, DUE, LATE, PACKAGE, POOLS, WELL, AReleaseTest
 from tests.support.snapshots import matches_snapshot
 from upath import UPath
 
@@ -48,7 +49,10 @@ class World:
         self.comments.append(text)
 
     def local_package(self, sha256: str) -> Path:
-        return Path(f"/store/{sha256}")
+        assert sha256 == PACKAGE
+        path = Path(tempfile.mkdtemp(prefix="pps-test-")) / sha256
+        path.write_bytes(b"package")
+        return path
 
     def publish(self, folder: Any, repository: Repository, files: Sequence[Path], now: Any) -> None:
         self.published.append((str(folder), tuple(f.name for f in files)))
@@ -288,7 +292,7 @@ def test_a_release_publishes_what_was_tried_moves_the_patch_and_tells_people_onc
     test = AReleaseTest().asked().answers("PIC", ACCEPT).time_is_up().decided(RELEASE)
     world = World()
     assert release(test, world) == release(test, world) == ()
-    assert world.published == [("memory://production/apt", ("a" * 64,))]
+    assert world.published == [("memory://production/apt", (PACKAGE,))]
     assert world.moves == [(4711, "Ready for production"), (4711, "In production")]
     assert release_decision.close_release_test(test.record, test.store, LATE, "pps") == "released"
     mails = [mail for mail, _, _ in test.store.outbox(test.name) if "/released/" in mail.key]

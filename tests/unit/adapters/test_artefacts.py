@@ -12,7 +12,7 @@ from upath import UPath
 
 from pps.activities.ports import Tarball
 from pps.adapters.artefacts import ArtefactStore
-from pps.domain.errors import InvalidNameError, PackageError, ServiceError
+from pps.domain.errors import InvalidNameError, PackageError, ServiceError, TamperedError
 
 NUMBERS = itertools.count()
 FILES = {"MANIFEST": b"# PPS-MANIFEST 1\n", "a-PPS-1.tar.gz": b"part" * 1000, "a-PPS-1-external.tar.gz": b"external"}
@@ -82,10 +82,10 @@ def test_damage_in_the_store_is_told_not_handed_out(store: ArtefactStore, tmp_pa
     made = tarball(tmp_path / "made")
     store.keep(made, tmp_path / "made")
     (store.root / NAME / "a-PPS-1.tar.gz").write_bytes(b"damaged")
-    with pytest.raises(ServiceError, match="damaged or missing"):
+    with pytest.raises(TamperedError, match="damaged or missing"):
         store.local(NAME, "a-PPS-1.tar.gz")
     (store.root / NAME / "tarball.json").write_bytes(b"{")
-    with pytest.raises(ServiceError, match="damaged description"):
+    with pytest.raises(TamperedError, match="damaged description"):
         store.find(NAME)
 
 
@@ -145,7 +145,7 @@ def test_package_files_are_kept_under_their_digest_and_their_own_name(store: Art
     assert (kept.name, kept.read_bytes()) == (path.name, b"package")
     (store.root / "packages" / digest / path.name).write_bytes(b"damaged")
     if store.root.protocol != "memory":  # else the cache has a good copy
-        with pytest.raises(ServiceError, match="damaged"):
+        with pytest.raises(TamperedError, match="damaged"):
             store.local_package(digest)
     store.keep_package(path, digest)
     assert store.local_package(digest).read_bytes() == b"package"

@@ -1,0 +1,100 @@
+"""`pps facts`: is what is on record still what was recorded (docs/adr/0025)."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pps.cli import output
+from pps.cli.front import Front, front, group
+from pps.cli.mirrors import progress
+from pps.domain import chain
+from pps.domain.errors import ConfigurationError, NotYetAllowedError
+
+app = group("The facts on record.")
+
+
+def broken_chains(here: Front) -> tuple[list[chain.Verified], list[chain.Verified]]:
+    """All chains, and those in which a fact does not fit."""
+    found = [chain.verify(name, links) for name, links in here.services.facts.chains()]
+    return found, [v for v in found if v.misfit]
+
+
+@app.command()
+def verify(
+    ctx: typer.Context,
+    rollout: Annotated[
+        str, typer.Argument(metavar="[ROLLOUT]", help="Of this rollout (or dossier: patch-4711) only.")
+    ] = "",
+    heads: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            dir_okay=False,
+            help="Compare with the heads kept in FILE, then write those of now.",
+        ),
+    ] = None,
+    as_json: output.Json = False,
+) -> None:
+    """Compute the hash of every fact again, and name the first that does not fit, of each rollout.
+
+    Each fact carries the hash of the one before it in its rollout, so a fact that was changed, removed or put between
+    shows. That the end of a rollout was cut off, or that all of it was made anew, shows only against heads that are
+    kept elsewhere: --heads FILE, in a place where those who can write to the database cannot. A FILE that is not
+    there yet is written. Exit code 1 when anything does not fit; FILE stays as it is then.
+    """
+    if rollout and heads:
+        raise ConfigurationError("--heads", "is of all rollouts.", "Leave ROLLOUT out.")
+    here = front(ctx)
+    known = _known(heads)
+    chains = list(here.services.facts.chains(rollout))
+    if rollout and not chains:
+        next_step = "Names are listed by: pps rollout list."
+        raise NotYetAllowedError(f"rollout {rollout[:80]!r}", "is not on record.", next_step)
+    found = []
+    with progress(quiet=as_json) as told:
+        for number, (name, links) in enumerate(chains, 1):
+            found.append(chain.verify(name, links, known.get(name)))
+            told(number, len(chains), name)
+    names = {name for name, _ in chains}
+    found += [chain.gone(head) for name, head in sorted(known.items()) if name not in names]
+    misfits = [v for v in found if v.misfit]
+    if heads and not misfits:
+        _write(heads, chain.heads_text(found))
+    if as_json:
+        output.say_json({"rollouts": found, "facts": sum(v.facts for v in found), "fits": not misfits})
+    else:
+        for one in misfits:
+            output.say(f"{one.rollout}: {one.misfit}")
+        compared = f" {len(known)} heads were compared." if known else ""
+        what = f"{sum(v.facts for v in found)} facts of {len(found)} records"
+        output.say(f"{what}: {f'{len(misfits)} do not fit' if misfits else 'all fit'}.{compared}")
+    if misfits:
+        raise typer.Exit(1)
+
+
+def _known(path: Path | None) -> dict[str, chain.Head]:
+    if path is None or not path.exists():
+        return {}
+    try:
+        return chain.parse_heads(path.read_text(encoding="ascii"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigurationError(str(path), f"cannot be read ({error}).", "Take another copy.") from error
+
+
+def _write(path: Path, text: str) -> None:
+    """As a whole: a file that is cut short would say that rollouts are new."""
+    aside = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        with aside.open("x", encoding="ascii") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        aside.replace(path)
+    except OSError as error:
+        raise ConfigurationError(str(path), f"cannot be written ({error}).", "Name another file.") from error
+    finally:
+        aside.unlink(missing_ok=True)
