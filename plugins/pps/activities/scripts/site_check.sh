@@ -1,3 +1,4 @@
+#clean-environment
 # What a site offers for previews: prints "key value" lines and changes nothing.
 # Arguments: preview_root production_root profile_d tag_dir (absolute paths).
 # POSIX sh; run by pps doctor. Exit code 0 whenever it could look.

@@ -1,3 +1,4 @@
+#clean-environment
 # Lists, adds or removes one tag of a VO at a site, as lcg-ManageVOTag does (SD 4.1.1, step 4; docs/adr/0018).
 #
 # Arguments: list|add|remove, tag directory, SubCluster, VO, tag (not with list).
