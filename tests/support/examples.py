@@ -96,7 +96,7 @@ class RememberingStore(FactStore):
         self.queued: dict[str, Mail] = {}
 
     def record(self, *facts: Fact, mails: Sequence[Mail] = ()) -> tuple[Fact, ...]:
-        for mail in mails:
+        for mail in (one for given in mails for one in given.one_each()):
             self.queued.setdefault(mail.key, mail)
         return super().record(*facts, mails=mails)
 

@@ -116,15 +116,15 @@ def not_let_in(site: str, key: str, said: str) -> SiteUnreachableError:
 
 def no_connection(site: str, client_says: str) -> SiteUnreachableError:
     """Nothing was agreed on yet. `client_says`, in its own words and none of the server's, is searched for a cause."""
-    causes = (why for pattern, why in _CAUSES.items() if re.search(pattern, client_says, re.I))
+    causes = (why for pattern, why in _CAUSES.items() if pattern.search(client_says))
     why = next(causes, "the connection ended before the login")
     return SiteUnreachableError(site, f"cannot be reached ({why}).", _AGAIN)
 
 
-_CAUSES: Mapping[str, str] = {
-    r"refused|Errno 111": "Connection refused: nothing listens at its port",
-    r"resolve|gaierror|Name or service|getaddrinfo|Errno -\d": "its host name has no address",
-    r"No route|unreachable|Errno 1(13|01)\b": "there is no route to it",
+_CAUSES: Mapping[re.Pattern[str], str] = {
+    re.compile(r"refused|Errno 111", re.I): "Connection refused: nothing listens at its port",
+    re.compile(r"resolve|gaierror|Name or service|getaddrinfo|Errno -\d", re.I): "its host name has no address",
+    re.compile(r"No route|unreachable|Errno 1(13|01)\b", re.I): "there is no route to it",
 }
 
 

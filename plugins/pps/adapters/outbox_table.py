@@ -35,7 +35,7 @@ def pause_after(attempts: int) -> timedelta:
 def queue(connection: sa.Connection, mails: Iterable[Mail]) -> None:
     """Put mails into the outbox; one whose key is there already is not queued again."""
     # In one order for all, so that two retries that queue the same mails cannot wait for each other.
-    for mail in sorted(mails, key=lambda m: m.key):
+    for mail in sorted((one for given in mails for one in given.one_each()), key=lambda m: m.key):
         row = {
             "key": mail.key,
             "rollout": mail.key.partition("/")[0],

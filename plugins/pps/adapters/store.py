@@ -256,7 +256,7 @@ class FactStore(Outbox):
             return ()
         with self._transaction() as connection:
             new = self._insert_facts(connection, facts)
-            queue(connection, [one for given in mails for one in given.one_each()])
+            queue(connection, mails)
             return new
 
     def _insert_facts(self, connection: sa.Connection, facts: Sequence[Fact]) -> tuple[Fact, ...]:

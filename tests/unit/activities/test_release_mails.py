@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
+from datetime import datetime
 from typing import Any
 
 import pytest
@@ -18,7 +19,7 @@ from pps.activities.production import Production
 from pps.adapters.store import FactStore
 from pps.domain.facts import Fact, FactKind
 from pps.domain.overruling import Urgency
-from pps.domain.patches import Repository, RepositoryKind
+from pps.domain.patches import Patch, Repository, RepositoryKind
 from pps.domain.release_test import ACCEPT, RELEASE
 
 REASON = "Anybody can read everybody's proxies."
@@ -30,12 +31,16 @@ class World:
     def set_state(self, *_: Any) -> None:
         pass
 
-    def local_package(self, sha256: str) -> Path:
-        return Path(f"/store/{sha256}")
+
+class Published(Production):
+    """The packages themselves are not what these tests are about."""
+
+    def add_packages(self, patch: Patch, digests: Sequence[str], now: datetime) -> None:
+        pass
 
 
 def production(store: FactStore) -> Production:
-    return Production(
+    return Published(
         World(),  # type: ignore[arg-type]
         World(),  # type: ignore[arg-type]
         UPath("memory://production"),

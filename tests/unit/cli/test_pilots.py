@@ -118,7 +118,7 @@ def test_candidates_are_looked_at_or_put_on_record(here: Front) -> None:
 def test_show_tells_who_is_asked_what_was_said_and_what_comes_next(here: Front) -> None:
     made = pilot(here, vo="atlas").accepted().ranked().selected("PIC")
     here.now = lambda: made.at
-    made.shows_interest("cms", "Bulk submission.")
+    made.shows_interest("cms", "Bulk submission.", mine=("role:PPS Coordinator",))
     asked = {"due": (made.at + 5 * DAY).isoformat(), "to": "", "title": "What did it agree on?", "assigned_to": []}
     starts = {"starts": (made.at + DAY).isoformat(), "ends": (made.at + DAY).isoformat(), "to": []}
     made.then(FactKind.MEETING_CALLED, "", "kick-off", **starts).then(
