@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import random
+import re
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
@@ -97,6 +98,27 @@ def test_one_role_for_everything_still_works_and_is_named(store_urls: StoreUrls)
     assert FactStore(store_urls.superuser).too_many_rights() == ("is a superuser",)
 
 
+def test_the_documented_sql_makes_two_roles_of_one(store_urls: StoreUrls) -> None:
+    text = (Path(__file__).parents[2] / "docs" / "production.md").read_text()
+    (reassign,) = re.findall(r"^REASSIGN OWNED BY pps TO pps_owner;$", text, re.M)
+    database = sa.make_url(store_urls.owner).database
+    before = sa.make_url(store_urls.application)
+    with psycopg.connect(store_urls.superuser.replace("+psycopg", ""), autocommit=True) as connection:
+        connection.execute(f'ALTER DATABASE "{database}" OWNER TO "{before.username}"')  # type: ignore[arg-type]
+    upgrade(store_urls.application, application=store_urls.application)
+    store = FactStore(store_urls.application)
+    name = opened(store)
+    assert store.too_many_rights() == ("owns the tables",)
+    change = reassign.replace("BY pps ", f'BY "{before.username}" ').replace("pps_owner", f'"{database}_owner"')
+    with psycopg.connect(store_urls.superuser.replace("+psycopg", ""), autocommit=True) as connection:
+        connection.execute(change)  # type: ignore[arg-type]
+    upgrade(store_urls.owner, application=store_urls.application)
+    assert store.too_many_rights() == ()
+    assert store.record(fact(name))
+    assert misfits(store) == {}
+    store.dispose()
+
+
 def test_an_upgrade_by_the_application_changes_nothing_and_says_who_must_do_it(store_urls: StoreUrls) -> None:
     with pytest.raises(ConfigurationError, match="pps db upgrade"):
         upgrade(store_urls.application, application=store_urls.application)
@@ -166,7 +188,7 @@ def test_what_was_changed_behind_our_back_is_named(
     as_superuser(store_urls, f"{statement}{' AND' if 'WHERE' in statement else ' WHERE'} rollout = '{name}'")
     (found,) = misfits(fact_store).items()
     assert found[0] == name != other
-    assert chain.re.search(said, found[1]), found[1]
+    assert re.search(said, found[1]), found[1]
 
 
 def pps(front: Front, *words: str) -> tuple[int, str, str]:

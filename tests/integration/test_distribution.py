@@ -6,6 +6,7 @@ import asyncio
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -15,7 +16,10 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
+import psutil
 import pytest
+from airflow.sdk.exceptions import AirflowTaskTimeout
+from airflow.sdk.execution_time.timeout import timeout
 from tests.support.chaos_proxy import chaos_proxy
 from tests.support.previews import SMALL, FactsInMemory, FolderArtefacts
 from tests.support.sshd import SshServer, login_through, new_key, public_key, running_sshd, sshd  # noqa: F401
@@ -303,6 +307,27 @@ def test_a_broken_tarball_is_no_sites_fault(world: World) -> None:
     with pytest.raises(PackageError):
         world.distribute(tarball, world.sites("A", "B"))
     assert {f.kind for f in world.facts.facts} == {FactKind.TARBALL_BUILT}
+
+
+def test_at_the_end_of_the_tasks_time_the_connections_end_and_the_next_try_converges(world: World) -> None:
+    tarball = world.store.make({**SMALL, "bin/big": os.urandom(500_000)}, "1.0")
+    [quick] = world.sites("A")
+    with socket.create_server(("127.0.0.1", 0)) as silent:  # accepts, and never says a word
+        [slow] = world.sites("B")
+        targets = world.targets([quick]) | world.targets([slow], port=silent.getsockname()[1])
+        seen: list[str] = []
+
+        def served(outcome: SiteOutcome) -> None:
+            seen.append(outcome.site)
+            signal.raise_signal(signal.SIGALRM)  # the time is over when the quick site has its preview
+
+        with pytest.raises(AirflowTaskTimeout), timeout(3600):
+            world.distribute(tarball, [quick, slow], targets, progress=served)
+    assert seen == ["A"]
+    assert [p for p in psutil.Process().children(recursive=True) if p.name() == "ssh"] == []
+    assert world.states([quick, slow]) == [SiteState.INSTALLED, SiteState.PLANNED], "what is not known is not said"
+    world.distribute(tarball, [quick, slow])
+    assert world.states([quick, slow]) == [SiteState.INSTALLED] * 2
 
 
 def test_never_more_sites_at_once_than_agreed(world: World) -> None:
