@@ -91,7 +91,7 @@ class Delivery:
     def repository_of_sites(self, url: str) -> dict[str, str]:
         """What a site's package manager would be offered under an address."""
         suite = "release-test" if self.provider.repository.suite else ""
-        found = OwnRepositories(Trust(unsigned="It is ours.")).open(
+        found = OwnRepositories(Trust(unsigned="It is ours."), lambda: NOW).open(
             replace(self.provider.repository, url=url, suite=suite)
         )
         return {str(p.ref): p.sha256 for p in found.resolve((*self.test.patch.packages, *self.test.patch.externals))}

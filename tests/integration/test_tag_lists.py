@@ -392,8 +392,9 @@ def as_our_account(path: str, *arguments: str | Path) -> tuple[int, list[str]]:
 def others_list(path: str) -> Iterator[Path]:
     """A list of the VO's manager in a folder of the VO's group, where any account can come by."""
     with tempfile.TemporaryDirectory() as folder:
-        for tools in Path(path.split(":", maxsplit=1)[0]).parents[:2]:
-            tools.chmod(0o755)
+        tools = Path(path.split(":", maxsplit=1)[0])
+        for above in (tools, *tools.parents[:2]):
+            above.chmod(0o755)
         Path(folder).chmod(0o755)
         file = tag_list(Path(folder) / "info", f"a\r\n{TAG}\r\nb\r\n")
         os.chown(file.parent, MANAGER, GROUP)

@@ -17,6 +17,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from tests.support import signing
 from tests.support.archives import REF, deb_of, member
 from tests.support.http_folder import serving
 from tests.support.memory_facts import MemoryFacts
@@ -473,11 +474,12 @@ def test_a_version_after_a_snapshot_is_built_kept_and_named(tmp_path: Path) -> N
         tarball = yum.build(patch)
         assert [p.ref for p in manifest_of(tarball, yum).packages] == [ref]
         kept = yum.store().local_package(manifest_of(tarball, yum).packages[0].sha256)
-        publish_packages(UPath(tmp_path / "production"), yum.repository, [kept], NOW)
+        seal = signing.seal(tmp_path / "keys", now=lambda: NOW)
+        publish_packages(UPath(tmp_path / "production"), yum.repository, [kept], NOW, seal=seal)
     older = PackageRef("voms", "1:2.23.0-1.el9", "noarch")
-    production = ProductionFolder(UPath(tmp_path)).root
+    production = UPath(tmp_path)
     (production / "production").rename(production / "yum")
-    found = ProductionFolder(production).open(RepositoryKind.YUM).newest([older])
+    found = ProductionFolder(production, seal=seal).open(RepositoryKind.YUM).newest([older])
     assert found[older].ref == ref
 
 

@@ -36,7 +36,7 @@ def algorithm_of(name: str) -> str:
 def strong_digest(algorithm: str, value: str) -> Digest | None:
     """The digest, or None if the algorithm is weak or unknown, or the value is none of its own."""
     name, value = algorithm_of(algorithm), value.strip().lower()
-    if name in STRONG and re.fullmatch(rf"[0-9a-f]{{{STRONG[name]}}}", value):
+    if name in STRONG and len(value) == STRONG[name] and re.fullmatch(r"[0-9a-f]+", value):
         return Digest(name, value)
     return None
 

@@ -160,8 +160,9 @@ class Syntax(Words):
     def _heredoc_bodies(self, level: _Level) -> None:
         waiting, level.heredocs = level.heredocs, []
         for delimiter, tabs, quoted in waiting:
-            pattern = ("^\t*" if tabs else "^") + re.escape(delimiter) + "$"
-            found = re.compile(pattern, re.MULTILINE).search(self.text, self.at, self.end) if self.sound else None
+            before = "\t*" if tabs else ""
+            end = re.compile(rf"^{before}{re.escape(delimiter)}$", re.MULTILINE)
+            found = end.search(self.text, self.at, self.end) if self.sound else None
             if found is None:
                 self.sound = False
                 return

@@ -22,7 +22,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from fnmatch import translate
+from fnmatch import fnmatchcase
 from itertools import zip_longest
 
 from pps.domain.errors import PackageError
@@ -164,17 +164,16 @@ class _Names:
     def __init__(self, names: Iterable[str]) -> None:
         self._names = frozenset(names)
         patterns = [name for name in sorted(self._names) if _PATTERN.fullmatch(name)]
-        self._patterns = [re.compile(translate(name)) for name in patterns[:_PATTERNS_AT_MOST]]
+        self._patterns = patterns[:_PATTERNS_AT_MOST]
         self._asked = 0
 
     def __contains__(self, name: str) -> bool:
-        if name in self._names or ("*" not in name and any(pattern.match(name) for pattern in self._patterns)):
+        if name in self._names or ("*" not in name and any(fnmatchcase(name, pattern) for pattern in self._patterns)):
             return True
         if not _PATTERN.fullmatch(name) or self._asked >= _PATTERNS_AT_MOST:
             return False
         self._asked += 1
-        pattern = re.compile(translate(name))
-        return any("*" not in other and pattern.match(other) for other in self._names)
+        return any("*" not in other and fnmatchcase(other, name) for other in self._names)
 
 
 def _check_sizes(files: Mapping[str, str], ours: Mapping[str, Role]) -> None:

@@ -67,6 +67,27 @@ unpack() {
   await $! || refuse unpack "$(said $?)"
   rm -f "$stage/payload"
   [ -z "$(find "$stage/.pps-new" ! -type d -links +1 | head -n 1)" ] || refuse damaged "what arrived is not what was sent: it has a hard link"
+  set_file_modes
+}
+
+# A default access list can take away from each new file what others may do, and tar believes that it asked for enough.
+set_file_modes() {
+  : >"$stage/plain"
+  case $(ls -l "$stage/plain") in '-rw-r--r-- '*) return 0 ;; esac
+  (cd "$stage/.pps-new" && find . -type f) >"$stage/sent"
+  why=$(LC_ALL=C awk "$quoted"'
+    FNR == 1 { file++ }
+    file == 1 { sent[substr($0, 3)]; next }
+    !/^f / { next }
+    {
+      mode = $3
+      sub(/^f [^ ]+ [^ ]+ [^ ]+ /, "")
+      if (!($0 in sent)) next
+      line[mode] = line[mode] " " quote("./" $0)
+      if (++n[mode] % 200 == 0) { print "chmod " mode line[mode]; line[mode] = "" }
+    }
+    END { for (mode in line) if (line[mode] != "") print "chmod " mode line[mode] }' "$stage/sent" "$stage/MANIFEST" | run_in_tree) ||
+    refuse io "$why"
 }
 
 # in_folders MODE COMMAND: run `COMMAND FOLDER...` on all folders of MANIFEST, many at a time. With MODE m `COMMAND MODE
