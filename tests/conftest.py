@@ -9,6 +9,7 @@ import os
 import shutil
 import signal
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -63,6 +64,14 @@ MISSING = {
     "postgres": [],
 }
 _left_out: dict[str, int] = {}
+
+
+@pytest.fixture
+def usual_umask() -> Iterator[None]:
+    """For tests in which several accounts meet."""
+    before = os.umask(0o022)
+    yield
+    os.umask(before)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

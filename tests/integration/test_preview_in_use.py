@@ -6,7 +6,7 @@ import asyncio
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -19,6 +19,8 @@ from pps.activities.ports import SiteLimits
 from pps.activities.probing import probe_site
 from pps.activities.receiver import Holding, How, Receiver
 from pps.domain.probes import ProbeState
+
+pytestmark = pytest.mark.usefixtures("usual_umask")
 
 
 @pytest.fixture(params=["dash", "busybox", "toybox"])
@@ -96,14 +98,6 @@ DAMAGE = {
         (tree / ".pps-ok").symlink_to("../elsewhere"),
     ),
 }
-
-
-@pytest.fixture(autouse=True)
-def usual_umask() -> Iterator[None]:
-    """What these tests put beside a preview's files has the modes that a job's files have."""
-    before = os.umask(0o022)
-    yield
-    os.umask(before)
 
 
 @pytest.mark.parametrize("use", USE)

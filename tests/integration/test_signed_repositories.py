@@ -129,6 +129,9 @@ def site(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Site]:
         made = Site(request.param, tmp_path, http, signing.seal(tmp_path / "config"))
         made.publish_keys()
         yield made
+        # dnf asks an agent of GnuPG's about keys, in a folder of its own below its cache, and leaves it to itself
+        for ring in tmp_path.rglob("pubring"):
+            subprocess.run(["gpgconf", "--homedir", str(ring), "--kill", "all"], capture_output=True, check=False)
 
 
 def test_stock_apt_and_dnf_install_with_the_lines_of_our_text_and_take_nothing_unsigned(site: Site) -> None:

@@ -20,6 +20,8 @@ from pps.activities.site_script import load_script
 TAG = "VO-ops-PPS-GLITE-WN-3.1.23"
 CE = "ce.example.org"
 
+pytestmark = pytest.mark.usefixtures("usual_umask")
+
 
 @pytest.fixture(params=["dash", "bash", pytest.param("busybox", marks=pytest.mark.needs("shells"))])
 def path(request: pytest.FixtureRequest, tmp_path: Path) -> str:
