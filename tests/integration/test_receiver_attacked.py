@@ -129,6 +129,14 @@ def test_marks_that_are_links_or_pipes_neither_hang_nor_tell_the_centre_a_line(
 # --- folders that are fine ----------------------------------------------------------------------------------
 
 
+def test_a_link_that_goes_up_inside_the_tree_is_a_good_one(site: AtSite, store: FolderArtefacts) -> None:
+    links = {"lib/deep/down/tool": "../../../bin/tool", "share/lib": "../lib", "libtool": "lib/deep/../libtool.so"}
+    old, new = store.make({**SMALL, **links}, "1.0"), store.make({**NEXT, **links}, "1.1")
+    assert site.install(old, payload(store, old))[-1] == f"PPS-INSTALLED {old.name}"
+    assert site.install(new, payload(store, new, old), old.name)[-1] == f"PPS-INSTALLED {new.name}"
+    assert site.look(old) == site.look(new) == "PPS-LOOK intact"
+
+
 @pytest.mark.parametrize("how", ["setgid", "default access list"])
 def test_a_folder_with_setgid_or_a_default_access_list_is_a_good_one(
     site: AtSite,

@@ -28,6 +28,7 @@ PPS_LINE
     BEGIN { bytes = 32768 }
     /^# / { next }
     { name = $0; sub(/^[^ ]+ [^ ]+ [^ ]+ [^ ]+ /, "", name) }
+    $1 == "l" { sub(/ -> .*/, "", name) }
     name ~ /^\// || ("/" name "/") ~ /\/\.?\.?\// { bad = 1 }
     { bytes += 512 + (length(name) >= 90 ? 3072 : 0) + ($1 == "f" ? int(($4 + 511) / 512) * 512 : 0); if ($1 != "d") members++ }
     END { printf "%.0f %d %d\n", bytes, members + 1, bad }' "$stage/MANIFEST")
