@@ -111,8 +111,8 @@ def start_grid(folder: Path, *arguments: str) -> Iterator[RunningGrid]:
     """Run a grid until the end of the block."""
     with spawn_grid(folder, *arguments) as process:
         assert process.stdout is not None
-        ready, _, _ = select.select([process.stdout], [], [], 20)
-        assert ready, "the grid said nothing for 20 s"
+        ready, _, _ = select.select([process.stdout], [], [], 60)
+        assert ready, "the grid said nothing for 60 s"
         line = process.stdout.readline()
         assert line.startswith("READY "), line
         yield RunningGrid(folder, process)
