@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -62,6 +63,9 @@ MISSING = {
     "clean-root": _programs("mmdebstrap", "unshare", "setpriv", "apt-get")
     + ([] if os.geteuid() == 0 else ["root (or a range in /etc/subuid)"]),
     "postgres": [],
+    "linux": [] if sys.platform == "linux" and Path("/dev/full").exists() else ["Linux, with /proc and /dev/full"],
+    "dpkg": _programs("dpkg"),
+    "no-gsi-conf": ["a machine without a gsi.conf"] if Path("/etc/grid-security/gsi.conf").exists() else [],
 }
 _left_out: dict[str, int] = {}
 

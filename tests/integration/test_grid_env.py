@@ -322,12 +322,11 @@ lower=1
 """
 
 
+@pytest.mark.needs("no-gsi-conf")
 @pytest.mark.parametrize(("shell", "suffix"), [(["dash"], "sh"), (["tcsh", "-f"], "csh")])
 def test_what_globus_reads_in_etc_only_is_told_to_it_where_the_site_has_none(
     tmp_path: Path, shell: list[str], suffix: str
 ) -> None:
-    if Path("/etc/grid-security/gsi.conf").exists():
-        pytest.skip("this machine has a gsi.conf")
     client = make_client(tmp_path)
     (client.prefix / "etc/grid-security").mkdir()
     (client.prefix / "etc/grid-security/gsi.conf").write_text(GSI)

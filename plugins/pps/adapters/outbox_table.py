@@ -7,6 +7,7 @@ given up; its sha256 stays. A sender that is killed before that mark finds text 
 from __future__ import annotations
 
 import hashlib
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime, timedelta
@@ -49,11 +50,12 @@ def queue(connection: sa.Connection, mails: Iterable[Mail]) -> None:
         insert_once(connection, tables.outbox, row)
 
 
-class Outbox:
-    """The outbox' part of the port `Facts`."""
+class Outbox(ABC):
+    """The outbox' part of the port `Facts`; the store of facts gives it its transactions."""
 
+    @abstractmethod
     def _transaction(self) -> AbstractContextManager[sa.Connection]:
-        raise NotImplementedError
+        """A transaction of the store, committed at the end of the block."""
 
     def unsent(self, limit: int, now: datetime) -> Sequence[Mail]:
         """Claim mails that are due; another sender skips them until the claim ends."""

@@ -98,7 +98,7 @@ def test_the_child_sees_no_secrets_and_no_open_files(
         ("anything", r"cannot be read \(LookupError\)"),
     ],
 )
-@pytest.mark.skipif(sys.platform != "linux", reason="other systems do not enforce every limit")
+@pytest.mark.needs("linux")
 def test_whatever_happens_ends_in_a_sentence_about_the_file(
     confined: Confined, tmp_path: Path, how: str, words: str
 ) -> None:
@@ -113,7 +113,7 @@ def test_who_sleeps_is_ended(tmp_path: Path) -> None:
         Confined(Limits(wall_s=1)).call("odd.deb", misbehave, "wall", "")
 
 
-@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full")
+@pytest.mark.needs("linux")
 def test_a_full_disk_is_not_the_provider_s_fault(confined: Confined) -> None:
     with pytest.raises(ServiceError, match="Look at this machine"):
         confined.call("odd.deb", misbehave, "disk", "")
@@ -131,7 +131,7 @@ def gone(pid: int) -> bool:
     return False
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
+@pytest.mark.needs("linux")
 def test_the_child_ends_with_the_object_that_started_it() -> None:
     confined = Confined(SMALL)
     _, parent = confined.call("x", echo)
@@ -140,7 +140,7 @@ def test_the_child_ends_with_the_object_that_started_it() -> None:
     assert gone(parent)
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
+@pytest.mark.needs("linux")
 def test_the_child_ends_with_the_process_that_started_it_even_at_work(tmp_path: Path) -> None:
     program = (
         "import sys, threading; sys.path[:0] = sys.argv[2:]\n"
@@ -186,7 +186,7 @@ def test_a_child_that_somebody_has_ended_is_started_again(confined: Confined) ->
     assert other != parent
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="forks as Airflow does")
+@pytest.mark.needs("linux")
 def test_after_a_fork_each_process_has_a_child_of_its_own(confined: Confined) -> None:
     _, ours = confined.call("x", echo)
     reader, writer = os.pipe()

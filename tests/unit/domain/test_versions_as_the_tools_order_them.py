@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 
 import pytest
@@ -36,7 +35,7 @@ def test_rpm_orders_versions_as_we_do(pairs: list[tuple[str, str]]) -> None:
     assert [rpm_order(one, other) for one, other in pairs] == theirs
 
 
-@pytest.mark.skipif(shutil.which("dpkg") is None, reason="no dpkg")
+@pytest.mark.needs("dpkg")
 @settings(max_examples=150)
 @given(DEBIAN, DEBIAN)
 def test_dpkg_orders_versions_as_we_do(one: str, other: str) -> None:
