@@ -112,6 +112,11 @@ class MemoryFacts:
     def chains(self, rollout: str = "") -> Iterator[tuple[str, Iterator[Link]]]:
         yield from ()
 
+    address = "memory"
+
+    def heads(self) -> dict[str, str]:
+        return {}
+
     def too_many_rights(self) -> tuple[str, ...]:
         return ()
 

@@ -64,7 +64,12 @@ class FactStore(Outbox):
         self._in_turn = threading.RLock() if self._url.get_backend_name() == "sqlite" else nullcontext()
 
     def __repr__(self) -> str:
-        return f"FactStore({self._url.render_as_string(hide_password=True)!r})"
+        return f"FactStore({self.address!r})"
+
+    @property
+    def address(self) -> str:
+        """Where it is, without the password."""
+        return self._url.render_as_string(hide_password=True)
 
     def upgrade(self, application: str = "") -> None:
         """Bring the database to the newest schema, and give the application's role its rights; see `upgrade`."""
@@ -219,9 +224,23 @@ class FactStore(Outbox):
         with self._transaction() as connection:
             names = connection.execute(query).scalars().all()
         for name in names:
-            yield name, self._links(name)
+            yield name, self.links(name)
 
-    def _links(self, name: str) -> Iterator[chain.Link]:
+    def heads(self) -> dict[str, str]:
+        """The hash of the newest fact of every record of the register, oldest record first; "" where there is none."""
+        newest = (
+            sa.select(tables.facts.c.digest)
+            .where(tables.facts.c.rollout == tables.rollouts.c.name)
+            .order_by(tables.facts.c.id.desc())
+            .limit(1)
+            .scalar_subquery()
+        )
+        query = sa.select(tables.rollouts.c.name, newest).order_by(tables.rollouts.c.id)
+        with self._transaction() as connection:
+            return {name: digest or "" for name, digest in connection.execute(query)}
+
+    def links(self, name: str) -> Iterator[chain.Link]:
+        """The facts of one record as they are stored, in the order of recording."""
         columns = [tables.facts.c[field] for field in chain.Link.__slots__]
         last = None
         while True:
