@@ -49,7 +49,8 @@ def doctor(
 ) -> None:
     """Check configuration, services and sites, and say what to do.
 
-    Changes nothing but its own note of the facts that it has verified. Exit code 1 when anything fails; warnings do not count.
+    Changes nothing but its own note of which facts it has verified. Exit code 1 when anything fails; warnings do not
+    count.
     """
     here = front(ctx)
     findings = tuple(_diagnose(here, site or []))
