@@ -1,8 +1,8 @@
 """An installation of the version before this one is upgraded as docs/production.md says: nothing on record is lost.
 
 `tests/support/previous_version` was made by that version's own code: `dump.sql.gz` is its database after a demo of each
-path (all mails sent) and with five records that are open; `state.json` is what that code read out of it; `config` is its
-configuration.
+path (all mails sent) and with five records that are open; `state.json` is what that code read out of it; `config` is
+its configuration.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import json
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -151,7 +151,7 @@ def test_texts_of_old_mails_go_with_the_mails_and_those_that_wait_are_sent_whole
 ) -> None:
     with psycopg.connect(restored.superuser.replace("+psycopg", "")) as connection:
         rows = connection.execute("SELECT key, text FROM outbox").fetchall()
-    before = {key: text for key, text in rows}
+    before: dict[str, str] = dict(rows)
     assert any("token=" in text for text in before.values())
     store = upgraded(restored, tmp_path).services.facts
     gone, waiting = set(), set()
@@ -254,7 +254,7 @@ def test_the_night_runs_over_what_the_version_before_has_left(
     front = Front(services)
     front.__dict__["airflow"] = MemoryAirflow()
     assert pps(front, "facts", "verify")[0] == 0
-    for command in (["feedback", "list", OPEN], ["credits"], ["tasks", "list"], ["mails", "list", OPEN]):
+    for command in (["feedback", "list", OPEN], ["credits"], ["tasks", "list"], ["rollout", "show", OPEN]):
         code, said = pps(front, *command)
         assert code == 0, f"{command}: {said}"
     store.dispose()

@@ -14,7 +14,7 @@ from pps.activities.ports import Facts
 from pps.domain import feedback as rules
 from pps.domain.errors import ConfigurationError, NotYetAllowedError, RefusedError
 from pps.domain.facts import Fact, FactKind
-from pps.domain.feedback import Answer, FeedbackLimits, Opinion, Summary
+from pps.domain.feedback import Answer, FeedbackLimits, Limit, Opinion, Summary
 from pps.domain.names import checked_name
 from pps.domain.rollouts import Rollout
 from pps.domain.texts import clean_text, for_the_public, one_line
@@ -100,7 +100,7 @@ def check_token(secret: bytes, rollout: str, vo: str, token: str) -> bool:
         return _signer(secret, rollout, vo).validate(given)
     # an earlier version took the secret as it stands
     keys = dict.fromkeys((*keys_in(secret), secret))
-    return any([hmac.compare_digest(_token_without_date(key, rollout, vo).encode(), given) for key in keys])
+    return any(hmac.compare_digest(_token_without_date(key, rollout, vo).encode(), given) for key in keys)
 
 
 def _has_expired(record: Rollout, token: str, late_for: timedelta, now: datetime) -> bool:
@@ -162,8 +162,10 @@ def give_feedback(
         raise NotYetAllowedError(
             rollout, "has ended; it takes no more feedback.", "Write to the operations team instead."
         )
-    if reasons := _reasons_by_number(given, vo, invited, source, limits):
-        raise RefusedError(f"feedback on {rollout}", reasons, "Write to the operations team.")
+    if over := _over_limit(given, vo, invited, source, limits):
+        limit, reason = over
+        facts.count_turned_away(rollout, limit, now)
+        raise RefusedError(f"feedback on {rollout}", (reason,), "Write to the operations team.")
     payload = {"v": 2, "opinion": opinion.value, "text": text, "author": author, "invited": invited, "network": source}
     facts.record(Fact(rollout, FactKind.FEEDBACK_GIVEN, vo, identity, now, f"VO {vo}", payload))
     answer = _answer(facts.rollout(rollout), vo, identity)
@@ -181,21 +183,25 @@ def _same_words(given: Sequence[Answer], vo: str, opinion: Opinion, text: str, a
     return next((a for a in given if (a.vo, a.opinion, a.text, a.author, a.invited) == said), None)
 
 
-def _reasons_by_number(
+def _over_limit(
     given: Sequence[Answer], vo: str, invited: bool, source: str, limits: FeedbackLimits
-) -> tuple[str, ...]:
+) -> tuple[Limit, str] | None:
     """Why no further answer is kept. With an invitation only its own number counts: nobody shuts out who was asked."""
     if invited:
         count = sum(a.invited and a.vo == vo for a in given)
-        return (f"{count} answers came with this invitation, all that are kept.",) * (
-            count >= limits.answers_per_invitation
-        )
+        if count >= limits.answers_per_invitation:
+            return Limit.INVITATION, f"{count} answers came with this invitation, all that are kept."
+        return None
     others = [a for a in given if not a.invited]
     if source and sum(a.network == source for a in others) >= limits.uninvited_per_network:
-        return (f"{limits.uninvited_per_network} answers without an invitation came from your network already.",)
-    if sum(a.vo == vo for a in others) >= limits.uninvited_per_vo or len(others) >= limits.uninvited_at_most:
-        return ("It holds all the uninvited answers that it can.",)
-    return ()
+        many = limits.uninvited_per_network
+        return Limit.NETWORK, f"{many} answers without an invitation came from your network already."
+    full = "It holds all the uninvited answers that it can."
+    if len(others) >= limits.uninvited_at_most:
+        return Limit.ROLLOUT, full
+    if sum(a.vo == vo for a in others) >= limits.uninvited_per_vo:
+        return Limit.VO, full
+    return None
 
 
 def _reasons_against(
