@@ -46,7 +46,8 @@ _ADDRESS = re.compile(rf"(?<!{_LOCAL})(?<!%)({_PART}?){_PART}*+@([A-Za-z0-9][A-Z
 # somebody is named before the sign; "@import" is a word of a style sheet
 _MAILBOX = re.compile(rf"(?<!{_LOCAL})(?<![%@\uff20])[@\uff20]*+({_PART})(?:{_PART}*+{_AT}++)+({_HOST})")
 _SPELT = re.compile(rf"(?<!{_LOCAL})({_LOCAL}){_LOCAL}*+\s?[\[({{]\s?(?i:at)\s?[\])}}]\s?({_HOST})")
-# With blanks around the sign; in words, where the name has a dot ("glite at ce.example.org" says where) or the host none.
+# With blanks around the sign; in words, where the name has a dot ("glite at ce.example.org" says where), or where the
+# dots of the host are words, too.
 _APART = re.compile(rf"(?<!{_LOCAL})({_LOCAL}){_LOCAL}*+(?:\s{{1,2}}@\s{{0,2}}|@\s{{1,2}})(\w[\w-]*+(?:\.[\w-]++)++)")
 _SAID = re.compile(
     rf"(?<!{_LOCAL})([^\W\d_])[^\W\d_]*+(?:[._][^\W\d_]++)++\s{{1,2}}-?(?i:at)-?\s{{1,2}}(\w[\w-]*+(?:\.[\w-]++)++)"
