@@ -1,10 +1,11 @@
-"""What a night reads of history: `retired_previews` on a real PostgreSQL with many ended rollouts.
+"""What a night and `pps doctor` read of history, on a real PostgreSQL with many ended rollouts.
 
 python -m benchmarks.night [ROLLOUTS]
 """
 
 from __future__ import annotations
 
+import os
 import sys
 import tempfile
 import time
@@ -13,8 +14,12 @@ from pathlib import Path
 
 from pps.activities.withdrawal import retired_previews
 from pps.adapters.store import FactStore, upgrade
+from pps.cli.facts import look_at_chains
+from pps.cli.front import Front
+from pps.config.loader import Configuration
 from pps.domain.facts import Fact, FactKind
 from pps.sandbox.postgres import EmbeddedPostgres
+from pps.services import Services
 
 _BEGAN = datetime(2026, 1, 1, tzinfo=UTC)
 _SITES = [f"SITE-{number}" for number in range(12)]
@@ -38,6 +43,11 @@ def _ended(store: FactStore, number: int) -> None:
     store.close(fact(FactKind.ROLLOUT_CLOSED, outcome="released"))
 
 
+def _front(folder: Path, url: str) -> Front:
+    os.environ["PPS_CACHE"] = str(folder / "cache")
+    return Front(Services(Configuration(folder), {"pps_store": url}.get))
+
+
 def main(rollouts: int) -> None:
     """Fill a database, and take the time of three nights."""
     with (
@@ -53,6 +63,11 @@ def main(rollouts: int) -> None:
             retired_previews(store, _BEGAN + timedelta(days=90 + night), timedelta(days=30))
             took = f"{time.monotonic() - began:.2f} s, {time.process_time() - cpu:.2f} s of CPU"
             print(f"night {night} with {rollouts} ended rollouts: {took}", flush=True)
+        for look in (1, 2, 3):
+            began, cpu = time.monotonic(), time.process_time()
+            seen = look_at_chains(_front(Path(folder), server.url("pps")))
+            took = f"{time.monotonic() - began:.2f} s, {time.process_time() - cpu:.2f} s of CPU"
+            print(f"doctor's look {look}: {len(seen.read)} chains read, {seen.unchanged} not: {took}", flush=True)
         store.dispose()
 
 

@@ -459,14 +459,10 @@ class Services:
     @cached_property
     def feedback_secret(self) -> bytes:
         """Keys of the invitations to give feedback, the first of which signs; `PPS_FEEDBACK_SECRET`."""
+        from pps.activities.feedback import keys_in
+
         secret = os.environ.get("PPS_FEEDBACK_SECRET", "").encode()
-        keys = secret.replace(b",", b" ").split()
-        if not keys or any(len(key) < _SECRET_BYTES for key in keys):
-            raise ConfigurationError(
-                "PPS_FEEDBACK_SECRET",
-                f"is not set, or shorter than {_SECRET_BYTES} bytes, so invitations could be forged.",
-                "Set it to the output of: openssl rand -hex 32",
-            )
+        keys_in(secret, _SECRET_BYTES)
         return secret
 
     def targets(self, sites: Iterable[Site]) -> tuple[SshTarget, ...]:

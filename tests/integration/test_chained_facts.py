@@ -22,6 +22,7 @@ from typer.testing import CliRunner
 from pps.activities.ports import Mail
 from pps.adapters import schema
 from pps.adapters.store import GIVE_UP_AFTER, FactStore, upgrade
+from pps.cli import facts
 from pps.cli.front import Front
 from pps.cli.main import app
 from pps.domain import chain
@@ -132,8 +133,8 @@ def test_facts_from_many_at_once_make_one_chain_and_none_is_lost(fact_store: Fac
         shuffled = random.Random(worker)
         for n in range(12):
             some = shuffled.sample(names, 3)  # in any order: no two wait for each other
-            facts = [fact(name, f"S{worker % 4}-{n}", n=n) for name in some]
-            stores[worker % 4].record(*facts, mails=[Mail(f"{some[0]}/{worker}-{n}", "a@example.org", "s", "t")])
+            new = [fact(name, f"S{worker % 4}-{n}", n=n) for name in some]
+            stores[worker % 4].record(*new, mails=[Mail(f"{some[0]}/{worker}-{n}", "a@example.org", "s", "t")])
 
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(record, range(8)))
@@ -236,6 +237,73 @@ def test_the_command_names_the_first_misfit_and_keeps_heads(
     heads.write_text("nonsense\n")
     assert pps(front, "facts", "verify", "--heads", str(heads))[0] == 1
     assert pps(front, "facts", "verify", "no-such-rollout")[0] == 1
+
+
+@pytest.fixture
+def ended(fact_store: FactStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Front, list[str]]:
+    """Five rollouts that have ended, and an account that looks again at two old chains each time."""
+    monkeypatch.setenv("PPS_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(facts, "READ_AGAIN", 2)
+    names = [opened(fact_store, patch) for patch in range(1, 6)]
+    for name in names:
+        fact_store.record(*(fact(name, f"S{n}") for n in range(4)))
+    config = write_config(tmp_path / "config", [site("PIC")])
+    return Front(MemoryServices(config, given={"facts": fact_store})), names
+
+
+def test_doctor_reads_what_is_new_and_the_rest_in_turns(
+    fact_store: FactStore, ended: tuple[Front, list[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    front, names = ended
+    read: list[str] = []
+    links = fact_store.links
+    monkeypatch.setattr(fact_store, "links", lambda name: read.append(name) or links(name))
+
+    def look() -> list[str]:
+        read.clear()
+        assert facts.look_at_chains(front).misfits == ()
+        return read.copy()
+
+    assert look() == names, "nothing is known yet"
+    assert look() == names[:2]
+    fact_store.record(fact(names[0], "new"))
+    assert look() == [names[0], *names[2:4]], "what is new, and those read longest ago"
+    assert look() == [names[1], names[4]]
+    (note,) = (front.services.cache / "verified").iterdir()
+    note.write_text("nonsense\n")
+    seen = facts.look_at_chains(front)
+    assert (len(seen.read), "line 1" in seen.problem) == (5, True), "what is no note is none"
+    assert facts.look_at_chains(front).problem == ""
+    note.parent.chmod(0o777)
+    note.unlink()
+    note.symlink_to("elsewhere")
+    assert len(facts.look_at_chains(front).read) == 5
+    assert not note.is_symlink()
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ("DELETE FROM facts WHERE rollout = '{0}' AND subject = 'S3'", "the end was cut off"),
+        ("DELETE FROM facts WHERE rollout = '{0}'; DELETE FROM rollouts WHERE name = '{0}'", "is gone"),
+        ("UPDATE facts SET digest = repeat('0', 64) WHERE rollout = '{0}' AND subject = 'S3'", "was changed"),
+        ("UPDATE facts SET actor = 'mallory' WHERE rollout = '{0}' AND subject = 'S1'", "Fact 3 .* was changed"),
+    ],
+)
+def test_doctor_sees_what_was_done_to_an_old_chain_and_goes_on_saying_so(
+    ended: tuple[Front, list[str]], store_urls: StoreUrls, changed: str, said: str
+) -> None:
+    front, names = ended
+    for _ in range(2):
+        assert facts.look_at_chains(front).misfits == ()
+    as_superuser(store_urls, changed.format(names[0]))
+    looks = [facts.look_at_chains(front).misfits for _ in range(6)]
+    seen = [bool(misfits) for misfits in looks]
+    assert seen[-1]
+    assert seen == sorted(seen), "once seen, it is said until somebody has looked into it"
+    assert re.search(said, looks[-1][0].misfit)
+    if "actor" not in changed:
+        assert seen[0], "against the head that was kept, at once"
 
 
 def test_a_mails_text_goes_when_it_was_sent_or_given_up_and_its_digest_stays(fact_store: FactStore) -> None:

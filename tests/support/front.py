@@ -29,6 +29,7 @@ from pps.config.loader import Configuration
 from pps.domain.chain import Link
 from pps.domain.errors import NotYetAllowedError, PatchNotFoundError
 from pps.domain.facts import Fact, FactKind
+from pps.domain.feedback import Limit
 from pps.domain.patches import Bug, PackageRef, Patch, PatchState, Repository, RepositoryKind, Severity
 from pps.domain.rollouts import Rollout, dossier_name, rollout_id
 from pps.domain.sites import Platform
@@ -111,6 +112,14 @@ class MemoryFacts:
 
     def chains(self, rollout: str = "") -> Iterator[tuple[str, Iterator[Link]]]:
         yield from ()
+
+    address = "memory"
+
+    def turned_away(self, rollout: str) -> Mapping[Limit, int]:
+        return {}
+
+    def heads(self) -> dict[str, str]:
+        return {}
 
     def too_many_rights(self) -> tuple[str, ...]:
         return ()

@@ -14,7 +14,7 @@ from pps.activities.ports import Facts
 from pps.domain import feedback as rules
 from pps.domain.errors import ConfigurationError, NotYetAllowedError, RefusedError
 from pps.domain.facts import Fact, FactKind
-from pps.domain.feedback import Answer, FeedbackLimits, Opinion, Summary
+from pps.domain.feedback import Answer, FeedbackLimits, Limit, Opinion, Summary
 from pps.domain.names import checked_name
 from pps.domain.rollouts import Rollout
 from pps.domain.texts import clean_text, for_the_public, one_line
@@ -22,6 +22,7 @@ from pps.domain.texts import clean_text, for_the_public, one_line
 LONGEST_TEXT = 20_000
 """characters of one answer"""
 LONGEST_AUTHOR = 200
+_KEY_BYTES = 32
 
 
 def agree_feedback_date(record: Rollout, facts: Facts, due: datetime, now: datetime, actor: str) -> datetime:
@@ -57,15 +58,26 @@ def invitation_token(secret: bytes, rollout: str, vo: str, until: datetime | Non
             its own; those are taken as long (docs/adr/0023).
     """
     if until is None:
-        return _token_without_date(_keys(secret)[0], rollout, vo)
+        return _token_without_date(keys_in(secret)[0], rollout, vo)
     return _signer(secret, rollout, vo).sign(str(int(until.timestamp()))).decode()
 
 
-def _keys(secret: bytes) -> list[bytes]:
-    keys = secret.replace(b",", b" ").split()
-    if not keys or any(len(key) < 16 for key in keys):
+def keys_in(secret: bytes, at_least: int = 16) -> list[bytes]:
+    """The keys of a secret, the first of which signs: between blanks or commas, each of 32 bytes or more.
+
+    One that does not begin with such a key is one key as a whole: that of an earlier version may hold blanks and
+    commas. `ConfigurationError` if it is shorter than `at_least` bytes, or a further key than 32.
+    """
+    keys = secret.replace(b",", b" ").split() or [b""]
+    if len(keys[0]) < _KEY_BYTES:
+        keys = [secret]
+    else:
+        at_least = _KEY_BYTES
+    if any(len(key) < at_least for key in keys):
         raise ConfigurationError(
-            "the feedback secret", "is shorter than 16 bytes.", "Set it to the output of: openssl rand -hex 32"
+            "the feedback secret",
+            f"is not set, or a key in it is shorter than {at_least} bytes, so invitations could be forged.",
+            "Set PPS_FEEDBACK_SECRET to the output of: openssl rand -hex 32",
         )
     return keys
 
@@ -73,7 +85,7 @@ def _keys(secret: bytes) -> list[bytes]:
 def _signer(secret: bytes, rollout: str, vo: str) -> Signer:
     salt = f"pps-invitation\n{rollout}\n{vo}".encode()
     # the library wants the newest key last
-    return Signer(_keys(secret)[::-1], salt, key_derivation="hmac", digest_method=hashlib.sha256)
+    return Signer(keys_in(secret)[::-1], salt, key_derivation="hmac", digest_method=hashlib.sha256)
 
 
 def _token_without_date(key: bytes, rollout: str, vo: str) -> str:
@@ -86,7 +98,9 @@ def check_token(secret: bytes, rollout: str, vo: str, token: str) -> bool:
     given = token.encode("utf-8", "replace")
     if b"." in given:
         return _signer(secret, rollout, vo).validate(given)
-    return any(hmac.compare_digest(_token_without_date(key, rollout, vo).encode(), given) for key in _keys(secret))
+    # an earlier version took the secret as it stands
+    keys = dict.fromkeys((*keys_in(secret), secret))
+    return any(hmac.compare_digest(_token_without_date(key, rollout, vo).encode(), given) for key in keys)
 
 
 def _has_expired(record: Rollout, token: str, late_for: timedelta, now: datetime) -> bool:
@@ -148,8 +162,10 @@ def give_feedback(
         raise NotYetAllowedError(
             rollout, "has ended; it takes no more feedback.", "Write to the operations team instead."
         )
-    if reasons := _reasons_by_number(given, vo, invited, source, limits):
-        raise RefusedError(f"feedback on {rollout}", reasons, "Write to the operations team.")
+    if over := _over_limit(given, vo, invited, source, limits):
+        limit, reason = over
+        facts.count_turned_away(rollout, limit, now)
+        raise RefusedError(f"feedback on {rollout}", (reason,), "Write to the operations team.")
     payload = {"v": 2, "opinion": opinion.value, "text": text, "author": author, "invited": invited, "network": source}
     facts.record(Fact(rollout, FactKind.FEEDBACK_GIVEN, vo, identity, now, f"VO {vo}", payload))
     answer = _answer(facts.rollout(rollout), vo, identity)
@@ -158,7 +174,7 @@ def give_feedback(
 
 
 def _digest_of_network(secret: bytes, rollout: str, network: str) -> str:
-    return hmac.digest(_keys(secret)[0], f"pps-network\n{rollout}\n{network}".encode(), "sha256").hex()[:16]
+    return hmac.digest(keys_in(secret)[0], f"pps-network\n{rollout}\n{network}".encode(), "sha256").hex()[:16]
 
 
 def _same_words(given: Sequence[Answer], vo: str, opinion: Opinion, text: str, author: str) -> Answer | None:
@@ -167,21 +183,25 @@ def _same_words(given: Sequence[Answer], vo: str, opinion: Opinion, text: str, a
     return next((a for a in given if (a.vo, a.opinion, a.text, a.author, a.invited) == said), None)
 
 
-def _reasons_by_number(
+def _over_limit(
     given: Sequence[Answer], vo: str, invited: bool, source: str, limits: FeedbackLimits
-) -> tuple[str, ...]:
+) -> tuple[Limit, str] | None:
     """Why no further answer is kept. With an invitation only its own number counts: nobody shuts out who was asked."""
     if invited:
         count = sum(a.invited and a.vo == vo for a in given)
-        return (f"{count} answers came with this invitation, all that are kept.",) * (
-            count >= limits.answers_per_invitation
-        )
+        if count >= limits.answers_per_invitation:
+            return Limit.INVITATION, f"{count} answers came with this invitation, all that are kept."
+        return None
     others = [a for a in given if not a.invited]
     if source and sum(a.network == source for a in others) >= limits.uninvited_per_network:
-        return (f"{limits.uninvited_per_network} answers without an invitation came from your network already.",)
-    if sum(a.vo == vo for a in others) >= limits.uninvited_per_vo or len(others) >= limits.uninvited_at_most:
-        return ("It holds all the uninvited answers that it can.",)
-    return ()
+        many = limits.uninvited_per_network
+        return Limit.NETWORK, f"{many} answers without an invitation came from your network already."
+    full = "It holds all the uninvited answers that it can."
+    if len(others) >= limits.uninvited_at_most:
+        return Limit.ROLLOUT, full
+    if sum(a.vo == vo for a in others) >= limits.uninvited_per_vo:
+        return Limit.VO, full
+    return None
 
 
 def _reasons_against(

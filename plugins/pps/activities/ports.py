@@ -11,6 +11,7 @@ from typing import Any, BinaryIO, Literal, Protocol
 
 from pps.domain.endpoints import PublishedService
 from pps.domain.facts import Fact, FactKind
+from pps.domain.feedback import Limit
 from pps.domain.names import addresses_of
 from pps.domain.patches import PackageRef, Patch, PatchState, Repository, RepositoryKind
 from pps.domain.rollouts import Rollout
@@ -373,6 +374,12 @@ class Facts(Protocol):
 
         Undone by the next fact of that rollout. Refused (False) if there are other facts than those in `record`.
         """
+
+    def count_turned_away(self, rollout: str, limit: Limit, now: datetime) -> None:
+        """Count an answer that a limit has turned away: a number for each limit, and nothing of who it was."""
+
+    def turned_away(self, rollout: str) -> Mapping[Limit, int]:
+        """How many answers each limit has turned away."""
 
     def rollout(self, name: str) -> Rollout:
         """All facts of a rollout, in the order of recording; no facts: `NotYetAllowedError`."""

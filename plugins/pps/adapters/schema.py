@@ -18,6 +18,7 @@ RIGHTS = {
         "SELECT, INSERT, UPDATE (text, html, attachments, attempts, first_tried_at, due_at, claimed_until, sent_at, "
         "given_up_at, last_error)"
     ),
+    "turned_away": "SELECT, INSERT, UPDATE (number, last_at)",
     VERSION_TABLE: "SELECT",
 }
 

@@ -11,12 +11,13 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
 from pps.activities.ports import Mail, OpenRollout
@@ -26,6 +27,7 @@ from pps.adapters.tables import insert_once, storable
 from pps.domain import chain
 from pps.domain.errors import AlreadyOpenError, ConfigurationError, NotYetAllowedError, RolloutError, ServiceError
 from pps.domain.facts import Fact, FactKind
+from pps.domain.feedback import Limit
 from pps.domain.rollouts import NO_ROLLOUTS, Path, Rollout, dossier_name, line_of, rollout_id
 
 __all__ = ["CLAIM", "GIVE_UP_AFTER", "LONGEST_PAUSE", "FactStore", "pause_after", "upgrade"]
@@ -64,7 +66,12 @@ class FactStore(Outbox):
         self._in_turn = threading.RLock() if self._url.get_backend_name() == "sqlite" else nullcontext()
 
     def __repr__(self) -> str:
-        return f"FactStore({self._url.render_as_string(hide_password=True)!r})"
+        return f"FactStore({self.address!r})"
+
+    @property
+    def address(self) -> str:
+        """Where it is, without the password."""
+        return self._url.render_as_string(hide_password=True)
 
     def upgrade(self, application: str = "") -> None:
         """Bring the database to the newest schema, and give the application's role its rights; see `upgrade`."""
@@ -179,6 +186,23 @@ class FactStore(Outbox):
             connection.execute(sa.update(tables.rollouts).where(mine).values(cleared=True))
             return True
 
+    def count_turned_away(self, rollout: str, limit: Limit, now: datetime) -> None:
+        """One number for each limit of a rollout, so what a flood adds here is nothing; see the port."""
+        table = tables.turned_away
+        row = {"rollout": rollout, "limit": limit.value, "number": 1, "last_at": now}
+        with self._transaction() as connection:
+            insert = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
+            again = {"number": table.c.number + 1, "last_at": now}
+            added = insert(table).values(row).on_conflict_do_update(index_elements=["rollout", "limit"], set_=again)
+            connection.execute(added)
+
+    def turned_away(self, rollout: str) -> Mapping[Limit, int]:
+        """How many answers each limit has turned away."""
+        table = tables.turned_away
+        query = sa.select(table.c.limit, table.c.number).where(table.c.rollout == rollout)
+        with self._transaction() as connection:
+            return {Limit(limit): number for limit, number in connection.execute(query)}
+
     # --- facts
 
     def rollout(self, name: str) -> Rollout:
@@ -219,9 +243,23 @@ class FactStore(Outbox):
         with self._transaction() as connection:
             names = connection.execute(query).scalars().all()
         for name in names:
-            yield name, self._links(name)
+            yield name, self.links(name)
 
-    def _links(self, name: str) -> Iterator[chain.Link]:
+    def heads(self) -> dict[str, str]:
+        """The hash of the newest fact of every record of the register, oldest record first; "" where there is none."""
+        newest = (
+            sa.select(tables.facts.c.digest)
+            .where(tables.facts.c.rollout == tables.rollouts.c.name)
+            .order_by(tables.facts.c.id.desc())
+            .limit(1)
+            .scalar_subquery()
+        )
+        query = sa.select(tables.rollouts.c.name, newest).order_by(tables.rollouts.c.id)
+        with self._transaction() as connection:
+            return {name: digest or "" for name, digest in connection.execute(query)}
+
+    def links(self, name: str) -> Iterator[chain.Link]:
+        """The facts of one record as they are stored, in the order of recording."""
         columns = [tables.facts.c[field] for field in chain.Link.__slots__]
         last = None
         while True:

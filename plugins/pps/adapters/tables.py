@@ -108,6 +108,14 @@ outbox = sa.Table(
     # of `text`, which is kept no longer than it is needed
     sa.Column("text_sha256", sa.Text(), nullable=False),
 )
+turned_away = sa.Table(
+    "turned_away",
+    metadata,
+    sa.Column("rollout", Clean(), primary_key=True),
+    sa.Column("limit", sa.Text(), primary_key=True),  # domain.feedback.Limit: so few rows has a rollout
+    sa.Column("number", SERIAL, nullable=False),
+    sa.Column("last_at", Utc(), nullable=False),
+)
 
 
 def insert_once(

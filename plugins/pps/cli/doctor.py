@@ -14,7 +14,7 @@ import typer
 
 from pps.activities.diagnosis import Finding, Health, diagnose_sites, failure
 from pps.cli import output
-from pps.cli.facts import broken_chains
+from pps.cli.facts import look_at_chains
 from pps.cli.front import DAGS, Front, front
 from pps.cli.keys import signing_findings
 from pps.config import models
@@ -49,7 +49,8 @@ def doctor(
 ) -> None:
     """Check configuration, services and sites, and say what to do.
 
-    Changes nothing. Exit code 1 when anything fails; warnings do not count.
+    Changes nothing but its own note of which facts it has verified. Exit code 1 when anything fails; warnings do not
+    count.
     """
     here = front(ctx)
     findings = tuple(_diagnose(here, site or []))
@@ -160,12 +161,20 @@ def _database_role(here: Front) -> Finding:
 
 
 def _facts(here: Front) -> Finding:
-    found, broken = broken_chains(here)
-    if broken:
+    look = look_at_chains(here)
+    if broken := look.misfits:
         more = f" So are {len(broken) - 1} others." if len(broken) > 1 else ""
         why = f"{broken[0].rollout}: {broken[0].misfit}{more}"
-        return Finding("facts", Health.FAIL, why, "Run: pps facts verify. Then compare with a backup.")
-    return _ok("facts", f"{sum(v.facts for v in found)} of {len(found)} records, each follows the one before it.")
+        restored = f" If one was restored, remove {look.note}." if look.note else ""
+        step = f"Run: pps facts verify. Then compare with a backup.{restored}"
+        return Finding("facts", Health.FAIL, why, step)
+    what = f"{sum(v.facts for v in look.read)} of {len(look.read)} records, each follows the one before it"
+    if look.unchanged:
+        what += f"; {look.unchanged} records end as they did when they were read. pps facts verify reads all"
+    if look.problem:
+        why = f"{what}. What was verified could not be kept, or not be used: {look.problem}"
+        return Finding("facts", Health.WARN, why, "Else each look reads all facts.")
+    return _ok("facts", f"{what}.")
 
 
 def _tracker(here: Front) -> Finding:

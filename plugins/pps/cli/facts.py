@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
@@ -12,15 +14,69 @@ from pps.cli import output
 from pps.cli.front import Front, front, group
 from pps.cli.mirrors import progress
 from pps.domain import chain
-from pps.domain.errors import ConfigurationError, NotYetAllowedError
+from pps.domain.errors import ConfigurationError, NotYetAllowedError, RolloutError
+from pps.services import private_folder
 
 app = group("The facts on record.")
 
 
-def broken_chains(here: Front) -> tuple[list[chain.Verified], list[chain.Verified]]:
-    """All chains, and those in which a fact does not fit."""
-    found = [chain.verify(name, links) for name, links in here.services.facts.chains()]
-    return found, [v for v in found if v.misfit]
+#: Of the chains whose heads are as they were, so many are read again at each look: those read longest ago.
+READ_AGAIN = 50
+
+
+@dataclass(frozen=True)
+class Look:
+    """What `pps doctor` has seen of the chains."""
+
+    note: Path | None
+    """where it is kept how far this account has verified each chain"""
+    read: tuple[chain.Verified, ...]
+    unchanged: int
+    """chains that were not read: they end as they did when they were"""
+    problem: str = ""
+    """why nothing could be kept, or why what was kept is of no use: then everything was read"""
+
+    @property
+    def misfits(self) -> tuple[chain.Verified, ...]:
+        """Where a fact does not fit."""
+        return tuple(v for v in self.read if v.misfit)
+
+
+def look_at_chains(here: Front) -> Look:
+    """Verify what was recorded since this account looked last, and some of the rest (docs/adr/0025).
+
+    The heads of then are in a file of this account, where the database's logins lead nobody: that an end was cut off,
+    or a chain made anew, is seen against them. That a fact in the middle of an old chain was changed is seen when its
+    turn comes, or by `pps facts verify`.
+    """
+    facts, known, note, problem = here.services.facts, dict[str, chain.Head](), None, ""
+    try:
+        note = _note(here)
+        known = _known(note)
+    except (RolloutError, OSError) as error:
+        problem = str(error)
+    heads = facts.heads()
+    not_read = [name for name, head in known.items() if heads.get(name) == head.digest][READ_AGAIN:]
+    wanted = heads.keys() - set(not_read)
+    read = [chain.verify(name, facts.links(name), known.get(name)) for name in heads if name in wanted]
+    read += [chain.gone(head) for name, head in known.items() if name not in heads]
+    if note is not None:
+        # first what does not fit, so that it is read again each time until somebody has looked into it
+        broken = [known[v.rollout] for v in read if v.misfit and v.rollout in known]
+        good = [chain.Head(v.rollout, v.facts, v.head) for v in read if not v.misfit]
+        kept = [*broken, *(known[name] for name in not_read), *good]
+        try:
+            _write(note, "".join(f"{head.line}\n" for head in kept))
+        except ConfigurationError as error:
+            problem = problem or str(error)
+    return Look(note, tuple(read), len(not_read), problem)
+
+
+def _note(here: Front) -> Path:
+    """One for each database, by its address without the password."""
+    services = here.services
+    name = hashlib.sha256(f"{services.facts.address} {services.config.folder.resolve()}".encode()).hexdigest()[:16]
+    return private_folder(services.cache, "verified") / f"{name}.heads"
 
 
 @app.command()

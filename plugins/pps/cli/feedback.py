@@ -11,7 +11,7 @@ import typer
 from pps.cli import output
 from pps.cli.front import front, group
 from pps.domain.errors import ConfigurationError
-from pps.domain.feedback import Opinion, answers, counting, invited_vos, outcome
+from pps.domain.feedback import Opinion, answers, counting, invited_vos, outcome, turned_away_text
 
 app = group("What the VOs say of a preview (SD 4.1.1).")
 
@@ -57,11 +57,14 @@ def give(
 @app.command("list")
 def list_feedback(ctx: typer.Context, rollout: RolloutName, as_json: output.Json = False) -> None:
     """List the feedback on a preview."""
-    record = front(ctx).services.facts.rollout(rollout)
+    facts = front(ctx).services.facts
+    record, turned_away = facts.rollout(rollout), facts.turned_away(rollout)
     given = answers(record)
     silent = sorted(invited_vos(record) - {a.vo for a in counting(given)})
     if as_json:
-        return output.say_json({"outcome": outcome(record), "answers": given, "silent": silent})
+        return output.say_json(
+            {"outcome": outcome(record), "answers": given, "silent": silent, "turned_away": turned_away}
+        )
     if given:
         rows = [
             (output.moment(a.at), a.vo, a.opinion, _standing(late=a.late, invited=a.invited), a.text or "-")
@@ -70,6 +73,8 @@ def list_feedback(ctx: typer.Context, rollout: RolloutName, as_json: output.Json
         output.say(output.table(("GIVEN", "VO", "OPINION", "COUNTS", "TEXT"), rows))
     else:
         output.say("No feedback was given.")
+    if text := turned_away_text(turned_away):
+        output.say(f"{text} They are set in policies.yaml, feedback.")
     if silent:
         output.say(f"Invited and silent so far: {', '.join(silent)}.")
     return None

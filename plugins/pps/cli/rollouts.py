@@ -21,7 +21,7 @@ from pps.cli.patches import PatchNumber
 from pps.config.models import VoModel, parse_duration
 from pps.domain.errors import ConfigurationError, RefusedError
 from pps.domain.facts import FactKind
-from pps.domain.feedback import feedback_due, outcome
+from pps.domain.feedback import feedback_due, outcome, turned_away_text
 from pps.domain.rollouts import PREVIEWS, Path, Rollout, SiteState
 from pps.domain.tags import jdl_requirement
 
@@ -200,19 +200,21 @@ def show(
     as_json: output.Json = False,
 ) -> None:
     """Show where a rollout stands: site by site, or fact by fact."""
-    rollout = front(ctx).services.facts.rollout(name)
+    here = front(ctx)
+    rollout = here.services.facts.rollout(name)
     if as_json:
         data = {
             "rollout": name,
             "stage": stage(rollout),
             "withdrawn": rollout.the(FactKind.WITHDRAWAL_ASKED),
             "sites": rollout.all_progress(),
+            "turned_away": here.services.facts.turned_away(name),
         }
         return output.say_json(data | ({"facts": rollout.facts} if facts else {}))
     if facts:
         told_all = [(output.moment(f.at), f.kind, f.subject or "-", told(f)) for f in rollout.facts]
         return output.say(output.table(("WHEN", "FACT", "SUBJECT", "DETAILS"), told_all))
-    output.say(output.pairs(_headlines(rollout)), "")
+    output.say(output.pairs(_headlines(rollout, turned_away_text(here.services.facts.turned_away(name)))), "")
     rows = [(p.site, p.state, output.moment(p.fact.at) if p.fact else "-", p.reason) for p in rollout.all_progress()]
     if rows:
         return output.say(output.table(("SITE", "STATE", "SINCE", "REASON"), rows))
@@ -228,7 +230,7 @@ def follow(ctx: typer.Context, name: RolloutName, as_json: output.Json = False) 
     follow_rollout(front(ctx), name, as_json=as_json)
 
 
-def _headlines(rollout: Rollout) -> list[tuple[str, object]]:
+def _headlines(rollout: Rollout, turned_away: str) -> list[tuple[str, object]]:
     lines: list[tuple[str, object]] = [("rollout", rollout.name), ("stage", stage(rollout))]
     if asked := rollout.the(FactKind.WITHDRAWAL_ASKED):
         lines += [("because", told(asked)), ("asked for", f"{output.moment(asked.at)} by {asked.actor}")]
@@ -241,6 +243,8 @@ def _headlines(rollout: Rollout) -> list[tuple[str, object]]:
         lines += [("tag", tag), ("JDL", jdl_requirement(tag))]
     if due := feedback_due(rollout):
         lines.append(("feedback", f"{outcome(rollout)} of the invited VOs so far; asked until {output.moment(due)}"))
+    if turned_away:
+        lines.append(("limits", turned_away))
     progress = rollout.all_progress()
     counts = {state: sum(p.state is state for p in progress) for state in SiteState}
     lines.append(("sites", ", ".join(f"{n} {state}" for state, n in counts.items() if n) or "none yet"))

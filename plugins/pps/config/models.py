@@ -207,16 +207,19 @@ class TarballPolicy(Model):
         return TarballLimits(**self.model_dump())
 
 
+_FEEDBACK = FeedbackLimits()
+
+
 class FeedbackPolicy(Model):
-    """policies.yaml, `feedback`."""
+    """policies.yaml, `feedback`. What a file of an earlier version has not is as in the file of this one."""
 
     open_for: Duration
     check_every: Duration
-    late_for: Duration
-    answers_per_invitation: PositiveInt
-    uninvited_at_most: PositiveInt
-    uninvited_per_vo: PositiveInt
-    uninvited_per_network: PositiveInt
+    late_for: Duration = _FEEDBACK.late_for
+    answers_per_invitation: PositiveInt = _FEEDBACK.answers_per_invitation
+    uninvited_at_most: PositiveInt = _FEEDBACK.uninvited_at_most
+    uninvited_per_vo: PositiveInt = _FEEDBACK.uninvited_per_vo
+    uninvited_per_network: PositiveInt = _FEEDBACK.uninvited_per_network
 
     def limits(self) -> FeedbackLimits:
         """As the activities take it."""
@@ -330,10 +333,10 @@ class MirrorPolicy(Model):
 class SigningPolicy(Model):
     """policies.yaml, `signing`: of the indexes of our own repositories."""
 
-    valid_for: Duration
-    renew_when_left: Duration
-    renew_ended_for: Duration
-    key_ends_warning: Duration
+    valid_for: Duration = timedelta(days=14)
+    renew_when_left: Duration = timedelta(days=10)
+    renew_ended_for: Duration = timedelta(days=90)
+    key_ends_warning: Duration = timedelta(days=60)
 
     @model_validator(mode="after")
     def _in_time(self) -> SigningPolicy:
@@ -369,7 +372,7 @@ class Policies(Model):
     minor_update: MinorUpdatePolicy
     pilots: PilotPolicy
     mirror: MirrorPolicy
-    signing: SigningPolicy
+    signing: SigningPolicy = SigningPolicy()
 
 
 class VoModel(Model):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -31,6 +31,29 @@ class FeedbackLimits:
     uninvited_per_vo: int = 100
     """that name the same VO, so that a flood in one name leaves room for the others"""
     uninvited_per_network: int = 20
+
+
+class Limit(StrEnum):
+    """Which limit has turned an answer away."""
+
+    INVITATION = "invitation"
+    NETWORK = "network"
+    VO = "VO"
+    ROLLOUT = "rollout"
+
+
+def turned_away_text(numbers: Mapping[Limit, int]) -> str:
+    """How many answers were turned away, and by which limits, for those who set them; "" if none was."""
+    some = [f"{number} by that of {_OF[limit]}" for limit in Limit if (number := numbers.get(limit, 0))]
+    return f"{sum(numbers.values())} answers were turned away by limits: {', '.join(some)}." if some else ""
+
+
+_OF = {
+    Limit.INVITATION: "an invitation",
+    Limit.NETWORK: "a network",
+    Limit.VO: "the VO that is named",
+    Limit.ROLLOUT: "the rollout",
+}
 
 
 @dataclass(frozen=True, slots=True)

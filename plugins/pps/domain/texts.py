@@ -39,19 +39,35 @@ def one_line(text: str, at_most: int = 200) -> str:
 _LOCAL = r"[^\s@\uff20<>\"',;:()\[\]{}%/*]"
 _PART = rf"(?:{_LOCAL}|%(?!40))"
 _AT = r"(?:@|\uff20|%40)"
-_HOST = r"\w[\w.-]*+"
+_HOST = r"(?:\w[\w.-]*+|\[[\w.:]{1,60}\])"
+# the sign as web pages, and addresses in addresses, write it
+_OTHER_SIGNS = re.compile(r"&#0{0,8}64;|&#[xX]0{0,8}40;|&commat;|\ufe6b|%(?:25)++40|\u200b@|@\u200b")
 _ADDRESS = re.compile(rf"(?<!{_LOCAL})(?<!%)({_PART}?){_PART}*+@([A-Za-z0-9][A-Za-z0-9.-]*+)")
 # somebody is named before the sign; "@import" is a word of a style sheet
 _MAILBOX = re.compile(rf"(?<!{_LOCAL})(?<![%@\uff20])[@\uff20]*+({_PART})(?:{_PART}*+{_AT}++)+({_HOST})")
 _SPELT = re.compile(rf"(?<!{_LOCAL})({_LOCAL}){_LOCAL}*+\s?[\[({{]\s?(?i:at)\s?[\])}}]\s?({_HOST})")
+# With blanks around the sign; in words, where the name has a dot ("glite at ce.example.org" says where), or where the
+# dots of the host are words, too.
+_APART = re.compile(rf"(?<!{_LOCAL})({_LOCAL}){_LOCAL}*+(?:\s{{1,2}}@\s{{0,2}}|@\s{{1,2}})(\w[\w-]*+(?:\.[\w-]++)++)")
+_SAID = re.compile(
+    rf"(?<!{_LOCAL})([^\W\d_])[^\W\d_]*+(?:[._][^\W\d_]++)++\s{{1,2}}-?(?i:at)-?\s{{1,2}}(\w[\w-]*+(?:\.[\w-]++)++)"
+)
+_WORDS = re.compile(
+    rf"(?<!{_LOCAL})({_LOCAL}){_LOCAL}*+\s{{1,2}}(?i:at)\s{{1,2}}(\w[\w-]*+(?:\s{{1,2}}(?i:dot)\s{{1,2}}[\w-]++)++)"
+)
 _QUOTED = re.compile(rf'"[^"\n]{{1,64}}"{_AT}({_HOST})')
 _LOGIN = re.compile(r"(?<=://)[^/?#\s\"'<>]*@")
 # A name may hold blanks, commas and initials, so it goes on to the end of the sentence.
 _NAME_OF_CERTIFICATE = re.compile(
-    r"(?:/(?:C|O|OU|DC|CN|L|ST|E|UID|USERID|SN|GN)\s{0,2}=|(?<!\w)(?i:CN|DC|UID|USERID|emailAddress)\s{0,2}=)"
+    r"(?:/(?:C|O|OU|DC|CN|L|ST|E|UID|USERID|SN|GN)\s{0,2}=|(?<!\w)(?:(?i:CN|UID|USERID)\s{0,2}(?:\\?=|:)|"
+    r"(?i:DC|OU|emailAddress|givenName|surname|serialNumber|SN|GN)\s{0,2}\\?=|(?:OID\.)?2\.5\.4\.\d{1,3}\s{0,2}=))"
     r"(?:\([^()\n]{0,80}\)|[^\n;\"<>|().!?]|[.!?](?=\S)|(?<!\w\w\w)(?<!\))[.!?])*+"
 )
-_HOME = re.compile(r"(/(?:home|Users)/|/afs/[^/\s]{1,80}/(?:user|home)/(?:\w/)?)[^/\s\"'<>]++")
+_HOME = re.compile(
+    r"(/(?:home|Users)/|/afs/[^/\s]{1,80}/(?:user|home)/(?:\w/)?|(?i:[A-Z]:\\Users\\)|(?<![\w/~.-])~(?=[A-Za-z]))"
+    r"[^/\\\s\"'<>]++"
+)
+_USER = re.compile(r"(?<![\w-])((?i:user|username|login|logname|owner)=)[^\s&\"'<>,;]++")
 _SECRET = re.compile(r"((?i:password|passwd|secret|token)=|(?<!\w)(?i:bearer) )[^\s&\"'<>]++")
 _TOKEN = re.compile(
     r"(?<![\w-])(?:[A-Za-z0-9_-]{43}|\d{9,11}\.[A-Za-z0-9_-]{43}|eyJ[\w-]++(?:\.[\w-]++){1,2})(?![\w-])"
@@ -76,13 +92,14 @@ def for_the_public(text: str, names: Collection[str] = ()) -> str:
     Args:
         names: of users, which are hidden where they stand as a word.
     """
-    text = _PRIVATE_KEY.sub(HIDDEN, text)
+    text = _PRIVATE_KEY.sub(HIDDEN, _OTHER_SIGNS.sub("@", text))
     text = _NAME_OF_CERTIFICATE.sub("[name in a certificate]", text)
     text = _LOGIN.sub("", text)
     text = _SECRET.sub(rf"\1{HIDDEN}", text)
     text = _TOKEN.sub(HIDDEN, text)
     text = _HOME.sub(rf"\1{HIDDEN}", text)
-    for mailbox in (_MAILBOX, _SPELT):
+    text = _USER.sub(rf"\1{HIDDEN}", text)
+    for mailbox in (_MAILBOX, _SPELT, _APART, _SAID, _WORDS):
         text = mailbox.sub(r"\1***@\2", text)
     text = _QUOTED.sub(r"***@\1", text)
     return _words(tuple(sorted(names))).sub(HIDDEN, text) if names else text

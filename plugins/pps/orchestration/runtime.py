@@ -15,6 +15,7 @@ from airflow.sdk import Context, get_current_context
 
 from pps.config.loader import Configuration, load_configuration
 from pps.domain.errors import RolloutError
+from pps.orchestration.in_time import until_heard
 from pps.orchestration.targets import credentials
 from pps.services import Services
 
@@ -27,7 +28,8 @@ def services() -> Iterator[Services]:
     """The services of one task; closed behind it. Within `asking_again`, what has been kept from the last time."""
     opened = _KEPT.services() if _ASKING_AGAIN.get() else Services(load_configuration(), credentials)
     try:
-        yield opened
+        with until_heard():
+            yield opened
     except RolloutError:
         if _ASKING_AGAIN.get():
             _KEPT.forget()  # whatever it was, a new password or a moved database is asked for next time

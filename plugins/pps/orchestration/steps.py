@@ -6,7 +6,6 @@ Shared by all: `rollout` is a rollout's name, `batch` the name of a batch of its
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import tempfile
 from collections import Counter
@@ -44,6 +43,7 @@ from pps.domain.facts import Fact, FactKind
 from pps.domain.rollouts import Path, Rollout, occasion_of
 from pps.domain.sites import Site
 from pps.orchestration.alarm import raise_alarm, watched
+from pps.orchestration.in_time import awaited
 from pps.orchestration.retries import LIMITS
 from pps.orchestration.runtime import actor, now, run_of, services
 from pps.orchestration.targets import ssh_targets
@@ -167,7 +167,7 @@ def distribute_client(rollout: str, batch: str) -> dict[str, int]:
             )
         sites = _sites(s, record, batch)
         with watched(s, record, also=PackageError):
-            outcomes = asyncio.run(
+            outcomes = awaited(
                 distribution.distribute(
                     record,
                     s.facts,
@@ -192,7 +192,7 @@ def run_probe_tests(rollout: str, batch: str) -> None:
         sites = _sites(s, record, batch)
         built = tarball.tarball_on_record(record)
         door = _door(s, sites, occasion_of(batch))
-        _tell(asyncio.run(probing.probe(record, s.facts, built, sites, door, now=now())))
+        _tell(awaited(probing.probe(record, s.facts, built, sites, door, now=now())))
 
 
 @task(execution_timeout=LIMITS.at_sites)
@@ -202,7 +202,7 @@ def publish_tag(rollout: str, batch: str) -> None:
         record = s.facts.rollout(rollout)
         sites = _sites(s, record, batch)
         door = _door(s, sites, occasion_of(batch))
-        _tell(asyncio.run(publication.publish_tags(record, s.facts, record.tag, sites, door, now())))
+        _tell(awaited(publication.publish_tags(record, s.facts, record.tag, sites, door, now())))
 
 
 @task
@@ -354,7 +354,7 @@ def look_at_sites() -> list[dict[str, str]]:
             actor(),
             lambda record, error: raise_alarm(s, record, error),
         )
-        return asyncio.run(nightly.plan_the_night(night))
+        return awaited(nightly.plan_the_night(night))
 
 
 @task(trigger_rule=TriggerRule.ALL_DONE)

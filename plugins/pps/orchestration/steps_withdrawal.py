@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from datetime import timedelta
 
 from airflow.sdk import get_current_context, task
@@ -11,6 +10,7 @@ from pps.activities import notification, withdrawal
 from pps.domain.errors import NotYetAllowedError
 from pps.domain.names import checked_name
 from pps.domain.rollouts import Rollout
+from pps.orchestration.in_time import awaited
 from pps.orchestration.retries import LIMITS
 from pps.orchestration.runtime import actor, now, services
 from pps.orchestration.steps import _door, _patch_number, _send, _tell
@@ -27,14 +27,14 @@ def _withdraw_tags(s: Services, record: Rollout, names: tuple[str, ...], occasio
     sites = s.known_sites(names)
     reason = withdrawal.reason_for_removal(record, _retire_after(s))
     door = _door(s, sites, occasion)
-    _tell(asyncio.run(withdrawal.withdraw_tags(record, s.facts, sites, door, now(), reason=reason)))
+    _tell(awaited(withdrawal.withdraw_tags(record, s.facts, sites, door, now(), reason=reason)))
 
 
 def _remove(s: Services, record: Rollout, names: tuple[str, ...], occasion: str) -> None:
     sites = s.known_sites(names)
     reason = withdrawal.reason_for_removal(record, _retire_after(s))
     door = _door(s, sites, occasion)
-    _tell(asyncio.run(withdrawal.remove_previews(record, s.facts, sites, door, now(), reason=reason)))
+    _tell(awaited(withdrawal.remove_previews(record, s.facts, sites, door, now(), reason=reason)))
 
 
 def _conclude(s: Services, rollout: str) -> None:

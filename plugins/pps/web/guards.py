@@ -18,6 +18,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 BODY_BYTES = 64 * 1024
 _BODY_S = 20.0
+#: An IPv4 address behind a translator (RFC 6052).
+_NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
 
 
 class RateLimit:
@@ -58,6 +60,10 @@ def client_of(request: Request) -> str:
     except ValueError:
         return host
     if isinstance(address, ipaddress.IPv6Address):
+        if (old := address.ipv4_mapped) is not None:  # a socket for both: else all of IPv4 were one household
+            return str(old)
+        if address in _NAT64:
+            return str(ipaddress.IPv4Address(int(address) & 0xFFFFFFFF))
         return str(ipaddress.ip_network((int(address) >> 64 << 64, 64)))
     return host
 

@@ -184,12 +184,15 @@ def test_the_date_of_an_invitation_cannot_be_changed(store: FactStore, record: R
 @pytest.mark.parametrize("until", [DUE, None])
 def test_with_a_new_key_before_the_old_one_invitations_that_were_sent_stay_good(until: datetime | None) -> None:
     new = b"a-new-key-of-at-least-32-bytes-long"
-    old = feedback.invitation_token(SECRET, "bc-client-4711-1", "atlas", until)
-    both = new + b" , " + SECRET
+    before = SECRET + b"!"
+    old = feedback.invitation_token(before, "bc-client-4711-1", "atlas", until)
+    both = new + b" , " + before
     assert feedback.check_token(both, "bc-client-4711-1", "atlas", old)
     assert not feedback.check_token(new, "bc-client-4711-1", "atlas", old)
     fresh = feedback.invitation_token(both, "bc-client-4711-1", "atlas", until)
     assert fresh == feedback.invitation_token(new, "bc-client-4711-1", "atlas", until)
+    with pytest.raises(ConfigurationError, match="shorter than 32 bytes"):
+        feedback.invitation_token(new + b" too-short", "bc-client-4711-1", "atlas", until)
 
 
 def test_what_an_answer_shows_of_persons_is_hidden_before_it_is_stored(store: FactStore, record: Rollout) -> None:

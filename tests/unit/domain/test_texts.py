@@ -72,3 +72,50 @@ def test_user_names_are_hidden_where_they_stand_as_words() -> None:
 def test_the_door_lets_the_same_text_through_twice_as_once(text: str, names: tuple[str, ...]) -> None:
     once = for_the_public(text, names)
     assert for_the_public(once, names) == once
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "write to ada.lovelace at pic.example.org",
+        "lovelace AT pic DOT example DOT org",
+        "lovelace&#64;pic.example.org",
+        "lovelace&#x40;pic.example.org",
+        "lovelace&commat;pic.example.org",
+        "lovelace\ufe6bpic.example.org",
+        "lovelace%2540pic.example.org",
+        "lovelace @ pic.example.org",
+        "lovelace\u00a0@\u00a0pic.example.org",
+        "lovelace@ pic.example.org",
+        "lovelace@\u200bpic.example.org",
+        "lovelace@[192.0.2.1]",
+        "ada.lovelace -at- pic.example.org",
+        "uid:lovelace",
+        "cn: Ada Lovelace",
+        "cn\\=Ada Lovelace",
+        "GIVENNAME=Ada, SURNAME=Lovelace",
+        "SERIALNUMBER=lovelace",
+        "2.5.4.3=Lovelace",
+        "OU=Lovelace's team, O=PIC",
+        "USER=lovelace",
+        "~lovelace/job.log",
+        "C:\\Users\\lovelace\\job.log",
+    ],
+)
+def test_a_person_is_hidden_however_it_is_spelt(text: str) -> None:
+    shown = for_the_public(f"Seen. {text}")
+    assert "lovelace" not in shown.casefold()
+    assert shown.startswith("Seen. ")
+    assert for_the_public(shown) == shown
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "The job failed at ce.pic.example.org with 2.1.0~rc3-3, as glite-WN at ce.pic.example.org did.",
+        "Version 1.2 @ 10:00, in ~/pps, by the user: it fails.",
+        "libfoo.so at line 12; write at once. dot",
+    ],
+)
+def test_what_names_nobody_stays(text: str) -> None:
+    assert for_the_public(text) == text

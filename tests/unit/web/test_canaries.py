@@ -34,6 +34,9 @@ TOKEN = invitation_token(SECRET, "bc-client-4711-1", "atlas", DUE)
 #: What is planted, and what of it nobody may read. `ada-lovelace` is a user who acts.
 SAID = (
     "Seen by canary.mail@pic.example.org, canary-spelt [at] pic.example.org and "
+    "canary&#64;pic.example.org, canary%2540pic.example.org, canary @ pic.example.org, "
+    "canary at pic dot example dot org, a.canary at pic.example.org, ~canary/x, USER=canary, "
+    "canary\ufe6bpic.example.org, canary@[192.0.2.1] and "
     "https://canary-login:canary-word@wiki.example.org/x, with https://pps.example.org/pps/feedback/r?vo=a&token="
     f"{TOKEN} in /home/canary-home/x by ada-lovelace; /DC=org/DC=example/CN=Canary Certificate"
 )

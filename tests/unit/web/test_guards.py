@@ -28,7 +28,13 @@ def test_memory_is_bounded_and_the_longest_unseen_is_forgotten() -> None:
 
 @pytest.mark.parametrize(
     ("host", "client"),
-    [("192.0.2.7", "192.0.2.7"), ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64"), ("testclient", "testclient")],
+    [
+        ("192.0.2.7", "192.0.2.7"),
+        ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64"),
+        ("::ffff:192.0.2.7", "192.0.2.7"),
+        ("64:ff9b::c000:207", "192.0.2.7"),
+        ("testclient", "testclient"),
+    ],
 )
-def test_an_ipv6_household_counts_as_one(host: str, client: str) -> None:
+def test_an_ipv6_household_counts_as_one_and_all_of_ipv4_does_not(host: str, client: str) -> None:
     assert client_of(Request({"type": "http", "client": (host, 1), "headers": []})) == client
