@@ -99,7 +99,7 @@ def resolved(texts: Mapping[str, Reads]) -> Mapping[str, tuple[str, int]]:
 
 
 def for_each(name: str) -> str:
-    """The name as the other forms have it: YAIM's `requires` has an empty part where each VO, queue or region stands."""
+    """A name as other commands have it: for YAIM's `requires` an empty part stands for each VO, queue or region."""
     return name.replace("__", "_*_")
 
 

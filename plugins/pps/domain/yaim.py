@@ -121,14 +121,11 @@ class YaimTree:
         if len(read) > VARIABLES_AT_MOST:
             raise _too_much("the packages", f"read more than {VARIABLES_AT_MOST} variables")
         for path, role in ours.items():
-            for name in texts[path].demanded if role is Role.FUNCTIONS else ():
-                if not is_nobodys_to_set(name):
+            if role is Role.FUNCTIONS:
+                for name in _required(files[path], texts[path].demanded):
                     required.setdefault(name, set()).add(path)
+                continue
             for words in commands(files[path]):
-                if role is Role.FUNCTIONS:
-                    for name in _required(words):
-                        required.setdefault(name, set()).add(path)
-                    continue
                 for name, value in _assigned(words):
                     if role is Role.NODES and (node := _NODE.fullmatch(name)):
                         nodes.setdefault(node[1], path)
@@ -169,17 +166,17 @@ def _too_much(what: str, why: str) -> PackageError:
     return PackageError(f"configuration, {one_line(what, 120)}", f"{why}.", "Ask the provider of the packages.")
 
 
-def _required(words: list[str]) -> Iterator[str]:
+def _required(text: str, demanded: Iterable[str]) -> Iterator[str]:
     """`requires $1 A B`: A and B. Of a name that is put together only the fixed parts are known.
 
-    YAIM's `requires` splits its arguments, and takes VO__SW_DIR for VO_<each VO>_SW_DIR.
+    YAIM's `requires` splits its arguments, and takes VO__SW_DIR for VO_<each VO>_SW_DIR. `${A:?}` says it, too.
     """
-    if words[0] != "requires":
-        return
-    for word in " ".join(words[1:]).split():
-        name = for_each(_REFERENCE.sub("*", word))
-        if _NAME.fullmatch(name):
-            yield name
+    yield from (name for name in demanded if not is_nobodys_to_set(name))
+    for words in commands(text):
+        for word in " ".join(words[1:]).split() if words[0] == "requires" else ():
+            name = for_each(_REFERENCE.sub("*", word))
+            if _NAME.fullmatch(name):
+                yield name
 
 
 def _assigned(words: list[str]) -> Iterator[tuple[str, str]]:
