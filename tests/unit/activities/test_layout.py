@@ -214,7 +214,6 @@ def test_no_script_makes_reading_fail(text: str) -> None:
     [
         'posix.exec("/usr/sbin/alternatives", "--install", "/usr/bin/x", "x", "/usr/bin/y", "50")',
         'OPTIONS="--install /usr/bin/x x /usr/bin/y 50"\nupdate-alternatives $OPTIONS',
-        "sh <<END\nupdate-alternatives --install /usr/bin/x x /usr/bin/y 50\nEND",
     ],
 )
 def test_a_call_that_is_no_command_of_the_script_is_told_as_unclear(script: str) -> None:
