@@ -145,6 +145,27 @@ def test_what_one_action_takes_for_a_tag_all_others_do(info: Path, path: str, se
     assert file.read_bytes().decode().removesuffix("\n") == separator.join(["a", "b", ""]).removesuffix("\n")
 
 
+@pytest.mark.parametrize("separator", ["\r", " ", "\n"])
+def test_a_list_of_megabytes_is_changed_whatever_separates_its_tags(info: Path, path: str, separator: str) -> None:
+    tags = [f"VO-ops-OTHER-{n:07d}" for n in range(300_000)]
+    tags[200_000:200_000] = [f"{TAG}.1", TAG, f"x{TAG}"]
+    file = tag_list(info, separator.join(tags))
+    assert word(votag(path, "remove", info, CE, "ops", TAG)[1]) == "removed"
+    tags.remove(TAG)
+    assert file.read_text().rstrip("\n") == separator.join(tags).replace("\r", "\n"), "text mode reads CR as LF"
+
+
+@pytest.mark.parametrize("cksum", ["exit 127", 'exec "$real" "$@"'])
+def test_what_is_left_is_compared_before_it_takes_the_place_of_the_list(info: Path, tmp_path: Path, cksum: str) -> None:
+    path = make_sh(tmp_path / "tools", "dash")
+    file = tag_list(info, f"a\n{TAG}\nb\n")
+    # an awk that loses a line when it edits; its other programs print no more than a place
+    lossy = '"$real" "$@" | { case $* in *function*) grep -v "^b$" ;; *) cat ;; esac; }'
+    path = with_tool(with_tool(path, "cksum", cksum, tmp_path), "awk", lossy, tmp_path)
+    assert word(votag(path, "remove", info, CE, "ops", TAG)[1]) == "removed"
+    assert file.read_text().split() == ["a", "b"]
+
+
 def test_a_tag_that_stands_in_both_lists_is_removed_from_both(info: Path, path: str) -> None:
     legacy, new = tag_list(info, f"old\n{TAG}\n", legacy=True), tag_list(info, f"new\n{TAG}\n")
     assert word(votag(path, "remove", info, CE, "ops", TAG)[1]) == "removed"
@@ -395,8 +416,9 @@ def others_list(path: str) -> Iterator[Path]:
     """A list of the VO's manager in a folder of the VO's group, where any account can come by."""
     with tempfile.TemporaryDirectory() as folder:
         tools = Path(path.split(":", maxsplit=1)[0])
-        for above in (tools, *tools.parents[:2]):
-            above.chmod(0o755)
+        for above in (tools, *tools.parents):
+            if not above.stat().st_mode & 0o001:
+                above.chmod(0o755)
         Path(folder).chmod(0o755)
         file = tag_list(Path(folder) / "info", f"a\r\n{TAG}\r\nb\r\n")
         os.chown(file.parent, MANAGER, GROUP)
@@ -470,6 +492,18 @@ def test_both_names_of_a_list_show_the_change(info: Path, path: str, tmp_path: P
     assert file.stat().st_nlink == 2
 
 
+@pytest.mark.parametrize("link", ["/nowhere/at/all", "ops"])
+@pytest.mark.parametrize("depth", [0, 1])
+def test_a_folder_that_leads_nowhere_is_not_called_empty(info: Path, path: str, link: str, depth: int) -> None:
+    folder = (info / CE, info / CE / "ops")[depth]
+    folder.parent.mkdir(exist_ok=True)
+    folder.symlink_to(link if link[0] == "/" else folder.name)
+    for arguments in (("list", info, CE, "ops"), ("add", info, CE, "ops", TAG), ("remove", info, CE, "ops", TAG)):
+        code, lines = votag(path, *arguments)
+        assert (code, word(lines)) == (4, "failed")
+        assert f"{folder} is a link that leads nowhere" in lines[-1]
+
+
 @pytest.mark.needs("root")
 def test_a_folder_that_we_cannot_enter_is_not_called_empty(others_list: Path, path: str) -> None:
     others_list.parents[1].chmod(0o700)
@@ -506,7 +540,8 @@ def killed(path: str, pid_file: Path, *arguments: str | Path) -> None:
     assert done.returncode == -9, done
 
 
-KILL = 'kill -9 "$(cat "{}")"; exec "$real" "$@"'
+# once the lock is held
+KILL = '[ ! -L "{1}/.pps-votag.held" ] || kill -9 "$(cat "{0}")"; exec "$real" "$@"'
 
 
 @pytest.mark.parametrize("at", ["mv", "cp", "cmp", "cksum", "ls", "tail"])
@@ -515,7 +550,7 @@ def test_who_was_killed_with_the_lock_keeps_nobody_waiting_and_leaves_nothing_be
 ) -> None:
     path = make_sh(tmp_path / "tools", "dash")
     file = tag_list(info, f"a\n{TAG}\nb\n")
-    killing = with_tool(path, at, KILL.format(tmp_path / "pid"), tmp_path)
+    killing = with_tool(path, at, KILL.format(tmp_path / "pid", file.parent), tmp_path)
     killed(
         killing,
         tmp_path / "pid",

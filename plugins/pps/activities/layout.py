@@ -144,6 +144,10 @@ def read_alternatives(install_script: str) -> tuple[tuple[Alternative, ...], tup
             found += [one for link in links for one in link or ()]
         elif any(_CALL.search(word) for word in words):
             unclear.append(" ".join(words))
+    if not found and not unclear and "alternatives" in install_script and "<<" not in install_script:
+        # a program in another language, options that stand in a variable; a here-document may be a text for people
+        lines = (line.strip() for line in install_script.splitlines())
+        unclear += [line for line in lines if "--install" in line and not line.startswith(("#", "--", *_SAYING))]
     return tuple(dict.fromkeys(found)), tuple(dict.fromkeys(unclear))
 
 

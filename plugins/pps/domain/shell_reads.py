@@ -29,8 +29,10 @@ _NAMES = re.compile(r"[A-Za-z_*][A-Za-z0-9_*]*")
 _IN_CODE = re.compile(r"\$\{?[!#]?([A-Za-z_*][A-Za-z0-9_*]*)")
 _SET_IN_CODE = re.compile(r"(?:^|[\s;&|(])([A-Za-z_*][A-Za-z0-9_*]*)\+?=")
 _IN_PROGRAMS = re.compile(
-    r"""\$ENV\{\s*['"]?([A-Z]\w*)|\bENVIRON\[\s*\\?["']([A-Z]\w*)"""
-    r"""|\benviron(?:\.get)?\s*[\[(]\s*["']([A-Z]\w*)|\bgetenv\s*\(\s*["']([A-Z]\w*)"""
+    r"""\$ENV\{\s*['"]?([A-Z]\w*)|\bENV(?:IRON)?(?:\.fetch)?[\[(]\s*\\?["']([A-Z]\w*)"""  # perl, awk, ruby
+    r"""|\benviron(?:\.\w+)?\s*[\[(]\s*["']([A-Z]\w*)|\bgetenv\s*\(\s*["']([A-Z]\w*)"""  # python, php
+    r"""|["']([A-Z]\w*)["']\s+(?:not\s+)?in\s+(?:os\.)?environ\b|\$(?:::)?env\(([A-Z]\w*)\)"""  # python, tcl
+    r"""|\b(?:env|set|printenv|export|declare)(?: -\w+)?\s*\|\s*\w*grep\b[^|\n]{0,80}?\b([A-Z]\w*)="""
 )
 _ANYWHERE = re.compile(
     r"\$\{?[!#]?([A-Za-z_][A-Za-z0-9_]*)|(?<![\w$-])-v[ \t]+[\"']?([A-Z]\w*)|\brequires[ \t]+([A-Z]\w*)"
@@ -38,8 +40,10 @@ _ANYWHERE = re.compile(
 _SET_ANYWHERE = re.compile(r"(?:^|[\s;&|(])([A-Za-z_][A-Za-z0-9_]*)\+?=|\bfor[ \t]+([A-Za-z_]\w*)[ \t]+in\b")
 _DECLARATIONS = frozenset(("export", "readonly", "declare", "typeset", "local"))
 _WRAPPERS = frozenset(("command", "builtin", "exec", "sudo", "nohup", "env", "nice"))
-_RUNS_CODE = frozenset(("eval", "trap"))
+_RUNS_CODE = frozenset(("eval", "trap", "alias"))
 _SHELLS = frozenset(("sh", "bash", "dash", "ksh", "su", "runuser", "ssh"))
+#: YAIM's helpers that are given the last part of the name of a VO's variable.
+_OF_EACH_VO = frozenset(("vo_param", "get_vo_param"))
 _COMPARES = frozenset(("-eq", "-ne", "-lt", "-le", "-gt", "-ge"))
 _READ_OPTIONS = re.compile(r"-[A-Za-z]*[pdnNtui]")
 
@@ -58,6 +62,8 @@ class Reads:
     """function -> names that it is given"""
     passes: set[tuple[str, str]] = field(default_factory=set)
     """(function or nothing, function that it hands a name on to)"""
+    demanded: dict[str, int] = field(default_factory=dict)
+    """of `names` those without which the text ends: ${X:?}"""
 
 
 def reads(text: str) -> Reads:
@@ -65,6 +71,7 @@ def reads(text: str) -> Reads:
     text = text.replace("\r\n", "\n")
     reader = _Reader(text)
     reader.walk()
+    reader.take_stored()
     if not reader.sound:
         reader.take_everything()
     reader.take_programs()
@@ -84,9 +91,16 @@ def resolved(texts: Mapping[str, Reads]) -> Mapping[str, tuple[str, int]]:
             _add(names, found.words.items())
         for function in known & found.calls.keys():
             _add(names, found.calls[function].items())
+        for function in _OF_EACH_VO & found.calls.keys():
+            _add(names, ((f"VO_*_{name}", line) for name, line in found.calls[function].items()))
         for name, line in names.items():
             result.setdefault(name, (path, line))
     return result
+
+
+def for_each(name: str) -> str:
+    """A name as other commands have it: for YAIM's `requires` an empty part stands for each VO, queue or region."""
+    return name.replace("__", "_*_")
 
 
 def _add(names: dict[str, int], more: Iterable[tuple[str, int]]) -> None:
@@ -127,6 +141,8 @@ class _Reader(Syntax):
         self._lines = [match.start() for match in re.finditer("\n", text)]
         self._scopes = [_Scope(None)]
         self._ever: set[str] = set()
+        self._stored: list[tuple[str, int]] = []
+        self._runs_stored = False
 
     # --- what Syntax meets -------------------------------------------------------------------------
 
@@ -134,6 +150,10 @@ class _Reader(Syntax):
         name = name[:_LONGEST]
         if SITE_NAME.fullmatch(name) and not self._is_set(name):
             self.found.names.setdefault(name, self._line(at))
+
+    def demand(self, name: str, at: int) -> None:
+        if SITE_NAME.fullmatch(name) and not self._is_set(name):
+            self.found.demanded.setdefault(name[:_LONGEST], self._line(at))
 
     def assign(self, name: str) -> None:
         self._ever.add(name)
@@ -163,6 +183,9 @@ class _Reader(Syntax):
         for match in re.finditer(r"\brequires\s+([\w*\s]+)", text):
             for name in match[1].split():
                 self.read(name, at + match.start())
+
+    def here_text(self, text: str, at: int) -> None:
+        self._list(text, at)
 
     def command(self, words: list[Word]) -> None:
         first = next((n for n, word in enumerate(words) if not _ASSIGNMENT.fullmatch(word.plain)), len(words))
@@ -196,15 +219,30 @@ class _Reader(Syntax):
         elif name in ("test", "[", "[["):
             self._test(name, arguments)
         elif arguments and (name in _RUNS_CODE or name in _SHELLS):
-            self.code_text(" ".join(plain), arguments[0].at)
+            self._run_text(arguments)
         else:
             self._call(name, arguments)
+            # xargs sh -c '...', find ... -exec sh -c '...'
+            shell = next((n for n, word in enumerate(plain) if word.rpartition("/")[2] in _SHELLS), len(plain))
+            if "-c" in plain[shell:]:
+                self._run_text(arguments[shell + 1 :])
+
+    def _run_text(self, arguments: list[Word]) -> None:
+        """A text is code; what stands in it for another variable's value may be code, too."""
+        text = " ".join(word.plain for word in arguments)
+        self._runs_stored = self._runs_stored or "*" in text
+        self.code_text(text, arguments[0].at)
 
     def _assign_all(self, names: Iterable[str]) -> None:
         for name in names:
             self.assign(name)
 
     def _call(self, name: str, arguments: list[Word]) -> None:
+        if name in ("echo", "printf"):
+            for word in arguments:
+                self._list(word.plain, word.at)
+        if name == "requires":
+            arguments = [Word(for_each(one), word.at) for word in arguments for one in word.plain.split()]
         for word in arguments:
             if SITE_NAME.fullmatch(word.plain) and not self._is_set(word.plain) and _NAME_ALONE.fullmatch(word.plain):
                 self.found.calls.setdefault(name, {}).setdefault(word.plain, self._line(word.at))
@@ -249,6 +287,8 @@ class _Reader(Syntax):
         if match:
             for value in match[3].replace(",", " ").split():
                 self._literal(Word(value, word.at))
+            if "$" in match[3]:
+                self._stored.append((match[3], word.at))
         for item in word.items:
             self._literal(item)
         scope = next((s for s in reversed(self._scopes) if s.function), None) if is_local else None
@@ -258,11 +298,23 @@ class _Reader(Syntax):
             scope.names.add(name)
             self._ever.add(name)
 
+    def _list(self, text: str, at: int) -> None:
+        """What consists of variables' names only may be read word by word."""
+        names = text.split()
+        if all(map(_NAME_ALONE.fullmatch, names)):
+            for name in names:
+                self._literal(Word(name, at))
+
     def _literal(self, word: Word) -> None:
         if SITE_NAME.fullmatch(word.plain) and _NAME_ALONE.fullmatch(word.plain) and not self._is_set(word.plain):
             self.found.words.setdefault(word.plain, self._line(word.at))
 
     # --- what cannot be walked through ---------------------------------------------------------------
+
+    def take_stored(self) -> None:
+        """Values that are code, if something runs one: CMD='echo $X'; eval $CMD."""
+        for text, at in self._stored if self._runs_stored else ():
+            self.code_text(text, at)
 
     def take_programs(self) -> None:
         """What programs inside of the text take from their environment."""

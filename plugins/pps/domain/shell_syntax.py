@@ -166,6 +166,7 @@ class Syntax(Words):
             if found is None:
                 self.sound = False
                 return
+            self.here_text(self.text[self.at : found.start()], self.at)
             if level.feeds_a_shell:
                 self.code_text(self.text[self.at : found.start()], self.at)
             if not quoted:

@@ -21,7 +21,6 @@ _ANSI = re.compile(r"(?:[^'\\]|\\.)*", re.DOTALL)
 _INDIRECT = re.compile(r"![A-Za-z_0-9]")
 _LENGTH = re.compile(r"#[A-Za-z_0-9@*]")
 _SUBSTRING = re.compile(r":[^-=+?}]")
-METACHARACTERS = frozenset(" \t\r\n;&|<>()")
 #: Characters that end a word.
 METACHARACTERS = frozenset(" \t\r\n;&|<>()")
 
@@ -225,6 +224,8 @@ class Words(ABC):
             self._arithmetic("]")
         if name and text.startswith((":=", "="), self.at):
             self.assign(name[0])
+        elif name and not indirect and text.startswith((":?", "?"), self.at):
+            self.demand(name[0], start)
         if _SUBSTRING.match(text, self.at, self.end):
             self._arithmetic("}")
         else:
@@ -296,6 +297,10 @@ class Words(ABC):
         """A variable is read."""
 
     @abstractmethod
+    def demand(self, name: str, at: int) -> None:
+        """Without this variable, which has been read, the text ends."""
+
+    @abstractmethod
     def assign(self, name: str) -> None:
         """A variable gets a value."""
 
@@ -310,6 +315,10 @@ class Words(ABC):
     @abstractmethod
     def code_text(self, text: str, at: int) -> None:
         """A text is handed to another shell, or to eval."""
+
+    @abstractmethod
+    def here_text(self, text: str, at: int) -> None:
+        """A here-document has been read."""
 
     @abstractmethod
     def code(self, closer: str) -> None:

@@ -22,11 +22,10 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from fnmatch import fnmatchcase
 from itertools import zip_longest
 
 from pps.domain.errors import PackageError
-from pps.domain.shell_reads import SITE_NAME, reads, resolved
+from pps.domain.shell_reads import SITE_NAME, for_each, reads, resolved
 from pps.domain.shell_text import commands
 from pps.domain.texts import one_line
 from pps.domain.yaim_names import is_nobodys_to_set
@@ -38,15 +37,12 @@ FILES_AT_MOST = 5000
 VARIABLES_AT_MOST = 10_000
 
 _VALUE_LENGTH = 200
-#: Names with a `*` that are matched with others. The YAIM modules that we know have 40.
-_PATTERNS_AT_MOST = 200
 # `x=1` in a file is YAIM's own business.
 _NAME = SITE_NAME
 _ASSIGNMENT = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)\+?=(.*)", re.DOTALL)
 _REFERENCE = re.compile(r"\$\{[^}]*\}|\$[A-Za-z_][A-Za-z0-9_]*|\$.")
 _FALLBACK = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)(:?[-=])(.*)\}", re.DOTALL)
 _NODE = re.compile(r"([A-Za-z][A-Za-z0-9_]{0,127})_FUNCTIONS")
-_PATTERN = re.compile(r"[A-Z][A-Za-z0-9_]*\*[A-Za-z0-9_]{3,}")
 # with a dot it is a program's or a document's name: services/foo.py, services/README.txt
 _PLAIN_FILE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,127}(?:[.][0-9]+)*")
 _FUNCTION_FILE = re.compile(_PLAIN_FILE.pattern + r"(?:[.](?:ba)?sh)?")
@@ -120,15 +116,16 @@ class YaimTree:
         documented: dict[str, set[str]] = {}
         defaults: dict[str, dict[str, list[str]]] = {}
         nodes: dict[str, str] = {}
-        read = resolved({path: reads(files[path]) for path in ours})
+        texts = {path: reads(files[path]) for path in ours}
+        read = resolved(texts)
         if len(read) > VARIABLES_AT_MOST:
             raise _too_much("the packages", f"read more than {VARIABLES_AT_MOST} variables")
         for path, role in ours.items():
+            if role is Role.FUNCTIONS:
+                for name in _required(files[path], texts[path].demanded):
+                    required.setdefault(name, set()).add(path)
+                continue
             for words in commands(files[path]):
-                if role is Role.FUNCTIONS:
-                    for name in _required(words):
-                        required.setdefault(name, set()).add(path)
-                    continue
                 for name, value in _assigned(words):
                     if role is Role.NODES and (node := _NODE.fullmatch(name)):
                         nodes.setdefault(node[1], path)
@@ -155,27 +152,6 @@ class YaimTree:
         )
 
 
-class _Names:
-    """Names of variables, some of them patterns: `VO_ATLAS_SW_DIR` is one of `VO_*_SW_DIR`.
-
-    Other patterns (`*_DIR`, `VO_*`, `VO_*_*`) would take nearly anything for known: they equal themselves only.
-    """
-
-    def __init__(self, names: Iterable[str]) -> None:
-        self._names = frozenset(names)
-        patterns = [name for name in sorted(self._names) if _PATTERN.fullmatch(name)]
-        self._patterns = patterns[:_PATTERNS_AT_MOST]
-        self._asked = 0
-
-    def __contains__(self, name: str) -> bool:
-        if name in self._names or ("*" not in name and any(fnmatchcase(name, pattern) for pattern in self._patterns)):
-            return True
-        if not _PATTERN.fullmatch(name) or self._asked >= _PATTERNS_AT_MOST:
-            return False
-        self._asked += 1
-        return any("*" not in other and fnmatchcase(other, name) for other in self._names)
-
-
 def _check_sizes(files: Mapping[str, str], ours: Mapping[str, Role]) -> None:
     if len(ours) > FILES_AT_MOST:
         raise _too_much("the packages", f"have {len(ours)} YAIM files; {FILES_AT_MOST} are allowed")
@@ -190,14 +166,17 @@ def _too_much(what: str, why: str) -> PackageError:
     return PackageError(f"configuration, {one_line(what, 120)}", f"{why}.", "Ask the provider of the packages.")
 
 
-def _required(words: list[str]) -> Iterator[str]:
-    """`requires $1 A B`: A and B. Of a name that is put together only the fixed parts are known."""
-    if words[0] != "requires":
-        return
-    for word in words[1:]:
-        name = _REFERENCE.sub("*", word)
-        if _NAME.fullmatch(name):
-            yield name
+def _required(text: str, demanded: Iterable[str]) -> Iterator[str]:
+    """`requires $1 A B`: A and B. Of a name that is put together only the fixed parts are known.
+
+    YAIM's `requires` splits its arguments, and takes VO__SW_DIR for VO_<each VO>_SW_DIR. `${A:?}` says it, too.
+    """
+    yield from (name for name in demanded if not is_nobodys_to_set(name))
+    for words in commands(text):
+        for word in " ".join(words[1:]).split() if words[0] == "requires" else ():
+            name = for_each(_REFERENCE.sub("*", word))
+            if _NAME.fullmatch(name):
+                yield name
 
 
 def _assigned(words: list[str]) -> Iterator[tuple[str, str]]:
@@ -318,9 +297,10 @@ def compare(production: YaimTree, update: YaimTree) -> tuple[Change, ...]:
             changes += _no_longer_said(old, update.read_in.get(name))
         elif old is not None and new is not None:
             changes += _differences(old, new)
-    said, known = _Names(update.variables), _Names((*production.variables, *production.read_in))
+    # Only the same name is known: STORM_*_TOKEN in production says nothing of a STORM_BE_XMLRPC_TOKEN.
+    known = {*update.variables, *production.variables, *production.read_in}
     for name, (file, line) in update.read_in.items():
-        if name not in said and name not in known:
+        if name not in known:
             changes.append(Change(name, ChangeKind.PERHAPS_NEW, file, line=line))
     for node in production.nodes.keys() - update.nodes.keys():
         changes.append(Change(node, ChangeKind.DROPPED_NODE, production.nodes[node]))

@@ -207,3 +207,16 @@ def test_configuration_that_only_etc_has_is_told_from_what_is_found_in_the_tree(
 @given(st.text())
 def test_no_script_makes_reading_fail(text: str) -> None:
     list(alternatives("update-alternatives --install " + text))
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        'posix.exec("/usr/sbin/alternatives", "--install", "/usr/bin/x", "x", "/usr/bin/y", "50")',
+        'OPTIONS="--install /usr/bin/x x /usr/bin/y 50"\nupdate-alternatives $OPTIONS',
+    ],
+)
+def test_a_call_that_is_no_command_of_the_script_is_told_as_unclear(script: str) -> None:
+    found, unclear = read_alternatives(script)
+    assert found == ()
+    assert len(unclear) == 1 and "--install" in unclear[0]

@@ -111,7 +111,10 @@ def test_a_tree_tells_its_variables_with_their_files_and_its_node_types() -> Non
         ("x=$(echo ')' \"$(echo ')')\" )\nrequires A", ["A"]),
         ("requires () {\nfor v in $@; do :; done\n}", []),
         ("function requires {\nreturn; }", []),
-        ("requires $1 $2 \"$@\" a_small_one - / ../X 'A B' 1A", []),
+        ('requires $1 $2 "$@" a_small_one - / ../X 1A', []),
+        # it splits what it is given
+        ("requires $1 'A B' \"C\nD\"", ["A", "B", "C", "D"]),
+        ("requires $1 VO__SW_DIR BDII__URL", ["BDII_*_URL", "VO_*_SW_DIR"]),
         ("echo don't\nrequires A", ["A"]),
         ('echo "open\nrequires A', ["A"]),
     ],
@@ -235,15 +238,24 @@ def test_what_production_reads_already_is_not_new() -> None:
     assert perhaps_new(moved, trees.PERHAPS_NEW) == []
 
 
-def test_a_name_with_a_part_that_only_bash_knows_is_compared_by_its_fixed_parts() -> None:
+def test_a_name_with_a_part_that_only_bash_knows_makes_no_other_name_known() -> None:
     def after(production: str, update: str) -> list[str]:
         return [name for name, _ in perhaps_new({"functions/f": update}, {"functions/f": production})]
 
-    assert after('eval "x=\\$VO_${vo}_SW_DIR"', "echo $VO_ATLAS_SW_DIR") == []
-    assert after("echo $VO_ATLAS_SW_DIR", 'eval "x=\\$VO_${vo}_SW_DIR"') == []
+    # a real pair: configuration fails without the token of the backend, which is no storage area
+    assert after("x=STORM_${area}_TOKEN; echo ${!x}", "echo $STORM_BE_XMLRPC_TOKEN") == ["STORM_BE_XMLRPC_TOKEN"]
+    assert after("echo $STORM_BE_XMLRPC_TOKEN", "x=STORM_${area}_TOKEN; echo ${!x}") == ["STORM_*_TOKEN"]
+    assert after("x=STORM_${area}_TOKEN; echo ${!x}", "x=STORM_${other}_TOKEN; echo ${!x}") == []
     assert after('eval "x=\\$VO_${vo}_SW_DIR"', 'eval "x=\\$VO_${vo}_NEW"') == ["VO_*_NEW"]
-    for broad in ("VO_${vo}", "VO_${vo}_${what}", "${what}_DIR", "${what}"):
-        assert after(f'eval "x=\\${broad}"', "echo $VO_ATLAS_NEW_DIR") == ["VO_ATLAS_NEW_DIR"]
+
+
+def test_a_variable_that_bash_refuses_to_go_on_without_is_mandatory() -> None:
+    documented = {"services/n": "A_B=x\n", "functions/f": "echo ${A_B:-y}\n"}
+    for check in (": ${A_B:?}", ': "${A_B?must be set}"', "f () { cat <<E\n${A_B:?no}\nE\n}"):
+        (change,) = changes({**documented, "functions/f": f"{check}\n"}, documented)
+        assert change.kind is ChangeKind.BECAME_MANDATORY, check
+    assert changes({**documented, "functions/f": "A_B=1\n: ${A_B:?}\n"}, documented) == []
+    assert changes({**documented, "functions/f": "echo $A_B ${HOME:?}\n"}, documented) == []
 
 
 def test_what_is_no_longer_documented_but_still_read_is_not_gone() -> None:

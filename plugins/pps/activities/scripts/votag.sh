@@ -71,11 +71,17 @@ look_at() { # list
     at=$tag_dir rest=${1#"$tag_dir"/}
     while :; do
         [ ! -d "$at" ] || [ -x "$at" ] || answer 4 failed "our account cannot enter $at"
+        [ ! -L "$at" ] || [ -e "$at" ] || answer 4 failed "$at is a link that leads nowhere"
         case $rest in */*) ;; *) break ;; esac
         at=$at/${rest%%/*} rest=${rest#*/}
     done
     if ! [ -e "$1" ]; then
         [ ! -L "$1" ] || answer 4 failed "$1 is a link that leads nowhere"
+        case $(ls -d "$1" 2>&1) in
+        *'No such file'* | *'Not a directory'*) ;;
+        "$1") look_at "$1" ;; # made since
+        *) answer 4 failed "$1 cannot be looked at" ;; # a server that is gone, a broken disk
+        esac
     elif ! [ -f "$1" ]; then
         answer 4 failed "$1 is no file"
     elif [ -L "$1" ] && leads_astray "$1"; then
@@ -197,29 +203,28 @@ without_tag() { # list
     open=0
     [ -z "$(tail -c 1 "$1")" ] || open=1
     awk -v tag="$tag" -v bom="$bom" -v open="$open" '
-        function edit(line, ended,   kept, hit, first, before, word, out, seen) {
-            if (!index(tolower(line), tag)) { print line ended; return }
-            whole = line
-            while (match(line, /[^ \t\v\f]+/)) {
-                before = substr(line, 1, RSTART - 1)
-                word = substr(line, RSTART, RLENGTH)
-                line = substr(line, RSTART + RLENGTH)
-                if (!seen++) first = before
-                if (tolower(word) == tag) { hit = 1; continue }
-                out = out (kept++ ? before : first) word
+        # looks only where the tag is: a list may be one line of megabytes
+        function blank(at) { return at >= 1 && at <= long && index(" \t\v\f", substr(line, at, 1)) }
+        function edit(text, ended,   low, from, at, past, kept, hit, first, done, upto) {
+            line = text; low = tolower(text); long = length(text); from = done = 1
+            while ((at = index(substr(low, from), tag)) > 0) {
+                at += from - 1
+                from = past = at + length(tag)
+                if (!((at == 1 || blank(at - 1)) && (past > long || blank(past)))) { from = at + 1; continue }
+                for (upto = at; upto > done && blank(upto - 1); upto--) { }
+                if (upto > done) { print first substr(line, done, upto - done); first = ""; kept = 1 }
+                if (!hit++ && !kept) first = substr(line, 1, at - 1)
+                for (done = past; !kept && blank(done); done++) { }
             }
-            if (!hit) print whole ended
-            else if (kept) print out line (ended == "" ? "\n" : ended)
+            if (!hit) { print line ended; return }
+            line = substr(line, done)
+            if (kept || line != "") print first line (ended == "" ? "\n" : ended)
         }
-        function record(text, last,   at, rest) {
+        function record(text, last,   n, part, i) {
             if (!bom_seen++ && substr(text, 1, length(bom)) == bom) { print bom; text = substr(text, length(bom) + 1) }
-            while ((at = index(text, "\r")) > 0) {
-                rest = substr(text, at + 1)
-                if (rest == "") { edit(substr(text, 1, at - 1), "\r" last); return }
-                edit(substr(text, 1, at - 1), "\r")
-                text = rest
-            }
-            edit(text, last)
+            n = split(text, part, "\r")
+            for (i = 1; i < n; i++) edit(part[i], "\r" (i == n - 1 && part[n] == "" ? last : ""))
+            if (n == 0 || n == 1 || part[n] != "") edit(n ? part[n] : "", last)
         }
         BEGIN { ORS = ""; tag = tolower(tag) }
         NR > 1 { record(held, "\n") }
@@ -235,7 +240,7 @@ replace() { # list
     [ "$(traits "$1")" = "$(traits ./new)" ] || return 1
     { without_tag old >new; } 2>/dev/null || return 1
     others=$(tokens old | grep -Fvix -e "$tag" | cksum)
-    [ "$(tokens new | grep -Fvix -e "$tag" | cksum)" = "$others" ] && ! has_any_spelling new || return 1
+    [ "$others" ] && [ "$(tokens new | grep -Fvix -e "$tag" | cksum)" = "$others" ] && ! has_any_spelling new || return 1
     ln "$1" was 2>/dev/null || return 1
     if cmp -s "$1" old; then
         mv -f new "$1" 2>/dev/null || return 1
