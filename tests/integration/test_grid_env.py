@@ -88,6 +88,19 @@ ZSH_HABITS = {
     "aliases": "setopt aliases\n" + ALIASES + "alias -g sh=nowhere -- __=x\nalias -g yes=no\n",
 }
 SH_ALIASES = {"aliases": ALIASES}
+BUILTIN = "function builtin { printf hijacked >&2; }\n"
+#: Each was met with: a function named as what reaches all other builtins, quotes that end with the line.
+MORE_HABITS = {
+    "bash": {"a function builtin": BUILTIN, "it and others": FUNCTIONS + BUILTIN},
+    "bash-posix": {"a function builtin": BUILTIN},
+    "mksh": {"a function builtin": BUILTIN},
+    "zsh": {
+        "a function builtin": BUILTIN,
+        "it and others": FUNCTIONS + BUILTIN,
+        "quotes of csh": "setopt csh_junkie_quotes",
+        "other quotes and braces": "setopt rc_quotes ignore_braces csh_junkie_loops no_bare_glob_qual glob_subst",
+    },
+}
 
 CASES = [
     *((shell, habit, text) for shell in SHELLS for habit, text in HABITS.items()),
@@ -95,6 +108,7 @@ CASES = [
       if not (shell == "bash-posix" and habit == "all functions")),
     *(("zsh", habit, text) for habit, text in ZSH_HABITS.items()),
     *((shell, habit, text) for shell in ("dash", "busybox", "mksh") for habit, text in SH_ALIASES.items()),
+    *((shell, habit, text) for shell, habits in MORE_HABITS.items() for habit, text in habits.items()),
 ]  # fmt: skip
 
 #: What the client is there to set.
@@ -148,9 +162,9 @@ def make_client(folder: Path, name: str = "client") -> Client:
     return Client(prefix)
 
 
-def state(shell: str, where: str) -> str:
+def state(shell: str, where: str, run: str = "") -> str:
     """Commands that write down all that a shell has, whatever it calls `set`."""
-    run = "\\builtin " if shell.startswith(("bash", "zsh", "mksh")) else "\\"
+    run = run or ("\\builtin " if shell.startswith(("bash", "zsh", "mksh")) else "\\")
     more = {"bash": "{r}shopt; {r}declare -f", "zsh": "{r}setopt; {r}functions; {r}alias -L", "mksh": "{r}typeset -f"}
     parts = [
         "{r}set",
@@ -209,10 +223,11 @@ def test_a_shell_with_habits_gets_the_client_and_keeps_its_habits(
     tmp_path: Path, shell: str, habit: str, text: str
 ) -> None:
     client = make_client(tmp_path)
+    how = "\\" if BUILTIN in text else ""
     script = (
-        f"{text}\n{state(shell, str(tmp_path / 'before'))}"
+        f"{text}\n{state(shell, str(tmp_path / 'before'), how)}"
         f"\\. '{client.script}'\n"
-        f"/usr/bin/env -0 >|'{tmp_path}/env'\n{state(shell, str(tmp_path / 'after'))}"
+        f"/usr/bin/env -0 >|'{tmp_path}/env'\n{state(shell, str(tmp_path / 'after'), how)}"
     )
     if "all functions" in habit:
         script = script.replace("\\. '", "\\builtin . '")
@@ -289,6 +304,37 @@ def test_a_shell_that_cannot_find_it_is_told_and_the_status_says_so(tmp_path: Pa
     piped = f"PPS_PREFIX='{client.prefix}'\neval \"$(cat '{client.script}')\"\n/usr/bin/env -0 >'{tmp_path}/env'"
     assert run(["dash"], piped, tmp_path).returncode == 0
     works(client, tmp_path)
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+def test_what_an_interrupted_sourcing_left_behind_does_not_stop_the_next(tmp_path: Path, shell: str) -> None:
+    client = make_client(tmp_path)
+    stop = tmp_path / "profile.d" / "15-stop.sh"
+    stop.write_text(f"/usr/bin/env >/dev/null; echo \"$_pps_in_grid_env\" >|'{tmp_path}/guard'\n")
+    assert run(SHELLS[shell], f". '{client.script}'\n", tmp_path).returncode == 0
+    left = (tmp_path / "guard").read_text().strip()
+    assert left
+    stop.unlink()
+    script = f"_pps_in_grid_env={left}\n. '{client.script}'\n/usr/bin/env -0 >'{tmp_path}/env'\n"
+    done = run(SHELLS[shell], script, tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    works(client, tmp_path)
+
+
+@pytest.mark.parametrize("name", ["PATH", "PPS_PREFIX", "LD_LIBRARY_PATH"])
+@pytest.mark.parametrize("shell", SHELLS)
+def test_a_variable_that_nobody_may_change_is_said_and_the_shell_lives_on(
+    tmp_path: Path, shell: str, name: str
+) -> None:
+    client = make_client(tmp_path)
+    script = (
+        f"{name}=/usr/bin:/bin; readonly {name}\n. '{client.script}'\n"
+        "echo $? ${_pps_find-none} ${_pps_in_grid_env-none} ${_pps_builtin-none} ${PERL5LIB-none}\n"
+    )
+    done = run(SHELLS[shell], script, tmp_path)
+    assert done.stdout == "1 none none none none\n"
+    assert len(done.stderr.splitlines()) == 1
+    assert "is read-only in this shell; the preview is not set" in done.stderr
 
 
 def test_people_keep_their_own_choice_of_where_byte_code_goes(tmp_path: Path) -> None:
