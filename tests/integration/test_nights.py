@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import os
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from tests.integration.test_receiver_races import EVERYBODYS_PYTHON
 from tests.support.local_shell import make_sh
 from tests.support.previews import SMALL, Tree
 from tests.support.withdrawals import LIMITS, World, world  # noqa: F401
@@ -23,10 +24,11 @@ from pps.domain.rollouts import SiteState
 pytestmark = [pytest.mark.needs("shells"), pytest.mark.usefixtures("usual_umask"), pytest.mark.sd("4.1.1", step=2)]
 
 SITE_ACCOUNT = 65534
-CACHED = f"lib/python/grid/__pycache__/work.{sys.implementation.cache_tag}.pyc"
+TAG = "import sys; print(sys.implementation.cache_tag, end='')"
+CACHED = f"lib/python/grid/__pycache__/work.{subprocess.check_output([EVERYBODYS_PYTHON, '-c', TAG], text=True)}.pyc"
 PYTHON: Tree = {
     **SMALL,
-    "bin/grid-work": f"#!{sys.executable}\nimport sys\nsys.path[0] += '/../lib/python'\nimport grid.work\n".encode(),
+    "bin/grid-work": f"#!{EVERYBODYS_PYTHON}\nimport sys\nsys.path[0] += '/../lib/python'\nimport grid.work\n".encode(),
     "lib/python/grid/__init__.py": b"",
     "lib/python/grid/work.py": b"print('worked')\n",
     CACHED: b"of a source that was younger",
@@ -40,6 +42,14 @@ def night(world: World) -> list[dict[str, str]]:
         *(LIMITS, 4, lambda: world.clock, "airflow"),
     )
     return asyncio.run(plan_the_night(looked))
+
+
+def out(world: World, tree: Tree) -> str:
+    """A preview at all sites whose distribution has ended: from here on the nights keep it there."""
+    name = world.out(tree, "1.0")
+    due = world.clock + timedelta(weeks=2)
+    world.facts.record(world.fact(name, FactKind.FEEDBACK_DATE_AGREED, due=due.isoformat()))
+    return name
 
 
 def verbs(world: World) -> set[str]:
@@ -84,7 +94,7 @@ def theirs(world: World, tmp_path: Path) -> Iterator[World]:
 @pytest.mark.needs("root")
 def test_a_preview_that_its_owner_and_root_use_is_available_night_after_night(theirs: World) -> None:
     world = theirs
-    name = world.out(PYTHON, "1.0")
+    name = out(world, PYTHON)
     trees = {site: tree_at(world, name, site) for site in "ABC"}
     assert {tree.stat().st_uid for tree in trees.values()} == {SITE_ACCOUNT}
     before = world.record(name).facts
@@ -108,7 +118,7 @@ def test_a_preview_that_its_owner_and_root_use_is_available_night_after_night(th
 
     for _ in range(3):
         assert night(world) == []
-        world.clock += world.clock.resolution * 86_400_000_000
+        world.clock += timedelta(days=1)
 
     assert verbs(world) == {"look"}, "nothing is installed again, and no list of tags is touched"
     assert world.record(name).facts == before
@@ -118,7 +128,7 @@ def test_a_preview_that_its_owner_and_root_use_is_available_night_after_night(th
 @pytest.mark.needs("root")
 def test_a_used_preview_that_is_damaged_as_well_is_mended_there_and_nowhere_else(theirs: World) -> None:
     world = theirs
-    name = world.out(PYTHON, "1.0")
+    name = out(world, PYTHON)
     for site in "ABC":
         run_program(tree_at(world, name, site), 0o022)
     (tree_at(world, name, "B") / "lib/libtool.so.1").write_bytes(b"LIBRARY" * 1000)
@@ -133,7 +143,8 @@ def test_a_used_preview_that_is_damaged_as_well_is_mended_there_and_nowhere_else
 
     asyncio.run(world.distribute(name, "B"))
 
-    assert planned["rollout"] == name and world.looks(name, "B") == "intact"
+    assert planned["rollout"] == name
+    assert (tree_at(world, name, "B") / "lib/libtool.so.1").read_bytes() == PYTHON["lib/libtool.so.1"]
     assert used == {site: (tree_at(world, name, site) / CACHED).stat().st_ino for site in "AC"}
 
 
@@ -160,7 +171,7 @@ def as_an_older_receiver_left_it(root: Path, *, killed: bool) -> None:
 def test_previews_of_an_older_receiver_are_looked_at_built_upon_and_withdrawn(world: World, killed: bool) -> None:
     """As it left them at a folder that is ours, and (C) at one where others may write, which it did not mind."""
     assert "$(started $$):$$:" in load_script("receiver.sh"), "locks say more than the older one's, below"
-    name = world.out(SMALL, "1.0")
+    name = out(world, SMALL)
     roots = {site: Path(world.sites[site].preview_root) for site in "ABC"}
     for root in roots.values():
         as_an_older_receiver_left_it(root, killed=killed)

@@ -25,6 +25,8 @@ from pps.activities.ports import Tarball
 pytestmark = [pytest.mark.needs("root", "shells"), pytest.mark.usefixtures("usual_umask")]
 
 OURS, OTHER = 65534, 1
+#: One that lies where also other accounts may look.
+EVERYBODYS_PYTHON = shutil.which("python3", path="/usr/bin:/bin") or sys.executable
 EVIL = b"#!/bin/sh\necho evil\n"
 
 #: Before and after, the tool is the real one. It waits ten seconds at most, should the other account die.
@@ -112,7 +114,7 @@ class Arena:
         (evil / ".pps-site").write_text("/etc/profile.d\n")
         shutil.copy(self.store.local(self.tarball.name, "MANIFEST"), evil / "MANIFEST")
         where = [str(p) for p in (self.site.root, self.tarball.name, evil, self.meet, self.private)]
-        command = [*as_account(OTHER), sys.executable, "-I", "-c", ATTACKER, *where, way]
+        command = [*as_account(OTHER), EVERYBODYS_PYTHON, "-I", "-c", ATTACKER, *where, way]
         with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as attacker:
             try:
                 assert attacker.stdout is not None and attacker.stdout.readline() == "ready\n"
