@@ -30,7 +30,8 @@ PYTHON: Tree = {
     **SMALL,
     "bin/grid-work": f"#!{EVERYBODYS_PYTHON}\nimport sys\nsys.path[0] += '/../lib/python'\nimport grid.work\n".encode(),
     "lib/python/grid/__init__.py": b"",
-    "lib/python/grid/work.py": b"print('worked')\n",
+    "lib/python/grid/work.py": b"import more\nprint('worked')\n",
+    "lib/python/more.py": b"",
     CACHED: b"of a source that was younger",
 }
 
@@ -109,6 +110,7 @@ def test_a_preview_that_its_owner_and_root_use_is_available_night_after_night(th
     for left in ("core.4711", "lib/.nfs0000000001a2b3c400000002"):
         (trees["C"] / left).write_text("x")
     written = {site: tree / CACHED for site, tree in trees.items()}
+    assert [len(list((tree / "lib/python/__pycache__").iterdir())) for tree in trees.values()] == [1, 1, 1]
     assert [p.read_bytes() == PYTHON[CACHED] for p in written.values()] == [False] * 3
     assert [(p.stat().st_uid, p.stat().st_mode & 0o77) for p in written.values()] == [
         (0, 0o44),
