@@ -222,13 +222,16 @@ def test_a_reason_arrives_whole_where_tr_knows_no_classes(site: AtSite, store: F
 # --- payloads that lie --------------------------------------------------------------------------------------
 
 
-def lying(path: Path, tarball: Tarball, store: FolderArtefacts, *extra: tuple[tarfile.TarInfo, bytes]) -> Path:
-    """A payload with the right MANIFEST and members that it does not have."""
+def lying(
+    path: Path, tarball: Tarball, store: FolderArtefacts, *extra: tuple[tarfile.TarInfo, bytes], without: str = ""
+) -> Path:
+    """A payload with the right MANIFEST and members that it does not have, maybe instead of one that it has."""
     packed = io.BytesIO(payload(store, tarball).read_bytes().partition(b"\n")[2])
     out = io.BytesIO()
     with tarfile.open(fileobj=packed) as source, tarfile.open(fileobj=out, mode="w", format=tarfile.GNU_FORMAT) as new:
         for number, member in enumerate(source):
-            new.addfile(member, source.extractfile(member) if member.isreg() else None)
+            if member.name != without:
+                new.addfile(member, source.extractfile(member) if member.isreg() else None)
             if number == 0:
                 listed = member.size
                 for info, content in extra:
@@ -284,6 +287,37 @@ def test_what_is_not_in_manifest_is_refused_before_it_can_do_harm(
     assert (site.root / old.name / ".pps-ok").read_text() == f"{old.digest}\n"
     assert site.look(old) == "PPS-LOOK intact" and site.look(new) == "PPS-LOOK absent"
     assert site.left_behind() == [] and not list(site.folder.rglob("evil"))
+
+
+#: what stands in the place of a file that was announced, so their number is right -> what is said
+INSTEAD = {
+    "a hard link": (tarfile.LNKTYPE, "../../{other}/.pps-ok", 0, "damaged what arrived is not what was sent: it has "),
+    "a pipe": (tarfile.FIFOTYPE, "", 0, "damaged what arrived is not what was sent: it has more than files and symb"),
+    "a device": (tarfile.CHRTYPE, "", 0, "damaged what arrived is not what was sent: it has more than files and symb"),
+    "a large file": (tarfile.REGTYPE, "", 150 << 20, "unpack"),
+}
+
+
+@pytest.mark.parametrize("what", INSTEAD)
+def test_what_comes_instead_of_a_file_is_refused_and_no_more_is_written_than_was_announced(
+    site: AtSite,
+    store: FolderArtefacts,
+    tmp_path: Path,
+    what: str,
+) -> None:
+    old, new = store.make(SMALL, "1.0"), store.make(NEXT, "1.1")
+    site.install(old, payload(store, old))
+    kind, to, size, said = INSTEAD[what]
+    extra = member(".pps-new/bin/tool", kind, to.format(other=old.name), size)
+    lie = lying(tmp_path / "lie", new, store, extra, without=".pps-new/bin/tool")
+    assert lie.stat().st_size < 160_000
+
+    # a file that grows beyond a megabyte ends who writes it
+    answer = site.install(new, lie, "", prefix="/usr/bin/prlimit --fsize=1000000")[-1]
+
+    assert answer.startswith(f"PPS-REFUSE {said}"), answer
+    assert site.look(old) == "PPS-LOOK intact" and site.look(new) == "PPS-LOOK absent"
+    assert site.left_behind() == []
 
 
 def test_not_a_byte_more_than_announced_is_taken(site: AtSite, store: FolderArtefacts) -> None:

@@ -219,8 +219,8 @@ remove_preview() {
   beat; remove_all "$stage"; still
   ! [ -e "$final" ] || refuse io "$final is there again"
   if [ -e "$stage/old" ] || [ -L "$stage/old" ]; then
-    kept=$(find "$stage/old" ! -type d 2>/dev/null | head -n 1)
-    refuse io "$1 is out of its place, but what others wrote into it cannot be deleted by our account: ${kept:-$stage/old}"
+    kept=$(find "${stage#./}/old" ! -type d 2>/dev/null | head -n 1)
+    refuse io "$1 is out of its place, but what others wrote into it cannot be deleted by our account: $2/.pps/${kept:-${stage#./}/old}"
   fi
   say "PPS-REMOVED $1"
 }

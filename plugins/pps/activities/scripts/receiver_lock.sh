@@ -135,28 +135,32 @@ private() {
   our_pps "$1"
 }
 
-our_pps() { # PREVIEW_ROOT
+# our_pps PREVIEW_ROOT: stand in .pps, and name what is in it from there. Who may write to PREVIEW_ROOT (what is there is
+# looked at and removed all the same) could put a link in its place a moment later, into a folder where our stage.<n> or
+# lock.<n> is something else.
+our_pps() {
   pps=$1/.pps
   if ! [ -e "$pps" ] && ! [ -L "$pps" ]; then
     why=$(mkdir -m 700 "$pps" 2>&1) || [ -d "$pps" ] || refuse io "$why"
   fi
-  { ours "$pps" && [ -d "$pps" ]; } || refuse unsafe "$pps is not a folder of our account's own: look who made it, and remove it"
-  case $(ls -ldn "$pps") in
+  { ours "$pps" && [ -d "$pps" ] && cd "$pps" 2>/dev/null && ours . && [ "$(pwd -P | sed 's:.*/::')" = .pps ]; } ||
+    refuse unsafe "$pps is not a folder of our account's own: look who made it, and remove it"
+  case $(ls -ldn .) in
     ?????-??-*) ;;
     *)
       why=$(pps_unsafe "$pps")
       [ -z "$why" ] || refuse unsafe "$why"
-      chmod 700 "$pps" ;;
+      chmod 700 . ;;
   esac
+  pps=.
 }
 
 # What killed installers left behind, if any did: also a look takes it away.
 sweep() { # PREVIEW_ROOT
-  pps=$1/.pps
-  { [ -d "$pps" ] && ours "$pps"; } || return 0
-  for l in "$pps"/stage.*; do
+  { [ -d "$1/.pps" ] && ours "$1/.pps"; } || return 0
+  for l in "$1"/.pps/stage.*; do
     [ -d "$l" ] || continue
-    (trap - EXIT; take_lock 600; give_back) >/dev/null 2>&1 4>&-
+    (trap - EXIT; our_pps "$1"; take_lock 600; give_back) >/dev/null 2>&1 4>&-
     return 0
   done
 }
