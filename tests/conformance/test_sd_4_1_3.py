@@ -9,6 +9,7 @@ import pytest
 from tests.support.pilots import DAY, ENOUGH, GOLD, LIMITS, MAJOR, MINOR, SCOPE, WEEK, APilot, bugs, partner
 
 from pps.activities import pilot_request, pilot_screening
+from pps.domain import pilot_rules
 from pps.domain.errors import NotYetAllowedError, RefusedError
 from pps.domain.facts import FactKind
 from pps.domain.patches import PatchState, Severity
@@ -154,15 +155,15 @@ def test_candidates_are_gold_sites_or_volunteers() -> None:
 def test_nobody_sets_it_up_before_the_kick_off() -> None:
     pilot = APilot().accepted().ranked().selected()
     with pytest.raises(NotYetAllowedError, match="kick-off"):
-        pilot.pilot.may_set_up("PIC")
-    pilot.kicked_off().pilot.may_set_up("PIC")
+        pilot_rules.may_set_up(pilot.pilot, "PIC")
+    pilot_rules.may_set_up(pilot.kicked_off().pilot, "PIC")
 
 
 @pytest.mark.sd("4.1.3", step=8)
 def test_the_run_counts_from_the_completed_installation() -> None:
     pilot = APilot().accepted().ranked().selected("PIC", "INFN-T1").kicked_off().wait(DAY).set_up()
     with pytest.raises(NotYetAllowedError, match="set-up at INFN-T1 is not verified"):
-        pilot.pilot.may_run()
+        pilot_rules.may_run(pilot.pilot)
     pilot.wait(3 * DAY).set_up("INFN-T1")
     assert (pilot.pilot.running_since, pilot.pilot.runs_until) == (pilot.at, pilot.at + 2 * WEEK)
 
@@ -171,8 +172,8 @@ def test_the_run_counts_from_the_completed_installation() -> None:
 def test_the_report_comes_before_the_wrap_up() -> None:
     pilot = APilot().running().wait(2 * WEEK).ended()
     with pytest.raises(NotYetAllowedError, match="no report from PIC"):
-        pilot.pilot.may_wrap_up()
-    pilot.then(FactKind.REPORT_WRITTEN, "PIC").pilot.may_wrap_up()
+        pilot_rules.may_wrap_up(pilot.pilot)
+    pilot_rules.may_wrap_up(pilot.then(FactKind.REPORT_WRITTEN, "PIC").pilot)
 
 
 @pytest.mark.sd("4.1.3", step=10)

@@ -15,10 +15,10 @@ from tests.support.pilot_runs import ANA, COORDINATION, GOLD, INCIDENT, SERVER, 
 from pps.activities import pilot_journal, pilot_report, pilot_roll_back, pilot_running, pilot_setup
 from pps.activities.nightly import Night, plan_the_night
 from pps.config.loader import Configuration
-from pps.domain import pilot_run
 from pps.domain.errors import NotYetAllowedError, RefusedError
 from pps.domain.facts import FactKind
 from pps.domain.patches import PatchState
+from pps.domain.pilots import Pilot
 from pps.domain.probes import ProbeState
 from pps.domain.rollouts import PREVIEWS, Path
 
@@ -159,9 +159,9 @@ def test_a_roll_back_is_possible_at_any_time_and_the_report_still_follows(path: 
         pilot.record, pilot.store, pilot.services, pilot.published, PIC, later, "pps"
     )
     assert pilot.look(6)
-    ended = pilot_run.run_ended(pilot.record)
+    ended = Pilot(pilot.record).run_ended
     assert ended is not None and ended.payload["outcome"] == "rolled back"
-    assert pilot_run.reporting_sites(pilot.record) == ("PIC",)
+    assert Pilot(pilot.record).served == ("PIC",)
     # the wrap-up is still held: nothing but that closes a pilot
     assert not pilot.record.is_closed and not pilot.record.is_over
 
@@ -188,5 +188,5 @@ def test_the_run_ends_upon_success_or_expiration_of_the_timeline(tmp_path) -> No
         pilot.record, pilot.store, "ATLAS has moved all its jobs.", "carla", COORDINATION, NOW + timedelta(days=3)
     )
     assert pilot.look(80)
-    ended = pilot_run.run_ended(pilot.record)
+    ended = Pilot(pilot.record).run_ended
     assert ended is not None and ended.payload["outcome"] == "success"

@@ -18,7 +18,8 @@ from tests.support.pilot_runs import ANA, SUPPORT, APilot, gold
 from pps.activities import pilot_roll_back, pilot_setup
 from pps.adapters.bdii import Bdii
 from pps.adapters.service_probe import NetworkProbes
-from pps.domain import pilot_run
+from pps.domain import pilot_looks
+from pps.domain.pilots import Pilot
 from pps.domain.sites import SshEndpoint
 from pps.sandbox import ldap_servers
 from pps.sandbox.information_system import PublishedSite, SandboxInformationSystem
@@ -99,7 +100,7 @@ def test_a_pilot_is_set_up_crashes_recovers_and_is_rolled_back(bdii: Bdii, tmp_p
         pilot.look(4)
         act(ServiceAction.START)
         pilot.look(5)
-        states = [f.payload["state"] for f in pilot_run.changes(pilot.record, "PIC")]
+        states = [f.payload["state"] for f in pilot_looks.changes(pilot.record, "PIC")]
         assert states == ["CRITICAL", "OK"]
 
         pilot_roll_back.ask_roll_back(
@@ -113,7 +114,7 @@ def test_a_pilot_is_set_up_crashes_recovers_and_is_rolled_back(bdii: Bdii, tmp_p
         assert act(ServiceAction.ROLL_BACK)["version"] == "3.1.22"
         eventually(rolled_back)
         assert pilot.look(6)
-        ended = pilot_run.run_ended(pilot.record)
+        ended = Pilot(pilot.record).run_ended
         assert ended is not None and ended.payload["outcome"] == "rolled back"
 
 

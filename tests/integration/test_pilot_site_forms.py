@@ -14,9 +14,9 @@ from tests.support.front import MemoryServices, MemoryTracker, services, site, w
 from tests.support.pilot_runs import ANA, GOLD, SERVER, SUPPORT, APilot, endpoint_at
 
 from pps.activities import pilot_report, pilot_roll_back, pilot_setup
-from pps.domain import pilot_run
 from pps.domain.errors import RefusedError
 from pps.domain.facts import Fact, FactKind
+from pps.domain.pilots import Pilot
 from pps.domain.probes import ProbeState
 from pps.domain.sites import PartnerLevel
 from pps.orchestration import conditions
@@ -203,7 +203,7 @@ def test_a_roll_back_is_asked_promptly_and_only_when_somebody_wants_it(
     pilot.answers("PIC", version="3.1.22")
     pilot.published.show("PIC", "3.1.22")
     sensor.execute({})
-    assert pilot_run.has_rolled_back(pilot.record, "PIC")
+    assert Pilot(pilot.record).rolled_back("PIC")
 
 
 @pytest.mark.sd("4.1.3", step=9)

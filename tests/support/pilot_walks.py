@@ -29,7 +29,6 @@ from pps.activities import deployment_test, feedback
 from pps.activities.ports import Mail
 from pps.adapters.store import FactStore
 from pps.config.loader import Configuration
-from pps.domain import pilot_run
 from pps.domain.endpoints import PublishedService
 from pps.domain.facts import Fact, FactKind
 from pps.domain.patches import Patch, PatchState, RepositoryKind
@@ -277,7 +276,7 @@ class Walk:
     def runs(self, time: timedelta, look_every: timedelta = DAY) -> Walk:
         """Step 8: the sensor looks until the run is over."""
         ends = self.clock + time
-        assert pilot_run.agreed_end(self.record) == self.pilot.runs_until, "both readings of the rule say the same"
+        assert Pilot(self.record).runs_until == self.pilot.runs_until, "both readings of the rule say the same"
         while not self.holds("pilot_run_is_over"):
             assert self.clock < ends, "the run does not end"
             self.clock = min(self.clock + look_every, ends)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from tests.support.examples import NOW, PATCH, SITES, sqlite_store, templates
@@ -16,6 +16,7 @@ from pps.adapters.store import FactStore
 from pps.config.loader import Configuration
 from pps.domain.facts import Fact, FactKind
 from pps.domain.patches import Bug, Patch, PatchKind, PatchState, Severity
+from pps.domain.pilot_looks import day_of, samples
 from pps.domain.pilots import Pilot
 from pps.domain.rollouts import Rollout
 from pps.domain.server_updates import MinorLimits
@@ -23,7 +24,7 @@ from pps.domain.sites import PartnerLevel, SiteService
 
 POLICIES = Configuration(CONFIG).policies
 LIMITS: MinorLimits = POLICIES.minor_update.to_domain()
-ENOUGH = POLICIES.pilots.available_at_least
+ENOUGH = POLICIES.pilots.criteria
 DAY, WEEK = timedelta(days=1), timedelta(weeks=1)
 SCOPE = "Submit the production jobs of one week through it."
 VOS = ("atlas", "cms", "ops")
@@ -85,8 +86,15 @@ class APilot:
         self.store.record(Fact(self.name, kind, subject, occasion, self.at, actor, payload))
         return self
 
-    def wait(self, time: timedelta) -> APilot:
-        self.at += time
+    def wait(self, time: timedelta, *, looked: bool = True) -> APilot:
+        """Time goes by; each day somebody looks at the services, and finds them as they were."""
+        begin, self.at = self.at, self.at + time
+        pilot = self.pilot
+        for site in pilot.serving if looked and pilot.run_ended is None else ():
+            for number in range(1, (self.at.date() - begin.date()).days + 1):
+                day = datetime.combine(begin.date() + timedelta(days=number), datetime.min.time(), UTC)
+                seen = {"state": samples(self.record, site)[-1].state.name, "text": "It says so."}
+                self.store.record(Fact(self.name, FactKind.SERVICE_PROBED, site, day_of(day), day, "pps", seen))
         return self
 
     def accepted(self) -> APilot:

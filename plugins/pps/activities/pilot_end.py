@@ -144,7 +144,7 @@ def tell_end(
         "reasons": [one_line(str(r), 1000) for r in closed.get("reasons", ())],
         "next": closed.get("next", ""),
         "guidelines": said.get("guidelines", ""),
-        "against": said.get("reasons_against", []),
+        "against": [*said.get("reasons_against", []), *said.get("inconclusive", [])],
         "remarks": said.get("remarks", []),
         "no_feedback": bool(said.get("no_feedback")),
         "results": (found := results(record, now)),

@@ -9,12 +9,12 @@ from typing import Any
 
 from pps.activities.letters import circular
 from pps.activities.ports import Facts, Mail, Templates
-from pps.domain import pilot_run
+from pps.domain import pilot_rules
 from pps.domain.errors import NotYetAllowedError, RefusedError
 from pps.domain.facts import Fact, FactKind
-from pps.domain.pilot_run import RunOutcome
+from pps.domain.pilots import Pilot, RunOutcome
 from pps.domain.roles import Role
-from pps.domain.rollouts import PILOTS, Rollout
+from pps.domain.rollouts import Rollout
 from pps.domain.sites import Site
 from pps.domain.texts import clean_text, one_line, reasons_against_reason
 
@@ -50,9 +50,9 @@ def log_entry(
         RefusedError: somebody else's site, or no text.
         NotYetAllowedError: the record is no pilot, or the site does not take part in it.
     """
-    must_take_part(record, site.name)
+    pilot_rules.must_take_part(Pilot(record), site.name)
     text = clean_text(text).strip()
-    reasons = pilot_run.reasons_against_acting(site, mine)
+    reasons = pilot_rules.reasons_against_acting(site, mine)
     if not text:
         reasons += ("The entry is empty.",)
     if len(text) > LONGEST_TEXT:
@@ -96,14 +96,6 @@ def entry_mails(record: Rollout, entry: Fact, templates: Templates, to: Sequence
     return circular(templates, "journal_entry", view, key=key, to=to, subject=subject)
 
 
-def must_take_part(record: Rollout, site: str) -> None:
-    """Raise `NotYetAllowedError` unless this is a pilot, and the site one of it."""
-    if record.path not in PILOTS:
-        raise NotYetAllowedError(record.name, "it is no pilot.", "Pilots are listed by: pps rollout list.")
-    if site not in (*pilot_run.selected_sites(record), *pilot_run.reporting_sites(record)):
-        raise NotYetAllowedError(record.name, f"{site} takes no part in it.", "Select the site first.")
-
-
 def declare_success(
     record: Rollout, facts: Facts, reason: str, user: str, mine: Collection[str], now: datetime
 ) -> Fact:
@@ -113,15 +105,16 @@ def declare_success(
         RefusedError: by somebody else than the coordination, without a reason that others understand, or while no
             site runs the pilot.
     """
-    if (ended := pilot_run.run_ended(record)) is not None:
+    pilot = Pilot(record)
+    if (ended := pilot.run_ended) is not None:
         return ended
     reasons = reasons_against_reason(reason)
     if f"role:{Role.PPS_COORDINATOR}" not in mine:
         reasons += (f"Only the {Role.PPS_COORDINATOR} may declare it.",)
-    if record.path not in PILOTS or record.is_over or not pilot_run.running_sites(record):
-        reasons += ("No site runs this pilot.",)
-    elif pilot_run.run_began(record) is None:
-        reasons += ("It is not set up at all its sites yet.",)
+    try:
+        pilot_rules.may_end_run(pilot, RunOutcome.SUCCESS, now)
+    except NotYetAllowedError as error:
+        reasons += (error.why[0].upper() + error.why[1:],)
     if reasons:
         raise RefusedError(f"success of {record.name}", reasons, f"Look at: pps pilot journal {record.name}")
     return end_run(record, facts, RunOutcome.SUCCESS, one_line(reason, 1000), now, f"user {user}", user=user)
@@ -130,10 +123,16 @@ def declare_success(
 def end_run(
     record: Rollout, facts: Facts, outcome: RunOutcome, reason: str, now: datetime, actor: str, **more: Any
 ) -> Fact:
-    """Put on record that this round's run has ended; of two at once the first counts."""
-    occasion = pilot_run.round_occasion(pilot_run.round_of(record))
+    """Put on record that this round's run has ended; of two at once the first counts.
+
+    Raises:
+        NotYetAllowedError: it has not ended so.
+    """
+    pilot = Pilot(record)
+    pilot_rules.may_end_run(pilot, outcome, now)
+    occasion = "" if pilot.round == 1 else f"round-{pilot.round}"
     payload = {"outcome": outcome.value, "reason": reason, **more}
     facts.record(Fact(record.name, FactKind.RUN_ENDED, "", occasion, now, actor, payload))
-    ended = pilot_run.run_ended(facts.rollout(record.name))
+    ended = Pilot(facts.rollout(record.name)).run_ended
     assert ended is not None  # noqa: S101 (just recorded)
     return ended

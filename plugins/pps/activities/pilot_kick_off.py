@@ -11,6 +11,7 @@ from typing import Any
 from pps.activities.letters import letter
 from pps.activities.pilot_setup import field, reasons_against_software
 from pps.activities.ports import Facts, Templates
+from pps.domain import pilot_rules
 from pps.domain.durations import duration_text, parse_duration
 from pps.domain.errors import NotYetAllowedError, RefusedError
 from pps.domain.facts import Fact, FactKind
@@ -74,7 +75,7 @@ def instruct_sites(
     Those of another round had it in the first one. A site that has left the registry is not told.
     """
     pilot = Pilot(record)
-    pilot.must_be_accepted()
+    pilot_rules.must_be_accepted(pilot)
     selected = record.need(FactKind.SITES_SELECTED, "The Coordinator selects the sites first.")
     if selected.payload.get("taken_over"):
         return 0
@@ -163,7 +164,7 @@ def facts_of_kick_off(
         return ()
     pilot = Pilot(record)
     try:
-        pilot.may_kick_off()
+        pilot_rules.may_kick_off(pilot)
     except NotYetAllowedError as error:
         raise RefusedError(record.name, (f"It cannot be agreed so: {error.why}",), error.next_step) from error
     reasons: list[str] = []

@@ -71,6 +71,7 @@ def notes(record: Rollout, facts: Facts, patch: Patch) -> dict[str, Any]:
         "bugs": sorted(patch.bugs, key=lambda b: (_SEVERITIES.index(b.severity), b.number)),
         "results": results(record, decided.at),
         "decided": decided.payload,
+        "inconclusive": decided.payload.get("inconclusive", []),
         "words": words_of_vos(pilot),
         "earlier": [_round(before) for before in earlier_rounds(record, facts)],
         "committed": pilot.agreement.vos if pilot.agreement else (),

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 
 from pps.activities import pilot_kick_off, pilot_meetings, pilot_setup, pilot_wrap_up
-from pps.domain import pilot_run, questions
+from pps.domain import questions
 from pps.domain.facts import FactKind
 from pps.domain.pilot_success import silent_vos
 from pps.domain.pilots import ACCEPTANCE, RELEASE, SELECTION, Pilot, Stage
@@ -22,13 +22,13 @@ def what_comes_next(pilot: Pilot, now: datetime) -> str:
 def note_on_site(pilot: Pilot, site: str) -> str:
     """Why a site is where it is, as it was told itself; "" where there is nothing to explain."""
     record = pilot.record
-    if pilot.is_rolled_back(site):
-        return _newest(record, FactKind.SERVICE_ROLLED_BACK, site)
-    if site not in pilot.sites:
+    if done := pilot.rolled_back(site):
+        return str(done.payload.get("reason", ""))
+    if pilot.is_left_out(site):
         return _newest(record, FactKind.SITE_LEFT_OUT, site)
-    if asked := pilot_run.roll_back_asked(record, site):
+    if asked := pilot.roll_back_asked(site):
         return f"A roll-back is asked for: {asked.payload['reason']}"
-    return " ".join(pilot_setup.newest_reasons(record, site)) if pilot.set_up(site) is None else ""
+    return " ".join(pilot_setup.newest_reasons(record, site)) if pilot.first_set_up(site) is None else ""
 
 
 def _newest(record: Rollout, kind: FactKind, site: str) -> str:

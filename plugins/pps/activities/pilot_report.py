@@ -11,16 +11,17 @@ from pps.activities.pilot_setup import STEP as SET_UP_STEP
 from pps.activities.pilot_setup import field, justification
 from pps.activities.ports import Facts, Templates
 from pps.activities.publishing import publish
-from pps.domain import pilot_run, questions
+from pps.domain import pilot_looks, pilot_rules, pilots, questions
 from pps.domain.errors import NotYetAllowedError, RefusedError
 from pps.domain.facts import Fact, FactKind
 from pps.domain.patches import Patch
+from pps.domain.pilots import Pilot
 from pps.domain.rollouts import Rollout
 from pps.domain.sites import Site
 from pps.domain.texts import shown_to_the_public
 from pps.domain.users import users_in
 
-STEP = "post-mortem"
+STEP = pilots.REPORT
 REPORT = "Report"
 OPTIONS = (REPORT,)
 FOLDER = "pilots"
@@ -69,41 +70,41 @@ def report_view(
         form: empty where the site has said nothing; then the report says so.
         until: the end of what is looked at, where neither roll-back nor the end of the run came before.
     """
-    installed = [f for f in record.facts if f.kind is FactKind.SERVICE_SET_UP and f.subject == site.name]
-    if not installed:
+    pilot = Pilot(record)
+    installed, counted = pilot.newest_set_up(site.name), pilot_looks.observed(pilot, site.name, until)
+    seen = pilot_looks.availability(pilot, site.name, until)
+    if installed is None or counted is None or seen is None:
         raise NotYetAllowedError(
             f"{record.name} at {site.name}", "no pilot service was set up there.", "Nothing to do."
         )
-    pilot = installed[-1]
-    end = pilot_run.observed_until(record, site.name, until)
-    known = pilot_run.samples(record, site.name)
-    seen = pilot_run.availability(pilot_run.with_gaps(known, end), pilot.at, end)
+    begin, end = counted
     outages = [
         ShownOutage(o.began, o.ended, (o.ended or end) - o.began, o.text)
-        for o in pilot_run.outages(known)
+        for o in pilot_looks.outages(pilot_looks.samples(record, site.name))
         if o.began < end
     ]
-    ended = pilot_run.run_ended(record)
+    ended, rolled_back = pilot.run_ended, pilot.rolled_back(site.name)
     allowed = justification(record)
     set_up = questions.decisive(record, SET_UP_STEP, site.name)
     view = {
         "rollout": record.name,
         "patch": patch,
         "site": site,
-        "round": pilot_run.round_of(record),
-        "pilot": pilot.payload,
-        "set_up_at": pilot.at,
+        "round": pilot.round,
+        "pilot": installed.payload,
+        "set_up_at": installed.at,
+        "observed_from": begin,
         "observed_until": end,
-        "observed_for": end - pilot.at,
-        "availability": None if seen.share is None else f"{100 * seen.share:.2f}",
+        "observed_for": end - begin,
+        "availability": seen.text,
         "up": seen.up,
         "down": seen.down,
         "unknown": seen.unknown,
-        "days_looked": pilot_run.days_looked(record, site.name),
+        "days_looked": pilot_looks.days_looked(record, site.name),
         "outages": outages,
         "incidents": [o for o in outages if o.lasted >= incident_after],
-        "journal": list(pilot_run.journal(record, site.name)),
-        "rolled_back": _rolled_back(record, site.name),
+        "journal": list(pilot_looks.journal(record, site.name)),
+        "rolled_back": rolled_back.payload if rolled_back else None,
         "outcome": ended.payload["outcome"] if ended else "",
         "outcome_reason": ended.payload.get("reason", "") if ended else "",
         "not_certified": allowed.payload["reason"] if allowed else "",
@@ -112,11 +113,6 @@ def report_view(
         "answered": answered,
     }
     return dict(shown_to_the_public(view, users_in(record)))
-
-
-def _rolled_back(record: Rollout, site: str) -> Mapping[str, Any] | None:
-    done = [f for f in record.facts if f.kind is FactKind.SERVICE_ROLLED_BACK and f.subject == site]
-    return done[-1].payload if done else None
 
 
 def write_report(
@@ -142,17 +138,15 @@ def write_report(
     Raises:
         NotYetAllowedError: the run goes on, or no service was set up there.
     """
-    rolled_back = pilot_run.has_rolled_back(record, site.name)
-    ended = pilot_run.run_ended(record)
-    if ended is None and not rolled_back and not record.is_over:
-        raise NotYetAllowedError(record.name, "its run has not ended.", "The report comes after it.")
+    pilot = Pilot(record)
+    pilot_rules.may_report(pilot, site.name)
     said = questions.decisive(record, STEP, site.name)
     view = report_view(
         record,
         patch,
         site,
         said.form if said else {},
-        ended.at if ended else now,
+        pilot.run_ended_at or now,
         incident_after=incident_after,
         answered=said is not None,
     )

@@ -10,6 +10,7 @@ from typing import Any
 from pps.activities.classification import found_variables
 from pps.activities.letters import letter
 from pps.activities.ports import Facts, Templates
+from pps.domain import pilot_rules
 from pps.domain.errors import NotYetAllowedError, RefusedError
 from pps.domain.facts import Fact, FactKind
 from pps.domain.overruling import overruling
@@ -243,7 +244,7 @@ def open_next_round(record: Rollout, facts: Facts, *, run: str, now: datetime, a
     name = facts.next_name(record.path, record.patch_number, run)
     if name != record.name and facts.has(name, FactKind.SITES_SELECTED) and facts.rollout(name).opened["run"] == run:
         return name
-    before.may_be_prolonged()
+    pilot_rules.may_be_prolonged(before)
     if name == record.name:
         raise NotYetAllowedError(record.name, "this run has opened it.", "Another round is another run.")
     payload = {**record.opened, "pilot": before.first_round, "round": before.round + 1, "run": run}

@@ -8,14 +8,14 @@ from typing import Any
 
 from pps.activities.letters import circular
 from pps.activities.notification import Party
-from pps.activities.pilot_journal import must_take_part
 from pps.activities.pilot_setup import field
 from pps.activities.ports import Facts, InformationSystem, Mail, Templates
 from pps.activities.service_ports import ServiceProbes
-from pps.domain import pilot_run, questions
+from pps.domain import pilot_rules, questions
 from pps.domain.endpoints import is_version, parse_endpoint, same_version
 from pps.domain.errors import InvalidNameError, NotYetAllowedError, RefusedError
 from pps.domain.facts import Fact, FactKind
+from pps.domain.pilots import Pilot
 from pps.domain.roles import Role
 from pps.domain.rollouts import Rollout
 from pps.domain.sites import Site
@@ -49,13 +49,14 @@ def ask_roll_back(
         RefusedError: by somebody else than the site's people or the Coordinator, or without a reason.
         NotYetAllowedError: the site runs no pilot service.
     """
-    must_take_part(record, site.name)
-    if (asked := pilot_run.roll_back_asked(record, site.name)) is not None:
+    pilot = Pilot(record)
+    pilot_rules.must_take_part(pilot, site.name)
+    if (asked := pilot.roll_back_asked(site.name)) is not None:
         return asked
-    reasons = (*pilot_run.reasons_against_acting(site, mine), *reasons_against_reason(reason))
+    reasons = (*pilot_rules.reasons_against_acting(site, mine), *reasons_against_reason(reason))
     if reasons:
         raise RefusedError(f"roll-back at {site.name}", reasons, "Ask the coordination.")
-    if pilot_run.set_up(record, site.name) is None:
+    if pilot.service_at(site.name) is None:
         raise NotYetAllowedError(
             f"{record.name} at {site.name}", "no pilot service runs there.", "Look at: pps pilot journal."
         )
@@ -67,29 +68,30 @@ def ask_roll_back(
     view = {"rollout": record.name, "opened": record.opened, "site": site, "asked": asked.payload, "at": now}
     title = one_line(f"{site.name}: roll back {record.opened['metapackage']} {record.opened['version']}")
     facts.record(asked, mails=_mails(asked, [*site.contacts, support], title, "pilot_roll_back_asked", templates, view))
-    known = pilot_run.roll_back_asked(facts.rollout(record.name), site.name)
+    known = Pilot(facts.rollout(record.name)).roll_back_asked(site.name)
     assert known is not None  # noqa: S101 (just recorded)
     return known
 
 
 def previous_version(record: Rollout, site: str) -> str:
     """The version that ran before the pilot, as the site said at the set-up; "" for a service that was new."""
-    fact = pilot_run.set_up(record, site)
+    fact = Pilot(record).service_at(site)
     return str(fact.payload.get("previous", "")) if fact else ""
 
 
 def instructions(record: Rollout, site: Site, due: datetime) -> dict[str, Any]:
     """The view of the template `ask_pilot_roll_back.md`."""
-    asked, pilot = pilot_run.roll_back_asked(record, site.name), pilot_run.set_up(record, site.name)
+    pilot = Pilot(record)
+    asked, service = pilot.roll_back_asked(site.name), pilot.service_at(site.name)
     return {
         "rollout": record.name,
         "opened": record.opened,
         "site": site,
         "due": due,
         "reason": asked.payload["reason"] if asked else "",
-        "endpoint": pilot.payload["endpoint"] if pilot else "",
+        "endpoint": service.payload["endpoint"] if service else "",
         "previous": previous_version(record, site.name),
-        "published": pilot_run.is_to_be_published(record),
+        "published": pilot.is_published,
     }
 
 
@@ -135,10 +137,11 @@ def verify_roll_back(
         NotYetAllowedError: nobody has asked for it.
         ServiceError: the information system does not answer; try again.
     """
-    pilot = pilot_run.set_up(record, site.name)
-    if pilot is None:
-        return () if pilot_run.has_rolled_back(record, site.name) else (f"{site.name} runs no pilot service.",)
-    asked = pilot_run.roll_back_asked(record, site.name)
+    pilot = Pilot(record)
+    service = pilot.service_at(site.name)
+    if service is None:
+        return () if pilot.rolled_back(site.name) is not None else (f"{site.name} runs no pilot service.",)
+    asked = pilot.roll_back_asked(site.name)
     if asked is None:
         raise NotYetAllowedError(
             f"{record.name} at {site.name}", "nobody has asked for a roll-back.", "Ask: pps pilot roll-back."
@@ -146,8 +149,8 @@ def verify_roll_back(
     said = questions.decisive(record, STEP, site.name)
     wanted = previous_version(record, site.name) or (field(said.form, "version") if said else "")
     reasons = (
-        *_reasons_against_version(str(record.opened["version"]), pilot.payload, wanted, probes),
-        *_still_shown(record, pilot.payload, information_system, site),
+        *_reasons_against_version(str(record.opened["version"]), service.payload, wanted, probes),
+        *_still_shown(record, service.payload, information_system, site),
     )
     if reasons:
         return reasons
@@ -213,7 +216,7 @@ def roll_back_is_settled(
     Raises:
         ServiceError: the information system does not answer; try again.
     """
-    asked = pilot_run.roll_back_asked(record, site_name)
+    asked = Pilot(record).roll_back_asked(site_name)
     if asked is None or site is None or now > asked.at + give_up_after:
         return True
     return not verify_roll_back(record, facts, probes, information_system, site, now, actor)
@@ -233,9 +236,8 @@ def tell_users(
 
     VOs of a major pilot, and the support list; a minor one has no users who know of it (SD 4.1.3).
     """
-    done = next(
-        (f for f in reversed(record.facts) if f.kind is FactKind.SERVICE_ROLLED_BACK and f.subject == site.name), None
-    )
+    pilot = Pilot(record)
+    done = pilot.rolled_back(site.name)
     if done is None:
         return 0
     new = 0
@@ -250,7 +252,7 @@ def tell_users(
             "reason": done.payload["reason"],
             "version": done.payload["version"],
             "at": done.at,
-            "left": pilot_run.running_sites(record),
+            "left": pilot.serving,
         }
         title = one_line(
             f"{site.name} has rolled back the pilot of {record.opened['metapackage']} {record.opened['version']}"
@@ -261,9 +263,8 @@ def tell_users(
 
 def users_of(record: Rollout, vos: Sequence[Party]) -> tuple[Party, ...]:
     """The VOs that committed themselves at the kick-off."""
-    kick_off = record.the(FactKind.KICK_OFF_AGREED)
-    committed = set(kick_off.payload.get("vos", ())) if kick_off else set()
-    return tuple(vo for vo in vos if vo.name in committed)
+    agreed = Pilot(record).agreement
+    return tuple(vo for vo in vos if agreed is not None and vo.name in agreed.vos)
 
 
 def _mails(

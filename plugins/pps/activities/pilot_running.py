@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 
@@ -13,12 +13,14 @@ from pps.activities.notification import Audience
 from pps.activities.pilot_journal import end_run, entry_mails
 from pps.activities.ports import Facts, Templates
 from pps.activities.service_ports import ServiceAnswer, ServiceProbes
-from pps.domain import feedback, pilot_run, questions
+from pps.domain import pilot_looks, questions
 from pps.domain.endpoints import Endpoint, parse_endpoint, same_version
 from pps.domain.errors import InvalidNameError
 from pps.domain.facts import Fact, FactKind
+from pps.domain.pilot_success import silent_vos
+from pps.domain.pilots import Pilot
 from pps.domain.probes import ProbeResult, ProbeState
-from pps.domain.rollouts import PILOTS, Path, Rollout
+from pps.domain.rollouts import PILOTS, Rollout
 from pps.domain.sites import Site
 from pps.domain.texts import one_line
 
@@ -31,19 +33,13 @@ _LATE_STEP = "late-set-up"
 # --- the run and its end ------------------------------------------------------------------------
 
 
-def pilot_run_is_over(record: Rollout, now: datetime) -> bool:
-    """Tell whether nothing is left to wait for: the run has ended or ends now, or the whole rollout is over."""
-    return record.is_over or pilot_run.run_ended(record) is not None or pilot_run.outcome_now(record, now) is not None
-
-
 def note_end(record: Rollout, facts: Facts, now: datetime, actor: str) -> bool:
     """Put the end of the run on record, once; False while it goes on."""
-    if record.is_over or pilot_run.run_ended(record) is not None:
-        return True
-    outcome = pilot_run.outcome_now(record, now)
-    if outcome is None:
+    pilot = Pilot(record)
+    if not pilot.run_is_over(now):
         return False
-    end_run(record, facts, outcome, "", now, actor)
+    if not record.is_over and pilot.run_ended is None and (outcome := pilot.outcome_now(now)) is not None:
+        end_run(record, facts, outcome, "", now, actor)
     return True
 
 
@@ -70,7 +66,7 @@ def look_at_pilot(
     """
     if note_end(record, facts, now, actor):
         return True
-    running = pilot_run.running_sites(record)
+    running = Pilot(record).serving
     for site, answer in zip(running, _answers(record, probes, running), strict=True):
         note_look(
             record,
@@ -109,7 +105,7 @@ def _answer(record: Rollout, probes: ServiceProbes, site: str) -> ServiceAnswer:
 
 def endpoint_of(record: Rollout, site: str) -> Endpoint:
     """Where a site's pilot answers, as it was verified; `ValueError` if it was not set up."""
-    fact = pilot_run.set_up(record, site)
+    fact = Pilot(record).service_at(site)
     if fact is None:
         raise ValueError(f"{site} has no pilot service")
     return parse_endpoint(str(fact.payload["endpoint"]), str(fact.payload.get("version_at", "")))
@@ -136,12 +132,12 @@ def note_look(
     result = answer.result
     seen = {"state": result.state.name, "text": one_line(result.text), "version": answer.version}
     found = []
-    look = pilot_run.Sample(now, result.state, one_line(result.text))
-    if change := pilot_run.change_to_keep(record, site, look, incident_after):
-        occasion = f"{pilot_run.CHANGE}{len(pilot_run.changes(record, site)) + 1}"
+    look = pilot_looks.Sample(now, result.state, one_line(result.text))
+    if change := pilot_looks.change_to_keep(record, site, look, incident_after):
+        occasion = f"{pilot_looks.CHANGE}{len(pilot_looks.changes(record, site)) + 1}"
         kept = {**seen, "state": change.state.name, "text": one_line(change.text, 400)}
         found.append(Fact(record.name, FactKind.SERVICE_PROBED, site, occasion, now, actor, kept))
-    day = pilot_run.day_of(now)
+    day = pilot_looks.day_of(now)
     if not any(f.kind is FactKind.SERVICE_PROBED and (f.subject, f.occasion) == (site, day) for f in record.facts):
         found.append(Fact(record.name, FactKind.SERVICE_PROBED, site, day, now, actor, seen))
     new = facts.record(*found)
@@ -163,7 +159,7 @@ def _note_incidents(
     """An outage that lasts is an incident, told once; so is its end. A short one is in the journal, and no news."""
     known = {f.occasion for f in record.facts if f.kind is FactKind.JOURNAL_ENTRY and f.subject == site}
     new: list[Fact] = []
-    for outage in pilot_run.outages(pilot_run.samples(record, site)):
+    for outage in pilot_looks.outages(pilot_looks.samples(record, site)):
         begun = f"{_INCIDENT}{outage.began:%Y%m%dT%H%M%S%f}"
         ended = f"{begun}-over"
         lasted = (outage.ended or now) - outage.began
@@ -212,14 +208,6 @@ def remind_about_pilots(
     return new
 
 
-def silent_vos(record: Rollout) -> tuple[str, ...]:
-    """VOs that committed themselves at the kick-off, and have not said anything yet."""
-    agreed = pilot_run.agreement(record)
-    committed: Iterable[str] = (record.the(FactKind.KICK_OFF_AGREED) or agreed).payload.get("vos", ()) if agreed else ()
-    heard = {a.vo for a in feedback.counting(feedback.answers(record))}
-    return tuple(vo for vo in committed if vo not in heard)
-
-
 def _remind_vos(
     record: Rollout,
     facts: Facts,
@@ -229,30 +217,27 @@ def _remind_vos(
     now: datetime,
     actor: str,
 ) -> int:
-    agreed, began = pilot_run.agreement(record), pilot_run.run_began(record)
+    pilot = Pilot(record)
+    agreed, began = pilot.agreement, pilot.running_since
     # VOs "get explicitly involved in the activity only in case of major updates"
-    if record.path is not Path.MAJOR_PILOT or record.is_over or agreed is None or began is None:
+    if not pilot.is_major or record.is_over or agreed is None or began is None:
         return 0
-    due = _feedback_due(record, agreed)
-    if due is None:
-        return 0
-    new = 0
+    new, due = 0, agreed.feedback_until
     parties = {vo.name: vo for vo in audience.vos}
-    for vo in silent_vos(record):
+    for vo in silent_vos(pilot):
         if vo not in parties:
             continue
         asked = questions.Question(FEEDBACK_STEP, vo, began, due, parties[vo].address, "", ())
         if not (which := questions.reminder_due(asked, now, remind_at)):
             continue
-        round_ = pilot_run.round_of(record)
-        occasion = f"{FEEDBACK_STEP}/{which}" if round_ == 1 else f"{FEEDBACK_STEP}/{round_}/{which}"
+        occasion = f"{FEEDBACK_STEP}/{which}" if pilot.round == 1 else f"{FEEDBACK_STEP}/{pilot.round}/{which}"
         reminded = Fact(record.name, FactKind.REMINDED, vo, occasion, now, actor)
         token = invitation_token(audience.secret, record.name, vo, due)
         view = {
             "rollout": record.name,
             "opened": record.opened,
             "subject": vo,
-            "sites": pilot_run.running_sites(record),
+            "sites": pilot.serving,
             "due": due,
             "link": feedback_link(audience.public_url, record.name, vo, token),
         }
@@ -263,23 +248,17 @@ def _remind_vos(
     return new
 
 
-def _feedback_due(record: Rollout, agreed: Fact) -> datetime | None:
-    """Until when VOs may answer: as agreed at the kick-off, else the end of the run."""
-    if until := agreed.payload.get("feedback_until"):
-        return datetime.fromisoformat(until)
-    return pilot_run.agreed_end(record)
-
-
 def _remind_late_sites(
     record: Rollout, facts: Facts, templates: Templates, sites: Mapping[str, Site], now: datetime, actor: str
 ) -> int:
     """Once a day, who has let the agreed time for the set-up pass."""
-    due = set_up_due(record)
-    if record.is_over or due is None or now <= due or pilot_run.run_ended(record) is not None:
+    pilot = Pilot(record)
+    agreed = pilot.agreement
+    if record.is_over or agreed is None or now <= agreed.set_up_until or pilot.run_ended is not None:
         return 0
-    new = 0
-    for name in pilot_run.selected_sites(record):
-        if name not in sites or name in pilot_run.reporting_sites(record) or pilot_run.is_left_out(record, name):
+    new, due = 0, agreed.set_up_until
+    for name in pilot.awaited:
+        if name not in sites:
             continue
         occasion = f"{_LATE_STEP}/{now:%Y-%m-%d}"
         reminded = Fact(record.name, FactKind.REMINDED, name, occasion, now, actor)
@@ -287,13 +266,6 @@ def _remind_late_sites(
         title = f"{name}: the pilot of {record.opened['metapackage']} {record.opened['version']} is not set up yet"
         new += _tell(record, facts, templates, reminded, sites[name].contact, title, "pilot_late", view)
     return new
-
-
-def set_up_due(record: Rollout) -> datetime | None:
-    """Until when the sites agreed to set the service up; None before the kick-off."""
-    kick_off = record.the(FactKind.KICK_OFF_AGREED)
-    until = kick_off.payload.get("set_up_until") if kick_off else None
-    return datetime.fromisoformat(until) if until else None
 
 
 def _tell(

@@ -15,6 +15,7 @@ from pps.activities.links import interest_door
 from pps.activities.notification import Party
 from pps.activities.pilot_meetings import KICK_OFF, meeting, vos_of
 from pps.activities.ports import Facts, Templates
+from pps.domain import pilot_rules
 from pps.domain.errors import NotYetAllowedError, RefusedError
 from pps.domain.facts import Fact, FactKind
 from pps.domain.patches import Patch
@@ -76,7 +77,7 @@ def rank_candidates(
         NotYetAllowedError: the request is not accepted, or the sites are agreed on.
     """
     pilot = Pilot(record)
-    pilot.must_be_accepted()
+    pilot_rules.must_be_accepted(pilot)
     if record.has(FactKind.KICK_OFF_AGREED):
         raise NotYetAllowedError(record.name, "the kick-off has agreed on its sites.", "Look at: pps pilot show.")
     found = foresee(record, facts, patch, sites, open_pilots_at_most, volunteers=volunteers, in_downtime=in_downtime)
@@ -143,7 +144,7 @@ def ask_for_interest(
     A minor pilot is "kept internal to the service infrastructure": nobody is asked.
     """
     pilot = Pilot(record)
-    pilot.must_be_accepted()
+    pilot_rules.must_be_accepted(pilot)
     if not pilot.is_major:
         return 0
     view = {
@@ -191,7 +192,7 @@ def show_interest(
         RefusedError: a minor pilot, an unknown VO, somebody else's, no text, or the kick-off has passed.
     """
     pilot = Pilot(record)
-    pilot.must_be_accepted()
+    pilot_rules.must_be_accepted(pilot)
     said = clean_text(text).strip()
     reasons: list[str] = []
     if not pilot.is_major:
@@ -295,7 +296,7 @@ def facts_of_selection(
         record.name, FactKind.DOCUMENTATION_CHECKED, "", "selection", at, actor, {"missing": missing, "found": found}
     )
     try:
-        Pilot(Rollout(record.name, (*record.facts, checked))).may_select(sites)
+        pilot_rules.may_select(Pilot(Rollout(record.name, (*record.facts, checked))), sites)
     except NotYetAllowedError as error:
         raise RefusedError(record.name, (f"It cannot be selected so: {error.why}",), error.next_step) from error
     payload = {"sites": list(sites), "reason": reason, "user": user}

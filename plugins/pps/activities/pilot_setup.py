@@ -8,10 +8,9 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from pps.activities.letters import letter
-from pps.activities.pilot_running import set_up_due
 from pps.activities.ports import Facts, InformationSystem, Templates
 from pps.activities.service_ports import ServiceAnswer, ServiceProbes
-from pps.domain import pilot_run, questions
+from pps.domain import pilot_rules, questions
 from pps.domain.endpoints import Endpoint, is_version, parse_endpoint, reasons_against_host, same_version
 from pps.domain.errors import InvalidNameError, NotYetAllowedError, RefusedError
 from pps.domain.facts import Fact, FactKind
@@ -56,7 +55,7 @@ def instructions(
         "due": due,
         "how_to_use": how_to_use,
         "requirements": str(kick_off.payload.get("requirements") or "") if kick_off else "",
-        "published": pilot_run.is_to_be_published(record),
+        "published": Pilot(record).is_published,
         "told": tuple(told),
     }
 
@@ -122,7 +121,11 @@ def reasons_against_software(record: Rollout, patch: Patch) -> tuple[str, ...]:
     Source: SD 4.1.3: "it is recommendable to set up and upgrade the pilot services using only certified software.
     Exceptions [...] has however to be justified, documented and recorded".
     """
-    if patch.state in _CERTIFIED or justification(record) is not None:
+    try:
+        pilot_rules.may_use(Pilot(record), certified=patch.state in _CERTIFIED)
+    except NotYetAllowedError:
+        pass
+    else:
         return ()
     lacking = f'The patch is "{patch.state}", not certified, and no exception is on record with its justification.'
     return (f"{lacking} The {' or the '.join(_MAY_JUSTIFY)} decides on one: pps pilot justify {record.name}.",)
@@ -238,10 +241,13 @@ def verify_set_up(
         ServiceError: the information system does not answer; try again.
     """
     record.must_not_be_withdrawn()
-    if pilot_run.set_up(record, site.name) is not None:
+    pilot = Pilot(record)
+    if pilot.service_at(site.name) is not None:
         return ()
-    if pilot_run.has_rolled_back(record, site.name):
-        return (f"{site.name} has rolled back: its part in this round has ended. Another round may set it up again.",)
+    try:
+        pilot_rules.may_set_up(pilot, site.name)
+    except NotYetAllowedError as error:
+        return (f"{error.why} {error.next_step}",)
     said = questions.decisive(record, STEP, site.name)
     if said is None or said.choice != SET_UP:
         return (f"Nobody at {site.name} has said that the service is set up.",)
@@ -252,7 +258,7 @@ def verify_set_up(
     except (InvalidNameError, RefusedError) as error:
         return (*reasons, str(error))
     reasons += against
-    published = pilot_run.is_to_be_published(record)
+    published = Pilot(record).is_published
     if published:
         reasons += reasons_against_publication(endpoint, information_system, wanted, says_version=bool(answer.version))
     elif not answer.version and not against:
@@ -333,7 +339,8 @@ def set_up_is_settled(
     Raises:
         ServiceError: the information system does not answer; try again.
     """
-    if record.is_over or pilot_run.is_left_out(record, site_name) or pilot_run.has_had_service(record, site_name):
+    pilot = Pilot(record)
+    if record.is_over or pilot.is_left_out(site_name) or site_name in pilot.served:
         return True
     said = questions.decisive(record, STEP, site_name)
     if said is None:
@@ -344,8 +351,7 @@ def set_up_is_settled(
     reasons = verify_set_up(record, facts, probes, information_system, site, patch, now, actor, more)
     if not reasons:
         return True
-    due = set_up_due(record)
-    if due is not None and now > due + grace:
+    if pilot.agreement is not None and now > pilot.agreement.set_up_until + grace:
         reason = f"Its service is not as it should be, long after the agreed time. {' '.join(reasons)}"
         facts.record(left_out(record, site_name, one_line(reason, 1000), now, actor))
         return True

@@ -9,7 +9,7 @@ from pps.activities.letters import letter
 from pps.activities.links import feedback_api, feedback_link
 from pps.activities.notification import Audience
 from pps.activities.ports import Facts, Templates
-from pps.domain import feedback, pilot_run
+from pps.domain import feedback, pilot_rules
 from pps.domain.facts import Fact, FactKind
 from pps.domain.patches import Patch
 from pps.domain.pilots import Pilot
@@ -46,7 +46,7 @@ def invite_vos(
     agreed = pilot.agreement
     if not pilot.is_major or agreed is None or not agreed.vos or record.is_over or not pilot.serving:
         return 0
-    pilot.may_run()
+    pilot_rules.may_run(pilot)
     record.need(FactKind.FEEDBACK_DATE_AGREED, "Enter the outcome of the kick-off meeting.")
     known = feedback.invited_vos(record)
     told, mails = [], []
@@ -59,7 +59,7 @@ def invite_vos(
             "patch": patch,
             "recipient": vo.name,
             "round": pilot.round,
-            "endpoints": [(site, _endpoint(record, site)) for site in pilot.serving],
+            "endpoints": [(site, _endpoint(pilot, site)) for site in pilot.serving],
             "requirements": agreed.requirements,
             "runs_until": pilot.runs_until,
             "due": agreed.feedback_until,
@@ -81,6 +81,6 @@ def invite_vos(
     return len(facts.record(*told, mails=mails))
 
 
-def _endpoint(record: Rollout, site: str) -> str:
-    fact = pilot_run.set_up(record, site)
+def _endpoint(pilot: Pilot, site: str) -> str:
+    fact = pilot.service_at(site)
     return str(fact.payload["endpoint"]) if fact else ""

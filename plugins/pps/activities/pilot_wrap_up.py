@@ -14,12 +14,12 @@ from pps.activities.pilot_kick_off import agreed_time, named
 from pps.activities.pilot_setup import field
 from pps.activities.ports import Facts
 from pps.activities.release import reasons_against_release
-from pps.domain import pilot_run
+from pps.domain import pilot_looks, pilot_rules
 from pps.domain.errors import NotYetAllowedError, RefusedError
 from pps.domain.facts import Fact, FactKind
 from pps.domain.overruling import overruling
 from pps.domain.patches import Patch
-from pps.domain.pilot_success import Assessment, JudgedBy, availability, words_of_vos
+from pps.domain.pilot_success import Assessment, JudgedBy, words_of_vos
 from pps.domain.pilots import PROLONG, REJECT, RELEASE, Pilot
 from pps.domain.rollouts import Rollout
 from pps.domain.texts import clean_text, one_line, reasons_against_reason
@@ -55,10 +55,10 @@ def results(record: Rollout, now: datetime) -> tuple[SiteResult, ...]:
 
 
 def _result(record: Rollout, pilot: Pilot, site: str, now: datetime) -> SiteResult:
-    fact, share = pilot.set_up(site), availability(pilot, site, now)
-    if pilot.is_rolled_back(site):
+    fact, seen = pilot.first_set_up(site), pilot_looks.availability(pilot, site, now)
+    if pilot.rolled_back(site) is not None:
         state = "rolled back"
-    elif site not in pilot.sites:
+    elif pilot.is_left_out(site):
         state = "left out"
     else:
         state = "run to the end" if fact else "not set up"
@@ -68,7 +68,7 @@ def _result(record: Rollout, pilot: Pilot, site: str, now: datetime) -> SiteResu
         site,
         state,
         str(fact.payload.get("version", "")) if fact else "",
-        f"{int(share * 1000) / 10}" if share is not None else "",
+        seen.text if seen else "",
         next((name for name in files if name.endswith(".html")), files[0] if files else ""),
     )
 
@@ -120,10 +120,10 @@ def wrap_up_view(
         "reports": report_links(found, public_url),
         "journal": [
             f"{e.at:%Y-%m-%d %H:%M} {f'{e.who}: ' if e.who else ''}{one_line(e.text, 300)}"
-            for e in pilot_run.journal(record)
+            for e in pilot_looks.journal(record)
         ],
         "words": words_of_vos(pilot),
-        "unfinished_roll_backs": [s for s in pilot.selected if pilot_run.roll_back_asked(record, s)],
+        "unfinished_roll_backs": [s for s in pilot.selected if pilot.roll_back_asked(s)],
         "deployment_test": test.name if test else "",
         "against_release": reasons_against_pilot_release(record, facts, patch),
         "due": due,
@@ -153,15 +153,16 @@ def facts_of_wrap_up(
         RefusedError: it is too early, or the decision needs a reason and has none.
     """
     try:
-        Pilot(record).may_wrap_up()
+        pilot_rules.may_wrap_up(Pilot(record))
     except NotYetAllowedError as error:
         raise RefusedError(record.name, (f"It cannot be wrapped up yet: {error.why}",), error.next_step) from error
     decision, reasons = _DECISIONS[choice], list[str]()
     reason = field(form, "reason")
     if decision != RELEASE:
         reasons += reasons_against_reason(reason)
-    elif assessment.reasons_against and (lacking := reasons_against_reason(reason)):
-        reasons.append("Something stands against a release; say why it is released all the same.")
+    elif assessment.has_doubts and (lacking := reasons_against_reason(reason)):
+        what = "Something stands against a release" if assessment.reasons_against else "Too little was seen of the run"
+        reasons.append(f"{what}; say why it is released all the same.")
         reasons += lacking
     span = agreed_time(field(form, "prolong_for"), "to prolong it", usual, reasons) if decision == PROLONG else None
     if decision == PROLONG and not Pilot(record).sites:
@@ -177,6 +178,7 @@ def facts_of_wrap_up(
         "participants": present,
         "judged_by": assessment.by.value,
         "reasons_against": list(assessment.reasons_against),
+        "inconclusive": list(assessment.inconclusive),
         "remarks": list(assessment.remarks),
         "no_feedback": assessment.no_feedback,
     }

@@ -8,9 +8,9 @@ import typer
 
 from pps.cli import output
 from pps.cli.front import Front, front, group
-from pps.domain import pilot_run
-from pps.domain.errors import RefusedError
-from pps.domain.rollouts import PILOTS, Rollout
+from pps.domain import pilot_looks
+from pps.domain.errors import NotYetAllowedError, RefusedError
+from pps.domain.pilots import Pilot
 
 app = group("Server pilots at partner sites (SD 4.1.3, 4.1.4).")
 
@@ -51,15 +51,15 @@ def journal(
 ) -> None:
     """Show how a pilot runs: until when, which site answers, and everything that happened."""
     here = front(ctx)
-    record = _pilot(here, rollout)
-    entries = pilot_run.journal(record, site or None)
-    standing = [_standing(here, record, name) for name in pilot_run.reporting_sites(record) if site in ("", name)]
-    end, ended = pilot_run.agreed_end(record), pilot_run.run_ended(record)
+    pilot = _pilot(here, rollout)
+    entries = pilot_looks.journal(pilot.record, site or None)
+    standing = [_standing(here, pilot, name) for name in pilot.served if site in ("", name)]
+    end, ended = pilot.runs_until, pilot.run_ended
     if as_json:
         return output.say_json(
             {
                 "rollout": rollout,
-                "round": pilot_run.round_of(record),
+                "round": pilot.round,
                 "agreed_end": end,
                 "outcome": ended.payload["outcome"] if ended else None,
                 "sites": standing,
@@ -71,7 +71,7 @@ def journal(
         rows.append(("has ended", f"{output.moment(ended.at)}: {ended.payload['outcome']}"))
     output.say(output.pairs(rows))
     if standing:
-        shown = [(s["site"], s["state"], _percent(s["availability"]), s["endpoint"]) for s in standing]
+        shown = [(s["site"], s["state"], s["available"] or "-", s["endpoint"]) for s in standing]
         output.say(output.table(("SITE", "STATE", "AVAILABLE", "ENDPOINT"), shown))
     if not entries:
         return output.say("The journal is empty.")
@@ -103,30 +103,25 @@ def success(ctx: typer.Context, rollout: PilotName, reason: Reason, as_json: out
     return output.say(f"The run of {rollout} {'has ended' if said['new'] else 'had ended before'}.")
 
 
-def _pilot(here: Front, name: str) -> Rollout:
-    record = here.services.facts.rollout(name)
-    if record.path not in PILOTS:
-        raise RefusedError(name, ("It is no pilot.",), f"See: pps rollout show {name}")
-    return record
+def _pilot(here: Front, name: str) -> Pilot:
+    try:
+        return Pilot(here.services.facts.rollout(name))
+    except NotYetAllowedError as error:
+        raise RefusedError(name, (error.why,), f"See: pps rollout show {name}") from error
 
 
-def _standing(here: Front, record: Rollout, site: str) -> dict[str, Any]:
-    known = pilot_run.samples(record, site)
-    end = pilot_run.observed_until(record, site, here.now())
-    pilot = pilot_run.set_up(record, site)
-    seen = pilot_run.availability(pilot_run.with_gaps(known, end), known[0].at, end)
+def _standing(here: Front, pilot: Pilot, site: str) -> dict[str, Any]:
+    known, service = pilot_looks.samples(pilot.record, site), pilot.service_at(site)
+    seen = pilot_looks.availability(pilot, site, here.now())
     return {
         "site": site,
-        "state": known[-1].state.name if pilot else "rolled back",
+        "state": known[-1].state.name if service else "rolled back",
         "since": known[-1].at,
         "text": known[-1].text,
-        "availability": seen.share,
-        "endpoint": pilot.payload["endpoint"] if pilot else "",
+        "available": f"{seen.text} %" if seen and seen.text else None,
+        "availability": seen and seen.share,
+        "endpoint": service.payload["endpoint"] if service else "",
     }
-
-
-def _percent(share: float | None) -> str:
-    return "-" if share is None else f"{100 * share:.1f} %"
 
 
 def post(here: Front, rollout: str, what: str, body: dict[str, Any]) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from pps.activities import pilot_meetings
 from pps.activities.pilot_wrap_up import report_links, results
 from pps.cli import output
 from pps.cli.front import Front
-from pps.domain import pilot_run, questions
+from pps.domain import pilot_looks, questions
 from pps.domain.rollouts import Rollout
 from pps.domain.texts import one_line
 
@@ -38,7 +38,7 @@ def more(here: Front, record: Rollout) -> dict[str, Any]:
             if questions.is_open(record, asked)
         ],
         "reports": report_links(results(record, here.now()), url),
-        "journal": pilot_run.journal(record),
+        "journal": pilot_looks.journal(record),
     }
 
 

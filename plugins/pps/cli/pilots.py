@@ -18,7 +18,8 @@ from pps.domain.errors import NotYetAllowedError, RefusedError
 from pps.domain.facts import FactKind
 from pps.domain.patches import Patch
 from pps.domain.pilot_candidates import Ranking
-from pps.domain.pilot_success import Assessment, assess, availability, silent_vos, words_of_vos
+from pps.domain.pilot_looks import availability
+from pps.domain.pilot_success import Assessment, assess, silent_vos, words_of_vos
 from pps.domain.pilots import Pilot
 from pps.domain.rollouts import PILOTS, Path
 from pps.domain.server_updates import Compatibility, Verdict
@@ -206,22 +207,29 @@ def _state(here: Front, pilot: Pilot) -> dict[str, Any]:
 
 
 def _site(here: Front, pilot: Pilot, site: str) -> dict[str, Any]:
-    fact, share = pilot.set_up(site), availability(pilot, site, here.now())
-    if site not in pilot.sites:
-        state = "left out"
-    elif pilot.is_rolled_back(site):
+    fact, seen = pilot.first_set_up(site), availability(pilot, site, here.now())
+    if pilot.rolled_back(site) is not None:
         state = "rolled back"
+    elif pilot.is_left_out(site):
+        state = "left out"
     else:
         state = "running" if fact else "awaited"
-    well = f"{int(share * 1000) / 10} %" if share is not None else None
+    well = f"{seen.text} %" if seen and seen.text else None
     since, note = fact.at if fact else None, pilot_outlook.note_on_site(pilot, site)
-    return {"site": site, "state": state, "since": since, "available": well, "note": note}
+    return {
+        "site": site,
+        "state": state,
+        "since": since,
+        "available": well,
+        "availability": seen and seen.share,
+        "note": note,
+    }
 
 
 def _assessment(here: Front, pilot: Pilot) -> Assessment | None:
     overruled = standing(here.services.facts, pilot.record.patch_number) is not None
     try:
-        return assess(pilot, here.services.config.policies.pilots.available_at_least, here.now(), overruled=overruled)
+        return assess(pilot, here.services.config.policies.pilots.criteria, here.now(), overruled=overruled)
     except NotYetAllowedError:  # while it runs there is nothing to judge
         return None
 
@@ -257,6 +265,7 @@ def _rows(data: Mapping[str, Any]) -> list[tuple[str, object]]:
     if judged:
         rows.append(("judged by", judged.by + (", no feedback from users" if judged.no_feedback else "")))
         rows += [("against", reason) for reason in judged.reasons_against] or [("against", "nothing")]
+        rows += [("not known", reason) for reason in judged.inconclusive]
         rows += [("remark", remark) for remark in judged.remarks]
     if data["decision"] or data["outcome"]:
         rows.append(("outcome", data["decision"] or data["outcome"]))

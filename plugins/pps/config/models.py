@@ -36,6 +36,7 @@ from pps.domain.names import (
     checked_site_path,
     checked_subcluster,
 )
+from pps.domain.pilot_success import Criteria
 from pps.domain.roles import Role
 from pps.domain.server_updates import MinorLimits
 from pps.domain.sites import CertificationStatus, Infrastructure, PartnerLevel, Platform, Site, SiteService, SshEndpoint
@@ -317,6 +318,12 @@ class PilotPolicy(Model):
     meeting_lasts: Duration
     open_pilots_at_most: PositiveInt
     available_at_least: Share
+    unknown_at_most: Share
+
+    @property
+    def criteria(self) -> Criteria:
+        """By which a pilot is judged that no user judges."""
+        return Criteria(self.available_at_least, self.unknown_at_most)
 
 
 class MirrorPolicy(Model):

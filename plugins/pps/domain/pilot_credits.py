@@ -109,9 +109,8 @@ def _weeks(pilot: Pilot, site: str, now: datetime) -> Iterator[tuple[int, dateti
     begun, ended = pilot.running_since, pilot.run_ended_at
     if begun is None:
         return
-    rolled = [f.at for f in pilot.record.facts if f.kind is FactKind.SERVICE_ROLLED_BACK and f.subject == site]
-    if rolled and pilot.is_rolled_back(site):
-        ended = min(rolled[-1], ended) if ended else rolled[-1]
+    if rolled := pilot.rolled_back(site):
+        ended = min(rolled.at, ended) if ended else rolled.at
     weeks = (ended - begun + WEEK / 2) // WEEK if ended else (now - begun) // WEEK
     for n in range(1, weeks + 1):
         at = begun + n * WEEK

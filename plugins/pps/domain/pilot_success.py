@@ -6,17 +6,16 @@ SD cites "the success criteria in use for the minor updates" and lists none; our
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from enum import StrEnum
 
 from pps.domain.errors import NotYetAllowedError
-from pps.domain.facts import Fact, FactKind
+from pps.domain.facts import FactKind
 from pps.domain.feedback import Opinion
+from pps.domain.pilot_looks import availability, percent, samples
 from pps.domain.pilots import Pilot
+from pps.domain.probes import ProbeState
 from pps.domain.texts import one_line
-
-#: States of a probe in which the service serves its users (Nagios plugin convention).
-WELL = ("OK", "WARNING")
 
 
 class JudgedBy(StrEnum):
@@ -26,6 +25,16 @@ class JudgedBy(StrEnum):
     """the operations team alone, by the criteria of minor updates"""
     USERS = "users"
     """the VOs that have committed themselves, with their feedback"""
+
+
+@dataclass(frozen=True, slots=True)
+class Criteria:
+    """Of minor updates (docs/adr/0014; policies.yaml, `pilots`)."""
+
+    available_at_least: float
+    """share of the run, of what could be judged of it"""
+    unknown_at_most: float
+    """share of the run of which nobody knows how the service was; with more of it nothing can be concluded"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,10 +53,17 @@ class Assessment:
     by: JudgedBy
     reasons_against: tuple[str, ...]
     """why not to release it; none means that the pilot was a success"""
+    inconclusive: tuple[str, ...]
+    """why nothing can be concluded from what was seen; then it is no success, nor a failure, and a person decides"""
     remarks: tuple[str, ...]
     """what else was seen"""
     no_feedback: bool
     """the release notes must say that no feedback from users was received"""
+
+    @property
+    def has_doubts(self) -> bool:
+        """Tell whether a release needs a reason: something stands against it, or nobody knows."""
+        return bool(self.reasons_against or self.inconclusive)
 
 
 def words_of_vos(pilot: Pilot) -> tuple[VoWord, ...]:
@@ -75,70 +91,48 @@ def silent_vos(pilot: Pilot) -> tuple[str, ...]:
     return tuple(vo for vo in agreed.vos if vo not in heard) if agreed else ()
 
 
-def availability(pilot: Pilot, site: str, until: datetime) -> float | None:
-    """Share of the run in which the service at a site was well; None where there is nothing to judge by.
-
-    Probes are on record where their state changes, so time is measured, not probes counted. The service is well
-    when its set-up was verified, and not well from a roll-back on. Time in which we could not look (UNKNOWN) counts
-    for neither.
-    """
-    begun = pilot.running_since
-    if begun is None or pilot.set_up(site) is None:
-        return None
-    until = min(until, pilot.run_ended_at or until)
-    spent = {True: timedelta(), False: timedelta(), None: timedelta()}
-    since, state = begun, _WELL
-    for fact in pilot.record.facts:
-        if fact.subject != site or fact.kind not in _TELLING:
-            continue
-        at = max(min(fact.at, until), since)
-        spent[state] += at - since
-        since, state = at, _is_well(fact)
-    spent[state] += max(until - since, timedelta())
-    judged = spent[True] + spent[False]
-    return spent[True] / judged if judged else None
-
-
-_WELL: bool | None = True
-_TELLING = (FactKind.SERVICE_SET_UP, FactKind.SERVICE_ROLLED_BACK, FactKind.SERVICE_PROBED)
-
-
-def _is_well(fact: Fact) -> bool | None:
-    if fact.kind is not FactKind.SERVICE_PROBED:
-        return fact.kind is FactKind.SERVICE_SET_UP
-    state = str(fact.payload["state"]).upper()
-    return None if state == "UNKNOWN" else state in WELL
-
-
-def reasons_against_minor_success(pilot: Pilot, available_at_least: float, now: datetime) -> tuple[str, ...]:
-    """Say why a pilot has not met the criteria of minor updates; no reasons means that it has.
+def reasons_against_minor_success(pilot: Pilot, criteria: Criteria, now: datetime) -> tuple[str, ...]:
+    """Say why a pilot has not met the criteria of minor updates; no reasons means that nothing stands against it.
 
     Ours (docs/adr/0014): no roll-back, no open incident, and the service was well for most of the run.
     """
     reasons = []
     for site in pilot.selected:
-        rolled = [f for f in pilot.record.facts if f.kind is FactKind.SERVICE_ROLLED_BACK and f.subject == site]
-        if rolled:
-            why = one_line(str(rolled[-1].payload.get("reason", ""))).rstrip(".") or "no reason given"
+        if rolled_back := pilot.rolled_back(site):
+            why = one_line(str(rolled_back.payload.get("reason", ""))).rstrip(".") or "no reason given"
             reasons.append(f"It was rolled back at {site}: {why}.")
             continue
-        probes = [f for f in pilot.record.facts if f.kind is FactKind.SERVICE_PROBED and f.subject == site]
-        if probes and _is_well(probes[-1]) is False:
-            text = one_line(str(probes[-1].payload.get("text", ""))).rstrip(".")
-            reasons.append(f"An incident is open at {site}: {text}.")
-        share = availability(pilot, site, now)
-        if share is not None and share < available_at_least:
-            # never rounded up to the limit that it misses
+        known = samples(pilot.record, site)
+        if known and known[-1].state is ProbeState.CRITICAL:
+            reasons.append(f"An incident is open at {site}: {one_line(known[-1].text).rstrip('.')}.")
+        seen = availability(pilot, site, now)
+        if seen is not None and seen.share is not None and seen.share < criteria.available_at_least:
             reasons.append(
-                f"The service at {site} was well in {int(share * 1000) / 10} % of the run; "
-                f"it should be {available_at_least * 100:g} %."
+                f"The service at {site} was well in {seen.text} % of the run; "
+                f"it should be {criteria.available_at_least * 100:g} %."
             )
     if pilot.running_since is None:
         reasons.append("The service was never set up at all of its sites.")
     return tuple(reasons)
 
 
-def assess(pilot: Pilot, available_at_least: float, now: datetime, *, overruled: bool = False) -> Assessment:
+def unknown_parts(pilot: Pilot, criteria: Criteria, now: datetime) -> tuple[str, ...]:
+    """Say at which sites too little was seen of the run to conclude anything; none means that enough was.
+
+    A service that nobody looked at is not well, and not ill: what nobody saw counts for neither (docs/adr/0014).
+    """
+    found = []
+    for site in pilot.selected:
+        seen = availability(pilot, site, now)
+        if seen is not None and pilot.rolled_back(site) is None and seen.unknown_share > criteria.unknown_at_most:
+            found.append(
+                f"How the service at {site} was is not known for {percent(seen.unknown_share)} % of the run; nothing "
+                f"can be concluded from more than {criteria.unknown_at_most * 100:g} %."
+            )
+    return tuple(found)
+
+
+def assess(pilot: Pilot, criteria: Criteria, now: datetime, *, overruled: bool = False) -> Assessment:
     """Judge a pilot whose run has ended.
 
     Source: SD 4.1.3: "In case no VOs commit to be active on the pilot service, or no feedback is received within the
@@ -153,9 +147,9 @@ def assess(pilot: Pilot, available_at_least: float, now: datetime, *, overruled:
         NotYetAllowedError: the run has not ended, or the VOs have still time to answer.
     """
     pilot.record.need(FactKind.RUN_ENDED, "Wait for the end of the run.")
-    technical = reasons_against_minor_success(pilot, available_at_least, now)
+    technical, unknown = reasons_against_minor_success(pilot, criteria, now), unknown_parts(pilot, criteria, now)
     if not pilot.is_major:
-        return Assessment(JudgedBy.OPERATIONS, technical, (), no_feedback=False)
+        return Assessment(JudgedBy.OPERATIONS, technical, unknown, (), no_feedback=False)
     words, silent, agreed = words_of_vos(pilot), silent_vos(pilot), pilot.agreement
     may_come = agreed is not None and bool(agreed.vos) and now <= agreed.feedback_until and pilot.serving
     if not words and agreed is not None and may_come and not overruled:
@@ -168,7 +162,7 @@ def assess(pilot: Pilot, available_at_least: float, now: datetime, *, overruled:
         why = f"No feedback from {', '.join(silent)} in time." if silent else "No VO has committed itself to it."
         if may_come and silent:
             why = f"The policies were overruled, so nobody waited for {', '.join(silent)}."
-        return Assessment(JudgedBy.OPERATIONS, technical, (why,), no_feedback=True)
+        return Assessment(JudgedBy.OPERATIONS, technical, unknown, (why,), no_feedback=True)
     problems = tuple(
         f"{w.vo} reports a problem: {one_line(w.text).rstrip('.')}." for w in words if w.opinion is Opinion.PROBLEM
     )
@@ -176,4 +170,5 @@ def assess(pilot: Pilot, available_at_least: float, now: datetime, *, overruled:
     # a service that had to be rolled back is no success, whatever its users say
     rolled_back = tuple(r for r in technical if r.startswith("It was rolled back"))
     seen = tuple(r for r in technical if r not in rolled_back)
-    return Assessment(JudgedBy.USERS, (*problems, *rolled_back), (*others, *seen), no_feedback=False)
+    # the users' word concludes it, so what our probes did not see is a remark
+    return Assessment(JudgedBy.USERS, (*problems, *rolled_back), (), (*others, *seen, *unknown), no_feedback=False)

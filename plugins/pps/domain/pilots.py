@@ -1,17 +1,14 @@
 """A pilot: a server update in production at partner sites, for an agreed time (SD 4.1.3, 4.1.4).
 
-As a rollout, a pilot is what its facts say. Every rule here raises `NotYetAllowedError` with what must happen first, so
-a task that is cleared, or marked successful by hand, skips none.
+As a rollout, a pilot is what its facts say. What may follow from them is in `pilot_rules`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from pps.domain import questions
 from pps.domain.errors import NotYetAllowedError
 from pps.domain.facts import Fact, FactKind
 from pps.domain.rollouts import PILOTS, Path, Rollout
@@ -19,13 +16,24 @@ from pps.domain.server_updates import Compatibility
 from pps.domain.sites import PartnerLevel
 
 #: Steps of the questions: to the Coordinator, and to each site's people.
-ACCEPTANCE, SELECTION, REPORT = "pilot-acceptance", "pilot-selection", "pilot-report"
+ACCEPTANCE, SELECTION, REPORT = "pilot-acceptance", "pilot-selection", "post-mortem"
 #: Occasion of the decision that a pilot may run software that is not certified.
 NOT_CERTIFIED = "non-certified-software"
 ACCEPTED, DECLINED = "accepted", "declined"
 RELEASE, PROLONG, REJECT = "release", "prolong", "reject"
-#: How a run may end.
-EXPIRED, SUCCESS, ROLLED_BACK, NOT_SET_UP = "expired", "success", "rolled back", "not set up"
+
+
+class RunOutcome(StrEnum):
+    """How a run ended. Stored in facts: never rename."""
+
+    EXPIRED = "expired"
+    """the agreed time was up (SD 4.1.3, 10: "expiration of the timeline previously agreed")"""
+    SUCCESS = "success"
+    """declared before that (SD 4.1.3, 10: "upon success")"""
+    ROLLED_BACK = "rolled back"
+    """no site runs it any more"""
+    NOT_SET_UP = "not set up"
+    """no site could set it up"""
 
 
 class Stage(StrEnum):
@@ -155,39 +163,78 @@ class Pilot:
     @property
     def sites(self) -> tuple[str, ...]:
         """Those that take part: selected, and not left out since."""
-        return tuple(site for site in self.selected if not self._is_left_out(site))
+        return tuple(site for site in self.selected if not self.is_left_out(site))
 
-    def _is_left_out(self, site: str) -> bool:
-        kinds = (FactKind.SERVICE_SET_UP, FactKind.SITE_LEFT_OUT)  # one that is late after all takes part again
-        newest = next((f.kind for f in reversed(self.record.facts) if f.kind in kinds and f.subject == site), None)
-        return newest is FactKind.SITE_LEFT_OUT
+    def is_left_out(self, site: str) -> bool:
+        """Tell whether a site takes no part (any more): it could not set the service up, or did not in time."""
+        newest = self._newest(site, FactKind.SERVICE_SET_UP, FactKind.SITE_LEFT_OUT)
+        return newest is not None and newest.kind is FactKind.SITE_LEFT_OUT  # one that is late takes part again
 
-    def set_up(self, site: str) -> Fact | None:
-        """The fact that a site's service was first verified, or None."""
+    def first_set_up(self, site: str) -> Fact | None:
+        """The fact that a site's service was first verified, whatever came later; None if it never was.
+
+        It sets the dates, and the site then has something to report.
+        """
         facts = self.record.facts
         return next((f for f in facts if f.kind is FactKind.SERVICE_SET_UP and f.subject == site), None)
 
-    def is_rolled_back(self, site: str) -> bool:
-        """Tell whether a site has gone back to the previous version: its part in this round has ended."""
-        kinds = (FactKind.SERVICE_SET_UP, FactKind.SERVICE_ROLLED_BACK)
-        newest = next((f.kind for f in reversed(self.record.facts) if f.kind in kinds and f.subject == site), None)
-        return newest is FactKind.SERVICE_ROLLED_BACK
+    def newest_set_up(self, site: str) -> Fact | None:
+        """The fact that a site's service was last verified, even if it was rolled back since; None if it never was."""
+        return self._newest(site, FactKind.SERVICE_SET_UP)
+
+    def service_at(self, site: str) -> Fact | None:
+        """The fact that set up the service which a site runs now; None if it runs none, or has rolled back."""
+        newest = self._newest(site, FactKind.SERVICE_SET_UP, FactKind.SERVICE_ROLLED_BACK)
+        return newest if newest is not None and newest.kind is FactKind.SERVICE_SET_UP else None
+
+    def rolled_back(self, site: str) -> Fact | None:
+        """The fact that a site has gone back to the previous version, which ends its part in this round; or None."""
+        newest = self._newest(site, FactKind.SERVICE_SET_UP, FactKind.SERVICE_ROLLED_BACK)
+        return newest if newest is not None and newest.kind is FactKind.SERVICE_ROLLED_BACK else None
+
+    def roll_back_asked(self, site: str) -> Fact | None:
+        """The fact that a site's roll-back was asked for, for as long as it is not done."""
+        kinds = (FactKind.SERVICE_ROLLED_BACK, FactKind.SERVICE_SET_UP, FactKind.ROLL_BACK_ASKED)
+        newest = self._newest(site, *kinds)
+        return newest if newest is not None and newest.kind is FactKind.ROLL_BACK_ASKED else None
+
+    def _newest(self, site: str, *kinds: FactKind) -> Fact | None:
+        return next((f for f in reversed(self.record.facts) if f.subject == site and f.kind in kinds), None)
+
+    @property
+    def served(self) -> tuple[str, ...]:
+        """The sites that have had the service, however long: each writes its report (SD 4.1.3, 9)."""
+        return tuple(dict.fromkeys(f.subject for f in self.record.facts if f.kind is FactKind.SERVICE_SET_UP))
 
     @property
     def serving(self) -> tuple[str, ...]:
         """The sites whose pilot service users can reach now."""
-        return tuple(s for s in self.sites if self.set_up(s) is not None and not self.is_rolled_back(s))
+        return tuple(site for site in self.served if self.service_at(site) is not None)
 
     @property
     def awaited(self) -> tuple[str, ...]:
         """The sites that have still to set it up; one that gave up before it had is not waited for."""
-        return tuple(s for s in self.sites if self.set_up(s) is None and not self.is_rolled_back(s))
+        return tuple(s for s in self.sites if self.first_set_up(s) is None and self.rolled_back(s) is None)
 
     @property
     def missing_reports(self) -> tuple[str, ...]:
         """The sites that had the service, and have not written their post-mortem report (SD 4.1.3, 9)."""
         written = {f.subject for f in self.record.facts if f.kind is FactKind.REPORT_WRITTEN}
-        return tuple(s for s in self.sites if self.set_up(s) is not None and s not in written)
+        return tuple(site for site in self.served if site not in written)
+
+    @property
+    def is_published(self) -> bool:
+        """Tell whether the service will be in the production information system.
+
+        Said at the kick-off, else by the mirror: it is set up "if the service is going to be published in the
+        production information system" (SD 4.1.3, 6), and skipped otherwise. A pilot runs in production, so silence
+        means yes.
+        """
+        kick_off = self.record.the(FactKind.KICK_OFF_AGREED)
+        if kick_off is not None and "published" in kick_off.payload:
+            return bool(kick_off.payload["published"])
+        mirror = self.record.the(FactKind.MIRROR_MADE)
+        return mirror is None or not mirror.payload.get("skipped")
 
     # --- dates
 
@@ -215,7 +262,7 @@ class Pilot:
         runs already begins with its kick-off.
         """
         agreed = self.record.the(FactKind.KICK_OFF_AGREED)
-        installed = [fact.at for site in self.sites if (fact := self.set_up(site)) is not None]
+        installed = [fact.at for site in self.sites if (fact := self.first_set_up(site)) is not None]
         if agreed is None or self.awaited or not installed:
             return None
         return max(*installed, agreed.at)
@@ -227,127 +274,24 @@ class Pilot:
         return since + agreed.run_for if since and agreed else None
 
     @property
+    def run_ended(self) -> Fact | None:
+        """The fact that the run of this round has ended, whatever the reason; None before."""
+        return self.record.the(FactKind.RUN_ENDED)
+
+    @property
     def run_ended_at(self) -> datetime | None:
-        """When the run ended, whatever the reason; None before."""
-        ended = self.record.the(FactKind.RUN_ENDED)
-        return ended.at if ended else None
+        """When that was."""
+        return self.run_ended.at if self.run_ended else None
+
+    def outcome_now(self, now: datetime) -> RunOutcome | None:
+        """How the run has ended by now, or None while it goes on. The very instant of the agreed end is its end."""
+        if self.serving:
+            until = self.runs_until
+            return RunOutcome.EXPIRED if until is not None and now >= until else None
+        if not self.selected or self.awaited:
+            return None
+        return RunOutcome.ROLLED_BACK if self.served else RunOutcome.NOT_SET_UP
 
     def run_is_over(self, now: datetime) -> bool:
-        """Tell whether nothing is left to wait for: it has ended, its time is up, or no site runs it any more."""
-        until = self.runs_until
-        gone = bool(self.selected) and not self.serving and not self.awaited
-        return self.record.is_over or self.run_ended_at is not None or gone or (until is not None and now >= until)
-
-    # --- what may happen next
-
-    def must_be_accepted(self) -> None:
-        """Raise unless the Coordinator has accepted the request, and the pilot has not ended."""
-        self._must_be_open()
-        if not self.is_accepted:
-            raise NotYetAllowedError(self.name, "the request is not accepted.", "The Coordinator answers it first.")
-
-    def may_select(self, sites: Sequence[str]) -> None:
-        """Raise unless these sites are candidates, and the documentation is there (SD 4.1.3, 2)."""
-        self.must_be_accepted()
-        if self.record.has(FactKind.KICK_OFF_AGREED):
-            raise NotYetAllowedError(self.name, "the kick-off has agreed on its sites.", "Prolong it with others.")
-        ranked = self.record.need(FactKind.CANDIDATES_RANKED, f"Rank the candidates: pps pilot candidates {self.name}")
-        candidates = {c["site"] for c in ranked.payload["candidates"]}
-        if not sites:
-            raise NotYetAllowedError(self.name, "no site is selected.", "Select one at least.")
-        if strangers := [site for site in sites if site not in candidates]:
-            raise NotYetAllowedError(
-                self.name,
-                f"{', '.join(strangers)}: not among its candidates.",
-                f"See: pps pilot candidates {self.name}",
-            )
-        checked = self.record.need(FactKind.DOCUMENTATION_CHECKED, "Check the documentation first.")
-        if missing := checked.payload["missing"]:
-            raise NotYetAllowedError(
-                self.name, f"there is no documentation for {' and '.join(missing)}.", "Ask the developers for it."
-            )
-
-    def may_kick_off(self) -> None:
-        """Raise unless the sites are selected (SD 4.1.3, 2 before 3 to 5)."""
-        self.must_be_accepted()
-        self.record.need(FactKind.SITES_SELECTED, "The Coordinator selects the sites first.")
-        if self.running_since is not None or self.run_ended_at is not None:
-            raise NotYetAllowedError(self.name, "it runs already; its dates are agreed.", "Prolong it at the wrap-up.")
-
-    def may_set_up(self, site: str) -> None:
-        """Raise unless the kick-off has agreed that this site sets the service up (SD 4.1.3, 5 before 7).
-
-        What it sets up is certified, or its use is justified on record (SD 4.1.3, "General policies").
-        """
-        self._must_be_open()
-        self.record.need(FactKind.KICK_OFF_AGREED, "Hold the kick-off meeting, and enter its outcome.")
-        if site not in self.sites:
-            raise NotYetAllowedError(f"{self.name} at {site}", "the site has no part in it.", "See: pps pilot show.")
-        opened = self.record.opened
-        if not (opened["certified"] or opened["justification"] or self.exception is not None):
-            raise NotYetAllowedError(
-                self.name,
-                "the software is not certified, and nobody has put on record why it is used.",
-                f"Say why: pps pilot justify {self.name}",
-            )
-        if self.run_ended_at is not None:
-            raise NotYetAllowedError(self.name, "its run has ended.", "Prolong it at the wrap-up.")
-
-    def may_run(self) -> None:
-        """Raise unless every site's set-up is verified (SD 4.1.3, 7 before 8)."""
-        self._must_be_open()
-        if self.running_since is None:
-            who = ", ".join(self.awaited) or "any site"
-            raise NotYetAllowedError(
-                self.name, f"the set-up at {who} is not verified yet.", "Set it up, or leave it out."
-            )
-
-    def may_end_run(self, outcome: str, now: datetime) -> None:
-        """Raise unless the run may end so: on the agreed date, by success declared before, or rolled back everywhere.
-
-        Source: SD 4.1.3, 10: "upon success or expiration of the timeline previously agreed".
-        """
-        if self.run_ended_at is not None:
-            return
-        if outcome in (ROLLED_BACK, NOT_SET_UP):
-            self._must_be_open()
-            if not self.selected or self.serving or self.awaited:
-                who = ", ".join((*self.serving, *self.awaited)) or "no site yet"
-                raise NotYetAllowedError(self.name, f"a site still has a part in it: {who}.", "Roll it back there.")
-            return
-        self.may_run()
-        until = self.runs_until
-        if outcome == EXPIRED and until is not None and now < until:
-            raise NotYetAllowedError(self.name, f"it runs until {until.isoformat(timespec='minutes')}.", "Wait for it.")
-
-    def may_report(self, site: str) -> None:
-        """Raise unless the run is over, for all or for this site, which had the service (SD 4.1.3, 8 before 9)."""
-        if self.set_up(site) is None:
-            raise NotYetAllowedError(f"{self.name} at {site}", "the site never had the service.", "Nothing to report.")
-        if self.run_ended_at is None and not self.is_rolled_back(site):
-            raise NotYetAllowedError(f"{self.name} at {site}", "the service still runs.", "Report when it has ended.")
-
-    def may_wrap_up(self) -> None:
-        """Raise unless the run has ended, and no post-mortem report is awaited any more (SD 4.1.3, 9 before 10).
-
-        A site whose time for its report is up is not waited for: the meeting hears that it wrote none.
-        """
-        self._must_be_open()
-        self.record.need(FactKind.RUN_ENDED, "Wait for the end of the run.")
-        awaited = [s for s in self.missing_reports if not questions.has_expired(self.record, REPORT, s)]
-        if awaited:
-            raise NotYetAllowedError(self.name, f"no report from {', '.join(awaited)} yet.", "Wait for it.")
-
-    def may_be_prolonged(self) -> None:
-        """Raise unless the wrap-up has decided that another round follows, and this one is closed."""
-        decided = self.record.need(FactKind.WRAPPED_UP, "Hold the wrap-up meeting, and enter its decision.")
-        if decided.payload["decision"] != PROLONG:
-            raise NotYetAllowedError(
-                self.name, f"the decision was {decided.payload['decision']}.", "Ask for a new one."
-            )
-        if not self.record.is_closed:
-            raise NotYetAllowedError(self.name, "this round is still open.", "Close it first.")
-
-    def _must_be_open(self) -> None:
-        if self.record.is_closed:
-            raise NotYetAllowedError(self.name, "it has ended.", "Look at: pps pilot show.")
+        """Tell whether nothing is left to wait for: the run has ended or ends now, or the whole rollout is over."""
+        return self.record.is_over or self.run_ended is not None or self.outcome_now(now) is not None

@@ -12,6 +12,16 @@ from pps.domain.rollouts import Rollout
 #: Keys of payloads under which users stand, alone, in lists, or by role.
 _KEYS = frozenset({"user", "by", "who", "person", "assigned_to"})
 _SHORTEST = 2
+#: Facts whose subjects are invited VOs, and sites that take part in a pilot. A site that acts itself stands as `by`.
+_ABOUT_THE_PUBLIC = frozenset(
+    {
+        FactKind.VO_INVITED,
+        FactKind.SITES_SELECTED,
+        FactKind.SERVICE_SET_UP,
+        FactKind.SERVICE_ROLLED_BACK,
+        FactKind.SITE_LEFT_OUT,
+    }
+)
 
 
 def users_in(*records: Rollout) -> frozenset[str]:
@@ -23,8 +33,8 @@ def users_in(*records: Rollout) -> frozenset[str]:
     for record in records:
         public |= {progress.site.casefold() for progress in record.all_progress()}
         for fact in record.facts:
-            if fact.kind is FactKind.VO_INVITED:
-                public.add(fact.subject.casefold())
+            if fact.kind in _ABOUT_THE_PUBLIC:
+                public |= {fact.subject.casefold(), *(str(site).casefold() for site in fact.payload.get("sites", ()))}
             found |= {fact.actor.removeprefix("user "), *_under_keys(fact.payload)}
     return frozenset(name for name in found if _is_user(name) and name.casefold() not in public)
 

@@ -13,9 +13,9 @@ from pps.activities.packages import reasons_if_changed
 from pps.activities.publication import tags_seen
 from pps.activities.withdrawal import tags_are_gone
 from pps.config.loader import load_configuration
-from pps.domain import pilot_run
 from pps.domain.facts import FactKind
 from pps.domain.feedback import feedback_is_over
+from pps.domain.pilots import Pilot
 from pps.domain.rollouts import Path, Rollout, SiteState, occasion_of
 from pps.orchestration.forms_pilot_site import credit_of_set_up
 from pps.orchestration.runtime import actor_of, now, services
@@ -188,11 +188,9 @@ def _pilot_ends_at_site(rollout: str, site: str) -> bool:
     """Also true as soon as a roll-back is asked for: then its people are asked to do it."""
     with services() as s:
         record = s.facts.rollout(rollout)
-        return (
-            pilot_run.roll_back_asked(record, site) is not None
-            or pilot_run.set_up(record, site) is None
-            or pilot_running.pilot_run_is_over(record, now())
-        )
+        pilot = Pilot(record)
+        asked, gone = pilot.roll_back_asked(site) is not None, pilot.service_at(site) is None
+        return asked or gone or pilot.run_is_over(now())
 
 
 CONDITIONS: dict[str, Callable[..., bool]] = {

@@ -101,7 +101,7 @@ def _after_kick_off(s: Services, record: Rollout, role: str) -> None:
 
 def _assessment(s: Services, record: Rollout) -> pilot_success.Assessment:
     overruled = overruling.standing(s.facts, record.patch_number) is not None
-    return pilot_success.assess(Pilot(record), s.config.policies.pilots.available_at_least, now(), overruled=overruled)
+    return pilot_success.assess(Pilot(record), s.config.policies.pilots.criteria, now(), overruled=overruled)
 
 
 def _prepare_wrap_up(s: Services, record: Rollout, role: str) -> Asking | None:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from pps.activities import mirroring, pilot_report, pilot_roll_back, pilot_running, pilot_setup
+from pps.activities import mirroring, pilot_report, pilot_roll_back, pilot_setup
 from pps.activities.repository_use import how_to_use
-from pps.domain import pilot_run, questions
-from pps.domain.errors import InvalidNameError, RefusedError
+from pps.domain import pilot_rules, questions
+from pps.domain.errors import InvalidNameError, NotYetAllowedError, RefusedError
 from pps.domain.facts import Fact
+from pps.domain.pilots import Pilot
 from pps.domain.rollouts import Rollout
 from pps.orchestration import forms
 from pps.orchestration.forms import Asking, Form, Given, line_field, people_of, text_field
@@ -21,11 +22,12 @@ _NOT_THERE = "The site is no longer in the registry."
 
 def _prepare_set_up(s: Services, record: Rollout, site_name: str) -> Asking | None:
     site = s.config.sites.get(site_name)
-    settled = pilot_run.has_had_service(record, site_name) or pilot_run.is_left_out(record, site_name)
+    pilot = Pilot(record)
+    settled = site_name in pilot.served or pilot.is_left_out(site_name)
     if site is None or settled or record.is_over:
         return None
     put = questions.question(record, pilot_setup.STEP, site_name)
-    agreed = pilot_running.set_up_due(record) or now() + s.config.policies.pilots.set_up_within
+    agreed = pilot.agreement.set_up_until if pilot.agreement else now() + s.config.policies.pilots.set_up_within
     due = put.due if put else agreed
     patch = s.tracker.patch(record.patch_number)
     told = pilot_setup.newest_reasons(record, site_name)
@@ -103,7 +105,7 @@ SET_UP = Form(
 
 def _prepare_roll_back(s: Services, record: Rollout, site_name: str) -> Asking | None:
     site = s.config.sites.get(site_name)
-    if site is None or record.is_closed or pilot_run.roll_back_asked(record, site_name) is None:
+    if site is None or record.is_closed or Pilot(record).roll_back_asked(site_name) is None:
         return None
     put = questions.question(record, pilot_roll_back.STEP, site_name)
     due = put.due if put else now() + s.config.policies.pilots.roll_back_within
@@ -139,8 +141,11 @@ ROLL_BACK = Form(
 
 def _prepare_report(s: Services, record: Rollout, site_name: str) -> Asking | None:
     site = s.config.sites.get(site_name)
-    over = pilot_run.run_ended(record) or pilot_run.has_rolled_back(record, site_name) or record.is_over
-    if site is None or record.is_closed or not over or site_name not in pilot_run.reporting_sites(record):
+    if site is None or record.is_closed:
+        return None
+    try:
+        pilot_rules.may_report(Pilot(record), site_name)
+    except NotYetAllowedError:
         return None
     put = questions.question(record, pilot_report.STEP, site_name)
     due = put.due if put else now() + s.config.policies.pilots.report_within

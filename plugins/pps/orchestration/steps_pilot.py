@@ -32,7 +32,7 @@ from pps.activities import (
 from pps.activities.invitation import meeting_time
 from pps.activities.notification import Party
 from pps.activities.packages import keep_packages_once, note_trust, reasons_if_changed
-from pps.domain import pilot_run
+from pps.domain import pilot_rules
 from pps.domain.facts import FactKind
 from pps.domain.pilots import PROLONG, RELEASE, Pilot
 from pps.domain.rollouts import Path, Rollout
@@ -103,7 +103,7 @@ def request_is_accepted(rollout: str) -> bool:
     if not _goes_on(rollout, FactKind.PILOT_REQUESTED):
         return False
     with services() as s:
-        Pilot(s.facts.rollout(rollout)).must_be_accepted()
+        pilot_rules.must_be_accepted(Pilot(s.facts.rollout(rollout)))
         return True
 
 
@@ -195,7 +195,7 @@ def invite_to_kick_off(rollout: str) -> str:
     """Step 4. The meeting, in everybody's calendar. Returns when it begins."""
     with services() as s:
         record = s.facts.rollout(rollout)
-        Pilot(record).may_kick_off()
+        pilot_rules.may_kick_off(Pilot(record))
         return _call(s, record, pilot_meetings.KICK_OFF, pilot_kick_off.AGENDA)
 
 
@@ -218,7 +218,7 @@ def mirror_repository(rollout: str) -> str:
         needed: dict[str, Any] = {"reader": s.package_reader, "workdir": LocalPath(folder)}
         if record.has(FactKind.MIRROR_MADE):
             made = record.need(FactKind.MIRROR_MADE, "")
-        elif not pilot_run.is_to_be_published(record):
+        elif not Pilot(record).is_published:
             made = mirroring.skip_mirror(record, s.facts, NOT_PUBLISHED, now(), actor())
         elif not s.config.service.mirror_folder:
             why = "service.yaml names no mirror_folder: the sites install from the developers' own repository."
@@ -238,7 +238,7 @@ def mirror_repository(rollout: str) -> str:
             )
         record = s.facts.rollout(rollout)
         mirror = mirroring.mirror_repository(record, s.mirror_url)
-        Pilot(record).must_be_accepted()
+        pilot_rules.must_be_accepted(Pilot(record))
         keep_packages_once(
             record,
             s.facts,
@@ -269,7 +269,7 @@ def tell_of_roll_back(rollout: str, site: str) -> int:
     """Step 8. Users are told that a site has gone back to the version of before; returns how many mails are new."""
     with services() as s:
         record = s.facts.rollout(rollout)
-        if site not in s.config.sites or not pilot_run.has_rolled_back(record, site):
+        if site not in s.config.sites or Pilot(record).rolled_back(site) is None:
             return 0
         vos = [Party(vo.name, vo.contact) for vo in s.config.people.vos]
         new = pilot_roll_back.tell_users(

@@ -7,9 +7,9 @@ from typing import ClassVar
 
 from pps.activities import pilot_wrap_up
 from pps.activities.pilot_meetings import KICK_OFF, WRAP_UP
-from pps.domain import pilot_run
 from pps.domain.facts import FactKind
 from pps.domain.patches import Patch
+from pps.domain.pilot_looks import outages, samples
 from pps.domain.rollouts import Rollout
 from pps.sandbox import demo_looks as looks
 from pps.sandbox import demo_pilot_ends as ends
@@ -115,9 +115,9 @@ class MinorPilotDemo(PilotDemo):
         summary.expect(CHANGED in told, f"The journal does not say {CHANGED!r}.")
         for what, found in (("begun", incidents(record)), ("ended", incidents(record, over=True))):
             summary.expect(len(found) == 1, f"{len(found)} incidents have {what} in the journal.")
-        outages = pilot_run.outages(pilot_run.samples(record, self.site))
-        passed = len(outages) == 1 and outages[0].ended is not None
-        summary.expect(passed, f"The probes saw {len(outages)} outages, the last one without an end or none at all.")
+        seen = outages(samples(record, self.site))
+        passed = len(seen) == 1 and seen[0].ended is not None
+        summary.expect(passed, f"The probes saw {len(seen)} outages, the last one without an end or none at all.")
         report = pilot_looks.report(self, summary, record)
         for what in ("(incident)", CHANGED):
             summary.expect(what in report, f"The report of {self.site} does not hold {what!r}.")

@@ -15,12 +15,12 @@ from pps.activities.effort import credits_on_record
 from pps.activities.invitation import MIME_TYPE
 from pps.activities.packages import kept_packages
 from pps.activities.pilot_meetings import KICK_OFF, WRAP_UP, meeting
-from pps.domain import pilot_run
+from pps.domain import pilot_looks
 from pps.domain.effort import Credit, Grouping, Total, totals
 from pps.domain.endpoints import parse_endpoint
 from pps.domain.facts import FactKind
 from pps.domain.patches import Patch
-from pps.domain.pilot_run import Entry
+from pps.domain.pilot_looks import Entry
 from pps.domain.rollouts import Rollout
 from pps.sandbox import demo_looks as looks
 from pps.sandbox.demo import Summary, Table
@@ -106,7 +106,7 @@ def same_bytes(demo: PilotDemo, summary: Summary, record: Rollout, patch: Patch)
 
 def journal(demo: PilotDemo, summary: Summary, record: Rollout, title: str) -> tuple[Entry, ...]:
     """A table of the journal, as `pps pilot journal` shows it."""
-    found = pilot_run.journal(record)
+    found = pilot_looks.journal(record)
     rows = [{"at": f"{e.at:%H:%M:%S}", "who": e.who, "by": e.user or "(seen by us)", "text": e.text} for e in found]
     columns = {"at": "UTC", "who": "site", "by": "written by", "text": "what"}
     summary.tables.append(Table("journal", title, columns, rows))

@@ -9,9 +9,9 @@ from tests.support.examples import AUDIENCE, NOW, templates
 from tests.support.pilot_runs import ANA, COORDINATION, GOLD, STRANGER, SUPPORT, APilot, endpoint_at
 
 from pps.activities import pilot_roll_back as activity
-from pps.domain import pilot_run
 from pps.domain.errors import NotYetAllowedError, RefusedError
 from pps.domain.facts import Fact, FactKind
+from pps.domain.pilots import Pilot
 from pps.domain.probes import ProbeState
 
 PIC = GOLD["PIC"]
@@ -67,7 +67,7 @@ def test_it_counts_when_the_version_of_before_answers_and_the_pilot_is_shown_no_
     assert verify(pilot) == () == verify(pilot, 32)
     (done,) = pilot.kinds(FactKind.SERVICE_ROLLED_BACK)
     assert done.payload == {"reason": WHY, "version": "3.1.22", "by": "PIC"}
-    assert pilot_run.running_sites(pilot.record) == ("INFN-T1",)
+    assert Pilot(pilot.record).serving == ("INFN-T1",)
 
 
 def test_a_service_that_was_new_must_be_gone() -> None:
@@ -134,8 +134,8 @@ def test_the_wait_for_a_roll_back_ends_when_it_is_done_or_takes_too_long() -> No
     ask(pilot, hours=30)
     assert not settled(31)
     assert settled(30 + 48.1)
-    assert not pilot_run.has_rolled_back(pilot.record, "PIC")
+    assert not Pilot(pilot.record).rolled_back("PIC")
     pilot.answers("PIC", version="3.1.22")
     pilot.published.show("PIC", "3.1.22")
     assert settled(32)
-    assert pilot_run.has_rolled_back(pilot.record, "PIC")
+    assert Pilot(pilot.record).rolled_back("PIC")

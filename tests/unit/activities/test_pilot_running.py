@@ -15,9 +15,10 @@ from tests.support.pilot_runs import ANA, COORDINATION, GOLD, INCIDENT, RUN_FOR,
 
 from pps.activities import pilot_journal, pilot_running
 from pps.adapters.store import FactStore
-from pps.domain import pilot_run
+from pps.domain import pilot_looks
 from pps.domain.errors import NotYetAllowedError, RefusedError
 from pps.domain.facts import Fact, FactKind
+from pps.domain.pilots import Pilot
 from pps.domain.probes import ProbeState
 from pps.domain.rollouts import Path, Rollout
 
@@ -25,7 +26,7 @@ PIC = GOLD["PIC"]
 
 
 def states(pilot: APilot, site: str = "PIC") -> list[str]:
-    return [f.payload["state"] for f in pilot_run.changes(pilot.record, site)]
+    return [f.payload["state"] for f in pilot_looks.changes(pilot.record, site)]
 
 
 @pytest.mark.sd("4.1.3", step=8)
@@ -35,7 +36,7 @@ def test_a_fortnight_of_looks_that_see_nothing_new_is_one_fact_a_day() -> None:
         assert not pilot.look(hour)
     assert states(pilot) == []
     assert len(pilot.kinds(FactKind.SERVICE_PROBED)) == 2 * 3
-    assert pilot_run.days_looked(pilot.record, "PIC") == 3
+    assert pilot_looks.days_looked(pilot.record, "PIC") == 3
     assert pilot.mails() == []
 
 
@@ -46,9 +47,9 @@ def test_only_changes_of_state_are_kept_and_each_is_another_one() -> None:
         pilot.look(hour)
         pilot.look(hour + 0.5)
     assert states(pilot) == ["CRITICAL", "OK", "CRITICAL", "UNKNOWN", "OK"]
-    assert [f.occasion for f in pilot_run.changes(pilot.record, "PIC")] == [f"change-{n}" for n in range(1, 6)]
-    seen = pilot_run.availability(
-        pilot_run.samples(pilot.record, "PIC"), NOW + timedelta(hours=2), NOW + timedelta(hours=12)
+    assert [f.occasion for f in pilot_looks.changes(pilot.record, "PIC")] == [f"change-{n}" for n in range(1, 6)]
+    seen = pilot_looks.add_up(
+        pilot_looks.samples(pilot.record, "PIC"), NOW + timedelta(hours=2), NOW + timedelta(hours=12)
     )
     assert (seen.down, seen.unknown) == (timedelta(hours=3), timedelta(hours=1))
 
@@ -67,7 +68,7 @@ def test_another_version_than_the_pilot_s_is_a_warning_and_still_available() -> 
     pilot = APilot().set_up().answers("PIC", version="3.1.22")
     pilot.look(3)
     assert states(pilot) == ["WARNING"]
-    assert "answers with version 3.1.22, not 3.1.23" in pilot_run.state_now(pilot.record, "PIC").text
+    assert "answers with version 3.1.22, not 3.1.23" in pilot_looks.state_now(pilot.record, "PIC").text
 
 
 def test_a_long_outage_is_an_incident_that_is_told_once_and_so_is_its_end() -> None:
@@ -91,25 +92,25 @@ def test_a_short_outage_is_in_the_journal_and_no_news() -> None:
     pilot.look(3)
     pilot.answers("PIC").look(3.2)
     assert pilot.mails() == []
-    assert [e.text.partition(":")[0] for e in pilot_run.journal(pilot.record, "PIC")] == ["Set up", "CRITICAL", "OK"]
+    assert [e.text.partition(":")[0] for e in pilot_looks.journal(pilot.record, "PIC")] == ["Set up", "CRITICAL", "OK"]
 
 
 def test_a_service_that_comes_and_goes_is_called_unsteady_and_fills_no_record() -> None:
     pilot = APilot().set_up()
     for number in range(6 * 24):  # a day, every ten minutes
         pilot.answers("PIC", ProbeState(2 * (number % 2))).look(3 + number / 6)
-    kept = pilot_run.changes(pilot.record, "PIC")
+    kept = pilot_looks.changes(pilot.record, "PIC")
     assert len(kept) <= 24 / 6 * 7 + 7
     assert kept[6].payload["state"] == "CRITICAL"
     assert kept[6].payload["text"].startswith("unsteady: more than 6 changes within 6h; last CRITICAL: https://wms.pic")
-    seen = pilot_run.availability(
-        pilot_run.samples(pilot.record, "PIC"), NOW + timedelta(hours=3), NOW + timedelta(hours=27)
+    seen = pilot_looks.add_up(
+        pilot_looks.samples(pilot.record, "PIC"), NOW + timedelta(hours=3), NOW + timedelta(hours=27)
     )
     assert seen.share < 0.3, "what nobody can rely on is not well"
     incidents = [e for e in pilot.kinds(FactKind.JOURNAL_ENTRY) if e.payload["text"].startswith("Incident")]
     assert 1 <= len(incidents) <= 4
     pilot.answers("PIC").look(60)
-    assert pilot_run.state_now(pilot.record, "PIC").state is ProbeState.OK
+    assert pilot_looks.state_now(pilot.record, "PIC").state is ProbeState.OK
 
 
 _LOOKS = st.lists(st.tuples(st.sampled_from(ProbeState), st.integers(1, 240)), min_size=1, max_size=60)
@@ -121,7 +122,7 @@ def test_the_changes_on_record_are_bounded_and_of_a_steady_service_they_are_all(
     looks: list[tuple[ProbeState, int]],
 ) -> None:
     """Each look: what the service says, and after how many minutes."""
-    span = pilot_run.STEADY_SPAN * INCIDENT
+    span = pilot_looks.STEADY_SPAN * INCIDENT
     start = NOW + timedelta(hours=2)
     record = Rollout("r", (Fact("r", FactKind.SERVICE_SET_UP, "PIC", "", start, "t", {"endpoint": "", "version": ""}),))
     at, really = start, []
@@ -129,21 +130,21 @@ def test_the_changes_on_record_are_bounded_and_of_a_steady_service_they_are_all(
         at += timedelta(minutes=minutes)
         before = really[-1][1] if really else ProbeState.OK
         really += [(at, state)] if state is not before else []
-        look = pilot_run.Sample(at, state, "seen")
-        if kept := pilot_run.change_to_keep(record, "PIC", look, INCIDENT):
-            occasion = f"change-{len(pilot_run.changes(record, 'PIC')) + 1}"
+        look = pilot_looks.Sample(at, state, "seen")
+        if kept := pilot_looks.change_to_keep(record, "PIC", look, INCIDENT):
+            occasion = f"change-{len(pilot_looks.changes(record, 'PIC')) + 1}"
             payload = {"state": kept.state.name, "text": kept.text}
             record = Rollout(
                 "r", (*record.facts, Fact("r", FactKind.SERVICE_PROBED, "PIC", occasion, at, "t", payload))
             )
-            assert pilot_run.change_to_keep(record, "PIC", look, INCIDENT) is None, "looking again changes nothing"
-    on_record = [(f.at, ProbeState[f.payload["state"]]) for f in pilot_run.changes(record, "PIC")]
+            assert pilot_looks.change_to_keep(record, "PIC", look, INCIDENT) is None, "looking again changes nothing"
+    on_record = [(f.at, ProbeState[f.payload["state"]]) for f in pilot_looks.changes(record, "PIC")]
     for until, _ in on_record:
-        assert sum(until - span < moment <= until for moment, _ in on_record) <= pilot_run.STEADY_CHANGES + 1
-    if all(sum(until - span < m <= until for m, _ in really) <= pilot_run.STEADY_CHANGES for until, _ in really):
+        assert sum(until - span < moment <= until for moment, _ in on_record) <= pilot_looks.STEADY_CHANGES + 1
+    if all(sum(until - span < m <= until for m, _ in really) <= pilot_looks.STEADY_CHANGES for until, _ in really):
         assert on_record == really
-    later = pilot_run.Sample(at + span, looks[-1][0], "seen")
-    settled = pilot_run.change_to_keep(record, "PIC", later, INCIDENT) or pilot_run.state_now(record, "PIC")
+    later = pilot_looks.Sample(at + span, looks[-1][0], "seen")
+    settled = pilot_looks.change_to_keep(record, "PIC", later, INCIDENT) or pilot_looks.state_now(record, "PIC")
     assert settled.state is looks[-1][0], "and nothing is held back for longer than that"
 
 
@@ -164,7 +165,7 @@ def test_the_run_ends_on_the_agreed_date_once() -> None:
     assert len(pilot.services.looked) == looked
     (ended,) = pilot.kinds(FactKind.RUN_ENDED)
     assert (ended.at, ended.payload["outcome"]) == (end, "expired")
-    assert pilot_running.pilot_run_is_over(pilot.record, NOW)
+    assert Pilot(pilot.record).run_is_over(NOW)
 
 
 def test_nothing_is_probed_nor_ended_before_a_site_is_ready_and_after_a_stop() -> None:
@@ -197,7 +198,7 @@ def test_success_is_declared_by_the_coordination_once() -> None:
 
 def test_no_success_before_the_installation_is_complete() -> None:
     pilot = APilot().set_up("PIC")
-    with pytest.raises(RefusedError, match="not set up at all its sites"):
+    with pytest.raises(RefusedError, match="The set-up at INFN-T1 is not verified yet"):
         pilot_journal.declare_success(pilot.record, pilot.store, "It works very well.", "carla", COORDINATION, NOW)
 
 
@@ -219,7 +220,7 @@ def test_every_entry_goes_to_the_support_list_once() -> None:
     again = entry(pilot, minutes=60)  # it was raised again
     assert again.occasion == f"{first.occasion}.2"
     assert len(pilot.mails()) == 2
-    assert [e.user for e in pilot_run.journal(pilot.record, "PIC")] == ["", "ana", "ana"]
+    assert [e.user for e in pilot_looks.journal(pilot.record, "PIC")] == ["", "ana", "ana"]
 
 
 @pytest.mark.sd("4.1.3", step=8)

@@ -13,10 +13,10 @@ from tests.support.pilot_runs import COORDINATION, GOLD, SERVER, APilot, endpoin
 
 from pps.activities import pilot_setup
 from pps.activities.pilot_setup import CANNOT, SET_UP, facts_of_set_up, set_up_is_settled
-from pps.domain import pilot_run
 from pps.domain.errors import NotYetAllowedError, RefusedError
 from pps.domain.facts import FactKind
 from pps.domain.patches import PatchState
+from pps.domain.pilots import Pilot
 from pps.domain.probes import ProbeState
 
 PIC = GOLD["PIC"]
@@ -169,21 +169,21 @@ def test_a_site_hears_once_why_it_does_not_count_and_not_before_the_information_
     assert "shows no service" in pilot_setup.newest_reasons(pilot.record, "PIC")[0]
     pilot.published.show("PIC", "3.1.23")
     assert settled(pilot, 5)
-    assert pilot_run.set_up(pilot.record, "PIC") is not None
+    assert Pilot(pilot.record).service_at("PIC") is not None
 
 
 def test_who_is_not_right_long_after_the_agreed_time_is_left_out() -> None:
     pilot = APilot().says("PIC")
     assert not settled(pilot, 7 * 24 + 5 * 24)
     assert settled(pilot, 7 * 24 + 5 * 24 + 0.1)
-    assert pilot_run.is_left_out(pilot.record, "PIC")
+    assert Pilot(pilot.record).is_left_out("PIC")
 
 
 def test_the_wait_ends_with_silence_with_a_site_that_has_left_and_with_the_rollout() -> None:
     assert not settled(APilot(), 1)
     pilot = APilot(sites=("PIC", "GONE")).says("GONE")
     assert settled(pilot, 2, "GONE")
-    assert pilot_run.is_left_out(pilot.record, "GONE")
+    assert Pilot(pilot.record).is_left_out("GONE")
     stopped = APilot()
     stopped.fact(FactKind.ROLLOUT_STOPPED, reason="Overruled.")
     assert settled(stopped, 1)

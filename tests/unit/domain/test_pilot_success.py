@@ -2,24 +2,31 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
 from tests.support.pilots import DAY, ENOUGH, MAJOR, MINOR, WEEK, APilot
 
 from pps.domain.errors import NotYetAllowedError
-from pps.domain.pilot_success import JudgedBy, assess, availability, silent_vos
+from pps.domain.pilot_looks import availability
+from pps.domain.pilot_success import JudgedBy, assess, silent_vos
 
 
 def minor() -> APilot:
     return APilot(MINOR).running(run_for=10 * DAY)
 
 
+def share(pilot: APilot, now: datetime) -> float | None:
+    seen = availability(pilot.pilot, "PIC", now)
+    assert seen is not None
+    return seen.share
+
+
 def test_availability_is_time_and_what_could_not_be_looked_at_counts_for_neither() -> None:
     pilot = minor().wait(4 * DAY).probed("CRITICAL").wait(DAY).probed("OK").wait(DAY).probed("UNKNOWN").wait(2 * DAY)
-    assert availability(pilot.pilot, "PIC", pilot.at) == pytest.approx(5 / 6)
+    assert share(pilot, pilot.at) == pytest.approx(5 / 6)
     pilot.probed("WARNING").wait(2 * DAY).ended()
-    assert availability(pilot.pilot, "PIC", pilot.at + WEEK) == pytest.approx(7 / 8)
+    assert share(pilot, pilot.at + WEEK) == pytest.approx(7 / 8)
     assert availability(pilot.pilot, "CNAF", pilot.at) is None
 
 

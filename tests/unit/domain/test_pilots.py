@@ -10,18 +10,16 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 from tests.support.histories import NOON, History
 
+from pps.domain import pilot_rules
 from pps.domain.errors import NotYetAllowedError
 from pps.domain.facts import FactKind
 from pps.domain.pilot_credits import credits_due
 from pps.domain.pilots import (
     ACCEPTANCE,
     ACCEPTED,
-    EXPIRED,
-    NOT_SET_UP,
     REPORT,
-    ROLLED_BACK,
-    SUCCESS,
     Pilot,
+    RunOutcome,
     Stage,
 )
 from pps.domain.rollouts import Rollout
@@ -76,7 +74,7 @@ class Orders(RuleBasedStateMachine):
 
     @rule(sites=st.lists(st.sampled_from(SITES), unique=True))
     def rank(self, sites: list[str]) -> None:
-        if self.allowed(self.pilot.must_be_accepted) and self.pilot.agreement is None:
+        if self.allowed(pilot_rules.must_be_accepted, self.pilot) and self.pilot.agreement is None:
             self.then(FactKind.CANDIDATES_RANKED, candidates=[{"site": s} for s in sites], excluded={})
 
     @rule(missing=st.sampled_from([[], ["installation"]]))
@@ -85,19 +83,19 @@ class Orders(RuleBasedStateMachine):
 
     @rule(sites=st.lists(st.sampled_from(SITES), unique=True))
     def select(self, sites: list[str]) -> None:
-        if self.allowed(self.pilot.may_select, sites):
+        if self.allowed(pilot_rules.may_select, self.pilot, sites):
             self.then(FactKind.SITES_SELECTED, sites=sites)
 
     @rule(vos=st.lists(st.sampled_from(["atlas", "cms"]), unique=True))
     def kick_off(self, vos: list[str]) -> None:
-        if self.allowed(self.pilot.may_kick_off):
+        if self.allowed(pilot_rules.may_kick_off, self.pilot):
             until = (self.now + WEEK).isoformat()
             run_for = (2 * WEEK).total_seconds()
             self.then(FactKind.KICK_OFF_AGREED, set_up_until=until, run_for_s=run_for, feedback_until=until, vos=vos)
 
     @rule(site=st.sampled_from(SITES))
     def set_up(self, site: str) -> None:
-        if self.allowed(self.pilot.may_set_up, site):
+        if self.allowed(pilot_rules.may_set_up, self.pilot, site):
             assert self.pilot.agreement
             self.then(FactKind.SERVICE_SET_UP, site, str(len(self.history.facts)))
 
@@ -111,24 +109,26 @@ class Orders(RuleBasedStateMachine):
         if site in self.pilot.serving:
             self.then(FactKind.SERVICE_ROLLED_BACK, site, str(len(self.history.facts)), reason="Jobs are lost.")
 
-    @rule(outcome=st.sampled_from([EXPIRED, SUCCESS, ROLLED_BACK, NOT_SET_UP]))
-    def end_run(self, outcome: str) -> None:
+    @rule(outcome=st.sampled_from(RunOutcome))
+    def end_run(self, outcome: RunOutcome) -> None:
         before = self.pilot
-        if before.run_ended_at is None and self.allowed(before.may_end_run, outcome, self.now):
-            if outcome == EXPIRED:
+        if before.run_ended_at is None and self.allowed(pilot_rules.may_end_run, before, outcome, self.now):
+            if outcome is RunOutcome.EXPIRED:
                 assert self.now >= before.runs_until
-            if outcome in (ROLLED_BACK, NOT_SET_UP):
+            if outcome in (RunOutcome.ROLLED_BACK, RunOutcome.NOT_SET_UP):
                 assert not before.serving
+            if outcome is RunOutcome.SUCCESS:
+                assert before.serving
             self.then(FactKind.RUN_ENDED, outcome=outcome)
 
     @rule(site=st.sampled_from(SITES))
     def report(self, site: str) -> None:
-        if self.allowed(self.pilot.may_report, site):
+        if self.allowed(pilot_rules.may_report, self.pilot, site):
             self.then(FactKind.REPORT_WRITTEN, site)
 
     @rule()
     def wrap_up(self) -> None:
-        if self.allowed(self.pilot.may_wrap_up):
+        if self.allowed(pilot_rules.may_wrap_up, self.pilot):
             assert not self.pilot.missing_reports
             self.then(FactKind.WRAPPED_UP, decision="release")
             self.then(FactKind.ROLLOUT_CLOSED, outcome="release")
@@ -148,11 +148,11 @@ class Orders(RuleBasedStateMachine):
         pilot = self.pilot
         if pilot.record.is_closed:
             assert pilot.stage is Stage.CLOSED
-            assert not self.allowed(pilot.must_be_accepted)
-            assert not any(self.allowed(pilot.may_set_up, site) for site in SITES)
+            assert not self.allowed(pilot_rules.must_be_accepted, pilot)
+            assert not any(self.allowed(pilot_rules.may_set_up, pilot, site) for site in SITES)
         elif pilot.run_ended_at is not None:
             assert pilot.stage is Stage.WRAP_UP
-            assert not any(self.allowed(pilot.may_set_up, site) for site in SITES)
+            assert not any(self.allowed(pilot_rules.may_set_up, pilot, site) for site in SITES)
 
     @invariant()
     def each_credit_is_earned_once_and_none_is_lost_again(self) -> None:
@@ -186,14 +186,13 @@ def agreed(history: History) -> History:
     return history.then(FactKind.KICK_OFF_AGREED, set_up_until=until, run_for_s=60, feedback_until=until, vos=[])
 
 
-def test_unjustified_software_that_is_not_certified_is_set_up_nowhere() -> None:
-    with pytest.raises(NotYetAllowedError, match="not certified"):
-        Pilot(agreed(opened(certified=False)).rollout).may_set_up("PIC")
-    Pilot(agreed(opened(certified=False, justification="The VO needs it.")).rollout).may_set_up("PIC")
-    history = agreed(opened(certified=False)).then(
-        FactKind.DECIDED, "", "non-certified-software", decision="allowed", reason="The VO needs it."
-    )
-    Pilot(history.rollout).may_set_up("PIC")
+def test_software_that_is_not_certified_is_used_when_those_concerned_have_said_why() -> None:
+    history = agreed(opened(certified=False, justification="The VO needs it."))
+    pilot_rules.may_use(Pilot(history.rollout), certified=True)
+    with pytest.raises(NotYetAllowedError, match="not certified"):  # who asks for it does not decide on it
+        pilot_rules.may_use(Pilot(history.rollout), certified=False)
+    history.then(FactKind.DECIDED, "", "non-certified-software", decision="allowed", reason="The VO needs it.")
+    pilot_rules.may_use(Pilot(history.rollout), certified=False)
 
 
 def test_a_site_that_sets_it_up_again_moves_no_date() -> None:
@@ -202,6 +201,18 @@ def test_a_site_that_sets_it_up_again_moves_no_date() -> None:
     history.then(FactKind.SERVICE_ROLLED_BACK, "CNAF", reason="x").then(FactKind.SERVICE_SET_UP, "CNAF", "again")
     assert Pilot(history.rollout).runs_until == before
     assert Pilot(history.rollout).serving == SITES
+
+
+def test_a_roll_back_ends_the_service_and_the_site_s_part_in_the_round() -> None:
+    history = agreed(opened()).then(FactKind.SERVICE_SET_UP, "PIC").then(FactKind.SERVICE_SET_UP, "CNAF")
+    pilot_rules.may_set_up(Pilot(history.rollout), "CNAF")
+    history.then(FactKind.SERVICE_ROLLED_BACK, "CNAF", reason="x")
+    pilot = Pilot(history.rollout)
+    assert pilot.first_set_up("CNAF") is not None
+    assert pilot.service_at("CNAF") is None
+    assert (pilot.serving, pilot.served) == (("PIC",), ("PIC", "CNAF"))
+    with pytest.raises(NotYetAllowedError, match="its part in this round has ended"):
+        pilot_rules.may_set_up(pilot, "CNAF")
 
 
 def test_a_site_that_is_left_out_is_not_waited_for_and_may_come_late() -> None:
@@ -227,9 +238,9 @@ def test_a_site_whose_time_for_its_report_is_up_is_not_waited_for() -> None:
     history = agreed(opened())
     for site in SITES:
         history.then(FactKind.SERVICE_SET_UP, site)
-    history.then(FactKind.RUN_ENDED, outcome=SUCCESS).then(FactKind.REPORT_WRITTEN, "PIC")
+    history.then(FactKind.RUN_ENDED, outcome=RunOutcome.SUCCESS).then(FactKind.REPORT_WRITTEN, "PIC")
     history.then(FactKind.QUESTION_EXPIRED, "CNAF", REPORT)
-    Pilot(history.rollout).may_wrap_up()
+    pilot_rules.may_wrap_up(Pilot(history.rollout))
     assert Pilot(history.rollout).missing_reports == ("CNAF",)
 
 

@@ -10,11 +10,17 @@ from hypothesis import strategies as st
 from tests.support.examples import NOW
 from tests.support.pilot_runs import ANA, COORDINATION, GOLD, RUN_FOR, STRANGER, APilot
 
-from pps.domain import pilot_run
+from pps.domain import pilot_looks, pilot_rules
 from pps.domain.facts import FactKind
-from pps.domain.pilot_run import RunOutcome, Sample, availability, outages
+from pps.domain.pilot_looks import Sample, add_up, outages
+from pps.domain.pilots import Pilot, RunOutcome
 from pps.domain.probes import ProbeState
 
+AGREED = {
+    "set_up_until": (NOW + timedelta(days=7)).isoformat(),
+    "feedback_until": (NOW + timedelta(days=30)).isoformat(),
+    "vos": ["cms"],
+}
 T0 = datetime(2026, 3, 1, tzinfo=UTC)
 LENGTH = 200
 
@@ -40,7 +46,7 @@ def test_availability_from_changes_equals_counting_every_second(
     for second in range(begin, end):
         before = [s for s in known if s.at <= at(second)]
         counted[before[-1].state if before else ProbeState.UNKNOWN] += 1
-    seen = availability(known, at(begin), at(end))
+    seen = add_up(known, at(begin), at(end))
     assert seen.up.total_seconds() == counted[ProbeState.OK] + counted[ProbeState.WARNING]
     assert seen.down.total_seconds() == counted[ProbeState.CRITICAL]
     assert seen.unknown.total_seconds() == counted[ProbeState.UNKNOWN]
@@ -52,7 +58,7 @@ def test_outages_add_up_to_the_time_that_the_service_was_down(said: list[tuple[i
     known = [Sample(at(second), state) for second, state in sorted(said)]
     end = at(LENGTH + 50)
     lasted = sum(((o.ended or end) - o.began for o in outages(known)), timedelta(0))
-    assert lasted == availability(known, at(-50), end).down
+    assert lasted == add_up(known, at(-50), end).down
 
 
 @given(st.sets(st.integers(0, 9)), st.integers(0, 10))
@@ -60,7 +66,7 @@ def test_a_day_on_which_nobody_looked_is_unknown(looked: set[int], length: int) 
     days = [T0 + timedelta(days=n) for n in sorted({0, *looked})]
     known = [Sample(day + timedelta(hours=1 if n else 0), ProbeState.OK) for n, day in enumerate(days)]
     end = T0 + timedelta(days=length)
-    seen = availability(pilot_run.with_gaps(known, end), T0, end)
+    seen = add_up(pilot_looks.with_gaps(known, end), T0, end)
     assert seen.down == timedelta(0)
     unseen = [n for n in range(length) if T0 + timedelta(days=n) not in days]
     # after a gap the first hour is still unknown: the look came at one
@@ -71,65 +77,65 @@ def test_a_day_on_which_nobody_looked_is_unknown(looked: set[int], length: int) 
 @pytest.mark.sd("4.1.3", step=8)
 def test_the_run_counts_from_the_last_completed_installation() -> None:
     pilot = APilot().set_up("PIC", hours=2)
-    assert pilot_run.run_began(pilot.record) is None
-    assert pilot_run.agreed_end(pilot.record) is None
+    assert Pilot(pilot.record).running_since is None
+    assert Pilot(pilot.record).runs_until is None
     pilot.set_up("INFN-T1", hours=50)
-    assert pilot_run.run_began(pilot.record) == NOW + timedelta(hours=50)
-    assert pilot_run.agreed_end(pilot.record) == NOW + timedelta(hours=50) + RUN_FOR
+    assert Pilot(pilot.record).running_since == NOW + timedelta(hours=50)
+    assert Pilot(pilot.record).runs_until == NOW + timedelta(hours=50) + RUN_FOR
 
 
 def test_a_site_that_is_left_out_is_not_waited_for() -> None:
     pilot = APilot().set_up("PIC", hours=2)
     pilot.fact(FactKind.SITE_LEFT_OUT, "INFN-T1", "set-up", hours=9, reason="No time.")
-    assert pilot_run.agreed_end(pilot.record) == NOW + timedelta(hours=2) + RUN_FOR
+    assert Pilot(pilot.record).runs_until == NOW + timedelta(hours=2) + RUN_FOR
 
 
 def test_the_end_is_the_very_instant_that_was_agreed() -> None:
     pilot = APilot().set_up()
-    end = pilot_run.agreed_end(pilot.record)
+    end = Pilot(pilot.record).runs_until
     assert end is not None
-    assert pilot_run.outcome_now(pilot.record, end - timedelta(microseconds=1)) is None
-    assert pilot_run.outcome_now(pilot.record, end) is RunOutcome.EXPIRED
+    assert Pilot(pilot.record).outcome_now(end - timedelta(microseconds=1)) is None
+    assert Pilot(pilot.record).outcome_now(end) is RunOutcome.EXPIRED
 
 
 def test_a_round_whose_services_run_already_counts_from_its_kick_off() -> None:
     pilot = APilot().set_up()  # taken over from the round before, dated as it was
-    pilot.fact(FactKind.KICK_OFF_AGREED, occasion="later", hours=360, run_for_s=3600, vos=["cms"])
-    assert pilot_run.agreed_end(pilot.record) == NOW + timedelta(hours=361)
-    assert pilot_run.outcome_now(pilot.record, NOW + timedelta(hours=360)) is None
+    pilot.fact(FactKind.KICK_OFF_AGREED, occasion="later", hours=360, **{**AGREED, "run_for_s": 3600})
+    assert Pilot(pilot.record).runs_until == NOW + timedelta(hours=361)
+    assert Pilot(pilot.record).outcome_now(NOW + timedelta(hours=360)) is None
 
 
 def test_the_first_record_of_a_pilot_is_its_first_round() -> None:
-    assert pilot_run.round_of(APilot().record) == 1
+    assert Pilot(APilot().record).round == 1
 
 
 def test_without_any_site_the_run_ends_as_not_set_up() -> None:
     pilot = APilot()
     for site in pilot.sites:
-        assert pilot_run.outcome_now(pilot.record, NOW + timedelta(days=99)) is None
+        assert Pilot(pilot.record).outcome_now(NOW + timedelta(days=99)) is None
         pilot.fact(FactKind.SITE_LEFT_OUT, site, "set-up", reason="No time.")
-    assert pilot_run.outcome_now(pilot.record, NOW) is RunOutcome.NOT_SET_UP
+    assert Pilot(pilot.record).outcome_now(NOW) is RunOutcome.NOT_SET_UP
 
 
 def test_the_run_goes_on_while_one_site_is_left_and_ends_with_the_last_roll_back() -> None:
     pilot = APilot().set_up()
     pilot.fact(FactKind.SERVICE_ROLLED_BACK, "PIC", hours=5, reason="Leak.", version="3.1.22")
-    assert pilot_run.running_sites(pilot.record) == ("INFN-T1",)
-    assert pilot_run.outcome_now(pilot.record, NOW + timedelta(hours=6)) is None
+    assert Pilot(pilot.record).serving == ("INFN-T1",)
+    assert Pilot(pilot.record).outcome_now(NOW + timedelta(hours=6)) is None
     pilot.fact(FactKind.SERVICE_ROLLED_BACK, "INFN-T1", hours=6, reason="Leak.", version="3.1.22")
-    assert pilot_run.outcome_now(pilot.record, NOW + timedelta(hours=6)) is RunOutcome.ROLLED_BACK
+    assert Pilot(pilot.record).outcome_now(NOW + timedelta(hours=6)) is RunOutcome.ROLLED_BACK
 
 
 @pytest.mark.sd("4.1.3", step=8)
 def test_only_the_site_s_own_people_and_the_coordination_speak_for_it() -> None:
-    assert pilot_run.reasons_against_acting(GOLD["PIC"], ANA) == ()
-    assert pilot_run.reasons_against_acting(GOLD["PIC"], COORDINATION) == ()
-    assert pilot_run.reasons_against_acting(GOLD["PIC"], STRANGER)
+    assert pilot_rules.reasons_against_acting(GOLD["PIC"], ANA) == ()
+    assert pilot_rules.reasons_against_acting(GOLD["PIC"], COORDINATION) == ()
+    assert pilot_rules.reasons_against_acting(GOLD["PIC"], STRANGER)
 
 
 def test_publication_is_said_at_the_kick_off_or_by_the_mirror() -> None:
-    assert pilot_run.is_to_be_published(APilot().record)
-    assert not pilot_run.is_to_be_published(APilot(published=False).record)
+    assert Pilot(APilot().record).is_published
+    assert not Pilot(APilot(published=False).record).is_published
     pilot = APilot()
     pilot.fact(FactKind.MIRROR_MADE, skipped="It is for one VO alone, and not published.")
-    assert not pilot_run.is_to_be_published(pilot.record)
+    assert not Pilot(pilot.record).is_published
