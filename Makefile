@@ -8,9 +8,10 @@ BIN := $(VENV)/bin
 PY := $(BIN)/python
 ROLLOUT ?= bc
 SITES ?= 12
+T ?=
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help setup demo up test check bench lock clean
+.PHONY: help setup demo up test quick check bench lock clean
 
 help: ## this list
 	@awk -F':.*## ' '/^[a-z]+:.*## / {printf "  make %-7s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -27,9 +28,12 @@ demo: setup ## a grid, a real Airflow, one patch, a summary (ROLLOUT=bc, non-bc,
 up: setup ## the same grid and Airflow, running until Ctrl-C
 	@$(BIN)/pps sandbox serve --sites $(SITES)
 
-test: setup ## all tests; installs missing Debian packages where it can; fails if a process is left behind
+test: setup ## all tests, or some (T=tests/unit/domain); installs missing Debian packages; fails if a process is left behind
 	@sh bin/test-parts
-	@$(PY) -m tests.support.leftovers $(PY) -m pytest
+	@$(PY) -m tests.support.leftovers $(PY) -m pytest $(T)
+
+quick: setup ## unit and conformance tests that need no outside part, two at a time; for while you write
+	@$(PY) -m pytest -q -n 2 --dist loadfile -m "not needs" tests/unit tests/conformance
 
 check: setup ## format, lint, types, import rules, lock files
 	$(BIN)/ruff format --check .

@@ -262,7 +262,7 @@ class Walk:
             self.serves(name)
             self.answers("pilot-set-up", "Set up", name, endpoint=endpoint_of(name), version="3.1.23", previous=OLD)
             assert self.holds("pilot_is_set_up", site=name)
-            assert self.pilot.set_up(name) is not None
+            assert self.pilot.service_at(name) is not None
         return self
 
     def serves(self, name: str, version: str = "3.1.23", state: ProbeState = ProbeState.OK) -> None:

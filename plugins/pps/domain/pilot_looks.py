@@ -49,9 +49,9 @@ class Availability:
 
     @property
     def unknown_share(self) -> float:
-        """Of all the time that counts; 1.0 where there is none yet."""
+        """Of all the time that counts; 0.0 where there is none: a success that was declared at once leaves none."""
         whole = self.up + self.down + self.unknown
-        return self.unknown / whole if whole else 1.0
+        return self.unknown / whole if whole else 0.0
 
     @property
     def text(self) -> str:

@@ -100,6 +100,12 @@ class SiteProgress:
     fact: Fact | None = None
 
 
+def _progress(site: str, newest: Fact | None) -> SiteProgress:
+    if newest is None:
+        return SiteProgress(site, SiteState.PLANNED)
+    return SiteProgress(site, _STATE_AFTER[newest.kind], str(newest.payload.get("reason", "")), newest)
+
+
 def rollout_id(path: str, patch_number: int, attempt: int) -> str:
     """The name of a rollout: deterministic, so that starting twice cannot make two of them.
 
@@ -191,18 +197,15 @@ class Rollout:
 
     def progress(self, site: str) -> SiteProgress:
         """Where the preview stands at one site."""
-        for fact in reversed(self.facts):
-            if fact.subject == site and fact.kind in _STATE_AFTER:
-                return SiteProgress(site, _STATE_AFTER[fact.kind], str(fact.payload.get("reason", "")), fact)
-        return SiteProgress(site, SiteState.PLANNED)
+        facts = (f for f in reversed(self.facts) if f.subject == site and f.kind in _STATE_AFTER)
+        return _progress(site, next(facts, None))
 
     def all_progress(self, sites: Iterable[str] | None = None) -> tuple[SiteProgress, ...]:
         """Where the preview stands, for every site of the plan and every other site with facts."""
+        newest = {f.subject: f for f in self.facts if f.kind in _STATE_AFTER}  # one pass, however many sites
         if sites is None:
-            seen = dict.fromkeys(self.planned_sites)
-            seen.update(dict.fromkeys(f.subject for f in self.facts if f.kind in _STATE_AFTER))
-            sites = seen
-        return tuple(self.progress(site) for site in sites)
+            sites = dict.fromkeys((*self.planned_sites, *(f.subject for f in self.facts if f.kind in _STATE_AFTER)))
+        return tuple(_progress(site, newest.get(site)) for site in sites)
 
     def occasion(self, kind: FactKind, subject: str, base: str) -> str:
         """The occasion under which to record that `kind` holds for a site now.
