@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
 import shutil
 import stat
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
@@ -19,6 +21,7 @@ from pps.activities.bulletin import write_bulletin
 from pps.activities.clean_roots import CleanRoots
 from pps.activities.mirrors import Mirrors
 from pps.activities.notification import Audience, Party
+from pps.activities.outbox import empty_outbox
 from pps.activities.ports import (
     Artefacts,
     InformationSystem,
@@ -37,8 +40,9 @@ from pps.activities.publishing import publish
 from pps.activities.repository_use import PublishedKeys
 from pps.activities.service_ports import ServiceProbes
 from pps.activities.signing import OwnIndex, own_indexes, renew_all
+from pps.activities.tampering import tell_of_tampering
 from pps.config.loader import Configuration
-from pps.domain.errors import ConfigurationError
+from pps.domain.errors import ConfigurationError, PackageError, RolloutError
 from pps.domain.patches import Repository
 from pps.domain.pilots import Pilot
 from pps.domain.repository_seals import KEYRING
@@ -46,6 +50,8 @@ from pps.domain.repository_trust import Trust
 from pps.domain.roles import Role
 from pps.domain.rollouts import Rollout
 from pps.domain.sites import Site
+
+log = logging.getLogger(__name__)
 
 if TYPE_CHECKING:
     from upath import UPath
@@ -278,7 +284,11 @@ class Services:
         """Our signature on the indexes of our own repositories."""
         from pps.adapters.repository_seal import RepositorySeal
 
-        return RepositorySeal(self.signing_keyring, self.signing_secrets, self.config.policies.signing.valid_for)
+        valid_for = self.config.policies.signing.valid_for
+        return RepositorySeal(self.signing_keyring, self.signing_secrets, valid_for, turns=self._turn)
+
+    def _turn(self, at: str) -> AbstractContextManager[None]:
+        return self.facts.turn(at)
 
     def signing_secrets(self) -> tuple[bytes, ...]:
         """The secret keys that sign: of the connection `pps_signing`, and of `pps_signing_next` while keys change."""
@@ -444,6 +454,18 @@ class Services:
         vos = [Party(vo.name, vo.contact) for vo in people.vos]
         patch = self.tracker.patch(record.patch_number)
         return pilot_meetings.participants(record, patch, self.config.sites, vos, [self.coordination, *others], what)
+
+    def tell_of_tampering(self, record: Rollout, error: PackageError, now: Callable[[], datetime], actor: str) -> None:
+        """Coordination and Release Manager hear, once for each finding, that something we keep is not as on record."""
+        log.error("%s", error)
+        contacts = self.config.people.role_contacts
+        to = (self.config.service.reply_to, *map(contacts.get, (Role.PPS_COORDINATOR, Role.RELEASE_MANAGER)))
+        recipients = list(dict.fromkeys(address for address in to if address))
+        try:
+            tell_of_tampering(error, record, self.facts, self.templates, recipients, now(), actor)
+            empty_outbox(self.facts, self.mailer, now)
+        except RolloutError as failure:  # what was refused stays refused, whoever hears of it
+            log.error("Nobody could be told: %s", failure)
 
     def write_bulletin(self, now: datetime) -> None:
         """Write the release bulletin anew from the facts (SD 4.1.1, step 5)."""

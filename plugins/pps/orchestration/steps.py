@@ -190,7 +190,8 @@ def run_probe_tests(rollout: str, batch: str) -> None:
     with services() as s:
         record = s.facts.rollout(rollout)
         sites = _sites(s, record, batch)
-        built = tarball.tarball_on_record(record)
+        with watched(s, record):
+            built = tarball.tarball_on_record(record)
         door = _door(s, sites, occasion_of(batch))
         _tell(asyncio.run(probing.probe(record, s.facts, built, sites, door, now=now())))
 
