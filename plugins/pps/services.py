@@ -39,10 +39,11 @@ from pps.activities.production import Production
 from pps.activities.publishing import publish
 from pps.activities.repository_use import PublishedKeys
 from pps.activities.service_ports import ServiceProbes
-from pps.activities.signing import OwnIndex, own_indexes, renew_all
+from pps.activities.signing import Misfit, OwnIndex, not_as_published, own_indexes, renew_all
 from pps.activities.tampering import tell_of_tampering
 from pps.config.loader import Configuration
-from pps.domain.errors import ConfigurationError, PackageError, RolloutError
+from pps.domain.errors import ConfigurationError, PackageError, RolloutError, TamperedError
+from pps.domain.facts import FactKind
 from pps.domain.patches import Repository
 from pps.domain.pilots import Pilot
 from pps.domain.repository_seals import KEYRING
@@ -329,6 +330,34 @@ class Services:
         ended_for = self.config.policies.signing.renew_ended_for
         return list(own_indexes(self.facts, self.production_repository, mirrors, now, ended_for))
 
+    def not_as_published(self, now: datetime) -> tuple[Misfit, ...]:
+        """What our repositories hold that is not what was published: production, release tests and mirrors in use."""
+        from pps.activities.published import missing_in_indexes, released_tarballs
+        from pps.adapters.published_files import Seen, misfits, tarball_misfits
+
+        seen = Seen.read(private_folder(self.cache, "published") / "seen.json")
+
+        found = not_as_published(self.own_indexes(now), lambda own: misfits(own, self.seal, seen), self.facts)
+        if all(misfit.sha256 for misfit in found):  # all indexes could be read
+            found += missing_in_indexes(self.facts, seen.named, str(self.production_repository))
+        tarballs = self.production_repository / "tarballs"
+        found += tuple(tarball_misfits(tarballs, released_tarballs(self.facts), seen))
+        seen.keep()
+        return found
+
+    def tell_what_is_not_as_published(self, now: datetime, actor: str) -> tuple[Misfit, ...]:
+        """See `not_as_published`; coordination and Release Manager hear of each finding once."""
+        found = self.not_as_published(now)
+        for misfit in found:
+            newest = (r.name for r in self.facts.rollouts() if self.facts.has(r.name, FactKind.RELEASED_TO_PRODUCTION))
+            name = misfit.rollout or next(newest, "")
+            error = TamperedError(misfit.place, misfit.why, "Find out who changed it; restore it from the backup.")
+            if name:
+                self.tell_of_tampering(self.facts.rollout(name), error, lambda: now, actor, published=True)
+            else:
+                log.error("%s", error)
+        return found
+
     def renew_signatures(self, now: datetime) -> tuple[str, ...]:
         """Sign again what is nearly over, each index whose signature is ours; returns where it was done."""
         left = self.config.policies.signing.renew_when_left
@@ -455,14 +484,22 @@ class Services:
         patch = self.tracker.patch(record.patch_number)
         return pilot_meetings.participants(record, patch, self.config.sites, vos, [self.coordination, *others], what)
 
-    def tell_of_tampering(self, record: Rollout, error: PackageError, now: Callable[[], datetime], actor: str) -> None:
+    def tell_of_tampering(
+        self,
+        record: Rollout,
+        error: PackageError,
+        now: Callable[[], datetime],
+        actor: str,
+        *,
+        published: bool = False,
+    ) -> None:
         """Coordination and Release Manager hear, once for each finding, that something we keep is not as on record."""
         log.error("%s", error)
         contacts = self.config.people.role_contacts
         to = (self.config.service.reply_to, *map(contacts.get, (Role.PPS_COORDINATOR, Role.RELEASE_MANAGER)))
         recipients = list(dict.fromkeys(address for address in to if address))
         try:
-            tell_of_tampering(error, record, self.facts, self.templates, recipients, now(), actor)
+            tell_of_tampering(error, record, self.facts, self.templates, recipients, now(), actor, published=published)
             empty_outbox(self.facts, self.mailer, now)
         except RolloutError as failure:  # what was refused stays refused, whoever hears of it
             log.error("Nobody could be told: %s", failure)

@@ -399,6 +399,13 @@ def renew_signatures() -> list[str]:
         return list(s.renew_signatures(now()))
 
 
+@task(execution_timeout=LIMITS.build)
+def look_at_what_is_published() -> list[str]:
+    """Compare what our repositories hold with what was published; people hear of each difference. Returns them."""
+    with services() as s:
+        return [f"{m.place} {m.why}" for m in s.tell_what_is_not_as_published(now(), actor())]
+
+
 @task(trigger_rule=TriggerRule.ALL_DONE)
 def send_mails() -> None:
     """Mails that could not be sent when they were written."""
