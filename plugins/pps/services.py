@@ -57,6 +57,7 @@ log = logging.getLogger(__name__)
 if TYPE_CHECKING:
     from upath import UPath
 
+    from pps.adapters.confined import Confined
     from pps.adapters.repositories import ProviderRepositories
     from pps.adapters.repository_seal import RepositorySeal
     from pps.adapters.store import FactStore
@@ -261,7 +262,13 @@ class Services:
         """Reads .deb and .rpm."""
         from pps.adapters.package_files import PackageFiles
 
-        return PackageFiles()
+        return PackageFiles(self._confined())
+
+    def _confined(self) -> Confined:
+        """A child for strangers' packages, with the limits of policies.yaml."""
+        from pps.adapters.confined import Confined, Limits
+
+        return Confined(Limits(**self.config.policies.strangers_files.model_dump()))
 
     @cached_property
     def production_repository(self) -> UPath:
@@ -322,7 +329,7 @@ class Services:
         """Add packages to a repository of ours, index last, and sign it."""
         from pps.adapters.repository_writer import publish_packages
 
-        publish_packages(production, repository, packages, now, seal=self.seal)
+        publish_packages(production, repository, packages, now, seal=self.seal, confined=self._confined())
 
     def own_indexes(self, now: datetime) -> list[OwnIndex]:
         """The indexes of ours that are signed again in time: production's, and those of rollouts that are in use."""

@@ -184,7 +184,11 @@ def test_the_accounts_environment_has_no_effect(
     info.mkdir()
     for script, arguments, end in (
         ("votag.sh", ["add", str(info), "ce.example.org", "ops", "VO-ops-x"], "PPS-VOTAG-END added"),
-        ("site_check.sh", [str(site.root), *[str(site.folder / "production")] * 2, str(info), "ce.example.org", "ops"], "end 1"),
+        (
+            "site_check.sh",
+            [str(site.root), *[str(site.folder / "production")] * 2, str(info), "ce.example.org", "ops"],
+            "end 1",
+        ),
         ("probes.sh", [str(site.root / tarball.name), tarball.digest, "/x", "/x", "-", "9"], "PPS-PROBES-END 5"),
     ):
         done = subprocess.run(

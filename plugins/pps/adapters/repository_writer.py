@@ -41,6 +41,7 @@ def publish_packages(
     now: datetime,
     *,
     seal: RepositorySeal | None = None,
+    confined: Confined | None = None,
 ) -> None:
     """Add packages to the repository below `root`; those that are in it already change nothing.
 
@@ -51,13 +52,14 @@ def publish_packages(
         now: goes into the index as its date.
         seal: signs the index, and what is in it already is taken only if it is signed; None: somebody else's repository
             (a provider's), whose signature is his affair.
+        confined: the child that reads the packages.
     """
     try:
         with alone(root, seal.turns if seal else None, make=True):
             if repository.kind is RepositoryKind.APT:
-                _publish_apt(root, repository, packages, now, seal)
+                _publish_apt(root, repository, packages, now, seal, confined or Confined())
             else:
-                _publish_yum(root, packages, now, seal)
+                _publish_yum(root, packages, now, seal, confined or Confined())
     except OSError as error:
         raise ServiceError(
             f"repository {root}", f"cannot be written ({error}).", "Check that folder in service.yaml."
@@ -126,7 +128,12 @@ def _must_be(root: UPath, before: bytes) -> None:
 
 
 def _publish_apt(
-    root: UPath, repository: Repository, packages: Iterable[Path], now: datetime, seal: RepositorySeal | None
+    root: UPath,
+    repository: Repository,
+    packages: Iterable[Path],
+    now: datetime,
+    seal: RepositorySeal | None,
+    confined: Confined,
 ) -> None:
     if not repository.suite or not repository.components:
         raise ConfigurationError(f"repository {root}", "needs a suite and a component.", "Name them in the patch.")
@@ -134,7 +141,6 @@ def _publish_apt(
     before = _read(suite / "InRelease")
     known = unsigned_index(suite) if seal is None else seal.apt_index(suite) or {}
     new: dict[str, list[str]] = {}
-    confined = Confined()
     for path in packages:
         ref, said = _said(confined, path, "deb")
         sha256, size = _digest_and_size(path)
@@ -210,12 +216,13 @@ class _WithoutDoctype(ElementTree.TreeBuilder):
         raise PackageError("primary.xml", "has a document type declaration.", "Create the index anew.")
 
 
-def _publish_yum(root: UPath, packages: Iterable[Path], now: datetime, seal: RepositorySeal | None) -> None:
+def _publish_yum(
+    root: UPath, packages: Iterable[Path], now: datetime, seal: RepositorySeal | None, confined: Confined
+) -> None:
     repomd = root / "repodata" / "repomd.xml"
     signed = _read(repomd)
     elements = {e.find(f"{{{_COMMON}}}location").attrib["href"]: e for e in known_packages(root, repomd, seal)}  # type: ignore[union-attr]
     before = set(elements)
-    confined = Confined()
     for path in packages:
         sha256, size = _digest_and_size(path)
         ref, said = _said(confined, path, "rpm")
