@@ -25,6 +25,7 @@ from pps.adapters.index_xml import guarded_parser, refuse_zero_bytes
 from pps.domain.errors import ConfigurationError, InvalidNameError, ServiceError
 from pps.domain.gocdb import ListedService, ListedSite, Listing
 from pps.domain.names import checked_host, checked_name
+from pps.domain.repository_trust import shown
 
 _CHUNK = 1 << 16
 _REDIRECTS = 3
@@ -240,8 +241,8 @@ def _contents(path: Path, limits: GocdbLimits) -> bytes:
 
 
 def _shown(url: str) -> str:
-    """An address without its query, which may hold a key."""
-    return url.partition("?")[0][:200]
+    """An address without login and query, which may hold a key."""
+    return shown(url)
 
 
 def _checked(url: str) -> str:
