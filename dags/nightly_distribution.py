@@ -15,8 +15,9 @@ in the same night finds nothing to do.
 8. Update of the release bulletin: `update_release_bulletin_of_tonight`
 9. Mails that could not be sent earlier: `send_mails`
 10. Signatures of our own repositories, before their time is over: `renew_signatures`
+11. What our repositories hold, against what was published: `look_at_what_is_published`
 
-Steps 5 to 7, and 10, run beside the others. A preview is retired when its rollout has ended for as long as
+Steps 5 to 7, 10 and 11, run beside the others. A preview is retired when its rollout has ended for as long as
 policies.yaml says (withdrawal, retire_after), whatever the end was: after a release users are in
 production. Of a withdrawn one they clear the sites that could not be reached before.
 """
@@ -49,6 +50,7 @@ def nightly_distribution() -> None:
     bulletin = steps.update_release_bulletin_of_tonight()
     mails = steps.send_mails()
     steps.renew_signatures()
+    steps.look_at_what_is_published()
 
     tonight >> brought >> bulletin >> mails
     retired >> gone >> removed >> bulletin

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
 import shutil
 import stat
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
@@ -19,6 +21,7 @@ from pps.activities.bulletin import write_bulletin
 from pps.activities.clean_roots import CleanRoots
 from pps.activities.mirrors import Mirrors
 from pps.activities.notification import Audience, Party
+from pps.activities.outbox import empty_outbox
 from pps.activities.ports import (
     Artefacts,
     InformationSystem,
@@ -36,9 +39,11 @@ from pps.activities.production import Production
 from pps.activities.publishing import publish
 from pps.activities.repository_use import PublishedKeys
 from pps.activities.service_ports import ServiceProbes
-from pps.activities.signing import OwnIndex, own_indexes, renew_all
+from pps.activities.signing import Misfit, OwnIndex, not_as_published, own_indexes, renew_all
+from pps.activities.tampering import tell_of_tampering
 from pps.config.loader import Configuration
-from pps.domain.errors import ConfigurationError
+from pps.domain.errors import ConfigurationError, PackageError, RolloutError, TamperedError
+from pps.domain.facts import FactKind
 from pps.domain.patches import Repository
 from pps.domain.pilots import Pilot
 from pps.domain.repository_seals import KEYRING
@@ -47,9 +52,12 @@ from pps.domain.roles import Role
 from pps.domain.rollouts import Rollout
 from pps.domain.sites import Site
 
+log = logging.getLogger(__name__)
+
 if TYPE_CHECKING:
     from upath import UPath
 
+    from pps.adapters.confined import Confined
     from pps.adapters.repositories import ProviderRepositories
     from pps.adapters.repository_seal import RepositorySeal
     from pps.adapters.store import FactStore
@@ -254,7 +262,13 @@ class Services:
         """Reads .deb and .rpm."""
         from pps.adapters.package_files import PackageFiles
 
-        return PackageFiles()
+        return PackageFiles(self._confined())
+
+    def _confined(self) -> Confined:
+        """A child for strangers' packages, with the limits of policies.yaml."""
+        from pps.adapters.confined import Confined, Limits
+
+        return Confined(Limits(**self.config.policies.strangers_files.model_dump()))
 
     @cached_property
     def production_repository(self) -> UPath:
@@ -278,7 +292,11 @@ class Services:
         """Our signature on the indexes of our own repositories."""
         from pps.adapters.repository_seal import RepositorySeal
 
-        return RepositorySeal(self.signing_keyring, self.signing_secrets, self.config.policies.signing.valid_for)
+        valid_for = self.config.policies.signing.valid_for
+        return RepositorySeal(self.signing_keyring, self.signing_secrets, valid_for, turns=self._turn)
+
+    def _turn(self, at: str) -> AbstractContextManager[None]:
+        return self.facts.turn(at)
 
     def signing_secrets(self) -> tuple[bytes, ...]:
         """The secret keys that sign: of the connection `pps_signing`, and of `pps_signing_next` while keys change."""
@@ -311,13 +329,41 @@ class Services:
         """Add packages to a repository of ours, index last, and sign it."""
         from pps.adapters.repository_writer import publish_packages
 
-        publish_packages(production, repository, packages, now, seal=self.seal)
+        publish_packages(production, repository, packages, now, seal=self.seal, confined=self._confined())
 
     def own_indexes(self, now: datetime) -> list[OwnIndex]:
         """The indexes of ours that are signed again in time: production's, and those of rollouts that are in use."""
         mirrors = self.mirror_folder if self.config.service.mirror_folder else None
         ended_for = self.config.policies.signing.renew_ended_for
         return list(own_indexes(self.facts, self.production_repository, mirrors, now, ended_for))
+
+    def not_as_published(self, now: datetime) -> tuple[Misfit, ...]:
+        """What our repositories hold that is not what was published: production, release tests and mirrors in use."""
+        from pps.activities.published import missing_in_indexes, released_tarballs
+        from pps.adapters.published_files import Seen, misfits, tarball_misfits
+
+        seen = Seen.read(private_folder(self.cache, "published") / "seen.json")
+
+        found = not_as_published(self.own_indexes(now), lambda own: misfits(own, self.seal, seen), self.facts)
+        if all(misfit.sha256 for misfit in found):  # all indexes could be read
+            found += missing_in_indexes(self.facts, seen.named, str(self.production_repository))
+        tarballs = self.production_repository / "tarballs"
+        found += tuple(tarball_misfits(tarballs, released_tarballs(self.facts), seen))
+        seen.keep()
+        return found
+
+    def tell_what_is_not_as_published(self, now: datetime, actor: str) -> tuple[Misfit, ...]:
+        """See `not_as_published`; coordination and Release Manager hear of each finding once."""
+        found = self.not_as_published(now)
+        for misfit in found:
+            newest = (r.name for r in self.facts.rollouts() if self.facts.has(r.name, FactKind.RELEASED_TO_PRODUCTION))
+            name = misfit.rollout or next(newest, "")
+            error = TamperedError(misfit.place, misfit.why, "Find out who changed it; restore it from the backup.")
+            if name:
+                self.tell_of_tampering(self.facts.rollout(name), error, lambda: now, actor, published=True)
+            else:
+                log.error("%s", error)
+        return found
 
     def renew_signatures(self, now: datetime) -> tuple[str, ...]:
         """Sign again what is nearly over, each index whose signature is ours; returns where it was done."""
@@ -444,6 +490,26 @@ class Services:
         vos = [Party(vo.name, vo.contact) for vo in people.vos]
         patch = self.tracker.patch(record.patch_number)
         return pilot_meetings.participants(record, patch, self.config.sites, vos, [self.coordination, *others], what)
+
+    def tell_of_tampering(
+        self,
+        record: Rollout,
+        error: PackageError,
+        now: Callable[[], datetime],
+        actor: str,
+        *,
+        published: bool = False,
+    ) -> None:
+        """Coordination and Release Manager hear, once for each finding, that something we keep is not as on record."""
+        log.error("%s", error)
+        contacts = self.config.people.role_contacts
+        to = (self.config.service.reply_to, *map(contacts.get, (Role.PPS_COORDINATOR, Role.RELEASE_MANAGER)))
+        recipients = list(dict.fromkeys(address for address in to if address))
+        try:
+            tell_of_tampering(error, record, self.facts, self.templates, recipients, now(), actor, published=published)
+            empty_outbox(self.facts, self.mailer, now)
+        except RolloutError as failure:  # what was refused stays refused, whoever hears of it
+            log.error("Nobody could be told: %s", failure)
 
     def write_bulletin(self, now: datetime) -> None:
         """Write the release bulletin anew from the facts (SD 4.1.1, step 5)."""

@@ -29,7 +29,10 @@ def test_each_site_gets_the_finding_that_it_deserves(sshd: SshServer, shell: Sit
     changed = replace(good, name="DOCTOR-KEY", ssh=replace(good.ssh, host_key=other_key))
     sites = [good, no_tags, no_client, closed, changed]
     pairs = [(s, sshd.target(s.name, port=s.ssh.port, host_key=s.ssh.host_key)) for s in sites]
-    found = {f.subject: f for f in asyncio.run(diagnose_sites(pairs, shell, LIMITS, datetime.now(UTC), at_once=5))}
+    found = {
+        f.subject: f
+        for f in asyncio.run(diagnose_sites(pairs, shell, LIMITS, datetime.now(UTC), at_once=5, tag_vo="ops"))
+    }
     assert found["DOCTOR-GOOD"].health is Health.OK, found["DOCTOR-GOOD"]
     for name, part in (
         ("DOCTOR-TAGS", "tag_dir /proc/tags is not writable."),
@@ -50,6 +53,35 @@ def test_a_login_that_runs_something_else_is_a_failure_not_a_crash(tmp_path: Pat
     ) as server:
         site = server.site()
         (finding,) = asyncio.run(
-            diagnose_sites([(site, server.target())], OpenSshShell(), LIMITS, datetime.now(UTC), at_once=1)
+            diagnose_sites(
+                [(site, server.target())], OpenSshShell(), LIMITS, datetime.now(UTC), at_once=1, tag_vo="ops"
+            )
         )
     assert finding.health is Health.FAIL
+
+
+@pytest.mark.needs("openssh")
+@pytest.mark.parametrize("place", ["{subcluster}/ops", "ops"])
+def test_a_tag_list_that_our_account_may_not_write_is_said_though_its_folder_is_ours(
+    sshd: SshServer,
+    tmp_path: Path,
+    place: str,
+) -> None:
+    site = replace(sshd.site("DOCTOR-LIST"), tag_dir=str(tmp_path / "tags"))
+    tags = tmp_path / "tags" / place.format(subcluster=site.subcluster) / "ops.list"
+    tags.parent.mkdir(parents=True)
+    tags.symlink_to("/proc/sys/kernel/random/boot_id")  # which not even root writes to
+
+    def look() -> list[str]:
+        found = asyncio.run(
+            diagnose_sites(
+                [(site, sshd.target(site.name))], OpenSshShell(), LIMITS, datetime.now(UTC), at_once=1, tag_vo="ops"
+            )
+        )
+        return [f.text for f in found if f.health is Health.FAIL]
+
+    assert [text for text in look() if "may not write to the list of our tags" in text]
+    tags.unlink()
+    tags.write_text("VO-ops-a\n")
+    assert look() == []
+    assert tags.read_text() == "VO-ops-a\n", "nothing is changed"

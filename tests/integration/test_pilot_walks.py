@@ -13,7 +13,7 @@ from tests.support.pilot_walks import COORDINATOR, DAY, OLD, WEEK, Walk, endpoin
 
 from pps.activities import pilot_journal, pilot_roll_back, pilot_screening
 from pps.domain.effort import credits_of
-from pps.domain.errors import NotYetAllowedError, RefusedError, ServiceError
+from pps.domain.errors import NotYetAllowedError, RefusedError, ServiceError, TamperedError
 from pps.domain.facts import Fact, FactKind
 from pps.domain.pilots import Stage
 from pps.domain.probes import ProbeState
@@ -407,3 +407,26 @@ def test_a_vo_that_shows_interest_is_invited_to_the_kick_off(major: Walk) -> Non
         "coordination@example.org",
         "rm@example.org",
     }
+
+
+def test_a_mirror_that_was_changed_is_not_tried_and_the_people_in_charge_hear_of_it_once(
+    minor: Walk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def dies(*_: object, **__: object) -> None:
+        raise ServiceError("artefact store", "does not work.")
+
+    minor.opens().selected("PIC").kicked_off(experts="ITR: ivan")
+    with monkeypatch.context() as broken, pytest.raises(ServiceError):  # the mirror is made, nothing is kept yet
+        broken.setattr(steps_pilot, "keep_packages_once", dies)
+        minor.step("mirror_repository")
+    place = minor.record.need(FactKind.MIRROR_MADE, "").payload["mirror"]
+    mirror = LocalPath(minor.services.mirror_folder.path) / place
+    for package in mirror.rglob("*.deb"):
+        package.chmod(0o644)
+        package.write_bytes(b"x" * package.stat().st_size)
+    for _ in range(2):
+        with pytest.raises(TamperedError, match="find out who changed it"):
+            minor.step("mirror_repository")
+    assert not minor.of(FactKind.PACKAGES_KEPT)
+    for address in ("coordination@example.org", "rm@example.org"):
+        assert len([m for m in minor.told(address) if m.startswith("Refused: what is kept for")]) == 1

@@ -71,7 +71,7 @@ def test_a_folder_that_others_may_write_to_is_refused_by_install_and_doctor_with
     answer = site.install(tarball, payload(store, tarball))[-1]
     roots = [str(site.root), *(str(site.folder / name) for name in ("production", "profile.d", "tags"))]
     found = subprocess.run(
-        ["sh", "-c", site_check_script(), "sh", *roots],
+        ["sh", "-c", site_check_script(), "sh", *roots, "ce.example.org", "ops"],
         capture_output=True,
         text=True,
         check=True,
@@ -184,7 +184,11 @@ def test_the_accounts_environment_has_no_effect(
     info.mkdir()
     for script, arguments, end in (
         ("votag.sh", ["add", str(info), "ce.example.org", "ops", "VO-ops-x"], "PPS-VOTAG-END added"),
-        ("site_check.sh", [str(site.root), *[str(site.folder / "production")] * 2, str(info)], "end 1"),
+        (
+            "site_check.sh",
+            [str(site.root), *[str(site.folder / "production")] * 2, str(info), "ce.example.org", "ops"],
+            "end 1",
+        ),
         ("probes.sh", [str(site.root / tarball.name), tarball.digest, "/x", "/x", "-", "9"], "PPS-PROBES-END 5"),
     ):
         done = subprocess.run(

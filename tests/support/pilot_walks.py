@@ -37,7 +37,15 @@ from pps.domain.probes import ProbeState
 from pps.domain.roles import Role
 from pps.domain.rollouts import Path, Rollout
 from pps.domain.scenarios import Origin, OriginKind, Scenario, ScenarioResult, scenario_payload
-from pps.orchestration import conditions, forms_pilot, forms_pilot_meetings, forms_pilot_site, people, steps_quality
+from pps.orchestration import (
+    alarm,
+    conditions,
+    forms_pilot,
+    forms_pilot_meetings,
+    forms_pilot_site,
+    people,
+    steps_quality,
+)
 from pps.orchestration import steps_pilot as steps
 from pps.orchestration.form_book import FORMS
 from pps.orchestration.forms import Given, put
@@ -384,9 +392,9 @@ def walking(tmp_path: LocalPath, monkeypatch: pytest.MonkeyPatch, path: Path, **
 
         for module in (steps, steps_quality, conditions, people):
             monkeypatch.setattr(module, "services", services)
-        for module in (steps, conditions, people, forms_pilot, forms_pilot_meetings, forms_pilot_site):
+        for module in (alarm, steps, conditions, people, forms_pilot, forms_pilot_meetings, forms_pilot_site):
             monkeypatch.setattr(module, "now", lambda: walk.clock)
-        for module in (steps, people, forms_pilot, forms_pilot_meetings, forms_pilot_site):
+        for module in (alarm, steps, people, forms_pilot, forms_pilot_meetings, forms_pilot_site):
             monkeypatch.setattr(module, "actor", lambda: "erika")
         monkeypatch.setattr(steps, "get_current_context", lambda: walk.context)
         yield walk

@@ -62,6 +62,12 @@ _FOLDER_WARNINGS = {
     ("profile_d", "not-readable"): "Let the account {user} read it; previews inherit its settings.",
 }
 
+_TAG_LISTS = {
+    "no-file": "the list of our tags below {} is no file.",
+    "not-writable": "our account may not write to the list of our tags below {}, so no tag is set or taken away.",
+    "not-to-be-made": "our account may not make the list of our tags below {}.",
+}
+
 
 def findings_at(site: Site, lines: Sequence[str], now: datetime) -> tuple[Finding, ...]:
     """Judge what the script printed; a site without complaint gives one line that is OK."""
@@ -81,6 +87,9 @@ def findings_at(site: Site, lines: Sequence[str], now: datetime) -> tuple[Findin
             if values.get(folder) == state:
                 why = f"{folder} {getattr(site, folder)} is {state.replace('-', ' ')}."
                 findings.append(Finding(site.name, health, why, step.format(user=site.ssh.user)))
+    if (state := values.get("tag_list", "")) in _TAG_LISTS:
+        step = f"Let the account {site.ssh.user} write to it, as its owner or by its group."
+        findings.append(Finding(site.name, Health.FAIL, _TAG_LISTS[state].format(site.tag_dir), step))
     if unsafe := cleaned(values.get("preview_root_unsafe", "")):
         why = f"others could change previews there: {unsafe}."
         step = f"Ask {site.contact} for that; until then nothing is installed there."
@@ -100,10 +109,10 @@ def findings_at(site: Site, lines: Sequence[str], now: datetime) -> tuple[Findin
 
 
 async def diagnose_site(
-    site: Site, target: SshTarget, shell: SiteShell, limits: SiteLimits, now: datetime
+    site: Site, target: SshTarget, shell: SiteShell, limits: SiteLimits, now: datetime, tag_vo: str
 ) -> tuple[Finding, ...]:
     """Log in with the pinned key and look; every failure becomes a finding."""
-    arguments = (site.preview_root, site.production_root, site.profile_d, site.tag_dir)
+    arguments = (site.preview_root, site.production_root, site.profile_d, site.tag_dir, site.subcluster, tag_vo)
     try:
         output = await run_script(shell, target, site_check_script(), arguments, limits)
     except HostKeyError as error:
@@ -116,14 +125,20 @@ async def diagnose_site(
 
 
 async def diagnose_sites(
-    sites: Iterable[tuple[Site, SshTarget]], shell: SiteShell, limits: SiteLimits, now: datetime, at_once: int
+    sites: Iterable[tuple[Site, SshTarget]],
+    shell: SiteShell,
+    limits: SiteLimits,
+    now: datetime,
+    at_once: int,
+    *,
+    tag_vo: str,
 ) -> tuple[Finding, ...]:
     """Look at many sites, `at_once` of them at the same time; findings come in the order given."""
     turn = asyncio.Semaphore(at_once)
 
     async def one(site: Site, target: SshTarget) -> tuple[Finding, ...]:
         async with turn:
-            return await diagnose_site(site, target, shell, limits, now)
+            return await diagnose_site(site, target, shell, limits, now, tag_vo)
 
     found = await asyncio.gather(*(one(site, target) for site, target in sites))
     return tuple(finding for findings in found for finding in findings)

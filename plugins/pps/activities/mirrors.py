@@ -31,7 +31,7 @@ class Mirrors(Protocol):
     def keep(self, folder: Any, rollout: str, listed: MirrorList) -> str:
         """Put a folder of `aside` in its place, whole or not at all, and return that place; twice is once.
 
-        `ServiceError` if something else is there: a mirror is never written over.
+        `TamperedError` if something else is there: a mirror is never written over.
         """
 
     def listing(self, place: str) -> str | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import uuid
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -18,25 +19,37 @@ def publish(folder: Any, name: str, content: str | bytes) -> bool:
         folder: pathlib.Path, or a pathlib-like path of an object store (UPath, ObjectStoragePath).
     """
     data = content.encode() if isinstance(content, str) else content
-    if getattr(folder, "protocol", "") == "file":  # UPath("file:///..."): a local folder behind another name
-        folder = Path(folder.path)
     target = folder / name
     try:
         if target.read_bytes() == data:
             return False
     except FileNotFoundError:
+        pass
+    write_whole(target, [data])
+    return True
+
+
+def write_whole(target: Any, content: Iterable[bytes]) -> None:
+    """Write a file as a whole: aside under a name of its own and renamed, on a disk; an object store takes all or none.
+
+    Two that write the same file at once do not disturb each other. Whatever ends the content early leaves nothing on
+    a disk; for an object store it must have been looked at before.
+    """
+    if not isinstance(target, Path) and getattr(target, "protocol", "") not in ("", "file", "local"):
         target.parent.mkdir(parents=True, exist_ok=True)
-    if not isinstance(target, Path):
-        target.write_bytes(data)
-        return True
-    aside = target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}.part")
+        with target.open("wb") as file:
+            for data in content:
+                file.write(data)
+        return
+    path = Path(getattr(target, "path", target))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    aside = path.with_name(f".{path.name[:200]}.{uuid.uuid4().hex[:8]}.part")
     try:
         with aside.open("wb") as file:
-            file.write(data)
+            file.writelines(content)
             file.flush()
             os.fsync(file.fileno())
         aside.chmod(0o644)  # whoever serves the folder reads it, whatever our umask is
-        aside.replace(target)
+        aside.replace(path)
     finally:
         aside.unlink(missing_ok=True)
-    return True

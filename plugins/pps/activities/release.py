@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import pathlib
+import shutil
+import tempfile
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
@@ -15,6 +17,7 @@ from pps.activities.links import release_notes_link
 from pps.activities.packages import kept_packages
 from pps.activities.ports import Facts
 from pps.activities.production import Production
+from pps.activities.publishing import write_whole
 from pps.activities.repository_use import how_to_use
 from pps.activities.tarball import file_of, manifest_of, tarball_on_record, whole_tarball_of
 from pps.domain.errors import TamperedError
@@ -95,7 +98,6 @@ def release_to_production(
     packages = manifest_of(tarball, production.artefacts).packages
     production.add_packages(patch, [package.sha256 for package in packages], now)
     folder = production.repository / "tarballs" / tarball.name
-    folder.mkdir(parents=True, exist_ok=True)
     for file, sha256 in sorted(tarball.files.items()):
         _publish_file(file_of(tarball, file, production.artefacts), folder / file, sha256)
     _announce_release(
@@ -205,26 +207,22 @@ def _notes_link(record: Rollout, facts: Facts, public_url: str) -> str:
 
 
 def _publish_file(source: pathlib.Path, target: Any, sha256: str) -> None:
-    """Copy aside, then rename: whoever downloads at this moment gets the old file or the new one, whole.
+    """Publish a copy of our own that has the digest on record; readers get the old file or the new one, whole.
 
-    A file that is there already and is another one is replaced: only what is on record is published.
+    A file that is there already and is another one is replaced: only what is on record is published. Two attempts
+    may be at it at once.
     """
     if target.exists() and _sha256(target) == sha256:
         return
-    aside, digest = target.with_name(target.name + ".part"), hashlib.sha256()
-    with source.open("rb") as reader, aside.open("wb") as writer:
-        while chunk := reader.read(1 << 20):
-            digest.update(chunk)
-            writer.write(chunk)
-    if digest.hexdigest() != sha256:
-        aside.unlink()
-        raise TamperedError(source.name, "was changed while it was published.", "Find out who changed it.")
-    aside.rename(target)
+    with tempfile.TemporaryDirectory(prefix="pps-publish-") as name:
+        copy = pathlib.Path(name) / "copy"
+        shutil.copyfile(source, copy)
+        if _sha256(copy) != sha256:
+            raise TamperedError(source.name, "was changed while it was published.", "Find out who changed it.")
+        with copy.open("rb") as file:
+            write_whole(target, iter(lambda: file.read(1 << 20), b""))
 
 
 def _sha256(path: Any) -> str:
-    digest = hashlib.sha256()
     with path.open("rb") as file:
-        while chunk := file.read(1 << 20):
-            digest.update(chunk)
-    return digest.hexdigest()
+        return hashlib.file_digest(file, "sha256").hexdigest()

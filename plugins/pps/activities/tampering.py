@@ -21,20 +21,29 @@ def tell_of_tampering(
     recipients: Sequence[str],
     now: datetime,
     actor: str,
+    *,
+    published: bool = False,
 ) -> bool:
     """Put on record what was refused, and queue a mail about it; tells whether that is news.
 
     Nothing else follows from it: no site is marked, and none loses what it has.
+
+    Args:
+        published: it lies where sites fetch it, so it was found, not refused.
     """
     digest = hashlib.sha256(f"{error.subject}\n{error.why}".encode("utf-8", "replace")).hexdigest()[:16]
     payload = {"what": error.subject, "why": error.why, "next_step": error.next_step}
     mails = circular(
         templates,
         "artefact_refused",
-        {"rollout": record.name, "opened": record.opened, **payload},
+        {"rollout": record.name, "opened": record.opened, "published": published, **payload},
         key=f"{record.name}/artefact-refused/{digest}",
         to=recipients,
-        subject=f"Refused: what is kept for {record.name} is not what is on record",
+        subject=(
+            f"Found: what is published for {record.name} is not what was published"
+            if published
+            else f"Refused: what is kept for {record.name} is not what is on record"
+        ),
     )
     return bool(
         facts.record(Fact(record.name, FactKind.ARTEFACT_REFUSED, "", digest, now, actor, payload), mails=mails)

@@ -132,7 +132,7 @@ class ArtefactStore:
             except (FileNotFoundError, NotADirectoryError):
                 names = []
         if not names:
-            raise PackageError(f"package {sha256}", "is not in the artefact store.", "Build the tarball again.")
+            raise TamperedError(f"package {sha256}", "is not in the artefact store.", "Restore it from the backup.")
         return self._verified(folder / names[0], self.cache / "packages" / sha256 / names[0], sha256)
 
     # --- inside ----------------------------------------------------------------------------

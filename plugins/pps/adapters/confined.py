@@ -47,12 +47,11 @@ _NEXT = "Nothing of it was used. Ask the provider."
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What one call may take."""
+    """What one call may take; policies.yaml, `strangers_files`, says why so much."""
 
     memory_bytes: int = 1 << 30
-    """address space: decompressors ask for up to 256 MiB"""
+    """address space"""
     cpu_s: int = 300
-    """1 GiB out of xz takes some ten seconds"""
     wall_s: int = 900
     file_bytes: int = 8 << 30
     open_files: int = 32

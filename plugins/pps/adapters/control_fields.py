@@ -16,7 +16,11 @@ _NEXT = "Ask the provider of the package."
 _CONTROL_BYTES = 256 << 10
 _NAME = re.compile(r"(?![#-])[!-9;-~]+")
 _CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\ufeff]")
-_IDENTITY = ("Package", "Version", "Architecture")
+_IDENTITY = {
+    "Package": re.compile(r"[A-Za-z0-9][A-Za-z0-9+._-]*"),
+    "Version": re.compile(r"[A-Za-z0-9][A-Za-z0-9.+~:_-]*"),
+    "Architecture": re.compile(r"[a-z0-9][a-z0-9-]*"),
+}
 _OF_AN_INDEX = ("filename", "size", "md5sum", "sha1", "sha256", "sha512", "description-md5")
 _RELATIONS = (
     "Pre-Depends", "Depends", "Recommends", "Suggests", "Enhances", "Breaks", "Conflicts", "Replaces", "Provides",
@@ -70,10 +74,12 @@ def control_fields(subject: str, data: bytes) -> dict[str, str]:
         if name in _OF_AN_INDEX:
             raise odd(f"a field {stated!r}, which is the index's own,")
         fields[name] = value.strip()
-    for identity in _IDENTITY:
+    for identity, allowed in _IDENTITY.items():
         value = fields.get(identity.lower(), "")
         if not value or "\n" in value:
             raise odd(f"{'a field of several lines' if value else 'no field'} {identity!r}")
+        if not allowed.fullmatch(value):
+            raise odd(f"{value[:40]!r} in the field {identity!r}")
     return fields
 
 

@@ -21,9 +21,11 @@ from xml.parsers import expat
 import requests
 import urllib3
 
+from pps.adapters.index_xml import guarded_parser, refuse_zero_bytes
 from pps.domain.errors import ConfigurationError, InvalidNameError, ServiceError
 from pps.domain.gocdb import ListedService, ListedSite, Listing
 from pps.domain.names import checked_host, checked_name
+from pps.domain.repository_trust import shown
 
 _CHUNK = 1 << 16
 _REDIRECTS = 3
@@ -70,20 +72,12 @@ def parse_listing(data: bytes, source: str, limits: GocdbLimits = LIMITS) -> Lis
         data.decode()
     except UnicodeDecodeError as error:
         raise ConfigurationError(source, f"is not UTF-8 (at byte {error.start}).", _AGAIN) from error
-    if b"\0" in data:  # expat would take it for UTF-16, whatever it is told below
-        raise ConfigurationError(source, "is not text in UTF-8: it holds zero bytes.", _AGAIN)
     reader = _Reader(source, limits)
-    # Always UTF-8, as GOCDB writes it: no other decoder of expat's or Python's is ever asked.
-    parser = expat.ParserCreate("UTF-8")
-    parser.buffer_text = True
+    refuse_zero_bytes(data, reader.refuse)
+    parser = guarded_parser(reader.refuse, "an answer of GOCDB's")
     parser.StartElementHandler = reader.start
     parser.EndElementHandler = reader.end
     parser.CharacterDataHandler = reader.text
-    parser.XmlDeclHandler = reader.declaration
-    parser.StartDoctypeDeclHandler = reader.doctype
-    parser.EntityDeclHandler = reader.doctype
-    parser.ExternalEntityRefHandler = reader.doctype
-    parser.SetParamEntityParsing(expat.XML_PARAM_ENTITY_PARSING_NEVER)
     try:
         parser.Parse(data, True)  # in one piece: expat scans a token that comes in pieces again and again
     except expat.ExpatError as error:
@@ -118,13 +112,6 @@ class _Reader:
 
     def refuse(self, why: str) -> NoReturn:
         raise ConfigurationError(self.source, why, _AGAIN)
-
-    def declaration(self, version: str, encoding: str | None, standalone: int) -> None:
-        if encoding is not None and encoding.upper() not in ("UTF-8", "UTF8", "US-ASCII"):
-            self.refuse(f"says that its encoding is {encoding[:40]!r}; GOCDB writes UTF-8.")
-
-    def doctype(self, *_: object) -> NoReturn:
-        self.refuse("has a document type or entities, which GOCDB's answers never have.")
 
     def start(self, name: str, attributes: dict[str, str]) -> None:
         self.elements += 1
@@ -254,8 +241,8 @@ def _contents(path: Path, limits: GocdbLimits) -> bytes:
 
 
 def _shown(url: str) -> str:
-    """An address without its query, which may hold a key."""
-    return url.partition("?")[0][:200]
+    """An address without login and query, which may hold a key."""
+    return shown(url)
 
 
 def _checked(url: str) -> str:

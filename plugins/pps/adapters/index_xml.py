@@ -7,7 +7,7 @@ comes in pieces anew with each piece, and spent 8 s on one of 32 MiB.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import NoReturn
 from xml.parsers import expat
@@ -17,6 +17,41 @@ from pps.domain.errors import PackageError
 _NEXT = "Ask the provider of the repository."
 _PIECE = 1 << 16
 _XML = "http://www.w3.org/XML/1998/namespace"
+
+
+def guarded_parser(
+    refuse: Callable[[str], NoReturn], what: str, *, namespaces: str | None = None
+) -> expat.XMLParserType:
+    """A parser for XML that comes from outside: UTF-8 alone, no document type, so no entity is ever declared.
+
+    Args:
+        refuse: raises the error about this document.
+        what: such as "an index", for the sentences.
+        namespaces: what stands between a namespace and a name.
+    """
+
+    def declaration(version: str, encoding: str | None, standalone: int) -> None:
+        if encoding is not None and encoding.upper() not in ("UTF-8", "UTF8", "US-ASCII"):
+            refuse(f"says that its encoding is {encoding[:40]!r}; only UTF-8 is read.")
+
+    def doctype(*_: object) -> NoReturn:
+        refuse(f"has a document type declaration or entities, which {what} never needs.")
+
+    # no other decoder of expat's or Python's is ever asked
+    parser = expat.ParserCreate("UTF-8", namespaces)
+    parser.buffer_text = True
+    parser.XmlDeclHandler = declaration
+    parser.StartDoctypeDeclHandler = doctype
+    parser.EntityDeclHandler = doctype
+    parser.ExternalEntityRefHandler = doctype
+    parser.SetParamEntityParsing(expat.XML_PARAM_ENTITY_PARSING_NEVER)
+    return parser
+
+
+def refuse_zero_bytes(data: bytes, refuse: Callable[[str], NoReturn]) -> None:
+    """Expat would take what holds zero bytes for UTF-16, whatever it is told."""
+    if b"\0" in data:
+        refuse("is no XML in UTF-8: it holds zero bytes.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,16 +90,10 @@ class IndexReader:
 
     def read(self, chunks: Iterable[bytes]) -> None:
         """Read the document; `PackageError` says what is wrong with it."""
-        parser = expat.ParserCreate("UTF-8", "}")  # no other decoder of expat's or Python's is ever asked
-        parser.buffer_text = True
+        parser = guarded_parser(self.refuse, "an index", namespaces="}")
         parser.StartElementHandler = self._start
         parser.EndElementHandler = self._end
         parser.CharacterDataHandler = self._data
-        parser.XmlDeclHandler = self._declaration
-        parser.StartDoctypeDeclHandler = self._doctype
-        parser.EntityDeclHandler = self._doctype
-        parser.ExternalEntityRefHandler = self._doctype
-        parser.SetParamEntityParsing(expat.XML_PARAM_ENTITY_PARSING_NEVER)
         if hasattr(parser, "SetReparseDeferralEnabled"):
             parser.SetReparseDeferralEnabled(False)  # else a token that is under way cannot be seen
         fed = 0
@@ -72,8 +101,7 @@ class IndexReader:
             for chunk in chunks:
                 for at in range(0, len(chunk), _PIECE):
                     piece = chunk[at : at + _PIECE]
-                    if b"\0" in piece:  # expat would take it for UTF-16, whatever it is told above
-                        self.refuse("is no XML in UTF-8: it holds zero bytes.")
+                    refuse_zero_bytes(piece, self.refuse)
                     parser.Parse(piece, False)
                     fed += len(piece)
                     if fed - parser.CurrentByteIndex > self.limits.token_at_most:
@@ -84,13 +112,6 @@ class IndexReader:
             raise PackageError(
                 self.subject, f"is not well-formed XML in UTF-8 (line {error.lineno}: {why}).", _NEXT
             ) from error
-
-    def _declaration(self, version: str, encoding: str | None, standalone: int) -> None:
-        if encoding is not None and encoding.upper() not in ("UTF-8", "UTF8", "US-ASCII"):
-            self.refuse(f"says that its encoding is {encoding[:40]!r}; only UTF-8 is read.")
-
-    def _doctype(self, *_: object) -> NoReturn:
-        self.refuse("has a document type declaration, which an index does not need.")
 
     def _start(self, name: str, attributes: dict[str, str]) -> None:
         self._elements += 1

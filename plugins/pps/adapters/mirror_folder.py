@@ -29,7 +29,7 @@ from typing import Any, BinaryIO
 
 from upath import UPath
 
-from pps.domain.errors import RolloutError, ServiceError
+from pps.domain.errors import RolloutError, ServiceError, TamperedError
 from pps.domain.mirrors import LIST, MirrorFile, MirrorList
 from pps.domain.names import checked_name
 
@@ -140,7 +140,7 @@ class MirrorFolder:
     def _same(self, place: str, listed: MirrorList, there: str | None) -> str:
         if there == listed.text:
             return place
-        raise ServiceError(
+        raise TamperedError(
             f"mirror {self.root / place}",
             "is there already with another content, and a mirror is never written over.",
             "Find out who changed it, move it away, and make the mirror again.",

@@ -17,7 +17,7 @@ from pps.adapters.repository_seal import RepositorySeal
 from pps.adapters.repository_writer import known_packages, unsigned_index
 from pps.domain.errors import ConfigurationError, RolloutError, ServiceError
 from pps.domain.manifest import checked_tree_path
-from pps.domain.patches import PackageRef, RepositoryKind
+from pps.domain.patches import PackageRef, Repository, RepositoryKind
 from pps.domain.versions import age
 
 _CHUNK = 1 << 20
@@ -38,8 +38,7 @@ class ProductionFolder:
         """See `ports.ProductionRepositories`."""
         folder = self.root / kind.value
         try:
-            apt = kind is RepositoryKind.APT
-            listed = tuple(_apt(folder, self.seal) if apt else _yum(folder, self.seal))
+            listed = tuple(listed_packages(folder, Repository(kind, "", SUITE), self.seal))
         except (ServiceError, ConfigurationError):
             raise
         except (OSError, ElementTree.ParseError, EOFError, KeyError, ValueError, RolloutError) as error:
@@ -94,8 +93,14 @@ class ProductionIndex:
         return max(fitting, key=lambda p: (key(p.ref.version), p.ref.arch), default=None)
 
 
-def _apt(folder: UPath, seal: RepositorySeal | None) -> Iterator[IndexedPackage]:
-    suite = folder / "dists" / SUITE
+def listed_packages(folder: UPath, repository: Repository, seal: RepositorySeal | None) -> Iterator[IndexedPackage]:
+    """Every package that the index of a repository of ours names; none where there is no index."""
+    if repository.kind is RepositoryKind.APT:
+        return _apt(folder / "dists" / repository.suite, seal)
+    return _yum(folder, seal)
+
+
+def _apt(suite: UPath, seal: RepositorySeal | None) -> Iterator[IndexedPackage]:
     index = unsigned_index(suite) if seal is None else seal.apt_index(suite, fresh=True) or {}
     seen: set[str] = set()
     for name, data in index.items():

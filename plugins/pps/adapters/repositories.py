@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
-from pps.activities.ports import PackageRepository
+from pps.activities.ports import IndexedPackage, PackageRepository
 from pps.adapters.apt import AptRepository
 from pps.adapters.download import Downloader
 from pps.adapters.yum import YumRepository
-from pps.domain.patches import Repository, RepositoryKind
+from pps.domain.errors import PackageError, TamperedError
+from pps.domain.patches import PackageRef, Repository, RepositoryKind
 from pps.domain.repository_trust import Address, Trust, trust_in
 
 
@@ -49,11 +51,44 @@ class ProviderRepositories:
 
 @dataclass(frozen=True)
 class OwnRepositories:
-    """Repositories that we publish ourselves, wherever an address of `package_keys` may point."""
+    """Repositories that we publish ourselves, wherever an address of `package_keys` may point.
+
+    No provider is to blame for what is wrong with one: somebody has changed it, which is a `TamperedError`.
+    """
 
     trust: Trust
     now: Callable[[], datetime] = _now
 
     def open(self, repository: Repository) -> PackageRepository:
         """Fetch and verify the index."""
-        return open_repository(repository, self.trust, self.now())
+        with _ours():
+            return _OwnRepository(open_repository(repository, self.trust, self.now()))
+
+
+@dataclass(frozen=True)
+class _OwnRepository:
+    opened: PackageRepository
+
+    def resolve(self, refs: Iterable[PackageRef]) -> tuple[IndexedPackage, ...]:
+        with _ours():
+            return self.opened.resolve(refs)
+
+    def listing(self, at_most: int) -> tuple[IndexedPackage, ...]:
+        with _ours():
+            return self.opened.listing(at_most)
+
+    def fetch(self, package: IndexedPackage, into: Path) -> Path:
+        with _ours():
+            return self.opened.fetch(package, into)
+
+
+@contextmanager
+def _ours() -> Iterator[None]:
+    try:
+        yield
+    except TamperedError:
+        raise
+    except PackageError as error:
+        raise TamperedError(
+            error.subject, error.why, "It is ours: find out who changed it, and restore it from the backup."
+        ) from error

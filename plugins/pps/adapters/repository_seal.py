@@ -16,6 +16,7 @@ import hashlib
 import os
 import stat
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
@@ -29,6 +30,9 @@ from pps.domain.errors import ConfigurationError, PackageError, RolloutError, Se
 from pps.domain.manifest import checked_tree_path
 from pps.domain.patches import Repository, RepositoryKind
 from pps.domain.repository_seals import PublicKey, dated, index_digests, is_due, valid_until
+
+#: Holds a turn at what is named, until the context ends.
+Turns = Callable[[str], AbstractContextManager[None]]
 
 UNSIGNED = "Is it from before indexes were signed, and as it should be? Then: pps keys sign --unsigned"
 
@@ -48,6 +52,8 @@ class RepositorySeal:
     valid_for: timedelta
     clock: Callable[[], datetime] = field(default=_utc_now, repr=False)
     """what is read must still hold"""
+    turns: Turns | None = field(default=None, repr=False)
+    """lets one at a time work on a repository whose folder cannot be locked (an object store, some network disks)"""
 
     @cached_property
     def public(self) -> bytes:
@@ -186,7 +192,7 @@ class RepositorySeal:
         Raises:
             ServiceError: the index is not signed by us, so it is not signed again either.
         """
-        with alone(root):
+        with alone(root, self.turns):
             if repository.kind is RepositoryKind.YUM:
                 return self._renew_yum(root)
             return self._renew_apt(root / "dists" / repository.suite, now, when_left, keep_release)
@@ -230,6 +236,10 @@ class RepositorySeal:
 
     def sign_as_it_is(self, root: UPath, repository: Repository, now: datetime, *, keep_release: bool = False) -> bool:
         """Sign an index that was never signed, on the word of whoever asks; tell whether there was one."""
+        with alone(root, self.turns):
+            return self._sign_as_it_is(root, repository, now, keep_release)
+
+    def _sign_as_it_is(self, root: UPath, repository: Repository, now: datetime, keep_release: bool) -> bool:
         if repository.kind is RepositoryKind.YUM:
             folder = root / "repodata"
             data = _content(folder / "repomd.xml")
@@ -279,8 +289,11 @@ class RepositorySeal:
 
 
 @contextlib.contextmanager
-def alone(root: UPath, *, make: bool = False) -> Iterator[None]:
-    """Wait until nobody else adds to this repository, or renews its signature. Only on a local disk.
+def alone(root: UPath, turns: Turns | None, *, make: bool = False) -> Iterator[None]:
+    """Wait until nobody else adds to this repository, or renews its signature.
+
+    On a local disk the folder itself is locked. Where there is no such lock (an object store, NFS, which locks no
+    folders) the turns are taken elsewhere; of two at once the later would write an index without the other's packages.
 
     Args:
         make: the folder, if it is not there.
@@ -288,16 +301,21 @@ def alone(root: UPath, *, make: bool = False) -> Iterator[None]:
     path, is_local = Path(root.path), root.protocol in ("", "file", "local")
     if make and is_local:
         path.mkdir(parents=True, exist_ok=True)
-    if not (is_local and path.is_dir()):
+    with contextlib.ExitStack() as held:
+        if not (is_local and _locked(path, held)) and turns is not None:
+            held.enter_context(turns(f"repository {root}".rstrip("/")))
         yield
-        return
-    folder = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+
+
+def _locked(path: Path, held: contextlib.ExitStack) -> bool:
+    """Lock a folder for as long as `held` lasts; False where it cannot be locked."""
     try:
-        with contextlib.suppress(OSError):  # a file system without locks: the one that comes last counts
-            fcntl.flock(folder, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(folder)
+        folder = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+        held.callback(os.close, folder)
+        fcntl.flock(folder, fcntl.LOCK_EX)
+    except OSError:
+        return False
+    return True
 
 
 def index_files(suite: UPath, release: str) -> dict[str, bytes]:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import gzip
 import hashlib
 import io
-import os
 import re
 from collections.abc import Iterable, Mapping
 from datetime import datetime
@@ -20,6 +19,7 @@ from xml.etree import ElementTree
 
 from upath import UPath
 
+from pps.activities.publishing import write_whole
 from pps.adapters.confined import Confined
 from pps.adapters.deb import stanza_fields
 from pps.adapters.package_files import described
@@ -41,6 +41,7 @@ def publish_packages(
     now: datetime,
     *,
     seal: RepositorySeal | None = None,
+    confined: Confined | None = None,
 ) -> None:
     """Add packages to the repository below `root`; those that are in it already change nothing.
 
@@ -51,13 +52,14 @@ def publish_packages(
         now: goes into the index as its date.
         seal: signs the index, and what is in it already is taken only if it is signed; None: somebody else's repository
             (a provider's), whose signature is his affair.
+        confined: the child that reads the packages.
     """
     try:
-        with alone(root, make=True):
+        with alone(root, seal.turns if seal else None, make=True):
             if repository.kind is RepositoryKind.APT:
-                _publish_apt(root, repository, packages, now, seal)
+                _publish_apt(root, repository, packages, now, seal, confined or Confined())
             else:
-                _publish_yum(root, packages, now, seal)
+                _publish_yum(root, packages, now, seal, confined or Confined())
     except OSError as error:
         raise ServiceError(
             f"repository {root}", f"cannot be written ({error}).", "Check that folder in service.yaml."
@@ -99,25 +101,6 @@ def _is_there(target: UPath, sha256: str, size: int) -> bool:
     )
 
 
-def _write(target: UPath, content: Iterable[bytes]) -> None:
-    """Write a file as a whole: aside and renamed on a disk; an object is there only when it is complete."""
-    if target.protocol not in ("", "file", "local"):
-        with target.open("wb") as file:
-            for data in content:
-                file.write(data)
-        return
-    path = Path(target.path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.{os.getpid()}-{os.urandom(4).hex()}.part")
-    try:
-        with part.open("wb") as file:
-            file.writelines(content)
-        part.chmod(0o644)
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
-
-
 def _blocks(path: Path) -> Iterable[bytes]:
     with path.open("rb") as file:
         yield from iter(lambda: file.read(_CHUNK), b"")
@@ -134,25 +117,37 @@ def _read(target: UPath) -> bytes:
     return target.read_bytes() if target.exists() else b""
 
 
+def _must_be(root: UPath, before: bytes) -> None:
+    """The last look before an index is written: whoever lost his turn (a database that broke) loses, and no package."""
+    if _read(root) != before:
+        why = "was published to by somebody else meanwhile."
+        raise ServiceError(f"repository file {root}", why, "Nothing is lost; try again.")
+
+
 # --- APT -------------------------------------------------------------------------------------
 
 
 def _publish_apt(
-    root: UPath, repository: Repository, packages: Iterable[Path], now: datetime, seal: RepositorySeal | None
+    root: UPath,
+    repository: Repository,
+    packages: Iterable[Path],
+    now: datetime,
+    seal: RepositorySeal | None,
+    confined: Confined,
 ) -> None:
     if not repository.suite or not repository.components:
         raise ConfigurationError(f"repository {root}", "needs a suite and a component.", "Name them in the patch.")
     suite, component = root / "dists" / repository.suite, repository.components[0]
+    before = _read(suite / "InRelease")
     known = unsigned_index(suite) if seal is None else seal.apt_index(suite) or {}
     new: dict[str, list[str]] = {}
-    confined = Confined()
     for path in packages:
         ref, said = _said(confined, path, "deb")
         sha256, size = _digest_and_size(path)
         # the epoch is not part of a Debian file name, but two epochs must not share one
         place = f"pool/{component}/{ref.name}/{ref.name}_{ref.version.replace(':', '+epoch+')}_{ref.arch}.deb"
         if not _is_there(root / place, sha256, size):
-            _write(root / place, _blocks(path))
+            write_whole(root / place, _blocks(path))
         stanza = f"{said}\nFilename: {place}\nSize: {size}\nSHA256: {sha256}\n"
         new.setdefault(ref.arch, []).append(stanza)
     listed = _apt_architectures(known, component) | {a for a in new if a != "all"}
@@ -162,16 +157,16 @@ def _publish_apt(
         # packages for all architectures stand in the index of each
         stanzas = [*new.get(architecture, []), *(new.get("all", []) if architecture != "all" else [])]
         stem = f"{component}/binary-{architecture}/Packages"
-        before = known.get(stem, b"").decode()
-        text = _merged(before or _all_stanzas(known, component, architectures), stanzas).encode()
+        index = known.get(stem, b"").decode()
+        text = _merged(index or _all_stanzas(known, component, architectures), stanzas).encode()
         files[stem], files[f"{stem}.gz"] = text, _zipped(text)
     if all(_read(suite / name) == known.get(name) == data for name, data in files.items()):
         return
     for name, data in files.items():
         folder = name.rpartition("/")[0]
-        _write(suite / folder / "by-hash" / "SHA256" / hashlib.sha256(data).hexdigest(), [data])
+        write_whole(suite / folder / "by-hash" / "SHA256" / hashlib.sha256(data).hexdigest(), [data])
     for name, data in files.items():
-        _write(suite / name, [data])
+        write_whole(suite / name, [data])
     lines = [f" {hashlib.sha256(data).hexdigest()} {len(data)} {name}" for name, data in sorted(files.items())]
     head = [
         f"Origin: {ORIGIN}",
@@ -186,8 +181,9 @@ def _publish_apt(
     ]
     release = "\n".join([*head, *lines, ""])
     if seal is None:
-        _write(suite / "Release", [release.encode()])
+        write_whole(suite / "Release", [release.encode()])
     else:
+        _must_be(suite / "InRelease", before)
         seal.seal_release(suite, release, now)
 
 
@@ -220,17 +216,19 @@ class _WithoutDoctype(ElementTree.TreeBuilder):
         raise PackageError("primary.xml", "has a document type declaration.", "Create the index anew.")
 
 
-def _publish_yum(root: UPath, packages: Iterable[Path], now: datetime, seal: RepositorySeal | None) -> None:
+def _publish_yum(
+    root: UPath, packages: Iterable[Path], now: datetime, seal: RepositorySeal | None, confined: Confined
+) -> None:
     repomd = root / "repodata" / "repomd.xml"
+    signed = _read(repomd)
     elements = {e.find(f"{{{_COMMON}}}location").attrib["href"]: e for e in known_packages(root, repomd, seal)}  # type: ignore[union-attr]
     before = set(elements)
-    confined = Confined()
     for path in packages:
         sha256, size = _digest_and_size(path)
         ref, said = _said(confined, path, "rpm")
         place = f"Packages/{ref.name}-{ref.version.replace(':', '+epoch+')}.{ref.arch}.rpm"
         if not _is_there(root / place, sha256, size):
-            _write(root / place, _blocks(path))
+            write_whole(root / place, _blocks(path))
         if place not in elements:
             elements[place] = _rpm_element(ref, said, place, sha256, size)
     if set(elements) == before and repomd.exists():
@@ -242,7 +240,7 @@ def _publish_yum(root: UPath, packages: Iterable[Path], now: datetime, seal: Rep
     primary = ElementTree.tostring(metadata, "utf-8", xml_declaration=True)
     zipped = _zipped(primary)
     digest = hashlib.sha256(zipped).hexdigest()
-    _write(root / "repodata" / f"{digest}-primary.xml.gz", [zipped])
+    write_whole(root / "repodata" / f"{digest}-primary.xml.gz", [zipped])
     index = (
         f'<?xml version="1.0" encoding="UTF-8"?>\n<repomd xmlns="{_REPO}">\n'
         f" <revision>{int(now.timestamp())}</revision>\n"
@@ -252,8 +250,9 @@ def _publish_yum(root: UPath, packages: Iterable[Path], now: datetime, seal: Rep
         f"  <size>{len(zipped)}</size>\n  <open-size>{len(primary)}</open-size>\n </data>\n</repomd>\n"
     )
     if seal is None:
-        _write(repomd, [index.encode()])
+        write_whole(repomd, [index.encode()])
     else:
+        _must_be(repomd, signed)
         seal.seal_repomd(root, index.encode())
 
 

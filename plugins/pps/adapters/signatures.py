@@ -74,7 +74,7 @@ def why_keyring_is_none(keyring: Path) -> str:
     """Say what is wrong with a keyring; empty if it can be used."""
     try:
         _gpgv()
-        _keys(keyring)
+        keys_of(keyring)
     except ConfigurationError as error:
         return error.why
     return ""
@@ -150,7 +150,7 @@ def _signatures(status: str) -> list[_Signature]:
 def _verify(folder: Path, keyring: Path, subject: str, now: datetime, *files: str) -> None:
     """At least one good signature by a key of the keyring, and none over another text: APT's rule."""
     keys = folder / "keys.gpg"
-    keys.write_bytes(_keys(keyring))
+    keys.write_bytes(keys_of(keyring))
     command = [_gpgv(), "--homedir", str(folder), "--status-fd", "1", "--keyring", str(keys), *files]
     done = _run(command)
     signatures = _signatures(done.stdout)
@@ -193,7 +193,7 @@ def _run(command: list[str]) -> subprocess.CompletedProcess[str]:
         ) from error
 
 
-def _keys(keyring: Path) -> bytes:
+def keys_of(keyring: Path) -> bytes:
     """The keys of a file as gpgv reads them: providers publish armoured ones, of which it reads none."""
     subject = f"keyring {keyring}"
     try:

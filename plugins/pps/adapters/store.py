@@ -9,6 +9,7 @@ transaction that records facts first locks the rows of their rollouts in the reg
 
 from __future__ import annotations
 
+import hashlib
 import os
 import threading
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -34,6 +35,8 @@ __all__ = ["CLAIM", "GIVE_UP_AFTER", "LONGEST_PAUSE", "FactStore", "pause_after"
 
 #: How many facts are read at a time where all are.
 _FACTS_AT_ONCE = 1000
+#: How long a turn is waited for; to publish a large release takes minutes. A task then tries again.
+_TURN_AFTER_S = 600
 
 
 def upgrade(url: str, application: str = "") -> None:
@@ -337,6 +340,30 @@ class FactStore(Outbox):
         return heads
 
     # --- the database
+
+    @contextmanager
+    def turn(self, at: str) -> Iterator[None]:
+        """Wait until nobody else who uses this database holds the turn at `at`, and hold it until this ends.
+
+        In a transaction, since a session may not be ours alone behind a pooler. If the database breaks meanwhile
+        somebody else may have had the turn: `ServiceError`, when it ends.
+        """
+        if self._url.get_backend_name() == "sqlite":  # in unit tests, which have one process
+            with self._in_turn:
+                yield
+            return
+        key = int.from_bytes(hashlib.sha256(at.encode()).digest()[:8], signed=True)
+        with self._transaction() as connection:
+            connection.execute(sa.text("SET LOCAL idle_in_transaction_session_timeout = 0"))
+            connection.execute(sa.text(f"SET LOCAL lock_timeout = '{_TURN_AFTER_S}s'"))
+            try:
+                connection.execute(sa.select(sa.func.pg_advisory_xact_lock(key)))
+            except sa.exc.OperationalError as error:
+                if getattr(error.orig, "sqlstate", "") != "55P03":
+                    raise
+                why = f"has been in somebody else's hands for {_TURN_AFTER_S} s."
+                raise ServiceError(at, why, "Try again later.") from error
+            yield
 
     @contextmanager
     def _transaction(self) -> Iterator[sa.Connection]:

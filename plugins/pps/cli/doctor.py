@@ -7,6 +7,7 @@ import smtplib
 import ssl
 import sys
 from collections.abc import Callable, Iterator
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Annotated
 
@@ -106,12 +107,18 @@ def _vos_without_representatives(here: Front) -> list[str]:
 
 def _central_findings(here: Front) -> Iterator[Finding]:
     services = here.services
+
+    def _address(name: str) -> str:
+        return str(getattr(services.config.service, name))
+
     checks: tuple[tuple[str, Callable[[Front], Finding]], ...] = (
         ("database", _database),
         ("tracker", _tracker),
         ("information system", _information_system),
         ("mail server", _mail_server),
         ("artefact store", lambda _: _writable("artefact store", services.config.service.artefact_store)),
+        ("production repository", lambda _: _writable("production repository", _address("production_repository"))),
+        ("publication folder", lambda _: _writable("publication folder", _address("publication_folder"))),
         ("feedback secret", lambda _: _ok("feedback secret", f"{len(services.feedback_secret)} bytes.")),
     )
     for subject, check in checks:
@@ -214,6 +221,7 @@ def _package_keys(here: Front) -> Iterator[Finding]:
 
     try:
         keys = here.services.config.service.package_keys
+        warn = here.services.config.policies.signing.key_ends_warning
     except RolloutError:
         return
     if not keys:
@@ -227,7 +235,30 @@ def _package_keys(here: Front) -> Iterator[Finding]:
         elif why := why_keyring_is_none(here.services.trust_in(place).keyring or Path()):
             yield Finding("package_keys", Health.FAIL, f"the keyring of {place} {why}", "Correct service.yaml.")
         else:
-            yield _ok("package_keys", f"{place} must be signed by {entry.keyring}.")
+            yield _end_of_keyring(place, here.services.trust_in(place).keyring or Path(), here.now(), warn)
+
+
+def _end_of_keyring(place: str, keyring: Path, now: datetime, warn: timedelta) -> Finding:
+    """A repository is believed as long as one key of its keyring is good; it is better to hear of the end before."""
+    from pps.adapters.openpgp import keys_in
+    from pps.adapters.signatures import keys_of
+
+    subject = "package_keys"
+    try:
+        keys = keys_in(keys_of(keyring))
+    except RolloutError as error:
+        return Finding(subject, Health.FAIL, f"{keyring}, for {place}: {error.why}", "Correct service.yaml.")
+    good = [k for k in keys if not k.revoked and (k.ends is None or k.ends > now)]
+    step = "Ask the provider for his newest keys, and add them to the file."
+    if not good:
+        why = f"all keys of {keyring}, for {place}, have expired or are revoked."
+        return Finding(subject, Health.FAIL, why, step)
+    ends = [k.ends for k in good if k.ends is not None]
+    if len(ends) == len(good) and max(ends) <= now + warn:
+        return Finding(subject, Health.WARN, f"the last key for {place} expires on {max(ends):%Y-%m-%d}.", step)
+    soon = [k for k in keys if k.revoked or (k.ends is not None and k.ends <= now + warn)]
+    more = f" Of its {len(keys)} keys, {len(soon)} have ended or will soon." if soon else ""
+    return Finding(subject, Health.OK, f"{place} must be signed by {keyring}.{more}")
 
 
 def _mirrors(here: Front) -> Iterator[Finding]:
@@ -298,8 +329,9 @@ def _site_findings(here: Front, sites: list[Site]) -> Iterator[Finding]:
     services = here.services
     try:
         limits = services.config.policies.site_limits.to_port()
+        tag_vo = services.config.policies.publication.tag_vo
         pairs = list(zip(sites, services.targets(sites), strict=True))
     except RolloutError as error:
         yield failure("sites", error)
         return
-    yield from asyncio.run(diagnose_sites(pairs, services.shell, limits, here.now(), _SITES_AT_ONCE))
+    yield from asyncio.run(diagnose_sites(pairs, services.shell, limits, here.now(), _SITES_AT_ONCE, tag_vo=tag_vo))

@@ -203,6 +203,9 @@ def signing_findings(here: Front) -> Iterator[Finding]:
     if service.production_url is None:
         why = "is not set, so mails cannot tell sites where production's packages are."
         yield Finding("production_url", Health.WARN, why, "Set it; docs/production.md says how the folder is served.")
+    if service.release_test_url is None and (services.config.folder / "pools.yaml").exists():
+        why = "is not set, so the sites of release tests are told a folder of ours instead of an address."
+        yield Finding("release_test_url", Health.WARN, why, "Set it; docs/production.md says how the folder is served.")
     if service.plain_http_because:
         why = f"sites may come without TLS: {service.plain_http_because}"
         yield Finding("plain_http_because", Health.WARN, why, "Serve what sites fetch by https.")
@@ -222,6 +225,26 @@ def _index_findings(here: Front) -> Iterator[Finding]:
         yield Finding(subject, Health.FAIL, problem)
     if not any(found):
         yield Finding(subject, Health.OK, "whatever we have published carries our signature.")
+    yield from _file_findings(here)
+
+
+def _file_findings(here: Front) -> Iterator[Finding]:
+    """Is what lies in our repositories what was published?"""
+    subject = "published files"
+    try:
+        found = here.services.not_as_published(here.now())
+    except RolloutError as error:
+        yield failure(subject, error)
+        return
+    for misfit in (m for m in found if m.sha256):  # an index is a finding above
+        yield Finding(
+            subject,
+            Health.FAIL,
+            f"{misfit.place} {misfit.why}",
+            "Find out who changed it; restore it from the backup.",
+        )
+    if not any(m.sha256 for m in found):
+        yield Finding(subject, Health.OK, "are what was published.")
 
 
 def _end_of(subject: str, key: PublicKey, now: datetime, warn: timedelta) -> Finding:

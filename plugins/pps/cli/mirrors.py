@@ -16,7 +16,7 @@ from pps.activities.mirroring import Told, Verification
 from pps.cli import output
 from pps.cli.classify import actor
 from pps.cli.front import Front, front, group
-from pps.domain.errors import ConfigurationError, NotYetAllowedError
+from pps.domain.errors import ConfigurationError, NotYetAllowedError, TamperedError
 from pps.domain.facts import Fact, FactKind
 from pps.domain.mirrors import LIST, SourceChanges
 from pps.domain.rollouts import Rollout
@@ -72,20 +72,24 @@ def make(
         tempfile.TemporaryDirectory(prefix="pps-mirror-") as folder,
         progress(quiet=as_json) as told,
     ):
-        fact = mirroring.make_mirror(
-            record,
-            services.facts,
-            services.tracker.patch(record.patch_number),
-            mirrors=services.mirrors,
-            repositories=services.repositories,
-            reader=services.package_reader,
-            publish_packages=services.publish_packages,
-            limits=services.config.policies.mirror.to_port(),
-            workdir=Path(folder),
-            now=here.now(),
-            actor=actor(),
-            told=told,
-        )
+        try:
+            fact = mirroring.make_mirror(
+                record,
+                services.facts,
+                services.tracker.patch(record.patch_number),
+                mirrors=services.mirrors,
+                repositories=services.repositories,
+                reader=services.package_reader,
+                publish_packages=services.publish_packages,
+                limits=services.config.policies.mirror.to_port(),
+                workdir=Path(folder),
+                now=here.now(),
+                actor=actor(),
+                told=told,
+            )
+        except TamperedError as error:
+            services.tell_of_tampering(record, error, here.now, actor())
+            raise
     if as_json:
         return output.say_json(_described(here, fact))
     _show(here, fact)

@@ -196,6 +196,16 @@ class TaskLimitsPolicy(Model):
     scenario: Duration = timedelta(hours=8)
 
 
+class StrangersFilesPolicy(Model):
+    """policies.yaml, `strangers_files`: what the child may take that reads one of a stranger's packages."""
+
+    memory_bytes: Annotated[int, Field(ge=512 << 20)] = 1 << 30
+    cpu_s: PositiveInt = 300
+    wall_s: PositiveInt = 900
+    file_bytes: PositiveInt = 8 << 30
+    open_files: Annotated[int, Field(ge=16)] = 32
+
+
 class TarballPolicy(Model):
     """policies.yaml, `tarball`: what a patch may unpack to."""
 
@@ -366,6 +376,7 @@ class Policies(Model):
     distribution: DistributionPolicy
     site_limits: SiteLimitsPolicy
     task_limits: TaskLimitsPolicy = TaskLimitsPolicy()
+    strangers_files: StrangersFilesPolicy = StrangersFilesPolicy()
     tarball: TarballPolicy
     publication: PublicationPolicy
     feedback: FeedbackPolicy

@@ -6,6 +6,7 @@ another suite APT only warns; here that is refused, since with it a foreign suit
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
@@ -14,6 +15,8 @@ from email.utils import parsedate_to_datetime
 FUTURE = timedelta(seconds=10)
 #: The same for YUM, whose times are those of files; no client of it looks at them.
 YUM_FUTURE = timedelta(hours=1)
+#: Names of the one time zone that APT knows; another name would be read as UTC, up to half a day wrong.
+_ZONES = ("UTC", "GMT", "UT", "Z")
 
 
 def reasons_against_release(fields: Mapping[str, str], suite: str, now: datetime, *, signed: bool) -> tuple[str, ...]:
@@ -49,6 +52,9 @@ def reasons_against_release(fields: Mapping[str, str], suite: str, now: datetime
 
 
 def _moment(text: str) -> datetime | None:
+    zone = re.search(r"[A-Za-z]+$", text)
+    if zone and zone[0].upper() not in _ZONES:
+        return None
     try:
         moment = parsedate_to_datetime(text)
     except (ValueError, TypeError, IndexError, OverflowError):

@@ -20,6 +20,12 @@ _HOST = re.compile(r"[a-z0-9]([a-z0-9._-]{0,251}[a-z0-9])?")
 _MIRRORS = re.compile(r"mirror-?list|meta-?link", re.IGNORECASE)
 
 
+def shown(url: str) -> str:
+    """An address for a sentence: without what may be a password, and without a query, which may hold a signature."""
+    plain = re.sub(r"//[^/\s]*@|//[^/\s@]*:[^@]*@", "//…@", url, count=1)
+    return plain.partition("?")[0][:120]
+
+
 @dataclass(frozen=True, slots=True)
 class Address:
     """A place on a web server, in one spelling."""
@@ -35,7 +41,7 @@ class Address:
     def parse(cls, url: str) -> Address:
         """Read a plain http or https address; `PackageError` for anything that is more than that."""
         if why := _not_plain(url):
-            raise PackageError(f"repository {url[:120]!r}", f"is not a plain http or https address: {why}.", _CORRECT)
+            raise PackageError(f"repository {shown(url)!r}", f"is not a plain http or https address: {why}.", _CORRECT)
         parts = urlsplit(url)
         host = _host(parts.hostname or "")
         port = parts.port if parts.port != _DEFAULT_PORTS[parts.scheme] else None
@@ -74,7 +80,7 @@ class Address:
         if to is None or not (same or upgraded):
             raise PackageError(
                 f"{self.url}",
-                f"leads to another server, or to no plain address ({target[:120]}).",
+                f"leads to another server, or to no plain address ({shown(target)}).",
                 "Put that address into the patch if it is right.",
             )
         return to

@@ -8,6 +8,7 @@ from pps.domain import questions
 from pps.domain.facts import Fact
 from pps.domain.rollouts import Rollout
 from pps.orchestration import forms
+from pps.orchestration.alarm import watched
 from pps.orchestration.forms import Asking, Form, Given, people_of, text_field
 from pps.orchestration.runtime import actor, now
 from pps.services import Services
@@ -20,7 +21,8 @@ def _prepare(s: Services, record: Rollout, site_name: str) -> Asking | None:
     put = questions.question(record, activity.STEP, site_name)
     due = put.due if put else now() + s.config.policies.local_configuration.answer_within
     patch = s.tracker.patch(record.patch_number)
-    view = activity.instructions(record, patch, site, tarball.tarball_on_record(record), due)
+    with watched(s, record):
+        view = activity.instructions(record, patch, site, tarball.tarball_on_record(record), due)
     return Asking(
         title=f"{site.name}: please configure the preview of {patch.metapackage} {patch.version}",
         body=s.templates.render("ask_local_configuration.md", view),

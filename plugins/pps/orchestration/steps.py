@@ -190,7 +190,8 @@ def run_probe_tests(rollout: str, batch: str) -> None:
     with services() as s:
         record = s.facts.rollout(rollout)
         sites = _sites(s, record, batch)
-        built = tarball.tarball_on_record(record)
+        with watched(s, record):
+            built = tarball.tarball_on_record(record)
         door = _door(s, sites, occasion_of(batch))
         _tell(awaited(probing.probe(record, s.facts, built, sites, door, now=now())))
 
@@ -396,6 +397,13 @@ def renew_signatures() -> list[str]:
     """Sign our repositories' indexes again before their time is over; returns where it was done."""
     with services() as s:
         return list(s.renew_signatures(now()))
+
+
+@task(execution_timeout=LIMITS.build)
+def look_at_what_is_published() -> list[str]:
+    """Compare what our repositories hold with what was published; people hear of each difference. Returns them."""
+    with services() as s:
+        return [f"{m.place} {m.why}" for m in s.tell_what_is_not_as_published(now(), actor())]
 
 
 @task(trigger_rule=TriggerRule.ALL_DONE)

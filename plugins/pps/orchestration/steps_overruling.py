@@ -67,18 +67,19 @@ def keep_packages(rollout: str) -> int:
         record = s.facts.rollout(rollout)
         patch = s.tracker.patch(record.patch_number)
         note_trust(record, s.facts, patch, s.trust_in(patch.repository.url), now(), actor())
-        kept = keep_packages_once(
-            record,
-            s.facts,
-            patch,
-            now(),
-            actor(),
-            repositories=s.repositories,
-            reader=s.package_reader,
-            artefacts=s.artefacts,
-            limits=s.config.policies.tarball.to_port(),
-            workdir=LocalPath(folder),
-        )
+        with watched(s, record):
+            kept = keep_packages_once(
+                record,
+                s.facts,
+                patch,
+                now(),
+                actor(),
+                repositories=s.repositories,
+                reader=s.package_reader,
+                artefacts=s.artefacts,
+                limits=s.config.policies.tarball.to_port(),
+                workdir=LocalPath(folder),
+            )
         return len(kept)
 
 

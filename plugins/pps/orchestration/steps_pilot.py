@@ -216,40 +216,41 @@ def mirror_repository(rollout: str) -> str:
         patch = s.tracker.patch(record.patch_number)
         note_trust(record, s.facts, patch, s.trust_in(patch.repository.url), now(), actor())
         needed: dict[str, Any] = {"reader": s.package_reader, "workdir": LocalPath(folder)}
-        if record.has(FactKind.MIRROR_MADE):
-            made = record.need(FactKind.MIRROR_MADE, "")
-        elif not Pilot(record).is_published:
-            made = mirroring.skip_mirror(record, s.facts, NOT_PUBLISHED, now(), actor())
-        elif not s.config.service.mirror_folder:
-            why = "service.yaml names no mirror_folder: the sites install from the developers' own repository."
-            made = mirroring.skip_mirror(record, s.facts, why, now(), actor())
-        else:
-            made = mirroring.make_mirror(
+        with watched(s, record):
+            if record.has(FactKind.MIRROR_MADE):
+                made = record.need(FactKind.MIRROR_MADE, "")
+            elif not Pilot(record).is_published:
+                made = mirroring.skip_mirror(record, s.facts, NOT_PUBLISHED, now(), actor())
+            elif not s.config.service.mirror_folder:
+                why = "service.yaml names no mirror_folder: the sites install from the developers' own repository."
+                made = mirroring.skip_mirror(record, s.facts, why, now(), actor())
+            else:
+                made = mirroring.make_mirror(
+                    record,
+                    s.facts,
+                    patch,
+                    mirrors=s.mirrors,
+                    repositories=s.repositories,
+                    publish_packages=s.publish_packages,
+                    limits=s.config.policies.mirror.to_port(),
+                    now=now(),
+                    actor=actor(),
+                    **needed,
+                )
+            record = s.facts.rollout(rollout)
+            mirror = mirroring.mirror_repository(record, s.mirror_url)
+            pilot_rules.must_be_accepted(Pilot(record))
+            keep_packages_once(
                 record,
                 s.facts,
-                patch,
-                mirrors=s.mirrors,
-                repositories=s.repositories,
-                publish_packages=s.publish_packages,
-                limits=s.config.policies.mirror.to_port(),
-                now=now(),
-                actor=actor(),
+                replace(patch, repository=mirror) if mirror else patch,
+                now(),
+                actor(),
+                repositories=s.own_repositories if mirror else s.repositories,
+                artefacts=s.artefacts,
+                limits=s.config.policies.tarball.to_port(),
                 **needed,
             )
-        record = s.facts.rollout(rollout)
-        mirror = mirroring.mirror_repository(record, s.mirror_url)
-        pilot_rules.must_be_accepted(Pilot(record))
-        keep_packages_once(
-            record,
-            s.facts,
-            replace(patch, repository=mirror) if mirror else patch,
-            now(),
-            actor(),
-            repositories=s.own_repositories if mirror else s.repositories,
-            artefacts=s.artefacts,
-            limits=s.config.policies.tarball.to_port(),
-            **needed,
-        )
         _credit(s, rollout)
         return str(made.payload.get("mirror") or made.payload["skipped"])
 

@@ -125,7 +125,7 @@ def test_a_bad_site_spoils_no_other_and_the_order_stays() -> None:
         }
     )
     pairs = [(a_site(n), SshTarget(n, "h", 22, "u", "k")) for n in names]
-    found = asyncio.run(diagnose_sites(pairs, shell, SiteLimits(), NOW, at_once=5))
+    found = asyncio.run(diagnose_sites(pairs, shell, SiteLimits(), NOW, at_once=5, tag_vo="ops"))
     assert [f.subject for f in found] == names
     assert {f.subject for f in found if f.health is Health.FAIL} == {"S3", "S7"}
     assert "admin@s3.example.org" in found[3].next_step
@@ -141,7 +141,7 @@ SHELLS = [name for name in ("dash", "bash", "busybox", "toybox") if shutil.which
 def run(path: str, folder: Path, *, shell: Sequence[str] = ("/bin/sh",), **kwargs: object) -> dict[str, str]:
     roots = [str(folder / name) for name in ("preview", "production", "profile.d", "tags")]
     result = subprocess.run(
-        [*shell, "-s", "--", *roots],
+        [*shell, "-s", "--", *roots, "ce.example.org", "ops"],
         **{"input": site_check_script(), "capture_output": True, "text": True, "check": True, "env": {"PATH": path}},
         **kwargs,
     )

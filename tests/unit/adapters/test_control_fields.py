@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from debian.deb822 import Deb822
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from pps.adapters.control_fields import control_fields, index_stanza
@@ -21,6 +21,7 @@ PIECES = [
 CONTROLS = st.lists(st.sampled_from(PIECES), max_size=14).map(b"".join)
 
 
+@example(b"Package:", b"")
 @settings(max_examples=500)
 @given(CONTROLS, CONTROLS)
 def test_nobody_reads_another_package_in_what_we_let_through(before: bytes, after: bytes) -> None:

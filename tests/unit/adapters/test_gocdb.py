@@ -83,14 +83,17 @@ def test_an_answer_in_pages_is_known_to_be_incomplete() -> None:
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        (LAUGHS + "]><results><SITE>&j;</SITE></results>", "document type or entities"),
+        (LAUGHS + "]><results><SITE>&j;</SITE></results>", "document type declaration or entities"),
         (
             '<!DOCTYPE r [<!ENTITY x SYSTEM "file:///etc/passwd">]><results><SITE><SHORT_NAME>&x;</SHORT_NAME></SITE></results>',
-            "document type or entities",
+            "document type declaration or entities",
         ),
-        ('<!DOCTYPE results SYSTEM "http://127.0.0.1:1/x.dtd"><results/>', "document type or entities"),
-        ('<!DOCTYPE r [<!ENTITY % p SYSTEM "http://127.0.0.1:1/p"> %p;]><results/>', "document type or entities"),
-        ("<!DOCTYPE results><results/>", "document type or entities"),
+        ('<!DOCTYPE results SYSTEM "http://127.0.0.1:1/x.dtd"><results/>', "document type declaration or entities"),
+        (
+            '<!DOCTYPE r [<!ENTITY % p SYSTEM "http://127.0.0.1:1/p"> %p;]><results/>',
+            "document type declaration or entities",
+        ),
+        ("<!DOCTYPE results><results/>", "document type declaration or entities"),
         ("<results><SITE>&who;</SITE></results>", "undefined entity"),
         ("<results>" + "<a>" * 3_400_000, "nested more than 12 deep"),
         ("<a>" * 3_400_000, "begins with <a>"),

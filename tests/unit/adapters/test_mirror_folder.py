@@ -11,7 +11,7 @@ import pytest
 from upath import UPath
 
 from pps.adapters.mirror_folder import MirrorFolder
-from pps.domain.errors import InvalidNameError, ServiceError
+from pps.domain.errors import InvalidNameError, ServiceError, TamperedError
 from pps.domain.mirrors import MirrorList
 from pps.domain.patches import Repository, RepositoryKind
 
@@ -75,10 +75,10 @@ def test_what_stands_in_a_mirror_s_place_is_never_written_over(on_disk: MirrorFo
     folder = Path(on_disk.root.path) / place
     (folder / "MIRROR").chmod(0o644)
     (folder / "MIRROR").write_text("something else")
-    with pytest.raises(ServiceError, match="never written over"):
+    with pytest.raises(TamperedError, match="never written over"):
         made(on_disk)
     (folder / "MIRROR").unlink()
-    with pytest.raises(ServiceError, match="never written over"):
+    with pytest.raises(TamperedError, match="never written over"):
         made(on_disk)
     assert [f.path for f in on_disk.found(place)] == [f.path for f in listed.files]
     assert not list(folder.parent.parent.glob(".aside-*"))

@@ -7,11 +7,13 @@ import socketserver
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from tests.support import signing
 from tests.support.front import front, services  # noqa: F401
 from tests.unit.activities.test_diagnosis import GOOD, Shell
 from typer.testing import CliRunner
@@ -223,3 +225,39 @@ def test_it_says_which_repositories_are_believed_without_a_signature_and_which_k
     assert ("WARN", "http://a.example.org is believed without a signature: The provider signs from June on.") in said
     assert [health for health, text in said if text.startswith("the keyring of https://b.example.org/apt ")] == ["FAIL"]
     assert result.exit_code == 1
+
+
+@pytest.mark.parametrize(
+    ("days", "later", "health", "says"),
+    [
+        (400, 0, "OK", "must be signed by"),
+        (30, 0, "WARN", "the last key for https://a.example.org/apt expires on"),
+        (30, 31, "FAIL", "have expired or are revoked"),
+    ],
+)
+def test_a_provider_s_keys_that_end_soon_or_have_ended_are_said(
+    healthy: Front, days: int, later: int, health: str, says: str
+) -> None:
+    folder = healthy.services.config.folder
+    (folder / "provider.asc").write_text(signing.key(f"Provider {days} <p@example.org>", days).public)
+    change(folder / "service.yaml", package_keys={"https://a.example.org/apt": {"keyring": "provider.asc"}})
+    made = replace(healthy, now=lambda: datetime.now(UTC) + timedelta(days=later))
+    made.__dict__["airflow"] = healthy.airflow
+    found = doctor(made)[1]["package_keys"]
+    assert found[0] == health and says in found[1], found
+
+
+@pytest.mark.parametrize("url", [None, "https://packages.example.org/rt"])
+def test_it_says_that_the_address_of_release_tests_is_missing(healthy: Front, url: str | None) -> None:
+    (healthy.services.config.folder / "pools.yaml").write_text("pools: []\n")
+    change(healthy.services.config.folder / "service.yaml", release_test_url=url)
+    assert doctor(healthy)[1].get("release_test_url", ("OK",))[0] == ("OK" if url else "WARN")
+
+
+@pytest.mark.parametrize("name", ["production_repository", "publication_folder"])
+def test_a_folder_that_is_published_from_and_cannot_be_written_is_a_failure(healthy: Front, name: str) -> None:
+    file = healthy.services.config.folder / "no-folder"
+    file.write_text("")
+    change(healthy.services.config.folder / "service.yaml", **{name: f"{file.as_uri()}/below"})
+    found = doctor(healthy)[1][name.replace("_", " ")]
+    assert found[0] == "FAIL" and "cannot be written" in found[1]

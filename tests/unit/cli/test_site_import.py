@@ -124,7 +124,7 @@ def test_a_hostile_listing_is_one_error_line(front: Front, tmp_path: Path) -> No
     (tmp_path / "x.xml").write_text('<!DOCTYPE r [<!ENTITY x SYSTEM "file:///etc/passwd">]><results>&x;</results>')
     code, out, err = pps(front, str(tmp_path / "x.xml"), "--apply")
     assert (code, out) == (1, "")
-    assert "document type or entities" in err
+    assert "document type declaration or entities" in err
     assert "root:" not in err
 
 

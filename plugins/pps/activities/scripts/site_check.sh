@@ -1,10 +1,10 @@
 #clean-environment
 # What a site offers for previews: prints "key value" lines and changes nothing.
-# Arguments: preview_root production_root profile_d tag_dir (absolute paths).
+# Arguments: preview_root production_root profile_d tag_dir (absolute paths), subcluster and VO of the tag list.
 # POSIX sh; run by pps doctor. Exit code 0 whenever it could look.
 #include safe_folder.sh
 set -u
-preview_root=$1 production_root=$2 profile_d=$3 tag_dir=$4
+preview_root=$1 production_root=$2 profile_d=$3 tag_dir=$4 subcluster=$5 vo=$6
 
 # The nearest folder above that exists decides whether a missing one could be made.
 nearest() {
@@ -63,6 +63,18 @@ if [ -z "$why" ] && { [ -e "$preview_root/.pps" ] || [ -L "$preview_root/.pps" ]
 fi
 [ -z "$why" ] || printf 'preview_root_unsafe %s\n' "$(printf %s "$why" | tr -c '\040-\176' ' ')"
 folder_to_write tag_dir "$tag_dir"
+# The list itself: in a folder that is ours it may still be another account's, and it is written in place (see votag.sh).
+list=$tag_dir/$subcluster/$vo/$vo.list
+if ! [ -e "$list" ] && [ -e "$tag_dir/$vo/$vo.list" ]; then
+    list=$tag_dir/$vo/$vo.list
+fi
+if [ -e "$list" ] && ! [ -f "$list" ]; then
+    echo "tag_list no-file"
+elif [ -e "$list" ] && ! { [ -r "$list" ] && (: >>"$list") 2>/dev/null; }; then
+    echo "tag_list not-writable"
+elif ! [ -e "$list" ] && [ -d "${list%/*}" ] && ! [ -w "${list%/*}" ]; then
+    echo "tag_list not-to-be-made"
+fi
 folder_to_read production_root "$production_root"
 folder_to_read profile_d "$profile_d"
 free=$(df -Pk "$(nearest "$preview_root")" 2>/dev/null | awk 'NR == 2 { print $4 }')
