@@ -74,13 +74,16 @@ def control_fields(subject: str, data: bytes) -> dict[str, str]:
         if name in _OF_AN_INDEX:
             raise odd(f"a field {stated!r}, which is the index's own,")
         fields[name] = value.strip()
-    for identity, allowed in _IDENTITY.items():
-        value = fields.get(identity.lower(), "")
-        if not value or "\n" in value:
-            raise odd(f"{'a field of several lines' if value else 'no field'} {identity!r}")
-        if not allowed.fullmatch(value):
-            raise odd(f"{value[:40]!r} in the field {identity!r}")
+    if reason := next(filter(None, (_against_identity(name, fields) for name in _IDENTITY)), ""):
+        raise odd(reason)
     return fields
+
+
+def _against_identity(name: str, fields: dict[str, str]) -> str:
+    value = fields.get(name.lower(), "")
+    if not value or "\n" in value:
+        return f"{'a field of several lines' if value else 'no field'} {name!r}"
+    return "" if _IDENTITY[name].fullmatch(value) else f"{value[:40]!r} in the field {name!r}"
 
 
 def index_stanza(subject: str, fields: dict[str, str]) -> str:
