@@ -7,10 +7,10 @@ meet is taken out, e.g. control characters and marks that turn the writing direc
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from copy import copy
 from dataclasses import fields, is_dataclass
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import Any
 
 # C0 and C1 controls but tab and newline; bidirectional marks, overrides and isolates; invisible
@@ -117,18 +117,23 @@ def shown_to_the_public(view: Any, names: Collection[str] = ()) -> Any:
     A template gets nothing else, so that a field that is new, or that an old fact holds, passes the door as well.
     Words of ours (enumerations) and keys stay.
     """
+    # the same words stand at hundreds of sites; kept for this view only
+    return _shown(view, cache(lambda text: for_the_public(text, names)))
+
+
+def _shown(view: Any, door: Callable[[str], str]) -> Any:
     if type(view) is str:
-        return for_the_public(view, names)
+        return door(view)
     if isinstance(view, Mapping):
-        return {key: shown_to_the_public(value, names) for key, value in view.items()}
+        return {key: _shown(value, door) for key, value in view.items()}
     if isinstance(view, tuple) and hasattr(view, "_fields"):
-        return type(view)(*(shown_to_the_public(value, names) for value in view))
+        return type(view)(*(_shown(value, door) for value in view))
     if isinstance(view, list | tuple | set | frozenset):
-        return type(view)(shown_to_the_public(value, names) for value in view)
+        return type(view)(_shown(value, door) for value in view)
     if is_dataclass(view) and not isinstance(view, type):
         shown = copy(view)  # not made anew: an address that is hidden is none any more
         for f in fields(view):
-            object.__setattr__(shown, f.name, shown_to_the_public(getattr(view, f.name), names))
+            object.__setattr__(shown, f.name, _shown(getattr(view, f.name), door))
         return shown
     return view
 
