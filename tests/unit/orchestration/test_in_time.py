@@ -145,7 +145,7 @@ def test_outside_of_a_task_there_is_no_alarm() -> None:
 
 def test_no_step_runs_a_loop_of_its_own() -> None:
     room = Path(pps.orchestration.__file__).parent
-    files = [*room.glob("*.py"), *(room.parents[2] / "dags").glob("*.py")]
+    files = [*room.rglob("*.py"), *(room.parents[2] / "dags").glob("*.py")]
     assert len(files) > 20
     for file in files:
         calls = [ast.unparse(n.func) for n in ast.walk(ast.parse(file.read_text())) if isinstance(n, ast.Call)]
