@@ -66,8 +66,6 @@ def test_a_plain_package_comes_through(tmp_path: Path) -> None:
         "a/../../x",
         "..",
         "./../x",
-        "a//b",
-        "a/./b",
         "name\nwith newline",
         "tab\there",
         "esc\x1b[2J",
@@ -84,7 +82,7 @@ def test_no_name_leaves_the_tree_or_reaches_a_shell_as_an_option(tmp_path: Path,
     refused(rpm_of(tmp_path, cpio((name, REG | 0o644, b""))), "member")
 
 
-@pytest.mark.parametrize("kind", [tarfile.CHRTYPE, tarfile.BLKTYPE, tarfile.FIFOTYPE, tarfile.CONTTYPE, b"Z"])
+@pytest.mark.parametrize("kind", [tarfile.CHRTYPE, tarfile.BLKTYPE, tarfile.FIFOTYPE, b"Z"])
 def test_devices_fifos_and_unknown_kinds_are_refused(tmp_path: Path, kind: bytes) -> None:
     refused(deb_of(tmp_path, member("dev/thing", kind)), "is (a|of)")
 
@@ -147,7 +145,7 @@ def test_a_pax_header_cannot_lead_around_the_gate(tmp_path: Path) -> None:
     info.pax_headers = {"path": "../../etc/passwd"}
     refused(deb_of(tmp_path, (info, data), format=tarfile.PAX_FORMAT), "member")
     plain = member("innocent")
-    refused(deb_of(tmp_path, plain, format=tarfile.PAX_FORMAT, pax_headers={"path": "../x"}), "global headers")
+    refused(deb_of(tmp_path, plain, format=tarfile.PAX_FORMAT, pax_headers={"path": "../x"}), "global header")
 
 
 def test_sparse_files_are_refused(tmp_path: Path) -> None:
