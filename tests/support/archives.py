@@ -6,6 +6,7 @@ import gzip
 import io
 import struct
 import tarfile
+from collections.abc import Mapping
 from pathlib import Path
 
 from pps.domain.patches import PackageRef
@@ -75,9 +76,9 @@ def cpio(*members: tuple[str, int, bytes], links: int = 1, trailer: bool = True)
     return out
 
 
-def rpm_of(folder: Path, payload: bytes) -> Path:
-    """Write an .rpm whose payload is this cpio archive."""
-    path = write_rpm(SamplePackage(REF, {"usr/bin/x": (0o755, "x")}), folder)
+def rpm_of(folder: Path, payload: bytes, files: Mapping[str, tuple[int, str]] | None = None) -> Path:
+    """Write an .rpm whose payload is this cpio archive, and whose header has these files."""
+    path = write_rpm(SamplePackage(REF, files or {"usr/bin/x": (0o755, "x")}), folder)
     whole = path.read_bytes()
     start = whole.rindex(b"\x1f\x8b\x08")
     path.write_bytes(whole[:start] + gzip.compress(payload))

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 
 from pps.domain.errors import PackageError
-from pps.domain.shell_text import commands
+from pps.domain.shell_text import sure_commands
 
 _MAPPED = (
     (re.compile(r"(?:usr/)?lib/[a-z0-9_]+-linux-(?:gnu|musl)[a-z0-9_]*(/.+)?"), "lib"),
@@ -53,7 +53,11 @@ _TOOL = re.compile(r"(?:^|[/\s{}])(?:update-)?alternatives\W*$")
 _CALL = re.compile(r"alternatives\b.*--install", re.DOTALL)
 _SAYING = frozenset(("echo", "printf", "logger", ":"))
 _SHELLS = frozenset(("sh", "bash", "dash", "eval", "su", "runuser"))
-_ASSIGNMENT = re.compile(r"([A-Za-z_]\w*)=(.*)", re.DOTALL)
+_ASSIGNMENT = re.compile(r"([A-Za-z_]\w*)(\+?)=(.*)", re.DOTALL)
+_DECLARING = frozenset(("export", "readonly", "local", "declare", "typeset"))
+_SETTING = frozenset(("read", "unset", "getopts", "mapfile", "readarray"))
+_DOCUMENT = re.compile(r"<<-?[ \t]*['\"\\]?(\w+)")
+_RUN_DOCUMENTS = _SHELLS | {"ksh", "mksh", "zsh", "chroot"}
 _VARIABLE = re.compile(r"\$\{([A-Za-z_]\w*)\}|\$([A-Za-z_]\w*)")
 _PATH = re.compile(r"(/[A-Za-z0-9_+][A-Za-z0-9._+@:-]*)+")
 _COMMANDS_AT_MOST = 5000
@@ -122,16 +126,15 @@ def read_alternatives(install_script: str) -> tuple[tuple[Alternative, ...], tup
     """
     found: list[Alternative] = []
     unclear: list[str] = []
-    values: dict[str, tuple[str, ...]] = {}
-    for words in commands(install_script)[:_COMMANDS_AT_MOST]:
-        if words[0] == "for" and len(words) > 3 and words[2] == "in":
-            values[words[1]] = tuple(words[3:])
+    variables = _Variables()
+    values = variables.values
+    script = sure_commands(install_script)[:_COMMANDS_AT_MOST]
+    for (words, sure), (following, _) in zip(script, [*script[1:], ([""], False)], strict=False):
+        if variables.learn(words, sure=sure):
             continue
-        for match in map(_ASSIGNMENT.fullmatch, words):
-            if match is None:
-                break
-            values[match[1]] = (*values.get(match[1], ()), match[2])
         if words[0] in _SAYING:
+            if any(_CALL.search(word) for word in words) and _reads_commands(following):
+                unclear.append(" ".join(words))
             continue
         if words[0].rpartition("/")[2] in _SHELLS:
             inner = read_alternatives(max(words, key=len)) if any(_CALL.search(w) for w in words) else ((), ())
@@ -139,16 +142,105 @@ def read_alternatives(install_script: str) -> tuple[tuple[Alternative, ...], tup
             unclear += inner[1]
         elif "--install" in words[1:]:
             links = [_installed(one) for one in _expanded(words, values)]
+            if variables.doubts(words) and any(link for link in links):
+                unclear.append(" ".join(words))
+                continue
             if any(link is None for link in links) and any(_TOOL.search(w) for w in _expanded(words, values)[0]):
                 unclear.append(" ".join(words))
             found += [one for link in links for one in link or ()]
         elif any(_CALL.search(word) for word in words):
             unclear.append(" ".join(words))
+    unclear += _calls_in_documents(install_script)
     if not found and not unclear and "alternatives" in install_script and "<<" not in install_script:
         # a program in another language, options that stand in a variable; a here-document may be a text for people
         lines = (line.strip() for line in install_script.splitlines())
         unclear += [line for line in lines if "--install" in line and not line.startswith(("#", "--", *_SAYING))]
     return tuple(dict.fromkeys(found)), tuple(dict.fromkeys(unclear))
+
+
+@dataclass
+class _Variables:
+    """What the variables of a script hold, as far as its text says."""
+
+    values: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    """of a loop's variable all that it goes through"""
+    doubtful: set[str] = field(default_factory=set)
+    """may hold one value or another"""
+
+    def learn(self, words: list[str], *, sure: bool) -> bool:
+        """Take note of a command that sets variables; tell whether it is one."""
+        if words[0] == "for" and len(words) > 3 and words[2] == "in":
+            self.values[words[1]] = tuple(words[3:])
+            self.doubtful.discard(words[1])
+            return True
+        if words[0] in _SETTING:
+            self.doubtful.update(words[1:])
+            return True
+        declaring = words[0] in _DECLARING
+        matches = list(map(_ASSIGNMENT.fullmatch, words[1:] if declaring else words))
+        if not declaring and None in matches:  # before a command they hold for that command
+            return False
+        for match in matches:
+            if match is not None:
+                self._assign(match[1], match[3], sure=sure, more=bool(match[2]))
+        return True
+
+    def doubts(self, words: list[str]) -> bool:
+        """Tell whether a command hangs on a variable that may hold one value or another."""
+        todo, seen = list(words), set[str]()
+        while todo:
+            names = {m[1] or m[2] for m in _VARIABLE.finditer(todo.pop())} - seen
+            if names & self.doubtful:
+                return True
+            seen |= names
+            todo += [value for name in names for value in self.values.get(name, ())]
+        return False
+
+    def _assign(self, name: str, value: str, *, sure: bool, more: bool) -> None:
+        # what it refers to may change later on; a loop's variable is looked up when its value is needed
+        single = {n: v for n, v in self.values.items() if len(v) == 1}
+        doubtful = more or self.doubts([value])
+        ((value,),) = _expanded([value], single)
+        if any(name in (m[1], m[2]) for m in _VARIABLE.finditer(value)):  # PATH=$PATH:/sbin
+            self.values.pop(name, None)
+            self.doubtful.add(name)
+            return
+        before = self.values.get(name, (value,))
+        if sure or before == (value,):
+            self.values[name] = (value,)
+        else:
+            self.values[name] = (*before, value)
+            doubtful = True
+        (self.doubtful.add if doubtful else self.doubtful.discard)(name)
+
+
+def _reads_commands(words: list[str]) -> bool:
+    """Tell whether a command is a shell that runs what it is given in a pipe."""
+    name = words[0].rpartition("/")[2]
+    return (
+        name in _SHELLS
+        and "-c" not in words
+        and (name == "su" or all(w.startswith("-") or w.isdigit() for w in words[1:]))
+    )
+
+
+def _calls_in_documents(install_script: str) -> list[str]:
+    """Calls in here-documents that a shell runs; all others are texts for people."""
+    found: list[str] = []
+    end = ""
+    runs = False
+    for whole in install_script.replace("\\\n", " ").splitlines():
+        line = " ".join(whole.split())
+        if end:
+            if line == end:
+                end = ""
+            elif runs and _CALL.search(line) and not line.startswith("#"):
+                found.append(line)
+        elif not line.startswith("#") and (match := _DOCUMENT.search(line)):
+            end = match[1]
+            words = re.split(r"[ |;&()<>]+", line.partition(" #")[0])
+            runs = any(word.rpartition("/")[2] in _RUN_DOCUMENTS for word in words)
+    return found
 
 
 def _expanded(words: list[str], values: Mapping[str, tuple[str, ...]]) -> list[list[str]]:

@@ -40,9 +40,9 @@ class _Readable(Protocol):
 class _XzReader(io.RawIOBase):
     """xz and lzma with a memory limit, which `lzma.LZMAFile` does not have."""
 
-    def __init__(self, source: _Readable) -> None:
+    def __init__(self, source: _Readable, form: int) -> None:
         self._source = source
-        self._xz = lzma.LZMADecompressor(format=lzma.FORMAT_AUTO, memlimit=_XZ_MEMORY)
+        self._xz = lzma.LZMADecompressor(format=form, memlimit=_XZ_MEMORY)
 
     def readable(self) -> bool:
         return True
@@ -65,7 +65,7 @@ def inflating(source: _Readable, compression: str) -> _Readable:
     if compression == "":
         return source
     if compression in ("xz", "lzma"):
-        return io.BufferedReader(_XzReader(source))
+        return io.BufferedReader(_XzReader(source, lzma.FORMAT_XZ if compression == "xz" else lzma.FORMAT_ALONE))
     if compression == "zst":
         return zstandard.ZstdDecompressor(max_window_size=_ZSTD_WINDOW).stream_reader(
             cast(BinaryIO, source), read_across_frames=True
@@ -74,7 +74,7 @@ def inflating(source: _Readable, compression: str) -> _Readable:
         return gzip.GzipFile(fileobj=cast(BinaryIO, source), mode="rb")
     if compression == "bz2":
         return bz2.BZ2File(cast(BinaryIO, source))
-    raise PackageError(f"compression {compression[:20]!r}", "is not known here.", "Known are gz, xz, zst, bz2.")
+    raise PackageError(f"compression {compression[:20]!r}", "is not known here.", "Known are gz, xz, zst, bz2, lzma.")
 
 
 class FileSlice:
@@ -195,10 +195,18 @@ def member_content(stream: CappedStream, size: int) -> BinaryIO:
 _BLOCK = 512
 #: Names of members are at most some kilobytes; Python's tarfile spends minutes on a mebibyte of such headers.
 _EXTENDED_BYTES = 1 << 16
-_TAR_KINDS: dict[bytes, Literal["d", "f", "l", "h"]] = {b"0": "f", b"\0": "f", b"1": "h", b"2": "l", b"5": "d"}
+_TAR_KINDS: dict[bytes, Literal["d", "f", "l", "h"]] = {
+    b"0": "f",
+    b"\0": "f",
+    b"7": "f",
+    b"1": "h",
+    b"2": "l",
+    b"5": "d",
+}
 _TAR_REFUSED = {b"3": "a character device", b"4": "a block device", b"6": "a fifo"}
 _RECORD = re.compile(rb"([1-9][0-9]{0,5}) ")
-_EXTENDED = {b"L": "path", b"K": "linkpath", b"x": "pax", b"X": "pax"}
+_EXTENDED = {b"L": "path", b"K": "linkpath", b"x": "pax", b"X": "pax", b"g": "global"}
+_SPARSE = "uses sparse files, which packages do not need."
 
 
 def tar_members(stream: CappedStream) -> Iterator[RawMember]:
@@ -224,10 +232,7 @@ def tar_members(stream: CappedStream) -> Iterator[RawMember]:
             if len(data) < size:
                 raise stream.hostile("ends in the middle of a header.")
             stream.seek(_up(stream.tell()))
-            if _EXTENDED[kind] != "pax":
-                extended[_EXTENDED[kind]] = data.partition(b"\0")[0]
-            else:
-                extended.update(_pax(stream, data))
+            extended.update(_extension(stream, _EXTENDED[kind], data))
             continue
         raw = _tar_member(stream, block, kind, size, extended)
         start = stream.tell()
@@ -246,12 +251,12 @@ def _tar_member(stream: CappedStream, block: bytes, kind: bytes, size: int, exte
         name = prefix + b"/" + name
     name = extended.get("path", name)
     target = extended.get("linkpath", block[157:257].partition(b"\0")[0])
-    if kind in (b"0", b"\0") and name.endswith(b"/"):
+    if _TAR_KINDS.get(kind) == "f" and name.endswith(b"/"):
         kind = b"5"  # as tar before POSIX wrote folders
     text = name.decode("utf-8", "surrogateescape")
     if (known := _TAR_KINDS.get(kind)) is None:
-        if kind in b"gS":
-            raise stream.hostile("uses sparse files or global headers, which packages do not need.")
+        if kind == b"S":
+            raise stream.hostile(_SPARSE)
         return RawMember(text, "refused", what=_TAR_REFUSED.get(kind, "of a kind that packages do not have"))
     if known == "f":
         size = _pax_size(stream, extended["size"]) if "size" in extended else size
@@ -282,6 +287,16 @@ def _checksums(block: bytes) -> tuple[int, int]:
     return sum(plain), sum(plain) - 256 * sum(byte > 127 for byte in plain)
 
 
+def _extension(stream: CappedStream, what: str, data: bytes) -> dict[str, bytes]:
+    """What a header says of the member behind it."""
+    if what not in ("pax", "global"):
+        return {what: data.partition(b"\0")[0]}
+    found = _pax(stream, data)
+    if what == "global" and found:  # git archive notes a commit in such a one, which is no matter of ours
+        raise stream.hostile("has a global header that says of all members what only each one can say.")
+    return found
+
+
 def _pax(stream: CappedStream, data: bytes) -> dict[str, bytes]:
     """The records `<length> <key>=<value>\\n` that matter here; the walk is linear, and each record must be whole."""
     found: dict[str, bytes] = {}
@@ -293,7 +308,7 @@ def _pax(stream: CappedStream, data: bytes) -> dict[str, bytes]:
         if not equals or end > len(data) or data[end - 1 : end] != b"\n":
             raise stream.hostile("is not a sound tar archive: an extended header is broken.")
         if key.startswith(b"GNU.sparse"):
-            raise stream.hostile("uses sparse files or global headers, which packages do not need.")
+            raise stream.hostile(_SPARSE)
         if key in (b"path", b"linkpath", b"size"):
             if key.decode() in found:
                 raise stream.hostile(f"gives a member's {key.decode()} twice.")

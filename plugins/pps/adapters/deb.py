@@ -21,6 +21,10 @@ _NEXT = "Ask the provider of the package."
 _CONTROL_BYTES = 16 << 20
 _CONTROL_MEMBERS = 100
 _TEXT_BYTES = 1 << 20
+_DATA = "data.tar"
+#: As dpkg-deb: it takes fewer compressions for the control archive, and what begins with _ is anybody's.
+_PARTS = ("debian-binary", r"control\.tar(\.(gz|xz|zst))?", r"data\.tar(\.(gz|xz|zst|bz2|lzma))?")
+_FORMAT = re.compile(rb"2\.[0-9]{1,9}\n")
 
 
 @dataclass(frozen=True)
@@ -69,14 +73,18 @@ def stanza_fields(stanza: str) -> dict[str, str]:
 
 
 def _parts(subject: str, file: BinaryIO) -> tuple[tuple[str, int, int], tuple[str, int, int]]:
-    """Compression and place of control.tar and data.tar. Their order is fixed; what begins with _ is anybody's."""
-    rest = [(name, place) for name, place in _ar_members(subject, file) if not name.startswith("_")]
-    patterns = ("debian-binary", r"control\.tar(\.[a-z0-9]+)?", r"data\.tar(\.[a-z0-9]+)?")
-    if len(rest) != len(patterns) or not all(map(re.fullmatch, patterns, (name for name, _ in rest))):
-        why = "is not a Debian package: debian-binary, control.tar and data.tar are not its parts, in this order."
-        raise PackageError(subject, why, _NEXT)
+    """Compression and place of control.tar and data.tar. Their order is fixed."""
+    found = list(_ar_members(subject, file))
+    rest = [(name, place) for name, place in found if not name.startswith("_")]
+    if (
+        len(rest) != len(_PARTS)
+        or found[0] != rest[0]
+        or not all(map(re.fullmatch, _PARTS, (name for name, _ in rest)))
+    ):
+        why = "is not a Debian package: debian-binary, control.tar and data.tar are not its parts, in this order"
+        raise PackageError(subject, f"{why}, or of a compression that dpkg does not take for them.", _NEXT)
     version = FileSlice(file, *rest[0][1]).read(100)
-    if not version.startswith(b"2."):
+    if not _FORMAT.match(version):
         raise PackageError(subject, f"is a Debian package of format {version[:10]!r}; known is 2.0.", _NEXT)
     control, data = ((_compression(name), *place) for name, place in rest[1:])
     return control, data
@@ -104,22 +112,18 @@ def _control_files(subject: str, file: BinaryIO, control: tuple[str, int, int]) 
 
 
 def _ar_members(subject: str, file: BinaryIO) -> Iterator[tuple[str, tuple[int, int]]]:
-    """Name -> (start, size) of each member of the outer archive."""
+    """Name -> (start, size) of each member of the outer archive; behind data.tar dpkg takes anything."""
     end = file.seek(0, 2)
     at = len(MAGIC)
     seen: set[str] = set()
     while at < end:
         file.seek(at)
         header = file.read(60)
-        name = header[:16].decode(errors="replace").rstrip(" /")
-        digits = header[48:58].decode(errors="replace").strip()
-        if (
-            len(header) < 60
-            or header[58:] != b"`\n"
-            or not (digits.isascii() and digits.isdigit())
-            or name in seen
-            or len(seen) > 20
-        ):
+        if header[58:] != b"`\n" and any(other.startswith(_DATA) for other in seen):
+            return
+        name = header[:16].decode(errors="replace").rstrip(" ").removesuffix("/")
+        digits = header[48:58].decode(errors="replace").strip(" ")
+        if header[58:] != b"`\n" or not (digits.isascii() and digits.isdigit()) or name in seen or len(seen) > 20:
             raise PackageError(subject, "is not a sound Debian package: its outer archive is broken.", _NEXT)
         size = int(digits)
         if at + 60 + size > end:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 import stat
 from collections import defaultdict
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, BinaryIO
 
@@ -30,6 +30,7 @@ _MAGICS = {
 }
 _LONGEST_NAME = 4096
 _GHOST = 64
+_UNFIT = "has a list of files in its header that does not fit together."
 _SENSES = {2: "LT", 4: "GT", 8: "EQ", 10: "LE", 12: "GE"}
 
 
@@ -55,13 +56,17 @@ class RpmPackage:
             raise PackageError(self.subject, "has a payload that is no cpio archive.", NEXT)
         head = FileSlice(self._file, start, 8).read()
         compression = next((name for magic, name in _MAGICS.items() if head.startswith(magic)), None)
+        said = self.header.text(1125, "PAYLOADCOMPRESSOR", "nothing")
+        if compression is None and said == "lzma":  # which begins with its own settings
+            compression = "lzma"
         if compression is None:
-            said = self.header.text(1125, "PAYLOADCOMPRESSOR", "nothing")
             why = f"has a payload of an unknown compression (its header says {said[:20]!r}); known are gzip, xz, zstd, "
             raise PackageError(self.subject, f"{why}bzip2, lzma and none.", NEXT)
         stream = CappedStream(self.subject, inflating(payload, compression), budget)
         unpacked = Unpacked(self.subject, budget, contents)
-        unpacked.add_all(cpio_members(stream, _Files(self.header)))
+        files = _Files(self.header)
+        unpacked.add_all(files.noted(cpio_members(stream, files)))
+        files.must_be_those_noted()
         return unpacked
 
     def described(self) -> dict[str, Any]:
@@ -141,47 +146,103 @@ def _paths(header: RpmHeader) -> list[str]:
     names = header.raw(1117, "BASENAMES")
     if len(indexes) != len(names) or any(at >= len(folders) for at in indexes):
         raise PackageError(header.subject, "has files in its header without folders.", NEXT)
+    if any(not name or "/" in name for name in names) or any(f[:1] + f[-1:] != "//" for f in folders):
+        raise PackageError(header.subject, "has a name in its header that is none of a file or a folder.", NEXT)
     return [f"{folders[at]}{name}" for at, name in zip(indexes, names, strict=True)]
 
 
 @dataclass(frozen=True)
 class _Files:
-    """The files of a header, for payloads that name them by number: rpm 6, and those with files of more than 4 GiB."""
+    """The files of a header. rpm goes by them, other unpackers by the payload: both must say the same.
+
+    Some payloads name them by number: those of rpm 6, and those with files of more than 4 GiB.
+    """
 
     header: RpmHeader
+    _noted: dict[str, tuple[object, ...]] = field(default_factory=dict)
 
     def __getitem__(self, number: int) -> _Head:
         name, mode, size, group = self._all[number]
         links = self._groups[group] if stat.S_ISREG(mode) else [number]
         # of several names of one file only the last carries the content
+        if number not in links:
+            raise PackageError(self.header.subject, f"has {name[1:81]!r} in its payload, which is a ghost.", NEXT)
         return _Head(name, mode, len(links), size if number == links[-1] else 0, tuple(map(str, group)))
 
     def __len__(self) -> int:
         return len(self._all)
+
+    def noted(self, members: Iterable[RawMember]) -> Iterator[RawMember]:
+        """The members of the payload; each is noted."""
+        for raw in members:
+            name = _plain(raw.name)
+            if raw.kind == "h":
+                self._noted[name] = self._noted[_plain(raw.target)]
+            else:
+                self._noted[name] = _essence(raw.kind, raw.mode, raw.size, raw.target)
+            yield raw
+
+    def must_be_those_noted(self) -> None:
+        """`PackageError` if rpm would install other files than those that the payload has."""
+        links = self.header.raw(1036, "FILELINKTOS") or [""] * len(self)
+        if len(links) != len(self):
+            raise PackageError(self.header.subject, _UNFIT, NEXT)
+        for number, (name, mode, size, _) in enumerate(self._all):
+            if self._flags[number] & _GHOST:
+                continue
+            kind = "l" if stat.S_ISLNK(mode) else "d" if stat.S_ISDIR(mode) else "f"
+            found = self._noted.pop(_plain(name), None)
+            if found != _essence(kind, mode, size, links[number]):
+                what = "does not have" if found is None else "describes in another way"
+                raise PackageError(
+                    self.header.subject, f"has {name[1:81]!r} in its header, which its payload {what}.", NEXT
+                )
+        for name in self._noted:
+            raise PackageError(
+                self.header.subject, f"has {name[:80]!r} in its payload, which its header does not have.", NEXT
+            )
 
     @cached_property
     def _all(self) -> list[tuple[str, int, int, tuple[int, int]]]:
         header = self.header
         names = _paths(header)
         modes = header.numbers(1030, "FILEMODES")
-        sizes = header.numbers(5008, "LONGFILESIZES") or header.numbers(1028, "FILESIZES")
+        long, short = header.numbers(5008, "LONGFILESIZES"), header.numbers(1028, "FILESIZES")
+        sizes = long or short
         inodes = header.numbers(1096, "FILEINODES") or tuple(range(len(names)))
         devices = header.numbers(1095, "FILEDEVICES") or (0,) * len(names)
         columns = (names, modes, sizes, inodes, devices)
-        if len({len(column) for column in columns}) != 1:
-            raise PackageError(header.subject, "has a list of files in its header that does not fit together.", NEXT)
+        if len({len(column) for column in columns}) != 1 or (long and short and long != short):
+            raise PackageError(header.subject, _UNFIT, NEXT)
         return [
             (f".{name}", mode, size, (inode, device)) for name, mode, size, inode, device in zip(*columns, strict=True)
         ]
 
     @cached_property
     def _groups(self) -> dict[tuple[int, int], list[int]]:
-        flags = self.header.numbers(1037, "FILEFLAGS") or (0,) * len(self)
         groups = defaultdict(list)
         for number, (_, mode, _, group) in enumerate(self._all):
-            if stat.S_ISREG(mode) and not (number < len(flags) and flags[number] & _GHOST):
+            if stat.S_ISREG(mode) and not self._flags[number] & _GHOST:
                 groups[group].append(number)
         return groups
+
+    @cached_property
+    def _flags(self) -> tuple[int, ...]:
+        flags = self.header.numbers(1037, "FILEFLAGS") or (0,) * len(self)
+        if len(flags) != len(self):
+            raise PackageError(self.header.subject, _UNFIT, NEXT)
+        return flags
+
+
+def _plain(name: str) -> str:
+    return "/".join(part for part in name.split("/") if part not in ("", "."))
+
+
+def _essence(kind: str, mode: int, size: int, target: str) -> tuple[object, ...]:
+    """What counts of a file for us."""
+    if kind == "f":
+        return (kind, bool(mode & 0o111), size)
+    return (kind, target if kind == "l" else "")
 
 
 def cpio_members(stream: CappedStream, files: _Files) -> Iterator[RawMember]:
@@ -190,15 +251,15 @@ def cpio_members(stream: CappedStream, files: _Files) -> Iterator[RawMember]:
     Of several names of one file (hard links) only the last carries the content: it comes out as the
     file, the others behind it as links to it.
     """
-    waiting: dict[tuple[str, ...], list[str]] = {}
+    waiting: dict[tuple[str, ...], list[_Head]] = {}
     while (head := _next_head(stream, files)) is not None:
         start = stream.tell()
         if stat.S_ISREG(head.mode) and head.links > 1 and head.size == 0:
-            waiting.setdefault(head.file, []).append(head.name)
+            waiting.setdefault(head.file, []).append(head)
         elif stat.S_ISREG(head.mode):
             yield RawMember(head.name, "f", head.mode, head.size, content=member_content(stream, head.size))
             for other in waiting.pop(head.file, []) if head.links > 1 else []:
-                yield RawMember(other, "h", head.mode, target=head.name)
+                yield RawMember(other.name, "h", head.mode, target=head.name)
         elif stat.S_ISDIR(head.mode):
             yield RawMember(head.name, "d", head.mode)
         elif stat.S_ISLNK(head.mode) and head.size <= _LONGEST_NAME:
@@ -207,9 +268,9 @@ def cpio_members(stream: CappedStream, files: _Files) -> Iterator[RawMember]:
             yield RawMember(head.name, "refused", what="a device, fifo, socket or overlong link")
         stream.seek(_aligned(start + head.size))
     for first, *others in waiting.values():  # several names of one empty file
-        yield RawMember(first, "f", 0o644)
+        yield RawMember(first.name, "f", first.mode)
         for other in others:
-            yield RawMember(other, "h", target=first)
+            yield RawMember(other.name, "h", first.mode, target=first.name)
     stream.only_zeros_follow()
 
 

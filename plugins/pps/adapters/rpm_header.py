@@ -24,9 +24,11 @@ _TAGS = 4096
 _VALUES = 500_000
 #: Every site reads our index: no package may make it as large as it likes.
 _LINE, _PROSE = 4096, 65536
-_IMMUTABLE = 63
-_INT8, _INT16, _INT32, _INT64, _STRING, _BIN, _ARRAY, _I18N = 2, 3, 4, 5, 6, 7, 8, 9
-_WIDTHS = {_INT8: "B", _INT16: "H", _INT32: "I", _INT64: "Q"}
+_SIGNATURES, _IMMUTABLE = 62, 63
+_INT16, _INT32, _INT64, _STRING, _BIN, _ARRAY, _I18N = 3, 4, 5, 6, 7, 8, 9
+_WIDTHS = {_INT16: "H", _INT32: "I", _INT64: "Q"}
+#: FILEMODES, and the sizes that may be large.
+_OTHER_WIDTHS = {1030: _INT16, 5008: _INT64, 5009: _INT64}
 # control characters, and what XML 1.0 has no way to write
 _NOT_TEXT = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff\ud800-\udfff]")
 
@@ -77,8 +79,12 @@ class RpmHeader:
         if tag not in self.entries:
             return ()
         kind, offset, count = self.entries[tag]
-        letter = _WIDTHS.get(kind)
-        if letter is None or count > _VALUES or offset + count * struct.calcsize(letter) > len(self.store):
+        letter = _WIDTHS[_OTHER_WIDTHS.get(tag, _INT32)]
+        if (
+            kind != _OTHER_WIDTHS.get(tag, _INT32)
+            or count > _VALUES
+            or offset + count * struct.calcsize(letter) > len(self.store)
+        ):
             self._wrong(name, "is not of the right type or size")
         return struct.unpack_from(f"!{count}{letter}", self.store, offset)
 
@@ -122,10 +128,10 @@ class RpmHeader:
 def read_headers(subject: str, file: BinaryIO) -> RpmHeader:
     """The main header of an open package; `PackageError` if there is none."""
     lead = _taken(subject, file, 0, _LEAD_BYTES)
-    if lead[:4] != MAGIC or lead[4] not in (3, 4):
+    if lead[:4] != MAGIC or lead[4] not in (3, 4) or lead[78:80] != b"\0\5":
         raise PackageError(subject, "is no sound RPM package: it does not begin as one.", NEXT)
-    signatures = _header(subject, file, _LEAD_BYTES)
-    found = _header(subject, file, (signatures.end + 7) & ~7)
+    signatures = _header(subject, file, _LEAD_BYTES, _SIGNATURES)
+    found = _header(subject, file, (signatures.end + 7) & ~7, _IMMUTABLE)
     if 1106 in found.entries or 1044 not in found.entries or int.from_bytes(lead[6:8], "big") == 1:
         raise PackageError(subject, "is a source package, which installs nothing.", "Name its binary packages.")
     if (version := found.number(5114, "RPMFORMAT", 4)) not in (3, 4, 6):
@@ -133,10 +139,10 @@ def read_headers(subject: str, file: BinaryIO) -> RpmHeader:
     return found
 
 
-def _header(subject: str, file: BinaryIO, at: int) -> RpmHeader:
+def _header(subject: str, file: BinaryIO, at: int, region: int) -> RpmHeader:
     head = _taken(subject, file, at, 16)
     tags, size = struct.unpack("!II", head[8:])
-    if head[:4] != _HEADER_MAGIC or tags > _TAGS or size > _HEADER_BYTES:
+    if head[:8] != _HEADER_MAGIC + bytes(4) or tags > _TAGS or size > _HEADER_BYTES:
         raise PackageError(subject, "is no sound RPM package: a header is broken or too large.", NEXT)
     index = _taken(subject, file, at + 16, 16 * tags)
     store = _taken(subject, file, at + 16 + len(index), size)
@@ -147,11 +153,12 @@ def _header(subject: str, file: BinaryIO, at: int) -> RpmHeader:
         if not (0 < kind <= _I18N and 0 <= offset < size and count > 0):
             raise PackageError(subject, f"is no sound RPM package: tag {tag} of its header is broken.", NEXT)
         entries[tag] = (kind, offset, count)
-    if _IMMUTABLE in entries:
-        kind, offset, count = entries[_IMMUTABLE]
-        trailer = store[offset : offset + 16]
-        if kind != _BIN or count != 16 or trailer[8:] != struct.pack("!iI", -16 * tags, 16):
-            raise PackageError(subject, "is no sound RPM package: not all of its header is signed.", NEXT)
+    kind, offset, count = entries.get(region, (0, 0, 0))
+    trailer = store[offset : offset + 16]
+    if next(iter(entries), 0) != region or kind != _BIN or count != 16:
+        raise PackageError(subject, "is no sound RPM package: it does not say what of its header is signed.", NEXT)
+    if region == _IMMUTABLE and trailer[8:] != struct.pack("!iI", -16 * tags, 16):
+        raise PackageError(subject, "is no sound RPM package: not all of its header is signed.", NEXT)
     return RpmHeader(subject, entries, store, at, at + 16 + len(index) + size)
 
 

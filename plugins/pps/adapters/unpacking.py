@@ -66,6 +66,8 @@ class Unpacked:
             if raw.kind == "refused":
                 raise self._hostile(raw.name, f"is {raw.what}")
             path = inside(self.subject, raw.name)
+            if (raw.kind != "d" and _is_of_a_folder(raw.name)) or (raw.kind == "h" and _is_of_a_folder(raw.target)):
+                raise self._hostile(raw.name, "is no directory, and is named as one")
             if path:
                 self._add(raw, path)
             elif raw.kind != "d":
@@ -170,6 +172,10 @@ class Unpacked:
         return HostileArchiveError(self.subject, f"member {name[:80]!r} {why}.", NEXT)
 
 
+def _is_of_a_folder(name: str) -> bool:
+    return name.rstrip("/").endswith("/.")
+
+
 def _is_followed(target: str) -> bool:
     """tar makes links that could lead out of the tree last of all, so nothing is unpacked through them."""
     return not target.startswith("/") and ".." not in target.split("/")
@@ -177,8 +183,8 @@ def _is_followed(target: str) -> bool:
 
 def inside(subject: str, name: str) -> str:
     """The plain relative path that a member's name stands for; empty for the root."""
-    # some tools (nfpm) write absolute names; every unpacker takes them for relative ones
-    path = name.lstrip("/").removeprefix("./").rstrip("/") if name not in (".", "./") else ""
+    # some tools (nfpm) write absolute names, or usr//x; every unpacker takes them for relative and plain ones
+    path = "/".join(part for part in name.split("/") if part not in ("", "."))
     try:
         if path:
             checked_tree_path(path)

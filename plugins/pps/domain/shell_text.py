@@ -18,6 +18,8 @@ _OPERATORS = frozenset(";&|()<>\n")
 _PLAIN = re.compile(r"[A-Za-z0-9_./:=,+@%^*\[\]!?~-]+")
 #: Words after which the next one is a command again.
 _BEFORE_COMMANDS = frozenset(("if", "then", "elif", "else", "do", "while", "until", "!", "{", "time"))
+_BEGIN = frozenset(("if", "while", "until", "{", "for", "case", "select"))
+_END = frozenset(("fi", "done", "esac", "}"))
 
 
 @dataclass(slots=True)
@@ -35,6 +37,14 @@ class _Scanner:
     """what must come to close the quotes and brackets that are open, innermost last"""
     heredocs: list[str] = field(default_factory=list)
     endless: int = 0
+    blocks: int = 0
+    """what is run perhaps, or several times: conditions, loops, functions"""
+    brackets: int = 0
+    """subshells, as ( )"""
+    guarded: bool = False
+    """behind && or ||, or in a pipe"""
+    sure: bool = True
+    """whether the last command is run in any case, once, and by this very shell"""
 
     def commands(self) -> Iterator[list[str]]:
         text, end = self.text, len(self.text)
@@ -68,8 +78,12 @@ class _Scanner:
         self._end_word()
         words, self.words = self.words, []
         first = next((n for n, word in enumerate(words) if word not in _BEFORE_COMMANDS), len(words))
+        self.blocks += sum(word in _BEGIN for word in words[: first + 1]) + (words[:1] == ["function"])
         if words[first:]:
+            self.blocks = max(0, self.blocks - (words[first] in _END))
+            self.sure = not (self.blocks or self.brackets or self.guarded)
             yield words[first:]
+            self.guarded = False
 
     def _add(self, text: str) -> None:
         self.word.append(text)
@@ -155,6 +169,10 @@ class _Scanner:
             self.at += 3
         else:
             self.at += 1
+            if char in "&|":
+                self.guarded = True
+            elif char in "()":
+                self.brackets = max(0, self.brackets + (1 if char == "(" else -1))
             if char == "\n":
                 self._skip_heredocs()
 
@@ -181,9 +199,15 @@ def commands(text: str) -> list[list[str]]:
     Comments and here-documents are left out; reserved words before a command (`then`, `{`, ...) too. If a quote
     does not end, the text is read again as if every quote ended with its line: too much is found then, not too little.
     """
+    return [words for words, _ in sure_commands(text)]
+
+
+def sure_commands(text: str) -> list[tuple[list[str], bool]]:
+    """See `commands`; with each whether it is run in any case, once, and by the shell of the text itself."""
     text = text.replace("\r\n", "\n")
     scanner = _Scanner(text, lines_end_quotes=False)
-    found = list(scanner.commands())
+    found = [(words, scanner.sure) for words in scanner.commands()]
     if scanner.open:
-        found = list(_Scanner(text, lines_end_quotes=True).commands())
+        scanner = _Scanner(text, lines_end_quotes=True)
+        found = [(words, scanner.sure) for words in scanner.commands()]
     return found

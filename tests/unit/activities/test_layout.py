@@ -191,6 +191,79 @@ def test_what_is_no_call_is_neither_read_nor_named(script: str) -> None:
     assert read_alternatives(script) == ((), ())
 
 
+def links(script: str) -> list[tuple[str, str]]:
+    return [(found.link, found.target) for found in alternatives(script)]
+
+
+@pytest.mark.parametrize(
+    "again",
+    ["T=/usr/bin/b", "export T=/usr/bin/b", "readonly T=/usr/bin/b", 'if [ -x /a ]; then echo; fi\nT="/usr/bin/b"'],
+)
+def test_a_variable_that_is_set_again_has_its_new_value_from_there_on(again: str) -> None:
+    script = "T=/usr/bin/a\nupdate-alternatives --install /usr/bin/x x $T 5 || true\n{}\n"
+    script += "update-alternatives --install /usr/bin/y y $T 5"
+    script = script.format(again)
+    assert links(script) == [("usr/bin/x", "usr/bin/a"), ("usr/bin/y", "usr/bin/b")]
+    assert read_alternatives(script)[1] == ()
+
+
+def test_a_variable_keeps_what_another_one_held_when_it_was_set() -> None:
+    assert links("A=/usr/bin/a\nB=$A\nA=/usr/bin/b\nalternatives --install /usr/bin/x x $B 5") == [
+        ("usr/bin/x", "usr/bin/a")
+    ]
+    # as the shell: what stands before a command does not count for its words, nor for what follows
+    assert links("T=/usr/bin/a\nT=/usr/bin/b alternatives --install /usr/bin/x x $T 5") == [("usr/bin/x", "usr/bin/a")]
+
+
+@pytest.mark.parametrize(
+    "perhaps",
+    [
+        "if [ -x /usr/bin/b ]; then T=/usr/bin/b; fi",
+        "[ -x /usr/bin/b ] && T=/usr/bin/b",
+        "[ -x /usr/bin/a ] ||\n  T=/usr/bin/b",
+        'case "$1" in (configure) T=/usr/bin/b;; esac',
+        'case "$1" in configure) T=/usr/bin/b;; esac',
+        "f() {\n T=/usr/bin/b\n}",
+        "function f {\n T=/usr/bin/b\n}",
+        "(T=/usr/bin/b)",
+        "echo x | while read -r T; do :; done",
+        "read -r T </etc/tool",
+        "T+=2",
+        "if true; then U=/usr/bin/b; else U=/usr/bin/c; fi; T=$U",
+        "while false; do T=/usr/bin/b; done",
+    ],
+)
+def test_a_variable_that_is_perhaps_set_again_makes_the_call_unclear(perhaps: str) -> None:
+    script = f"T=/usr/bin/a\n{perhaps}\nalternatives --install /usr/bin/x x $T 5"
+    assert read_alternatives(script) == ((), ("alternatives --install /usr/bin/x x $T 5",))
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "sh <<END", "/bin/sh -e <<'END' || :", "cat <<-END | sh", "[ -x /x ] && bash -s <<\"END\"", "su - user <<END",
+        "chroot / /bin/sh <<\\END",
+    ],
+)  # fmt: skip
+def test_a_call_in_a_document_that_a_shell_runs_is_told_as_unclear(line: str) -> None:
+    call = "alternatives --install /usr/bin/x x /usr/bin/y 50"
+    document = f"alternatives \\\n  --install /usr/bin/x x /usr/bin/y 50\n# {call}\n"
+    assert read_alternatives(f"{line}\n{document}END\necho {call}") == ((), (call,))
+
+
+@pytest.mark.parametrize("shell", ["sh", "/bin/bash -e", "sh -s -- 2>&1"])
+def test_a_call_that_is_said_to_a_shell_is_told_as_unclear(shell: str) -> None:
+    call = "alternatives --install /usr/bin/x x /usr/bin/y 50"
+    assert read_alternatives(f"echo '{call}' | {shell}") == ((), (f"echo {call}",))
+    assert read_alternatives(f"echo '{call}' | logger\nsh -c 'echo'") == ((), ())
+
+
+def test_a_document_that_is_written_to_a_file_is_no_call() -> None:
+    call = "alternatives --install /usr/bin/x x /usr/bin/y 50"
+    for line in ("cat >/usr/share/x.sh <<END", "cat <<END # not for sh", "tee /etc/sh.conf <<END"):
+        assert read_alternatives(f"{line}\n{call}\nEND") == ((), ())
+
+
 def test_configuration_that_only_etc_has_is_told_from_what_is_found_in_the_tree() -> None:
     assert is_read_elsewhere("etc/ssl/openssl.cnf")
     assert is_read_elsewhere("etc/grid-security/gsi-authz.conf")
