@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import asyncssh
 import pytest
 from tests.support.sshd import SshServer, login_through, new_key, public_key, running_sshd
 
@@ -277,3 +278,37 @@ def test_a_site_cannot_fill_our_disk_or_memory_with_what_the_client_logs_of_it(t
         for kind, text in outcomes(server.target()):
             assert kind is SiteUnreachableError
             assert len(text.partition("It says: ")[2].partition(" Check")[0]) <= 500
+
+
+class _HangsUp(asyncssh.SSHServer):
+    """As an sshd whose PAM says that the account has expired."""
+
+    def connection_made(self, conn: asyncssh.SSHServerConnection) -> None:
+        self.connection = conn
+
+    def begin_auth(self, username: str) -> bool:
+        self.connection.abort()
+        return True
+
+
+def test_an_sshd_that_hangs_up_when_we_log_in_is_no_unreachable_host(tmp_path: Path) -> None:
+    key = new_key(tmp_path / "id")
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever, daemon=True)
+    thread.start()
+
+    async def start() -> asyncssh.SSHAcceptor:
+        return await asyncssh.listen("127.0.0.1", 0, server_factory=_HangsUp, server_host_keys=[str(key)])
+
+    server = asyncio.run_coroutine_threadsafe(start(), loop).result(10)
+    try:
+        target = SshTarget("SITE-A", "127.0.0.1", server.get_port(), "ppsadm", public_key(key), key)
+        openssh, other = outcomes(target)
+    finally:
+        loop.call_soon_threadsafe(server.close)
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join(10)
+        loop.close()
+    assert openssh == other
+    assert openssh[0] is SiteUnreachableError
+    assert "ends the connection when we log in. Ask" in openssh[1]

@@ -121,6 +121,15 @@ def not_let_in(site: str, key: str, said: str) -> SiteUnreachableError:
     )
 
 
+def hung_up(site: str, said: str) -> SiteUnreachableError:
+    """The connection ended after the host key and before an answer to ours, as PAM does it to an expired account."""
+    return SiteUnreachableError(
+        site,
+        f"ends the connection when we log in{_says(said)}",
+        "Ask the site's administrator whether the account is open: where it has expired, sshd ends so.",
+    )
+
+
 def no_connection(site: str, client_says: str) -> SiteUnreachableError:
     """Nothing was agreed on yet. `client_says`, in its own words and none of the server's, is searched for a cause."""
     causes = (why for pattern, why in _CAUSES.items() if pattern.search(client_says))
