@@ -6,6 +6,7 @@ import gzip
 import io
 import os
 import random
+import re
 import signal
 import subprocess
 import tarfile
@@ -164,6 +165,7 @@ ODD = {
     "ENV": "/etc/passwd", "LANG": "et_EE.UTF-8", "LC_ALL": "de_DE.UTF-8", "TMPDIR": "/nowhere", "TZ": "Nowhere/X",
     "TIME_STYLE": "+%%", "BLOCK_SIZE": "1", "LD_PRELOAD": "/nowhere.so", "SHELLOPTS": "noglob:nounset:xtrace",
     "BASH_FUNC_ls%%": "() { echo evil; }", "BASH_FUNC_printf%%": "() { :; }", "AWKPATH": "/", "LS_OPTIONS": "-F",
+    "XZ_OPT": "--nonsense", "GREP_COLOR": "1;31", "GREP_COLORS": "x", "MANPATH": "/",
 }  # fmt: skip
 
 
@@ -221,6 +223,39 @@ def test_a_reason_arrives_whole_where_tr_knows_no_classes(site: AtSite, store: F
     for name in ("receiver.sh", "votag.sh", "probes.sh", "site_check.sh"):
         assert "tr -c '[:" not in load_script(name) and "tr '[:" not in load_script(name)
     assert site.run("look", "../x", "0", "/x").stdout == b"PPS-REFUSE usage not a name: ../x\n"
+
+
+# --- disks --------------------------------------------------------------------------------------------------
+
+DISKS = [*(f"nr_inodes={n}" for n in range(2, 15)), *(f"size={n}k" for n in range(4, 44, 4)), "noexec", "ro"]
+
+
+@pytest.mark.needs("root")
+@pytest.mark.parametrize("flavour", ["dash", "bash", "busybox"])
+def test_a_disk_that_takes_no_more_is_called_that_wherever_it_happens(
+    store: FolderArtefacts, tmp_path: Path, flavour: str
+) -> None:
+    tarball = store.make(SMALL, "1.0")
+    tools = make_sh(tmp_path / "tools", flavour)
+    wanted = {"noexec": "unsafe no program can be run in", "ro": "io .*Read-only file system"}
+    installed = 0
+    for disk in DISKS:
+        site = AtSite(tmp_path / disk, tools)
+        (site.folder / "production/bin").mkdir(parents=True)
+        site.root.mkdir()
+        subprocess.run(["mount", "-t", "tmpfs", "-o", f"mode=755,{disk}", "tmpfs", str(site.root)], check=True)
+        try:
+            said, look = site.install(tarball, payload(store, tarball))[-1], site.look(tarball)
+        finally:
+            subprocess.run(["umount", "-l", str(site.root)], check=True)
+        if said == f"PPS-INSTALLED {tarball.name}":
+            installed += 1
+            assert look == "PPS-LOOK intact" and disk not in wanted
+        else:
+            reason = wanted.get(disk, "disk quota or disk full: .*No space left")
+            assert re.match(f"PPS-REFUSE {reason}", said), (disk, said)
+            assert "records" not in said and look == "PPS-LOOK absent"
+    assert 0 < installed < 5
 
 
 # --- payloads that lie --------------------------------------------------------------------------------------

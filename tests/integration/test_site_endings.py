@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import asyncssh
 import pytest
 from tests.support.sshd import SshServer, login_through, new_key, public_key, running_sshd
 
@@ -19,7 +20,7 @@ from pps.activities.ports import SiteLimits, SiteShell, SshTarget
 from pps.activities.site_script import ScriptOutput, run_script
 from pps.adapters.ssh_asyncssh import AsyncsshShell
 from pps.adapters.ssh_openssh import OpenSshShell
-from pps.domain.errors import ConfigurationError, HostKeyError, RolloutError, SiteUnreachableError
+from pps.domain.errors import ConfigurationError, HostKeyError, RolloutError, SiteError, SiteUnreachableError
 
 pytestmark = pytest.mark.needs("openssh")
 LIMITS = SiteLimits(connect_s=10, silence_s=10, total_s=20)
@@ -27,6 +28,7 @@ SFTP_SERVER = next(
     (p for p in ("/usr/lib/openssh/sftp-server", "/usr/libexec/sftp-server") if Path(p).exists()), "none"
 )
 EXPIRED = "WARNING: Your password has expired.\\nPassword change required but no TTY available."
+BASHRC = """cd "${{0%/*}}"; HOME=$PWD; echo '{}' >.bashrc; unset SHLVL; exec bash -c "$SSH_ORIGINAL_COMMAND" """
 Changes = Callable[[SshServer, Path], dict[str, Any]]
 
 
@@ -144,8 +146,37 @@ ENDINGS = {
         login="n=0; while [ $n -lt 300 ]; do echo welcome to us; n=$((n+1)); done; echo the disk is broken; exit 1",
     ),
     "hostile text": Ending(
-        SiteUnreachableError, r"It says: x \[2J evil\. Check",
+        SiteUnreachableError, r"It says: x evil\. Check",
         login="printf 'x\\033[2J\\342\\200\\256evil\\r\\n' >&2; exit 9",
+    ),
+    "colours and a title": Ending(
+        SiteUnreachableError, r"It says: Closed until Monday\. Check",
+        login=r"printf '\033[1;31mClosed\033[0m \033]0;title\007until \033(BMonday\r\n' >&2; exit 1",
+    ),
+    "UTF-16": Ending(
+        SiteUnreachableError, r"It says: Closed\. Check", login=r"printf '\377\376C\0l\0o\0s\0e\0d\0.\0\n\0'; exit 1"
+    ),
+    "ISO-8859-1": Ending(
+        SiteUnreachableError, r"It says: Ferm\ufffd jusqu\ufffd lundi\. Check",
+        login=r"printf 'Ferm\351 jusqu\340 lundi\n'; exit 1",
+    ),
+    "a megabyte": Ending(
+        SiteError, "said more than 65536 bytes and was cut off", login="yes welcome | head -c 1000000"
+    ),
+    "text without an end, then our script": Ending(
+        None, "0", login=r"""printf '\377\376h\0no end'; exec sh -c "$SSH_ORIGINAL_COMMAND" """
+    ),
+    "exit in .bashrc": Ending(
+        SiteUnreachableError, r"\(code 4\) before our script began\. Check",
+        login=BASHRC.format("exit 4"),
+    ),
+    "exec bash in .bashrc": Ending(
+        SiteUnreachableError, r"no answer within 1 s\. Check .*another shell there \(`exec bash` in .bashrc\)",
+        connect_s=1, login=BASHRC.format("exec bash"),
+    ),
+    "another shell": Ending(SiteUnreachableError, "no answer within 1 s", login="exec tcsh -f", connect_s=1),
+    "another command": Ending(
+        SiteUnreachableError, r"\(code 0\) before our script began\. It says: only this\. Check", login="echo only this"
     ),
     "255 before our script": Ending(
         SiteUnreachableError, r"\(code 255\).*It says: no room", login="echo no room; exit 255"
@@ -247,3 +278,37 @@ def test_a_site_cannot_fill_our_disk_or_memory_with_what_the_client_logs_of_it(t
         for kind, text in outcomes(server.target()):
             assert kind is SiteUnreachableError
             assert len(text.partition("It says: ")[2].partition(" Check")[0]) <= 500
+
+
+class _HangsUp(asyncssh.SSHServer):
+    """As an sshd whose PAM says that the account has expired."""
+
+    def connection_made(self, conn: asyncssh.SSHServerConnection) -> None:
+        self.connection = conn
+
+    def begin_auth(self, username: str) -> bool:
+        self.connection.abort()
+        return True
+
+
+def test_an_sshd_that_hangs_up_when_we_log_in_is_no_unreachable_host(tmp_path: Path) -> None:
+    key = new_key(tmp_path / "id")
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever, daemon=True)
+    thread.start()
+
+    async def start() -> asyncssh.SSHAcceptor:
+        return await asyncssh.listen("127.0.0.1", 0, server_factory=_HangsUp, server_host_keys=[str(key)])
+
+    server = asyncio.run_coroutine_threadsafe(start(), loop).result(10)
+    try:
+        target = SshTarget("SITE-A", "127.0.0.1", server.get_port(), "ppsadm", public_key(key), key)
+        openssh, other = outcomes(target)
+    finally:
+        loop.call_soon_threadsafe(server.close)
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join(10)
+        loop.close()
+    assert openssh == other
+    assert openssh[0] is SiteUnreachableError
+    assert "ends the connection when we log in. Ask" in openssh[1]

@@ -39,12 +39,19 @@ _SAID = 500
 """characters of what a login says that stand in the reason"""
 _MODERN = re.compile(r"ssh-ed25519|ecdsa-sha2-nistp(256|384|521)|rsa-sha2-(256|512)")
 _AGAIN = "Check for a downtime; the nightly distribution tries again."
+# Colours and titles of terminals, whole; and what UTF-16 looks like where UTF-8 is read. Each part is bounded, so a
+# long text costs no more than its length.
+_NOT_TEXT = re.compile(
+    "\x1b\\[[0-?]{0,64}[ -/]{0,8}[@-~]|\x1b[\\]PX^_][^\x07\x1b]{0,256}(?:\x07|\x1b\\\\)|\x1b[ -/]{1,8}[0-~]"
+    "|\ufffd\ufffd(?=[^\0]\0)|\0"
+)
 _NO_ALGORITHM = re.compile(r"kex-strict-.*|ext-info-.*")
 
 
 def cleaned(text: str, length: int = 300) -> str:
     """Make text that a site said fit for logs, mails and pages: one line, no control or bidi characters, bounded."""
-    safe = "".join(" " if unicodedata.category(c)[0] in "CZ" else c for c in text[: 4 * length])
+    shown = _NOT_TEXT.sub("", text[: 4 * length])
+    safe = "".join(" " if unicodedata.category(c)[0] in "CZ" else c for c in shown)
     return " ".join(safe.split())[:length]
 
 
@@ -114,6 +121,15 @@ def not_let_in(site: str, key: str, said: str) -> SiteUnreachableError:
     )
 
 
+def hung_up(site: str, said: str) -> SiteUnreachableError:
+    """The connection ended after the host key and before an answer to ours, as PAM does it to an expired account."""
+    return SiteUnreachableError(
+        site,
+        f"ends the connection when we log in{_says(said)}",
+        "Ask the site's administrator whether the account is open: where it has expired, sshd ends so.",
+    )
+
+
 def no_connection(site: str, client_says: str) -> SiteUnreachableError:
     """Nothing was agreed on yet. `client_says`, in its own words and none of the server's, is searched for a cause."""
     causes = (why for pattern, why in _CAUSES.items() if pattern.search(client_says))
@@ -130,7 +146,12 @@ _CAUSES: Mapping[re.Pattern[str], str] = {
 
 def no_answer(site: str, seconds: float, said: str) -> SiteUnreachableError:
     """Our script did not begin in time: a site that is slow, or a login that waits for something."""
-    return SiteUnreachableError(site, f"no answer within {seconds:g} s{_says(said)}", _AGAIN)
+    return SiteUnreachableError(
+        site,
+        f"no answer within {seconds:g} s{_says(said)}",
+        "Check for a downtime, and the account's login: what asks for something, or starts another shell there "
+        "(`exec bash` in .bashrc), never comes to our script. The nightly distribution tries again.",
+    )
 
 
 def broke(site: str) -> SiteUnreachableError:

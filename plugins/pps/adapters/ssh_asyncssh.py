@@ -47,6 +47,11 @@ class _Client(asyncssh.SSHClient):
 
     shown = ""
     banner = ""
+    asked = False
+
+    def begin_auth(self, username: str) -> None:
+        """The host is the right one; now it is asked to let us in."""
+        self.asked = True
 
     def validate_host_public_key(self, host: str, addr: str, port: int, key: asyncssh.SSHKey) -> bool:
         """Asked about any key but the pinned one."""
@@ -112,6 +117,8 @@ class _AsyncsshChannel(Conversation):
             except _FOREIGN as error:
                 if isinstance(error, TimeoutError):
                     raise
+                if self._client.asked:
+                    raise login_errors.hung_up(self.site, self._client.banner) from error
                 raise await self._not_connected(target, kind, algorithms, error) from error
             with self._our_errors():
                 try:

@@ -266,6 +266,8 @@ class _OpenSshChannel(Conversation):
         if re.search(r"(?m)^(\S+: )?Permission denied \(|^Received disconnect .*Too many authentication fail", log):
             ours = re.findall(r"(?m)^debug1: (?:Will attempt|Offering public) key: .* (ED25519|RSA|ECDSA)\b", log)
             return login_errors.not_let_in(self.site, ours[-1].lower() if ours else "", self._said_aside())
+        if re.search(r"(?m)^debug1: SSH2_MSG_SERVICE_ACCEPT received", log):
+            return login_errors.hung_up(self.site, self._said_aside())
         own = re.findall(r"(?m)^(?:ssh: |debug1: connect to address ).*", log)
         return login_errors.no_connection(self.site, "\n".join(own))
 

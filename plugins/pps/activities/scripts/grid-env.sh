@@ -18,7 +18,7 @@ case ${_pps_in_grid_env-} in
     case ${BASH_VERSION-} in
     ?*) case $((${#BASH_SOURCE[@]} > _pps_in_grid_env)) in 0) _pps_in_grid_env= ;; esac ;;
     *)
-        case $(/bin/sh -c 'n=0; for fd in /proc/"$PPID"/fd/*; do case $(PATH=/usr/bin:/bin readlink "$fd" 2>/dev/null) in */etc/profile.d/grid-env.sh) n=$((n + 1)) ;; esac; done; [ -d "/proc/$PPID/fd" ] && [ "$n" -le "$1" ] && echo alone' sh "$_pps_in_grid_env") in
+        case $(/bin/sh -c 'n=0; for fd in /proc/"$PPID"/fd/*; do case $(PATH=/usr/bin:/bin readlink "$fd" 2>/dev/null) in */etc/profile.d/grid-env.sh) n=$((n + 1)) ;; esac; done; [ "$1" -gt 0 ] && [ "$n" -le "$1" ] && echo alone' sh "$_pps_in_grid_env" 2>/dev/null) in
         alone) _pps_in_grid_env= ;;
         esac
         ;;

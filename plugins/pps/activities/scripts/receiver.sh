@@ -157,6 +157,7 @@ install_preview() {
   why=$(mkdir -m 700 "$stage" 2>&1) || refuse io "$why"
   ours "$stage" || refuse unsafe "what our account makes in $root does not belong to it (root on a network file system that does not trust root?): use another account"
   watch
+  runs_programs
   case $how in
     full) base= ;;
     delta) checked_arguments "$base" ;;
@@ -170,7 +171,7 @@ install_preview() {
   set_modes
   why=$(check_tree "$new" "$digest" full sent) || refuse damaged "what arrived is not what was sent: $why"
   why=$({ set -C; printf '%s\n' "$profile_d" >"$new/.pps-site" && printf '%s\n' "$digest" >"$new/.pps-ok" &&
-    chmod 644 "$new/.pps-site" "$new/.pps-ok"; } 2>&1) || refuse io "$why"
+    chmod 644 "$new/.pps-site" "$new/.pps-ok"; } 2>&1) || refuse io "$why $(no_room)"
   # On the disk before it is in its place, or a power cut could leave the name with empty files.
   sync -f "$new" 2>/dev/null || sync
   still

@@ -1,5 +1,13 @@
 # Of the receiver: from the stream that is sent to a whole tree in $stage/.pps-new.
 
+# A preview whose programs cannot run is none, however whole it is.
+runs_programs() {
+  why=$({ printf '#!/bin/sh\nexit 7\n' >"$stage/run" && chmod 700 "$stage/run"; } 2>&1) || refuse io "$why"
+  "$stage/run" >/dev/null 2>&1
+  [ $? -eq 7 ] || refuse unsafe "no program can be run in $root: mount it without noexec, or give the account another preview_root"
+  rm -f "$stage/run"
+}
+
 # receive: from standard input to $stage/payload, not a byte more than announced; then MANIFEST of it, and its limits.
 receive() {
   # Only a shell reads a line and not more of what follows.
@@ -22,6 +30,7 @@ PPS_LINE
   gzip -dc <"$stage/payload" 2>/dev/null | head -c $(((listed + 511) / 512 * 512 + 512)) |
     tar -xf - -O .pps-new/MANIFEST >"$stage/MANIFEST" 2>/dev/null
   found=$(sha256sum <"$stage/MANIFEST")
+  [ "${found%% *}" = "$digest" ] || full
   [ "${found%% *}" = "$digest" ] || refuse damaged "what arrived is not what was sent: MANIFEST has another digest"
   # Room for a header and, where a name is long, two blocks for it: no tar needs more.
   set -- $(LC_ALL=C awk '
@@ -41,10 +50,16 @@ PPS_LINE
 said() {
   words=$(head -n 3 "$stage/said" 2>/dev/null)
   if [ "$1" -eq 153 ]; then words="File too large"
-  elif [ -z "$words" ]; then words=$({ dd if=/dev/zero bs=65536 count=1 >"$stage/room"; } 2>&1) && words=
+  elif [ -z "$words" ]; then words=$(no_room)
   fi
   printf '%s' "$words"
 }
+
+# no_room: what the disk says when it takes no more, or nothing. Not each tool passes that on.
+no_room() { { dd if=/dev/zero bs=65536 count=1 >"$stage/room"; } 2>&1 | sed '/ records /d; /copied/d'; rm -f "$stage/room"; }
+
+# full: refuse if it is only the disk that takes no more
+full() { why=$(no_room); [ -z "$why" ] || refuse io "$why"; }
 
 unpacked() { gzip -dc <"$stage/payload" 2>/dev/null | head -c "$most"; }
 
@@ -61,8 +76,7 @@ unpack() {
       if (++count > most) { print "more than the " most " members of MANIFEST"; exit }
     }')
   [ -z "$why" ] || refuse damaged "what arrived is not what was sent: it has $why"
-  mkdir "$stage/.pps-new"
-  why=$(in_folders 'd' 'mkdir -p') || refuse io "$why"
+  why=$(mkdir "$stage/.pps-new" 2>&1 && in_folders 'd' 'mkdir -p') || refuse io "$why"
   gzip -dc <"$stage/payload" 2>/dev/null 4>&- | head -c "$most" 2>/dev/null 4>&- |
     tar -xpof - -C "$stage" 2>"$stage/said" >&2 4>&- &
   await $! || refuse unpack "$(said $?)"
