@@ -18,7 +18,7 @@ _NAME = re.compile(r"(?![#-])[!-9;-~]+")
 _CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\ufeff]")
 _IDENTITY = {
     "Package": re.compile(r"[A-Za-z0-9][A-Za-z0-9+._-]*"),
-    "Version": re.compile(r"[A-Za-z0-9][A-Za-z0-9.+~:_-]*"),
+    "Version": re.compile(r"[A-Za-z0-9][A-Za-z0-9.+~:-]*"),
     "Architecture": re.compile(r"[a-z0-9][a-z0-9-]*"),
 }
 _OF_AN_INDEX = ("filename", "size", "md5sum", "sha1", "sha256", "sha512", "description-md5")

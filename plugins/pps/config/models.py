@@ -328,7 +328,7 @@ class PilotPolicy(Model):
     meeting_lasts: Duration
     open_pilots_at_most: PositiveInt
     available_at_least: Share
-    unknown_at_most: Share
+    unknown_at_most: Share = 0.2
 
     @property
     def criteria(self) -> Criteria:

@@ -6,10 +6,10 @@ another suite APT only warns; here that is refused, since with it a foreign suit
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
+from string import ascii_letters
 
 #: How far clocks may differ: apt.conf(5), Acquire::Max-FutureTime.
 FUTURE = timedelta(seconds=10)
@@ -52,8 +52,8 @@ def reasons_against_release(fields: Mapping[str, str], suite: str, now: datetime
 
 
 def _moment(text: str) -> datetime | None:
-    zone = re.search(r"[A-Za-z]+$", text)
-    if zone and zone[0].upper() not in _ZONES:
+    zone = text[len(text.rstrip(ascii_letters)) :]
+    if zone and zone.upper() not in _ZONES:
         return None
     try:
         moment = parsedate_to_datetime(text)
