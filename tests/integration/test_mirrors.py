@@ -362,7 +362,7 @@ def test_names_that_meet_in_one_file_name_are_refused(apt_mirroring: Mirroring, 
             f"Filename: {place}.deb\nSize: {size}\nSHA256: {digest}\n\n"
         )
         rewritten_index(provider, lambda text, more=stanza: text + more)
-    with pytest.raises(PackageError, match="in the field '(Version|Architecture)'"):
+    with pytest.raises(PackageError, match=r"in the field '(Version|Architecture)'"):
         apt_mirroring.make(patch)
     assert apt_mirroring.left == []
 
