@@ -29,12 +29,12 @@ from pathlib import Path
 from tests.support.previews import FactsInMemory, FolderArtefacts
 from tests.support.sshd import SshServer, account, running_sshd
 
-from pps.activities.distribution import distribute
-from pps.activities.payloads import prepare_payload
+from pps.activities.clients.distribution import distribute
+from pps.activities.packages.payloads import prepare_payload
 from pps.activities.ports import SiteLimits, Tarball
-from pps.activities.site_batch import Door
-from pps.adapters.ssh_openssh import OpenSshShell
-from pps.domain.manifest import Manifest
+from pps.activities.sites.batch import Door
+from pps.adapters.sites.ssh_openssh import OpenSshShell
+from pps.domain.packages.manifest import Manifest
 
 AT_ONCE = 20
 MIB = 1 << 20

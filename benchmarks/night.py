@@ -12,13 +12,13 @@ import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from pps.activities.withdrawal import retired_previews
-from pps.adapters.store import FactStore, upgrade
+from pps.activities.clients.withdrawal import retired_previews
+from pps.adapters.record.store import FactStore, upgrade
 from pps.cli.facts import look_at_chains
 from pps.cli.front import Front
 from pps.config.loader import Configuration
-from pps.domain.facts import Fact, FactKind
-from pps.sandbox.postgres import EmbeddedPostgres
+from pps.domain.record.facts import Fact, FactKind
+from pps.sandbox.airflow.postgres import EmbeddedPostgres
 from pps.services import Services
 
 _BEGAN = datetime(2026, 1, 1, tzinfo=UTC)

@@ -34,16 +34,16 @@ from benchmarks.process_trees import Usage, measured
 from tests.support.whole import Grid
 from tests.support.whole_pilots import MINOR, form, partner, server
 
-from pps.activities.deployment_test import open_deployment_test
-from pps.adapters.airflow_rest import AirflowClient, Question
-from pps.adapters.tracker import RestTracker
+from pps.activities.quality.deployment_test import open_deployment_test
+from pps.adapters.services.airflow_rest import AirflowClient, Question
+from pps.adapters.services.tracker import RestTracker
 from pps.config.loader import read_yaml
-from pps.domain.patches import Patch
-from pps.domain.sites import PartnerLevel
-from pps.sandbox.configuration import DEFAULT_CONFIG, administrator_of
-from pps.sandbox.installation import Installation
-from pps.sandbox.pilot_service import ServiceAction
-from pps.sandbox.scenario import submit
+from pps.domain.packages.patch import Patch
+from pps.domain.sites.site import PartnerLevel
+from pps.sandbox.airflow.configuration import DEFAULT_CONFIG, administrator_of
+from pps.sandbox.airflow.installation import Installation
+from pps.sandbox.grid.pilot_service import ServiceAction
+from pps.sandbox.provider.scenario import submit
 
 VERSION = "3.2.0"
 FIRST_PATCH = 5001

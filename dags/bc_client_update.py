@@ -29,10 +29,12 @@ from __future__ import annotations
 
 from airflow.sdk import dag
 
-from pps.domain.rollouts import Path
-from pps.orchestration import params, retries, steps, steps_withdrawal
+from pps.domain.record.rollouts import Path
+from pps.orchestration import params, retries
 from pps.orchestration.groups import preview, withdrawal
 from pps.orchestration.sensors import CertificationSensor, FeedbackSensor
+from pps.orchestration.steps import clients as steps
+from pps.orchestration.steps import withdrawal as steps_withdrawal
 
 
 @dag(

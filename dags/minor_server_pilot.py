@@ -29,12 +29,13 @@ from __future__ import annotations
 
 from airflow.sdk import dag
 
-from pps.domain.rollouts import Path
-from pps.orchestration import params, retries, steps_quality
-from pps.orchestration import steps_pilot as steps
+from pps.domain.record.rollouts import Path
+from pps.orchestration import params, retries
 from pps.orchestration.groups import start_deployment_test
 from pps.orchestration.groups_pilot import SAME_ROLLOUT, ask_coordinator, pilot_site, start_next_round
 from pps.orchestration.sensors import DeploymentTestSensor, PilotRunSensor, RenewedTestSensor
+from pps.orchestration.steps import pilots as steps
+from pps.orchestration.steps import quality as steps_quality
 
 
 @dag(

@@ -27,9 +27,11 @@ from __future__ import annotations
 import pendulum
 from airflow.sdk import dag
 
-from pps.orchestration import retries, steps, steps_withdrawal
+from pps.orchestration import retries
 from pps.orchestration.groups import preview
 from pps.orchestration.sensors import RetiredTagsSensor
+from pps.orchestration.steps import clients as steps
+from pps.orchestration.steps import withdrawal as steps_withdrawal
 
 
 @dag(

@@ -28,10 +28,14 @@ from __future__ import annotations
 
 from airflow.sdk import dag
 
-from pps.domain.rollouts import Path
-from pps.orchestration import params, retries, steps, steps_non_bc, steps_quality, steps_withdrawal
+from pps.domain.record.rollouts import Path
+from pps.orchestration import params, retries
 from pps.orchestration.groups import site_at_its_own_pace, start_deployment_test, withdrawal
 from pps.orchestration.sensors import CertificationSensor, DeploymentTestSensor, FeedbackSensor, OfferedSensor
+from pps.orchestration.steps import clients as steps
+from pps.orchestration.steps import non_bc as steps_non_bc
+from pps.orchestration.steps import quality as steps_quality
+from pps.orchestration.steps import withdrawal as steps_withdrawal
 
 
 @dag(

@@ -20,8 +20,10 @@ from __future__ import annotations
 from airflow.providers.standard.operators.trigger_dagrun import TriggerDagRunOperator
 from airflow.sdk import TriggerRule, dag
 
-from pps.orchestration import params, retries, steps, steps_overruling
+from pps.orchestration import params, retries
 from pps.orchestration.people import HumanStep
+from pps.orchestration.steps import clients as steps
+from pps.orchestration.steps import overruling as steps_overruling
 
 
 @dag(

@@ -17,8 +17,9 @@ from __future__ import annotations
 
 from airflow.sdk import dag
 
-from pps.orchestration import params, retries, steps_quality
+from pps.orchestration import params, retries
 from pps.orchestration.people import HumanStep
+from pps.orchestration.steps import quality as steps_quality
 
 
 @dag(

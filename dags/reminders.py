@@ -12,7 +12,8 @@ from __future__ import annotations
 import pendulum
 from airflow.sdk import dag
 
-from pps.orchestration import retries, steps
+from pps.orchestration import retries
+from pps.orchestration.steps import clients as steps
 
 
 @dag(

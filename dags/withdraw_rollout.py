@@ -17,8 +17,9 @@ from __future__ import annotations
 
 from airflow.sdk import dag
 
-from pps.orchestration import params, retries, steps_withdrawal
+from pps.orchestration import params, retries
 from pps.orchestration.groups import withdrawal
+from pps.orchestration.steps import withdrawal as steps_withdrawal
 
 
 @dag(

@@ -16,12 +16,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import SplitResult, unquote, urlsplit
 
-from pps.activities import pilot_meetings
-from pps.activities.bulletin import write_bulletin
-from pps.activities.clean_roots import CleanRoots
-from pps.activities.mirrors import Mirrors
-from pps.activities.notification import Audience, Party
-from pps.activities.outbox import empty_outbox
+from pps.activities.clients.bulletin import write_bulletin
+from pps.activities.packages.production import Production
+from pps.activities.packages.repository_use import PublishedKeys
+from pps.activities.people.notification import Audience, Party
+from pps.activities.people.outbox import empty_outbox
+from pps.activities.people.publishing import publish
+from pps.activities.people.tampering import tell_of_tampering
+from pps.activities.pilots import meetings as pilot_meetings
 from pps.activities.ports import (
     Artefacts,
     InformationSystem,
@@ -35,32 +37,30 @@ from pps.activities.ports import (
     Templates,
     Tracker,
 )
-from pps.activities.production import Production
-from pps.activities.publishing import publish
-from pps.activities.repository_use import PublishedKeys
-from pps.activities.service_ports import ServiceProbes
-from pps.activities.signing import Misfit, OwnIndex, not_as_published, own_indexes, renew_all
-from pps.activities.tampering import tell_of_tampering
+from pps.activities.ports.clean_roots import CleanRoots
+from pps.activities.ports.mirrors import Mirrors
+from pps.activities.ports.services import ServiceProbes
+from pps.activities.release.signing import Misfit, OwnIndex, not_as_published, own_indexes, renew_all
 from pps.config.loader import Configuration
-from pps.domain.errors import ConfigurationError, PackageError, RolloutError, TamperedError
-from pps.domain.facts import FactKind
-from pps.domain.patches import Repository
-from pps.domain.pilots import Pilot
-from pps.domain.repository_seals import KEYRING
-from pps.domain.repository_trust import Trust
-from pps.domain.roles import Role
-from pps.domain.rollouts import Rollout
-from pps.domain.sites import Site
+from pps.domain.base.errors import ConfigurationError, PackageError, RolloutError, TamperedError
+from pps.domain.packages.patch import Repository
+from pps.domain.packages.repository_seals import KEYRING
+from pps.domain.packages.repository_trust import Trust
+from pps.domain.people.roles import Role
+from pps.domain.pilots.pilot import Pilot
+from pps.domain.record.facts import FactKind
+from pps.domain.record.rollouts import Rollout
+from pps.domain.sites.site import Site
 
 log = logging.getLogger(__name__)
 
 if TYPE_CHECKING:
     from upath import UPath
 
-    from pps.adapters.confined import Confined
-    from pps.adapters.repositories import ProviderRepositories
-    from pps.adapters.repository_seal import RepositorySeal
-    from pps.adapters.store import FactStore
+    from pps.adapters.packages.confined import Confined
+    from pps.adapters.packages.repositories import ProviderRepositories
+    from pps.adapters.packages.repository_seal import RepositorySeal
+    from pps.adapters.record.store import FactStore
 
 #: Returns the URI of an Airflow-style connection id, or None where there is no such connection.
 Credentials = Callable[[str], str | None]
@@ -148,13 +148,13 @@ class Services:
         """The record of facts, with the outbox."""
         if self.shared_facts is not None:
             return self.shared_facts
-        from pps.adapters.store import FactStore
+        from pps.adapters.record.store import FactStore
 
         return FactStore(self.store_url)
 
     def store_is_current(self) -> bool:
         """Tell whether the database has this version's schema; `ServiceError` if it does not answer."""
-        from pps.adapters.store import FactStore
+        from pps.adapters.record.store import FactStore
 
         return FactStore(self.store_url).is_current()
 
@@ -163,14 +163,14 @@ class Services:
 
         Twice is once. Without the connection `pps_store_owner` the application does it, and owns the tables then.
         """
-        from pps.adapters.store import upgrade
+        from pps.adapters.record.store import upgrade
 
         upgrade(self.credentials("pps_store_owner") or self.store_url, application=self.store_url)
 
     @cached_property
     def tracker(self) -> Tracker:
         """The patch tracker; its token is the password of the connection `pps_tracker`."""
-        from pps.adapters.tracker import RestTracker
+        from pps.adapters.services.tracker import RestTracker
 
         secret = self._secret_of("pps_tracker")
         return RestTracker(self.config.service.tracker_url, unquote(secret.password or "") if secret else "")
@@ -178,21 +178,21 @@ class Services:
     @cached_property
     def information_system(self) -> InformationSystem:
         """The top BDII."""
-        from pps.adapters.bdii import Bdii
+        from pps.adapters.services.bdii import Bdii
 
         return Bdii(self.config.service.bdii_url, self.config.service.bdii_base)
 
     @cached_property
     def service_probes(self) -> ServiceProbes:
         """Knocks at services of sites."""
-        from pps.adapters.service_probe import NetworkProbes
+        from pps.adapters.services.service_probe import NetworkProbes
 
         return NetworkProbes()
 
     @cached_property
     def mailer(self) -> Mailer:
         """SMTP; login and password, where the server wants them, are in the connection `pps_smtp`."""
-        from pps.adapters.mail import SmtpMailer
+        from pps.adapters.services.mail import SmtpMailer
 
         service, secret = self.config.service, self._secret_of("pps_smtp")
         return SmtpMailer(
@@ -208,7 +208,7 @@ class Services:
     @cached_property
     def templates(self) -> Templates:
         """include/templates."""
-        from pps.adapters.templates import JinjaTemplates
+        from pps.adapters.services.templates import JinjaTemplates
 
         return JinjaTemplates(_CHECKOUT / "include" / "templates")
 
@@ -219,7 +219,7 @@ class Services:
 
     @cached_property
     def _provider_repositories(self) -> ProviderRepositories:
-        from pps.adapters.repositories import ProviderRepositories
+        from pps.adapters.packages.repositories import ProviderRepositories
 
         keys, folder = self.config.service.package_keys, self.config.folder.resolve()
         return ProviderRepositories(
@@ -234,14 +234,14 @@ class Services:
     @cached_property
     def clean_roots(self) -> CleanRoots:
         """Clean roots for deployment tests, where this machine allows it."""
-        from pps.adapters.clean_root import DebianRoots
+        from pps.adapters.roots.clean_root import DebianRoots
 
         return DebianRoots(clean_root_cache())
 
     @cached_property
     def artefacts(self) -> Artefacts:
         """The store of tarballs."""
-        from pps.adapters.artefacts import ArtefactStore
+        from pps.adapters.packages.artefacts import ArtefactStore
 
         return ArtefactStore(
             _folder(self.config.service.artefact_store), private_folder(self.cache, "artefacts", make=False)
@@ -260,13 +260,13 @@ class Services:
     @cached_property
     def package_reader(self) -> PackageReader:
         """Reads .deb and .rpm."""
-        from pps.adapters.package_files import PackageFiles
+        from pps.adapters.packages.package_files import PackageFiles
 
         return PackageFiles(self._confined())
 
     def _confined(self) -> Confined:
         """A child for strangers' packages, with the limits of policies.yaml."""
-        from pps.adapters.confined import Confined, Limits
+        from pps.adapters.packages.confined import Confined, Limits
 
         return Confined(Limits(**self.config.policies.strangers_files.model_dump()))
 
@@ -278,7 +278,7 @@ class Services:
     @cached_property
     def production_packages(self) -> ProductionRepositories:
         """What is in production now."""
-        from pps.adapters.production_packages import ProductionFolder
+        from pps.adapters.packages.production_packages import ProductionFolder
 
         return ProductionFolder(self.production_repository, seal=self.seal)
 
@@ -290,7 +290,7 @@ class Services:
     @cached_property
     def seal(self) -> RepositorySeal:
         """Our signature on the indexes of our own repositories."""
-        from pps.adapters.repository_seal import RepositorySeal
+        from pps.adapters.packages.repository_seal import RepositorySeal
 
         valid_for = self.config.policies.signing.valid_for
         return RepositorySeal(self.signing_keyring, self.signing_secrets, valid_for, turns=self._turn)
@@ -300,7 +300,7 @@ class Services:
 
     def signing_secrets(self) -> tuple[bytes, ...]:
         """The secret keys that sign: of the connection `pps_signing`, and of `pps_signing_next` while keys change."""
-        from pps.adapters.openpgp import from_connection
+        from pps.adapters.packages.openpgp import from_connection
 
         found = [secret for name in SIGNING_CONNECTIONS if (secret := self._secret_of(name)) is not None]
         if not found:
@@ -314,7 +314,7 @@ class Services:
     @property
     def published_keys(self) -> PublishedKeys:
         """Our public keys as sites are told of them."""
-        from pps.adapters.openpgp import keys_in
+        from pps.adapters.packages.openpgp import keys_in
 
         return PublishedKeys(self.config.service.public_url, keys_in(self.seal.public))
 
@@ -327,7 +327,7 @@ class Services:
         self, production: UPath, repository: Repository, packages: Iterable[Path], now: datetime
     ) -> None:
         """Add packages to a repository of ours, index last, and sign it."""
-        from pps.adapters.repository_writer import publish_packages
+        from pps.adapters.packages.repository_writer import publish_packages
 
         publish_packages(production, repository, packages, now, seal=self.seal, confined=self._confined())
 
@@ -339,8 +339,8 @@ class Services:
 
     def not_as_published(self, now: datetime) -> tuple[Misfit, ...]:
         """What our repositories hold that is not what was published: production, release tests and mirrors in use."""
-        from pps.activities.published import missing_in_indexes, released_tarballs
-        from pps.adapters.published_files import Seen, misfits, tarball_misfits
+        from pps.activities.release.published import missing_in_indexes, released_tarballs
+        from pps.adapters.packages.published_files import Seen, misfits, tarball_misfits
 
         seen = Seen.read(private_folder(self.cache, "published") / "seen.json")
 
@@ -402,15 +402,15 @@ class Services:
     @cached_property
     def mirrors(self) -> Mirrors:
         """The mirrors in that folder."""
-        from pps.adapters.mirror_folder import MirrorFolder
+        from pps.adapters.packages.mirror_folder import MirrorFolder
 
         return MirrorFolder(self.mirror_folder, self.cache / "mirrors")
 
     @cached_property
     def own_repositories(self) -> PackageRepositories:
         """Repositories that we publish, signed by our own key, wherever an address of `package_keys` may point."""
-        from pps.adapters.openpgp import dearmoured
-        from pps.adapters.repositories import OwnRepositories
+        from pps.adapters.packages.openpgp import dearmoured
+        from pps.adapters.packages.repositories import OwnRepositories
 
         ring = dearmoured(self.seal.public)
         path = self.cache / f"own-keys-{hashlib.sha256(ring).hexdigest()[:16]}.gpg"
@@ -430,14 +430,14 @@ class Services:
     @cached_property
     def matchmaker(self) -> Matchmaker | None:
         """HTCondor's ClassAd library, or None where it is not installed."""
-        from pps.adapters.classads import matchmaker_if_installed
+        from pps.adapters.services.classads import matchmaker_if_installed
 
         return matchmaker_if_installed()
 
     @cached_property
     def shell(self) -> SiteShell:
         """The way to the sites: the system's OpenSSH client, else asyncssh."""
-        from pps.adapters.site_shell import site_shell
+        from pps.adapters.sites.site_shell import site_shell
 
         return site_shell()
 
@@ -525,7 +525,7 @@ class Services:
     @cached_property
     def feedback_secret(self) -> bytes:
         """Keys of the invitations to give feedback, the first of which signs; `PPS_FEEDBACK_SECRET`."""
-        from pps.activities.feedback import keys_in
+        from pps.activities.people.feedback import keys_in
 
         secret = os.environ.get("PPS_FEEDBACK_SECRET", "").encode()
         keys_in(secret, _SECRET_BYTES)

@@ -7,14 +7,18 @@ from datetime import timedelta
 import pytest
 from tests.support.histories import DEBIAN, NOON, SL5, History, a_patch, a_site
 
-from pps.domain.batches import BatchLimits, Verdict, judge_canaries, plan_batches, reasons_to_stop
-from pps.domain.errors import NotYetAllowedError
-from pps.domain.facts import FactKind
-from pps.domain.feedback import Outcome, answers, feedback_is_over, outcome
-from pps.domain.patches import PatchState
-from pps.domain.sites import CertificationStatus, Infrastructure, reasons_against_preview
-from pps.domain.tags import jdl_requirement, preview_tag
-from pps.domain.updates import platforms_for_production, reasons_against_bc_client_preview, reasons_against_production
+from pps.domain.base.errors import NotYetAllowedError
+from pps.domain.clients.batches import BatchLimits, Verdict, judge_canaries, plan_batches, reasons_to_stop
+from pps.domain.clients.updates import (
+    platforms_for_production,
+    reasons_against_bc_client_preview,
+    reasons_against_production,
+)
+from pps.domain.packages.patch import PatchState
+from pps.domain.packages.tags import jdl_requirement, preview_tag
+from pps.domain.people.feedback import Outcome, answers, feedback_is_over, outcome
+from pps.domain.record.facts import FactKind
+from pps.domain.sites.site import CertificationStatus, Infrastructure, reasons_against_preview
 
 LIMITS = BatchLimits(
     canaries=2, sites_per_batch=3, canaries_healthy_at_least=1.0, failure_budget=0.3, failures_always_allowed=1

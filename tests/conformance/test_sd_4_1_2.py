@@ -7,21 +7,21 @@ from datetime import timedelta
 import pytest
 from tests.support.histories import DEBIAN, NOON, History, a_patch, a_site
 
-from pps.activities import local_configuration
-from pps.activities.opening import batches_of, level_for
-from pps.domain.batches import BatchLimits
-from pps.domain.errors import NotYetAllowedError, RefusedError
-from pps.domain.facts import FactKind
-from pps.domain.patches import PatchState
-from pps.domain.rollouts import Path, SiteState, line_of
-from pps.domain.scenarios import DeploymentOutcome, DeploymentVerdict
-from pps.domain.sites import PartnerLevel, reasons_against_preview
-from pps.domain.updates import (
+from pps.activities.clients import local_configuration
+from pps.activities.clients.opening import batches_of, level_for
+from pps.domain.base.errors import NotYetAllowedError, RefusedError
+from pps.domain.clients.batches import BatchLimits
+from pps.domain.clients.updates import (
     ClientVerdict,
     platforms_for_production,
     reasons_against_non_bc_client_preview,
     reasons_against_production,
 )
+from pps.domain.packages.patch import PatchState
+from pps.domain.quality.scenarios import DeploymentOutcome, DeploymentVerdict
+from pps.domain.record.facts import FactKind
+from pps.domain.record.rollouts import Path, SiteState, line_of
+from pps.domain.sites.site import PartnerLevel, reasons_against_preview
 
 VARIABLE = "BDII_EMIR_HOST"
 

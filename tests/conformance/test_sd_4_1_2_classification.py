@@ -12,7 +12,10 @@ from tests.support import yaim_trees as trees
 from tests.support.examples import sqlite_store, templates
 from tests.support.histories import DEBIAN, NOON, a_patch, a_site
 
-from pps.activities.classification import (
+from pps.activities.clients.forecast import foresee
+from pps.activities.clients.local_configuration import CONFIGURED, facts_of_answer, instructions
+from pps.activities.clients.opening import open_client_rollout
+from pps.activities.packages.classification import (
     found_variables,
     overrule,
     reasons_against_bc,
@@ -22,24 +25,21 @@ from pps.activities.classification import (
     subject_of,
     view,
 )
-from pps.activities.forecast import foresee
-from pps.activities.local_configuration import CONFIGURED, facts_of_answer, instructions
-from pps.activities.opening import open_client_rollout
 from pps.activities.ports import Tarball
-from pps.adapters.store import FactStore
-from pps.domain.batches import BatchLimits
-from pps.domain.errors import NotYetAllowedError, RefusedError
-from pps.domain.facts import Fact, FactKind
-from pps.domain.patches import Patch, PatchState
-from pps.domain.rollouts import Path as RolloutPath
-from pps.domain.rollouts import dossier_name
-from pps.domain.updates import (
+from pps.adapters.record.store import FactStore
+from pps.domain.base.errors import NotYetAllowedError, RefusedError
+from pps.domain.clients.batches import BatchLimits
+from pps.domain.clients.updates import (
     ClientVerdict,
     classify_client,
     reasons_against_bc_client_preview,
     reasons_against_non_bc_client_preview,
 )
-from pps.domain.yaim import Change, ChangeKind, YaimTree, compare
+from pps.domain.packages.patch import Patch, PatchState
+from pps.domain.packages.yaim import Change, ChangeKind, YaimTree, compare
+from pps.domain.record.facts import Fact, FactKind
+from pps.domain.record.rollouts import Path as RolloutPath
+from pps.domain.record.rollouts import dossier_name
 
 BC, NON_BC = ClientVerdict.BC, ClientVerdict.NON_BC
 

@@ -8,16 +8,17 @@ from itertools import combinations
 import pytest
 from tests.support.pilots import DAY, ENOUGH, GOLD, LIMITS, MAJOR, MINOR, SCOPE, WEEK, APilot, bugs, partner
 
-from pps.activities import pilot_request, pilot_screening
-from pps.domain import pilot_rules
-from pps.domain.errors import NotYetAllowedError, RefusedError
-from pps.domain.facts import FactKind
-from pps.domain.patches import PatchState, Severity
-from pps.domain.pilot_success import JudgedBy, assess
-from pps.domain.pilots import PROLONG, Pilot, Stage
-from pps.domain.rollouts import Path
-from pps.domain.server_updates import Compatibility, Size, judge, reasons_for_major, reasons_for_non_bc
-from pps.domain.sites import PartnerLevel
+from pps.activities.pilots import request as pilot_request
+from pps.activities.pilots import screening as pilot_screening
+from pps.domain.base.errors import NotYetAllowedError, RefusedError
+from pps.domain.packages.patch import PatchState, Severity
+from pps.domain.pilots import rules as pilot_rules
+from pps.domain.pilots.pilot import PROLONG, Pilot, Stage
+from pps.domain.pilots.server_updates import Compatibility, Size, judge, reasons_for_major, reasons_for_non_bc
+from pps.domain.pilots.success import JudgedBy, assess
+from pps.domain.record.facts import FactKind
+from pps.domain.record.rollouts import Path
+from pps.domain.sites.site import PartnerLevel
 from pps.orchestration.roles import ROLES
 
 #: Each breaks one condition of "minor".

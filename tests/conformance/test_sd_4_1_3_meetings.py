@@ -10,9 +10,10 @@ import pytest
 from airflow.dag_processing.dagbag import DagBag
 from tests.support.pilots import MAJOR, WEEK, APilot
 
-from pps.activities import pilot_kick_off, pilot_wrap_up
+from pps.activities.pilots import kick_off as pilot_kick_off
+from pps.activities.pilots import wrap_up as pilot_wrap_up
 from pps.config.loader import Configuration
-from pps.domain.durations import duration_text
+from pps.domain.base.durations import duration_text
 from pps.orchestration.forms_pilot_meetings import FORMS
 
 DAGS = Path(__file__).parents[2] / "dags"

@@ -7,15 +7,15 @@ from itertools import product
 import pytest
 from tests.support.histories import DEBIAN, NOON, SL5, History, a_patch
 
-from pps.activities.opening import reasons_against_opening
-from pps.activities.overruling import check_answer
-from pps.domain.errors import RefusedError
-from pps.domain.facts import FactKind
-from pps.domain.overruling import AGREE, REFUSE, ROLES, Urgency, overruling, reasons_against_overruling
-from pps.domain.patches import PatchState
-from pps.domain.questions import Answer
-from pps.domain.rollouts import Path
-from pps.domain.updates import platforms_for_production, reasons_against_production
+from pps.activities.clients.opening import reasons_against_opening
+from pps.activities.release.overruling import check_answer
+from pps.domain.base.errors import RefusedError
+from pps.domain.clients.updates import platforms_for_production, reasons_against_production
+from pps.domain.packages.patch import PatchState
+from pps.domain.people.overruling import AGREE, REFUSE, ROLES, Urgency, overruling, reasons_against_overruling
+from pps.domain.people.questions import Answer
+from pps.domain.record.facts import FactKind
+from pps.domain.record.rollouts import Path
 
 
 def answer(step: str, choice: str | None, user: str) -> Answer | None:

@@ -12,15 +12,19 @@ from tests.support.examples import AUDIENCE, NOW, templates
 from tests.support.front import CONFIG
 from tests.support.pilot_runs import ANA, COORDINATION, GOLD, INCIDENT, SERVER, STRANGER, SUPPORT, APilot
 
-from pps.activities import pilot_journal, pilot_report, pilot_roll_back, pilot_running, pilot_setup
-from pps.activities.nightly import Night, plan_the_night
+from pps.activities.clients.nightly import Night, plan_the_night
+from pps.activities.pilots import journal as pilot_journal
+from pps.activities.pilots import report as pilot_report
+from pps.activities.pilots import roll_back as pilot_roll_back
+from pps.activities.pilots import running as pilot_running
+from pps.activities.pilots import set_up as pilot_setup
 from pps.config.loader import Configuration
-from pps.domain.errors import NotYetAllowedError, RefusedError
-from pps.domain.facts import FactKind
-from pps.domain.patches import PatchState
-from pps.domain.pilots import Pilot
-from pps.domain.probes import ProbeState
-from pps.domain.rollouts import PREVIEWS, Path
+from pps.domain.base.errors import NotYetAllowedError, RefusedError
+from pps.domain.packages.patch import PatchState
+from pps.domain.pilots.pilot import Pilot
+from pps.domain.record.facts import FactKind
+from pps.domain.record.rollouts import PREVIEWS, Path
+from pps.domain.sites.probes import ProbeState
 
 POLICIES = Configuration(CONFIG).policies.pilots
 PIC = GOLD["PIC"]

@@ -6,8 +6,9 @@ import pytest
 from tests.support.histories import DEBIAN, SL5, a_patch
 from tests.support.scenarios import SITES, a_scenario, outcome_of
 
-from pps.domain.patches import PatchState
-from pps.domain.scenarios import (
+from pps.domain.clients.updates import platforms_for_production, reasons_against_production
+from pps.domain.packages.patch import PatchState
+from pps.domain.quality.scenarios import (
     DeploymentOutcome,
     Origin,
     OriginKind,
@@ -16,7 +17,6 @@ from pps.domain.scenarios import (
     deployment_verdict,
     reasons_against_deployment_test,
 )
-from pps.domain.updates import platforms_for_production, reasons_against_production
 
 CONFIGURED = a_patch(
     state=PatchState.CERTIFIED,

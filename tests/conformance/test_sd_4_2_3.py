@@ -11,16 +11,17 @@ from tests.support.examples import NOW, SITES, sqlite_store
 from tests.support.front import CONFIG
 from tests.support.release_tests import CERTIFIED, LATE, POOLS, AReleaseTest
 
-from pps.activities import release_answers, release_decision, release_testing
+from pps.activities.quality import release_answers, release_testing
+from pps.activities.release import decision as release_decision
 from pps.config.loader import Configuration
-from pps.domain.effort import credits_of
-from pps.domain.errors import NotYetAllowedError, RefusedError
-from pps.domain.facts import FactKind
-from pps.domain.patches import PatchState
-from pps.domain.pools import Pool, contradictions
-from pps.domain.release_test import ACCEPT, CANNOT, HOLD, REJECT, RELEASE, doubts, standings
-from pps.domain.sites import Infrastructure
-from pps.domain.working_days import due_after
+from pps.domain.base.errors import NotYetAllowedError, RefusedError
+from pps.domain.base.working_days import due_after
+from pps.domain.packages.patch import PatchState
+from pps.domain.people.effort import credits_of
+from pps.domain.quality.pools import Pool, contradictions
+from pps.domain.quality.release_test import ACCEPT, CANNOT, HOLD, REJECT, RELEASE, doubts, standings
+from pps.domain.record.facts import FactKind
+from pps.domain.sites.site import Infrastructure
 
 POLICY = Configuration(CONFIG).policies.release_test
 

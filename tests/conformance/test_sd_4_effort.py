@@ -9,7 +9,7 @@ import pytest
 from tests.support.histories import NOON, History
 
 from pps.config.loader import load_configuration
-from pps.domain.effort import PH_IN, EffortUnit, credit_fact, credits_of, pilot_effort, to_ph
+from pps.domain.people.effort import PH_IN, EffortUnit, credit_fact, credits_of, pilot_effort, to_ph
 
 ACTIVITIES = load_configuration(Path(__file__).parents[2] / "config").activities
 SUPPORT = "averaged data from CREAM and WMS experimental services"

@@ -11,11 +11,10 @@ import pytest
 from tests.support.examples import NOW, PATCH, SITES, asked, opened, previewed, sqlite_store, templates
 from tests.support.histories import NOON, History, a_patch
 
-from pps.activities import gates, release
-from pps.activities.bulletin import stage
-from pps.activities.certification import certification_is_over, certification_outcome
-from pps.activities.notification import people_to_tell_of_withdrawal, tell_of_withdrawal
-from pps.activities.withdrawal import (
+from pps.activities.clients import gates
+from pps.activities.clients.bulletin import stage
+from pps.activities.clients.certification import certification_is_over, certification_outcome
+from pps.activities.clients.withdrawal import (
     ask_for_withdrawal,
     close_withdrawn,
     retired_previews,
@@ -23,13 +22,15 @@ from pps.activities.withdrawal import (
     sites_with_preview,
     tags_are_gone,
 )
-from pps.adapters.store import FactStore
-from pps.domain import questions
-from pps.domain.errors import NotYetAllowedError, RefusedError
-from pps.domain.facts import Fact, FactKind
-from pps.domain.feedback import feedback_is_over
-from pps.domain.rollouts import Path, Rollout, SiteState
-from pps.domain.texts import reasons_against_reason
+from pps.activities.people.notification import people_to_tell_of_withdrawal, tell_of_withdrawal
+from pps.activities.release import release
+from pps.adapters.record.store import FactStore
+from pps.domain.base.errors import NotYetAllowedError, RefusedError
+from pps.domain.base.texts import reasons_against_reason
+from pps.domain.people import questions
+from pps.domain.people.feedback import feedback_is_over
+from pps.domain.record.facts import Fact, FactKind
+from pps.domain.record.rollouts import Path, Rollout, SiteState
 
 REASON = "It corrupts files larger than 2 GB."
 MONTH = timedelta(days=30)

@@ -16,9 +16,9 @@ from tests.support.airflow import RunningAirflow, airflow  # noqa: F401
 from tests.support.sandbox_grid import wait_until
 from tests.support.sshd import SshServer, new_key, public_key, sshd  # noqa: F401
 
-from pps.adapters.airflow_rest import AirflowClient, Question
-from pps.domain.errors import AlreadyOpenError, RefusedError, ServiceError
-from pps.sandbox.airflow import USERS
+from pps.adapters.services.airflow_rest import AirflowClient, Question
+from pps.domain.base.errors import AlreadyOpenError, RefusedError, ServiceError
+from pps.sandbox.airflow.server import USERS
 
 pytestmark = pytest.mark.e2e
 

@@ -12,13 +12,13 @@ import psutil
 import pytest
 from tests.support.whole import BC, VOS, Grid, far, grid  # noqa: F401
 
-from pps.domain.errors import AlreadyOpenError
-from pps.domain.facts import FactKind
-from pps.domain.patches import PatchState
-from pps.domain.rollouts import SiteState
-from pps.sandbox.demo import answer_invitation
-from pps.sandbox.landscape import Fault
-from pps.sandbox.smtp import kept_mails, read_mail
+from pps.domain.base.errors import AlreadyOpenError
+from pps.domain.packages.patch import PatchState
+from pps.domain.record.facts import FactKind
+from pps.domain.record.rollouts import SiteState
+from pps.sandbox.demo.play import answer_invitation
+from pps.sandbox.grid.landscape import Fault
+from pps.sandbox.grid.smtp import kept_mails, read_mail
 
 pytestmark = [pytest.mark.e2e, pytest.mark.needs("openssh")]
 

@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.support.airflow import RunningAirflow, airflow  # noqa: F401
 
-from pps.adapters.airflow_rest import Question
+from pps.adapters.services.airflow_rest import Question
 
 pytestmark = pytest.mark.e2e
 

@@ -7,14 +7,14 @@ from pathlib import Path
 import pytest
 from tests.support.whole import Grid, far, grid  # noqa: F401
 
-from pps.activities.effort import credits_on_record
-from pps.domain.errors import AlreadyOpenError, RefusedError
-from pps.domain.facts import FactKind
-from pps.domain.patches import PatchState
-from pps.domain.rollouts import SiteState
-from pps.sandbox.configuration import administrator_of
-from pps.sandbox.demo import answer_invitation
-from pps.sandbox.smtp import kept_mails
+from pps.activities.people.effort import credits_on_record
+from pps.domain.base.errors import AlreadyOpenError, RefusedError
+from pps.domain.packages.patch import PatchState
+from pps.domain.record.facts import FactKind
+from pps.domain.record.rollouts import SiteState
+from pps.sandbox.airflow.configuration import administrator_of
+from pps.sandbox.demo.play import answer_invitation
+from pps.sandbox.grid.smtp import kept_mails
 
 pytestmark = [pytest.mark.e2e, pytest.mark.needs("openssh")]
 

@@ -8,13 +8,13 @@ from typing import Any
 import pytest
 from tests.support.whole import Grid, grid  # noqa: F401
 
-from pps.activities.effort import credits_on_record
-from pps.adapters.airflow_rest import Question
-from pps.domain import questions
-from pps.domain.errors import RefusedError
-from pps.domain.facts import FactKind
-from pps.domain.patches import PatchState
-from pps.sandbox.configuration import administrator_of
+from pps.activities.people.effort import credits_on_record
+from pps.adapters.services.airflow_rest import Question
+from pps.domain.base.errors import RefusedError
+from pps.domain.packages.patch import PatchState
+from pps.domain.people import questions
+from pps.domain.record.facts import FactKind
+from pps.sandbox.airflow.configuration import administrator_of
 
 pytestmark = [pytest.mark.e2e, pytest.mark.needs("openssh")]
 

@@ -9,16 +9,16 @@ import pytest
 from tests.support.whole import Grid, grid  # noqa: F401
 from tests.support.whole_pilots import MAJOR, MINOR, PilotRun, form, partner, server
 
-from pps.activities.effort import credits_on_record
-from pps.domain import questions
-from pps.domain.errors import RefusedError
-from pps.domain.facts import FactKind
-from pps.domain.patches import PatchState
-from pps.domain.sites import PartnerLevel
-from pps.sandbox.configuration import administrator_of
-from pps.sandbox.demo import answer_invitation
-from pps.sandbox.pilot_service import ServiceAction
-from pps.sandbox.smtp import kept_mails, read_mail
+from pps.activities.people.effort import credits_on_record
+from pps.domain.base.errors import RefusedError
+from pps.domain.packages.patch import PatchState
+from pps.domain.people import questions
+from pps.domain.record.facts import FactKind
+from pps.domain.sites.site import PartnerLevel
+from pps.sandbox.airflow.configuration import administrator_of
+from pps.sandbox.demo.play import answer_invitation
+from pps.sandbox.grid.pilot_service import ServiceAction
+from pps.sandbox.grid.smtp import kept_mails, read_mail
 
 pytestmark = [pytest.mark.e2e, pytest.mark.needs("openssh")]
 

@@ -11,7 +11,7 @@ import pytest
 import requests
 from tests.support.airflow import RunningAirflow, airflow  # noqa: F401
 
-from pps.domain.facts import Fact, FactKind
+from pps.domain.record.facts import Fact, FactKind
 
 pytestmark = pytest.mark.e2e
 _patches = count(700_001)

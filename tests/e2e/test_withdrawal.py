@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 from tests.support.whole import Grid, far, grid  # noqa: F401
 
-from pps.domain.errors import RefusedError
-from pps.domain.facts import FactKind
-from pps.domain.rollouts import SiteState
-from pps.sandbox.smtp import kept_mails, read_mail
+from pps.domain.base.errors import RefusedError
+from pps.domain.record.facts import FactKind
+from pps.domain.record.rollouts import SiteState
+from pps.sandbox.grid.smtp import kept_mails, read_mail
 
 pytestmark = [pytest.mark.e2e, pytest.mark.needs("openssh")]
 

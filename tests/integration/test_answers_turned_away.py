@@ -13,12 +13,12 @@ from tests.support.front import MemoryServices, site, write_config
 from tests.support.postgres import StoreUrls
 from typer.testing import CliRunner
 
-from pps.activities.feedback import give_feedback, invitation_token
-from pps.adapters.store import FactStore
+from pps.activities.people.feedback import give_feedback, invitation_token
+from pps.adapters.record.store import FactStore
 from pps.cli.front import Front
 from pps.cli.main import app
-from pps.domain.errors import RefusedError
-from pps.domain.feedback import FeedbackLimits, Limit
+from pps.domain.base.errors import RefusedError
+from pps.domain.people.feedback import FeedbackLimits, Limit
 
 pytestmark = pytest.mark.needs("postgres")
 LIMITS = FeedbackLimits(answers_per_invitation=1, uninvited_at_most=4, uninvited_per_vo=2, uninvited_per_network=1)

@@ -13,8 +13,8 @@ import pytest
 import sqlalchemy as sa
 import yaml
 
-from pps.adapters.store import FactStore
-from pps.domain.errors import NotYetAllowedError, ServiceError
+from pps.adapters.record.store import FactStore
+from pps.domain.base.errors import NotYetAllowedError, ServiceError
 from pps.orchestration import runtime
 from pps.orchestration.runtime import asking_again, services
 from pps.services import Services

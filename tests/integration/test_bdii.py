@@ -11,8 +11,8 @@ import pytest
 from tests.support.slapd import GlueSlapd, slapd  # noqa: F401
 from tests.support.slow_servers import tcp_server
 
-from pps.adapters.bdii import Bdii
-from pps.domain.errors import ServiceError
+from pps.adapters.services.bdii import Bdii
+from pps.domain.base.errors import ServiceError
 
 HOSTILE = [
     "*", "x)(uid=*", "*)(|(objectClass=*)", "\\2a", "a\0b", "(", "é", "cern,o=grid", "a+b=c", "#0", " lead", "trail ",

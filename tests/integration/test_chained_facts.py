@@ -20,14 +20,14 @@ from tests.support.postgres import StoreUrls
 from typer.testing import CliRunner
 
 from pps.activities.ports import Mail
-from pps.adapters import schema
-from pps.adapters.store import GIVE_UP_AFTER, FactStore, upgrade
+from pps.adapters.record import schema
+from pps.adapters.record.store import GIVE_UP_AFTER, FactStore, upgrade
 from pps.cli import facts
 from pps.cli.front import Front
 from pps.cli.main import app
-from pps.domain import chain
-from pps.domain.errors import ConfigurationError
-from pps.domain.facts import Fact, FactKind
+from pps.domain.base.errors import ConfigurationError
+from pps.domain.record import chain
+from pps.domain.record.facts import Fact, FactKind
 
 pytestmark = pytest.mark.needs("postgres")
 

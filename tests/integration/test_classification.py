@@ -14,18 +14,18 @@ from tests.support.examples import sqlite_store
 from tests.support.provider import LIMITS, NOW, Provider, apt_provider, provider  # noqa: F401
 from upath import UPath
 
-from pps.activities.classification import Classification, classify, examine, overrule, standing_verdict
+from pps.activities.packages.classification import Classification, classify, examine, overrule, standing_verdict
 from pps.activities.ports import TarballLimits
-from pps.adapters.package_files import PackageFiles
-from pps.adapters.production_packages import ProductionFolder
-from pps.adapters.repository_seal import RepositorySeal
-from pps.adapters.repository_writer import publish_packages
-from pps.adapters.store import FactStore
-from pps.domain.errors import HostileArchiveError, NotYetAllowedError, PackageError, ServiceError
-from pps.domain.facts import FactKind
-from pps.domain.patches import Patch, PatchState, Repository, RepositoryKind
-from pps.domain.updates import ClientVerdict
-from pps.sandbox.package_formats import SamplePackage, write_deb, write_rpm
+from pps.adapters.packages.package_files import PackageFiles
+from pps.adapters.packages.production_packages import ProductionFolder
+from pps.adapters.packages.repository_seal import RepositorySeal
+from pps.adapters.packages.repository_writer import publish_packages
+from pps.adapters.record.store import FactStore
+from pps.domain.base.errors import HostileArchiveError, NotYetAllowedError, PackageError, ServiceError
+from pps.domain.clients.updates import ClientVerdict
+from pps.domain.packages.patch import Patch, PatchState, Repository, RepositoryKind
+from pps.domain.record.facts import FactKind
+from pps.sandbox.provider.package_formats import SamplePackage, write_deb, write_rpm
 
 BC, NON_BC = ClientVerdict.BC, ClientVerdict.NON_BC
 

@@ -25,16 +25,16 @@ from tests.support.examples import NOW, sqlite_store, templates
 from tests.support.provider import Provider, apt_provider  # noqa: F401
 from tests.support.scenarios import a_scenario
 
-from pps.activities import deployment_test
-from pps.activities.clean_roots import CleanRoots
-from pps.adapters import clean_root, debian_base
-from pps.adapters.clean_root import DebianRoot, DebianRoots, RootLimits
-from pps.domain.errors import CleanRootError
-from pps.domain.facts import Fact
-from pps.domain.patches import PackageRef, Patch
-from pps.domain.scenarios import ScenarioResult, scenario_end
-from pps.domain.sites import Platform
-from pps.sandbox.package_formats import SamplePackage, write_deb
+from pps.activities.ports.clean_roots import CleanRoots
+from pps.activities.quality import deployment_test
+from pps.adapters.roots import clean_root, debian_base
+from pps.adapters.roots.clean_root import DebianRoot, DebianRoots, RootLimits
+from pps.domain.base.errors import CleanRootError
+from pps.domain.packages.patch import PackageRef, Patch
+from pps.domain.quality.scenarios import ScenarioResult, scenario_end
+from pps.domain.record.facts import Fact
+from pps.domain.sites.site import Platform
+from pps.sandbox.provider.package_formats import SamplePackage, write_deb
 
 HERE = Platform("debian12", "amd64")
 _PROGRAMS = "sh ls cat sleep setsid mount mknod unshare nsenter chroot grep hostname yes head mkdir true"
@@ -342,8 +342,8 @@ def test_a_link_in_place_of_proc_does_not_lead_out(small_roots: DebianRoots, not
 KILLED = """
 import sys
 from pathlib import Path
-from pps.adapters.clean_root import DebianRoots
-from pps.domain.sites import Platform
+from pps.adapters.roots.clean_root import DebianRoots
+from pps.domain.sites.site import Platform
 with DebianRoots(Path(sys.argv[1])).open(Platform("debian12", "amd64")) as root:
     print("in", flush=True)
     root.run("sleep 4712 & sleep 4712", 600)

@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 from tests.support.sshd import SshServer, free_port, login_through, running_sshd, sshd  # noqa: F401
 
-from pps.activities.diagnosis import Health, diagnose_sites
 from pps.activities.ports import SiteLimits, SiteShell
-from pps.adapters.ssh_asyncssh import AsyncsshShell
-from pps.adapters.ssh_openssh import OpenSshShell
+from pps.activities.sites.diagnosis import Health, diagnose_sites
+from pps.adapters.sites.ssh_asyncssh import AsyncsshShell
+from pps.adapters.sites.ssh_openssh import OpenSshShell
 
 LIMITS = SiteLimits(connect_s=10, silence_s=10, total_s=30)
 

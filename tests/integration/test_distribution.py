@@ -24,16 +24,16 @@ from tests.support.chaos_proxy import chaos_proxy
 from tests.support.previews import SMALL, FactsInMemory, FolderArtefacts
 from tests.support.sshd import SshServer, login_through, new_key, public_key, running_sshd, sshd  # noqa: F401
 
-from pps.activities.distribution import SiteOutcome, distribute, look
+from pps.activities.clients.distribution import SiteOutcome, distribute, look
 from pps.activities.ports import SiteLimits, SshTarget, Tarball
-from pps.activities.receiver import Holding, How, Receiver
-from pps.activities.site_batch import Door
-from pps.adapters.ssh_asyncssh import AsyncsshShell
-from pps.adapters.ssh_openssh import OpenSshShell
-from pps.domain.errors import PackageError
-from pps.domain.facts import Fact, FactKind
-from pps.domain.rollouts import SiteState
-from pps.domain.sites import Site
+from pps.activities.sites.batch import Door
+from pps.activities.sites.receiver import Holding, How, Receiver
+from pps.adapters.sites.ssh_asyncssh import AsyncsshShell
+from pps.adapters.sites.ssh_openssh import OpenSshShell
+from pps.domain.base.errors import PackageError
+from pps.domain.record.facts import Fact, FactKind
+from pps.domain.record.rollouts import SiteState
+from pps.domain.sites.site import Site
 
 pytestmark = [pytest.mark.needs("openssh"), pytest.mark.sd("4.1.1", step=2)]
 LIMITS = SiteLimits(connect_s=15, silence_s=15, total_s=60)
@@ -404,7 +404,7 @@ def test_a_controller_that_is_killed_leaves_no_part_and_the_rerun_converges(worl
         "from tests.integration.test_distribution import *\n"
         "server = SshServer(Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3], Path(sys.argv[4]))\n"
         "world = World(Path(sys.argv[5]), server)\n"
-        "from pps.domain.manifest import Manifest\n"
+        "from pps.domain.packages.manifest import Manifest\n"
         "for folder in world.store.folder.iterdir():\n"
         "    digest = Manifest.parse((folder / 'MANIFEST').read_text()).digest\n"
         "    files = {p.name: hashlib.sha256(p.read_bytes()).hexdigest() for p in folder.iterdir()}\n"

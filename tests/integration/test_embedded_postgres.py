@@ -13,8 +13,8 @@ import psutil
 import psycopg
 import pytest
 
-from pps.domain.errors import ServiceError
-from pps.sandbox.postgres import EmbeddedPostgres
+from pps.domain.base.errors import ServiceError
+from pps.sandbox.airflow.postgres import EmbeddedPostgres
 
 
 @pytest.fixture

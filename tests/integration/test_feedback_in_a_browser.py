@@ -14,8 +14,8 @@ from tests.support.browser import Browser, browser  # noqa: F401
 from tests.support.front import ROLLOUT, SECRET, MemoryServices, a_preview_that_is_out, services  # noqa: F401
 from tests.unit.web.test_api import airflow_user, ticking
 
-from pps.activities.feedback import invitation_token
-from pps.domain.feedback import answers
+from pps.activities.people.feedback import invitation_token
+from pps.domain.people.feedback import answers
 from pps.web.app import create_app
 
 

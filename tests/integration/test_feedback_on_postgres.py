@@ -10,9 +10,9 @@ from fastapi.testclient import TestClient
 from tests.support.front import ROLLOUT, MemoryServices, services  # noqa: F401
 from tests.unit.web.test_api import FEEDBACK, GOOD, airflow_user
 
-from pps.adapters.store import FactStore
-from pps.domain.facts import Fact, FactKind
-from pps.domain.feedback import answers
+from pps.adapters.record.store import FactStore
+from pps.domain.people.feedback import answers
+from pps.domain.record.facts import Fact, FactKind
 from pps.web.app import create_app
 
 

@@ -14,10 +14,10 @@ from tests.support.scenarios import a_scenario
 from upath import UPath
 
 from pps.config.loader import Configuration
-from pps.domain.errors import RefusedError
-from pps.domain.facts import Fact
-from pps.domain.rollouts import Rollout
-from pps.domain.scenarios import ScenarioResult, scenario_result
+from pps.domain.base.errors import RefusedError
+from pps.domain.quality.scenarios import ScenarioResult, scenario_result
+from pps.domain.record.facts import Fact
+from pps.domain.record.rollouts import Rollout
 from pps.orchestration import forms_deployment
 from pps.orchestration.form_book import FORMS
 from pps.orchestration.forms import Given

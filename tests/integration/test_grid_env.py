@@ -22,7 +22,7 @@ from pathlib import Path
 
 import pytest
 
-from pps.activities.client_tree import _SCRIPTS
+from pps.activities.packages.client_tree import _SCRIPTS
 
 pytestmark = pytest.mark.needs("shells")
 
@@ -149,7 +149,7 @@ def make_client(folder: Path, name: str = "client") -> Client:
     for path, script in _SCRIPTS.items():
         to = prefix / path
         to.parent.mkdir(parents=True, exist_ok=True)
-        to.write_bytes((resources.files("pps.activities") / "scripts" / script).read_bytes())
+        to.write_bytes((resources.files("pps.activities.sites") / "scripts" / script).read_bytes())
     for folder_ in ("bin", "lib", "share/man", "share/perl5", "lib/python3/dist-packages"):
         (prefix / folder_).mkdir(parents=True, exist_ok=True)
     (prefix / ".pps-site").write_text(f"{site}\n")

@@ -13,12 +13,12 @@ import pytest
 from ldap3 import MODIFY_REPLACE, NONE, Connection, Server
 from ldap3.core.exceptions import LDAPException
 
-from pps.adapters.bdii import Bdii
-from pps.domain.errors import InvalidNameError, ServiceError
-from pps.domain.sites import Platform
-from pps.sandbox import ldap_servers
-from pps.sandbox.information_system import PublishedSite, SandboxInformationSystem, read_tags
-from pps.sandbox.published_services import DeclaredService, declare_services
+from pps.adapters.services.bdii import Bdii
+from pps.domain.base.errors import InvalidNameError, ServiceError
+from pps.domain.sites.site import Platform
+from pps.sandbox.grid import ldap_servers
+from pps.sandbox.grid.information_system import PublishedSite, SandboxInformationSystem, read_tags
+from pps.sandbox.grid.published_services import DeclaredService, declare_services
 
 DEBIAN = Platform("debian12", "amd64")
 VOS = ["ops", "atlas"]

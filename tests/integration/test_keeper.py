@@ -12,8 +12,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from pps.domain.errors import ConfigurationError, ServiceError
-from pps.sandbox.processes import Servers
+from pps.domain.base.errors import ConfigurationError, ServiceError
+from pps.sandbox.grid.processes import Servers
 
 #: A server with a grandchild in a session of its own, which no process group reaches.
 SERVER = """
@@ -29,7 +29,7 @@ STUBBORN = (
 OWNER = """
 import sys, time
 from pathlib import Path
-from pps.sandbox.processes import Servers
+from pps.sandbox.grid.processes import Servers
 servers = Servers(Path(sys.argv[1]))
 servers.open()
 servers.start("server", [sys.executable, "-c", sys.argv[2]], log=Path(sys.argv[1]) / "log")

@@ -10,8 +10,8 @@ from tests.support.bad_input import ADDRESSES
 from tests.support.smtp_sink import SmtpSink, smtp_sink  # noqa: F401
 
 from pps.activities.ports import Mail
-from pps.adapters.mail import message_id
-from pps.domain.errors import ServiceError
+from pps.adapters.services.mail import message_id
+from pps.domain.base.errors import ServiceError
 
 
 def mails(*names: str) -> list[Mail]:

@@ -17,16 +17,16 @@ from tests.support.mirrors import NOW, Mirroring
 from tests.support.provider import Provider, apt_provider, provider  # noqa: F401
 from upath import UPath
 
-from pps.activities import mirroring
-from pps.activities.mirrors import MirrorLimits
-from pps.adapters.mirror_folder import MirrorFolder
-from pps.adapters.repositories import OwnRepositories
-from pps.domain.errors import PackageError, RefusedError, ServiceError
-from pps.domain.facts import FactKind
-from pps.domain.mirrors import Differences, MirrorList
-from pps.domain.patches import PackageRef, RepositoryKind
-from pps.domain.repository_trust import Trust
-from pps.sandbox.package_formats import SamplePackage, write_deb, write_rpm
+from pps.activities.packages import mirroring
+from pps.activities.ports.mirrors import MirrorLimits
+from pps.adapters.packages.mirror_folder import MirrorFolder
+from pps.adapters.packages.repositories import OwnRepositories
+from pps.domain.base.errors import PackageError, RefusedError, ServiceError
+from pps.domain.packages.mirrors import Differences, MirrorList
+from pps.domain.packages.patch import PackageRef, RepositoryKind
+from pps.domain.packages.repository_trust import Trust
+from pps.domain.record.facts import FactKind
+from pps.sandbox.provider.package_formats import SamplePackage, write_deb, write_rpm
 
 OWN = OwnRepositories(Trust(unsigned="It is ours."), lambda: NOW)
 pytestmark = pytest.mark.sd("4.1.3", step=6)

@@ -16,10 +16,10 @@ from tests.support.local_shell import make_sh
 from tests.support.previews import SMALL, Tree
 from tests.support.withdrawals import LIMITS, World, world  # noqa: F401
 
-from pps.activities.nightly import Night, plan_the_night
-from pps.activities.site_script import load_script
-from pps.domain.facts import FactKind
-from pps.domain.rollouts import SiteState
+from pps.activities.clients.nightly import Night, plan_the_night
+from pps.activities.sites.script import load_script
+from pps.domain.record.facts import FactKind
+from pps.domain.record.rollouts import SiteState
 
 pytestmark = [pytest.mark.needs("shells"), pytest.mark.usefixtures("usual_umask"), pytest.mark.sd("4.1.1", step=2)]
 

@@ -14,18 +14,18 @@ import pytest
 from tests.support.examples import NOW, opened
 from tests.support.smtp_sink import SmtpSink, smtp_sink  # noqa: F401
 
-from pps.activities.outbox import empty_outbox
+from pps.activities.people.outbox import empty_outbox
 from pps.activities.ports import Mail
-from pps.adapters.store import FactStore
+from pps.adapters.record.store import FactStore
 
 pytestmark = pytest.mark.needs("postgres")
 
 SENDER = """
 import sys
 from datetime import datetime
-from pps.activities.outbox import empty_outbox
-from pps.adapters.mail import SmtpMailer
-from pps.adapters.store import FactStore
+from pps.activities.people.outbox import empty_outbox
+from pps.adapters.services.mail import SmtpMailer
+from pps.adapters.record.store import FactStore
 url, port, now = sys.argv[1:]
 mailer = SmtpMailer("127.0.0.1", int(port), "none", sender="pps@example.org", timeout_s=10)
 print(empty_outbox(FactStore(url), mailer, lambda: datetime.fromisoformat(now)).sent)

@@ -14,12 +14,12 @@ from tests.support.http_folder import HttpFolder, http_folder, serving  # noqa: 
 from tests.support.provider import NOW, Provider, apt_provider, provider  # noqa: F401
 from upath import UPath
 
-from pps.adapters.repositories import ProviderRepositories
-from pps.adapters.repository_writer import publish_packages
-from pps.domain.errors import ConfigurationError, PackageError, ServiceError
-from pps.domain.patches import PackageRef, Repository, RepositoryKind
-from pps.domain.repository_trust import Trust
-from pps.sandbox.package_formats import SamplePackage, write_deb, write_rpm
+from pps.adapters.packages.repositories import ProviderRepositories
+from pps.adapters.packages.repository_writer import publish_packages
+from pps.domain.base.errors import ConfigurationError, PackageError, ServiceError
+from pps.domain.packages.patch import PackageRef, Repository, RepositoryKind
+from pps.domain.packages.repository_trust import Trust
+from pps.sandbox.provider.package_formats import SamplePackage, write_deb, write_rpm
 
 
 def opened(provider: Provider):

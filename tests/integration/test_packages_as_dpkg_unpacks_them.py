@@ -18,9 +18,9 @@ from hypothesis import strategies as st
 from tests.support.archives import CONTROL, ar, deb, deb_of, member, tar
 
 from pps.activities.ports import UnpackBudget
-from pps.adapters.package_files import PackageFiles
-from pps.adapters.unpacking import link_target
-from pps.domain.errors import HostileArchiveError, PackageError
+from pps.adapters.packages.package_files import PackageFiles
+from pps.adapters.packages.unpacking import link_target
+from pps.domain.base.errors import HostileArchiveError, PackageError
 
 pytestmark = pytest.mark.needs("apt")
 

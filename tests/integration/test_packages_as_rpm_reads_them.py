@@ -16,10 +16,10 @@ from tests.support.provider import NOW
 from upath import UPath
 
 from pps.activities.ports import UnpackBudget
-from pps.adapters.package_files import PackageFiles
-from pps.adapters.repository_writer import publish_packages
-from pps.domain.errors import PackageError
-from pps.domain.patches import PackageRef, Repository, RepositoryKind
+from pps.adapters.packages.package_files import PackageFiles
+from pps.adapters.packages.repository_writer import publish_packages
+from pps.domain.base.errors import PackageError
+from pps.domain.packages.patch import PackageRef, Repository, RepositoryKind
 
 pytestmark = pytest.mark.needs("dnf")
 

@@ -8,10 +8,10 @@ from pathlib import Path as LocalPath
 import pytest
 from tests.support.pilot_walks import DAY, WEEK, Walk, walking
 
-from pps.domain.facts import FactKind
-from pps.domain.rollouts import Path
-from pps.domain.scenarios import ScenarioResult
-from pps.orchestration import steps_pilot
+from pps.domain.quality.scenarios import ScenarioResult
+from pps.domain.record.facts import FactKind
+from pps.domain.record.rollouts import Path
+from pps.orchestration.steps import pilots as steps_pilot
 
 
 @pytest.fixture

@@ -13,10 +13,10 @@ from fastapi.testclient import TestClient
 from tests.support.pilot_walks import COORDINATOR, DAY, OLD, WEEK, Walk, walking
 from tests.unit.web.test_late_answers import airflow_user
 
-from pps.domain.errors import RefusedError
-from pps.domain.facts import FactKind
-from pps.domain.patches import PatchState
-from pps.domain.rollouts import Path
+from pps.domain.base.errors import RefusedError
+from pps.domain.packages.patch import PatchState
+from pps.domain.record.facts import FactKind
+from pps.domain.record.rollouts import Path
 from pps.web.app import create_app
 
 CARLA = f"carla:{COORDINATOR}"

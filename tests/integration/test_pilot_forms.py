@@ -10,10 +10,10 @@ from tests.support.examples import NOW, templates
 from tests.support.front import MemoryServices, MemoryTracker, services, site, write_config  # noqa: F401
 from tests.support.pilots import DAY, MAJOR, APilot
 
-from pps.activities import asking
-from pps.domain.errors import RefusedError
-from pps.domain.facts import FactKind
-from pps.domain.pilots import Stage
+from pps.activities.people import asking
+from pps.domain.base.errors import RefusedError
+from pps.domain.pilots.pilot import Stage
+from pps.domain.record.facts import FactKind
 from pps.orchestration import forms_pilot as forms
 from pps.orchestration.form_book import FORMS
 from pps.orchestration.forms import Form, Given, put

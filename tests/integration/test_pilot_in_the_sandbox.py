@@ -15,17 +15,18 @@ import pytest
 from tests.support.examples import NOW, PLATFORM, templates
 from tests.support.pilot_runs import ANA, SUPPORT, APilot, gold
 
-from pps.activities import pilot_roll_back, pilot_setup
-from pps.adapters.bdii import Bdii
-from pps.adapters.service_probe import NetworkProbes
-from pps.domain import pilot_looks
-from pps.domain.pilots import Pilot
-from pps.domain.sites import SshEndpoint
-from pps.sandbox import ldap_servers
-from pps.sandbox.information_system import PublishedSite, SandboxInformationSystem
-from pps.sandbox.landscape import SitePlan
-from pps.sandbox.pilot_service import PilotService, ServiceAction
-from pps.sandbox.site_folder import SiteFolder
+from pps.activities.pilots import roll_back as pilot_roll_back
+from pps.activities.pilots import set_up as pilot_setup
+from pps.adapters.services.bdii import Bdii
+from pps.adapters.services.service_probe import NetworkProbes
+from pps.domain.pilots import looks as pilot_looks
+from pps.domain.pilots.pilot import Pilot
+from pps.domain.sites.site import SshEndpoint
+from pps.sandbox.grid import ldap_servers
+from pps.sandbox.grid.information_system import PublishedSite, SandboxInformationSystem
+from pps.sandbox.grid.landscape import SitePlan
+from pps.sandbox.grid.pilot_service import PilotService, ServiceAction
+from pps.sandbox.grid.site_folder import SiteFolder
 
 PLAN = SitePlan("PIC", "SouthWest", PLATFORM, "ppsadm", "pic.example.org", "UTC")
 SITE = replace(gold("PIC"), ssh=SshEndpoint("127.0.0.1", 22, "ppsadm", "ssh-ed25519 AAAA"))

@@ -13,12 +13,14 @@ from tests.support.examples import NOW, templates
 from tests.support.front import MemoryServices, MemoryTracker, services, site, write_config  # noqa: F401
 from tests.support.pilot_runs import ANA, GOLD, SERVER, SUPPORT, APilot, endpoint_at
 
-from pps.activities import pilot_report, pilot_roll_back, pilot_setup
-from pps.domain.errors import RefusedError
-from pps.domain.facts import Fact, FactKind
-from pps.domain.pilots import Pilot
-from pps.domain.probes import ProbeState
-from pps.domain.sites import PartnerLevel
+from pps.activities.pilots import report as pilot_report
+from pps.activities.pilots import roll_back as pilot_roll_back
+from pps.activities.pilots import set_up as pilot_setup
+from pps.domain.base.errors import RefusedError
+from pps.domain.pilots.pilot import Pilot
+from pps.domain.record.facts import Fact, FactKind
+from pps.domain.sites.probes import ProbeState
+from pps.domain.sites.site import PartnerLevel
 from pps.orchestration import conditions
 from pps.orchestration import forms_pilot_site as forms
 from pps.orchestration.form_book import FORMS

@@ -11,15 +11,17 @@ import pytest
 from tests.support.examples import templates
 from tests.support.pilot_walks import COORDINATOR, DAY, OLD, WEEK, Walk, endpoint_of, walking
 
-from pps.activities import pilot_journal, pilot_roll_back, pilot_screening
-from pps.domain.effort import credits_of
-from pps.domain.errors import NotYetAllowedError, RefusedError, ServiceError, TamperedError
-from pps.domain.facts import Fact, FactKind
-from pps.domain.pilots import Stage
-from pps.domain.probes import ProbeState
-from pps.domain.rollouts import Path, dossier_name
-from pps.domain.scenarios import ScenarioResult
-from pps.orchestration import steps_pilot
+from pps.activities.pilots import journal as pilot_journal
+from pps.activities.pilots import roll_back as pilot_roll_back
+from pps.activities.pilots import screening as pilot_screening
+from pps.domain.base.errors import NotYetAllowedError, RefusedError, ServiceError, TamperedError
+from pps.domain.people.effort import credits_of
+from pps.domain.pilots.pilot import Stage
+from pps.domain.quality.scenarios import ScenarioResult
+from pps.domain.record.facts import Fact, FactKind
+from pps.domain.record.rollouts import Path, dossier_name
+from pps.domain.sites.probes import ProbeState
+from pps.orchestration.steps import pilots as steps_pilot
 
 
 @contextmanager

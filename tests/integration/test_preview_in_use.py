@@ -15,10 +15,10 @@ from tests.support.local_shell import LocalShell, make_sh, target_of
 from tests.support.preview import Preview, install_preview, make_site
 from tests.support.previews import SMALL, FolderArtefacts
 
+from pps.activities.clients.probing import probe_site
 from pps.activities.ports import SiteLimits
-from pps.activities.probing import probe_site
-from pps.activities.receiver import Holding, How, Receiver
-from pps.domain.probes import ProbeState
+from pps.activities.sites.receiver import Holding, How, Receiver
+from pps.domain.sites.probes import ProbeState
 
 pytestmark = pytest.mark.usefixtures("usual_umask")
 

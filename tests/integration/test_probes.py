@@ -14,15 +14,15 @@ from tests.support.local_shell import LocalShell, make_sh, target_of
 from tests.support.memory_facts import MemoryFacts
 from tests.support.preview import NOW, PACKAGES, Preview, digest_of, install_preview, make_site
 
+from pps.activities.clients.probing import PROBES, probe, probe_site
 from pps.activities.ports import SiteLimits
-from pps.activities.probing import PROBES, probe, probe_site
-from pps.activities.site_batch import Door
-from pps.domain.facts import Fact, FactKind
-from pps.domain.manifest import ManifestPackage
-from pps.domain.patches import PackageRef
-from pps.domain.probes import ProbeResult, ProbeState
-from pps.domain.rollouts import Rollout, SiteState
-from pps.domain.sites import Site
+from pps.activities.sites.batch import Door
+from pps.domain.packages.manifest import ManifestPackage
+from pps.domain.packages.patch import PackageRef
+from pps.domain.record.facts import Fact, FactKind
+from pps.domain.record.rollouts import Rollout, SiteState
+from pps.domain.sites.probes import ProbeResult, ProbeState
+from pps.domain.sites.site import Site
 
 PATIENCE_S = 8
 

@@ -12,18 +12,18 @@ from tests.support.local_shell import LocalShell, target_of
 from tests.support.memory_facts import MemoryFacts
 from tests.support.preview import NOW, make_site
 
+from pps.activities.clients.publication import manage_tag, probe_publication, publish_tags, tags_seen, withdraw_tags
 from pps.activities.ports import SiteLimits
-from pps.activities.publication import manage_tag, probe_publication, publish_tags, tags_seen, withdraw_tags
-from pps.activities.site_batch import Door
-from pps.adapters.bdii import Bdii
-from pps.adapters.classads import ClassAdMatchmaker
-from pps.domain.errors import ServiceError, SiteRefusedError
-from pps.domain.facts import Fact, FactKind
-from pps.domain.probes import ProbeState
-from pps.domain.rollouts import SiteState
-from pps.domain.sites import Site
-from pps.domain.tags import RunTimeEnvironmentTag, jdl_requirement
-from pps.sandbox.information_system import SandboxInformationSystem
+from pps.activities.sites.batch import Door
+from pps.adapters.services.bdii import Bdii
+from pps.adapters.services.classads import ClassAdMatchmaker
+from pps.domain.base.errors import ServiceError, SiteRefusedError
+from pps.domain.packages.tags import RunTimeEnvironmentTag, jdl_requirement
+from pps.domain.record.facts import Fact, FactKind
+from pps.domain.record.rollouts import SiteState
+from pps.domain.sites.probes import ProbeState
+from pps.domain.sites.site import Site
+from pps.sandbox.grid.information_system import SandboxInformationSystem
 
 REASON = "The patch was rejected."
 TAG = RunTimeEnvironmentTag("ops", "PPS-GLITE-WN-3.1.23")

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 from tests.support.bdii import RealBdii, bdii  # noqa: F401
 
-from pps.activities.site_script import load_script
-from pps.adapters.bdii import Bdii
-from pps.domain.errors import ServiceError
+from pps.activities.sites.script import load_script
+from pps.adapters.services.bdii import Bdii
+from pps.domain.base.errors import ServiceError
 
 TAG = "VO-ops-PPS-GLITE-WN-3.1.23"
 CE = "ce.example.org"

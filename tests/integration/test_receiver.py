@@ -20,10 +20,10 @@ import pytest
 from tests.support.local_shell import make_sh
 from tests.support.previews import SMALL, FolderArtefacts, Tree
 
-from pps.activities.payloads import prepare_payload
+from pps.activities.packages.payloads import prepare_payload
 from pps.activities.ports import Tarball
-from pps.activities.receiver import receiver_script
-from pps.domain.manifest import Manifest
+from pps.activities.sites.receiver import receiver_script
+from pps.domain.packages.manifest import Manifest
 
 pytestmark = pytest.mark.needs("openssh")
 NEXT: Tree = {

@@ -20,9 +20,9 @@ from tests.integration.test_receiver import NEXT, AtSite, one_site, payload, sit
 from tests.support.local_shell import make_sh
 from tests.support.previews import SMALL, FolderArtefacts
 
-from pps.activities.diagnosis import site_check_script
 from pps.activities.ports import Tarball
-from pps.activities.site_script import load_script
+from pps.activities.sites.diagnosis import site_check_script
+from pps.activities.sites.script import load_script
 
 pytestmark = pytest.mark.needs("shells")
 

@@ -15,19 +15,20 @@ from tests.support.provider import LIMITS, Provider, provider  # noqa: F401
 from tests.support.release_tests import LATE, SITES, AReleaseTest
 from upath import UPath
 
-from pps.activities import release_decision, release_testing
-from pps.activities.packages import kept_packages
-from pps.activities.production import Production, Publisher
-from pps.adapters.package_files import PackageFiles
-from pps.adapters.production_packages import ProductionFolder
-from pps.adapters.repositories import OwnRepositories
-from pps.adapters.repository_seal import RepositorySeal
-from pps.adapters.repository_writer import publish_packages
-from pps.domain.errors import NotYetAllowedError, PackageError, ServiceError
-from pps.domain.facts import FactKind
-from pps.domain.patches import Patch, PatchState
-from pps.domain.release_test import ACCEPT, RELEASE
-from pps.domain.repository_trust import Trust
+from pps.activities.packages.fetching import kept_packages
+from pps.activities.packages.production import Production, Publisher
+from pps.activities.quality import release_testing
+from pps.activities.release import decision as release_decision
+from pps.adapters.packages.package_files import PackageFiles
+from pps.adapters.packages.production_packages import ProductionFolder
+from pps.adapters.packages.repositories import OwnRepositories
+from pps.adapters.packages.repository_seal import RepositorySeal
+from pps.adapters.packages.repository_writer import publish_packages
+from pps.domain.base.errors import NotYetAllowedError, PackageError, ServiceError
+from pps.domain.packages.patch import Patch, PatchState
+from pps.domain.packages.repository_trust import Trust
+from pps.domain.quality.release_test import ACCEPT, RELEASE
+from pps.domain.record.facts import FactKind
 
 
 @dataclass

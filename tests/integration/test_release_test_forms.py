@@ -11,9 +11,9 @@ from tests.support.examples import NOW, templates
 from tests.support.front import MemoryServices, MemoryTracker, services, site, write_config  # noqa: F401
 from tests.support.release_tests import CERTIFIED, DUE, LATE, AReleaseTest
 
-from pps.domain.errors import RefusedError
-from pps.domain.facts import FactKind
-from pps.domain.release_test import ACCEPT, DECISION, MANAGER, REJECT, STEP
+from pps.domain.base.errors import RefusedError
+from pps.domain.quality.release_test import ACCEPT, DECISION, MANAGER, REJECT, STEP
+from pps.domain.record.facts import FactKind
 from pps.orchestration import forms_release_test as forms
 from pps.orchestration.form_book import FORMS
 from pps.orchestration.forms import Given

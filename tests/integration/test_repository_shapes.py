@@ -18,10 +18,10 @@ from tests.support.http_folder import HttpFolder, http_folder, serving  # noqa: 
 from tests.support.mirrors import Mirroring
 from tests.support.provider import Provider
 
-from pps.adapters.repositories import ProviderRepositories
-from pps.domain.errors import PackageError, ServiceError
-from pps.domain.patches import PackageRef, Repository, RepositoryKind
-from pps.sandbox.package_formats import SamplePackage, write_deb
+from pps.adapters.packages.repositories import ProviderRepositories
+from pps.domain.base.errors import PackageError, ServiceError
+from pps.domain.packages.patch import PackageRef, Repository, RepositoryKind
+from pps.sandbox.provider.package_formats import SamplePackage, write_deb
 
 FOO, BAR = PackageRef("foo", "1", "amd64"), PackageRef("bar", "1", "amd64")
 

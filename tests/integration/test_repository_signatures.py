@@ -16,9 +16,9 @@ from tests.support.apt_client import apt_update
 from tests.support.http_folder import HttpFolder, http_folder  # noqa: F401
 from tests.support.provider import Provider, apt_provider, provider  # noqa: F401
 
-from pps.adapters.repositories import ProviderRepositories
-from pps.domain.errors import ConfigurationError, PackageError
-from pps.domain.patches import Repository, RepositoryKind
+from pps.adapters.packages.repositories import ProviderRepositories
+from pps.domain.base.errors import ConfigurationError, PackageError
+from pps.domain.packages.patch import Repository, RepositoryKind
 
 pytestmark = pytest.mark.needs("apt")
 

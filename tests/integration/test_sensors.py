@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 import pytest
 from airflow.sdk.exceptions import TaskDeferred
 
-from pps.domain.errors import NotYetAllowedError, ServiceError
+from pps.domain.base.errors import NotYetAllowedError, ServiceError
 from pps.orchestration import conditions
 from pps.orchestration.sensors import ConditionTrigger, FeedbackSensor
 

@@ -15,11 +15,11 @@ import pytest
 from tests.support.slapd import GlueSlapd, slapd  # noqa: F401
 from tests.support.slow_servers import tcp_server
 
-from pps.activities.service_ports import ServiceAnswer
-from pps.adapters import service_probe
-from pps.adapters.service_probe import NetworkProbes
-from pps.domain.endpoints import Endpoint, parse_endpoint
-from pps.domain.probes import ProbeState
+from pps.activities.ports.services import ServiceAnswer
+from pps.adapters.services import service_probe
+from pps.adapters.services.service_probe import NetworkProbes
+from pps.domain.sites.endpoints import Endpoint, parse_endpoint
+from pps.domain.sites.probes import ProbeState
 
 Answer = tuple[int, dict[str, str], bytes]
 

@@ -19,18 +19,18 @@ from tests.support.mirrors import Mirroring
 from tests.support.provider import NOW, Provider, provider  # noqa: F401
 from upath import UPath
 
-from pps.activities.production import SUITE
-from pps.activities.repository_use import PublishedKeys, how_to_use
-from pps.activities.signing import OwnIndex, renew_all
-from pps.adapters import openpgp
-from pps.adapters.production_packages import ProductionFolder
-from pps.adapters.repositories import ProviderRepositories
-from pps.adapters.repository_seal import RepositorySeal
-from pps.adapters.repository_writer import publish_packages
-from pps.domain.errors import ConfigurationError, PackageError, ServiceError
-from pps.domain.patches import PackageRef, Repository, RepositoryKind
-from pps.domain.repository_seals import KEYRING, valid_until
-from pps.sandbox.packages import make_sample_packages
+from pps.activities.packages.production import SUITE
+from pps.activities.packages.repository_use import PublishedKeys, how_to_use
+from pps.activities.release.signing import OwnIndex, renew_all
+from pps.adapters.packages import openpgp
+from pps.adapters.packages.production_packages import ProductionFolder
+from pps.adapters.packages.repositories import ProviderRepositories
+from pps.adapters.packages.repository_seal import RepositorySeal
+from pps.adapters.packages.repository_writer import publish_packages
+from pps.domain.base.errors import ConfigurationError, PackageError, ServiceError
+from pps.domain.packages.patch import PackageRef, Repository, RepositoryKind
+from pps.domain.packages.repository_seals import KEYRING, valid_until
+from pps.sandbox.provider.packages import make_sample_packages
 
 pytestmark = pytest.mark.needs("apt", "dnf")
 

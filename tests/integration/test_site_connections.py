@@ -12,7 +12,7 @@ import pytest
 import yaml
 from tests.support.sshd import SshServer, new_key, public_key, sshd  # noqa: F401
 
-from pps.domain.errors import ConfigurationError
+from pps.domain.base.errors import ConfigurationError
 from pps.orchestration.secrets import GridSecretsBackend
 
 ROOT = Path(__file__).parents[2]

@@ -17,10 +17,10 @@ import pytest
 from tests.support.sshd import SshServer, login_through, new_key, public_key, running_sshd
 
 from pps.activities.ports import SiteLimits, SiteShell, SshTarget
-from pps.activities.site_script import ScriptOutput, run_script
-from pps.adapters.ssh_asyncssh import AsyncsshShell
-from pps.adapters.ssh_openssh import OpenSshShell
-from pps.domain.errors import ConfigurationError, HostKeyError, RolloutError, SiteError, SiteUnreachableError
+from pps.activities.sites.script import ScriptOutput, run_script
+from pps.adapters.sites.ssh_asyncssh import AsyncsshShell
+from pps.adapters.sites.ssh_openssh import OpenSshShell
+from pps.domain.base.errors import ConfigurationError, HostKeyError, RolloutError, SiteError, SiteUnreachableError
 
 pytestmark = pytest.mark.needs("openssh")
 LIMITS = SiteLimits(connect_s=10, silence_s=10, total_s=20)

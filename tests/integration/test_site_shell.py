@@ -17,11 +17,11 @@ from tests.support.chaos_proxy import chaos_proxy
 from tests.support.sshd import SshServer, login_through, new_key, public_key, running_sshd, sshd  # noqa: F401
 
 from pps.activities.ports import SiteLimits, SiteShell, SshTarget
-from pps.activities.site_script import ScriptOutput, run_script
-from pps.adapters.site_shell import site_shell
-from pps.adapters.ssh_asyncssh import AsyncsshShell
-from pps.adapters.ssh_openssh import OpenSshShell
-from pps.domain.errors import HostKeyError, SiteError, SiteUnreachableError
+from pps.activities.sites.script import ScriptOutput, run_script
+from pps.adapters.sites.site_shell import site_shell
+from pps.adapters.sites.ssh_asyncssh import AsyncsshShell
+from pps.adapters.sites.ssh_openssh import OpenSshShell
+from pps.domain.base.errors import HostKeyError, SiteError, SiteUnreachableError
 
 pytestmark = pytest.mark.needs("openssh")
 LIMITS = SiteLimits(connect_s=10, silence_s=10, total_s=20)

@@ -18,12 +18,12 @@ from tests.support.bad_input import TEXTS
 from tests.support.examples import NOW, SECRET, asked, previewed
 from tests.support.postgres import StoreUrls
 
-from pps.activities import feedback
+from pps.activities.people import feedback
 from pps.activities.ports import Mail
-from pps.adapters import tables
-from pps.adapters.store import CLAIM, FactStore, upgrade
-from pps.domain.errors import AlreadyOpenError, ConfigurationError, NotYetAllowedError, ServiceError
-from pps.domain.facts import Fact, FactKind
+from pps.adapters.record import tables
+from pps.adapters.record.store import CLAIM, FactStore, upgrade
+from pps.domain.base.errors import AlreadyOpenError, ConfigurationError, NotYetAllowedError, ServiceError
+from pps.domain.record.facts import Fact, FactKind
 
 pytestmark = pytest.mark.needs("postgres")
 

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from tests.support.local_shell import make_sh
 
-from pps.activities.site_script import load_script
+from pps.activities.sites.script import load_script
 
 TAG = "VO-ops-PPS-GLITE-WN-3.1.23"
 CE = "ce.example.org"

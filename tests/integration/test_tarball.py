@@ -24,19 +24,19 @@ from tests.support.memory_facts import MemoryFacts
 from tests.support.provider import LIMITS, NOW, Provider, apt_provider, provider  # noqa: F401
 from upath import UPath
 
+from pps.activities.packages.tarball import build_tarball, ensure_tarball
 from pps.activities.ports import PackageReader, Tarball, TarballLimits
-from pps.activities.tarball import build_tarball, ensure_tarball
-from pps.adapters.package_files import PackageFiles
-from pps.adapters.production_packages import ProductionFolder
-from pps.adapters.repository_writer import publish_packages
+from pps.adapters.packages.package_files import PackageFiles
+from pps.adapters.packages.production_packages import ProductionFolder
+from pps.adapters.packages.repository_writer import publish_packages
 from pps.config.patch_documents import parse_patch, patch_document
-from pps.domain.errors import HostileArchiveError, PackageError
-from pps.domain.facts import Fact, FactKind
-from pps.domain.manifest import Manifest
-from pps.domain.patches import PackageRef, Patch, RepositoryKind
-from pps.domain.rollouts import Rollout
-from pps.sandbox.package_formats import SamplePackage, write_deb, write_rpm
-from pps.sandbox.real_clients import fetch_real_clients
+from pps.domain.base.errors import HostileArchiveError, PackageError
+from pps.domain.packages.manifest import Manifest
+from pps.domain.packages.patch import PackageRef, Patch, RepositoryKind
+from pps.domain.record.facts import Fact, FactKind
+from pps.domain.record.rollouts import Rollout
+from pps.sandbox.provider.package_formats import SamplePackage, write_deb, write_rpm
+from pps.sandbox.provider.real_clients import fetch_real_clients
 
 
 def unpacked(tarball: Tarball, provider: Provider, to: Path) -> Path:
@@ -270,7 +270,7 @@ from dataclasses import asdict, replace
 sys.path[:0] = json.loads(sys.argv[1])
 from tests.support.provider import Provider
 from tests.support.http_folder import HttpFolder
-from pps.domain.patches import PackageRef, RepositoryKind
+from pps.domain.packages.patch import PackageRef, RepositoryKind
 kind, url, root, refs, externals, umask = json.loads(sys.argv[2])
 import os, tempfile
 os.umask(umask)

@@ -18,16 +18,16 @@ from fsspec.implementations.local import LocalFileSystem
 from tests.support import signing
 from upath import UPath
 
-from pps.activities import release
-from pps.activities.production import SUITE
-from pps.adapters import repository_seal
-from pps.adapters.production_packages import ProductionFolder
-from pps.adapters.repository_seal import RepositorySeal
-from pps.adapters.repository_writer import publish_packages
-from pps.adapters.store import FactStore
-from pps.domain.errors import ServiceError
-from pps.domain.patches import Repository, RepositoryKind
-from pps.sandbox.packages import make_sample_packages
+from pps.activities.packages.production import SUITE
+from pps.activities.release import release
+from pps.adapters.packages import repository_seal
+from pps.adapters.packages.production_packages import ProductionFolder
+from pps.adapters.packages.repository_seal import RepositorySeal
+from pps.adapters.packages.repository_writer import publish_packages
+from pps.adapters.record.store import FactStore
+from pps.domain.base.errors import ServiceError
+from pps.domain.packages.patch import Repository, RepositoryKind
+from pps.sandbox.provider.packages import make_sample_packages
 
 PROCESSES = multiprocessing.get_context("fork")
 PATIENCE_S = 20

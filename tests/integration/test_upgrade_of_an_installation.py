@@ -32,18 +32,20 @@ from tests.unit.web.test_late_answers import airflow_user
 from typer.testing import CliRunner
 from upath import UPath
 
-from pps.activities import asking
-from pps.activities.diagnosis import Health
-from pps.activities.feedback import invitation_token
-from pps.activities.standing import public_view
-from pps.adapters.store import FactStore
+from pps.activities.clients.standing import public_view
+from pps.activities.people import asking
+from pps.activities.people.feedback import invitation_token
+from pps.activities.sites.diagnosis import Health
+from pps.adapters.record.store import FactStore
 from pps.cli import doctor
 from pps.cli.front import Front
 from pps.cli.main import app
 from pps.config.loader import Configuration, problems_in
-from pps.domain import feedback
-from pps.orchestration import runtime, steps, steps_withdrawal
+from pps.domain.people import feedback
+from pps.orchestration import runtime
 from pps.orchestration.conditions import CONDITIONS
+from pps.orchestration.steps import clients as steps
+from pps.orchestration.steps import withdrawal as steps_withdrawal
 from pps.services import Services
 from pps.web.app import create_app
 

@@ -17,17 +17,17 @@ from tests.support.examples import RememberingStore, templates
 from tests.support.previews import SMALL, FactsInMemory, FolderArtefacts, Tree
 from upath import UPath
 
-from pps.activities import nightly
-from pps.activities.distribution import Payloads
-from pps.activities.payloads import is_sound, links_into, prepare_payload
+from pps.activities.clients import nightly
+from pps.activities.clients.distribution import Payloads
+from pps.activities.packages.payloads import is_sound, links_into, prepare_payload
+from pps.activities.packages.production import verified_copies
+from pps.activities.packages.tarball import manifest_of, tarball_of, whole_tarball_of
+from pps.activities.people.tampering import tell_of_tampering
 from pps.activities.ports import Tarball
-from pps.activities.production import verified_copies
-from pps.activities.tampering import tell_of_tampering
-from pps.activities.tarball import manifest_of, tarball_of, whole_tarball_of
-from pps.adapters.artefacts import ArtefactStore
-from pps.domain.errors import TamperedError
-from pps.domain.facts import Fact, FactKind
-from pps.domain.rollouts import Rollout
+from pps.adapters.packages.artefacts import ArtefactStore
+from pps.domain.base.errors import TamperedError
+from pps.domain.record.facts import Fact, FactKind
+from pps.domain.record.rollouts import Rollout
 
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
 NAME = "bc-client-4711-1"

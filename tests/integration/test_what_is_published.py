@@ -16,15 +16,15 @@ from tests.support.front import front, services  # noqa: F401
 from tests.unit.cli.test_doctor import doctor, healthy, mail_server, shell  # noqa: F401
 from upath import UPath
 
+from pps.activities.packages.production import SUITE
 from pps.activities.ports import Tarball
-from pps.activities.production import SUITE
-from pps.activities.signing import Misfit, OwnIndex
-from pps.adapters.published_files import Seen, misfits, tarball_misfits
-from pps.adapters.repository_writer import publish_packages
+from pps.activities.release.signing import Misfit, OwnIndex
+from pps.adapters.packages.published_files import Seen, misfits, tarball_misfits
+from pps.adapters.packages.repository_writer import publish_packages
 from pps.cli.front import Front
-from pps.domain.facts import Fact, FactKind
-from pps.domain.patches import Repository, RepositoryKind
-from pps.sandbox.packages import make_sample_packages
+from pps.domain.packages.patch import Repository, RepositoryKind
+from pps.domain.record.facts import Fact, FactKind
+from pps.sandbox.provider.packages import make_sample_packages
 
 
 class Published:
@@ -75,7 +75,7 @@ def test_a_swapped_a_missing_and_a_linked_file_are_named_and_what_is_whole_is_no
 
 def test_a_file_that_is_as_it_was_is_not_read_again(published: Published, monkeypatch: pytest.MonkeyPatch) -> None:
     assert published.look() == []
-    monkeypatch.setattr("pps.adapters.published_files.sha256_of", lambda file: "0" * 64)
+    monkeypatch.setattr("pps.adapters.packages.published_files.sha256_of", lambda file: "0" * 64)
     assert published.look() == []
     published.cache.write_text("[]")  # whatever became of what we knew
     assert len(published.look()) == len(published.packages)

@@ -11,10 +11,10 @@ from tests.support.judges import apt_lists, apt_options, dnf_lists, dnf_plans
 from tests.support.provider import NOW
 from upath import UPath
 
-from pps.adapters.repository_writer import publish_packages
-from pps.domain.errors import PackageError
-from pps.domain.patches import PackageRef, Repository, RepositoryKind
-from pps.sandbox.package_formats import SamplePackage, write_deb, write_rpm
+from pps.adapters.packages.repository_writer import publish_packages
+from pps.domain.base.errors import PackageError
+from pps.domain.packages.patch import PackageRef, Repository, RepositoryKind
+from pps.sandbox.provider.package_formats import SamplePackage, write_deb, write_rpm
 
 APT = Repository(RepositoryKind.APT, "http://localhost/", "production", ("main",))
 YUM = Repository(RepositoryKind.YUM, "http://localhost/")

@@ -12,13 +12,14 @@ from tests.support.previews import SMALL
 from tests.support.sshd import SshServer, sshd  # noqa: F401
 from tests.support.withdrawals import LIMITS, REASON, World, world  # noqa: F401
 
-from pps.activities import notification
-from pps.adapters.ssh_openssh import OpenSshShell
-from pps.domain.errors import NotYetAllowedError, RefusedError, ServiceError
-from pps.domain.facts import FactKind
-from pps.domain.rollouts import SiteState
-from pps.orchestration import conditions, steps_withdrawal
+from pps.activities.people import notification
+from pps.adapters.sites.ssh_openssh import OpenSshShell
+from pps.domain.base.errors import NotYetAllowedError, RefusedError, ServiceError
+from pps.domain.record.facts import FactKind
+from pps.domain.record.rollouts import SiteState
+from pps.orchestration import conditions
 from pps.orchestration.sensors import RetiredTagsSensor, TagsGoneSensor
+from pps.orchestration.steps import withdrawal as steps_withdrawal
 
 NEXT = {**SMALL, "bin/tool": b"#!/bin/sh\necho 3\n"}
 
@@ -240,7 +241,7 @@ def test_a_site_that_comes_back_in_the_middle_loses_its_tag_now_and_its_files_in
 
 def test_a_site_without_a_connection_fails_alone(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     name = world.out(SMALL, "1.0")
-    monkeypatch.setattr("pps.orchestration.steps._targets", lambda sites: {n: target_of(n) for n in "AB"})
+    monkeypatch.setattr("pps.orchestration.steps.clients._targets", lambda sites: {n: target_of(n) for n in "AB"})
     world.withdraws(name, wait=timedelta(minutes=21))
     assert world.at_sites(name) == "C"
 
@@ -318,7 +319,7 @@ def test_over_ssh_with_one_site_that_is_not_there(
     targets = {name: sshd.target(name) for name in world.sites}
     world.services.__dict__["shell"] = world.shell = shell  # type: ignore[assignment]
     monkeypatch.setattr(world, "targets", lambda sites=(): targets)
-    monkeypatch.setattr("pps.orchestration.steps._targets", lambda sites: targets)
+    monkeypatch.setattr("pps.orchestration.steps.clients._targets", lambda sites: targets)
     old = world.out(SMALL, "1.0")
     new = world.out(NEXT, "1.1", patch=4712)
     targets["C"] = sshd.target("C", port=1)

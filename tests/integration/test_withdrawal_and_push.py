@@ -12,12 +12,13 @@ from tests.support.local_shell import target_of
 from tests.support.previews import SMALL
 from tests.support.withdrawals import LIMITS, REASON, World, world  # noqa: F401
 
-from pps.activities import withdrawal
-from pps.activities.receiver import Receiver
-from pps.domain.errors import NotYetAllowedError
-from pps.domain.facts import FactKind
-from pps.domain.rollouts import SiteState
-from pps.orchestration import conditions, steps_withdrawal
+from pps.activities.clients import withdrawal
+from pps.activities.sites.receiver import Receiver
+from pps.domain.base.errors import NotYetAllowedError
+from pps.domain.record.facts import FactKind
+from pps.domain.record.rollouts import SiteState
+from pps.orchestration import conditions
+from pps.orchestration.steps import withdrawal as steps_withdrawal
 
 
 def _held() -> tuple[asyncio.Event, asyncio.Event, Callable[[str], Awaitable[None]]]:

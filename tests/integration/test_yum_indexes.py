@@ -14,10 +14,10 @@ import pytest
 from tests.support.http_folder import HttpFolder, http_folder, serving  # noqa: F401
 from tests.support.provider import Provider
 
-from pps.adapters.index_xml import IndexReader, XmlLimits
-from pps.domain.errors import PackageError
-from pps.domain.patches import PackageRef, RepositoryKind
-from pps.sandbox.package_formats import SamplePackage, write_rpm
+from pps.adapters.packages.index_xml import IndexReader, XmlLimits
+from pps.domain.base.errors import PackageError
+from pps.domain.packages.patch import PackageRef, RepositoryKind
+from pps.sandbox.provider.package_formats import SamplePackage, write_rpm
 
 FOO = PackageRef("foo", "1.0-1", "noarch")
 

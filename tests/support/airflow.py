@@ -19,10 +19,10 @@ from pathlib import Path
 
 import pytest
 
-from pps.adapters.airflow_rest import AirflowClient
-from pps.adapters.store import FactStore, upgrade
-from pps.sandbox.airflow import EmbeddedAirflow
-from pps.sandbox.postgres import EmbeddedPostgres
+from pps.adapters.record.store import FactStore, upgrade
+from pps.adapters.services.airflow_rest import AirflowClient
+from pps.sandbox.airflow.postgres import EmbeddedPostgres
+from pps.sandbox.airflow.server import EmbeddedAirflow
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -9,8 +9,8 @@ import tarfile
 from collections.abc import Mapping
 from pathlib import Path
 
-from pps.domain.patches import PackageRef
-from pps.sandbox.package_formats import SamplePackage, write_rpm
+from pps.domain.packages.patch import PackageRef
+from pps.sandbox.provider.package_formats import SamplePackage, write_rpm
 
 REF = PackageRef("hostile", "1.0-1", "all")
 CONTROL = "Package: hostile\nVersion: 1.0-1\nArchitecture: all\nDescription: x\n"

@@ -15,7 +15,7 @@ import pytest
 from ldap3 import NONE, Connection, Server
 from ldap3.core.exceptions import LDAPException
 
-from pps.sandbox.ldap_servers import free_port
+from pps.sandbox.grid.ldap_servers import free_port
 
 UPDATE = Path("/usr/sbin/bdii-update")
 

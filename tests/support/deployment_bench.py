@@ -10,11 +10,11 @@ from tests.support.clean_roots import CommentingTracker, PretendedRepositories, 
 from tests.support.examples import NOW, PATCH, templates
 from tests.support.scenarios import a_scenario
 
-from pps.activities import deployment_test
-from pps.adapters.store import FactStore
-from pps.domain.patches import Patch
-from pps.domain.rollouts import Rollout
-from pps.domain.scenarios import Scenario, ScenarioResult
+from pps.activities.quality import deployment_test
+from pps.adapters.record.store import FactStore
+from pps.domain.packages.patch import Patch
+from pps.domain.quality.scenarios import Scenario, ScenarioResult
+from pps.domain.record.rollouts import Rollout
 
 AUTOMATIC, OF_SITE = a_scenario(), a_scenario("wn-torque", system="torque", runner="CNAF-PPS", mandatory=False)
 TABLE = (AUTOMATIC, OF_SITE)

@@ -6,14 +6,14 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from pps.activities.notification import Audience, Party
+from pps.activities.people.notification import Audience, Party
 from pps.activities.ports import Facts, Mail
-from pps.adapters.store import FactStore
-from pps.adapters.templates import JinjaTemplates
-from pps.domain.facts import Fact, FactKind
-from pps.domain.patches import Bug, PackageRef, Patch, PatchState, Repository, RepositoryKind, Severity
-from pps.domain.rollouts import Rollout
-from pps.domain.sites import Platform, Site, SshEndpoint
+from pps.adapters.record.store import FactStore
+from pps.adapters.services.templates import JinjaTemplates
+from pps.domain.packages.patch import Bug, PackageRef, Patch, PatchState, Repository, RepositoryKind, Severity
+from pps.domain.record.facts import Fact, FactKind
+from pps.domain.record.rollouts import Rollout
+from pps.domain.sites.site import Platform, Site, SshEndpoint
 
 NOW = datetime(2025, 12, 1, 9, 30, tzinfo=UTC)
 DUE = NOW + timedelta(days=14)

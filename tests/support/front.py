@@ -23,17 +23,17 @@ from tests.support import signing
 from upath import UPath
 
 from pps.activities.ports import Mail, OpenRollout
-from pps.adapters.airflow_rest import Question
-from pps.adapters.repository_seal import RepositorySeal
+from pps.adapters.packages.repository_seal import RepositorySeal
+from pps.adapters.services.airflow_rest import Question
 from pps.cli.front import DAGS, Front
 from pps.config.loader import Configuration
-from pps.domain.chain import Link
-from pps.domain.errors import NotYetAllowedError, PatchNotFoundError
-from pps.domain.facts import Fact, FactKind
-from pps.domain.feedback import Limit
-from pps.domain.patches import Bug, PackageRef, Patch, PatchState, Repository, RepositoryKind, Severity
-from pps.domain.rollouts import Rollout, dossier_name, rollout_id
-from pps.domain.sites import Platform
+from pps.domain.base.errors import NotYetAllowedError, PatchNotFoundError
+from pps.domain.packages.patch import Bug, PackageRef, Patch, PatchState, Repository, RepositoryKind, Severity
+from pps.domain.people.feedback import Limit
+from pps.domain.record.chain import Link
+from pps.domain.record.facts import Fact, FactKind
+from pps.domain.record.rollouts import Rollout, dossier_name, rollout_id
+from pps.domain.sites.site import Platform
 from pps.services import Services
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)

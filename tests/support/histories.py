@@ -6,10 +6,10 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from pps.domain.facts import Fact, FactKind
-from pps.domain.patches import Bug, PackageRef, Patch, PatchState, Repository, RepositoryKind, Severity
-from pps.domain.rollouts import Rollout
-from pps.domain.sites import Platform, Site, SshEndpoint
+from pps.domain.packages.patch import Bug, PackageRef, Patch, PatchState, Repository, RepositoryKind, Severity
+from pps.domain.record.facts import Fact, FactKind
+from pps.domain.record.rollouts import Rollout
+from pps.domain.sites.site import Platform, Site, SshEndpoint
 
 DEBIAN = Platform("debian12", "amd64")
 SL5 = Platform("sl5", "x86_64")

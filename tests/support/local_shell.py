@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from pps.activities.ports import SiteLimits, SshTarget
-from pps.domain.errors import SiteError, SiteUnreachableError
+from pps.domain.base.errors import SiteError, SiteUnreachableError
 
 TOOLS = ("/usr/local/bin", "/usr/bin", "/bin", "/usr/sbin", "/sbin")
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 
 from pps.activities.ports import Mail, OpenRollout
-from pps.domain.facts import Fact, FactKind
-from pps.domain.rollouts import Rollout
+from pps.domain.record.facts import Fact, FactKind
+from pps.domain.record.rollouts import Rollout
 
 
 class MemoryFacts:

@@ -12,15 +12,15 @@ from tests.support.examples import sqlite_store
 from tests.support.provider import Provider
 from upath import UPath
 
-from pps.activities import mirroring
-from pps.activities.mirrors import MirrorLimits
-from pps.adapters.mirror_folder import MirrorFolder
-from pps.adapters.package_files import PackageFiles
-from pps.adapters.repository_writer import publish_packages
-from pps.adapters.store import FactStore
-from pps.domain.facts import Fact, FactKind
-from pps.domain.patches import Patch
-from pps.domain.rollouts import Path, Rollout, rollout_id
+from pps.activities.packages import mirroring
+from pps.activities.ports.mirrors import MirrorLimits
+from pps.adapters.packages.mirror_folder import MirrorFolder
+from pps.adapters.packages.package_files import PackageFiles
+from pps.adapters.packages.repository_writer import publish_packages
+from pps.adapters.record.store import FactStore
+from pps.domain.packages.patch import Patch
+from pps.domain.record.facts import Fact, FactKind
+from pps.domain.record.rollouts import Path, Rollout, rollout_id
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 LIMITS = MirrorLimits(1 << 28, 1000)

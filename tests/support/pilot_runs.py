@@ -10,15 +10,15 @@ from typing import Any
 
 from tests.support.examples import NOW, PATCH, SITES, sqlite_store, templates
 
-from pps.activities import pilot_setup
-from pps.activities.service_ports import ServiceAnswer
-from pps.adapters.store import FactStore
-from pps.domain.endpoints import Endpoint, PublishedService
-from pps.domain.facts import Fact, FactKind
-from pps.domain.patches import Patch, PatchState
-from pps.domain.probes import ProbeResult, ProbeState
-from pps.domain.rollouts import Path, Rollout
-from pps.domain.sites import Site, SiteService
+from pps.activities.pilots import set_up as pilot_setup
+from pps.activities.ports.services import ServiceAnswer
+from pps.adapters.record.store import FactStore
+from pps.domain.packages.patch import Patch, PatchState
+from pps.domain.record.facts import Fact, FactKind
+from pps.domain.record.rollouts import Path, Rollout
+from pps.domain.sites.endpoints import Endpoint, PublishedService
+from pps.domain.sites.probes import ProbeResult, ProbeState
+from pps.domain.sites.site import Site, SiteService
 
 SERVER = replace(
     PATCH,
@@ -164,7 +164,7 @@ class APilot:
         return self.look_at(NOW + timedelta(hours=hours))
 
     def look_at(self, now: datetime) -> bool:
-        from pps.activities.pilot_running import look_at_pilot
+        from pps.activities.pilots.running import look_at_pilot
 
         return look_at_pilot(
             self.record,

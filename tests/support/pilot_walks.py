@@ -25,31 +25,25 @@ from tests.support.provider import WHY_UNSIGNED, Provider
 from tests.support.withdrawals import Postbox
 from upath import UPath
 
-from pps.activities import deployment_test, feedback
+from pps.activities.people import feedback
 from pps.activities.ports import Mail
-from pps.adapters.store import FactStore
+from pps.activities.quality import deployment_test
+from pps.adapters.record.store import FactStore
 from pps.config.loader import Configuration
-from pps.domain.endpoints import PublishedService
-from pps.domain.facts import Fact, FactKind
-from pps.domain.patches import Patch, PatchState, RepositoryKind
-from pps.domain.pilots import Pilot
-from pps.domain.probes import ProbeState
-from pps.domain.roles import Role
-from pps.domain.rollouts import Path, Rollout
-from pps.domain.scenarios import Origin, OriginKind, Scenario, ScenarioResult, scenario_payload
-from pps.orchestration import (
-    alarm,
-    conditions,
-    forms_pilot,
-    forms_pilot_meetings,
-    forms_pilot_site,
-    people,
-    steps_quality,
-)
-from pps.orchestration import steps_pilot as steps
+from pps.domain.packages.patch import Patch, PatchState, RepositoryKind
+from pps.domain.people.roles import Role
+from pps.domain.pilots.pilot import Pilot
+from pps.domain.quality.scenarios import Origin, OriginKind, Scenario, ScenarioResult, scenario_payload
+from pps.domain.record.facts import Fact, FactKind
+from pps.domain.record.rollouts import Path, Rollout
+from pps.domain.sites.endpoints import PublishedService
+from pps.domain.sites.probes import ProbeState
+from pps.orchestration import alarm, conditions, forms_pilot, forms_pilot_meetings, forms_pilot_site, people
 from pps.orchestration.form_book import FORMS
 from pps.orchestration.forms import Given, put
 from pps.orchestration.people import HumanStep
+from pps.orchestration.steps import pilots as steps
+from pps.orchestration.steps import quality as steps_quality
 
 COORDINATOR = Role.PPS_COORDINATOR.value
 DAY, WEEK = timedelta(days=1), timedelta(weeks=1)

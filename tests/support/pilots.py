@@ -10,17 +10,18 @@ from typing import Any
 from tests.support.examples import NOW, PATCH, SITES, sqlite_store, templates
 from tests.support.front import CONFIG
 
-from pps.activities import pilot_request, pilot_screening
-from pps.activities.pilot_request import PilotRequest
-from pps.adapters.store import FactStore
+from pps.activities.pilots import request as pilot_request
+from pps.activities.pilots import screening as pilot_screening
+from pps.activities.pilots.request import PilotRequest
+from pps.adapters.record.store import FactStore
 from pps.config.loader import Configuration
-from pps.domain.facts import Fact, FactKind
-from pps.domain.patches import Bug, Patch, PatchKind, PatchState, Severity
-from pps.domain.pilot_looks import day_of, samples
-from pps.domain.pilots import Pilot
-from pps.domain.rollouts import Rollout
-from pps.domain.server_updates import MinorLimits
-from pps.domain.sites import PartnerLevel, SiteService
+from pps.domain.packages.patch import Bug, Patch, PatchKind, PatchState, Severity
+from pps.domain.pilots.looks import day_of, samples
+from pps.domain.pilots.pilot import Pilot
+from pps.domain.pilots.server_updates import MinorLimits
+from pps.domain.record.facts import Fact, FactKind
+from pps.domain.record.rollouts import Rollout
+from pps.domain.sites.site import PartnerLevel, SiteService
 
 POLICIES = Configuration(CONFIG).policies
 LIMITS: MinorLimits = POLICIES.minor_update.to_domain()

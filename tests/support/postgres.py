@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from pps.adapters.store import FactStore
-    from pps.sandbox.postgres import EmbeddedPostgres
+    from pps.adapters.record.store import FactStore
+    from pps.sandbox.airflow.postgres import EmbeddedPostgres
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class StoreUrls:
 @pytest.fixture(scope="session")
 def postgres_server() -> Iterator[EmbeddedPostgres]:
     """A server that lives as long as the session."""
-    from pps.sandbox.postgres import EmbeddedPostgres
+    from pps.sandbox.airflow.postgres import EmbeddedPostgres
 
     # not below pytest's own folder: as root the server runs as nobody, who may not enter that one
     with (
@@ -71,7 +71,7 @@ def store_url(store_urls: StoreUrls) -> str:
 @pytest.fixture
 def fact_store(store_urls: StoreUrls) -> Iterator[FactStore]:
     """A store with its tables, on a database of its own, as the application has it."""
-    from pps.adapters.store import FactStore, upgrade
+    from pps.adapters.record.store import FactStore, upgrade
 
     upgrade(store_urls.owner, application=store_urls.application)
     store = FactStore(store_urls.application)

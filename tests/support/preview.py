@@ -13,12 +13,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from pps.activities.ports import Tarball
-from pps.activities.site_script import load_script
-from pps.domain.facts import Fact, FactKind
-from pps.domain.manifest import Entry, Manifest, ManifestPackage
-from pps.domain.patches import PackageRef
-from pps.domain.rollouts import Rollout
-from pps.domain.sites import Platform, Site, SshEndpoint
+from pps.activities.sites.script import load_script
+from pps.domain.packages.manifest import Entry, Manifest, ManifestPackage
+from pps.domain.packages.patch import PackageRef
+from pps.domain.record.facts import Fact, FactKind
+from pps.domain.record.rollouts import Rollout
+from pps.domain.sites.site import Platform, Site, SshEndpoint
 
 NOW = datetime(2009, 3, 2, 12, tzinfo=UTC)
 

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import BinaryIO
 
 from pps.activities.ports import Mail, Tarball
-from pps.domain.facts import Fact, FactKind
-from pps.domain.manifest import Entry, Manifest
-from pps.domain.rollouts import Rollout
+from pps.domain.packages.manifest import Entry, Manifest
+from pps.domain.record.facts import Fact, FactKind
+from pps.domain.record.rollouts import Rollout
 
 #: path -> content; a str is the target of a symbolic link
 Tree = Mapping[str, bytes | str]

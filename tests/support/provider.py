@@ -11,15 +11,15 @@ import pytest
 from tests.support.http_folder import HttpFolder, serving
 from upath import UPath
 
+from pps.activities.packages.tarball import build_tarball
 from pps.activities.ports import Tarball, TarballLimits
-from pps.activities.tarball import build_tarball
-from pps.adapters.artefacts import ArtefactStore
-from pps.adapters.package_files import PackageFiles
-from pps.adapters.repositories import ProviderRepositories
-from pps.adapters.repository_writer import publish_packages
-from pps.domain.patches import PackageRef, Patch, PatchState, Repository, RepositoryKind
-from pps.domain.sites import Platform
-from pps.sandbox.packages import ProviderPackages, make_sample_packages
+from pps.adapters.packages.artefacts import ArtefactStore
+from pps.adapters.packages.package_files import PackageFiles
+from pps.adapters.packages.repositories import ProviderRepositories
+from pps.adapters.packages.repository_writer import publish_packages
+from pps.domain.packages.patch import PackageRef, Patch, PatchState, Repository, RepositoryKind
+from pps.domain.sites.site import Platform
+from pps.sandbox.provider.packages import ProviderPackages, make_sample_packages
 
 NOW = datetime(2007, 10, 1, 12, tzinfo=UTC)
 LIMITS = TarballLimits(1 << 30, 100_000, 1 << 29)

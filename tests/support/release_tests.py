@@ -11,14 +11,16 @@ from typing import Any
 from tests.support.examples import NOW, PATCH, SITES, sqlite_store, templates
 from tests.support.front import CONFIG
 
-from pps.activities import asking, release_answers, release_decision, release_testing
-from pps.adapters.store import FactStore
+from pps.activities.people import asking
+from pps.activities.quality import release_answers, release_testing
+from pps.activities.release import decision as release_decision
+from pps.adapters.record.store import FactStore
 from pps.config.loader import Configuration
-from pps.domain.facts import Fact, FactKind
-from pps.domain.patches import PackageRef, Patch, PatchState
-from pps.domain.pools import Pool
-from pps.domain.release_test import ACCEPT, DECISION, MANAGER, REJECT, STEP
-from pps.domain.rollouts import Rollout
+from pps.domain.packages.patch import PackageRef, Patch, PatchState
+from pps.domain.quality.pools import Pool
+from pps.domain.quality.release_test import ACCEPT, DECISION, MANAGER, REJECT, STEP
+from pps.domain.record.facts import Fact, FactKind
+from pps.domain.record.rollouts import Rollout
 
 CERTIFIED = replace(
     PATCH, state=PatchState.CERTIFIED, packages=(PackageRef("voms-clients", "2.1.0-1", "amd64"),), externals=()

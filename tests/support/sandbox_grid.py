@@ -20,10 +20,10 @@ from typing import Any
 
 import pytest
 
-from pps.adapters.tracker import RestTracker
+from pps.adapters.services.tracker import RestTracker
 from pps.config.loader import Configuration
-from pps.domain.sites import Site
-from pps.sandbox.control import GridControl
+from pps.domain.sites.site import Site
+from pps.sandbox.grid.control import GridControl
 
 _PLUGINS = Path(__file__).resolve().parents[2] / "plugins"
 
@@ -93,7 +93,7 @@ class RunningGrid:
 def spawn_grid(folder: Path, *arguments: str, **popen: Any) -> Iterator[subprocess.Popen[str]]:
     """Start a grid without waiting; it ends with the block, whatever happens in there."""
     with subprocess.Popen(
-        (sys.executable, "-m", "pps.sandbox.grid", str(folder), *arguments),
+        (sys.executable, "-m", "pps.sandbox.grid.grid", str(folder), *arguments),
         env=os.environ | {"PYTHONPATH": str(_PLUGINS)},
         stdout=subprocess.PIPE,
         text=True,

@@ -6,10 +6,10 @@ from dataclasses import replace
 
 from tests.support.histories import DEBIAN, History, a_site
 
-from pps.domain.facts import FactKind
-from pps.domain.rollouts import Rollout
-from pps.domain.scenarios import Origin, OriginKind, Scenario, ScenarioResult, scenario_payload
-from pps.domain.sites import Infrastructure, Platform
+from pps.domain.quality.scenarios import Origin, OriginKind, Scenario, ScenarioResult, scenario_payload
+from pps.domain.record.facts import FactKind
+from pps.domain.record.rollouts import Rollout
+from pps.domain.sites.site import Infrastructure, Platform
 
 MEMBER = a_site("CNAF-PPS", infrastructure=Infrastructure.PPS)
 SITES = {s.name: s for s in (MEMBER, a_site("INFN-T1"))}

@@ -8,10 +8,10 @@ from datetime import UTC, datetime, timedelta
 from functools import cache
 from pathlib import Path
 
-from pps.activities.repository_use import PublishedKeys
-from pps.adapters.openpgp import MadeKey, as_connection, make_key
-from pps.adapters.repository_seal import RepositorySeal
-from pps.domain.repository_seals import KEYRING, PublicKey
+from pps.activities.packages.repository_use import PublishedKeys
+from pps.adapters.packages.openpgp import MadeKey, as_connection, make_key
+from pps.adapters.packages.repository_seal import RepositorySeal
+from pps.domain.packages.repository_seals import KEYRING, PublicKey
 
 URL = "https://pps.example.org"
 #: As texts show it, without GnuPG.

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from pps.sandbox.ldap_servers import LdapServer, start_slapd
+from pps.sandbox.grid.ldap_servers import LdapServer, start_slapd
 
 TAGS = "GlueHostApplicationSoftwareRunTimeEnvironment"
 

@@ -19,7 +19,7 @@ import pytest
 from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session
 
-from pps.adapters.mail import SmtpMailer
+from pps.adapters.services.mail import SmtpMailer
 
 
 class SmtpSink:

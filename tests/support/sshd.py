@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from pps.activities.ports import SshTarget
-from pps.domain.sites import Platform, Site, SshEndpoint
+from pps.domain.sites.site import Platform, Site, SshEndpoint
 
 
 def free_port() -> int:

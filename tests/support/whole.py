@@ -21,17 +21,17 @@ from typing import Any, TypeVar
 import pytest
 from tests.support.airflow import end_airflow
 
-from pps.adapters.airflow_rest import AirflowClient, Question
-from pps.domain.errors import RolloutError
-from pps.domain.facts import FactKind
-from pps.domain.patches import Patch, PatchState
-from pps.domain.rollouts import Rollout, SiteState
-from pps.domain.sites import Platform
-from pps.sandbox.control import GridControl
-from pps.sandbox.installation import Installation
-from pps.sandbox.packages import make_sample_packages
-from pps.sandbox.provider import offer_patch
-from pps.sandbox.smtp import kept_mails
+from pps.adapters.services.airflow_rest import AirflowClient, Question
+from pps.domain.base.errors import RolloutError
+from pps.domain.packages.patch import Patch, PatchState
+from pps.domain.record.facts import FactKind
+from pps.domain.record.rollouts import Rollout, SiteState
+from pps.domain.sites.site import Platform
+from pps.sandbox.airflow.installation import Installation
+from pps.sandbox.grid.control import GridControl
+from pps.sandbox.grid.smtp import kept_mails
+from pps.sandbox.provider.packages import make_sample_packages
+from pps.sandbox.provider.provider import offer_patch
 
 T = TypeVar("T")
 BC = "bc_client_update"

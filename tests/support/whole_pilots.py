@@ -7,11 +7,11 @@ from typing import Any
 
 from tests.support.whole import Grid
 
-from pps.domain.facts import FactKind
-from pps.domain.patches import Patch, PatchKind
-from pps.domain.sites import PartnerLevel
-from pps.sandbox.configuration import administrator_of
-from pps.sandbox.pilot_service import TYPE, ServiceAction
+from pps.domain.packages.patch import Patch, PatchKind
+from pps.domain.record.facts import FactKind
+from pps.domain.sites.site import PartnerLevel
+from pps.sandbox.airflow.configuration import administrator_of
+from pps.sandbox.grid.pilot_service import TYPE, ServiceAction
 
 MINOR, MAJOR = "minor_server_pilot", "major_server_pilot"
 

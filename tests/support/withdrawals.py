@@ -20,15 +20,17 @@ from tests.support.preview import make_site
 from tests.support.previews import FolderArtefacts, Tree
 from upath import UPath
 
-from pps.activities import distribution, publication, withdrawal
+from pps.activities.clients import distribution, publication, withdrawal
 from pps.activities.ports import Mail, SiteLimits, SshTarget, Tarball
-from pps.activities.site_batch import Door
-from pps.adapters.store import FactStore
-from pps.domain.errors import ServiceError
-from pps.domain.facts import Fact, FactKind
-from pps.domain.rollouts import Rollout, SiteState
-from pps.domain.sites import Site
-from pps.orchestration import conditions, steps, steps_withdrawal
+from pps.activities.sites.batch import Door
+from pps.adapters.record.store import FactStore
+from pps.domain.base.errors import ServiceError
+from pps.domain.record.facts import Fact, FactKind
+from pps.domain.record.rollouts import Rollout, SiteState
+from pps.domain.sites.site import Site
+from pps.orchestration import conditions
+from pps.orchestration.steps import clients as steps
+from pps.orchestration.steps import withdrawal as steps_withdrawal
 
 START = datetime(2026, 3, 2, 12, tzinfo=UTC)
 REASON = "The new client corrupts files larger than 2 GB."

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from pps.domain.patches import PackageRef
-from pps.sandbox.package_formats import SamplePackage
+from pps.domain.packages.patch import PackageRef
+from pps.sandbox.provider.package_formats import SamplePackage
 
 PRODUCTION: Mapping[str, str] = {
     "functions/config_bdii": """\

@@ -8,7 +8,7 @@ import pytest
 from tests.support.front import site, write_config
 
 from pps.cli.output import to_data
-from pps.domain.errors import ConfigurationError
+from pps.domain.base.errors import ConfigurationError
 from pps.services import Services, credentials_from_environment
 
 

@@ -13,19 +13,19 @@ from typing import Annotated
 
 import typer
 
-from pps.activities.diagnosis import Finding, Health, diagnose_sites, failure
+from pps.activities.sites.diagnosis import Finding, Health, diagnose_sites, failure
 from pps.cli import output
 from pps.cli.facts import look_at_chains
 from pps.cli.front import DAGS, Front, front
-from pps.cli.keys import signing_findings
+from pps.cli.packages.keys import signing_findings
 from pps.config import models
 from pps.config.activity_models import ActivitiesFile
 from pps.config.loader import problems_in
 from pps.config.pool_models import PoolsFile
 from pps.config.scenario_models import ScenariosFile
-from pps.domain import interpreter
-from pps.domain.errors import RolloutError, ServiceError
-from pps.domain.sites import Site
+from pps.domain.base.errors import RolloutError, ServiceError
+from pps.domain.packages import interpreter
+from pps.domain.sites.site import Site
 
 _FILES: dict[str, type[models.Model]] = {
     "service.yaml": models.ServiceFile,
@@ -217,7 +217,7 @@ def _mail_server(here: Front) -> Finding:
 
 def _package_keys(here: Front) -> Iterator[Finding]:
     """Who must have signed providers' repositories, and which are believed unsigned; a bad file is a finding above."""
-    from pps.adapters.signatures import why_keyring_is_none
+    from pps.adapters.packages.signatures import why_keyring_is_none
 
     try:
         keys = here.services.config.service.package_keys
@@ -240,8 +240,8 @@ def _package_keys(here: Front) -> Iterator[Finding]:
 
 def _end_of_keyring(place: str, keyring: Path, now: datetime, warn: timedelta) -> Finding:
     """A repository is believed as long as one key of its keyring is good; it is better to hear of the end before."""
-    from pps.adapters.openpgp import keys_in
-    from pps.adapters.signatures import keys_of
+    from pps.adapters.packages.openpgp import keys_in
+    from pps.adapters.packages.signatures import keys_of
 
     subject = "package_keys"
     try:

@@ -12,9 +12,9 @@ import typer
 
 from pps.cli import output
 from pps.cli.front import Front, front, group
-from pps.cli.mirrors import progress
-from pps.domain import chain
-from pps.domain.errors import ConfigurationError, NotYetAllowedError, RolloutError
+from pps.cli.packages.mirrors import progress
+from pps.domain.base.errors import ConfigurationError, NotYetAllowedError, RolloutError
+from pps.domain.record import chain
 from pps.services import private_folder
 
 app = group("The facts on record.")

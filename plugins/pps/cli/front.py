@@ -14,9 +14,9 @@ import typer
 from requests import Response
 from typer.core import TyperGroup
 
-from pps.adapters.airflow_rest import Question
+from pps.adapters.services.airflow_rest import Question
 from pps.cli.output import complain
-from pps.domain.errors import ConfigurationError, NotYetAllowedError, RefusedError, RolloutError, ServiceError
+from pps.domain.base.errors import ConfigurationError, NotYetAllowedError, RefusedError, RolloutError, ServiceError
 from pps.services import Services
 
 #: The DAGs of this version; tests/integration/test_dags.py holds the list against dags/.
@@ -76,7 +76,7 @@ class Front:
                 "needs a login.",
                 "Set PPS_AIRFLOW_USER and PPS_AIRFLOW_PASSWORD (and PPS_AIRFLOW_URL if the address is wrong).",
             )
-        from pps.adapters.airflow_rest import AirflowClient
+        from pps.adapters.services.airflow_rest import AirflowClient
 
         return AirflowClient(url, user, password)
 

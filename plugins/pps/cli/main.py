@@ -9,35 +9,18 @@ from typing import Annotated
 import typer
 
 from pps import __version__
-from pps.cli import (
-    bulletin,
-    classify,
-    credits,
-    deployment_tests,
-    doctor,
-    facts,
-    feedback,
-    keys,
-    mails,
-    mirrors,
-    output,
-    overrule,
-    patches,
-    pilot_doors,
-    pilot_run,
-    pilots,
-    pools,
-    release_tests,
-    rollouts,
-    sam,
-    scenarios,
-    sites,
-    tasks,
-    withdrawal,
-)
+from pps.cli import doctor, facts, output
+from pps.cli.clients import bulletin, rollouts, withdrawal
 from pps.cli.front import Front, PpsGroup, front, group
+from pps.cli.packages import classify, keys, mirrors, patches
+from pps.cli.people import credits, feedback, mails, overrule, tasks
+from pps.cli.pilots import doors as pilot_doors
+from pps.cli.pilots import pilots
+from pps.cli.pilots import running as pilot_run
+from pps.cli.quality import deployment_tests, pools, release_tests, sam, scenarios
+from pps.cli.sites import registry as sites
 from pps.config.loader import load_configuration
-from pps.domain.errors import ConfigurationError
+from pps.domain.base.errors import ConfigurationError
 from pps.services import Services
 
 app = typer.Typer(
@@ -158,8 +141,8 @@ def _no_sandbox() -> None:
 def _add_sandbox() -> None:
     """`pps sandbox` needs the optional packages of `pps-rollout[sandbox]`; the rest does not."""
     try:
-        sandbox = importlib.import_module("pps.cli.sandbox")
-        demo = importlib.import_module("pps.cli.demo")
+        sandbox = importlib.import_module("pps.cli.sandbox.grid")
+        demo = importlib.import_module("pps.cli.sandbox.demo")
     except ModuleNotFoundError:
         app.command("sandbox", context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(_no_sandbox)
         return

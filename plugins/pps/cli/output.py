@@ -19,9 +19,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from pps.domain.errors import RolloutError
-from pps.domain.rollouts import SiteState
-from pps.domain.sites import Platform
+from pps.domain.base.errors import RolloutError
+from pps.domain.record.rollouts import SiteState
+from pps.domain.sites.site import Platform
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would happen; start nothing.")]

@@ -16,13 +16,13 @@ from pps.config.activity_models import ActivitiesFile
 from pps.config.models import PeopleFile, Policies, ServiceFile, SiteModel, SitesFile
 from pps.config.pool_models import PoolsFile
 from pps.config.scenario_models import ScenariosFile
-from pps.domain.effort import Activity
-from pps.domain.errors import ConfigurationError, RolloutError
-from pps.domain.names import is_name
-from pps.domain.pools import Pool, checked_pools
-from pps.domain.pools import contradictions as pool_contradictions
-from pps.domain.scenarios import Scenario, checked_table, contradictions
-from pps.domain.sites import Site
+from pps.domain.base.errors import ConfigurationError, RolloutError
+from pps.domain.base.names import is_name
+from pps.domain.people.effort import Activity
+from pps.domain.quality.pools import Pool, checked_pools
+from pps.domain.quality.pools import contradictions as pool_contradictions
+from pps.domain.quality.scenarios import Scenario, checked_table, contradictions
+from pps.domain.sites.site import Site
 
 _MOST_BYTES = 4 * 1024 * 1024
 M = TypeVar("M", bound=BaseModel)

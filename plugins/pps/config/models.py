@@ -21,14 +21,12 @@ from pydantic import (
     model_validator,
 )
 
-from pps.activities.mirrors import MirrorLimits
 from pps.activities.ports import SiteLimits, TarballLimits
+from pps.activities.ports.mirrors import MirrorLimits
 from pps.config.trust_models import PackageKeys
-from pps.domain import durations
-from pps.domain.batches import BatchLimits
-from pps.domain.errors import RolloutError
-from pps.domain.feedback import FeedbackLimits
-from pps.domain.names import (
+from pps.domain.base import durations
+from pps.domain.base.errors import RolloutError
+from pps.domain.base.names import (
     checked_address,
     checked_addresses,
     checked_host,
@@ -36,10 +34,20 @@ from pps.domain.names import (
     checked_site_path,
     checked_subcluster,
 )
-from pps.domain.pilot_success import Criteria
-from pps.domain.roles import Role
-from pps.domain.server_updates import MinorLimits
-from pps.domain.sites import CertificationStatus, Infrastructure, PartnerLevel, Platform, Site, SiteService, SshEndpoint
+from pps.domain.clients.batches import BatchLimits
+from pps.domain.people.feedback import FeedbackLimits
+from pps.domain.people.roles import Role
+from pps.domain.pilots.server_updates import MinorLimits
+from pps.domain.pilots.success import Criteria
+from pps.domain.sites.site import (
+    CertificationStatus,
+    Infrastructure,
+    PartnerLevel,
+    Platform,
+    Site,
+    SiteService,
+    SshEndpoint,
+)
 
 
 def parse_duration(value: Any) -> timedelta:

@@ -8,10 +8,19 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StrictBool, StrictInt, StrictStr, ValidationError
 
-from pps.domain.errors import PackageError, RolloutError
-from pps.domain.names import checked_address, checked_name, checked_package_name, checked_version
-from pps.domain.patches import Bug, PackageRef, Patch, PatchKind, PatchState, Repository, RepositoryKind, Severity
-from pps.domain.sites import Platform
+from pps.domain.base.errors import PackageError, RolloutError
+from pps.domain.base.names import checked_address, checked_name, checked_package_name, checked_version
+from pps.domain.packages.patch import (
+    Bug,
+    PackageRef,
+    Patch,
+    PatchKind,
+    PatchState,
+    Repository,
+    RepositoryKind,
+    Severity,
+)
+from pps.domain.sites.site import Platform
 
 
 def _one_line(text: str) -> str:
@@ -94,7 +103,7 @@ class _Repository(_Document):
 
 
 class PatchDocument(_Document):
-    """A patch as JSON or YAML; the fields are those of `pps.domain.patches.Patch`, platforms are `os-arch`."""
+    """A patch as JSON or YAML; the fields are those of `pps.domain.packages.patch.Patch`, platforms are `os-arch`."""
 
     number: Annotated[StrictInt, Field(ge=1, lt=10**9)]
     title: Line

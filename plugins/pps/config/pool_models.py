@@ -7,7 +7,7 @@ from typing import Annotated
 from pydantic import Field
 
 from pps.config.models import Model, Name
-from pps.domain.pools import Pool
+from pps.domain.quality.pools import Pool
 
 
 class PoolModel(Model):

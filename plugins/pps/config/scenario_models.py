@@ -7,8 +7,8 @@ from typing import Literal
 from pydantic import StrictBool, model_validator
 
 from pps.config.models import Model, Name, PlatformName
-from pps.domain.scenarios import ANY_NODE, AUTOMATIC, Origin, OriginKind, Scenario
-from pps.domain.sites import Platform
+from pps.domain.quality.scenarios import ANY_NODE, AUTOMATIC, Origin, OriginKind, Scenario
+from pps.domain.sites.site import Platform
 
 
 class OriginModel(Model):

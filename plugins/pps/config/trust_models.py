@@ -8,9 +8,9 @@ from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
-from pps.domain.errors import RolloutError
-from pps.domain.repository_trust import Address
-from pps.domain.texts import reasons_against_reason
+from pps.domain.base.errors import RolloutError
+from pps.domain.base.texts import reasons_against_reason
+from pps.domain.packages.repository_trust import Address
 
 
 def _reason(text: str) -> str:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from pps.domain.errors import PackageError, TamperedError
-from pps.domain.rollouts import Rollout
+from pps.domain.base.errors import PackageError, TamperedError
+from pps.domain.record.rollouts import Rollout
 from pps.orchestration.runtime import actor, now
 from pps.services import Services
 

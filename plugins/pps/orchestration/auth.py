@@ -11,7 +11,7 @@ from airflow.api_fastapi.auth.managers.models.resource_details import DagAccessE
 from airflow.providers.fab.auth_manager.fab_auth_manager import FabAuthManager
 from airflow.utils.session import create_session
 
-from pps.domain.roles import identities
+from pps.domain.people.roles import identities
 from pps.orchestration.roles import create_roles, may_start
 
 if TYPE_CHECKING:

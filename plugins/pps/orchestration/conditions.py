@@ -5,18 +5,23 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import timedelta
 
-from pps.activities import outbox, overruling, pilot_roll_back, pilot_running, pilot_setup, pilot_vos
-from pps.activities.certification import certification_is_over
-from pps.activities.deployment_test import needs_deployment_test, newest_deployment_verdict
-from pps.activities.local_configuration import is_offered
-from pps.activities.packages import reasons_if_changed
-from pps.activities.publication import tags_seen
-from pps.activities.withdrawal import tags_are_gone
+from pps.activities.clients.certification import certification_is_over
+from pps.activities.clients.local_configuration import is_offered
+from pps.activities.clients.publication import tags_seen
+from pps.activities.clients.withdrawal import tags_are_gone
+from pps.activities.packages.fetching import reasons_if_changed
+from pps.activities.people import outbox
+from pps.activities.pilots import roll_back as pilot_roll_back
+from pps.activities.pilots import running as pilot_running
+from pps.activities.pilots import set_up as pilot_setup
+from pps.activities.pilots import vos as pilot_vos
+from pps.activities.quality.deployment_test import needs_deployment_test, newest_deployment_verdict
+from pps.activities.release import overruling
 from pps.config.loader import load_configuration
-from pps.domain.facts import FactKind
-from pps.domain.feedback import feedback_is_over
-from pps.domain.pilots import Pilot
-from pps.domain.rollouts import Path, Rollout, SiteState, occasion_of
+from pps.domain.people.feedback import feedback_is_over
+from pps.domain.pilots.pilot import Pilot
+from pps.domain.record.facts import FactKind
+from pps.domain.record.rollouts import Path, Rollout, SiteState, occasion_of
 from pps.orchestration.forms_pilot_site import credit_of_set_up
 from pps.orchestration.runtime import actor_of, now, services
 from pps.services import Services

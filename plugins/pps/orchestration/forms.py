@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from pps.activities import asking
-from pps.domain import questions
-from pps.domain.effort import credit_fact
-from pps.domain.facts import Fact
-from pps.domain.roles import Role
-from pps.domain.rollouts import Rollout
-from pps.domain.sites import Site
+from pps.activities.people import asking
+from pps.domain.people import questions
+from pps.domain.people.effort import credit_fact
+from pps.domain.people.roles import Role
+from pps.domain.record.facts import Fact
+from pps.domain.record.rollouts import Rollout
+from pps.domain.sites.site import Site
 from pps.services import Services
 
 

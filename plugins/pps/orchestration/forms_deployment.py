@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from pps.activities import deployment_test
-from pps.activities.asking import LONGEST_TEXT
-from pps.adapters.templates import duration
-from pps.domain.facts import Fact
-from pps.domain.rollouts import Rollout
-from pps.domain.scenarios import ScenarioResult, planned_scenario, scenario_end
+from pps.activities.people.asking import LONGEST_TEXT
+from pps.activities.quality import deployment_test
+from pps.adapters.services.templates import duration
+from pps.domain.quality.scenarios import ScenarioResult, planned_scenario, scenario_end
+from pps.domain.record.facts import Fact
+from pps.domain.record.rollouts import Rollout
 from pps.orchestration import forms
 from pps.orchestration.forms import Asking, Form, Given, people_of
 from pps.orchestration.runtime import actor, now

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from pps.activities import local_configuration as activity
-from pps.activities import tarball
-from pps.domain import questions
-from pps.domain.facts import Fact
-from pps.domain.rollouts import Rollout
+from pps.activities.clients import local_configuration as activity
+from pps.activities.packages import tarball
+from pps.domain.people import questions
+from pps.domain.record.facts import Fact
+from pps.domain.record.rollouts import Rollout
 from pps.orchestration import forms
 from pps.orchestration.alarm import watched
 from pps.orchestration.forms import Asking, Form, Given, people_of, text_field

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from pps.activities import overruling as activity
-from pps.domain import questions
-from pps.domain.facts import Fact
-from pps.domain.overruling import ROLES
-from pps.domain.roles import Role
-from pps.domain.rollouts import Rollout
+from pps.activities.release import overruling as activity
+from pps.domain.people import questions
+from pps.domain.people.overruling import ROLES
+from pps.domain.people.roles import Role
+from pps.domain.record.facts import Fact
+from pps.domain.record.rollouts import Rollout
 from pps.orchestration.forms import Asking, Form, Given, text_field
 from pps.orchestration.runtime import now
 from pps.services import Services

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from pps.activities import pilot_effort, pilot_request, pilot_screening
-from pps.domain import questions
-from pps.domain.facts import Fact, FactKind
-from pps.domain.pilots import ACCEPTANCE, SELECTION, Pilot
-from pps.domain.roles import Role
-from pps.domain.rollouts import Rollout
+from pps.activities.pilots import effort as pilot_effort
+from pps.activities.pilots import request as pilot_request
+from pps.activities.pilots import screening as pilot_screening
+from pps.domain.people import questions
+from pps.domain.people.roles import Role
+from pps.domain.pilots.pilot import ACCEPTANCE, SELECTION, Pilot
+from pps.domain.record.facts import Fact, FactKind
+from pps.domain.record.rollouts import Rollout
 from pps.orchestration.forms import Asking, Form, Given, line_field, text_field
 from pps.orchestration.runtime import actor, now
 from pps.services import Services

@@ -4,14 +4,20 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from pps.activities import overruling, pilot_effort, pilot_end, pilot_kick_off, pilot_meetings, pilot_wrap_up
-from pps.activities.pilot_kick_off import Timeline
-from pps.activities.repository_use import how_to_use
-from pps.domain import pilot_success, questions
-from pps.domain.facts import Fact, FactKind
-from pps.domain.pilots import Pilot
-from pps.domain.roles import Role
-from pps.domain.rollouts import Rollout
+from pps.activities.packages.repository_use import how_to_use
+from pps.activities.pilots import effort as pilot_effort
+from pps.activities.pilots import end as pilot_end
+from pps.activities.pilots import kick_off as pilot_kick_off
+from pps.activities.pilots import meetings as pilot_meetings
+from pps.activities.pilots import wrap_up as pilot_wrap_up
+from pps.activities.pilots.kick_off import Timeline
+from pps.activities.release import overruling
+from pps.domain.people import questions
+from pps.domain.people.roles import Role
+from pps.domain.pilots import success as pilot_success
+from pps.domain.pilots.pilot import Pilot
+from pps.domain.record.facts import Fact, FactKind
+from pps.domain.record.rollouts import Rollout
 from pps.orchestration.forms import Asking, Form, Given, line_field, text_field
 from pps.orchestration.runtime import actor, now
 from pps.services import Services

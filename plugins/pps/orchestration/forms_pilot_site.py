@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from pps.activities import mirroring, pilot_report, pilot_roll_back, pilot_setup
-from pps.activities.repository_use import how_to_use
-from pps.domain import pilot_rules, questions
-from pps.domain.errors import InvalidNameError, NotYetAllowedError, RefusedError
-from pps.domain.facts import Fact
-from pps.domain.pilots import Pilot
-from pps.domain.rollouts import Rollout
+from pps.activities.packages import mirroring
+from pps.activities.packages.repository_use import how_to_use
+from pps.activities.pilots import report as pilot_report
+from pps.activities.pilots import roll_back as pilot_roll_back
+from pps.activities.pilots import set_up as pilot_setup
+from pps.domain.base.errors import InvalidNameError, NotYetAllowedError, RefusedError
+from pps.domain.people import questions
+from pps.domain.pilots import rules as pilot_rules
+from pps.domain.pilots.pilot import Pilot
+from pps.domain.record.facts import Fact
+from pps.domain.record.rollouts import Rollout
 from pps.orchestration import forms
 from pps.orchestration.forms import Asking, Form, Given, line_field, people_of, text_field
 from pps.orchestration.runtime import actor, now

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from pps.activities import release_answers, release_decision
-from pps.domain import questions
-from pps.domain import release_test as rules
-from pps.domain.facts import Fact
-from pps.domain.roles import Role
-from pps.domain.rollouts import Rollout
-from pps.domain.working_days import due_after
+from pps.activities.quality import release_answers
+from pps.activities.release import decision as release_decision
+from pps.domain.base.working_days import due_after
+from pps.domain.people import questions
+from pps.domain.people.roles import Role
+from pps.domain.quality import release_test as rules
+from pps.domain.record.facts import Fact
+from pps.domain.record.rollouts import Rollout
 from pps.orchestration.forms import Asking, Form, Given, people_of, text_field
 from pps.orchestration.runtime import actor, now
 from pps.services import Services

@@ -5,9 +5,11 @@ from __future__ import annotations
 from airflow.providers.standard.operators.trigger_dagrun import TriggerDagRunOperator
 from airflow.sdk import task_group
 
-from pps.orchestration import steps, steps_non_bc, steps_withdrawal
 from pps.orchestration.people import HumanStep
 from pps.orchestration.sensors import TagSensor, TagsGoneSensor
+from pps.orchestration.steps import clients as steps
+from pps.orchestration.steps import non_bc as steps_non_bc
+from pps.orchestration.steps import withdrawal as steps_withdrawal
 
 
 @task_group

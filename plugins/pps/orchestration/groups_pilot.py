@@ -7,12 +7,16 @@ from typing import Any
 from airflow.providers.standard.operators.trigger_dagrun import TriggerDagRunOperator
 from airflow.sdk import task_group
 
-from pps.activities import pilot_kick_off, pilot_report, pilot_roll_back, pilot_setup, pilot_wrap_up
-from pps.domain.pilots import ACCEPTANCE, SELECTION
-from pps.domain.roles import Role
-from pps.orchestration import steps_pilot as steps
+from pps.activities.pilots import kick_off as pilot_kick_off
+from pps.activities.pilots import report as pilot_report
+from pps.activities.pilots import roll_back as pilot_roll_back
+from pps.activities.pilots import set_up as pilot_setup
+from pps.activities.pilots import wrap_up as pilot_wrap_up
+from pps.domain.people.roles import Role
+from pps.domain.pilots.pilot import ACCEPTANCE, SELECTION
 from pps.orchestration.people import HumanStep
 from pps.orchestration.sensors import PilotRollBackSensor, PilotSetUpSensor, PilotSiteSensor
+from pps.orchestration.steps import pilots as steps
 
 #: The pilot's name as text. Its edge from `open_pilot` would let a task run whose other predecessors were skipped.
 SAME_ROLLOUT = "{{ ti.xcom_pull(task_ids='open_pilot') }}"

@@ -7,11 +7,11 @@ from typing import Any
 
 from airflow.sdk import Param
 
-from pps.activities.overruling import SHORTEST_REASON
-from pps.domain.names import NAME_JSON_PATTERN
-from pps.domain.overruling import Urgency
-from pps.domain.rollouts import Path
-from pps.domain.texts import LONGEST_REASON
+from pps.activities.release.overruling import SHORTEST_REASON
+from pps.domain.base.names import NAME_JSON_PATTERN
+from pps.domain.base.texts import LONGEST_REASON
+from pps.domain.people.overruling import Urgency
+from pps.domain.record.rollouts import Path
 
 #: Also the strict schema that `pps.web.start_check` holds a caller's conf against.
 CLIENT_UPDATE_SCHEMA: dict[str, dict[str, Any]] = {

@@ -15,11 +15,11 @@ from airflow.providers.standard.operators.hitl import HITLOperator
 from airflow.sdk import Context
 from airflow.sdk.exceptions import ParamValidationError
 
-from pps.activities import asking, outbox
-from pps.domain import questions
-from pps.domain.errors import RefusedError, ServiceError
-from pps.domain.facts import Fact
-from pps.domain.rollouts import Rollout
+from pps.activities.people import asking, outbox
+from pps.domain.base.errors import RefusedError, ServiceError
+from pps.domain.people import questions
+from pps.domain.record.facts import Fact
+from pps.domain.record.rollouts import Rollout
 from pps.orchestration.form_book import FORMS
 from pps.orchestration.forms import Given, put
 from pps.orchestration.params import as_params

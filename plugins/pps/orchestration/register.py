@@ -15,7 +15,7 @@ from sqlalchemy import func, or_, select
 from sqlalchemy.orm import Session
 
 from pps.activities.ports import Facts
-from pps.domain.rollouts import line_of
+from pps.domain.record.rollouts import line_of
 
 
 @dataclass(frozen=True, slots=True)

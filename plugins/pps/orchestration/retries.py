@@ -9,7 +9,7 @@ from airflow.sdk import ExceptionRetryPolicy, RetryAction, RetryRule
 
 from pps.config.loader import load_configuration
 from pps.config.models import TaskLimitsPolicy
-from pps.domain.errors import RolloutError, ServiceError, SiteError
+from pps.domain.base.errors import RolloutError, ServiceError, SiteError
 
 #: A service, or a site, may answer next time; every other error of ours waits for a person.
 POLICY = ExceptionRetryPolicy(

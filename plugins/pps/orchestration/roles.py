@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Any
 
-from pps.domain.roles import Role, reasons_against_asking_for_pilot
+from pps.domain.people.roles import Role, reasons_against_asking_for_pilot
 
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session

@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING
 from airflow.sdk import Context, get_current_context
 
 from pps.config.loader import Configuration, load_configuration
-from pps.domain.errors import RolloutError
+from pps.domain.base.errors import RolloutError
 from pps.orchestration.in_time import until_heard
 from pps.orchestration.targets import credentials
 from pps.services import Services
 
 if TYPE_CHECKING:
-    from pps.adapters.store import FactStore
+    from pps.adapters.record.store import FactStore
 
 
 @contextmanager

@@ -14,7 +14,7 @@ from typing import Any
 from airflow.sdk import BaseOperator, Context
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
-from pps.domain.errors import ServiceError
+from pps.domain.base.errors import ServiceError
 from pps.orchestration import conditions
 from pps.orchestration.runtime import asking_again
 

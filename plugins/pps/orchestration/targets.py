@@ -11,8 +11,8 @@ from airflow.sdk import Connection
 from airflow.sdk.exceptions import AirflowNotFoundException
 
 from pps.activities.ports import SshTarget
-from pps.domain.errors import HostKeyError, SiteError, SiteUnreachableError
-from pps.domain.sites import Site
+from pps.domain.base.errors import HostKeyError, SiteError, SiteUnreachableError
+from pps.domain.sites.site import Site
 
 _HOST_KEY = re.compile(r"[a-z0-9@.-]+ [A-Za-z0-9+/]{40,}={0,3}")
 

@@ -16,7 +16,7 @@ from fastapi.dependencies.models import Dependant
 from fastapi.responses import JSONResponse
 from fastapi.routing import APIRoute
 
-from pps.domain.errors import (
+from pps.domain.base.errors import (
     AlreadyOpenError,
     InvalidNameError,
     NotYetAllowedError,
@@ -24,7 +24,7 @@ from pps.domain.errors import (
     RolloutError,
     ServiceError,
 )
-from pps.domain.roles import READERS
+from pps.domain.people.roles import READERS
 from pps.services import Services
 from pps.web import closed, documents, late_answers, pilot_doors, pilot_log, public, signing_keys
 from pps.web.guards import SecurityHeaders

@@ -7,9 +7,9 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
 
-from pps.activities.bulletin import stage
-from pps.domain.feedback import answers, counting, invited_vos, outcome
-from pps.domain.texts import without_addresses
+from pps.activities.clients.bulletin import stage
+from pps.domain.base.texts import without_addresses
+from pps.domain.people.feedback import answers, counting, invited_vos, outcome
 from pps.services import Services
 from pps.web.public import rollout_or_404
 

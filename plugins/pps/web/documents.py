@@ -12,9 +12,10 @@ from collections.abc import Callable
 from fastapi import APIRouter, HTTPException
 from fastapi.responses import HTMLResponse, PlainTextResponse, Response
 
-from pps.activities import deployment_test, pilot_report
-from pps.domain.facts import FactKind
-from pps.domain.rollouts import Path, Rollout
+from pps.activities.pilots import report as pilot_report
+from pps.activities.quality import deployment_test
+from pps.domain.record.facts import FactKind
+from pps.domain.record.rollouts import Path, Rollout
 from pps.services import Services
 from pps.web.public import DOCUMENT_HEADERS, published, rollout_or_404
 

@@ -14,11 +14,11 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from starlette.background import BackgroundTask
 
-from pps.activities.outbox import empty_outbox
-from pps.domain.errors import RolloutError
-from pps.domain.facts import Fact
-from pps.domain.roles import identities
-from pps.domain.sites import Site
+from pps.activities.people.outbox import empty_outbox
+from pps.domain.base.errors import RolloutError
+from pps.domain.people.roles import identities
+from pps.domain.record.facts import Fact
+from pps.domain.sites.site import Site
 from pps.services import Services
 from pps.web.guards import check_origin, check_type, read_text, strict_json
 from pps.web.public import rollout_or_404

@@ -14,11 +14,11 @@ from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from pps.activities import release_answers
-from pps.domain import questions
-from pps.domain.names import is_name
-from pps.domain.release_test import STEP
-from pps.domain.roles import identities
+from pps.activities.quality import release_answers
+from pps.domain.base.names import is_name
+from pps.domain.people import questions
+from pps.domain.people.roles import identities
+from pps.domain.quality.release_test import STEP
 from pps.services import Services
 from pps.web.guards import check_origin, check_type, read_text, strict_json
 from pps.web.public import rollout_or_404

@@ -10,12 +10,16 @@ from fastapi import APIRouter, Depends, HTTPException, Request
 from fastapi.responses import JSONResponse
 from pydantic import Field
 
-from pps.activities import pilot_kick_off, pilot_meetings, pilot_screening, pilot_setup, pilot_wrap_up
-from pps.domain import questions
-from pps.domain.durations import parse_moment
-from pps.domain.facts import Fact
-from pps.domain.roles import Role
-from pps.domain.rollouts import Rollout
+from pps.activities.pilots import kick_off as pilot_kick_off
+from pps.activities.pilots import meetings as pilot_meetings
+from pps.activities.pilots import screening as pilot_screening
+from pps.activities.pilots import set_up as pilot_setup
+from pps.activities.pilots import wrap_up as pilot_wrap_up
+from pps.domain.base.durations import parse_moment
+from pps.domain.people import questions
+from pps.domain.people.roles import Role
+from pps.domain.record.facts import Fact
+from pps.domain.record.rollouts import Rollout
 from pps.services import Services
 from pps.web.doors import Body, Door, Name, Reason
 

@@ -13,9 +13,10 @@ from fastapi import APIRouter, Depends, HTTPException, Request
 from fastapi.responses import JSONResponse
 from pydantic import Field
 
-from pps.activities import pilot_journal, pilot_roll_back
-from pps.domain.facts import Fact
-from pps.domain.rollouts import Rollout
+from pps.activities.pilots import journal as pilot_journal
+from pps.activities.pilots import roll_back as pilot_roll_back
+from pps.domain.record.facts import Fact
+from pps.domain.record.rollouts import Rollout
 from pps.services import Services
 from pps.web.doors import Body, Door, Name, Reason, site_of
 

@@ -20,14 +20,14 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 from upath import UPath
 
-from pps.activities.bulletin import stage
+from pps.activities.clients.bulletin import stage
+from pps.activities.clients.standing import public_view, tag_of
 from pps.activities.ports import Facts
-from pps.activities.standing import public_view, tag_of
-from pps.domain.errors import NotYetAllowedError, RefusedError, RolloutError, ServiceError
-from pps.domain.feedback import Answer, Opinion, feedback_due
-from pps.domain.names import is_name
-from pps.domain.rollouts import Rollout
-from pps.domain.tags import jdl_requirement
+from pps.domain.base.errors import NotYetAllowedError, RefusedError, RolloutError, ServiceError
+from pps.domain.base.names import is_name
+from pps.domain.packages.tags import jdl_requirement
+from pps.domain.people.feedback import Answer, Opinion, feedback_due
+from pps.domain.record.rollouts import Rollout
 from pps.services import Services
 from pps.web.guards import RateLimit, check_origin, check_rate, check_type, client_of, read_text, strict_json
 
@@ -120,7 +120,7 @@ class _Channel:
         A key alone would swallow a text that was corrected after "back"; the content alone would
         take two people who both only say "works" for one.
         """
-        from pps.activities.feedback import give_feedback
+        from pps.activities.people.feedback import give_feedback
 
         services, now = self.services(), self.now()
         rollout_or_404(services.facts, name)

@@ -7,9 +7,9 @@ from collections.abc import Callable
 from fastapi import APIRouter, HTTPException
 from fastapi.responses import HTMLResponse, Response
 
-from pps.activities.links import keyring_link
-from pps.domain.errors import ConfigurationError
-from pps.domain.repository_seals import KEYRING, PublicKey
+from pps.domain.base.errors import ConfigurationError
+from pps.domain.packages.repository_seals import KEYRING, PublicKey
+from pps.domain.people.links import keyring_link
 from pps.services import Services
 from pps.web.public import page
 
@@ -21,7 +21,7 @@ def router(services: Callable[[], Services]) -> APIRouter:
 
     def published() -> tuple[bytes, tuple[PublicKey, ...]]:
         """The file as it stands, and the keys in it; GnuPG reads each version of it once."""
-        from pps.adapters.openpgp import keys_in
+        from pps.adapters.packages.openpgp import keys_in
 
         try:
             data = services().signing_keyring.read_bytes()

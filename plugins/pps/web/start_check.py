@@ -19,8 +19,8 @@ from typing import Any, Protocol
 
 from jsonschema import Draft202012Validator
 
-from pps.domain.errors import RolloutError, ServiceError
-from pps.domain.roles import identities
+from pps.domain.base.errors import RolloutError, ServiceError
+from pps.domain.people.roles import identities
 from pps.web.airflow_routes import FORMATS, Handler, refusal, sentence
 
 START = ("POST", "/api/v2/dags/{dag_id}/dagRuns")

@@ -16,11 +16,11 @@ import yaml
 from tests.support.sandbox_grid import RunningGrid, sandbox_grid, wait_until  # noqa: F401
 from typer.testing import CliRunner
 
-from pps.cli.sandbox import app
+from pps.cli.sandbox.grid import app
 from pps.config.patch_documents import patch_document
-from pps.domain.patches import PackageRef, Repository, RepositoryKind
-from pps.domain.sites import Platform
-from pps.sandbox.scenario import demo_patch
+from pps.domain.packages.patch import PackageRef, Repository, RepositoryKind
+from pps.domain.sites.site import Platform
+from pps.sandbox.provider.scenario import demo_patch
 
 PATCH = demo_patch(
     Repository(RepositoryKind.YUM, "http://repository.example.org/yum"),
@@ -125,7 +125,7 @@ def test_up_runs_until_ctrl_c_and_then_the_commands_say_that_it_is_down(tmp_path
     command = (
         sys.executable,
         "-c",
-        "from pps.cli.sandbox import app; app()",
+        "from pps.cli.sandbox.grid import app; app()",
         "up",
         "-f",
         str(folder),

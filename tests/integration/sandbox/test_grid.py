@@ -12,8 +12,8 @@ import requests
 from tests.support.sandbox_grid import RunningGrid, sandbox_grid, spawn_grid, start_grid, wait_until  # noqa: F401
 
 from pps.config.loader import Configuration
-from pps.domain.sites import Platform, reasons_against_preview
-from pps.sandbox.landscape import Fault
+from pps.domain.sites.site import Platform, reasons_against_preview
+from pps.sandbox.grid.landscape import Fault
 
 DEBIAN = Platform("debian12", "amd64")
 

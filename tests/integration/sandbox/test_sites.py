@@ -16,8 +16,8 @@ import asyncssh
 import pytest
 from tests.support.sandbox_grid import RunningGrid, sandbox_grid, start_grid, wait_until  # noqa: F401
 
-from pps.domain.sites import Site
-from pps.sandbox.landscape import Fault
+from pps.domain.sites.site import Site
+from pps.sandbox.grid.landscape import Fault
 
 needs_openssh = pytest.mark.needs("openssh")
 

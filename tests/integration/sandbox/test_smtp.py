@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from tests.support.sandbox_grid import RunningGrid, sandbox_grid, start_grid  # noqa: F401
 
-from pps.sandbox.smtp import kept_mails, read_mail
+from pps.sandbox.grid.smtp import kept_mails, read_mail
 
 
 def send(grid: RunningGrid, data: bytes, *recipients: str) -> None:

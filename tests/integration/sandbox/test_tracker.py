@@ -15,18 +15,18 @@ import pytest
 import requests
 from tests.support.sandbox_grid import RunningGrid, sandbox_grid  # noqa: F401
 
-from pps.adapters.tracker import RestTracker
+from pps.adapters.services.tracker import RestTracker
 from pps.config.patch_documents import patch_document
-from pps.domain.errors import (
+from pps.domain.base.errors import (
     ConfigurationError,
     PackageError,
     PatchNotFoundError,
     RefusedError,
     ServiceError,
 )
-from pps.domain.patches import PackageRef, Patch, PatchState, Repository, RepositoryKind
-from pps.domain.sites import Platform
-from pps.sandbox.scenario import demo_patch
+from pps.domain.packages.patch import PackageRef, Patch, PatchState, Repository, RepositoryKind
+from pps.domain.sites.site import Platform
+from pps.sandbox.provider.scenario import demo_patch
 
 DEMO = demo_patch(
     Repository(RepositoryKind.YUM, "http://repository.example.org/yum"),

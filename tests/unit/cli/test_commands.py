@@ -29,14 +29,14 @@ from tests.support.front import (  # noqa: F401
 )
 from typer.testing import CliRunner
 
-from pps.activities.feedback import invitation_token
+from pps.activities.people.feedback import invitation_token
 from pps.activities.ports import Mail
-from pps.adapters.airflow_rest import Question
+from pps.adapters.services.airflow_rest import Question
 from pps.cli.front import Front
 from pps.cli.main import app
-from pps.domain.errors import ServiceError
-from pps.domain.facts import FactKind
-from pps.domain.feedback import answers
+from pps.domain.base.errors import ServiceError
+from pps.domain.people.feedback import answers
+from pps.domain.record.facts import FactKind
 
 
 def pps(front: Front, *words: str, stdin: str | None = None) -> tuple[int, str, str]:

@@ -15,12 +15,12 @@ import pytest
 import yaml
 from tests.support import signing
 from tests.support.front import front, services  # noqa: F401
-from tests.unit.activities.test_diagnosis import GOOD, Shell
+from tests.unit.activities.sites.test_diagnosis import GOOD, Shell
 from typer.testing import CliRunner
 
 from pps.cli.front import Front
 from pps.cli.main import app
-from pps.domain.errors import ServiceError, SiteUnreachableError
+from pps.domain.base.errors import ServiceError, SiteUnreachableError
 
 
 class _Greeter(socketserver.StreamRequestHandler):
@@ -55,7 +55,7 @@ def shell() -> Shell:
 @pytest.fixture
 def healthy(front: Front, mail_server: int, shell: Shell, monkeypatch: pytest.MonkeyPatch) -> Front:
     """A front end to whom everything is well, also with the Python that runs the tests."""
-    monkeypatch.setattr("pps.domain.interpreter.warning", lambda version: "")
+    monkeypatch.setattr("pps.domain.packages.interpreter.warning", lambda version: "")
     services = front.services
     change(services.config.folder / "service.yaml", smtp_host="127.0.0.1", smtp_port=mail_server, smtp_security="none")
     change(services.config.folder / "service.yaml", production_url="https://packages.example.org")

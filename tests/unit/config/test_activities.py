@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from pps.config.loader import Configuration
-from pps.domain.errors import ConfigurationError
+from pps.domain.base.errors import ConfigurationError
 
 ROW = {
     "key": "pilot-setup",

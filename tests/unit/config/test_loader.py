@@ -10,7 +10,7 @@ import yaml
 
 from pps.config import models
 from pps.config.loader import Configuration, load_configuration
-from pps.domain.errors import ConfigurationError
+from pps.domain.base.errors import ConfigurationError
 
 
 class NoAliases(yaml.SafeDumper):

@@ -12,9 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pps.config.patch_documents import parse_patch, patch_document
-from pps.domain.errors import PackageError
-from pps.domain.patches import PackageRef, PatchKind, PatchState, RepositoryKind, Severity
-from pps.domain.sites import Platform
+from pps.domain.base.errors import PackageError
+from pps.domain.packages.patch import PackageRef, PatchKind, PatchState, RepositoryKind, Severity
+from pps.domain.sites.site import Platform
 
 # As a tracker would send it, byte for byte: the shape must not change by accident.
 DOCUMENT: dict[str, Any] = json.loads("""

@@ -12,8 +12,8 @@ from tests.support.front import site, write_config
 
 from pps.config.loader import Configuration, problems_in
 from pps.config.scenario_models import ScenariosFile
-from pps.domain.errors import ConfigurationError
-from pps.domain.scenarios import AUTOMATIC, Origin, OriginKind
+from pps.domain.base.errors import ConfigurationError
+from pps.domain.quality.scenarios import AUTOMATIC, Origin, OriginKind
 
 ENTRY: dict[str, Any] = {"name": "wn", "platform": "debian12-amd64", "origin": {"region": "North"}}
 

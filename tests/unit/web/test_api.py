@@ -27,11 +27,11 @@ from tests.support.front import (  # noqa: F401
     services,
 )
 
-from pps.activities.feedback import invitation_token
+from pps.activities.people.feedback import invitation_token
 from pps.activities.ports import Mail
-from pps.domain.errors import ServiceError
-from pps.domain.facts import FactKind
-from pps.domain.feedback import answers
+from pps.domain.base.errors import ServiceError
+from pps.domain.people.feedback import answers
+from pps.domain.record.facts import FactKind
 from pps.web.app import PUBLIC, check_closed, create_app
 from pps.web.closed import masked
 

@@ -14,20 +14,21 @@ from fastapi.testclient import TestClient
 from tests.support.examples import DUE, NOW, PATCH, SECRET, asked, previewed, templates
 from tests.support.front import MemoryServices, services  # noqa: F401
 from tests.support.pilot_runs import GOLD, INCIDENT, APilot
-from tests.unit.activities.test_release_notes import classified
+from tests.unit.activities.release.test_release_notes import classified
 from tests.unit.web.test_late_answers import airflow_user, shared_store
 
-from pps.activities import deployment_test, pilot_report
-from pps.activities.bulletin import write_bulletin
-from pps.activities.classification import overrule
-from pps.activities.feedback import give_feedback, invitation_token
-from pps.activities.pilot_notes import write_pilot_notes
-from pps.activities.release_notes import write_release_notes
-from pps.adapters.store import FactStore
-from pps.domain.facts import Fact, FactKind
-from pps.domain.pilots import NOT_CERTIFIED
-from pps.domain.rollouts import dossier_name
-from pps.domain.updates import ClientVerdict
+from pps.activities.clients.bulletin import write_bulletin
+from pps.activities.packages.classification import overrule
+from pps.activities.people.feedback import give_feedback, invitation_token
+from pps.activities.pilots import report as pilot_report
+from pps.activities.pilots.notes import write_pilot_notes
+from pps.activities.quality import deployment_test
+from pps.activities.release.notes import write_release_notes
+from pps.adapters.record.store import FactStore
+from pps.domain.clients.updates import ClientVerdict
+from pps.domain.pilots.pilot import NOT_CERTIFIED
+from pps.domain.record.facts import Fact, FactKind
+from pps.domain.record.rollouts import dossier_name
 from pps.web.app import PUBLIC, create_app
 
 TOKEN = invitation_token(SECRET, "bc-client-4711-1", "atlas", DUE)

@@ -15,9 +15,10 @@ from tests.support.front import MemoryServices, services  # noqa: F401
 from tests.support.pilot_runs import GOLD, INCIDENT, APilot
 from tests.unit.web.test_late_answers import airflow_user, shared_store
 
-from pps.activities import deployment_test, pilot_report
-from pps.domain.facts import Fact, FactKind
-from pps.domain.rollouts import Path as Way
+from pps.activities.pilots import report as pilot_report
+from pps.activities.quality import deployment_test
+from pps.domain.record.facts import Fact, FactKind
+from pps.domain.record.rollouts import Path as Way
 from pps.web.app import create_app
 
 PILOT, TEST = "/pilots/major-pilot-4711-1", "/deployment-tests/pre-deployment-4711-1"
@@ -84,7 +85,7 @@ def tested(pilot: APilot, folder: Path, text: str = "It installs.", *, ended: bo
 def test_anybody_reads_a_report_at_the_address_that_our_mails_name(
     web: TestClient, pilot: APilot, folder: Path
 ) -> None:
-    from pps.activities.pilot_wrap_up import report_links, results
+    from pps.activities.pilots.wrap_up import report_links, results
 
     assert web.get(f"{PILOT}/PIC.html").status_code == 404
     reported(pilot, folder, resources="2 GB of memory.", stability="No restart.")

@@ -18,11 +18,11 @@ from tests.support.examples import NOW, RememberingStore
 from tests.support.front import MemoryServices, services  # noqa: F401
 from tests.support.release_tests import DUE, LATE, AReleaseTest
 
-from pps.activities import release_decision
-from pps.adapters.store import FactStore
-from pps.domain.facts import FactKind
-from pps.domain.release_test import ACCEPT, standings
-from pps.domain.texts import clean_text
+from pps.activities.release import decision as release_decision
+from pps.adapters.record.store import FactStore
+from pps.domain.base.texts import clean_text
+from pps.domain.quality.release_test import ACCEPT, standings
+from pps.domain.record.facts import FactKind
 from pps.web.app import create_app
 
 PATH = "/api/v1/rollouts/release-test-4711-1/answers"

@@ -18,12 +18,13 @@ from tests.support.pilots import DAY, MAJOR, WEEK, APilot
 from tests.support.withdrawals import Postbox
 from tests.unit.web.test_late_answers import Clock, airflow_user, shared_store
 
-from pps.activities import pilot_kick_off, pilot_meetings
-from pps.activities.notification import Party
+from pps.activities.people.notification import Party
+from pps.activities.pilots import kick_off as pilot_kick_off
+from pps.activities.pilots import meetings as pilot_meetings
 from pps.config.loader import Configuration
-from pps.domain.errors import NotYetAllowedError, ServiceError
-from pps.domain.facts import FactKind
-from pps.domain.patches import PatchState
+from pps.domain.base.errors import NotYetAllowedError, ServiceError
+from pps.domain.packages.patch import PatchState
+from pps.domain.record.facts import FactKind
 from pps.web.app import create_app
 
 BASE = "/api/v1/rollouts/major-pilot-4711-1"

@@ -16,7 +16,7 @@ from tests.support.pilot_runs import SERVER, APilot
 from tests.support.withdrawals import Postbox
 from tests.unit.web.test_late_answers import Clock, airflow_user, shared_store
 
-from pps.domain.facts import FactKind
+from pps.domain.record.facts import FactKind
 from pps.web.app import create_app
 
 BASE = "/api/v1/rollouts/major-pilot-4711-1"

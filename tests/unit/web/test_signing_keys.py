@@ -7,8 +7,8 @@ from fastapi.testclient import TestClient
 from tests.support import signing
 from tests.support.front import MemoryServices, services  # noqa: F401
 
-from pps.adapters.openpgp import keys_in
-from pps.domain.repository_seals import KEYRING
+from pps.adapters.packages.openpgp import keys_in
+from pps.domain.packages.repository_seals import KEYRING
 from pps.web.app import create_app
 
 

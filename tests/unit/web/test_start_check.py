@@ -13,7 +13,7 @@ from airflow.api_fastapi.core_api.datamodels.dag_run import TriggerDAGRunPostBod
 from fastapi import Depends, FastAPI, HTTPException
 from fastapi.testclient import TestClient
 
-from pps.domain.errors import ConfigurationError, ServiceError
+from pps.domain.base.errors import ConfigurationError, ServiceError
 from pps.web.airflow_routes import put_checks
 from pps.web.start_check import BACKFILL, MATERIALIZE, START, StartCheck, StartForm
 

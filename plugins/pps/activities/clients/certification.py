@@ -1,0 +1,87 @@
+"""The certification goes on beside the preview; its verdict is awaited, not made, here (SD 4.1.1)."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+from pps.activities.ports import Facts, Tracker
+from pps.domain.base.errors import NotYetAllowedError
+from pps.domain.packages.patch import PatchState
+from pps.domain.record.facts import Fact, FactKind
+from pps.domain.record.rollouts import Rollout
+
+
+class CertificationOutcome(StrEnum):
+    """How the certification ended, as far as this rollout is concerned."""
+
+    CERTIFIED = "certified"
+    REJECTED = "rejected"
+    EXPIRED = "expired"
+    """nobody decided within policies.yaml, `certification.wait_at_most`"""
+    OVERRULED = "overruled"
+    """EMT and PPS coordination have decided not to wait for it (SD 4.1.3)"""
+
+
+_OUTCOMES = {
+    PatchState.CERTIFIED: CertificationOutcome.CERTIFIED,
+    PatchState.READY_FOR_PRODUCTION: CertificationOutcome.CERTIFIED,
+    PatchState.READY_FOR_ROLLOUT: CertificationOutcome.CERTIFIED,
+    PatchState.ROLLING_OUT: CertificationOutcome.CERTIFIED,
+    PatchState.IN_PRODUCTION: CertificationOutcome.CERTIFIED,
+    PatchState.REJECTED: CertificationOutcome.REJECTED,
+    PatchState.OBSOLETE: CertificationOutcome.REJECTED,
+}
+
+
+def certification_is_over(
+    record: Rollout,
+    facts: Facts,
+    tracker: Tracker,
+    now: datetime,
+    actor: str,
+    *,
+    wait_at_most: timedelta,
+    overruled: bool = False,
+) -> bool:
+    """Ask the tracker; record the end once. Also true when the rollout was stopped or withdrawn meanwhile.
+
+    A patch that goes back to the provider (`With provider`) or is reopened is not over: its
+    certification goes on.
+    """
+    if record.has(FactKind.CERTIFICATION_ENDED) or record.is_over:
+        return True
+    opened = record.need(FactKind.ROLLOUT_OPENED, "Open the rollout first.")
+    state = tracker.patch(int(opened.payload["patch"])).state
+    outcome = _OUTCOMES.get(state, CertificationOutcome.OVERRULED if overruled else None)
+    if outcome is None and now >= opened.at + wait_at_most:
+        outcome = CertificationOutcome.EXPIRED
+    if outcome is None:
+        return False
+    facts.record(
+        Fact(
+            record.name,
+            FactKind.CERTIFICATION_ENDED,
+            "",
+            "",
+            now,
+            actor,
+            {"outcome": outcome.value, "state": state.value},
+        )
+    )
+    return True
+
+
+def certification_outcome(record: Rollout) -> CertificationOutcome:
+    """How it ended; `NotYetAllowedError` while it has not, also when the rollout was stopped or withdrawn first."""
+    if not record.has(FactKind.CERTIFICATION_ENDED):
+        record.must_not_be_withdrawn()
+    fact = record.need(FactKind.CERTIFICATION_ENDED, "Wait for the certification, or start a new rollout.")
+    outcome = CertificationOutcome(fact.payload["outcome"])
+    if outcome is CertificationOutcome.EXPIRED:
+        raise NotYetAllowedError(
+            record.name,
+            f"the certification has not ended in the time that policies.yaml grants: {fact.payload['state']!r}.",
+            "Ask the certification team; then start a new rollout, or withdraw this one.",
+        )
+    return outcome

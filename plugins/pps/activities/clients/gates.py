@@ -1,0 +1,72 @@
+"""The gate behind the canaries, the failure budget, and stopping."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from pps.activities.people.letters import circular
+from pps.activities.ports import Facts, Templates
+from pps.domain.base.errors import NotYetAllowedError
+from pps.domain.clients.batches import CANARY, BatchLimits, Verdict, judge_canaries, reasons_to_stop
+from pps.domain.record.facts import Fact, FactKind
+from pps.domain.record.rollouts import Rollout, SiteState
+
+
+def pass_gate(
+    record: Rollout, facts: Facts, limits: BatchLimits, now: datetime, actor: str
+) -> tuple[Verdict, tuple[str, ...]]:
+    """Judge the canaries; a healthy verdict is recorded and stays."""
+    canaries = record.all_progress(record.batch(CANARY))
+    unreachable = frozenset(
+        c.site
+        for c in canaries
+        if c.state is SiteState.FAILED and c.fact and c.fact.payload.get("error") == "SiteUnreachableError"
+    )
+    verdict, why = judge_canaries(canaries, unreachable, limits)
+    if verdict is Verdict.HEALTHY:
+        facts.record(Fact(record.name, FactKind.GATE_PASSED, "", "", now, actor, {"why": list(why)}))
+    return verdict, why
+
+
+def budget_reasons(record: Rollout, limits: BatchLimits) -> tuple[str, ...]:
+    """Say why no further site may be touched; no reasons means go on."""
+    return reasons_to_stop(record.all_progress(record.planned_sites), limits)
+
+
+def stop(
+    record: Rollout,
+    facts: Facts,
+    templates: Templates,
+    reasons: Sequence[str],
+    recipients: Sequence[str],
+    now: datetime,
+    actor: str,
+) -> None:
+    """Stop a rollout: no further site is touched, the patch is free for a new one, the people in charge are told."""
+    opened = record.need(FactKind.ROLLOUT_OPENED, "Open the rollout first.").payload
+    states = {p.state for p in record.all_progress()}
+    announced = bool(states & {SiteState.TAGGED, SiteState.AVAILABLE})
+    view = {"rollout": record.name, "opened": opened, "reasons": list(reasons), "announced": announced}
+    mails = circular(
+        templates,
+        "rollout_stopped",
+        view,
+        key=f"{record.name}/stopped",
+        to=recipients,
+        subject=f"Stopped: {opened['metapackage']} {opened['version']} (patch {opened['patch']})",
+    )
+    facts.record(
+        Fact(record.name, FactKind.ROLLOUT_STOPPED, "", "", now, actor, {"reasons": list(reasons)}), mails=mails
+    )
+    facts.close(Fact(record.name, FactKind.ROLLOUT_CLOSED, "", "", now, actor, {"outcome": "stopped"}))
+
+
+def must_go_on(record: Rollout) -> None:
+    """Raise when it was stopped or withdrawn: a task that is retried or cleared must not touch further sites."""
+    record.must_not_be_withdrawn()
+    stopped = record.the(FactKind.ROLLOUT_STOPPED)
+    if stopped is not None:
+        raise NotYetAllowedError(
+            record.name, " ".join(["It was stopped.", *stopped.payload["reasons"]]), "Start a new rollout of the patch."
+        )

@@ -1,0 +1,160 @@
+"""The nightly distribution: look at every site, compare, act on the difference, record.
+
+Looking again in the same night finds nothing to do, because it compares with the world, not with a
+list of what was done.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from pps.activities.clients import publication
+from pps.activities.clients.distribution import look
+from pps.activities.clients.opening import level_for
+from pps.activities.packages.tarball import tarball_on_record, whole_tarball_of
+from pps.activities.ports import Artefacts, Facts, InformationSystem, SiteLimits, SiteShell, SshTarget
+from pps.activities.sites.batch import Door
+from pps.activities.sites.receiver import Holding
+from pps.domain.base.errors import NotYetAllowedError, ServiceError, TamperedError
+from pps.domain.record.facts import Fact, FactKind
+from pps.domain.record.rollouts import PREVIEWS, Rollout, SiteState
+from pps.domain.sites.site import Platform, Site, reasons_against_preview
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Night:
+    """All that a look at the sites needs."""
+
+    facts: Facts
+    registry: Mapping[str, Site]
+    targets: Callable[[Sequence[Site]], Mapping[str, SshTarget]]
+    shell: SiteShell
+    artefacts: Artefacts
+    information_system: InformationSystem
+    limits: SiteLimits
+    at_once: int
+    now: Callable[[], datetime]
+    actor: str
+    alarm: Callable[[Rollout, TamperedError], None] = field(default=lambda record, error: log.error("%s", error))
+    """hears of a tarball in the store that is not what is on record"""
+
+
+async def plan_the_night(night: Night) -> list[dict[str, str]]:
+    """Plan, for every open preview, the sites that need something; returns its (rollout, batch) pairs.
+
+    A preview whose sites all have what they should have is not in the list; nor is one whose tarball in the store is
+    not what is on record: it goes to no site, and sites that have what is on record keep it.
+    """
+    planned = []
+    for row in night.facts.rollouts(open_only=True, paths=PREVIEWS):
+        record = night.facts.rollout(row.name)
+        if not record.is_open_preview:
+            continue
+        try:
+            needing = await _sites_that_need_something(night, record)
+        except TamperedError as error:  # nothing to compare its sites with; the other previews go on
+            night.alarm(record, error)
+            continue
+        if await asyncio.to_thread(_may_be_sent, night, record) and needing:
+            record = night.facts.rollout(row.name)
+            batch = _name_of_the_night(record, needing, night.now())
+            plan = Fact(record.name, FactKind.NIGHT_PLANNED, "", batch, night.now(), night.actor, {"sites": needing})
+            night.facts.record(plan)
+            planned.append({"rollout": record.name, "batch": batch})
+    return planned
+
+
+def _may_be_sent(night: Night, record: Rollout) -> bool:
+    """Tell whether the store holds, to the last byte, what is on record; somebody is told if not."""
+    try:
+        whole_tarball_of(record, night.artefacts)
+    except TamperedError as error:
+        night.alarm(record, error)
+        return False
+    except NotYetAllowedError as error:
+        log.error("%s", error)  # its distribution says so, too; the other previews go on
+    return True
+
+
+async def _sites_that_need_something(night: Night, record: Rollout) -> list[str]:
+    """Look and compare. A site that lost its preview loses its tag at once, so that no job goes there meanwhile."""
+    platforms = [Platform.parse(p) for p in record.need(FactKind.ROLLOUT_OPENED, "").payload["platforms"]]
+    level = level_for(record.path)
+    sites = [
+        site
+        for site in night.registry.values()
+        # a site whose people have not configured the client yet waits for them, not for a night (SD 4.1.2, 3)
+        if not reasons_against_preview(site, platforms, level) and record.may_test(site.name)
+    ]
+    occasion = f"night-{night.now():%Y-%m-%d}"
+    door = Door(night.targets(sites), night.shell, night.limits, night.at_once, occasion, night.actor)
+    held = await look(tarball_on_record(record), sites, door)
+    lost = [s for s in sites if record.holds_preview(s.name) and held[s.name][0] in (Holding.ABSENT, Holding.DAMAGED)]
+    await _record_losses(night, record, lost, {s.name: held[s.name][1] for s in lost}, door)
+    unpublished = _unpublished(night, record, sites)
+
+    def needs_something(site: Site) -> bool:
+        holding, state = held[site.name][0], record.progress(site.name).state
+        if holding is Holding.UNREACHABLE:
+            # One that has the preview keeps it; jobs there may go on. The others are tried.
+            return state is not SiteState.AVAILABLE
+        return holding is not Holding.INTACT or state is not SiteState.AVAILABLE or site.name in unpublished
+
+    return sorted(site.name for site in sites if needs_something(site))
+
+
+async def _record_losses(
+    night: Night,
+    record: Rollout,
+    lost: Sequence[Site],
+    why: Mapping[str, str],
+    door: Door,
+) -> None:
+    if not lost:
+        return
+    await publication.withdraw_tags(
+        record,
+        night.facts,
+        record.tag,
+        lost,
+        door,
+        night.now(),
+        reason="The preview is no longer whole at the site.",
+    )
+    record = night.facts.rollout(record.name)
+    for site in lost:
+        which = record.occasion(FactKind.PREVIEW_LOST, site.name, door.occasion)
+        payload = {"reason": why[site.name] or "The preview is gone."}
+        night.facts.record(
+            Fact(record.name, FactKind.PREVIEW_LOST, site.name, which, night.now(), night.actor, payload)
+        )
+
+
+def _unpublished(night: Night, record: Rollout, sites: Sequence[Site]) -> frozenset[str]:
+    """Sites that should show the tag and do not: somebody emptied a list, or a CE was set up anew."""
+    available = [s for s in sites if record.progress(s.name).state is SiteState.AVAILABLE]
+    if not available:
+        return frozenset()
+    try:
+        seen = night.information_system.tags_of([s.subcluster for s in available])
+    except ServiceError:
+        return frozenset()  # nothing is known of any site then; the next night asks again
+    tag = str(record.tag).lower()
+    return frozenset(
+        s.name for s in available if s.subcluster in seen and tag not in {t.lower() for t in seen[s.subcluster]}
+    )
+
+
+def _name_of_the_night(record: Rollout, needing: Sequence[str], now: datetime) -> str:
+    """`night-2026-03-02`; a second plan of the same night that differs gets a number behind it."""
+    base = f"night-{now:%Y-%m-%d}"
+    tonight = [f for f in record.facts if f.kind is FactKind.NIGHT_PLANNED and f.occasion.split(".")[0] == base]
+    if tonight and list(tonight[-1].payload["sites"]) == list(needing):
+        return tonight[-1].occasion
+    return base if not tonight else f"{base}.{len(tonight) + 1}"

@@ -1,0 +1,118 @@
+"""The Release Manager moves a patch to preview: admission, register, plan (SD 4.1.1)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from datetime import datetime
+from typing import Any
+
+from pps.activities.clients.local_configuration import plan_of
+from pps.activities.packages.classification import reasons_against_bc, reasons_against_non_bc, required_variables
+from pps.activities.ports import Facts
+from pps.domain.base.errors import RefusedError
+from pps.domain.clients.batches import BatchLimits, plan_batches
+from pps.domain.packages.patch import Patch, PatchState
+from pps.domain.packages.tags import preview_tag
+from pps.domain.people.overruling import overruling
+from pps.domain.record.facts import Fact, FactKind
+from pps.domain.record.rollouts import Path, Rollout
+from pps.domain.sites.site import PartnerLevel, Site, reasons_against_preview
+
+
+def open_client_rollout(
+    facts: Facts, patch: Patch, *, tag_vo: str, run: str, now: datetime, actor: str, path: Path = Path.BC_CLIENT
+) -> str:
+    """Admit a patch to the preview of a client and register its rollout; returns the rollout's name.
+
+    Called again by the same `run` (a retry, a cleared task) it returns the same name and records
+    nothing, also when the patch has moved on meanwhile.
+
+    Raises:
+        RefusedError: a precondition of SD 4.1.1 or 4.1.2 does not hold; nothing was recorded.
+        AlreadyOpenError: another run has a rollout of this patch open.
+    """
+    name = facts.next_name(path, patch.number, run)
+    payload: dict[str, Any] = {
+        "path": path,
+        "patch": patch.number,
+        "title": patch.title,
+        "metapackage": patch.metapackage,
+        "version": patch.version,
+        "platforms": [str(p) for p in patch.platforms],
+        "tag": str(preview_tag(patch, tag_vo)),
+        "tag_vo": tag_vo,
+        "run": run,
+    }
+    if path is Path.NON_BC_CLIENT:
+        required = required_variables(facts.dossier(patch.number), patch)
+        payload |= {"variables": list(variables_to_ask_for(patch, required)), "required": required}
+    opening = Fact(name, FactKind.ROLLOUT_OPENED, "", "", now, actor, payload)
+    already_ours = any(r.name == name and r.closed_at is None for r in facts.rollouts(open_only=True))
+    if not already_ours and (reasons := reasons_against_opening(facts.dossier(patch.number), patch, path)):
+        raise RefusedError(patch.subject, reasons, "Correct the patch in the tracker, then start again.")
+    facts.open(path, patch.number, opening, run)
+    facts.record(Fact(name, FactKind.PATCH_ADMITTED, "", "", now, actor, {"state": patch.state.value}))
+    return name
+
+
+def reasons_against_opening(dossier: Rollout, patch: Patch, path: Path) -> tuple[str, ...]:
+    """Say why a patch may not be previewed on this path; no reasons means that it may.
+
+    An overruled patch (SD 4.1.3) need not be "In certification": its preview follows production.
+    """
+    rule = reasons_against_non_bc if path is Path.NON_BC_CLIENT else reasons_against_bc
+    judged = patch
+    if overruling(dossier) is not None and patch.state not in (PatchState.REJECTED, PatchState.OBSOLETE):
+        judged = replace(patch, state=PatchState.IN_CERTIFICATION, basic_certification_passed=True)
+    return rule(dossier, judged)
+
+
+def variables_to_ask_for(patch: Patch, required: Iterable[str]) -> tuple[str, ...]:
+    """What each site's local configuration must set: named by the developers, or required by the packages (ADR 16).
+
+    A name with `*` in it stands for several of a site's own; its people are told of it, and nobody can check it.
+    """
+    return tuple(dict.fromkeys((*patch.new_variables, *(name for name in required if "*" not in name))))
+
+
+def level_for(path: Path) -> PartnerLevel | None:
+    """What a site must have agreed to for such a preview: Silver partners take non-BC clients (SD 4.1.2, 2)."""
+    return PartnerLevel.SILVER if path is Path.NON_BC_CLIENT else None
+
+
+def batches_of(name: str, path: Path, takers: Sequence[Site], limits: BatchLimits) -> dict[str, list[str]]:
+    """Deal the sites into batches as the path wants it: with canaries, or (SD 4.1.2) each at its own pace anyway."""
+    if path is Path.NON_BC_CLIENT:
+        return plan_of(takers, limits.sites_per_batch)
+    return plan_batches(name, takers, limits)
+
+
+def record_plan(
+    record: Rollout, facts: Facts, patch: Patch, sites: Iterable[Site], limits: BatchLimits, now: datetime, actor: str
+) -> tuple[str, ...]:
+    """Agree on the batches once; returns their names, without the canaries.
+
+    Sites that get no preview are left out with the reason on record. A plan that is on record
+    stays, whatever has happened to the registry since: the nightly distribution brings the preview
+    to sites that join later.
+    """
+    if not record.has(FactKind.PLAN_AGREED):
+        sites, level = list(sites), level_for(record.path)
+        reasons = {site.name: reasons_against_preview(site, patch.platforms, level) for site in sites}
+        batches = batches_of(record.name, record.path, [s for s in sites if not reasons[s.name]], limits)
+        if not any(batches.values()):
+            raise RefusedError(
+                record.name,
+                ("No site can take this preview.", *(r for why in reasons.values() for r in why)),
+                "Check the platforms of the patch against: pps sites list.",
+            )
+        left_out = [
+            Fact(record.name, FactKind.SITE_LEFT_OUT, name, "plan", now, actor, {"reason": " ".join(why)})
+            for name, why in reasons.items()
+            if why
+        ]
+        facts.record(Fact(record.name, FactKind.PLAN_AGREED, "", "", now, actor, {"batches": batches}), *left_out)
+        record = facts.rollout(record.name)
+    plan = record.need(FactKind.PLAN_AGREED, "Plan the batches first.")
+    return tuple(batch for batch in plan.payload["batches"] if batch != "canary")

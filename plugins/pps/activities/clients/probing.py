@@ -1,0 +1,150 @@
+"""Local testing at the sites (SD 4.1.1, step 3): probes in the Nagios convention, one connection a site."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+from datetime import datetime
+from typing import Any
+
+from pps.activities.ports import Facts, SiteLimits, SiteShell, SshTarget, Tarball
+from pps.activities.sites.batch import Door, Scribe, serve_sites
+from pps.activities.sites.script import ScriptOutput, load_script, run_script
+from pps.domain.record.facts import Fact, FactKind
+from pps.domain.record.rollouts import Rollout, SiteState
+from pps.domain.sites.probes import ProbeResult, ProbeState, reasons_against_tag
+from pps.domain.sites.site import Site
+
+PROBES = ("tree", "environment", "production", "libraries", "versions")
+_LINE = re.compile(r"PPS-PROBE ([a-z]+) (OK|WARNING|CRITICAL|UNKNOWN) - ([^|]*)\|(.*)")
+_PERFDATA = re.compile(r"(?:[A-Za-z_]{1,32}=\d{1,15}B?(?: |$)){0,8}")
+_TEXT_AT_MOST = 400
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}")
+_DIGEST = re.compile(r"[0-9a-f]{64}|absent")
+
+
+def read_results(output: ScriptOutput) -> tuple[ProbeResult, ...]:
+    """Read what `probes.sh` said; always one result for each probe, in order.
+
+    What a site says is not believed blindly: a probe that is missing, stands twice or is followed by
+    no end has not been run, which is UNKNOWN. Only printable characters get through.
+    """
+    found: dict[str, ProbeResult] = {}
+    twice = set()
+    for line in output.lines:
+        match = _LINE.fullmatch(line)
+        if match is None or match[1] not in PROBES:
+            continue
+        name, state, text, perfdata = match.groups()
+        if name in found:
+            twice.add(name)
+        clean = "".join(c if c.isprintable() else "?" for c in text)[:_TEXT_AT_MOST].strip()
+        found[name] = ProbeResult(name, ProbeState[state], clean, perfdata if _PERFDATA.fullmatch(perfdata) else "")
+    whole = (
+        output.exit_code == 0
+        and output.lines[:1] == ("PPS-PROBES 1",)
+        and output.lines[-1:] == (f"PPS-PROBES-END {len(PROBES)}",)
+    )
+    results = []
+    for name in PROBES:
+        if name in twice:
+            results.append(ProbeResult(name, ProbeState.UNKNOWN, "the site reported this probe twice"))
+        elif name in found:
+            results.append(found[name])
+        else:
+            results.append(
+                ProbeResult(name, ProbeState.UNKNOWN, f"the site did not report this probe (exit {output.exit_code})")
+            )
+    if not whole and not reasons_against_tag(tuple(results)):
+        results[-1] = ProbeResult(
+            PROBES[-1], ProbeState.UNKNOWN, f"the site's report is not whole (exit {output.exit_code})"
+        )
+    return tuple(results)
+
+
+_TO_PROBE = (SiteState.INSTALLED, SiteState.CONFIGURED, SiteState.FAILED, SiteState.WITHDRAWN)
+
+
+async def probe_site(
+    site: Site,
+    tarball: Tarball,
+    production_digest: str,
+    *,
+    target: SshTarget,
+    shell: SiteShell,
+    limits: SiteLimits,
+    probe_s: int,
+    needed: Sequence[str] = (),
+) -> tuple[ProbeResult, ...]:
+    """Run probes 1 to 5 at one site over one connection; raises what the channel raises.
+
+    Args:
+        production_digest: what production was before the preview came, as the distribution recorded it.
+        probe_s: most seconds for each probe; the connection may be silent that long.
+        needed: variables that the site's local configuration must set (SD 4.1.2, 3).
+    """
+    arguments = (
+        f"{site.preview_root}/{tarball.name}",
+        tarball.digest,
+        site.production_root,
+        site.profile_d,
+        production_digest if _DIGEST.fullmatch(production_digest) else "-",
+        str(max(4, probe_s)),
+        ",".join(name for name in needed if _VARIABLE.fullmatch(name)) or "-",
+    )
+    patient = replace(limits, silence_s=max(limits.silence_s, probe_s + 10))
+    return read_results(await run_script(shell, target, load_script("probes.sh"), arguments, patient))
+
+
+async def probe(
+    record: Rollout,
+    facts: Facts,
+    tarball: Tarball,
+    sites: Sequence[Site],
+    door: Door,
+    *,
+    now: datetime,
+    probe_s: int = 60,
+) -> tuple[Fact, ...]:
+    """Probe the sites that have the preview installed; each site's outcome is a fact as soon as it is known.
+
+    A site without the preview is left alone, and one whose probes have passed since it came: a repeated
+    task asks nobody twice. One whose probes failed is asked again: it may have been repaired.
+
+    Returns:
+        The facts, in the order of `sites`: PROBES_PASSED or PROBES_FAILED with `results` and, if failed,
+        `reason`; SITE_FAILED with `step: probe` where the site could not be asked.
+
+    Raises:
+        NotYetAllowedError: the preview was withdrawn.
+    """
+    record.must_not_be_withdrawn()
+    scribe = Scribe(record, door.occasion, now, door.actor)
+
+    async def one(site: Site) -> Fact | None:
+        installed = record.installation(site.name)
+        if installed is None or record.progress(site.name).state not in _TO_PROBE or not record.may_test(site.name):
+            return None
+        before = str(installed.payload.get("production_before", ""))
+        results = await probe_site(
+            site,
+            tarball,
+            before,
+            target=door.target(site),
+            shell=door.shell,
+            limits=door.limits,
+            probe_s=probe_s,
+            needed=record.variables_to_set,
+        )
+        if facts.has(record.name, FactKind.WITHDRAWAL_ASKED):
+            return None  # asked meanwhile: a preview that is being removed fails its probes
+        payload: dict[str, Any] = {
+            "tarball": tarball.name,
+            "results": [{**asdict(r), "state": r.state.name} for r in results],
+        }
+        if reasons := reasons_against_tag(results):
+            return scribe.fact(FactKind.PROBES_FAILED, site, payload | {"reason": " ".join(reasons)})
+        return scribe.fact(FactKind.PROBES_PASSED, site, payload)
+
+    return await serve_sites(sites, one, scribe, facts, step="probe", at_once=door.at_once)

@@ -1,0 +1,75 @@
+"""The way to production: where the tried bytes are, where they go, and who is told (SD 4.1.1, last paragraph)."""
+
+from __future__ import annotations
+
+import hashlib
+import pathlib
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from pps.activities.packages.repository_use import PublishedKeys
+from pps.activities.ports import Artefacts, Templates, Tracker
+from pps.domain.base.errors import TamperedError
+from pps.domain.packages.patch import Patch, Repository, RepositoryKind
+
+SUITE = "production"
+
+#: Adds package files to the repository below a folder; twice is once. Arguments: folder, repository, files, now.
+Publisher = Callable[[Any, Repository, Sequence[pathlib.Path], datetime], None]
+
+
+@dataclass(frozen=True)
+class Production:
+    """What every release needs, whichever path leads to it."""
+
+    artefacts: Artefacts
+    tracker: Tracker
+    repository: Any
+    """its folder: a pathlib-like path, also of an object store"""
+    publish_packages: Publisher
+    templates: Templates
+    recipients: Sequence[str]
+    """addresses that hear of a release"""
+    url: str
+    """where sites reach the folder"""
+    keys: PublishedKeys
+
+    def add_packages(self, patch: Patch, digests: Sequence[str], now: datetime) -> None:
+        """Add kept packages to the repository, by their SHA-256; those that are in it already change nothing."""
+        with verified_copies(self.artefacts, digests) as files:
+            self.publish_packages(self.repository / patch.repository.kind.value, self.source(patch), files, now)
+
+    def source(self, patch: Patch) -> Repository:
+        """Where sites find the packages of a patch that is in production."""
+        # the provider's suite (a preview, say) is not ours; all packages stand in the first component
+        kind, components = patch.repository.kind, patch.repository.components[:1]
+        suite = SUITE if kind is RepositoryKind.APT else ""
+        return Repository(kind, f"{self.url.rstrip('/')}/{kind.value}", suite, components)
+
+
+@contextmanager
+def verified_copies(artefacts: Artefacts, digests: Sequence[str]) -> Iterator[list[pathlib.Path]]:
+    """Kept packages as copies of our own, each with its SHA-256: nobody changes them while they are published.
+
+    Raises:
+        TamperedError: the store holds something else under a digest.
+    """
+    with tempfile.TemporaryDirectory(prefix="pps-publish-") as name:
+        files = []
+        for sha256 in digests:
+            kept = artefacts.local_package(sha256)
+            folder = pathlib.Path(name) / sha256
+            folder.mkdir(exist_ok=True)
+            copy = folder / kept.name
+            shutil.copyfile(kept, copy)
+            with copy.open("rb") as file:
+                if hashlib.file_digest(file, "sha256").hexdigest() != sha256:
+                    why = "has not the digest under which it was kept."
+                    raise TamperedError(f"package {kept.name}", why, "Find out who changed it; restore it.")
+            files.append(copy)
+        yield files

@@ -1,0 +1,285 @@
+"""Runs a pilot: looks at its services, keeps changes and incidents, and notices its end (SD 4.1.3, 8)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime, timedelta
+
+from pps.activities.people.feedback import invitation_token
+from pps.activities.people.letters import letter
+from pps.activities.people.notification import Audience
+from pps.activities.pilots.journal import end_run, entry_mails
+from pps.activities.ports import Facts, Templates
+from pps.activities.ports.services import ServiceAnswer, ServiceProbes
+from pps.domain.base.errors import InvalidNameError
+from pps.domain.base.texts import one_line
+from pps.domain.people import questions
+from pps.domain.people.links import feedback_link
+from pps.domain.pilots import looks as pilot_looks
+from pps.domain.pilots.pilot import Pilot
+from pps.domain.pilots.success import silent_vos
+from pps.domain.record.facts import Fact, FactKind
+from pps.domain.record.rollouts import PILOTS, Rollout
+from pps.domain.sites.endpoints import Endpoint, parse_endpoint, same_version
+from pps.domain.sites.probes import ProbeResult, ProbeState
+from pps.domain.sites.site import Site
+
+_AT_ONCE = 4
+_INCIDENT = "incident-"
+FEEDBACK_STEP = "pilot-feedback"
+_LATE_STEP = "late-set-up"
+
+
+# --- the run and its end ------------------------------------------------------------------------
+
+
+def note_end(record: Rollout, facts: Facts, now: datetime, actor: str) -> bool:
+    """Put the end of the run on record, once; False while it goes on."""
+    pilot = Pilot(record)
+    if not pilot.run_is_over(now):
+        return False
+    if not record.is_over and pilot.run_ended is None and (outcome := pilot.outcome_now(now)) is not None:
+        end_run(record, facts, outcome, "", now, actor)
+    return True
+
+
+def look_at_pilot(
+    record: Rollout,
+    facts: Facts,
+    probes: ServiceProbes,
+    sites: Mapping[str, Site],
+    templates: Templates,
+    *,
+    support: str,
+    incident_after: timedelta,
+    now: datetime,
+    actor: str,
+) -> bool:
+    """One look: probe the service at every site that runs the pilot, keep what changed; True when the run is over.
+
+    A look that says what the last one said leaves no fact but the day's first, so a fortnight of looks is a few
+    facts; of a service that comes and goes they are bounded. Looking twice at once records once.
+
+    Args:
+        support: address of the support list, which hears of incidents (SD 4.1.3, 8).
+        incident_after: a service that has not answered for so long is an incident.
+    """
+    if note_end(record, facts, now, actor):
+        return True
+    running = Pilot(record).serving
+    for site, answer in zip(running, _answers(record, probes, running), strict=True):
+        note_look(
+            record,
+            facts,
+            site,
+            answer,
+            templates,
+            to=_whom_to_tell(sites, site, support),
+            incident_after=incident_after,
+            now=now,
+            actor=actor,
+        )
+    return False
+
+
+def _answers(record: Rollout, probes: ServiceProbes, running: Sequence[str]) -> list[ServiceAnswer]:
+    if not running:
+        return []
+    # a service that hangs must not delay the look at the next one
+    with ThreadPoolExecutor(min(_AT_ONCE, len(running))) as pool:
+        return list(pool.map(lambda site: _answer(record, probes, site), running))
+
+
+def _answer(record: Rollout, probes: ServiceProbes, site: str) -> ServiceAnswer:
+    try:
+        endpoint = endpoint_of(record, site)
+    except InvalidNameError as error:
+        return ServiceAnswer(ProbeResult("service", ProbeState.UNKNOWN, one_line(str(error))))
+    answer = probes.look(endpoint)
+    wanted = str(record.opened["version"])
+    if answer.answers and answer.version and not same_version(answer.version, wanted):
+        text = f"{endpoint.url} answers with version {answer.version}, not {wanted}"
+        return ServiceAnswer(ProbeResult("service", ProbeState.WARNING, text), answer.version)
+    return answer
+
+
+def endpoint_of(record: Rollout, site: str) -> Endpoint:
+    """Where a site's pilot answers, as it was verified; `ValueError` if it was not set up."""
+    fact = Pilot(record).service_at(site)
+    if fact is None:
+        raise ValueError(f"{site} has no pilot service")
+    return parse_endpoint(str(fact.payload["endpoint"]), str(fact.payload.get("version_at", "")))
+
+
+def _whom_to_tell(sites: Mapping[str, Site], site: str, support: str) -> list[str]:
+    known = sites.get(site)
+    return [support, *known.contacts] if known else [support]
+
+
+def note_look(
+    record: Rollout,
+    facts: Facts,
+    site: str,
+    answer: ServiceAnswer,
+    templates: Templates,
+    *,
+    to: Sequence[str],
+    incident_after: timedelta,
+    now: datetime,
+    actor: str,
+) -> tuple[Fact, ...]:
+    """Keep what one look at one site showed: a change of state, the day's first look, an incident and its end."""
+    result = answer.result
+    seen = {"state": result.state.name, "text": one_line(result.text), "version": answer.version}
+    found = []
+    look = pilot_looks.Sample(now, result.state, one_line(result.text))
+    if change := pilot_looks.change_to_keep(record, site, look, incident_after):
+        occasion = f"{pilot_looks.CHANGE}{len(pilot_looks.changes(record, site)) + 1}"
+        kept = {**seen, "state": change.state.name, "text": one_line(change.text, 400)}
+        found.append(Fact(record.name, FactKind.SERVICE_PROBED, site, occasion, now, actor, kept))
+    day = pilot_looks.day_of(now)
+    if not any(f.kind is FactKind.SERVICE_PROBED and (f.subject, f.occasion) == (site, day) for f in record.facts):
+        found.append(Fact(record.name, FactKind.SERVICE_PROBED, site, day, now, actor, seen))
+    new = facts.record(*found)
+    if found:
+        record = facts.rollout(record.name)
+    return (*new, *_note_incidents(record, facts, site, templates, to, incident_after, now, actor))
+
+
+def _note_incidents(
+    record: Rollout,
+    facts: Facts,
+    site: str,
+    templates: Templates,
+    to: Sequence[str],
+    incident_after: timedelta,
+    now: datetime,
+    actor: str,
+) -> tuple[Fact, ...]:
+    """An outage that lasts is an incident, told once; so is its end. A short one is in the journal, and no news."""
+    known = {f.occasion for f in record.facts if f.kind is FactKind.JOURNAL_ENTRY and f.subject == site}
+    new: list[Fact] = []
+    for outage in pilot_looks.outages(pilot_looks.samples(record, site)):
+        begun = f"{_INCIDENT}{outage.began:%Y%m%dT%H%M%S%f}"
+        ended = f"{begun}-over"
+        lasted = (outage.ended or now) - outage.began
+        entries = []
+        if begun not in known and outage.ended is None and lasted >= incident_after:
+            entries.append((begun, f"Incident: no good answer since {_moment(outage.began)}. {outage.text}"))
+        if begun in known and ended not in known and outage.ended is not None:
+            entries.append((ended, f"The incident of {_moment(outage.began)} is over since {_moment(outage.ended)}."))
+        for occasion, text in entries:
+            entry = Fact(record.name, FactKind.JOURNAL_ENTRY, site, occasion, now, actor, {"text": text, "user": ""})
+            new += facts.record(entry, mails=entry_mails(record, entry, templates, to))
+    return tuple(new)
+
+
+def _moment(at: datetime) -> str:
+    return f"{at:%Y-%m-%d %H:%M} UTC"
+
+
+# --- the daily sweep ----------------------------------------------------------------------------
+
+
+def open_pilots(facts: Facts) -> tuple[Rollout, ...]:
+    """Every pilot that is open."""
+    return tuple(facts.rollout(row.name) for row in facts.rollouts(open_only=True, paths=PILOTS))
+
+
+def remind_about_pilots(
+    facts: Facts,
+    templates: Templates,
+    audience: Audience,
+    sites: Mapping[str, Site],
+    remind_at: Sequence[float],
+    now: datetime,
+    actor: str,
+) -> int:
+    """Remind VOs of their feedback, and sites that are late with the set-up; returns how many mails are new.
+
+    Source: SD 4.1.3: "Once the pilot is started reminders for feedback are regularly sent to the VOs"; step 8: "The PPS
+    Coordinator is in charge of checking periodically and eventually to send reminders." Who has a question to answer
+    is reminded of that by `asking.remind`.
+    """
+    new = 0
+    for record in open_pilots(facts):
+        new += _remind_vos(record, facts, templates, audience, remind_at, now, actor)
+        new += _remind_late_sites(record, facts, templates, sites, now, actor)
+    return new
+
+
+def _remind_vos(
+    record: Rollout,
+    facts: Facts,
+    templates: Templates,
+    audience: Audience,
+    remind_at: Sequence[float],
+    now: datetime,
+    actor: str,
+) -> int:
+    pilot = Pilot(record)
+    agreed, began = pilot.agreement, pilot.running_since
+    # VOs "get explicitly involved in the activity only in case of major updates"
+    if not pilot.is_major or record.is_over or agreed is None or began is None:
+        return 0
+    new, due = 0, agreed.feedback_until
+    parties = {vo.name: vo for vo in audience.vos}
+    for vo in silent_vos(pilot):
+        if vo not in parties:
+            continue
+        asked = questions.Question(FEEDBACK_STEP, vo, began, due, parties[vo].address, "", ())
+        if not (which := questions.reminder_due(asked, now, remind_at)):
+            continue
+        occasion = f"{FEEDBACK_STEP}/{which}" if pilot.round == 1 else f"{FEEDBACK_STEP}/{pilot.round}/{which}"
+        reminded = Fact(record.name, FactKind.REMINDED, vo, occasion, now, actor)
+        token = invitation_token(audience.secret, record.name, vo, due)
+        view = {
+            "rollout": record.name,
+            "opened": record.opened,
+            "subject": vo,
+            "sites": pilot.serving,
+            "due": due,
+            "link": feedback_link(audience.public_url, record.name, vo, token),
+        }
+        title = (
+            f"Reminder: how does the pilot of {record.opened['metapackage']} {record.opened['version']} work for {vo}?"
+        )
+        new += _tell(record, facts, templates, reminded, parties[vo].address, title, "pilot_feedback_reminder", view)
+    return new
+
+
+def _remind_late_sites(
+    record: Rollout, facts: Facts, templates: Templates, sites: Mapping[str, Site], now: datetime, actor: str
+) -> int:
+    """Once a day, who has let the agreed time for the set-up pass."""
+    pilot = Pilot(record)
+    agreed = pilot.agreement
+    if record.is_over or agreed is None or now <= agreed.set_up_until or pilot.run_ended is not None:
+        return 0
+    new, due = 0, agreed.set_up_until
+    for name in pilot.awaited:
+        if name not in sites:
+            continue
+        occasion = f"{_LATE_STEP}/{now:%Y-%m-%d}"
+        reminded = Fact(record.name, FactKind.REMINDED, name, occasion, now, actor)
+        view = {"rollout": record.name, "opened": record.opened, "site": sites[name], "due": due}
+        title = f"{name}: the pilot of {record.opened['metapackage']} {record.opened['version']} is not set up yet"
+        new += _tell(record, facts, templates, reminded, sites[name].contact, title, "pilot_late", view)
+    return new
+
+
+def _tell(
+    record: Rollout,
+    facts: Facts,
+    templates: Templates,
+    fact: Fact,
+    to: str,
+    title: str,
+    template: str,
+    view: Mapping[str, object],
+) -> int:
+    if any((f.kind, f.subject, f.occasion) == (fact.kind, fact.subject, fact.occasion) for f in record.facts):
+        return 0
+    key = f"{record.name}/{fact.kind.value}/{fact.subject}/{fact.occasion}"
+    return len(facts.record(fact, mails=[letter(templates, template, view, key=key, to=to, subject=title)]))

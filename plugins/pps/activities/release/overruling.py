@@ -1,0 +1,151 @@
+"""A joint decision of EMT and PPS coordination to overrule the policies for one patch (SD 4.1.3)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from pps.activities.packages.production import Production
+from pps.activities.ports import Facts
+from pps.activities.release.release import release_kept_packages
+from pps.domain.base.errors import RefusedError
+from pps.domain.base.texts import clean_text
+from pps.domain.packages.patch import Patch, PatchState
+from pps.domain.people import questions
+from pps.domain.people.overruling import (
+    AGREE,
+    REFUSE,
+    ROLES,
+    Overruling,
+    Urgency,
+    overruling,
+    reasons_against_overruling,
+)
+from pps.domain.record.facts import Fact, FactKind
+from pps.domain.record.rollouts import Path, Rollout, dossier_name
+
+OPTIONS = (AGREE, REFUSE)
+SHORTEST_REASON = 20
+"""characters: "urgent" alone justifies nothing"""
+_TOO_LATE = (PatchState.REJECTED, PatchState.OBSOLETE, PatchState.IN_PRODUCTION)
+
+
+def open_overruling(
+    facts: Facts, patch: Patch, urgency: Urgency | str, reason: str, *, run: str, now: datetime, actor: str
+) -> str:
+    """Put a request to overrule the policies on record; returns the name of its record. A retry returns the same.
+
+    Raises:
+        RefusedError: there is nothing to overrule, or no reason worth the name.
+        AlreadyOpenError: a request for this patch waits for its answers.
+    """
+    name = facts.next_name(Path.OVERRULE, patch.number, run)
+    already_ours = any(r.name == name and r.closed_at is None for r in facts.rollouts(open_only=True))
+    justified = clean_text(reason).strip()
+    reasons = []
+    if patch.state in _TOO_LATE:
+        reasons.append(f'The patch is "{patch.state}"; there is nothing to overrule.')
+    if not patch.packages:
+        reasons.append("It names no packages.")
+    if len(justified) < SHORTEST_REASON:
+        reasons.append(f"The reason has fewer than {SHORTEST_REASON} characters; it must justify the exception.")
+    if reasons and not already_ours:
+        raise RefusedError(patch.subject, tuple(reasons), "Correct it, then start again.")
+    payload = {
+        "path": Path.OVERRULE,
+        "patch": patch.number,
+        "title": patch.title,
+        "metapackage": patch.metapackage,
+        "version": patch.version,
+        "platforms": [str(p) for p in patch.platforms],
+        "state": patch.state.value,
+        "urgency": Urgency(urgency).value,
+        "reason": justified,
+        "run": run,
+    }
+    facts.open(Path.OVERRULE, patch.number, Fact(name, FactKind.ROLLOUT_OPENED, "", "", now, actor, payload), run)
+    return name
+
+
+def question_view(record: Rollout, patch: Patch, role: str) -> Mapping[str, Any]:
+    """The view of the template `ask_overruling.md`."""
+    return {"rollout": record.name, "patch": patch, "opened": record.opened, "role": role}
+
+
+def check_answer(subject: str, choice: str, form: Mapping[str, Any]) -> None:
+    """Raise `RefusedError` unless a refusal says why."""
+    if choice == REFUSE and not str(form.get("remarks") or "").strip():
+        raise RefusedError(subject, ("A refusal needs a reason in the remarks.",))
+
+
+def conclude(record: Rollout, facts: Facts, now: datetime, actor: str) -> tuple[str, ...]:
+    """Count the two answers. Both agree: the decision stands in the patch's dossier. Else the reasons against it.
+
+    Reads the facts, not Airflow's task states: whoever marks a question answered by hand has decided nothing.
+    """
+    given = {step: questions.decisive(record, step, role) for step, role in ROLES.items()}
+    reasons = reasons_against_overruling(given)
+    opened = record.opened
+    if reasons:
+        facts.record(
+            Fact(
+                record.name,
+                FactKind.DECIDED,
+                "",
+                "overrule",
+                now,
+                actor,
+                {"decision": "not overruled", "reasons": list(reasons)},
+            )
+        )
+        facts.close(Fact(record.name, FactKind.ROLLOUT_CLOSED, "", "", now, actor, {"outcome": "not overruled"}))
+        return reasons
+    by = {role: answer.user for step, role in ROLES.items() if (answer := given[step]) is not None}
+    decision = {"urgency": opened["urgency"], "reason": opened["reason"], "by": by, "state": opened["state"]}
+    number = record.patch_number
+    facts.record(Fact(record.name, FactKind.DECIDED, "", "overrule", now, actor, {"decision": "overruled", "by": by}))
+    name = dossier_name(number)
+    facts.record_in_dossier(number, Fact(name, FactKind.POLICIES_OVERRULED, "", record.name, now, actor, decision))
+    return ()
+
+
+def standing(facts: Facts, patch_number: int) -> Overruling | None:
+    """The joint decision that stands for a patch, or None."""
+    return overruling(facts.dossier(patch_number))
+
+
+def release_server(
+    record: Rollout, facts: Facts, patch: Patch, production: Production, now: datetime, actor: str
+) -> None:
+    """Release the packages of a server update that were kept, and end the request.
+
+    A server update has no preview to go with; a pilot that is open goes on, and ends as synchronised.
+
+    Raises:
+        NotYetAllowedError: the packages are not kept, or the release notes are not written.
+    """
+    record.need(FactKind.RELEASE_NOTES_WRITTEN, "Write the release notes first: they name the decision.")
+    if not record.has(FactKind.RELEASED_TO_PRODUCTION):
+        release_kept_packages(
+            record, facts, patch, production, (), template="released_overruled", more={}, now=now, actor=actor
+        )
+    close_overruled(record, facts, "released", now, actor)
+
+
+def close_overruled(record: Rollout, facts: Facts, outcome: str, now: datetime, actor: str) -> None:
+    """End the record of the request, with what came of it."""
+    facts.close(Fact(record.name, FactKind.ROLLOUT_CLOSED, "", "", now, actor, {"outcome": outcome}))
+
+
+def view(found: Overruling | None) -> dict[str, Any] | None:
+    """What release notes and bulletin show of it; no mail address of anybody's."""
+    if found is None:
+        return None
+    return {
+        "urgency": found.urgency.value,
+        "reason": found.reason,
+        "by": [{"role": role, "user": user} for role, user in found.by],
+        "at": found.at,
+        "state": found.state,
+    }

@@ -1,0 +1,141 @@
+"""The outbox, in the transactions of the facts: mails wait here, whatever wrote them, until a server has taken them.
+
+A text may hold the key to something (an invitation), so it goes in the moment in which its mail is marked as sent, or
+given up; its sha256 stays. A sender that is killed before that mark finds text and all when it comes again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from datetime import datetime, timedelta
+from typing import Any
+
+import sqlalchemy as sa
+
+from pps.activities.ports import Mail
+from pps.adapters.record import tables
+from pps.adapters.record.tables import insert_once, storable
+from pps.domain.base.texts import clean_text
+
+#: A sender that died gives its mails back after this time. Longer than a batch may take (adapters/mail.py).
+CLAIM = timedelta(minutes=5)
+#: Pauses between tries double from one minute up to this.
+LONGEST_PAUSE = timedelta(hours=4)
+#: "The give-up time generally needs to be at least 4-5 days" (RFC 5321, 4.5.4.1).
+GIVE_UP_AFTER = timedelta(days=5)
+
+
+def pause_after(attempts: int) -> timedelta:
+    """How long to wait after so many failed attempts: 1, 2, 4, ... minutes, at most four hours."""
+    return min(timedelta(minutes=2 ** min(attempts - 1, 20)), LONGEST_PAUSE)
+
+
+def queue(connection: sa.Connection, mails: Iterable[Mail]) -> None:
+    """Put mails into the outbox; one whose key is there already is not queued again."""
+    # In one order for all, so that two retries that queue the same mails cannot wait for each other.
+    for mail in sorted((one for given in mails for one in given.one_each()), key=lambda m: m.key):
+        row = {
+            "key": mail.key,
+            "rollout": mail.key.partition("/")[0],
+            "to": mail.to,
+            "subject": mail.subject,
+            "text": mail.text,
+            "html": mail.html,
+            "attachments": storable([list(a) for a in mail.attachments]),
+            "text_sha256": hashlib.sha256(storable(mail.text).encode()).hexdigest(),
+        }
+        insert_once(connection, tables.outbox, row)
+
+
+class Outbox(ABC):
+    """The outbox' part of the port `Facts`; the store of facts gives it its transactions."""
+
+    @abstractmethod
+    def _transaction(self) -> AbstractContextManager[sa.Connection]:
+        """A transaction of the store, committed at the end of the block."""
+
+    def unsent(self, limit: int, now: datetime) -> Sequence[Mail]:
+        """Claim mails that are due; another sender skips them until the claim ends."""
+        due = sa.and_(
+            _waiting(),
+            sa.or_(tables.outbox.c.due_at.is_(None), tables.outbox.c.due_at <= now),
+            sa.or_(tables.outbox.c.claimed_until.is_(None), tables.outbox.c.claimed_until <= now),
+        )
+        query = (
+            sa.select(tables.outbox)
+            .where(due)
+            .order_by(tables.outbox.c.id)
+            .limit(limit)
+            .with_for_update(skip_locked=True)
+        )
+        with self._transaction() as connection:
+            rows = connection.execute(query).all()
+            claimed = tables.outbox.c.id.in_([row.id for row in rows])
+            connection.execute(sa.update(tables.outbox).where(claimed).values(claimed_until=now + CLAIM))
+        return tuple(_mail(row) for row in rows)
+
+    def mark_sent(self, keys: Iterable[str], now: datetime) -> None:
+        """These were accepted by the server. Their text goes in the same moment: it may hold a key to something."""
+        these = sa.and_(tables.outbox.c.key.in_(list(keys)), tables.outbox.c.sent_at.is_(None))
+        with self._transaction() as connection:
+            connection.execute(
+                sa.update(tables.outbox)
+                .where(these)
+                .values(
+                    sent_at=now,
+                    claimed_until=None,
+                    given_up_at=None,
+                    last_error="",
+                    attempts=tables.outbox.c.attempts + 1,
+                    **_NO_TEXT,
+                )
+            )
+
+    def mark_refused(self, errors: Mapping[str, str], now: datetime) -> None:
+        """These were not; tried again after growing pauses, and given up after five days."""
+        query = (
+            sa.select(tables.outbox.c.id, tables.outbox.c.key, tables.outbox.c.attempts, tables.outbox.c.first_tried_at)
+            .where(tables.outbox.c.key.in_(list(errors)), _waiting())
+            .order_by(tables.outbox.c.id)
+            .with_for_update()
+        )
+        with self._transaction() as connection:
+            for row in connection.execute(query).all():
+                first = row.first_tried_at or now
+                due = now + pause_after(row.attempts + 1)
+                given_up = due > first + GIVE_UP_AFTER
+                connection.execute(
+                    sa.update(tables.outbox)
+                    .where(tables.outbox.c.id == row.id)
+                    .values(
+                        attempts=row.attempts + 1,
+                        first_tried_at=first,
+                        due_at=due,
+                        claimed_until=None,
+                        given_up_at=now if given_up else None,
+                        last_error=clean_text(errors[row.key])[:500],
+                        **(_NO_TEXT if given_up else {}),
+                    )
+                )
+
+    def outbox(self, rollout: str) -> tuple[tuple[Mail, datetime | None, str], ...]:
+        """Every mail of a rollout, in the order of queueing: (mail, when sent, last error)."""
+        query = sa.select(tables.outbox).where(tables.outbox.c.rollout == rollout).order_by(tables.outbox.c.id)
+        with self._transaction() as connection:
+            rows = connection.execute(query).all()
+        return tuple((_mail(row), row.sent_at, row.last_error) for row in rows)
+
+
+_NO_TEXT: Mapping[str, Any] = {"text": "", "html": "", "attachments": []}
+
+
+def _waiting() -> sa.ColumnElement[bool]:
+    return sa.and_(tables.outbox.c.sent_at.is_(None), tables.outbox.c.given_up_at.is_(None))
+
+
+def _mail(row: sa.Row[Any]) -> Mail:
+    attachments = tuple((n, t, x) for n, t, x in row.attachments)
+    return Mail(row.key, row.to, row.subject, row.text, row.html, attachments, row.text_sha256)

@@ -1,0 +1,440 @@
+"""Facts, the register of rollouts and the outbox in one database (port `Facts`).
+
+PostgreSQL everywhere, SQLite in unit tests. The tables are made by the migrations beside this
+module (see schema.py). Whatever a method does happens in one transaction.
+
+Facts of one rollout are recorded one after the other, each with the hash of the one before (domain/chain.py): a
+transaction that records facts first locks the rows of their rollouts in the register, in the order of their names.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import threading
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.exc import IntegrityError, SQLAlchemyError
+
+from pps.activities.ports import Mail, OpenRollout
+from pps.adapters.record import schema, tables
+from pps.adapters.record.outbox_table import CLAIM, GIVE_UP_AFTER, LONGEST_PAUSE, Outbox, pause_after, queue
+from pps.adapters.record.tables import insert_once, storable
+from pps.domain.base.errors import AlreadyOpenError, ConfigurationError, NotYetAllowedError, RolloutError, ServiceError
+from pps.domain.people.feedback import Limit
+from pps.domain.record import chain
+from pps.domain.record.facts import Fact, FactKind
+from pps.domain.record.rollouts import NO_ROLLOUTS, Path, Rollout, dossier_name, line_of, rollout_id
+
+__all__ = ["CLAIM", "GIVE_UP_AFTER", "LONGEST_PAUSE", "FactStore", "pause_after", "upgrade"]
+
+#: How many facts are read at a time where all are.
+_FACTS_AT_ONCE = 1000
+#: How long a turn is waited for; to publish a large release takes minutes. A task then tries again.
+_TURN_AFTER_S = 600
+
+
+def upgrade(url: str, application: str = "") -> None:
+    """Bring the database to the newest schema; `pps db upgrade`. Twice, or two at once, is once.
+
+    Args:
+        url: of the role that owns the tables.
+        application: URL of the application's own role, which gets the rights that it needs and no others.
+    """
+    store = FactStore(url)
+    try:
+        store.upgrade(_parsed(application).username or "" if application else "")
+    finally:
+        store.dispose()
+
+
+class FactStore(Outbox):
+    """The port `Facts` on SQLAlchemy.
+
+    The engine is made when first needed, and anew after a fork: Airflow forks its task processes,
+    and a connection shared by two processes mixes up their answers.
+    """
+
+    def __init__(self, url: str) -> None:
+        """`url`: `postgresql+psycopg://user:password@host/database`; Airflow's `postgres://` will do as well."""
+        self._url = _parsed(url)
+        self._engine: sa.Engine | None = None
+        self._pid = 0
+        # SQLite, in unit tests, locks no rows
+        self._in_turn = threading.RLock() if self._url.get_backend_name() == "sqlite" else nullcontext()
+
+    def __repr__(self) -> str:
+        return f"FactStore({self.address!r})"
+
+    @property
+    def address(self) -> str:
+        """Where it is, without the password."""
+        return self._url.render_as_string(hide_password=True)
+
+    def upgrade(self, application: str = "") -> None:
+        """Bring the database to the newest schema, and give the application's role its rights; see `upgrade`."""
+        with self._transaction() as connection:
+            schema.upgrade(connection)
+            if application and application != self._url.username:
+                schema.grant(connection, application)
+
+    def is_current(self) -> bool:
+        """Tell whether the database has the newest schema (`pps doctor`); `ServiceError` if it does not answer."""
+        with self._transaction() as connection:
+            return schema.is_current(connection)
+
+    def too_many_rights(self) -> tuple[str, ...]:
+        """Say what this role could do to facts beside recording and reading them; nothing is as it should be."""
+        with self._transaction() as connection:
+            return schema.too_many_rights(connection)
+
+    def dispose(self) -> None:
+        """Close the connections of this process."""
+        if self._engine is not None and self._pid == os.getpid():
+            self._engine.dispose()
+        self._engine = None
+
+    # --- the register of rollouts
+
+    def open(self, path: str, patch: int, opening: Fact, run: str) -> bool:
+        """Register a rollout and record its opening fact; see the port."""
+        with self._transaction() as connection:
+            row = {
+                "name": opening.rollout,
+                "path": path,
+                "line": line_of(path),
+                "patch": patch,
+                "run": run,
+                "opened_at": opening.at,
+            }
+            # No conflict target: whichever of name, (patch, run) and "one open per line and patch" says no.
+            if insert_once(connection, tables.rollouts, row):
+                self._insert_facts(connection, (opening,))
+                return True
+            mine = sa.select(tables.rollouts.c.name).where(
+                tables.rollouts.c.patch == patch, tables.rollouts.c.run == run
+            )
+            if connection.execute(mine).first() is not None:
+                return False
+            running = sa.select(tables.rollouts.c.name).where(
+                tables.rollouts.c.patch == patch,
+                tables.rollouts.c.line == line_of(path),
+                tables.rollouts.c.closed_at.is_(None),
+            )
+            name = connection.execute(running).scalar()
+        if name is None:  # it was closed between the caller's next_name and now
+            raise AlreadyOpenError(f"patch {patch}", f"{opening.rollout} has just ended.", "Start it again.")
+        raise AlreadyOpenError(
+            f"patch {patch}",
+            f"is being rolled out already, by {name}.",
+            f"Wait for its end, or look at: pps rollout show {name}.",
+        )
+
+    def close(self, closing: Fact) -> None:
+        """Record the closing fact and free the patch."""
+        with self._transaction() as connection:
+            self._insert_facts(connection, (closing,))
+            still_open = sa.and_(tables.rollouts.c.name == closing.rollout, tables.rollouts.c.closed_at.is_(None))
+            connection.execute(sa.update(tables.rollouts).where(still_open).values(closed_at=closing.at))
+
+    def next_name(self, path: str, patch: int, run: str = "") -> str:
+        """Name of the rollout that `run` opened, else of the one that is open in this line, else of the next one."""
+        query = sa.select(tables.rollouts).where(
+            tables.rollouts.c.patch == patch, tables.rollouts.c.line == line_of(path)
+        )
+        with self._transaction() as connection:
+            rows = connection.execute(query.order_by(tables.rollouts.c.id)).all()
+        own = [row.name for row in rows if run and row.run == run]
+        still_open = [row.name for row in rows if row.closed_at is None]
+        same_path = sum(row.path == path for row in rows)
+        return str((own or still_open or [rollout_id(path, patch, same_path + 1)])[0])
+
+    def rollouts(
+        self,
+        *,
+        open_only: bool = False,
+        paths: Collection[str] = (),
+        patch: int | None = None,
+        not_cleared: bool = False,
+    ) -> tuple[OpenRollout, ...]:
+        """The register, newest first; see the port."""
+        query = sa.select(tables.rollouts).order_by(tables.rollouts.c.id.desc())
+        if paths:
+            query = query.where(tables.rollouts.c.path.in_(list(paths)))
+        else:
+            query = query.where(tables.rollouts.c.path.not_in(NO_ROLLOUTS))
+        if patch is not None:
+            query = query.where(tables.rollouts.c.patch == patch)
+        if open_only:
+            query = query.where(tables.rollouts.c.closed_at.is_(None))
+        if not_cleared:
+            query = query.where(tables.rollouts.c.cleared.is_(sa.false()))
+        with self._transaction() as connection:
+            rows = connection.execute(query).all()
+        return tuple(OpenRollout(r.name, r.path, r.patch, r.opened_at, r.closed_at) for r in rows)
+
+    def mark_cleared(self, record: Rollout) -> bool:
+        """Put in the register that no site holds anything of it, unless more is on record than what was read."""
+        mine = tables.rollouts.c.name == record.name
+        with self._transaction() as connection:
+            self._lock(connection, [record.name])
+            count = sa.select(sa.func.count()).where(tables.facts.c.rollout == record.name)
+            if connection.execute(count).scalar() != len(record.facts):
+                return False
+            connection.execute(sa.update(tables.rollouts).where(mine).values(cleared=True))
+            return True
+
+    def count_turned_away(self, rollout: str, limit: Limit, now: datetime) -> None:
+        """One number for each limit of a rollout, so what a flood adds here is nothing; see the port."""
+        table = tables.turned_away
+        row = {"rollout": rollout, "limit": limit.value, "number": 1, "last_at": now}
+        with self._transaction() as connection:
+            insert = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
+            again = {"number": table.c.number + 1, "last_at": now}
+            added = insert(table).values(row).on_conflict_do_update(index_elements=["rollout", "limit"], set_=again)
+            connection.execute(added)
+
+    def turned_away(self, rollout: str) -> Mapping[Limit, int]:
+        """How many answers each limit has turned away."""
+        table = tables.turned_away
+        query = sa.select(table.c.limit, table.c.number).where(table.c.rollout == rollout)
+        with self._transaction() as connection:
+            return {Limit(limit): number for limit, number in connection.execute(query)}
+
+    # --- facts
+
+    def rollout(self, name: str) -> Rollout:
+        """All facts of a rollout, in the order of recording."""
+        facts = self._facts(tables.facts.c.rollout == name)
+        if not facts:
+            next_step = "Names are listed by: pps rollout list."
+            raise NotYetAllowedError(f"rollout {name[:80]!r}", "is not on record.", next_step)
+        return Rollout(name, facts)
+
+    def has(self, rollout: str, kind: FactKind) -> bool:
+        """Tell whether a fact of this kind is on record."""
+        return bool(self._facts(sa.and_(tables.facts.c.rollout == rollout, tables.facts.c.kind == kind.value)))
+
+    def dossier(self, patch: int) -> Rollout:
+        """The patch's dossier; see the port."""
+        return Rollout(name := dossier_name(patch), self._facts(tables.facts.c.rollout == name))
+
+    def facts_of_kind(
+        self, kinds: Collection[FactKind], since: datetime | None = None, until: datetime | None = None
+    ) -> tuple[Fact, ...]:
+        """Facts of all rollouts and dossiers; see the port."""
+        wanted: list[sa.ColumnElement[bool]] = [tables.facts.c.kind.in_([kind.value for kind in kinds])]
+        wanted += [tables.facts.c.at >= since] if since is not None else []
+        wanted += [tables.facts.c.at < until] if until is not None else []
+        return self._facts(sa.and_(*wanted))
+
+    def with_payload(self, kind: FactKind, key: str, values: Collection[str]) -> tuple[Fact, ...]:
+        """Facts of this kind whose payload has one of these texts under `key`; see the port."""
+        found = tables.facts.c.payload[key].as_string().in_(list(values))
+        return self._facts(sa.and_(tables.facts.c.kind == kind.value, found))
+
+    def chains(self, rollout: str = "") -> Iterator[tuple[str, Iterator[chain.Link]]]:
+        """Every record of the register (or one), oldest first, with its facts as they are stored."""
+        query = sa.select(tables.rollouts.c.name).order_by(tables.rollouts.c.id)
+        if rollout:
+            query = query.where(tables.rollouts.c.name == rollout)
+        with self._transaction() as connection:
+            names = connection.execute(query).scalars().all()
+        for name in names:
+            yield name, self.links(name)
+
+    def heads(self) -> dict[str, str]:
+        """The hash of the newest fact of every record of the register, oldest record first; "" where there is none."""
+        newest = (
+            sa.select(tables.facts.c.digest)
+            .where(tables.facts.c.rollout == tables.rollouts.c.name)
+            .order_by(tables.facts.c.id.desc())
+            .limit(1)
+            .scalar_subquery()
+        )
+        query = sa.select(tables.rollouts.c.name, newest).order_by(tables.rollouts.c.id)
+        with self._transaction() as connection:
+            return {name: digest or "" for name, digest in connection.execute(query)}
+
+    def links(self, name: str) -> Iterator[chain.Link]:
+        """The facts of one record as they are stored, in the order of recording."""
+        columns = [tables.facts.c[field] for field in chain.Link.__slots__]
+        last = None
+        while True:
+            query = sa.select(tables.facts.c.id, *columns).where(tables.facts.c.rollout == name)
+            if last is not None:
+                query = query.where(tables.facts.c.id > last)
+            with self._transaction() as connection:
+                rows = connection.execute(query.order_by(tables.facts.c.id).limit(_FACTS_AT_ONCE)).all()
+            if not rows:
+                return
+            yield from (chain.Link(*row[1:]) for row in rows)
+            last = rows[-1].id
+
+    def _facts(self, wanted: sa.ColumnElement[bool]) -> tuple[Fact, ...]:
+        with self._transaction() as connection:
+            rows = connection.execute(sa.select(tables.facts).where(wanted).order_by(tables.facts.c.id)).all()
+        return tuple(_fact(row) for row in rows)
+
+    def record_in_dossier(self, patch: int, *facts: Fact, mails: Sequence[Mail] = ()) -> tuple[Fact, ...]:
+        """Record facts in the patch's dossier, opening it first; see the port."""
+        if not facts:
+            return ()
+        name = dossier_name(patch)
+        payload = {"path": Path.DOSSIER.value, "patch": patch}
+        opening = Fact(name, FactKind.ROLLOUT_OPENED, "", "", facts[0].at, facts[0].actor, payload)
+        self.open(Path.DOSSIER, patch, opening, name)
+        return self.record(*facts, mails=mails)
+
+    def record(self, *facts: Fact, mails: Sequence[Mail] = ()) -> tuple[Fact, ...]:
+        """Record facts, and queue mails, in one transaction; return the facts that were new."""
+        if not facts and not mails:
+            return ()
+        with self._transaction() as connection:
+            new = self._insert_facts(connection, facts)
+            queue(connection, mails)
+            return new
+
+    def _insert_facts(self, connection: sa.Connection, facts: Sequence[Fact]) -> tuple[Fact, ...]:
+        heads = self._lock(connection, {fact.rollout for fact in facts})
+        new = []
+        for fact in facts:
+            row = {
+                "rollout": fact.rollout,
+                "kind": fact.kind.value,
+                "subject": storable(fact.subject),
+                "occasion": storable(fact.occasion),
+                "at": fact.at,
+                "actor": storable(fact.actor),
+                "payload": storable(dict(fact.payload)),
+            }
+            previous = heads.get(fact.rollout, "")
+            digest = chain.digest_of(previous, **row)
+            row |= {"previous": previous, "digest": digest}
+            if insert_once(connection, tables.facts, row, ("rollout", "kind", "subject", "occasion")):
+                heads[fact.rollout] = digest
+                new.append(fact)
+        return tuple(new)
+
+    def _lock(self, connection: sa.Connection, names: Collection[str]) -> dict[str, str]:
+        """Let nobody else record facts of these rollouts until this transaction ends; return the heads of their chains.
+
+        In two statements: PostgreSQL would answer the second as of before the wait for the first.
+        """
+        register, facts = tables.rollouts.c, tables.facts.c
+        # NO KEY UPDATE: the foreign keys of others' facts do not have to wait
+        lock = sa.select(register.name, register.cleared).where(register.name.in_(sorted(names)))
+        rows = connection.execute(lock.order_by(register.name).with_for_update(key_share=True)).all()
+        if cleared := [row.name for row in rows if row.cleared]:
+            again = sa.update(tables.rollouts).where(register.name.in_(cleared)).values(cleared=False)
+            connection.execute(again)
+        heads = {}
+        for row in rows:
+            newest = sa.select(facts.digest).where(facts.rollout == row.name).order_by(facts.id.desc()).limit(1)
+            heads[row.name] = connection.execute(newest).scalar() or ""
+        return heads
+
+    # --- the database
+
+    @contextmanager
+    def turn(self, at: str) -> Iterator[None]:
+        """Wait until nobody else who uses this database holds the turn at `at`, and hold it until this ends.
+
+        In a transaction, since a session may not be ours alone behind a pooler. If the database breaks meanwhile
+        somebody else may have had the turn: `ServiceError`, when it ends.
+        """
+        if self._url.get_backend_name() == "sqlite":  # in unit tests, which have one process
+            with self._in_turn:
+                yield
+            return
+        key = int.from_bytes(hashlib.sha256(at.encode()).digest()[:8], signed=True)
+        with self._transaction() as connection:
+            connection.execute(sa.text("SET LOCAL idle_in_transaction_session_timeout = 0"))
+            connection.execute(sa.text(f"SET LOCAL lock_timeout = '{_TURN_AFTER_S}s'"))
+            try:
+                connection.execute(sa.select(sa.func.pg_advisory_xact_lock(key)))
+            except sa.exc.OperationalError as error:
+                if getattr(error.orig, "sqlstate", "") != "55P03":
+                    raise
+                why = f"has been in somebody else's hands for {_TURN_AFTER_S} s."
+                raise ServiceError(at, why, "Try again later.") from error
+            yield
+
+    @contextmanager
+    def _transaction(self) -> Iterator[sa.Connection]:
+        if self._engine is None or self._pid != os.getpid():
+            self._engine, self._pid = _engine(self._url), os.getpid()
+        try:
+            with self._in_turn, self._engine.begin() as connection:
+                yield connection
+        except RolloutError:
+            raise
+        except SQLAlchemyError as error:
+            raise _ours(error) from error
+
+
+def _fact(row: Any) -> Fact:
+    return Fact(row.rollout, FactKind(row.kind), row.subject, row.occasion, row.at, row.actor, row.payload)
+
+
+def _parsed(url: str) -> sa.URL:
+    try:
+        parsed = sa.make_url(url)
+    except (SQLAlchemyError, ValueError):
+        # The text may hold a password: neither it nor the parser's message goes on.
+        raise ConfigurationError(
+            "the store's address", "is not a URL.", "Give it as postgresql+psycopg://user:password@host/database."
+        ) from None
+    if parsed.drivername in ("postgres", "postgresql"):
+        return parsed.set(drivername="postgresql+psycopg")
+    if parsed.get_backend_name() not in ("postgresql", "sqlite"):
+        raise ConfigurationError(
+            "the store's address", f"names a {parsed.get_backend_name()[:20]} database.", "Use PostgreSQL."
+        )
+    return parsed
+
+
+def _engine(url: sa.URL) -> sa.Engine:
+    if url.get_backend_name() == "sqlite":
+        engine = sa.create_engine(url, poolclass=sa.StaticPool if url.database in (None, "", ":memory:") else None)
+        sa.event.listen(engine, "connect", _connected_to_sqlite)
+        # it locks no rows: whoever wants to write later takes the whole database from the beginning
+        sa.event.listen(engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN IMMEDIATE"))
+        return engine
+    return sa.create_engine(
+        url,
+        pool_size=2,  # many short processes, each with one or two connections
+        max_overflow=3,
+        pool_pre_ping=True,
+        pool_recycle=600,
+        hide_parameters=True,  # feedback and addresses do not belong into logs
+        connect_args={
+            "connect_timeout": 10,
+            "application_name": "pps",
+            "prepare_threshold": None,  # prepared statements do not pass a transaction pooler
+        },
+    )
+
+
+def _connected_to_sqlite(dbapi: Any, _: Any) -> None:
+    dbapi.isolation_level = None  # its driver begins no transactions of its own
+    dbapi.execute("PRAGMA foreign_keys = ON")
+
+
+def _ours(error: SQLAlchemyError) -> RolloutError:
+    cause = getattr(error, "orig", None)
+    text = str(cause or error).strip().partition("\n")[0][:300]
+    if getattr(cause, "sqlstate", "") in ("42P01", "42703") or "no such table" in text or "no such column" in text:
+        return ConfigurationError("the store", "has no tables, or old ones.", "Run: pps db upgrade")
+    if getattr(cause, "sqlstate", "") == "42501":  # what is refused here must not be tried again and again
+        return ConfigurationError(
+            "the store", f"refuses it ({text}).", "Run `pps db upgrade` as docs/production.md says."
+        )
+    if isinstance(error, IntegrityError) and (getattr(cause, "sqlstate", "") == "23503" or "FOREIGN KEY" in text):
+        return NotYetAllowedError("the rollout", "is not in the register of rollouts.", "Open the rollout first.")
+    return ServiceError("the store", f"{type(error).__name__}: {text}.", "Check the database, then try again.")

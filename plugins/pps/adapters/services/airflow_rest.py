@@ -1,0 +1,244 @@
+"""Airflow's REST API, as much of it as a rollout needs: start, watch, answer."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+from urllib.parse import quote
+
+import requests
+
+from pps.domain.base.errors import AlreadyOpenError, RefusedError, ServiceError
+
+_PAGE = 100  # Airflow's own most
+_ATTEMPTS = 3
+T = TypeVar("T")
+_ENDED = frozenset({"success", "failed"})
+
+
+@dataclass(frozen=True, slots=True)
+class TaskState:
+    """One task instance of a run."""
+
+    task: str
+    map_index: int
+    state: str | None
+    try_number: int
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A human task: what it asks, and who may answer."""
+
+    dag: str
+    run: str
+    task: str
+    map_index: int
+    subject: str
+    options: tuple[str, ...]
+    body: str = ""
+    params: Mapping[str, Any] = field(default_factory=dict)
+    assigned_to: tuple[str, ...] = ()
+    """ids of users or `role:<Name>`; empty: whoever may answer at all"""
+
+
+class AirflowClient:
+    """Talks to one Airflow as one user. Signs in when first needed, and again when the token has run out.
+
+    Every method raises `ServiceError` when Airflow does not answer or fails, `AlreadyOpenError` for a
+    409, and `RefusedError` with Airflow's own reasons for any other 4xx.
+    """
+
+    def __init__(self, url: str, user: str, password: str, timeout_s: float = 30.0) -> None:
+        self.url = url.rstrip("/")
+        self.user = user
+        self._password = password
+        self._timeout_s = timeout_s
+        self._session = requests.Session()
+        self._session.trust_env = False  # no .netrc: it would replace the token
+
+    def trigger(self, dag: str, conf: Mapping[str, Any]) -> str:
+        """Start a run with this configuration; return its id, which Airflow (or our start check) chooses."""
+        body = {"logical_date": None, "conf": dict(conf)}
+        return str(self._call("POST", f"dags/{_q(dag)}/dagRuns", json=body)["dag_run_id"])
+
+    def run_state(self, dag: str, run: str) -> str:
+        """`queued`, `running`, `success` or `failed`."""
+        return str(self._call("GET", f"dags/{_q(dag)}/dagRuns/{_q(run)}")["state"])
+
+    def runs(self, dag: str) -> list[dict[str, Any]]:
+        """All runs of a DAG, as Airflow describes them."""
+        return list(self._pages(f"dags/{_q(dag)}/dagRuns", "dag_runs"))
+
+    def wait_for_run(self, dag: str, run: str, within_s: float, states: Collection[str] = _ENDED) -> str:
+        """Wait until a run is in one of the states and return it; `ServiceError` when that takes too long."""
+        return self._wait(
+            lambda: self.run_state(dag, run), lambda state: state in states, f"run {run} of {dag}", within_s
+        )
+
+    def tasks(self, dag: str, run: str) -> list[TaskState]:
+        """Every task instance of a run."""
+        found = self._pages(f"dags/{_q(dag)}/dagRuns/{_q(run)}/taskInstances", "task_instances")
+        return [TaskState(t["task_id"], t["map_index"], t["state"], t["try_number"]) for t in found]
+
+    def wait_for_tasks(
+        self, dag: str, run: str, are_so: Callable[[Sequence[TaskState]], bool], within_s: float
+    ) -> list[TaskState]:
+        """Wait until the run's task instances are as asked, and return them."""
+        return self._wait(lambda: self.tasks(dag, run), are_so, f"tasks of run {run} of {dag}", within_s)
+
+    def questions(self, dag: str = "~", run: str = "~") -> list[Question]:
+        """Human tasks that wait for an answer; of one DAG or run, or (`~`) of all."""
+        found = self._pages(
+            f"dags/{_q(dag)}/dagRuns/{_q(run)}/hitlDetails",
+            "hitl_details",
+            {"response_received": "false", "state": "awaiting_input"},
+        )
+        return [_question(detail) for detail in found]
+
+    def answer(self, question: Question, options: Sequence[str], params: Mapping[str, Any] | None = None) -> None:
+        """Answer a human task. `params`: all of the question's, or none, else Airflow fails the task later."""
+        if params and set(params) != set(question.params):
+            raise RefusedError(
+                f"the answer to {question.task}",
+                (f"It must give all of {', '.join(sorted(question.params)) or 'no params'}, or none.",),
+            )
+        where = f"dags/{_q(question.dag)}/dagRuns/{_q(question.run)}/taskInstances/{_q(question.task)}"
+        body = {"chosen_options": list(options), "params_input": dict(params or {})}
+        self._call("PATCH", f"{where}/{question.map_index}/hitlDetails", json=body)
+
+    def xcom(self, dag: str, run: str, task: str, map_index: int = -1, key: str = "return_value") -> Any:
+        """What a task returned."""
+        where = f"dags/{_q(dag)}/dagRuns/{_q(run)}/taskInstances/{_q(task)}/xcomEntries/{_q(key)}"
+        return self._call("GET", where, params={"map_index": map_index})["value"]
+
+    def clear(self, dag: str, run: str, tasks: Sequence[str]) -> None:
+        """Let these tasks, and those after them, run again."""
+        body = {
+            "dry_run": False,
+            "dag_run_id": run,
+            "task_ids": list(tasks),
+            "include_downstream": True,
+            "only_failed": False,
+        }
+        self._call("POST", f"dags/{_q(dag)}/clearTaskInstances", json=body)
+
+    def dags(self) -> dict[str, bool]:
+        """Every DAG that this user sees -> whether it is paused."""
+        return {d["dag_id"]: d["is_paused"] for d in self._pages("dags", "dags")}
+
+    def unpause(self, dag: str) -> None:
+        """Let a DAG's runs start."""
+        self._call("PATCH", f"dags/{_q(dag)}", json={"is_paused": False})
+
+    def import_errors(self) -> list[str]:
+        """Why DAG files do not load, one text each."""
+        return [f"{e['filename']}: {e['stack_trace']}" for e in self._pages("importErrors", "import_errors")]
+
+    def request(self, method: str, path: str, **arguments: Any) -> requests.Response:
+        """Any other call, signed in; the answer as it is, or that of the third attempt if there was need to repeat."""
+        for attempt in range(_ATTEMPTS):
+            if "Authorization" not in self._session.headers:
+                self._sign_in()
+            answer = self._send(method, f"{self.url}/{path.lstrip('/')}", **arguments)
+            if answer.status_code == 401 and attempt == 0:
+                del self._session.headers["Authorization"]  # the token has run out (24 h)
+            elif not _was_undone(answer):
+                break
+        return answer
+
+    def _sign_in(self) -> None:
+        body = {"username": self.user, "password": self._password}
+        answer = self._send("POST", f"{self.url}/auth/token", json=body)
+        token = _checked(answer, f"signing in as {self.user}").get("access_token")
+        self._session.headers["Authorization"] = f"Bearer {token}"
+
+    def _send(self, method: str, url: str, **arguments: Any) -> requests.Response:
+        try:
+            return self._session.request(method, url, timeout=self._timeout_s, allow_redirects=False, **arguments)
+        except requests.RequestException as error:
+            why = f"does not answer at {self.url} ({type(error).__name__})."
+            raise ServiceError("Airflow", why, "Check the address, and that its api-server runs.") from error
+
+    def _call(self, method: str, path: str, **arguments: Any) -> dict[str, Any]:
+        return _checked(self.request(method, f"api/v2/{path}", **arguments), f"{method} {path}")
+
+    def _pages(self, path: str, key: str, params: Mapping[str, str] | None = None) -> Iterator[dict[str, Any]]:
+        offset = 0
+        while True:
+            page = self._call("GET", path, params={**(params or {}), "limit": _PAGE, "offset": offset})
+            yield from page[key]
+            offset += len(page[key])
+            if not page[key] or offset >= (page.get("total_entries") or 0):
+                return
+
+    def _wait(self, look: Callable[[], T], is_so: Callable[[T], bool], what: str, within_s: float) -> T:
+        deadline = time.monotonic() + within_s
+        pause = 0.1
+        while not is_so(seen := look()):
+            if time.monotonic() > deadline:
+                raise ServiceError("Airflow", f"{what}: not so within {within_s:g} s; last seen: {str(seen)[:500]}.")
+            time.sleep(pause)
+            pause = min(1.0, pause * 1.3)
+        return seen
+
+
+def _q(part: str) -> str:
+    return quote(part, safe="~")
+
+
+def _question(detail: Mapping[str, Any]) -> Question:
+    task = detail["task_instance"]
+    return Question(
+        dag=task["dag_id"],
+        run=task["dag_run_id"],
+        task=task["task_id"],
+        map_index=task["map_index"],
+        subject=detail["subject"],
+        options=tuple(detail["options"]),
+        body=detail.get("body") or "",
+        params=detail.get("params") or {},
+        assigned_to=tuple(user["id"] for user in detail.get("assigned_users") or ()),
+    )
+
+
+def _was_undone(answer: requests.Response) -> bool:
+    """Whether Airflow's database refused a transaction, and the call has changed nothing.
+
+    api-server and scheduler lock a run and its tasks in different order: of 125 runs that were ended within a
+    second of their start, 12 met a deadlock, which PostgreSQL ends at the cost of one of the two. The scheduler
+    repeats what it lost; the api-server answers 500.
+    """
+    return answer.status_code == 500 and _reasons(answer)[0].startswith("Database error")
+
+
+def _checked(answer: requests.Response, subject: str) -> dict[str, Any]:
+    if answer.ok:
+        try:
+            return dict(answer.json()) if answer.content else {}
+        except (ValueError, TypeError) as error:
+            raise ServiceError("Airflow", f"{subject}: the answer is not JSON.", "Is the address Airflow's?") from error
+    reasons = _reasons(answer)
+    if answer.status_code == 409:
+        raise AlreadyOpenError(subject, " ".join(reasons))
+    if 400 <= answer.status_code < 500:
+        raise RefusedError(subject, reasons)
+    raise ServiceError(
+        "Airflow", f"{subject}: HTTP {answer.status_code}. {' '.join(reasons)}", "Look at the api-server's log."
+    )
+
+
+def _reasons(answer: requests.Response) -> tuple[str, ...]:
+    """Airflow's reasons: `detail` is a sentence, or FastAPI's list of places and messages."""
+    try:
+        detail = answer.json()["detail"]
+    except (ValueError, KeyError, TypeError):
+        return (f"HTTP {answer.status_code} {answer.reason}.",)
+    if isinstance(detail, list):
+        places = (".".join(map(str, d.get("loc", ())[1:])) for d in detail)
+        return tuple(f"{place}: {d.get('msg', d)}" for place, d in zip(places, detail, strict=True))
+    if isinstance(detail, dict) and isinstance(detail.get("reason"), str):
+        return (f"{detail['reason']}: {detail.get('message') or detail.get('statement') or ''}".strip(),)
+    return (str(detail),)

@@ -1,0 +1,91 @@
+"""`pps sites`: who the sites are and what they agreed to."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from pps.cli import output
+from pps.cli.front import front, group
+from pps.cli.sites.importing import import_sites
+from pps.config.loader import problems_in
+from pps.config.models import SitesFile
+
+app = group("The sites: who they are, and what they agreed to.")
+app.command("import")(import_sites)
+
+
+@app.command("list")
+def list_sites(
+    ctx: typer.Context,
+    roc: Annotated[str | None, typer.Option(help="Only sites of this ROC.")] = None,
+    as_json: output.Json = False,
+) -> None:
+    """List the sites of the registry."""
+    sites = [s for s in front(ctx).services.config.sites.values() if roc in (None, s.roc)]
+    if as_json:
+        return output.say_json(sites)
+    if not sites:
+        return output.say("No sites." if roc else "No sites yet. docs/sites.md says how a site joins.")
+    rows = [
+        (s.name, s.roc, s.platform, "canary" if s.canary else "yes" if s.accepts_previews else "no", s.certification)
+        for s in sites
+    ]
+    output.say(output.table(("SITE", "ROC", "PLATFORM", "PREVIEWS", "STATUS"), rows), f"{len(sites)} sites.")
+    return None
+
+
+@app.command()
+def show(
+    ctx: typer.Context,
+    name: Annotated[str, typer.Argument(metavar="SITE", help="A site.")],
+    as_json: output.Json = False,
+) -> None:
+    """Show one site."""
+    site = front(ctx).services.config.site(name)
+    if as_json:
+        return output.say_json(site)
+    output.say(
+        output.pairs(
+            [
+                ("site", site.name),
+                ("ROC", site.roc),
+                ("platform", site.platform),
+                ("infrastructure", site.infrastructure),
+                ("certification", site.certification),
+                ("previews", "yes" if site.accepts_previews else "no"),
+                ("canary", "yes" if site.canary else "no"),
+                ("partner levels", ", ".join(sorted(site.partner_levels)) or "-"),
+                ("login", f"{site.ssh.user}@{site.ssh.host}:{site.ssh.port}"),
+                ("host key", site.ssh.host_key),
+                ("connection", site.connection),
+                ("preview root", site.preview_root),
+                ("production root", site.production_root),
+                ("profile.d", site.profile_d),
+                ("tag directory", site.tag_dir),
+                ("SubCluster", site.subcluster),
+                ("contact", site.contact),
+                ("time zone", site.timezone),
+                ("services", ", ".join(f"{s.type} at {s.host}" for s in site.services) or "-"),
+            ]
+        )
+    )
+    return None
+
+
+@app.command()
+def check(ctx: typer.Context, as_json: output.Json = False) -> None:
+    """Check the registry and list every problem in it. Reachability is checked by: pps doctor."""
+    config = front(ctx).services.config
+    file = config.folder / "sites.yaml"
+    problems = problems_in(file, SitesFile)
+    count = 0 if problems else len(config.sites)
+    if as_json:
+        output.say_json({"file": file, "sites": count, "problems": problems})
+    elif problems:
+        output.say(*problems, f"{file}: {len(problems)} problem(s).")
+    else:
+        output.say(f"{file}: {count} sites, no problems.")
+    if problems:
+        raise typer.Exit(1)

@@ -1,0 +1,105 @@
+"""Canaries, gate, batches and failure budget: how a preview spreads without spreading harm."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from pps.domain.record.rollouts import SiteProgress, SiteState
+from pps.domain.sites.site import Site
+
+
+@dataclass(frozen=True, slots=True)
+class BatchLimits:
+    """Numbers of config/policies.yaml, section `distribution`."""
+
+    canaries: int
+    sites_per_batch: int
+    canaries_healthy_at_least: float
+    """share of the canaries that must be healthy, 0 to 1"""
+    failure_budget: float
+    """share of all planned sites that may fail before the rollout stops by itself, 0 to 1"""
+    failures_always_allowed: int
+    """so many failures never stop a rollout, however small the grid"""
+
+
+class Verdict(StrEnum):
+    """What a gate says. Inconclusive is an answer of its own: we could not judge."""
+
+    HEALTHY = "healthy"
+    FAILED = "failed"
+    INCONCLUSIVE = "inconclusive"
+
+
+CANARY = "canary"
+
+
+def plan_batches(rollout: str, sites: Iterable[Site], limits: BatchLimits) -> dict[str, list[str]]:
+    """Deal sites into `canary`, `fleet-1`, `fleet-2`, ...; the same input gives the same plan.
+
+    Volunteers come first as canaries. Within volunteers and the others the order is by a digest of
+    rollout and site, so that the honour of being first goes round. No platform waits for the
+    fleet untried where its sites suffice: canaries are taken from the platforms in turn.
+    """
+
+    def turn(site: Site) -> str:
+        return hashlib.sha256(f"{rollout}\n{site.name}".encode()).hexdigest()
+
+    ordered = sorted(sites, key=lambda s: (not s.canary, turn(s)))
+    by_platform: dict[object, list[Site]] = {}
+    for site in ordered:
+        by_platform.setdefault(site.platform, []).append(site)
+    canaries: list[Site] = []
+    while len(canaries) < limits.canaries and any(by_platform.values()):
+        for queue in by_platform.values():
+            if queue and len(canaries) < limits.canaries:
+                canaries.append(queue.pop(0))
+    fleet = sorted((s for queue in by_platform.values() for s in queue), key=turn)
+    plan = {CANARY: [s.name for s in canaries]}
+    size = limits.sites_per_batch
+    for number, start in enumerate(range(0, len(fleet), size), 1):
+        plan[f"fleet-{number}"] = [s.name for s in fleet[start : start + size]]
+    return plan
+
+
+_HEALTHY = (SiteState.TAGGED, SiteState.AVAILABLE)
+
+
+def judge_canaries(
+    canaries: Sequence[SiteProgress], unreachable: frozenset[str], limits: BatchLimits
+) -> tuple[Verdict, tuple[str, ...]]:
+    """Judge the canaries; the sentences say why.
+
+    Args:
+        unreachable: canaries that never answered. They say nothing about the preview, so a share
+            that is missed only because of them is inconclusive, not failed.
+    """
+    if not canaries:
+        return Verdict.INCONCLUSIVE, ("No site of the plan can be a canary.",)
+    healthy = [c for c in canaries if c.state in _HEALTHY]
+    need = limits.canaries_healthy_at_least
+    share = f"{len(healthy)} of {len(canaries)} canaries are healthy; {need:.0%} must be."
+    why = (share, *(f"{c.site}: {c.reason or c.state.value}" for c in canaries if c not in healthy))
+    if len(healthy) / len(canaries) >= need:
+        return Verdict.HEALTHY, why
+    if (len(healthy) + sum(c.site in unreachable for c in canaries)) / len(canaries) >= need:
+        return Verdict.INCONCLUSIVE, why
+    return Verdict.FAILED, why
+
+
+def reasons_to_stop(progress: Sequence[SiteProgress], limits: BatchLimits) -> tuple[str, ...]:
+    """Say why the rollout must stop by itself; no reasons means that it may go on.
+
+    Counts failed sites against all planned sites, not against those tried so far: the first
+    failure of a batch must not stop a rollout to three hundred sites.
+    """
+    failed = [p for p in progress if p.state is SiteState.FAILED]
+    allowed = max(limits.failures_always_allowed, int(limits.failure_budget * len(progress)))
+    if len(failed) <= allowed:
+        return ()
+    return (
+        f"{len(failed)} of {len(progress)} sites failed; the failure budget allows {allowed}.",
+        *(f"{p.site}: {p.reason}" for p in failed),
+    )

@@ -1,0 +1,181 @@
+"""Sites: who they are, how to reach them, what they agreed to (SD 3)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from pps.domain.base.errors import InvalidNameError
+from pps.domain.base.names import (
+    addresses_of,
+    checked_addresses,
+    checked_host,
+    checked_name,
+    checked_site_path,
+    checked_subcluster,
+)
+
+
+class PartnerLevel(StrEnum):
+    """What a partner site is prepared to do, should the need arise (SD 3, 4.1)."""
+
+    SILVER = "Silver"
+    """non-backward-compatible client updates"""
+    GOLD = "Gold"
+    """pilots of backward-compatible servers"""
+    PLATINUM = "Platinum"
+    """pilots of non-backward-compatible servers"""
+
+
+class Infrastructure(StrEnum):
+    """GOCDB's PRODUCTION_INFRASTRUCTURE: where the site's services are published."""
+
+    PRODUCTION = "Production"
+    PPS = "PPS"
+    TEST = "Test"
+    SC = "SC"
+    """service challenges"""
+
+
+class CertificationStatus(StrEnum):
+    """GOCDB's CERTIFICATION_STATUS of a site (not of a patch)."""
+
+    CANDIDATE = "Candidate"
+    UNCERTIFIED = "Uncertified"
+    CERTIFIED = "Certified"
+    SUSPENDED = "Suspended"
+    CLOSED = "Closed"
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Platform:
+    """Operating system and architecture, e.g. `debian12` on `amd64`; written `debian12-amd64`."""
+
+    os: str
+    arch: str
+
+    def __post_init__(self) -> None:
+        checked_name(self.os, "operating system")
+        checked_name(self.arch, "architecture")
+
+    def __str__(self) -> str:
+        return f"{self.os}-{self.arch}"
+
+    @classmethod
+    def parse(cls, text: str) -> Platform:
+        """Read `os-arch`; the architecture stands behind the last dash."""
+        os, _, arch = checked_name(text, "platform").rpartition("-")
+        return cls(os, arch)
+
+
+@dataclass(frozen=True, slots=True)
+class SshEndpoint:
+    """How to reach a site over SSH. No secret is in here; `connection` names an Airflow Connection."""
+
+    host: str
+    port: int
+    user: str
+    host_key: str
+    """`<type> <base64>` as in a known_hosts line; pinned, never learnt."""
+    connection: str = ""
+    """Airflow Connection to use; empty: `ssh_site_<name>`, made from the registry."""
+
+    def __post_init__(self) -> None:
+        checked_host(self.host, "SSH host")
+        checked_name(self.user, "SSH user")
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class SiteService:
+    """A grid service of a site, as GOCDB lists it (`get_service`)."""
+
+    type: str
+    """GOCDB's SERVICE_TYPE: CREAM-CE, Site-BDII, ..."""
+    host: str
+    in_production: bool = True
+
+    def __post_init__(self) -> None:
+        checked_name(self.type, "service type")
+        checked_host(self.host, f"host of a {self.type}")
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """One grid site as the registry describes it."""
+
+    name: str
+    roc: str
+    platform: Platform
+    ssh: SshEndpoint
+    preview_root: str
+    """Folder at the site under which previews are installed, side by side."""
+    production_root: str
+    """Root of the production client; we only ever read it."""
+    profile_d: str
+    """The site's own profile.d, whose settings a preview inherits (SD 4.1.1)."""
+    tag_dir: str
+    """Root of the tag directory: `<tag_dir>/<subcluster>/<vo>/<vo>.list`."""
+    subcluster: str
+    """GlueSubClusterUniqueID that carries the tags."""
+    contact: str
+    """One address, or several with commas between them; each gets a mail of its own."""
+    infrastructure: Infrastructure = Infrastructure.PRODUCTION
+    certification: CertificationStatus = CertificationStatus.CERTIFIED
+    accepts_previews: bool = True
+    canary: bool = False
+    """The site volunteered to get previews first."""
+    partner_levels: frozenset[PartnerLevel] = field(default_factory=frozenset)
+    timezone: str = "UTC"
+    administrators: tuple[str, ...] = ()
+    """Users who answer for the site: names in Airflow, no addresses."""
+    services: tuple[SiteService, ...] = ()
+
+    def __post_init__(self) -> None:
+        checked_name(self.name, "site")
+        checked_name(self.roc, "ROC")
+        checked_subcluster(self.subcluster, "SubCluster")
+        checked_addresses(self.contact, f"contact of {self.name}")
+        for what in ("preview_root", "production_root", "profile_d", "tag_dir"):
+            checked_site_path(getattr(self, what), f"{what} of {self.name}")
+        if f"{self.preview_root}/".startswith(f"{self.production_root}/"):
+            # else every preview would look like a change of production
+            raise InvalidNameError(
+                f"preview_root of {self.name}", "lies inside its production_root.", "Keep previews beside production."
+            )
+
+    @property
+    def contacts(self) -> tuple[str, ...]:
+        """Each address of `contact`."""
+        return addresses_of(self.contact)
+
+    @property
+    def connection(self) -> str:
+        """Id of the Airflow Connection that reaches this site."""
+        return self.ssh.connection or f"ssh_site_{self.name}"
+
+
+def reasons_against_preview(
+    site: Site, platforms: Iterable[Platform], level: PartnerLevel | None = None
+) -> tuple[str, ...]:
+    """Say why a site gets no preview of a client; no reasons means it does.
+
+    Source: SD 4.1.1, "distributed to collaborating sites in production"; SD 4.1.2, 2: "a number of selected
+    production sites (PP "Silver" partners)".
+
+    Args:
+        platforms: those that the patch was built for.
+        level: what the site must have agreed to; None for a backward-compatible client.
+    """
+    reasons = []
+    if level is not None and level not in site.partner_levels:
+        reasons.append(f"{site.name} is no {level} partner.")
+    if not site.accepts_previews:
+        reasons.append(f"{site.name} has not opted in to previews.")
+    if site.infrastructure is not Infrastructure.PRODUCTION:
+        reasons.append(f"{site.name} is not a production site ({site.infrastructure}).")
+    if site.certification is not CertificationStatus.CERTIFIED:
+        reasons.append(f"{site.name} has the status {site.certification} in GOCDB, says the site registry.")
+    if site.platform not in (offered := sorted(platforms)):
+        reasons.append(f"{site.name} runs {site.platform}; the patch is for {', '.join(map(str, offered))}.")
+    return tuple(reasons)
