@@ -11,7 +11,7 @@ SITES ?= 12
 T ?=
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help setup demo up test quick check bench lock clean
+.PHONY: help setup demo up test quick check bench docs lock clean
 
 help: ## this list
 	@awk -F':.*## ' '/^[a-z]+:.*## / {printf "  make %-7s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -45,6 +45,9 @@ check: setup ## format, lint, types, import rules, lock files
 bench: setup ## distribution to loopback sites against a shell loop and Ansible; imports; waiting pilots (BENCH=--quick)
 	@sh bin/test-parts
 	@sh bin/bench $(VENV) $(BENCH)
+
+docs: setup ## write anew what docs tell of the code: sections of SD, list of decisions
+	@$(PY) -m tests.support.house
 
 lock: setup ## renew the lock files within the ranges of pyproject.toml
 	@sh bin/lock-check $(BIN)/uv --upgrade
