@@ -1,4 +1,4 @@
-"""Pilot of a major server update (service description, 4.1.3 and 4.1.4; with Platinum partners 4.1.4).
+"""Pilot of a major server update (service description, 4.1.3; 4.1.4 with Platinum partners).
 
 Partner sites run the update in production for two weeks, VOs use it, and say how it works for them. The coordination
 negotiates terms and dates between VOs, sites and developers.

@@ -1,4 +1,4 @@
-"""Pilot of a minor server update (service description, 4.1.3 and 4.1.4; with Platinum partners 4.1.4).
+"""Pilot of a minor server update (service description, 4.1.3; 4.1.4 with Platinum partners).
 
 A partner site runs the update in production for a week, as it would run any other version, with monitoring and
 nothing more. The pilot is kept internal to the service infrastructure: no VO is asked.

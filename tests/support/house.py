@@ -13,7 +13,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 ARCHITECTURE, DECISIONS = ROOT / "docs/architecture.md", ROOT / "docs/adr/README.md"
 BEGIN, END = "<!-- made by `make docs` -->", "<!-- until here -->"
-_SPOKEN_OF = re.compile(r"(?:SD|description,) 4(?:\.\d){1,2}(?:(?:, | and | to )4(?:\.\d){1,2})*")
+_SPOKEN_OF = re.compile(r"(?:SD|description,) 4(?:\.\d){1,2}(?:(?:, |; | and | to )4(?:\.\d){1,2})*")
 #: Sections that are about a path, or about all of one kind.
 SECTIONS = ("4.1.1", "4.1.2", "4.1.3", "4.1.4", "4.2.1", "4.2.2", "4.2.3")
 
