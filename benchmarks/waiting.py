@@ -35,7 +35,7 @@ from tests.support.whole import Grid
 from tests.support.whole_pilots import MINOR, form, partner, server
 
 from pps.activities.quality.deployment_test import open_deployment_test
-from pps.adapters.services.airflow_rest import AirflowClient, Question
+from pps.adapters.services.airflow_rest import AirflowClient, AirflowQuestion
 from pps.adapters.services.tracker import RestTracker
 from pps.config.loader import read_yaml
 from pps.domain.packages.patch import Patch
@@ -139,7 +139,7 @@ class Course:
         self.runs.append(self.emt.trigger(MINOR, {"patch": number, "scope": scope}))
         return self.runs[-1]
 
-    def answer(self, question: Question) -> None:
+    def answer(self, question: AirflowQuestion) -> None:
         """As the Coordinator and the site's people do when all goes well; a week's run, as the policy has it."""
         if question.task in QUESTIONS:
             given: dict[str, dict[str, Any]] = {
@@ -152,11 +152,11 @@ class Course:
             service = {name: self._service[name] for name in ("endpoint", "previous")}
             self.people.answer(question, ["Set up"], form(question, version=VERSION, **service))
 
-    def question(self, run: str, task: str) -> Question:
-        def look() -> Question | None:
+    def question(self, run: str, task: str) -> AirflowQuestion:
+        def look() -> AirflowQuestion | None:
             return next((q for q in questions(self.coordinator, run) if q.task == task), None)
 
-        return cast(Question, self.until(f"the question {task} of {run}", look))
+        return cast(AirflowQuestion, self.until(f"the question {task} of {run}", look))
 
     def reactions(self, run: str) -> list[float]:
         """Answer the Coordinator's questions of one pilot; seconds from each answer until its next task runs."""
@@ -230,7 +230,7 @@ class Course:
         return int(self.ask("pps", "SELECT count(*) FROM facts")[0][0])
 
 
-def questions(client: AirflowClient, run: str = "~") -> list[Question]:
+def questions(client: AirflowClient, run: str = "~") -> list[AirflowQuestion]:
     return client.questions(MINOR, run)
 
 

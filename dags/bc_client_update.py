@@ -29,7 +29,7 @@ from __future__ import annotations
 
 from airflow.sdk import dag
 
-from pps.domain.record.rollouts import Path
+from pps.domain.record.rollouts import RolloutPath
 from pps.orchestration import params, retries
 from pps.orchestration.groups import preview, withdrawal
 from pps.orchestration.sensors import CertificationSensor, FeedbackSensor
@@ -46,7 +46,7 @@ from pps.orchestration.steps import withdrawal as steps_withdrawal
     tags=["preview", "client"],
 )
 def bc_client_update() -> None:
-    rollout = steps.open_rollout(Path.BC_CLIENT.value)
+    rollout = steps.open_rollout(RolloutPath.BC_CLIENT.value)
     tarball = steps.build_tarball(rollout)
     batches = steps.plan_batches(rollout)
 

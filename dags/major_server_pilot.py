@@ -32,7 +32,7 @@ from __future__ import annotations
 
 from airflow.sdk import dag
 
-from pps.domain.record.rollouts import Path
+from pps.domain.record.rollouts import RolloutPath
 from pps.orchestration import params, retries
 from pps.orchestration.groups import start_deployment_test
 from pps.orchestration.groups_pilot import SAME_ROLLOUT, ask_coordinator, pilot_site, start_next_round
@@ -57,7 +57,7 @@ from pps.orchestration.steps import quality as steps_quality
     tags=["pilot", "server"],
 )
 def major_server_pilot() -> None:
-    rollout = steps.open_pilot(Path.MAJOR_PILOT.value)
+    rollout = steps.open_pilot(RolloutPath.MAJOR_PILOT.value)
     accept = ask_coordinator("accept_request", rollout)
     accepted = steps.request_is_accepted(rollout)
     rank = steps.rank_candidates(rollout)

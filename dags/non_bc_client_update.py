@@ -28,7 +28,7 @@ from __future__ import annotations
 
 from airflow.sdk import dag
 
-from pps.domain.record.rollouts import Path
+from pps.domain.record.rollouts import RolloutPath
 from pps.orchestration import params, retries
 from pps.orchestration.groups import site_at_its_own_pace, start_deployment_test, withdrawal
 from pps.orchestration.sensors import CertificationSensor, DeploymentTestSensor, FeedbackSensor, OfferedSensor
@@ -48,7 +48,7 @@ from pps.orchestration.steps import withdrawal as steps_withdrawal
     tags=["preview", "client"],
 )
 def non_bc_client_update() -> None:
-    rollout = steps.open_rollout(Path.NON_BC_CLIENT.value)
+    rollout = steps.open_rollout(RolloutPath.NON_BC_CLIENT.value)
     tarball = steps.build_tarball(rollout)
     batches = steps.plan_batches(rollout)
     distributed = steps.distribute_client.partial(rollout=rollout).expand(batch=batches)

@@ -8,7 +8,7 @@ import pytest
 from tests.support.histories import DEBIAN, NOON, SL5, History, a_patch, a_site
 
 from pps.domain.base.errors import NotYetAllowedError
-from pps.domain.clients.batches import BatchLimits, Verdict, judge_canaries, plan_batches, reasons_to_stop
+from pps.domain.clients.batches import BatchLimits, GateVerdict, judge_canaries, plan_batches, reasons_to_stop
 from pps.domain.clients.updates import (
     platforms_for_production,
     reasons_against_bc_client_preview,
@@ -176,10 +176,10 @@ def test_unreachable_canaries_make_the_gate_inconclusive_and_sick_ones_make_it_f
     history = History().planned(canary=["A", "B"]).then(FactKind.TAG_SEEN, "A")
     history.then(FactKind.SITE_FAILED, "B", reason="no answer")
     canaries = history.rollout.all_progress(["A", "B"])
-    assert judge_canaries(canaries, frozenset({"B"}), LIMITS)[0] is Verdict.INCONCLUSIVE
-    assert judge_canaries(canaries, frozenset(), LIMITS)[0] is Verdict.FAILED
-    assert judge_canaries(canaries[:1], frozenset(), LIMITS)[0] is Verdict.HEALTHY
-    assert judge_canaries((), frozenset(), LIMITS)[0] is Verdict.INCONCLUSIVE
+    assert judge_canaries(canaries, frozenset({"B"}), LIMITS)[0] is GateVerdict.INCONCLUSIVE
+    assert judge_canaries(canaries, frozenset(), LIMITS)[0] is GateVerdict.FAILED
+    assert judge_canaries(canaries[:1], frozenset(), LIMITS)[0] is GateVerdict.HEALTHY
+    assert judge_canaries((), frozenset(), LIMITS)[0] is GateVerdict.INCONCLUSIVE
 
 
 def test_the_rollout_stops_by_itself_when_the_failure_budget_is_used_up() -> None:

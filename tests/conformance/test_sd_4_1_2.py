@@ -20,7 +20,7 @@ from pps.domain.clients.updates import (
 from pps.domain.packages.patch import PatchState
 from pps.domain.quality.scenarios import DeploymentOutcome, DeploymentVerdict
 from pps.domain.record.facts import FactKind
-from pps.domain.record.rollouts import Path, SiteState, line_of
+from pps.domain.record.rollouts import RolloutPath, SiteState, line_of
 from pps.domain.sites.site import PartnerLevel, reasons_against_preview
 
 VARIABLE = "BDII_EMIR_HOST"
@@ -41,18 +41,18 @@ def test_what_needs_no_configuration_takes_the_other_path() -> None:
 
 @pytest.mark.sd("4.1.2", step=2)
 def test_only_silver_partners_get_it() -> None:
-    level = level_for(Path.NON_BC_CLIENT)
+    level = level_for(RolloutPath.NON_BC_CLIENT)
     silver = a_site(partner_levels=frozenset({PartnerLevel.SILVER}))
     assert reasons_against_preview(silver, [DEBIAN], level) == ()
     for levels in (frozenset(), frozenset({PartnerLevel.GOLD, PartnerLevel.PLATINUM})):
         assert "no Silver partner" in reasons_against_preview(a_site(partner_levels=levels), [DEBIAN], level)[0]
-    assert level_for(Path.BC_CLIENT) is None
+    assert level_for(RolloutPath.BC_CLIENT) is None
 
 
 def test_every_silver_partner_is_in_one_batch_of_the_plan_and_nobody_is_a_canary() -> None:
     limits = BatchLimits(2, 3, 1.0, 0.3, 1)
     sites = [a_site(f"S{n}") for n in range(7)]
-    plan = batches_of("r", Path.NON_BC_CLIENT, sites, limits)
+    plan = batches_of("r", RolloutPath.NON_BC_CLIENT, sites, limits)
     assert sorted(s for batch in plan.values() for s in batch) == [s.name for s in sites]
     assert "canary" not in plan
     assert max(map(len, plan.values())) == 3
@@ -123,9 +123,9 @@ def test_it_is_not_released_before_its_deployment_test_has_passed_and_only_for_t
 
 
 def test_a_patch_is_previewed_in_one_way_at_a_time_and_tested_beside_it() -> None:
-    assert line_of(Path.BC_CLIENT) == line_of(Path.NON_BC_CLIENT) != line_of(Path.PRE_DEPLOYMENT)
-    assert line_of(Path.MINOR_PILOT) == line_of(Path.MAJOR_PILOT)
-    assert len({line_of(p) for p in Path}) == len(Path) - 2
+    assert line_of(RolloutPath.BC_CLIENT) == line_of(RolloutPath.NON_BC_CLIENT) != line_of(RolloutPath.PRE_DEPLOYMENT)
+    assert line_of(RolloutPath.MINOR_PILOT) == line_of(RolloutPath.MAJOR_PILOT)
+    assert len({line_of(p) for p in RolloutPath}) == len(RolloutPath) - 2
 
 
 @pytest.mark.sd("4.1.2", step=3)

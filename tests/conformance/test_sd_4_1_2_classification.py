@@ -36,10 +36,9 @@ from pps.domain.clients.updates import (
     reasons_against_non_bc_client_preview,
 )
 from pps.domain.packages.patch import Patch, PatchState
-from pps.domain.packages.yaim import Change, ChangeKind, YaimTree, compare
+from pps.domain.packages.yaim import ChangeKind, YaimChange, YaimTree, compare
 from pps.domain.record.facts import Fact, FactKind
-from pps.domain.record.rollouts import Path as RolloutPath
-from pps.domain.record.rollouts import dossier_name
+from pps.domain.record.rollouts import RolloutPath, dossier_name
 
 BC, NON_BC = ClientVerdict.BC, ClientVerdict.NON_BC
 
@@ -111,7 +110,7 @@ def test_what_no_site_has_to_react_to_is_listed_but_leaves_the_client_backward_c
 
 
 def test_a_variable_that_became_mandatory_is_harmless_where_it_has_a_default() -> None:
-    change = Change("X", ChangeKind.BECAME_MANDATORY, "functions/f", "1", "1")
+    change = YaimChange("X", ChangeKind.BECAME_MANDATORY, "functions/f", "1", "1")
     assert classify_client([change], "")[0] is BC
 
 

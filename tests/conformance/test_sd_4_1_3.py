@@ -17,7 +17,7 @@ from pps.domain.pilots.pilot import PROLONG, Pilot, Stage
 from pps.domain.pilots.server_updates import Compatibility, Size, judge, reasons_for_major, reasons_for_non_bc
 from pps.domain.pilots.success import JudgedBy, assess
 from pps.domain.record.facts import FactKind
-from pps.domain.record.rollouts import Path
+from pps.domain.record.rollouts import RolloutPath
 from pps.domain.sites.site import PartnerLevel
 from pps.orchestration.roles import ROLES
 
@@ -38,7 +38,7 @@ NON_BC = {"database_schema_changed": True, "clients_compatible": False, "new_fun
 @pytest.mark.sd("4.1.3")
 def test_an_update_for_which_all_conditions_hold_is_minor() -> None:
     assert reasons_for_major(MINOR, LIMITS) == ()
-    assert judge(MINOR, LIMITS).path is Path.MINOR_PILOT
+    assert judge(MINOR, LIMITS).path is RolloutPath.MINOR_PILOT
 
 
 @pytest.mark.sd("4.1.3")
@@ -46,7 +46,7 @@ def test_an_update_for_which_all_conditions_hold_is_minor() -> None:
 def test_major_when_any_of_the_conditions_is_false(broken: str) -> None:
     (reason,) = reasons_for_major(replace(MINOR, **BREAKS[broken]), LIMITS)
     assert reason.endswith(".")
-    assert judge(replace(MINOR, **BREAKS[broken]), LIMITS).path is Path.MAJOR_PILOT
+    assert judge(replace(MINOR, **BREAKS[broken]), LIMITS).path is RolloutPath.MAJOR_PILOT
 
 
 @pytest.mark.sd("4.1.3")

@@ -15,7 +15,7 @@ from pps.domain.packages.patch import PatchState
 from pps.domain.people.overruling import AGREE, REFUSE, ROLES, Urgency, overruling, reasons_against_overruling
 from pps.domain.people.questions import Answer
 from pps.domain.record.facts import FactKind
-from pps.domain.record.rollouts import Path
+from pps.domain.record.rollouts import RolloutPath
 
 
 def answer(step: str, choice: str | None, user: str) -> Answer | None:
@@ -82,11 +82,11 @@ def test_it_goes_to_the_platforms_that_were_tested_where_there_are_any() -> None
 @pytest.mark.parametrize("state", [PatchState.REJECTED, PatchState.OBSOLETE])
 def test_a_joint_decision_does_not_bring_a_dead_patch_back(state: PatchState) -> None:
     assert reasons_against_production(a_patch(state=state), overruled=True)
-    assert reasons_against_opening(dossier().rollout, a_patch(state=state), Path.BC_CLIENT)
+    assert reasons_against_opening(dossier().rollout, a_patch(state=state), RolloutPath.BC_CLIENT)
 
 
 @pytest.mark.sd("4.1.3")
 def test_a_preview_may_follow_production_only_after_a_joint_decision() -> None:
     in_production = a_patch(state=PatchState.IN_PRODUCTION)
-    assert reasons_against_opening(History("patch-4711").rollout, in_production, Path.BC_CLIENT)
-    assert reasons_against_opening(dossier(Urgency.HIGH_PRIORITY).rollout, in_production, Path.BC_CLIENT) == ()
+    assert reasons_against_opening(History("patch-4711").rollout, in_production, RolloutPath.BC_CLIENT)
+    assert reasons_against_opening(dossier(Urgency.HIGH_PRIORITY).rollout, in_production, RolloutPath.BC_CLIENT) == ()

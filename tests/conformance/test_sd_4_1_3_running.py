@@ -23,17 +23,17 @@ from pps.domain.base.errors import NotYetAllowedError, RefusedError
 from pps.domain.packages.patch import PatchState
 from pps.domain.pilots.pilot import Pilot
 from pps.domain.record.facts import FactKind
-from pps.domain.record.rollouts import PREVIEWS, Path
+from pps.domain.record.rollouts import PREVIEWS, RolloutPath
 from pps.domain.sites.probes import ProbeState
 
 POLICIES = Configuration(CONFIG).policies.pilots
 PIC = GOLD["PIC"]
-BOTH = pytest.mark.parametrize("path", [Path.MINOR_PILOT, Path.MAJOR_PILOT])
+BOTH = pytest.mark.parametrize("path", [RolloutPath.MINOR_PILOT, RolloutPath.MAJOR_PILOT])
 
 
 @pytest.mark.sd("4.1.3")
 @BOTH
-def test_pilots_use_certified_software_or_a_recorded_justification(path: Path) -> None:
+def test_pilots_use_certified_software_or_a_recorded_justification(path: RolloutPath) -> None:
     """ "The use of non-certified software in the pilots has however to be justified, documented and recorded"."""
     pilot = APilot(path, replace(SERVER, state=PatchState.IN_CERTIFICATION)).says("PIC").answers("PIC")
     pilot.published.show("PIC", SERVER.version)
@@ -46,8 +46,8 @@ def test_pilots_use_certified_software_or_a_recorded_justification(path: Path) -
 
 
 @pytest.mark.sd("4.1.3", step=7)
-@pytest.mark.parametrize("path", Path)
-def test_only_clients_are_kept_at_sites_by_the_nightly_distribution(path: Path) -> None:
+@pytest.mark.parametrize("path", RolloutPath)
+def test_only_clients_are_kept_at_sites_by_the_nightly_distribution(path: RolloutPath) -> None:
     """A pilot's service is set up by "[Gold Site]" alone, though it has a date for feedback as a preview has."""
     pilot = APilot(path)
     pilot.fact(FactKind.FEEDBACK_DATE_AGREED, due=(NOW + timedelta(days=14)).isoformat())
@@ -56,7 +56,7 @@ def test_only_clients_are_kept_at_sites_by_the_nightly_distribution(path: Path) 
 
 @pytest.mark.sd("4.1.3", step=7)
 @BOTH
-def test_a_night_touches_no_site_of_a_pilot(path: Path) -> None:
+def test_a_night_touches_no_site_of_a_pilot(path: RolloutPath) -> None:
     pilot = APilot(path).set_up()
     pilot.fact(FactKind.FEEDBACK_DATE_AGREED, due=(NOW + timedelta(days=14)).isoformat())
     facts = pilot.record.facts
@@ -72,7 +72,7 @@ def test_a_night_touches_no_site_of_a_pilot(path: Path) -> None:
 
 @pytest.mark.sd("4.1.3", step=7)
 @BOTH
-def test_the_gold_site_sets_the_pilot_service_up(path: Path) -> None:
+def test_the_gold_site_sets_the_pilot_service_up(path: RolloutPath) -> None:
     pilot = APilot(path)
     assert pilot.verify("PIC") == ("Nobody at PIC has said that the service is set up.",)
     pilot.set_up("PIC")
@@ -88,7 +88,7 @@ def test_default_durations_are_one_week_for_minor_and_two_for_major_updates() ->
 
 @pytest.mark.sd("4.1.3", step=8)
 @BOTH
-def test_the_duration_counts_after_completed_installation(path: Path) -> None:
+def test_the_duration_counts_after_completed_installation(path: RolloutPath) -> None:
     week = timedelta(weeks=1)
     pilot = APilot(path, run_for_s=week.total_seconds()).set_up("PIC", hours=10).set_up("INFN-T1", hours=99)
     last = NOW + timedelta(hours=99)
@@ -134,7 +134,7 @@ def test_reminders_are_sent_to_vos_of_major_updates_only() -> None:
     """ "VOs get explicitly involved in the activity only in case of major updates"; "reminders for feedback are
     regularly sent to the VOs"."""
     sent = {}
-    for path in (Path.MINOR_PILOT, Path.MAJOR_PILOT):
+    for path in (RolloutPath.MINOR_PILOT, RolloutPath.MAJOR_PILOT):
         pilot = APilot(path).set_up()
         sent[path] = [
             pilot_running.remind_about_pilots(
@@ -142,13 +142,15 @@ def test_reminders_are_sent_to_vos_of_major_updates_only() -> None:
             )
             for day in (1, 12, 13, 21)
         ]
-    assert sent == {Path.MINOR_PILOT: [0, 0, 0, 0], Path.MAJOR_PILOT: [0, 1, 0, 1]}
+    assert sent == {RolloutPath.MINOR_PILOT: [0, 0, 0, 0], RolloutPath.MAJOR_PILOT: [0, 1, 0, 1]}
 
 
 @pytest.mark.sd("4.1.3", step=8)
 @pytest.mark.parametrize("mine", [ANA, COORDINATION])
 @BOTH
-def test_a_roll_back_is_possible_at_any_time_and_the_report_still_follows(path: Path, mine: frozenset[str]) -> None:
+def test_a_roll_back_is_possible_at_any_time_and_the_report_still_follows(
+    path: RolloutPath, mine: frozenset[str]
+) -> None:
     """ "a prompt reaction is requested in case of problems in order to roll-back"."""
     assert POLICIES.roll_back_within <= timedelta(days=1)
     pilot = APilot(path, sites=("PIC",)).set_up()
@@ -172,7 +174,7 @@ def test_a_roll_back_is_possible_at_any_time_and_the_report_still_follows(path: 
 
 @pytest.mark.sd("4.1.3", step=9)
 @BOTH
-def test_the_gold_site_reports_set_up_and_non_functional_issues(path: Path) -> None:
+def test_the_gold_site_reports_set_up_and_non_functional_issues(path: RolloutPath) -> None:
     """ "(set-up description, non-functional issues e.g. resource consumption, stability): 4PH"."""
     pilot = APilot(path).set_up()
     with pytest.raises(RefusedError, match="resources, stability"):

@@ -30,7 +30,7 @@ from pps.domain.base.texts import reasons_against_reason
 from pps.domain.people import questions
 from pps.domain.people.feedback import feedback_is_over
 from pps.domain.record.facts import Fact, FactKind
-from pps.domain.record.rollouts import Path, Rollout, SiteState
+from pps.domain.record.rollouts import Rollout, RolloutPath, SiteState
 
 REASON = "It corrupts files larger than 2 GB."
 MONTH = timedelta(days=30)
@@ -116,8 +116,10 @@ def test_what_no_site_holds_any_more_cannot_be_withdrawn_again(store: FactStore)
         ask_for_withdrawal(store.rollout(record.name), store, REASON, NOW, "t")
 
 
-@pytest.mark.parametrize("path", [p for p in Path if p not in (Path.BC_CLIENT, Path.NON_BC_CLIENT)])
-def test_only_previews_are_withdrawn(store: FactStore, path: Path) -> None:
+@pytest.mark.parametrize(
+    "path", [p for p in RolloutPath if p not in (RolloutPath.BC_CLIENT, RolloutPath.NON_BC_CLIENT)]
+)
+def test_only_previews_are_withdrawn(store: FactStore, path: RolloutPath) -> None:
     other = Rollout("other", (Fact("other", FactKind.ROLLOUT_OPENED, "", "", NOW, "t", {"path": path.value}),))
     with pytest.raises(RefusedError, match="no preview"):
         ask_for_withdrawal(other, store, REASON, NOW, "t")

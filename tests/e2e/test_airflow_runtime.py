@@ -16,7 +16,7 @@ from tests.support.airflow import RunningAirflow, airflow  # noqa: F401
 from tests.support.sandbox_grid import wait_until
 from tests.support.sshd import SshServer, new_key, public_key, sshd  # noqa: F401
 
-from pps.adapters.services.airflow_rest import AirflowClient, Question
+from pps.adapters.services.airflow_rest import AirflowClient, AirflowQuestion
 from pps.domain.base.errors import AlreadyOpenError, RefusedError, ServiceError
 from pps.sandbox.airflow.server import USERS
 
@@ -24,7 +24,7 @@ pytestmark = pytest.mark.e2e
 
 
 @pytest.fixture
-def question(airflow: RunningAirflow) -> Question:
+def question(airflow: RunningAirflow) -> AirflowQuestion:
     admin = airflow.client()
     run = admin.trigger("ask_the_emt", {})
     admin.wait_for_tasks("ask_the_emt", run, lambda tasks: [t.state for t in tasks] == ["awaiting_input"], 180)
@@ -75,7 +75,7 @@ def test_a_wrong_password_is_refused_with_a_reason(airflow: RunningAirflow) -> N
 
 
 def test_a_human_task_is_answered_by_its_role_and_by_nobody_else_and_only_once(
-    airflow: RunningAirflow, question: Question
+    airflow: RunningAirflow, question: AirflowQuestion
 ) -> None:
     for user in ("viewer", "release-manager", "vo-representative", "admin"):
         with pytest.raises(RefusedError):
@@ -87,7 +87,7 @@ def test_a_human_task_is_answered_by_its_role_and_by_nobody_else_and_only_once(
 
 
 def test_an_answer_that_falls_victim_to_a_deadlock_in_airflows_database_is_given_again(
-    airflow: RunningAirflow, question: Question
+    airflow: RunningAirflow, question: AirflowQuestion
 ) -> None:
     database = airflow.postgres.url("airflow").replace("+psycopg", "")
     where = (question.dag, question.run, question.task)
@@ -107,7 +107,7 @@ def test_an_answer_that_falls_victim_to_a_deadlock_in_airflows_database_is_given
     assert airflow.client().wait_for_run(question.dag, question.run, 180) == "success"
 
 
-def test_who_may_answer_may_not_go_round_the_question(airflow: RunningAirflow, question: Question) -> None:
+def test_who_may_answer_may_not_go_round_the_question(airflow: RunningAirflow, question: AirflowQuestion) -> None:
     instance = f"api/v2/dags/{question.dag}/dagRuns/{question.run}"
     for user in ("emt", "release-manager", "pps-coordinator"):
         client = airflow.client(user)

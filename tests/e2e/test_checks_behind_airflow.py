@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.support.airflow import RunningAirflow, airflow  # noqa: F401
 
-from pps.adapters.services.airflow_rest import Question
+from pps.adapters.services.airflow_rest import AirflowQuestion
 
 pytestmark = pytest.mark.e2e
 
@@ -42,7 +42,7 @@ _OPEN_TO_ROLES = {
 
 
 @pytest.fixture(scope="module")
-def question(airflow: RunningAirflow) -> Question:
+def question(airflow: RunningAirflow) -> AirflowQuestion:
     """A human task that waits for the EMT; nobody here answers it."""
     admin = airflow.client()
     run = admin.trigger("ask_the_emt", {})
@@ -71,7 +71,7 @@ _MINUS_ONE = st.builds(
 
 
 def test_every_spelling_of_an_address_that_airflow_takes_for_an_answer_is_checked(
-    airflow: RunningAirflow, question: Question
+    airflow: RunningAirflow, question: AirflowQuestion
 ) -> None:
     session = requests.Session()
     session.headers["Authorization"] = f"Bearer {airflow.airflow.token('emt')}"
@@ -113,7 +113,7 @@ def _changing_routes() -> Iterator[tuple[str, str]]:
 
 
 def test_no_role_of_ours_reaches_another_route_that_changes_something(
-    airflow: RunningAirflow, question: Question
+    airflow: RunningAirflow, question: AirflowQuestion
 ) -> None:
     known = {"dag_id": question.dag, "dag_run_id": question.run, "task_id": question.task, "map_index": "-1"}
     this_task = {**known, "map_index": -1, "new_state": "success", "state": "success"}

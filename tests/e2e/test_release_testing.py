@@ -9,7 +9,7 @@ import pytest
 from tests.support.whole import Grid, grid  # noqa: F401
 
 from pps.activities.people.effort import credits_on_record
-from pps.adapters.services.airflow_rest import Question
+from pps.adapters.services.airflow_rest import AirflowQuestion
 from pps.domain.base.errors import RefusedError
 from pps.domain.packages.patch import PatchState
 from pps.domain.people import questions
@@ -42,7 +42,7 @@ def form(services: str = "", report: str = "") -> dict[str, str | None]:
     return {"services": services or None, "report": report or None}
 
 
-def decision(grid: Grid, run: str) -> Question:
+def decision(grid: Grid, run: str) -> AirflowQuestion:
     return grid.question(DAG, run, "Release Manager", 240)
 
 

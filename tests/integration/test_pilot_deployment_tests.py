@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path as LocalPath
+from pathlib import Path
 
 import pytest
 from tests.support.pilot_walks import DAY, WEEK, Walk, walking
 
 from pps.domain.quality.scenarios import ScenarioResult
 from pps.domain.record.facts import FactKind
-from pps.domain.record.rollouts import Path
+from pps.domain.record.rollouts import RolloutPath
 from pps.orchestration.steps import pilots as steps_pilot
 
 
 @pytest.fixture
-def minor(tmp_path: LocalPath, monkeypatch: pytest.MonkeyPatch) -> Iterator[Walk]:
-    with walking(tmp_path, monkeypatch, Path.MINOR_PILOT) as walk:
+def minor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Walk]:
+    with walking(tmp_path, monkeypatch, RolloutPath.MINOR_PILOT) as walk:
         yield walk
 
 

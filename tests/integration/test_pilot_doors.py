@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
-from pathlib import Path as LocalPath
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,15 +16,15 @@ from tests.unit.web.test_late_answers import airflow_user
 from pps.domain.base.errors import RefusedError
 from pps.domain.packages.patch import PatchState
 from pps.domain.record.facts import FactKind
-from pps.domain.record.rollouts import Path
+from pps.domain.record.rollouts import RolloutPath
 from pps.web.app import create_app
 
 CARLA = f"carla:{COORDINATOR}"
 
 
 @pytest.fixture
-def major(tmp_path: LocalPath, monkeypatch: pytest.MonkeyPatch) -> Iterator[Walk]:
-    with walking(tmp_path, monkeypatch, Path.MAJOR_PILOT) as walk:
+def major(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Walk]:
+    with walking(tmp_path, monkeypatch, RolloutPath.MAJOR_PILOT) as walk:
         yield walk
 
 

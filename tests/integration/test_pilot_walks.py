@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
-from pathlib import Path as LocalPath
+from pathlib import Path
 
 import pytest
 from tests.support.examples import templates
@@ -19,7 +19,7 @@ from pps.domain.people.effort import credits_of
 from pps.domain.pilots.pilot import Stage
 from pps.domain.quality.scenarios import ScenarioResult
 from pps.domain.record.facts import Fact, FactKind
-from pps.domain.record.rollouts import Path, dossier_name
+from pps.domain.record.rollouts import RolloutPath, dossier_name
 from pps.domain.sites.probes import ProbeState
 from pps.orchestration.steps import pilots as steps_pilot
 
@@ -41,14 +41,14 @@ CARLA = frozenset({"1", "user:carla", "role:PPS Coordinator"})
 
 
 @pytest.fixture
-def minor(tmp_path: LocalPath, monkeypatch: pytest.MonkeyPatch) -> Iterator[Walk]:
-    with walking(tmp_path, monkeypatch, Path.MINOR_PILOT) as walk:
+def minor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Walk]:
+    with walking(tmp_path, monkeypatch, RolloutPath.MINOR_PILOT) as walk:
         yield walk
 
 
 @pytest.fixture
-def major(tmp_path: LocalPath, monkeypatch: pytest.MonkeyPatch) -> Iterator[Walk]:
-    with walking(tmp_path, monkeypatch, Path.MAJOR_PILOT) as walk:
+def major(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Walk]:
+    with walking(tmp_path, monkeypatch, RolloutPath.MAJOR_PILOT) as walk:
         yield walk
 
 
@@ -219,8 +219,8 @@ def test_a_site_that_rolls_back_ends_its_part_and_the_wrap_up_is_still_held(mino
 
 
 @pytest.mark.sd("4.1.4")
-def test_a_non_bc_update_runs_at_a_platinum_site(tmp_path: LocalPath, monkeypatch: pytest.MonkeyPatch) -> None:
-    with walking(tmp_path, monkeypatch, Path.MAJOR_PILOT, database_schema_changed=True) as walk:
+def test_a_non_bc_update_runs_at_a_platinum_site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with walking(tmp_path, monkeypatch, RolloutPath.MAJOR_PILOT, database_schema_changed=True) as walk:
         walk.opens(vo="atlas")
         assert "**not** backward compatible" in walk.body("pilot-acceptance")
         walk.answers("pilot-acceptance", "Accept")
@@ -382,7 +382,7 @@ def test_an_incident_stands_against_the_release_and_a_reason_is_wanted(minor: Wa
 
 
 def test_the_dag_of_the_other_size_refuses_with_the_reasons(minor: Walk) -> None:
-    minor.path = Path.MAJOR_PILOT
+    minor.path = RolloutPath.MAJOR_PILOT
     with pytest.raises(RefusedError, match="It is a minor update"):
         minor.opens()
     assert minor.store.rollouts() == ()
@@ -422,7 +422,7 @@ def test_a_mirror_that_was_changed_is_not_tried_and_the_people_in_charge_hear_of
         broken.setattr(steps_pilot, "keep_packages_once", dies)
         minor.step("mirror_repository")
     place = minor.record.need(FactKind.MIRROR_MADE, "").payload["mirror"]
-    mirror = LocalPath(minor.services.mirror_folder.path) / place
+    mirror = Path(minor.services.mirror_folder.path) / place
     for package in mirror.rglob("*.deb"):
         package.chmod(0o644)
         package.write_bytes(b"x" * package.stat().st_size)

@@ -24,7 +24,7 @@ from upath import UPath
 
 from pps.activities.ports import Mail, OpenRollout
 from pps.adapters.packages.repository_seal import RepositorySeal
-from pps.adapters.services.airflow_rest import Question
+from pps.adapters.services.airflow_rest import AirflowQuestion
 from pps.cli.front import DAGS, Front
 from pps.config.loader import Configuration
 from pps.domain.base.errors import NotYetAllowedError, PatchNotFoundError
@@ -222,16 +222,18 @@ class MemoryAirflow:
         self.started.append((dag, conf))
         return f"rollout__{conf.get('patch') or conf['rollout']}"
 
-    asked: list[Question] = field(default_factory=list)
-    answered: list[tuple[Question, list[str], Mapping[str, Any] | None]] = field(default_factory=list)
+    asked: list[AirflowQuestion] = field(default_factory=list)
+    answered: list[tuple[AirflowQuestion, list[str], Mapping[str, Any] | None]] = field(default_factory=list)
 
     def run_state(self, dag: str, run: str) -> str:
         return self.state
 
-    def questions(self, dag: str = "~", run: str = "~") -> list[Question]:
+    def questions(self, dag: str = "~", run: str = "~") -> list[AirflowQuestion]:
         return self.asked
 
-    def answer(self, question: Question, options: Sequence[str], params: Mapping[str, Any] | None = None) -> None:
+    def answer(
+        self, question: AirflowQuestion, options: Sequence[str], params: Mapping[str, Any] | None = None
+    ) -> None:
         self.answered.append((question, list(options), params))
 
     def dags(self) -> Mapping[str, bool]:

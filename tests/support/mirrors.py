@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
-from pathlib import Path as LocalPath
+from pathlib import Path
 
 from tests.support import signing
 from tests.support.examples import sqlite_store
@@ -20,13 +20,13 @@ from pps.adapters.packages.repository_writer import publish_packages
 from pps.adapters.record.store import FactStore
 from pps.domain.packages.patch import Patch
 from pps.domain.record.facts import Fact, FactKind
-from pps.domain.record.rollouts import Path, Rollout, rollout_id
+from pps.domain.record.rollouts import Rollout, RolloutPath, rollout_id
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 LIMITS = MirrorLimits(1 << 28, 1000)
 
 
-def open_pilot(store: FactStore, patch: int = 4711, path: Path = Path.MINOR_PILOT) -> Rollout:
+def open_pilot(store: FactStore, patch: int = 4711, path: RolloutPath = RolloutPath.MINOR_PILOT) -> Rollout:
     """A pilot of which nothing but its opening is known."""
     name = rollout_id(path, patch, 1)
     payload = {"path": path.value, "patch": patch, "metapackage": "glite-CREAM", "version": "3.1.23"}
@@ -39,7 +39,7 @@ class Mirroring:
     """Everything that `make_mirror` needs, over a provider's real HTTP."""
 
     provider: Provider
-    folder: LocalPath
+    folder: Path
     store: FactStore = field(default_factory=sqlite_store)
     limits: MirrorLimits = LIMITS
     told: list[tuple[int, int, str]] = field(default_factory=list)
@@ -78,7 +78,7 @@ class Mirroring:
         )
 
     @property
-    def place(self) -> LocalPath:
+    def place(self) -> Path:
         """The folder of the mirror on record."""
         made = self.record.need(FactKind.MIRROR_MADE, "")
         return self.folder / made.payload["mirror"]

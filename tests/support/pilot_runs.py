@@ -15,7 +15,7 @@ from pps.activities.ports.services import ServiceAnswer
 from pps.adapters.record.store import FactStore
 from pps.domain.packages.patch import Patch, PatchState
 from pps.domain.record.facts import Fact, FactKind
-from pps.domain.record.rollouts import Path, Rollout
+from pps.domain.record.rollouts import Rollout, RolloutPath
 from pps.domain.sites.endpoints import Endpoint, PublishedService
 from pps.domain.sites.probes import ProbeResult, ProbeState
 from pps.domain.sites.site import Site, SiteService
@@ -87,7 +87,7 @@ class APilot:
 
     def __init__(
         self,
-        path: Path = Path.MAJOR_PILOT,
+        path: RolloutPath = RolloutPath.MAJOR_PILOT,
         patch: Patch = SERVER,
         sites: Iterable[str] = ("PIC", "INFN-T1"),
         store: FactStore | None = None,

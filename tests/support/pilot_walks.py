@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from pathlib import Path as LocalPath
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -35,7 +35,7 @@ from pps.domain.people.roles import Role
 from pps.domain.pilots.pilot import Pilot
 from pps.domain.quality.scenarios import Origin, OriginKind, Scenario, ScenarioResult, scenario_payload
 from pps.domain.record.facts import Fact, FactKind
-from pps.domain.record.rollouts import Path, Rollout
+from pps.domain.record.rollouts import Rollout, RolloutPath
 from pps.domain.sites.endpoints import PublishedService
 from pps.domain.sites.probes import ProbeState
 from pps.orchestration import alarm, conditions, forms_pilot, forms_pilot_meetings, forms_pilot_site, people
@@ -82,7 +82,7 @@ def server(provider: Provider, *, major: bool, **more: Any) -> Patch:
     )
 
 
-def configuration(folder: LocalPath, mirror_url: str, source_url: str) -> Configuration:
+def configuration(folder: Path, mirror_url: str, source_url: str) -> Configuration:
     """Two Gold and a Platinum partner; everybody has an address."""
     sites = [
         site(
@@ -124,7 +124,7 @@ class Walk:
     """`name` is that of the newest round; each method is one thing that happens."""
 
     services: MemoryServices
-    path: Path
+    path: RolloutPath
     patch: Patch
     context: dict[str, Any]
     clock: datetime = NOW
@@ -242,7 +242,7 @@ class Walk:
         self.answers("pilot-acceptance", "Accept")
         assert self.step("request_is_accepted")
         assert set(self.step("rank_candidates")) >= set(sites)
-        if self.path is Path.MAJOR_PILOT:
+        if self.path is RolloutPath.MAJOR_PILOT:
             self.step("ask_vos_for_interest")
         self.answers("pilot-selection", "Select", sites="\n".join(sites))
         assert self.step("sites_are_selected")
@@ -330,7 +330,7 @@ class Walk:
 
     def deployment_tested(self, result: ScenarioResult | None = ScenarioResult.PASS) -> Walk:
         """The other activity, "in parallel and separately", has ended so; None: it has begun."""
-        test, number = Path.PRE_DEPLOYMENT.value, self.patch.number
+        test, number = RolloutPath.PRE_DEPLOYMENT.value, self.patch.number
         name = self.store.next_name(test, number)
         platform = self.patch.platforms[0]
         scenario = Scenario("ce", platform, "CREAM", "", Origin(OriginKind.REGION, "North"))
@@ -358,13 +358,13 @@ class Walk:
 
 
 @contextmanager
-def walking(tmp_path: LocalPath, monkeypatch: pytest.MonkeyPatch, path: Path, **patch: Any) -> Iterator[Walk]:
+def walking(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, path: RolloutPath, **patch: Any) -> Iterator[Walk]:
     """A world in which a pilot of a provider's server update can be walked."""
     for folder in ("provider", "config/mirror"):
         (tmp_path / folder).mkdir(parents=True)
     monkeypatch.setenv("PPS_CACHE", str(tmp_path / "cache"))
     with serving(tmp_path / "provider") as source, serving(tmp_path / "config/mirror") as mirror:
-        update = server(Provider(RepositoryKind.APT, tmp_path, source), major=path is Path.MAJOR_PILOT, **patch)
+        update = server(Provider(RepositoryKind.APT, tmp_path, source), major=path is RolloutPath.MAJOR_PILOT, **patch)
         config = configuration(tmp_path / "config", mirror.url.rstrip("/"), source.url)
         store = FactStore(f"sqlite:///{tmp_path}/facts.db")
         store.upgrade()

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from pps.activities.ports import Tarball
 from pps.activities.sites.script import load_script
-from pps.domain.packages.manifest import Entry, Manifest, ManifestPackage
+from pps.domain.packages.manifest import Manifest, ManifestEntry, ManifestPackage
 from pps.domain.packages.patch import PackageRef
 from pps.domain.record.facts import Fact, FactKind
 from pps.domain.record.rollouts import Rollout
@@ -123,12 +123,12 @@ def seal(tree: Path, packages: tuple[ManifestPackage, ...] = PACKAGES) -> Manife
             continue
         mode = stat.S_IMODE(path.lstat().st_mode)
         if path.is_symlink():
-            entries.append(Entry(relative, "l", 0o777, 0, "", str(path.readlink())))
+            entries.append(ManifestEntry(relative, "l", 0o777, 0, "", str(path.readlink())))
         elif path.is_dir():
-            entries.append(Entry(relative, "d", mode))
+            entries.append(ManifestEntry(relative, "d", mode))
         else:
             data = path.read_bytes()
-            entries.append(Entry(relative, "f", mode, len(data), hashlib.sha256(data).hexdigest()))
+            entries.append(ManifestEntry(relative, "f", mode, len(data), hashlib.sha256(data).hexdigest()))
     manifest = Manifest("glite-WN", "3.1.23", packages, tuple(entries))
     (tree / "MANIFEST").write_text(manifest.text)
     (tree / ".pps-ok").write_text(manifest.digest + "\n")

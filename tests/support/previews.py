@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from pps.activities.ports import Mail, Tarball
-from pps.domain.packages.manifest import Entry, Manifest
+from pps.domain.packages.manifest import Manifest, ManifestEntry
 from pps.domain.record.facts import Fact, FactKind
 from pps.domain.record.rollouts import Rollout
 
@@ -34,11 +34,11 @@ def tree_manifest(tree: Tree, version: str, modes: Mapping[str, int] | None = No
     for path, content in tree.items():
         folders |= {str(p) for p in Path(path).parents if str(p) != "."}
         if isinstance(content, str):
-            entries.append(Entry(path, "l", 0o777, target=content))
+            entries.append(ManifestEntry(path, "l", 0o777, target=content))
         else:
             mode = (modes or {}).get(path, 0o755 if path.startswith("bin/") else 0o644)
-            entries.append(Entry(path, "f", mode, len(content), hashlib.sha256(content).hexdigest()))
-    entries += [Entry(f, "d", (modes or {}).get(f, 0o755)) for f in folders]
+            entries.append(ManifestEntry(path, "f", mode, len(content), hashlib.sha256(content).hexdigest()))
+    entries += [ManifestEntry(f, "d", (modes or {}).get(f, 0o755)) for f in folders]
     return Manifest("client", version, (), tuple(entries))
 
 

@@ -21,7 +21,7 @@ from typing import Any, TypeVar
 import pytest
 from tests.support.airflow import end_airflow
 
-from pps.adapters.services.airflow_rest import AirflowClient, Question
+from pps.adapters.services.airflow_rest import AirflowClient, AirflowQuestion
 from pps.domain.base.errors import RolloutError
 from pps.domain.packages.patch import Patch, PatchState
 from pps.domain.record.facts import FactKind
@@ -93,10 +93,10 @@ class Grid:
     def as_user(self, user: str) -> AirflowClient:
         return self.installation.client(user)
 
-    def question(self, dag: str, run: str, subject: str, within_s: float = 180) -> Question:
+    def question(self, dag: str, run: str, subject: str, within_s: float = 180) -> AirflowQuestion:
         """The question whose headline begins with this site or role, as soon as it can be answered."""
 
-        def look() -> Question | None:
+        def look() -> AirflowQuestion | None:
             return next((q for q in self.client.questions(dag, run) if q.subject.startswith(f"{subject}:")), None)
 
         found = self.waits_for(f"question to {subject}", look, within_s)

@@ -30,14 +30,14 @@ class Look:
 
     note: Path | None
     """where it is kept how far this account has verified each chain"""
-    read: tuple[chain.Verified, ...]
+    read: tuple[chain.VerifiedChain, ...]
     unchanged: int
     """chains that were not read: they end as they did when they were"""
     problem: str = ""
     """why nothing could be kept, or why what was kept is of no use: then everything was read"""
 
     @property
-    def misfits(self) -> tuple[chain.Verified, ...]:
+    def misfits(self) -> tuple[chain.VerifiedChain, ...]:
         """Where a fact does not fit."""
         return tuple(v for v in self.read if v.misfit)
 

@@ -14,7 +14,7 @@ import typer
 from requests import Response
 from typer.core import TyperGroup
 
-from pps.adapters.services.airflow_rest import Question
+from pps.adapters.services.airflow_rest import AirflowQuestion
 from pps.cli.output import complain
 from pps.domain.base.errors import ConfigurationError, NotYetAllowedError, RefusedError, RolloutError, ServiceError
 from pps.services import Services
@@ -43,10 +43,12 @@ class Airflow(Protocol):
     def run_state(self, dag: str, run: str) -> str:
         """`queued`, `running`, `success` or `failed`."""
 
-    def questions(self, dag: str = "~", run: str = "~") -> Sequence[Question]:
+    def questions(self, dag: str = "~", run: str = "~") -> Sequence[AirflowQuestion]:
         """Human tasks that wait for an answer."""
 
-    def answer(self, question: Question, options: Sequence[str], params: Mapping[str, Any] | None = None) -> None:
+    def answer(
+        self, question: AirflowQuestion, options: Sequence[str], params: Mapping[str, Any] | None = None
+    ) -> None:
         """Answer one of them."""
 
     def dags(self) -> Mapping[str, bool]:

@@ -21,7 +21,7 @@ from pps.config.loader import load_configuration
 from pps.domain.people.feedback import feedback_is_over
 from pps.domain.pilots.pilot import Pilot
 from pps.domain.record.facts import FactKind
-from pps.domain.record.rollouts import Path, Rollout, SiteState, occasion_of
+from pps.domain.record.rollouts import Rollout, RolloutPath, SiteState, occasion_of
 from pps.orchestration.forms_pilot_site import credit_of_set_up
 from pps.orchestration.runtime import actor_of, now, services
 from pps.services import Services
@@ -109,7 +109,7 @@ def _deployment_test_is_over(rollout: str) -> bool:
         record = s.facts.rollout(rollout)
         if _no_test_is_waited_for(s, record):
             return True
-        still_open = s.facts.rollouts(open_only=True, paths=[Path.PRE_DEPLOYMENT], patch=record.patch_number)
+        still_open = s.facts.rollouts(open_only=True, paths=[RolloutPath.PRE_DEPLOYMENT], patch=record.patch_number)
         return not still_open and newest_deployment_verdict(s.facts, record.patch_number) is not None
 
 
@@ -120,7 +120,7 @@ def _deployment_test_is_renewed(rollout: str) -> bool:
         patch = s.tracker.patch(record.patch_number)
         if _no_test_is_waited_for(s, record) or reasons_if_changed(record, patch):
             return True
-        still_open = s.facts.rollouts(open_only=True, paths=[Path.PRE_DEPLOYMENT], patch=record.patch_number)
+        still_open = s.facts.rollouts(open_only=True, paths=[RolloutPath.PRE_DEPLOYMENT], patch=record.patch_number)
         return not still_open and not needs_deployment_test(s.facts, patch)
 
 

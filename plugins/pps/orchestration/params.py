@@ -11,7 +11,7 @@ from pps.activities.release.overruling import SHORTEST_REASON
 from pps.domain.base.names import NAME_JSON_PATTERN
 from pps.domain.base.texts import LONGEST_REASON
 from pps.domain.people.overruling import Urgency
-from pps.domain.record.rollouts import Path
+from pps.domain.record.rollouts import RolloutPath
 
 #: Also the strict schema that `pps.web.start_check` holds a caller's conf against.
 CLIENT_UPDATE_SCHEMA: dict[str, dict[str, Any]] = {
@@ -145,13 +145,13 @@ PILOT_SCHEMA: dict[str, dict[str, Any]] = {
 #: DAG -> (schema of its conf, path of the rollouts that it opens; "" if it opens none). Every DAG of ours is here:
 #: a start that has no form would go unchecked.
 STARTS: Mapping[str, tuple[Mapping[str, dict[str, Any]], str]] = {
-    "bc_client_update": (CLIENT_UPDATE_SCHEMA, Path.BC_CLIENT),
-    "non_bc_client_update": (CLIENT_UPDATE_SCHEMA, Path.NON_BC_CLIENT),
-    "pre_deployment_test": (DEPLOYMENT_TEST_SCHEMA, Path.PRE_DEPLOYMENT),
-    "release_testing": (RELEASE_TEST_SCHEMA, Path.RELEASE_TEST),
-    "minor_server_pilot": (PILOT_SCHEMA, Path.MINOR_PILOT),
-    "major_server_pilot": (PILOT_SCHEMA, Path.MAJOR_PILOT),
-    "overrule_policies": (OVERRULING_SCHEMA, Path.OVERRULE),
+    "bc_client_update": (CLIENT_UPDATE_SCHEMA, RolloutPath.BC_CLIENT),
+    "non_bc_client_update": (CLIENT_UPDATE_SCHEMA, RolloutPath.NON_BC_CLIENT),
+    "pre_deployment_test": (DEPLOYMENT_TEST_SCHEMA, RolloutPath.PRE_DEPLOYMENT),
+    "release_testing": (RELEASE_TEST_SCHEMA, RolloutPath.RELEASE_TEST),
+    "minor_server_pilot": (PILOT_SCHEMA, RolloutPath.MINOR_PILOT),
+    "major_server_pilot": (PILOT_SCHEMA, RolloutPath.MAJOR_PILOT),
+    "overrule_policies": (OVERRULING_SCHEMA, RolloutPath.OVERRULE),
     "withdraw_rollout": (WITHDRAWAL_SCHEMA, ""),
     "nightly_distribution": ({}, ""),
     "reminders": ({}, ""),

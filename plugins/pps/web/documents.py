@@ -15,7 +15,7 @@ from fastapi.responses import HTMLResponse, PlainTextResponse, Response
 from pps.activities.pilots import report as pilot_report
 from pps.activities.quality import deployment_test
 from pps.domain.record.facts import FactKind
-from pps.domain.record.rollouts import Path, Rollout
+from pps.domain.record.rollouts import Rollout, RolloutPath
 from pps.services import Services
 from pps.web.public import DOCUMENT_HEADERS, published, rollout_or_404
 
@@ -38,7 +38,7 @@ def public_router(services: Callable[[], Services]) -> APIRouter:
     def results(name: str) -> Response:
         """The results of a deployment test, for programs; on record when the test has ended."""
         record = rollout_or_404(services().facts, name)
-        if record.path is not Path.PRE_DEPLOYMENT or not record.is_closed:
+        if record.path is not RolloutPath.PRE_DEPLOYMENT or not record.is_closed:
             raise HTTPException(404, "There are no such results.")
         place = f"{deployment_test.FOLDER}/{name}/{deployment_test.RESULTS}"
         return Response(published(services().publication_folder, place), media_type="application/json")

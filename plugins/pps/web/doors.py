@@ -50,7 +50,7 @@ def _about_site(fact: Fact) -> Mapping[str, Any]:
 
 
 @dataclass(frozen=True, slots=True)
-class Door:
+class WebDoor:
     """Checks request and body, lets an activity act, and answers with the fact that stands."""
 
     services: Callable[[], Services]

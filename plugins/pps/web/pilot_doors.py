@@ -21,7 +21,7 @@ from pps.domain.people.roles import Role
 from pps.domain.record.facts import Fact
 from pps.domain.record.rollouts import Rollout
 from pps.services import Services
-from pps.web.doors import Body, Door, Name, Reason
+from pps.web.doors import Body, Name, Reason, WebDoor
 
 #: Meeting -> the question for its outcome, and what it is about.
 _MEETINGS = {
@@ -55,7 +55,7 @@ def router(
     services: Callable[[], Services], current_user: Callable[..., Any], now: Callable[[], datetime]
 ) -> APIRouter:
     """The routes; `current_user` is the dependency that `create_app` was given."""
-    api, door = APIRouter(prefix="/api/v1"), Door(services, now)
+    api, door = APIRouter(prefix="/api/v1"), WebDoor(services, now)
 
     @api.post("/rollouts/{name}/interest")
     async def interest(name: str, request: Request, user: Any = Depends(current_user)) -> JSONResponse:  # noqa: B008

@@ -18,7 +18,7 @@ from pps.activities.pilots import roll_back as pilot_roll_back
 from pps.domain.record.facts import Fact
 from pps.domain.record.rollouts import Rollout
 from pps.services import Services
-from pps.web.doors import Body, Door, Name, Reason, site_of
+from pps.web.doors import Body, Name, Reason, WebDoor, site_of
 
 
 class EntryBody(Body):
@@ -47,7 +47,7 @@ def router(
     services: Callable[[], Services], current_user: Callable[..., Any], now: Callable[[], datetime]
 ) -> APIRouter:
     """The routes; `current_user` is the dependency that `create_app` was given."""
-    api, door = APIRouter(prefix="/api/v1"), Door(services, now)
+    api, door = APIRouter(prefix="/api/v1"), WebDoor(services, now)
 
     @api.post("/rollouts/{name}/journal")
     async def log(name: str, request: Request, user: Any = Depends(current_user)) -> JSONResponse:  # noqa: B008

@@ -26,7 +26,7 @@ from pps.activities.ports import Facts
 from pps.domain.base.errors import NotYetAllowedError, RefusedError, RolloutError, ServiceError
 from pps.domain.base.names import is_name
 from pps.domain.packages.tags import jdl_requirement
-from pps.domain.people.feedback import Answer, Opinion, feedback_due
+from pps.domain.people.feedback import Opinion, VoAnswer, feedback_due
 from pps.domain.record.rollouts import Rollout
 from pps.services import Services
 from pps.web.guards import RateLimit, check_origin, check_rate, check_type, client_of, read_text, strict_json
@@ -114,7 +114,7 @@ class _Channel:
         check_origin(request, self.services().config.service.public_url)
         check_type(request, content_type)
 
-    def take(self, name: str, body: FeedbackBody, key: str, network: str) -> tuple[Answer, bool]:
+    def take(self, name: str, body: FeedbackBody, key: str, network: str) -> tuple[VoAnswer, bool]:
         """Record an answer; tell whether it is new. The key and the content together identify it.
 
         A key alone would swallow a text that was corrected after "back"; the content alone would

@@ -31,7 +31,7 @@ from typer.testing import CliRunner
 
 from pps.activities.people.feedback import invitation_token
 from pps.activities.ports import Mail
-from pps.adapters.services.airflow_rest import Question
+from pps.adapters.services.airflow_rest import AirflowQuestion
 from pps.cli.front import Front
 from pps.cli.main import app
 from pps.domain.base.errors import ServiceError
@@ -478,9 +478,9 @@ def test_a_client_with_new_variables_takes_the_path_of_silver_partners_unless_it
     assert json.loads(out)["rollout"] == "bc-client-4712-1"
 
 
-def asks(front: Front, *more: Question) -> None:
+def asks(front: Front, *more: AirflowQuestion) -> None:
     front.airflow.asked = [
-        Question(
+        AirflowQuestion(
             "non_bc_client_update",
             "non-bc-client-4712-1",
             "site.configure",
@@ -519,7 +519,7 @@ def test_a_task_is_listed_shown_and_answered_with_its_whole_form(front: Front) -
 def test_an_answer_that_fits_nothing_is_refused_with_what_would_fit(
     front: Front, arguments: tuple[str, ...], why: str
 ) -> None:
-    asks(front, Question("d", "r", "t", -1, "PPS Coordinator: overrule?", ("Agree", "Refuse")))
+    asks(front, AirflowQuestion("d", "r", "t", -1, "PPS Coordinator: overrule?", ("Agree", "Refuse")))
     code, _, err = pps(front, "tasks", "answer", *arguments)
     assert code == 1
     assert why in err

@@ -18,7 +18,7 @@ from tests.unit.web.test_late_answers import airflow_user, shared_store
 from pps.activities.pilots import report as pilot_report
 from pps.activities.quality import deployment_test
 from pps.domain.record.facts import Fact, FactKind
-from pps.domain.record.rollouts import Path as Way
+from pps.domain.record.rollouts import RolloutPath as Way
 from pps.web.app import create_app
 
 PILOT, TEST = "/pilots/major-pilot-4711-1", "/deployment-tests/pre-deployment-4711-1"

@@ -41,7 +41,7 @@ from pps.domain.people.links import feedback_link
 from pps.domain.people.overruling import Overruling, overruling
 from pps.domain.people.users import users_in
 from pps.domain.record.facts import FactKind
-from pps.domain.record.rollouts import PREVIEWS, Path, Rollout, SiteState
+from pps.domain.record.rollouts import PREVIEWS, Rollout, RolloutPath, SiteState
 from pps.domain.sites.site import Site
 
 SHOWN_AFTER_CLOSING = timedelta(days=30)
@@ -79,7 +79,7 @@ def stage(record: Rollout) -> str:
 
 def bulletin(facts: Facts, sites: Mapping[str, Site], now: datetime) -> Mapping[str, Any]:
     """The content of bulletin.json: every open preview, and what was closed in the last 30 days."""
-    rows = facts.rollouts(paths=(*PREVIEWS, Path.RELEASE_TEST))
+    rows = facts.rollouts(paths=(*PREVIEWS, RolloutPath.RELEASE_TEST))
     shown = [r for r in rows if r.closed_at is None or r.closed_at > now - SHOWN_AFTER_CLOSING]
     records = [(row, facts.rollout(row.name)) for row in shown]
     # an update under release test is not public yet (SD 4.2.3)

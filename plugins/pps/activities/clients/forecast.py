@@ -10,7 +10,7 @@ from pps.activities.packages.classification import required_variables
 from pps.domain.clients.batches import BatchLimits
 from pps.domain.packages.patch import Patch
 from pps.domain.packages.tags import RunTimeEnvironmentTag, preview_tag
-from pps.domain.record.rollouts import Path, Rollout, dossier_name
+from pps.domain.record.rollouts import Rollout, RolloutPath, dossier_name
 from pps.domain.sites.site import Site, reasons_against_preview
 
 
@@ -43,7 +43,7 @@ def foresee(
     tag_vo: str,
     open_as: str | None = None,
     dossier: Rollout | None = None,
-    path: Path = Path.BC_CLIENT,
+    path: RolloutPath = RolloutPath.BC_CLIENT,
 ) -> Forecast:
     """Apply the rules of admission and the plan, as the rollout itself would; touches nothing.
 
@@ -57,7 +57,9 @@ def foresee(
     takers = [site for site in known if not why_not[site.name]]
     dossier = dossier or Rollout(dossier_name(patch.number))
     against = reasons_against_opening(dossier, patch, path)
-    needed = variables_to_ask_for(patch, required_variables(dossier, patch)) if path is Path.NON_BC_CLIENT else ()
+    needed = (
+        variables_to_ask_for(patch, required_variables(dossier, patch)) if path is RolloutPath.NON_BC_CLIENT else ()
+    )
     if open_as:
         against = (f"It is being rolled out already, as {open_as}.", *against)
     if not takers:

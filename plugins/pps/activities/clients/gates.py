@@ -8,14 +8,14 @@ from datetime import datetime
 from pps.activities.people.letters import circular
 from pps.activities.ports import Facts, Templates
 from pps.domain.base.errors import NotYetAllowedError
-from pps.domain.clients.batches import CANARY, BatchLimits, Verdict, judge_canaries, reasons_to_stop
+from pps.domain.clients.batches import CANARY, BatchLimits, GateVerdict, judge_canaries, reasons_to_stop
 from pps.domain.record.facts import Fact, FactKind
 from pps.domain.record.rollouts import Rollout, SiteState
 
 
 def pass_gate(
     record: Rollout, facts: Facts, limits: BatchLimits, now: datetime, actor: str
-) -> tuple[Verdict, tuple[str, ...]]:
+) -> tuple[GateVerdict, tuple[str, ...]]:
     """Judge the canaries; a healthy verdict is recorded and stays."""
     canaries = record.all_progress(record.batch(CANARY))
     unreachable = frozenset(
@@ -24,7 +24,7 @@ def pass_gate(
         if c.state is SiteState.FAILED and c.fact and c.fact.payload.get("error") == "SiteUnreachableError"
     )
     verdict, why = judge_canaries(canaries, unreachable, limits)
-    if verdict is Verdict.HEALTHY:
+    if verdict is GateVerdict.HEALTHY:
         facts.record(Fact(record.name, FactKind.GATE_PASSED, "", "", now, actor, {"why": list(why)}))
     return verdict, why
 

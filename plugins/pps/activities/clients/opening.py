@@ -16,12 +16,19 @@ from pps.domain.packages.patch import Patch, PatchState
 from pps.domain.packages.tags import preview_tag
 from pps.domain.people.overruling import overruling
 from pps.domain.record.facts import Fact, FactKind
-from pps.domain.record.rollouts import Path, Rollout
+from pps.domain.record.rollouts import Rollout, RolloutPath
 from pps.domain.sites.site import PartnerLevel, Site, reasons_against_preview
 
 
 def open_client_rollout(
-    facts: Facts, patch: Patch, *, tag_vo: str, run: str, now: datetime, actor: str, path: Path = Path.BC_CLIENT
+    facts: Facts,
+    patch: Patch,
+    *,
+    tag_vo: str,
+    run: str,
+    now: datetime,
+    actor: str,
+    path: RolloutPath = RolloutPath.BC_CLIENT,
 ) -> str:
     """Admit a patch to the preview of a client and register its rollout; returns the rollout's name.
 
@@ -44,7 +51,7 @@ def open_client_rollout(
         "tag_vo": tag_vo,
         "run": run,
     }
-    if path is Path.NON_BC_CLIENT:
+    if path is RolloutPath.NON_BC_CLIENT:
         required = required_variables(facts.dossier(patch.number), patch)
         payload |= {"variables": list(variables_to_ask_for(patch, required)), "required": required}
     opening = Fact(name, FactKind.ROLLOUT_OPENED, "", "", now, actor, payload)
@@ -56,12 +63,12 @@ def open_client_rollout(
     return name
 
 
-def reasons_against_opening(dossier: Rollout, patch: Patch, path: Path) -> tuple[str, ...]:
+def reasons_against_opening(dossier: Rollout, patch: Patch, path: RolloutPath) -> tuple[str, ...]:
     """Say why a patch may not be previewed on this path; no reasons means that it may.
 
     An overruled patch (SD 4.1.3) need not be "In certification": its preview follows production.
     """
-    rule = reasons_against_non_bc if path is Path.NON_BC_CLIENT else reasons_against_bc
+    rule = reasons_against_non_bc if path is RolloutPath.NON_BC_CLIENT else reasons_against_bc
     judged = patch
     if overruling(dossier) is not None and patch.state not in (PatchState.REJECTED, PatchState.OBSOLETE):
         judged = replace(patch, state=PatchState.IN_CERTIFICATION, basic_certification_passed=True)
@@ -76,14 +83,14 @@ def variables_to_ask_for(patch: Patch, required: Iterable[str]) -> tuple[str, ..
     return tuple(dict.fromkeys((*patch.new_variables, *(name for name in required if "*" not in name))))
 
 
-def level_for(path: Path) -> PartnerLevel | None:
+def level_for(path: RolloutPath) -> PartnerLevel | None:
     """What a site must have agreed to for such a preview: Silver partners take non-BC clients (SD 4.1.2, 2)."""
-    return PartnerLevel.SILVER if path is Path.NON_BC_CLIENT else None
+    return PartnerLevel.SILVER if path is RolloutPath.NON_BC_CLIENT else None
 
 
-def batches_of(name: str, path: Path, takers: Sequence[Site], limits: BatchLimits) -> dict[str, list[str]]:
+def batches_of(name: str, path: RolloutPath, takers: Sequence[Site], limits: BatchLimits) -> dict[str, list[str]]:
     """Deal the sites into batches as the path wants it: with canaries, or (SD 4.1.2) each at its own pace anyway."""
-    if path is Path.NON_BC_CLIENT:
+    if path is RolloutPath.NON_BC_CLIENT:
         return plan_of(takers, limits.sites_per_batch)
     return plan_batches(name, takers, limits)
 

@@ -31,10 +31,9 @@ from pps.domain.clients.updates import (
     reasons_against_non_bc_client_preview,
 )
 from pps.domain.packages.patch import PackageRef, Patch, PatchState
-from pps.domain.packages.yaim import Change, ChangeKind, YaimTree, compare
+from pps.domain.packages.yaim import ChangeKind, YaimChange, YaimTree, compare
 from pps.domain.record.facts import Fact, FactKind
-from pps.domain.record.rollouts import Path as RolloutPath
-from pps.domain.record.rollouts import Rollout, dossier_name
+from pps.domain.record.rollouts import Rollout, RolloutPath, dossier_name
 
 #: Most that one fact keeps; the numbers beside them are of all.
 FINDINGS_AT_MOST = 200
@@ -58,7 +57,7 @@ class Classification:
     """What the program says of a patch."""
 
     verdict: ClientVerdict
-    changes: tuple[Change, ...]
+    changes: tuple[YaimChange, ...]
     """what the packages say"""
     new_variables: tuple[str, ...]
     """what the tracker says"""
@@ -102,7 +101,7 @@ class Classification:
         return hashlib.sha256(json.dumps(whole, sort_keys=True).encode()).hexdigest()[:16]
 
 
-def _from_packages(change: Change) -> dict[str, str | None]:
+def _from_packages(change: YaimChange) -> dict[str, str | None]:
     return {
         "name": change.name,
         "kind": change.kind.value,

@@ -17,7 +17,7 @@ from pps.activities.packages.layout import Alternative, checked_for_libc, is_rea
 from pps.activities.ports import OpenedPackage, UnpackBudget
 from pps.domain.base.errors import PackageError
 from pps.domain.base.texts import one_line
-from pps.domain.packages.manifest import Entry
+from pps.domain.packages.manifest import ManifestEntry
 
 log = logging.getLogger(__name__)
 
@@ -153,15 +153,17 @@ class ClientTree:
         log.warning("%s", sentence)
         self.left_undone.append(sentence)
 
-    def entries(self) -> Iterator[Entry]:
+    def entries(self) -> Iterator[ManifestEntry]:
         """The tree's entries for MANIFEST."""
         for path in self.folders:
-            yield Entry(path, "d", 0o755)
+            yield ManifestEntry(path, "d", 0o755)
         for path, node in self.nodes.items():
             if node.kind == "l":
-                yield Entry(path, "l", 0o777, 0, "", posixpath.relpath(node.target, posixpath.dirname(path) or "."))
+                yield ManifestEntry(
+                    path, "l", 0o777, 0, "", posixpath.relpath(node.target, posixpath.dirname(path) or ".")
+                )
             else:
-                yield Entry(path, "f", 0o755 if node.executable else 0o644, node.size, node.sha256)
+                yield ManifestEntry(path, "f", 0o755 if node.executable else 0o644, node.size, node.sha256)
 
     def parts_of(self, path: str) -> set[Part]:
         """In which parts of the tarball a path stands; folders may stand in both."""

@@ -37,7 +37,7 @@ from typing import IO
 from pps.activities.packages.tarball import file_of
 from pps.activities.ports import Artefacts, Tarball
 from pps.domain.base.errors import PackageError
-from pps.domain.packages.manifest import Entry, Manifest
+from pps.domain.packages.manifest import Manifest, ManifestEntry
 
 log = logging.getLogger(__name__)
 
@@ -145,7 +145,7 @@ def _must_hold(source: tarfile.TarFile, manifest: Manifest, links: Mapping[str, 
     for member in source:
         source.members = []  # type: ignore[attr-defined]  # else it remembers every one
         path = member.name.removeprefix(_TREE)
-        entry = Entry(MANIFEST, "f", 0o644) if path == MANIFEST else entries[path]
+        entry = ManifestEntry(MANIFEST, "f", 0o644) if path == MANIFEST else entries[path]
         sha256 = manifest.digest if path == MANIFEST else entry.sha256
         if path in seen or path in links or member.mode != entry.mode:
             raise ValueError(f"{path} stands there twice, or with another mode, or should not")
@@ -169,7 +169,7 @@ def _write(file: IO[bytes], manifest: Manifest, text: bytes, links: Mapping[str,
         gzip.GzipFile(filename="", fileobj=file, mode="wb", compresslevel=_LEVEL, mtime=0) as packed,
         tarfile.open(fileobj=packed, mode="w", format=tarfile.GNU_FORMAT) as out,
     ):
-        out.addfile(_info(Entry(MANIFEST, "f", 0o644, len(text))), io.BytesIO(text))
+        out.addfile(_info(ManifestEntry(MANIFEST, "f", 0o644, len(text))), io.BytesIO(text))
         missing = manifest.files.keys() - links.keys()
         for part in parts:
             missing -= _copy(part, out, {p: manifest.files[p] for p in missing})
@@ -184,7 +184,7 @@ def _write(file: IO[bytes], manifest: Manifest, text: bytes, links: Mapping[str,
                 _add(out, info)
 
 
-def _copy(part: Path, out: tarfile.TarFile, wanted: dict[str, Entry]) -> set[str]:
+def _copy(part: Path, out: tarfile.TarFile, wanted: dict[str, ManifestEntry]) -> set[str]:
     """Copy the wanted files of one part, each checked against MANIFEST; return their paths."""
     copied: set[str] = set()
     try:
@@ -214,7 +214,7 @@ def _copy(part: Path, out: tarfile.TarFile, wanted: dict[str, Entry]) -> set[str
     return copied
 
 
-def _info(entry: Entry, kind: bytes = tarfile.REGTYPE) -> tarfile.TarInfo:
+def _info(entry: ManifestEntry, kind: bytes = tarfile.REGTYPE) -> tarfile.TarInfo:
     info = tarfile.TarInfo(_TREE + entry.path)
     info.type, info.mode, info.size = kind, entry.mode, entry.size if kind == tarfile.REGTYPE else 0
     info.mtime = 946684800  # 2000-01-01: any fixed time; tar grumbles about 1970

@@ -31,7 +31,7 @@ from pps.activities.ports import (
 )
 from pps.domain.base.errors import NotYetAllowedError, PackageError, TamperedError
 from pps.domain.base.texts import one_line
-from pps.domain.packages.manifest import Entry, Manifest, ManifestPackage
+from pps.domain.packages.manifest import Manifest, ManifestEntry, ManifestPackage
 from pps.domain.packages.patch import Patch
 from pps.domain.record.facts import Fact, FactKind
 from pps.domain.record.rollouts import Rollout
@@ -308,7 +308,7 @@ class _Hashing(io.RawIOBase):
         return self._file.write(view)
 
 
-def _write_part(path: Path, entries: Iterator[Entry], tree: ClientTree) -> str:
+def _write_part(path: Path, entries: Iterator[ManifestEntry], tree: ClientTree) -> str:
     """Write one canonical .tar.gz; returns its sha256.
 
     GNU format, since every tar at a site knows its long names; ustar where names are short.

@@ -15,7 +15,7 @@ from pps.domain.base.errors import ConfigurationError, NotYetAllowedError, Refus
 from pps.domain.base.names import checked_name
 from pps.domain.base.texts import clean_text, for_the_public, one_line
 from pps.domain.people import feedback as rules
-from pps.domain.people.feedback import Answer, FeedbackLimits, Limit, Opinion, Summary
+from pps.domain.people.feedback import FeedbackLimits, FeedbackSummary, Limit, Opinion, VoAnswer
 from pps.domain.record.facts import Fact, FactKind
 from pps.domain.record.rollouts import Rollout
 
@@ -123,7 +123,7 @@ def give_feedback(
     secret: bytes,
     limits: FeedbackLimits = FeedbackLimits(),  # noqa: B008 (frozen)
     network: str = "",
-) -> Answer:
+) -> VoAnswer:
     """Keep one answer and return it; the same answer twice (click, retry, mail loop) is one record.
 
     With a VO's token the answer is that VO's; without one it is kept and shown apart. Late
@@ -177,14 +177,14 @@ def _digest_of_network(secret: bytes, rollout: str, network: str) -> str:
     return hmac.digest(keys_in(secret)[0], f"pps-network\n{rollout}\n{network}".encode(), "sha256").hex()[:16]
 
 
-def _same_words(given: Sequence[Answer], vo: str, opinion: Opinion, text: str, author: str) -> Answer | None:
+def _same_words(given: Sequence[VoAnswer], vo: str, opinion: Opinion, text: str, author: str) -> VoAnswer | None:
     """The answer with the same VO's invitation that says the same."""
     said = (vo, opinion, text, author, True)
     return next((a for a in given if (a.vo, a.opinion, a.text, a.author, a.invited) == said), None)
 
 
 def _over_limit(
-    given: Sequence[Answer], vo: str, invited: bool, source: str, limits: FeedbackLimits
+    given: Sequence[VoAnswer], vo: str, invited: bool, source: str, limits: FeedbackLimits
 ) -> tuple[Limit, str] | None:
     """Why no further answer is kept. With an invitation only its own number counts: nobody shuts out who was asked."""
     if invited:
@@ -221,7 +221,7 @@ def _reasons_against(
     return tuple(reasons)
 
 
-def _answer(record: Rollout, vo: str, identity: str) -> Answer | None:
+def _answer(record: Rollout, vo: str, identity: str) -> VoAnswer | None:
     return next((a for a in rules.answers(record) if a.vo == vo and a.identity == identity), None)
 
 
@@ -235,6 +235,6 @@ def end_of_feedback(record: Rollout, now: datetime, actor: str) -> Fact:
     return Fact(record.name, FactKind.FEEDBACK_ENDED, "", "", now, actor, {"outcome": rules.outcome(record).value})
 
 
-def summary(record: Rollout) -> Summary:
+def summary(record: Rollout) -> FeedbackSummary:
     """What the VOs said, sorted for release notes and pages."""
     return rules.summary(record)

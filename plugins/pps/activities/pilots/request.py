@@ -17,9 +17,9 @@ from pps.domain.people.overruling import overruling
 from pps.domain.people.roles import Role
 from pps.domain.pilots import rules as pilot_rules
 from pps.domain.pilots.pilot import ACCEPTANCE, ACCEPTED, DECLINED, Pilot
-from pps.domain.pilots.server_updates import CERTIFIED, MinorLimits, Verdict, judge, reasons_against_pilot
+from pps.domain.pilots.server_updates import CERTIFIED, MinorLimits, UpdateVerdict, judge, reasons_against_pilot
 from pps.domain.record.facts import Fact, FactKind
-from pps.domain.record.rollouts import Path, Rollout
+from pps.domain.record.rollouts import Rollout, RolloutPath
 
 ACCEPT, DECLINE = "Accept", "Decline"
 OPTIONS = (ACCEPT, DECLINE)
@@ -60,7 +60,7 @@ class PilotRequest:
         return Role.VO_REPRESENTATIVE if self.is_representative else Role.PPS_COORDINATOR
 
 
-def verdict_on(patch: Patch, dossier: Rollout, limits: MinorLimits) -> Verdict:
+def verdict_on(patch: Patch, dossier: Rollout, limits: MinorLimits) -> UpdateVerdict:
     """Minor or major, BC or not; parameters that the packages themselves add count as well, if they were compared."""
     return judge(patch, limits, found_variables(dossier, patch))
 
@@ -93,7 +93,7 @@ def request_pilot(
     run: str,
     now: datetime,
     actor: str,
-    path: Path | None = None,
+    path: RolloutPath | None = None,
 ) -> str:
     """Put the request and the rules' verdict on record; returns the pilot's name. A retry returns the same.
 

@@ -13,7 +13,7 @@ import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime, timedelta
-from pathlib import Path as LocalPath
+from pathlib import Path
 from typing import Any
 
 from pps.activities.people.letters import letter
@@ -39,11 +39,11 @@ from pps.domain.quality.scenarios import (
     scenario_payload,
 )
 from pps.domain.record.facts import Fact, FactKind
-from pps.domain.record.rollouts import Path, Rollout
+from pps.domain.record.rollouts import Rollout, RolloutPath
 
 log = logging.getLogger(__name__)
 
-PRE_DEPLOYMENT = Path.PRE_DEPLOYMENT
+PRE_DEPLOYMENT = RolloutPath.PRE_DEPLOYMENT
 #: Below the publication folder.
 FOLDER = "deployment-tests"
 RESULTS = "results.json"
@@ -111,7 +111,7 @@ def run_scenario(
     repositories: PackageRepositories,
     *,
     publication: Any,
-    keyring: LocalPath | None = None,
+    keyring: Path | None = None,
     step_within: timedelta = timedelta(minutes=30),
     now: Callable[[], datetime],
     actor: str,

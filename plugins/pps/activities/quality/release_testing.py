@@ -16,7 +16,7 @@ from pps.domain.packages.patch import Patch
 from pps.domain.quality import release_test as rules
 from pps.domain.quality.pools import Pool, chosen_pools, reasons_against_taking_part
 from pps.domain.record.facts import Fact, FactKind
-from pps.domain.record.rollouts import Path, Rollout
+from pps.domain.record.rollouts import Rollout, RolloutPath
 from pps.domain.sites.site import Site
 
 #: Below the production repository, beside what production clients read (`apt/`, `yum/`); also the suite for APT.
@@ -43,14 +43,14 @@ def open_release_test(
         RefusedError: the patch is not certified, or is out; or no site would take part. Nothing was recorded.
         AlreadyOpenError: this patch is being tried already.
     """
-    name = facts.next_name(Path.RELEASE_TEST, patch.number, run)
+    name = facts.next_name(RolloutPath.RELEASE_TEST, patch.number, run)
     already_ours = any(r.name == name and r.closed_at is None for r in facts.rollouts(open_only=True))
     wanted = chosen_pools(pools, chosen)
     reasons = reasons_against_opening(patch, wanted, sites)
     if reasons and not already_ours:
         raise RefusedError(patch.subject, reasons, "See: pps pools check, and pps patches show.")
     payload = {
-        "path": Path.RELEASE_TEST,
+        "path": RolloutPath.RELEASE_TEST,
         "patch": patch.number,
         "title": patch.title,
         "metapackage": patch.metapackage,
@@ -59,7 +59,9 @@ def open_release_test(
         "pools": [pool.name for pool in wanted],
         "run": run,
     }
-    facts.open(Path.RELEASE_TEST, patch.number, Fact(name, FactKind.ROLLOUT_OPENED, "", "", now, actor, payload), run)
+    facts.open(
+        RolloutPath.RELEASE_TEST, patch.number, Fact(name, FactKind.ROLLOUT_OPENED, "", "", now, actor, payload), run
+    )
     facts.record(Fact(name, FactKind.PATCH_ADMITTED, "", "", now, actor, {"state": patch.state.value}))
     return name
 

@@ -17,7 +17,7 @@ from pps.domain.base.names import is_name
 from pps.domain.base.texts import one_line
 from pps.domain.people.effort import Activity, credit_fact, iso_week_of
 from pps.domain.record.facts import Fact, FactKind
-from pps.domain.record.rollouts import Path, Rollout
+from pps.domain.record.rollouts import Rollout, RolloutPath
 
 #: Name of the record.
 RECORD = "sam"
@@ -102,8 +102,10 @@ def assign(
         reasons.append("It is not done by the week; say instead which sensor or display it is.")
     if reasons:
         raise RefusedError("SAM task", tuple(reasons), "Nothing was assigned.")
-    opening = Fact(RECORD, FactKind.ROLLOUT_OPENED, "", "", now, f"user {by}", {"path": Path.SAM.value, "patch": 0})
-    facts.open(Path.SAM, 0, opening, RECORD)
+    opening = Fact(
+        RECORD, FactKind.ROLLOUT_OPENED, "", "", now, f"user {by}", {"path": RolloutPath.SAM.value, "patch": 0}
+    )
+    facts.open(RolloutPath.SAM, 0, opening, RECORD)
     while True:
         known_tasks = tasks(facts)
         for task in known_tasks:

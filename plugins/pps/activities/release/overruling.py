@@ -23,7 +23,7 @@ from pps.domain.people.overruling import (
     reasons_against_overruling,
 )
 from pps.domain.record.facts import Fact, FactKind
-from pps.domain.record.rollouts import Path, Rollout, dossier_name
+from pps.domain.record.rollouts import Rollout, RolloutPath, dossier_name
 
 OPTIONS = (AGREE, REFUSE)
 SHORTEST_REASON = 20
@@ -40,7 +40,7 @@ def open_overruling(
         RefusedError: there is nothing to overrule, or no reason worth the name.
         AlreadyOpenError: a request for this patch waits for its answers.
     """
-    name = facts.next_name(Path.OVERRULE, patch.number, run)
+    name = facts.next_name(RolloutPath.OVERRULE, patch.number, run)
     already_ours = any(r.name == name and r.closed_at is None for r in facts.rollouts(open_only=True))
     justified = clean_text(reason).strip()
     reasons = []
@@ -53,7 +53,7 @@ def open_overruling(
     if reasons and not already_ours:
         raise RefusedError(patch.subject, tuple(reasons), "Correct it, then start again.")
     payload = {
-        "path": Path.OVERRULE,
+        "path": RolloutPath.OVERRULE,
         "patch": patch.number,
         "title": patch.title,
         "metapackage": patch.metapackage,
@@ -64,7 +64,9 @@ def open_overruling(
         "reason": justified,
         "run": run,
     }
-    facts.open(Path.OVERRULE, patch.number, Fact(name, FactKind.ROLLOUT_OPENED, "", "", now, actor, payload), run)
+    facts.open(
+        RolloutPath.OVERRULE, patch.number, Fact(name, FactKind.ROLLOUT_OPENED, "", "", now, actor, payload), run
+    )
     return name
 
 

@@ -26,7 +26,7 @@ from pps.domain.packages.patch import Patch, PatchState
 from pps.domain.people.links import release_notes_link
 from pps.domain.people.overruling import overruling
 from pps.domain.record.facts import Fact, FactKind
-from pps.domain.record.rollouts import Path, Rollout
+from pps.domain.record.rollouts import Rollout, RolloutPath
 
 
 def decide_on_release(record: Rollout, facts: Facts, patch: Patch, now: datetime, actor: str) -> tuple[str, ...]:
@@ -65,7 +65,7 @@ def reasons_against_release(facts: Facts, patch: Patch) -> tuple[str, ...]:
 
 def released_elsewhere(facts: Facts, record: Rollout) -> bool:
     """Tell whether another record released this patch: a joint decision (SD 4.1.3), or a release test (SD 4.2.3)."""
-    others = facts.rollouts(paths=[Path.OVERRULE, Path.RELEASE_TEST], patch=record.patch_number)
+    others = facts.rollouts(paths=[RolloutPath.OVERRULE, RolloutPath.RELEASE_TEST], patch=record.patch_number)
     return any(facts.rollout(row.name).has(FactKind.RELEASED_TO_PRODUCTION) for row in others)
 
 

@@ -15,7 +15,7 @@ from pps.domain.base.errors import RolloutError, ServiceError
 from pps.domain.packages.mirrors import LIST, MirrorList
 from pps.domain.packages.patch import Repository, RepositoryKind
 from pps.domain.record.facts import FactKind
-from pps.domain.record.rollouts import PILOTS, Path
+from pps.domain.record.rollouts import PILOTS, RolloutPath
 
 log = logging.getLogger(__name__)
 
@@ -52,10 +52,10 @@ def own_indexes(
     """Production's indexes, and those of mirrors and release tests that are open, or have not ended for so long."""
     for kind in RepositoryKind:
         yield OwnIndex(production / kind.value, Repository(kind, "", SUITE, ("main",)))
-    for row in facts.rollouts(paths=[Path.RELEASE_TEST, *PILOTS]):
+    for row in facts.rollouts(paths=[RolloutPath.RELEASE_TEST, *PILOTS]):
         if row.closed_at is not None and row.closed_at + ended_for < now:
             continue
-        if row.path == Path.RELEASE_TEST:
+        if row.path == RolloutPath.RELEASE_TEST:
             for kind in RepositoryKind:
                 yield OwnIndex(
                     production / FOLDER / row.name / kind.value,

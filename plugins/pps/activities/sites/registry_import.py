@@ -42,7 +42,7 @@ _E = TypeVar("_E", bound=StrEnum)
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
+class SiteChange:
     """One value of a known site that GOCDB says otherwise. Values as sites.yaml writes them."""
 
     site: str
@@ -71,7 +71,7 @@ class NotAdded:
 class ImportPlan:
     """What an import would do. Applied twice it does nothing the second time."""
 
-    changes: tuple[Change, ...] = ()
+    changes: tuple[SiteChange, ...] = ()
     additions: tuple[Mapping[str, Any], ...] = ()
     """entries for sites.yaml"""
     not_added: tuple[NotAdded, ...] = ()
@@ -98,7 +98,7 @@ def plan_import(registry: Mapping[str, Site], listing: Listing, judge: Judge, *,
     listed, problems = _each_once(listing)
     services = _services(listing.services)
     known = {name.lower(): site for name, site in registry.items()}
-    changes: list[Change] = []
+    changes: list[SiteChange] = []
     additions: list[Mapping[str, Any]] = []
     not_added: list[NotAdded] = []
     without_keys: list[str] = []
@@ -135,7 +135,7 @@ def plan_import(registry: Mapping[str, Site], listing: Listing, judge: Judge, *,
             problems += [f"Nothing was pruned: {reason}" for reason in reasons_not_to]
         else:
             closed = CertificationStatus.CLOSED.value
-            changes += [Change(s, "certification", registry[s].certification.value, closed) for s in missing]
+            changes += [SiteChange(s, "certification", registry[s].certification.value, closed) for s in missing]
     return ImportPlan(
         tuple(sorted(changes, key=lambda c: (c.site, c.key))),
         tuple(additions),
@@ -263,9 +263,9 @@ def _current(site: Site) -> dict[str, Any]:
     }
 
 
-def _differences(site: Site, values: Mapping[str, Any]) -> list[Change]:
+def _differences(site: Site, values: Mapping[str, Any]) -> list[SiteChange]:
     now = _current(site)
-    return [Change(site.name, key, now[key], new) for key, new in values.items() if new != now[key]]
+    return [SiteChange(site.name, key, now[key], new) for key, new in values.items() if new != now[key]]
 
 
 def _unknown_keys(site: ListedSite) -> list[str]:

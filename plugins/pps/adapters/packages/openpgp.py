@@ -212,7 +212,7 @@ def dearmoured(text: bytes) -> bytes:
 
 
 @dataclass(frozen=True)
-class Verified:
+class VerifiedSignature:
     """A text that our keys have signed."""
 
     data: bytes
@@ -221,7 +221,7 @@ class Verified:
     """fingerprints of those of our keys that have signed it"""
 
 
-def verified(public: bytes, subject: str, signed: bytes, detached: bytes | None = None) -> Verified:
+def verified(public: bytes, subject: str, signed: bytes, detached: bytes | None = None) -> VerifiedSignature:
     """What is signed by at least one of these keys, and badly by none; `PackageError` otherwise.
 
     Args:
@@ -253,7 +253,7 @@ def verified(public: bytes, subject: str, signed: bytes, detached: bytes | None 
                 f"is not signed by our key ({why}).",
                 "Find out who has written it; nothing is taken from it.",
             )
-        return Verified(text.read_bytes() if detached is None else signed, signers)
+        return VerifiedSignature(text.read_bytes() if detached is None else signed, signers)
 
 
 _BEGIN = b"-----BEGIN PGP SIGNED MESSAGE-----"

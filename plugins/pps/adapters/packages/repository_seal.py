@@ -25,7 +25,7 @@ from pathlib import Path
 from upath import UPath
 
 from pps.activities.people.publishing import publish
-from pps.adapters.packages.openpgp import Verified, keys_in, sign, sign_detached, verified
+from pps.adapters.packages.openpgp import VerifiedSignature, keys_in, sign, sign_detached, verified
 from pps.domain.base.errors import ConfigurationError, PackageError, RolloutError, ServiceError
 from pps.domain.packages.manifest import checked_tree_path
 from pps.domain.packages.patch import Repository, RepositoryKind
@@ -119,7 +119,7 @@ class RepositorySeal:
             )
         return text
 
-    def _release(self, suite: UPath) -> Verified | None:
+    def _release(self, suite: UPath) -> VerifiedSignature | None:
         signed = _content(suite / "InRelease")
         if signed is None:
             if _content(suite / "Release") is not None:
@@ -160,7 +160,7 @@ class RepositorySeal:
             return None
         return self._repomd(root, data).data
 
-    def _repomd(self, root: UPath, data: bytes) -> Verified:
+    def _repomd(self, root: UPath, data: bytes) -> VerifiedSignature:
         folder = root / "repodata"
         where = f"{folder}/repomd.xml"
         signatures = [s for name in _signatures(data) if (s := _content(folder / name)) is not None]
@@ -281,7 +281,7 @@ class RepositorySeal:
             return (str(error),)
         return ()
 
-    def _checked(self, subject: str, signed: bytes, detached: bytes | None = None) -> Verified:
+    def _checked(self, subject: str, signed: bytes, detached: bytes | None = None) -> VerifiedSignature:
         try:
             return verified(self.public, subject, signed, detached)
         except PackageError as error:

@@ -29,7 +29,7 @@ from pps.domain.base.errors import AlreadyOpenError, ConfigurationError, NotYetA
 from pps.domain.people.feedback import Limit
 from pps.domain.record import chain
 from pps.domain.record.facts import Fact, FactKind
-from pps.domain.record.rollouts import NO_ROLLOUTS, Path, Rollout, dossier_name, line_of, rollout_id
+from pps.domain.record.rollouts import NO_ROLLOUTS, Rollout, RolloutPath, dossier_name, line_of, rollout_id
 
 __all__ = ["CLAIM", "GIVE_UP_AFTER", "LONGEST_PAUSE", "FactStore", "pause_after", "upgrade"]
 
@@ -286,9 +286,9 @@ class FactStore(Outbox):
         if not facts:
             return ()
         name = dossier_name(patch)
-        payload = {"path": Path.DOSSIER.value, "patch": patch}
+        payload = {"path": RolloutPath.DOSSIER.value, "patch": patch}
         opening = Fact(name, FactKind.ROLLOUT_OPENED, "", "", facts[0].at, facts[0].actor, payload)
-        self.open(Path.DOSSIER, patch, opening, name)
+        self.open(RolloutPath.DOSSIER, patch, opening, name)
         return self.record(*facts, mails=mails)
 
     def record(self, *facts: Fact, mails: Sequence[Mail] = ()) -> tuple[Fact, ...]:

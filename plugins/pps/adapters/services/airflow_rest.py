@@ -29,7 +29,7 @@ class TaskState:
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
+class AirflowQuestion:
     """A human task: what it asks, and who may answer."""
 
     dag: str
@@ -89,7 +89,7 @@ class AirflowClient:
         """Wait until the run's task instances are as asked, and return them."""
         return self._wait(lambda: self.tasks(dag, run), are_so, f"tasks of run {run} of {dag}", within_s)
 
-    def questions(self, dag: str = "~", run: str = "~") -> list[Question]:
+    def questions(self, dag: str = "~", run: str = "~") -> list[AirflowQuestion]:
         """Human tasks that wait for an answer; of one DAG or run, or (`~`) of all."""
         found = self._pages(
             f"dags/{_q(dag)}/dagRuns/{_q(run)}/hitlDetails",
@@ -98,7 +98,9 @@ class AirflowClient:
         )
         return [_question(detail) for detail in found]
 
-    def answer(self, question: Question, options: Sequence[str], params: Mapping[str, Any] | None = None) -> None:
+    def answer(
+        self, question: AirflowQuestion, options: Sequence[str], params: Mapping[str, Any] | None = None
+    ) -> None:
         """Answer a human task. `params`: all of the question's, or none, else Airflow fails the task later."""
         if params and set(params) != set(question.params):
             raise RefusedError(
@@ -189,9 +191,9 @@ def _q(part: str) -> str:
     return quote(part, safe="~")
 
 
-def _question(detail: Mapping[str, Any]) -> Question:
+def _question(detail: Mapping[str, Any]) -> AirflowQuestion:
     task = detail["task_instance"]
-    return Question(
+    return AirflowQuestion(
         dag=task["dag_id"],
         run=task["dag_run_id"],
         task=task["task_id"],

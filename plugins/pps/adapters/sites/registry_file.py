@@ -18,7 +18,7 @@ from typing import Any
 
 import yaml
 
-from pps.activities.sites.registry_import import Change, ImportPlan
+from pps.activities.sites.registry_import import ImportPlan, SiteChange
 from pps.config.loader import read_model
 from pps.config.models import SitesFile
 from pps.domain.base.errors import ConfigurationError, NotYetAllowedError
@@ -83,7 +83,7 @@ def apply_plan(registry: Registry, plan: ImportPlan) -> bool:
     return True
 
 
-def edited(text: str, changes: Iterable[Change], additions: Iterable[Mapping[str, Any]]) -> str:
+def edited(text: str, changes: Iterable[SiteChange], additions: Iterable[Mapping[str, Any]]) -> str:
     """The text of sites.yaml with these values changed and these sites added."""
     newline = "\r\n" if "\r\n" in text else "\n"
     sites = _sites_of(yaml.compose(text, Loader=yaml.SafeLoader))

@@ -23,10 +23,10 @@ from pps.domain.base.errors import ConfigurationError, RefusedError
 from pps.domain.packages.tags import jdl_requirement
 from pps.domain.people.feedback import feedback_due, outcome, turned_away_text
 from pps.domain.record.facts import FactKind
-from pps.domain.record.rollouts import PREVIEWS, Path, Rollout, SiteState
+from pps.domain.record.rollouts import PREVIEWS, Rollout, RolloutPath, SiteState
 
 #: Path of a preview -> the DAG that walks it.
-DAG_OF = {Path.BC_CLIENT: "bc_client_update", Path.NON_BC_CLIENT: "non_bc_client_update"}
+DAG_OF = {RolloutPath.BC_CLIENT: "bc_client_update", RolloutPath.NON_BC_CLIENT: "non_bc_client_update"}
 
 
 class PathChoice(StrEnum):
@@ -118,10 +118,10 @@ def _invited(here: Front, names: list[str] | None) -> list[VoModel]:
     return [known[name] for name in dict.fromkeys(names or known)]
 
 
-def _forecast(here: Front, number: int, choice: PathChoice) -> tuple[Path, Forecast]:
+def _forecast(here: Front, number: int, choice: PathChoice) -> tuple[RolloutPath, Forecast]:
     services = here.services
     found, dossier = services.tracker.patch(number), services.facts.dossier(number)
-    wanted = {PathChoice.BC: Path.BC_CLIENT, PathChoice.NON_BC: Path.NON_BC_CLIENT}
+    wanted = {PathChoice.BC: RolloutPath.BC_CLIENT, PathChoice.NON_BC: RolloutPath.NON_BC_CLIENT}
     path = wanted.get(choice) or preview_path(dossier, found)
     opened = services.facts.rollouts(open_only=True, paths=PREVIEWS, patch=number)
     open_as = next((r.name for r in opened), None)

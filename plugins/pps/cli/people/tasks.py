@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from pps.adapters.services.airflow_rest import Question
+from pps.adapters.services.airflow_rest import AirflowQuestion
 from pps.cli import output
 from pps.cli.front import front, group
 from pps.domain.base.errors import ConfigurationError, RefusedError
@@ -19,7 +19,7 @@ Key = Annotated[
 ]
 
 
-def key_of(question: Question) -> str:
+def key_of(question: AirflowQuestion) -> str:
     """How people name a task: run and task, and its number where there are several."""
     number = f"/{question.map_index}" if question.map_index >= 0 else ""
     return f"{question.run}/{question.task}{number}"
@@ -82,16 +82,16 @@ def answer(
     return output.say(f"Answered {key_of(question)}: {option}.")
 
 
-def _find(questions: Any, key: str) -> Question:
+def _find(questions: Any, key: str) -> AirflowQuestion:
     found = [q for q in questions if key_of(q) == key] or [q for q in questions if q.subject.startswith(key)]
     if len(found) != 1:
         why = "waits for no answer" if not found else f"fits {len(found)} questions"
         raise ConfigurationError(f"task {key[:80]!r}", f"{why}.", "Take one of: pps tasks list")
-    question: Question = found[0]
+    question: AirflowQuestion = found[0]
     return question
 
 
-def _form(question: Question, given: list[str]) -> Mapping[str, Any]:
+def _form(question: AirflowQuestion, given: list[str]) -> Mapping[str, Any]:
     """The whole form: what was given, and the form's own values for the rest."""
     values = {name: spec.get("value") for name, spec in question.params.items()}
     for text in given:
@@ -104,7 +104,7 @@ def _form(question: Question, given: list[str]) -> Mapping[str, Any]:
     return values
 
 
-def _data(question: Question) -> dict[str, Any]:
+def _data(question: AirflowQuestion) -> dict[str, Any]:
     return {
         "task": key_of(question),
         "question": question.subject,

@@ -22,13 +22,13 @@ from pps.domain.packages.patch import Patch
 from pps.domain.pilots.candidates import Ranking
 from pps.domain.pilots.looks import availability
 from pps.domain.pilots.pilot import Pilot
-from pps.domain.pilots.server_updates import Compatibility, Verdict
+from pps.domain.pilots.server_updates import Compatibility, UpdateVerdict
 from pps.domain.pilots.success import Assessment, assess, silent_vos, words_of_vos
 from pps.domain.record.facts import FactKind
-from pps.domain.record.rollouts import PILOTS, Path
+from pps.domain.record.rollouts import PILOTS, RolloutPath
 
 #: Path -> the DAG that walks it.
-DAG = {Path.MINOR_PILOT: "minor_server_pilot", Path.MAJOR_PILOT: "major_server_pilot"}
+DAG = {RolloutPath.MINOR_PILOT: "minor_server_pilot", RolloutPath.MAJOR_PILOT: "major_server_pilot"}
 
 app = group("Pilots: a server update runs in production at partner sites, for an agreed time.")
 
@@ -41,13 +41,13 @@ _COMPATIBILITY = {
 }
 
 
-def _verdict(here: Front, patch: Patch) -> Verdict:
+def _verdict(here: Front, patch: Patch) -> UpdateVerdict:
     services = here.services
     limits = services.config.policies.minor_update.to_domain()
     return pilot_request.verdict_on(patch, services.facts.dossier(patch.number), limits)
 
 
-def _data(patch: Patch, verdict: Verdict) -> dict[str, Any]:
+def _data(patch: Patch, verdict: UpdateVerdict) -> dict[str, Any]:
     return {
         "patch": patch.number,
         "kind": verdict.size,
@@ -70,7 +70,7 @@ def judge(ctx: typer.Context, patch: PatchNumber, as_json: output.Json = False) 
     return _say_verdict(found, verdict)
 
 
-def _say_verdict(patch: Patch, verdict: Verdict) -> None:
+def _say_verdict(patch: Patch, verdict: UpdateVerdict) -> None:
     def because(reasons: tuple[str, ...]) -> list[tuple[str, object]]:
         return [("because" if n == 0 else "", f"- {reason}") for n, reason in enumerate(reasons)]
 

@@ -18,7 +18,7 @@ from pps.domain.people import questions
 from pps.domain.quality import release_test as rules
 from pps.domain.quality.pools import chosen_pools
 from pps.domain.quality.release_test import STEP
-from pps.domain.record.rollouts import Path, Rollout
+from pps.domain.record.rollouts import Rollout, RolloutPath
 
 #: The DAG that walks SD 4.2.3.
 DAG = "release_testing"
@@ -60,9 +60,9 @@ def start(
     found = services.tracker.patch(patch)
     pools = chosen_pools(services.config.pools, pool or None)
     reasons = release_testing.reasons_against_opening(found, pools, services.config.sites)
-    if opened := services.facts.rollouts(open_only=True, paths=(Path.RELEASE_TEST,), patch=patch):
+    if opened := services.facts.rollouts(open_only=True, paths=(RolloutPath.RELEASE_TEST,), patch=patch):
         reasons = (f"It is being tried already, as {opened[0].name}.", *reasons)
-    name = services.facts.next_name(Path.RELEASE_TEST, patch)
+    name = services.facts.next_name(RolloutPath.RELEASE_TEST, patch)
     if dry_run:
         taking_part, left_out = release_testing.division(found, pools, services.config.sites)
         due = {site: _due(here, site) for sites in taking_part.values() for site in sites}
@@ -201,6 +201,6 @@ def answer(
 
 def _release_test(here: Front, name: str) -> Rollout:
     record = here.services.facts.rollout(name)
-    if record.path is not Path.RELEASE_TEST:
+    if record.path is not RolloutPath.RELEASE_TEST:
         raise RefusedError(name, ("It is no release test.",), f"See: pps rollout show {name}")
     return record

@@ -10,12 +10,12 @@ import typer
 from rich.text import Text
 
 from pps.cli import output
-from pps.sandbox.demo.play import Summary, Table
+from pps.sandbox.demo.play import DemoSummary, Table
 
 _LONGEST = 160
 
 
-def show(summary: Summary) -> None:
+def show(summary: DemoSummary) -> None:
     """Tables, mails, texts, places, and the last word."""
     for table in summary.tables:
         rows = [[short(row.get(key, "")) or "-" for key in table.columns] for row in table.rows]
@@ -51,7 +51,7 @@ def short(text: str, longest: int = _LONGEST) -> str:
     return line if len(line) <= longest else f"{line[: longest - 1]}…"
 
 
-def data(summary: Summary) -> Mapping[str, Any]:
+def data(summary: DemoSummary) -> Mapping[str, Any]:
     """The same as JSON; rows of tables with the same key follow each other."""
     tables: dict[str, list[Mapping[str, str]]] = {}
     for table in summary.tables:

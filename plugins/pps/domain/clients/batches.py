@@ -25,7 +25,7 @@ class BatchLimits:
     """so many failures never stop a rollout, however small the grid"""
 
 
-class Verdict(StrEnum):
+class GateVerdict(StrEnum):
     """What a gate says. Inconclusive is an answer of its own: we could not judge."""
 
     HEALTHY = "healthy"
@@ -69,7 +69,7 @@ _HEALTHY = (SiteState.TAGGED, SiteState.AVAILABLE)
 
 def judge_canaries(
     canaries: Sequence[SiteProgress], unreachable: frozenset[str], limits: BatchLimits
-) -> tuple[Verdict, tuple[str, ...]]:
+) -> tuple[GateVerdict, tuple[str, ...]]:
     """Judge the canaries; the sentences say why.
 
     Args:
@@ -77,16 +77,16 @@ def judge_canaries(
             that is missed only because of them is inconclusive, not failed.
     """
     if not canaries:
-        return Verdict.INCONCLUSIVE, ("No site of the plan can be a canary.",)
+        return GateVerdict.INCONCLUSIVE, ("No site of the plan can be a canary.",)
     healthy = [c for c in canaries if c.state in _HEALTHY]
     need = limits.canaries_healthy_at_least
     share = f"{len(healthy)} of {len(canaries)} canaries are healthy; {need:.0%} must be."
     why = (share, *(f"{c.site}: {c.reason or c.state.value}" for c in canaries if c not in healthy))
     if len(healthy) / len(canaries) >= need:
-        return Verdict.HEALTHY, why
+        return GateVerdict.HEALTHY, why
     if (len(healthy) + sum(c.site in unreachable for c in canaries)) / len(canaries) >= need:
-        return Verdict.INCONCLUSIVE, why
-    return Verdict.FAILED, why
+        return GateVerdict.INCONCLUSIVE, why
+    return GateVerdict.FAILED, why
 
 
 def reasons_to_stop(progress: Sequence[SiteProgress], limits: BatchLimits) -> tuple[str, ...]:

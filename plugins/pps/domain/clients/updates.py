@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable
 from enum import StrEnum
 
 from pps.domain.packages.patch import Patch, PatchKind, PatchState
-from pps.domain.packages.yaim import Change, ChangeKind
+from pps.domain.packages.yaim import ChangeKind, YaimChange
 from pps.domain.quality.scenarios import DeploymentOutcome, DeploymentVerdict
 from pps.domain.sites.site import Platform
 
@@ -24,7 +24,7 @@ class ClientVerdict(StrEnum):
 _HARMLESS = (ChangeKind.DROPPED, ChangeKind.BECAME_OPTIONAL, ChangeKind.NEW_NODE)
 
 
-def asks_for_an_intervention(change: Change) -> bool:
+def asks_for_an_intervention(change: YaimChange) -> bool:
     """Tell whether a difference in the configuration makes a client update non-backward compatible.
 
     Source: SD 4.1.1: "no variables (e.g. YAIM variables) are to be changed and no new variables are
@@ -37,7 +37,7 @@ def asks_for_an_intervention(change: Change) -> bool:
 
 
 def classify_client(
-    changes: Iterable[Change],
+    changes: Iterable[YaimChange],
     special_configuration: str,
     *,
     new_variables: Collection[str] = (),

@@ -50,7 +50,7 @@ def checked_tree_path(path: str) -> str:
 
 
 @dataclass(frozen=True, slots=True, order=True)
-class Entry:
+class ManifestEntry:
     """One directory, file or symbolic link of the tree."""
 
     path: str
@@ -101,7 +101,7 @@ class Manifest:
     metapackage: str
     version: str
     packages: tuple[ManifestPackage, ...]
-    entries: tuple[Entry, ...] = field(repr=False)
+    entries: tuple[ManifestEntry, ...] = field(repr=False)
 
     def __post_init__(self) -> None:
         checked_name(self.metapackage, "metapackage")
@@ -128,7 +128,7 @@ class Manifest:
         return f"{self.metapackage}-{self.version}-PPS-{self.digest[:12]}"
 
     @cached_property
-    def files(self) -> dict[str, Entry]:
+    def files(self) -> dict[str, ManifestEntry]:
         """The regular files, by path."""
         return {e.path: e for e in self.entries if e.kind == "f"}
 
@@ -148,7 +148,7 @@ def _packages(lines: Iterable[str]) -> Iterable[ManifestPackage]:
             yield ManifestPackage(m[1], PackageRef(m[2], m[3], m[4]), m[5])  # type: ignore[arg-type]
 
 
-def _entries(lines: list[str]) -> Iterable[Entry]:
+def _entries(lines: list[str]) -> Iterable[ManifestEntry]:
     for number, line in enumerate(lines[:-1], 1):
         if line.startswith("# "):
             continue
@@ -157,4 +157,4 @@ def _entries(lines: list[str]) -> Iterable[Entry]:
             raise PackageError(f"MANIFEST, line {number}", f"is not an entry: {line[:80]!r}.")
         kind, sha256, mode, size, path = match.groups()
         path, _, target = path.partition(" -> ") if kind == "l" else (path, "", "")
-        yield Entry(path, kind, int(mode, 8), int(size), "" if sha256 == "-" else sha256, target)  # type: ignore[arg-type]
+        yield ManifestEntry(path, kind, int(mode, 8), int(size), "" if sha256 == "-" else sha256, target)  # type: ignore[arg-type]

@@ -49,7 +49,7 @@ _FUNCTION_FILE = re.compile(_PLAIN_FILE.pattern + r"(?:[.](?:ba)?sh)?")
 _DECLARATIONS = ("export", "declare", "typeset", "readonly")
 
 
-class Role(StrEnum):
+class VariableRole(StrEnum):
     """What a file of YAIM tells, by its folder."""
 
     FUNCTIONS = "functions"
@@ -58,16 +58,18 @@ class Role(StrEnum):
     NODES = "node-info.d"
 
 
-def role_of(path: str) -> Role | None:
+def role_of(path: str) -> VariableRole | None:
     """The role of a file by its path; None if it is no file of YAIM that we read."""
     *folders, name = path.split("/")
     parent = folders[-1] if folders else ""
-    if parent == Role.DEFAULTS and name.endswith((".pre", ".post")):
-        return Role.DEFAULTS
-    if parent in (Role.SERVICES, Role.NODES) and _PLAIN_FILE.fullmatch(name):
-        return Role(parent)
-    if Role.FUNCTIONS in folders[-2:] and _FUNCTION_FILE.fullmatch(name):  # also functions/utils, local, pre, post
-        return Role.FUNCTIONS
+    if parent == VariableRole.DEFAULTS and name.endswith((".pre", ".post")):
+        return VariableRole.DEFAULTS
+    if parent in (VariableRole.SERVICES, VariableRole.NODES) and _PLAIN_FILE.fullmatch(name):
+        return VariableRole(parent)
+    if VariableRole.FUNCTIONS in folders[-2:] and _FUNCTION_FILE.fullmatch(
+        name
+    ):  # also functions/utils, local, pre, post
+        return VariableRole.FUNCTIONS
     return None
 
 
@@ -121,17 +123,17 @@ class YaimTree:
         if len(read) > VARIABLES_AT_MOST:
             raise _too_much("the packages", f"read more than {VARIABLES_AT_MOST} variables")
         for path, role in ours.items():
-            if role is Role.FUNCTIONS:
+            if role is VariableRole.FUNCTIONS:
                 for name in _required(files[path], texts[path].demanded):
                     required.setdefault(name, set()).add(path)
                 continue
             for words in commands(files[path]):
                 for name, value in _assigned(words):
-                    if role is Role.NODES and (node := _NODE.fullmatch(name)):
+                    if role is VariableRole.NODES and (node := _NODE.fullmatch(name)):
                         nodes.setdefault(node[1], path)
-                    elif role is Role.SERVICES and _NAME.fullmatch(name):
+                    elif role is VariableRole.SERVICES and _NAME.fullmatch(name):
                         documented.setdefault(name, set()).add(path)
-                    elif role is Role.DEFAULTS and _NAME.fullmatch(name):
+                    elif role is VariableRole.DEFAULTS and _NAME.fullmatch(name):
                         values = defaults.setdefault(name, {}).setdefault(path, [])
                         if (plain := _default_value(name, value)) not in values:
                             values.append(plain)
@@ -152,7 +154,7 @@ class YaimTree:
         )
 
 
-def _check_sizes(files: Mapping[str, str], ours: Mapping[str, Role]) -> None:
+def _check_sizes(files: Mapping[str, str], ours: Mapping[str, VariableRole]) -> None:
     if len(ours) > FILES_AT_MOST:
         raise _too_much("the packages", f"have {len(ours)} YAIM files; {FILES_AT_MOST} are allowed")
     for path in ours:
@@ -247,7 +249,7 @@ _SENTENCES: Mapping[ChangeKind, str] = {
 
 
 @dataclass(frozen=True, slots=True, order=True)
-class Change:
+class YaimChange:
     """One difference between two versions."""
 
     name: str
@@ -286,13 +288,13 @@ class Change:
         return text
 
 
-def compare(production: YaimTree, update: YaimTree) -> tuple[Change, ...]:
+def compare(production: YaimTree, update: YaimTree) -> tuple[YaimChange, ...]:
     """What a site that runs `production` meets when it gets `update`, sorted by name."""
-    changes: list[Change] = []
+    changes: list[YaimChange] = []
     for name in {*production.variables, *update.variables}:
         old, new = production.variables.get(name), update.variables.get(name)
         if old is None and new is not None:
-            changes.append(Change(name, _kind_of_new(new), new.file, None, new.default))
+            changes.append(YaimChange(name, _kind_of_new(new), new.file, None, new.default))
         elif new is None and old is not None:
             changes += _no_longer_said(old, update.read_in.get(name))
         elif old is not None and new is not None:
@@ -301,11 +303,11 @@ def compare(production: YaimTree, update: YaimTree) -> tuple[Change, ...]:
     known = {*update.variables, *production.variables, *production.read_in}
     for name, (file, line) in update.read_in.items():
         if name not in known:
-            changes.append(Change(name, ChangeKind.PERHAPS_NEW, file, line=line))
+            changes.append(YaimChange(name, ChangeKind.PERHAPS_NEW, file, line=line))
     for node in production.nodes.keys() - update.nodes.keys():
-        changes.append(Change(node, ChangeKind.DROPPED_NODE, production.nodes[node]))
+        changes.append(YaimChange(node, ChangeKind.DROPPED_NODE, production.nodes[node]))
     for node in update.nodes.keys() - production.nodes.keys():
-        changes.append(Change(node, ChangeKind.NEW_NODE, update.nodes[node]))
+        changes.append(YaimChange(node, ChangeKind.NEW_NODE, update.nodes[node]))
     return tuple(sorted(changes, key=lambda c: (c.name, c.kind, c.file, c.before or "", c.after or "")))
 
 
@@ -315,21 +317,21 @@ def _kind_of_new(variable: Variable) -> ChangeKind:
     return ChangeKind.NEW_MANDATORY_WITH_DEFAULT if variable.default else ChangeKind.NEW_MANDATORY
 
 
-def _no_longer_said(old: Variable, read: tuple[str, int] | None) -> Iterable[Change]:
+def _no_longer_said(old: Variable, read: tuple[str, int] | None) -> Iterable[YaimChange]:
     """Nothing requires, presets or documents a variable any more. It is not gone where a file still reads it."""
     if read is None:
-        yield Change(old.name, ChangeKind.DROPPED, old.file, old.default, None)
+        yield YaimChange(old.name, ChangeKind.DROPPED, old.file, old.default, None)
     elif old.default is not None:
-        yield Change(old.name, ChangeKind.CHANGED_DEFAULT, read[0], old.default, None, read[1])
+        yield YaimChange(old.name, ChangeKind.CHANGED_DEFAULT, read[0], old.default, None, read[1])
     elif old.required:
-        yield Change(old.name, ChangeKind.BECAME_OPTIONAL, read[0], None, None, read[1])
+        yield YaimChange(old.name, ChangeKind.BECAME_OPTIONAL, read[0], None, None, read[1])
 
 
-def _differences(old: Variable, new: Variable) -> Iterable[Change]:
+def _differences(old: Variable, new: Variable) -> Iterable[YaimChange]:
     if new.required and not old.required:
-        yield Change(new.name, ChangeKind.BECAME_MANDATORY, new.required[0], old.default, new.default)
+        yield YaimChange(new.name, ChangeKind.BECAME_MANDATORY, new.required[0], old.default, new.default)
     elif old.required and not new.required:
-        yield Change(new.name, ChangeKind.BECAME_OPTIONAL, old.required[0], old.default, new.default)
+        yield YaimChange(new.name, ChangeKind.BECAME_OPTIONAL, old.required[0], old.default, new.default)
     before, after = _by_place(old), _by_place(new)
     for place in sorted(before.keys() & after.keys()):
         if before[place].value != after[place].value:
@@ -362,8 +364,8 @@ def _by_place(variable: Variable) -> dict[str, _Default]:
     return found
 
 
-def _changed_default(name: str, before: _Default | None, after: _Default | None) -> Change:
+def _changed_default(name: str, before: _Default | None, after: _Default | None) -> YaimChange:
     file = after.file if after else before.file if before else ""
-    return Change(
+    return YaimChange(
         name, ChangeKind.CHANGED_DEFAULT, file, before.value if before else None, after.value if after else None
     )

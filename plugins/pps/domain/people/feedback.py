@@ -57,7 +57,7 @@ _OF = {
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class VoAnswer:
     """One answer, as recorded."""
 
     identity: str
@@ -85,20 +85,20 @@ class Outcome(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Summary:
+class FeedbackSummary:
     """What was said, sorted: what counts, and what is shown apart."""
 
     outcome: Outcome
     due: datetime | None
     invited: tuple[str, ...]
     """VOs that were asked"""
-    counting: tuple[Answer, ...]
+    counting: tuple[VoAnswer, ...]
     """of invited VOs, in time"""
     silent: tuple[str, ...]
     """invited VOs that did not answer in time"""
-    late: tuple[Answer, ...]
+    late: tuple[VoAnswer, ...]
     """of invited VOs, after the agreed date"""
-    others: tuple[Answer, ...]
+    others: tuple[VoAnswer, ...]
     """of anybody else, whenever"""
 
 
@@ -108,11 +108,11 @@ def feedback_due(rollout: Rollout) -> datetime | None:
     return datetime.fromisoformat(agreed.payload["due"]) if agreed else None
 
 
-def answers(rollout: Rollout) -> tuple[Answer, ...]:
+def answers(rollout: Rollout) -> tuple[VoAnswer, ...]:
     """Every answer on record, oldest first. An answer at the very instant of the agreed date is in time."""
     due = feedback_due(rollout)
     return tuple(
-        Answer(
+        VoAnswer(
             identity=f.occasion,
             vo=f.subject,
             opinion=Opinion(f.payload["opinion"]),
@@ -128,7 +128,7 @@ def answers(rollout: Rollout) -> tuple[Answer, ...]:
     )
 
 
-def counting(given: Iterable[Answer]) -> tuple[Answer, ...]:
+def counting(given: Iterable[VoAnswer]) -> tuple[VoAnswer, ...]:
     """Those answers that decide something: of invited VOs, in time."""
     return tuple(a for a in given if a.invited and not a.late)
 
@@ -156,12 +156,12 @@ def feedback_is_over(rollout: Rollout, now: datetime) -> bool:
     )
 
 
-def summary(rollout: Rollout) -> Summary:
+def summary(rollout: Rollout) -> FeedbackSummary:
     """Sort what was said."""
     given = answers(rollout)
     heard = {a.vo for a in counting(given)}
     invited = tuple(sorted(invited_vos(rollout)))
-    return Summary(
+    return FeedbackSummary(
         outcome=outcome(rollout),
         due=feedback_due(rollout),
         invited=invited,

@@ -211,7 +211,7 @@ def days_looked(record: Rollout, site: str) -> int:
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class JournalEntry:
     """One line of the journal: what somebody wrote, or what we saw."""
 
     at: datetime
@@ -222,7 +222,7 @@ class Entry:
     text: str
 
 
-def journal(record: Rollout, who: str | None = None) -> tuple[Entry, ...]:
+def journal(record: Rollout, who: str | None = None) -> tuple[JournalEntry, ...]:
     """Everything that happened to the services, in time: set-up, changes of state, incidents, what people wrote."""
     found = []
     for fact in record.facts:
@@ -230,7 +230,7 @@ def journal(record: Rollout, who: str | None = None) -> tuple[Entry, ...]:
             continue
         if fact.kind is FactKind.SERVICE_PROBED and not fact.occasion.startswith(CHANGE):
             continue
-        found.append(Entry(fact.at, fact.subject, str(fact.payload.get("user", "")), _JOURNAL[fact.kind](fact)))
+        found.append(JournalEntry(fact.at, fact.subject, str(fact.payload.get("user", "")), _JOURNAL[fact.kind](fact)))
     return tuple(sorted(found, key=lambda e: e.at))
 
 

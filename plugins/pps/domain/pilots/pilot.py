@@ -12,7 +12,7 @@ from enum import StrEnum
 from pps.domain.base.errors import NotYetAllowedError
 from pps.domain.pilots.server_updates import Compatibility
 from pps.domain.record.facts import Fact, FactKind
-from pps.domain.record.rollouts import PILOTS, Path, Rollout
+from pps.domain.record.rollouts import PILOTS, Rollout, RolloutPath
 from pps.domain.sites.site import PartnerLevel
 
 #: Steps of the questions: to the Coordinator, and to each site's people.
@@ -96,7 +96,7 @@ class Pilot:
     @property
     def is_major(self) -> bool:
         """Tell whether VOs are involved (SD 4.1.3: "only in case of major updates")."""
-        return self.record.path is Path.MAJOR_PILOT
+        return self.record.path is RolloutPath.MAJOR_PILOT
 
     @property
     def compatibility(self) -> Compatibility:

@@ -11,7 +11,7 @@ from enum import StrEnum
 
 from pps.domain.base.texts import one_line, reasons_against_reason
 from pps.domain.packages.patch import Patch, PatchKind, PatchState, Severity
-from pps.domain.record.rollouts import Path
+from pps.domain.record.rollouts import RolloutPath
 from pps.domain.sites.site import PartnerLevel
 
 
@@ -43,7 +43,7 @@ class MinorLimits:
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class UpdateVerdict:
     """What the rules say of a server update, shown before anything starts."""
 
     size: Size
@@ -53,9 +53,9 @@ class Verdict:
     reasons_for_non_bc: tuple[str, ...]
 
     @property
-    def path(self) -> Path:
+    def path(self) -> RolloutPath:
         """The path of its pilot."""
-        return Path.MINOR_PILOT if self.size is Size.MINOR else Path.MAJOR_PILOT
+        return RolloutPath.MINOR_PILOT if self.size is Size.MINOR else RolloutPath.MAJOR_PILOT
 
     @property
     def level(self) -> PartnerLevel:
@@ -143,10 +143,10 @@ def reasons_for_non_bc(patch: Patch) -> tuple[str, ...]:
     return tuple(reasons)
 
 
-def judge(patch: Patch, limits: MinorLimits, found: Iterable[str] = ()) -> Verdict:
+def judge(patch: Patch, limits: MinorLimits, found: Iterable[str] = ()) -> UpdateVerdict:
     """Minor or major, BC or non-BC, with all reasons; the two questions are independent, as in SD 4.1.4."""
     major, non_bc = reasons_for_major(patch, limits, found), reasons_for_non_bc(patch)
-    return Verdict(
+    return UpdateVerdict(
         Size.MAJOR if major else Size.MINOR, Compatibility.NON_BC if non_bc else Compatibility.BC, major, non_bc
     )
 

@@ -85,7 +85,7 @@ class Head:
 
 
 @dataclass(frozen=True, slots=True)
-class Verified:
+class VerifiedChain:
     """What was found in the chain of one rollout."""
 
     rollout: str
@@ -96,7 +96,7 @@ class Verified:
     """the first fact that does not fit, and why: a sentence; "" if all do"""
 
 
-def verify(rollout: str, links: Iterable[Link], known: Head | None = None) -> Verified:
+def verify(rollout: str, links: Iterable[Link], known: Head | None = None) -> VerifiedChain:
     """Compute every hash again, and name the first fact that does not fit.
 
     Args:
@@ -114,7 +114,7 @@ def verify(rollout: str, links: Iterable[Link], known: Head | None = None) -> Ve
         misfit = "It has no facts, but stands in the register of rollouts."
     if not misfit and known is not None and number < known.number:
         misfit = f"It has {number} facts, and had {known.number} when its head was kept: the end was cut off."
-    return Verified(rollout, number, before, misfit)
+    return VerifiedChain(rollout, number, before, misfit)
 
 
 def _misfit(number: int, before: str, link: Link) -> str:
@@ -128,12 +128,12 @@ def _misfit(number: int, before: str, link: Link) -> str:
     return "" if computed == link.digest else f"{which} was changed after it was recorded."
 
 
-def gone(known: Head) -> Verified:
+def gone(known: Head) -> VerifiedChain:
     """What there is to say of a rollout that has a head kept elsewhere, and is in the register no longer."""
-    return Verified(known.rollout, 0, "", f"It had {known.number} facts when its head was kept, and is gone.")
+    return VerifiedChain(known.rollout, 0, "", f"It had {known.number} facts when its head was kept, and is gone.")
 
 
-def heads_text(found: Iterable[Verified]) -> str:
+def heads_text(found: Iterable[VerifiedChain]) -> str:
     """A file of heads: one line a rollout, sorted."""
     return "".join(f"{line}\n" for line in sorted(Head(v.rollout, v.facts, v.head).line for v in found))
 

@@ -13,7 +13,7 @@ from pps.domain.packages.tags import RunTimeEnvironmentTag
 from pps.domain.record.facts import Fact, FactKind
 
 
-class Path(StrEnum):
+class RolloutPath(StrEnum):
     """What a record of facts is about: a rollout path of SD 4, or the dossier of a patch. Stored for ever."""
 
     BC_CLIENT = "bc-client"
@@ -40,14 +40,14 @@ class Path(StrEnum):
 TOLD_OF_WITHDRAWAL = "withdrawn"
 
 #: Records that are no rollouts: they are never closed, and stand in no list of rollouts.
-NO_ROLLOUTS = (Path.DOSSIER.value, Path.SAM.value)
+NO_ROLLOUTS = (RolloutPath.DOSSIER.value, RolloutPath.SAM.value)
 
 #: Paths that put a preview of the client to sites.
-PREVIEWS = (Path.BC_CLIENT, Path.NON_BC_CLIENT)
+PREVIEWS = (RolloutPath.BC_CLIENT, RolloutPath.NON_BC_CLIENT)
 
 
 #: Paths that run a server in production by partner sites, on demand.
-PILOTS = (Path.MINOR_PILOT, Path.MAJOR_PILOT)
+PILOTS = (RolloutPath.MINOR_PILOT, RolloutPath.MAJOR_PILOT)
 
 
 def line_of(path: str) -> str:
@@ -116,7 +116,7 @@ def rollout_id(path: str, patch_number: int, attempt: int) -> str:
 
 def dossier_name(patch_number: int) -> str:
     """The record of what is decided on a patch itself; it has one, and that is never closed."""
-    return checked_name(f"{Path.DOSSIER}-{patch_number}", "dossier")
+    return checked_name(f"{RolloutPath.DOSSIER}-{patch_number}", "dossier")
 
 
 #: A batch of one site, where each goes at its own pace (SD 4.1.2).
@@ -159,9 +159,9 @@ class Rollout:
         return self.need(FactKind.ROLLOUT_OPENED, "Open the rollout first.").payload
 
     @property
-    def path(self) -> Path:
+    def path(self) -> RolloutPath:
         """The path that it takes."""
-        return Path(self.opened["path"])
+        return RolloutPath(self.opened["path"])
 
     @property
     def patch_number(self) -> int:
@@ -257,7 +257,7 @@ class Rollout:
         Source: SD 4.1.2, steps 3 and 4; a backward-compatible one has nothing to configure (SD 4.1.1).
         """
         opened = self.the(FactKind.ROLLOUT_OPENED)
-        if opened is None or opened.payload.get("path") != Path.NON_BC_CLIENT:
+        if opened is None or opened.payload.get("path") != RolloutPath.NON_BC_CLIENT:
             return True
         return any(f.kind is FactKind.SITE_CONFIGURED and f.subject == site for f in self.facts)
 

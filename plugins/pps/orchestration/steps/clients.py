@@ -11,7 +11,7 @@ import tempfile
 from collections import Counter
 from collections.abc import Iterable
 from datetime import datetime, timedelta
-from pathlib import Path as LocalPath
+from pathlib import Path
 
 from airflow.sdk import TriggerRule, get_current_context, task
 
@@ -27,9 +27,9 @@ from pps.activities.release import notes as release_notes
 from pps.activities.release import release
 from pps.activities.sites.batch import Door
 from pps.domain.base.errors import NotYetAllowedError, PackageError, RefusedError
-from pps.domain.clients.batches import Verdict
+from pps.domain.clients.batches import GateVerdict
 from pps.domain.record.facts import Fact, FactKind
-from pps.domain.record.rollouts import Path, Rollout, occasion_of
+from pps.domain.record.rollouts import Rollout, RolloutPath, occasion_of
 from pps.domain.sites.site import Site
 from pps.orchestration.alarm import raise_alarm, watched
 from pps.orchestration.in_time import awaited
@@ -85,7 +85,7 @@ def open_rollout(path: str) -> str:
         return opening.open_client_rollout(
             s.facts,
             patch,
-            path=Path(path),
+            path=RolloutPath(path),
             tag_vo=s.config.policies.publication.tag_vo,
             run=run_of(context),
             now=now(),
@@ -109,7 +109,7 @@ def build_tarball(rollout: str) -> str:
                 reader=s.package_reader,
                 artefacts=s.artefacts,
                 limits=s.config.policies.tarball.to_port(),
-                workdir=LocalPath(folder),
+                workdir=Path(folder),
                 now=now(),
                 actor=actor(),
             ).name
@@ -202,7 +202,7 @@ def canaries_are_healthy(rollout: str) -> str:
         record = s.facts.rollout(rollout)
         gates.must_go_on(record)
         verdict, why = gates.pass_gate(record, s.facts, s.config.policies.distribution.to_domain(), now(), actor())
-        if verdict is not Verdict.HEALTHY:
+        if verdict is not GateVerdict.HEALTHY:
             _stop(s, record, (f"The canaries' verdict is {verdict}.", *why))
             raise RefusedError(rollout, why, "Look at the canaries, then start a new rollout.")
         return verdict.value

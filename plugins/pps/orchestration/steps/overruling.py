@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import tempfile
-from pathlib import Path as LocalPath
+from pathlib import Path
 from typing import Any
 
 from airflow.sdk import TriggerRule, get_current_context, task
@@ -18,7 +18,7 @@ from pps.activities.release import overruling, release
 from pps.domain.base.errors import RefusedError
 from pps.domain.packages.patch import PatchKind
 from pps.domain.people.overruling import Urgency
-from pps.domain.record.rollouts import PREVIEWS, Path
+from pps.domain.record.rollouts import PREVIEWS, RolloutPath
 from pps.orchestration.alarm import watched
 from pps.orchestration.retries import LIMITS
 from pps.orchestration.runtime import actor, now, run_of, services
@@ -26,7 +26,7 @@ from pps.orchestration.runtime import actor, now, run_of, services
 log = logging.getLogger(__name__)
 
 #: Path of a preview -> the DAG that walks it.
-DAG_OF = {Path.BC_CLIENT: "bc_client_update", Path.NON_BC_CLIENT: "non_bc_client_update"}
+DAG_OF = {RolloutPath.BC_CLIENT: "bc_client_update", RolloutPath.NON_BC_CLIENT: "non_bc_client_update"}
 
 
 @task
@@ -81,7 +81,7 @@ def keep_packages(rollout: str) -> int:
                 reader=s.package_reader,
                 artefacts=s.artefacts,
                 limits=s.config.policies.tarball.to_port(),
-                workdir=LocalPath(folder),
+                workdir=Path(folder),
             )
         return len(kept)
 
@@ -126,4 +126,4 @@ def choose_preview(rollout: str) -> dict[str, Any]:
         name = opened[0].name if opened else s.facts.next_name(path, patch.number)
         if not record.is_closed:
             overruling.close_overruled(record, s.facts, "overruled", now(), actor())
-        return {"dag": DAG_OF[Path(opened[0].path) if opened else path], "run": name}
+        return {"dag": DAG_OF[RolloutPath(opened[0].path) if opened else path], "run": name}

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import tempfile
 from dataclasses import replace
-from pathlib import Path as LocalPath
+from pathlib import Path
 from typing import Any
 
 from airflow.sdk import TriggerRule, get_current_context, task
@@ -33,7 +33,7 @@ from pps.activities.release import overruling
 from pps.domain.pilots import rules as pilot_rules
 from pps.domain.pilots.pilot import PROLONG, RELEASE, Pilot
 from pps.domain.record.facts import FactKind
-from pps.domain.record.rollouts import Path, Rollout
+from pps.domain.record.rollouts import Rollout, RolloutPath
 from pps.orchestration import forms_pilot_meetings as meetings
 from pps.orchestration.alarm import watched
 from pps.orchestration.retries import LIMITS
@@ -79,7 +79,7 @@ def open_pilot(path: str) -> str:
             run=run,
             now=now(),
             actor=actor(),
-            path=Path(path),
+            path=RolloutPath(path),
         )
 
 
@@ -213,7 +213,7 @@ def mirror_repository(rollout: str) -> str:
         record = s.facts.rollout(rollout)
         patch = s.tracker.patch(record.patch_number)
         note_trust(record, s.facts, patch, s.trust_in(patch.repository.url), now(), actor())
-        needed: dict[str, Any] = {"reader": s.package_reader, "workdir": LocalPath(folder)}
+        needed: dict[str, Any] = {"reader": s.package_reader, "workdir": Path(folder)}
         with watched(s, record):
             if record.has(FactKind.MIRROR_MADE):
                 made = record.need(FactKind.MIRROR_MADE, "")

@@ -46,7 +46,7 @@ _HEALTH_OF = {"scheduler": "scheduler", "dag-processor": "dag_processor", "trigg
 
 
 @dataclass(frozen=True, slots=True)
-class Health:
+class AirflowHealth:
     """What Airflow's own health page says: component -> `healthy` or what it says instead."""
 
     components: Mapping[str, str]
@@ -126,14 +126,14 @@ class EmbeddedAirflow:
             )
         return str(answer.json()["access_token"])
 
-    def health(self) -> Health:
+    def health(self) -> AirflowHealth:
         """Ask Airflow how it is; no answer is an unhealthy api-server."""
         try:
             said = requests.get(f"{self.url}/api/v2/monitor/health", timeout=5).json()
         except (requests.RequestException, ValueError):
-            return Health({"api-server": "does not answer"})
+            return AirflowHealth({"api-server": "does not answer"})
         names = {"metadatabase": "metadatabase", **{theirs: ours for ours, theirs in _HEALTH_OF.items()}}
-        return Health(
+        return AirflowHealth(
             {"api-server": "healthy"}
             | {ours: str(said.get(theirs, {}).get("status")) for theirs, ours in names.items()}
         )

@@ -11,7 +11,7 @@ from pps.domain.people.feedback import Outcome, outcome
 from pps.domain.record.facts import FactKind
 from pps.domain.record.rollouts import Rollout, SiteState
 from pps.sandbox.demo import looks
-from pps.sandbox.demo.play import Demo, Summary, Table
+from pps.sandbox.demo.play import Demo, DemoSummary, Table
 from pps.sandbox.provider.packages import ProviderPackages
 
 DAG = "bc_client_update"
@@ -31,7 +31,7 @@ class BcDemo(Demo):
         """See `Demo`."""
         return self.publish(provided)
 
-    def run(self, patch: Patch) -> Summary:
+    def run(self, patch: Patch) -> DemoSummary:
         """See `Demo`."""
         name = self.services.facts.next_name("bc-client", patch.number)
         run = self.people.client("release-manager").trigger(DAG, {"patch": patch.number})
@@ -51,9 +51,9 @@ class BcDemo(Demo):
             self.tell(f"The certification ends: patch {patch.number} is Certified in the tracker")
             self.services.tracker.set_state(patch.number, PatchState.CERTIFIED, "Certification is complete.")
 
-    def _look(self, record: Rollout, state: str, patch: Patch) -> Summary:
+    def _look(self, record: Rollout, state: str, patch: Patch) -> DemoSummary:
         """Compare what the facts say with the world, and with what should have happened."""
-        summary = Summary(record.name, state, jdl=jdl_requirement(record.tag))
+        summary = DemoSummary(record.name, state, jdl=jdl_requirement(record.tag))
         rows = self._look_at_sites(record, summary)
         told = looks.told_of_a_preview(self.services.config, patch)
         failed = {self.services.config.site(r["site"]).contact for r in rows if r["state"] == SiteState.FAILED}
@@ -74,7 +74,7 @@ class BcDemo(Demo):
         )
         return summary
 
-    def _look_at_sites(self, record: Rollout, summary: Summary) -> list[dict[str, str]]:
+    def _look_at_sites(self, record: Rollout, summary: DemoSummary) -> list[dict[str, str]]:
         should_fail = {name: site["faults"][0] for name, site in self.sites_there().items() if site["faults"]}
         rows = looks.sites(self, record, summary)
         for row in rows:

@@ -15,7 +15,7 @@ from pps.domain.record.rollouts import Rollout
 from pps.domain.sites.site import Platform
 from pps.sandbox.airflow.configuration import administrator_of
 from pps.sandbox.demo import looks
-from pps.sandbox.demo.play import Demo, Summary, Table, Tell
+from pps.sandbox.demo.play import Demo, DemoSummary, Table, Tell
 from pps.services import clean_root_cache
 
 DAG = "pre_deployment_test"
@@ -47,7 +47,7 @@ def of_member_sites(record: Rollout) -> list[Scenario]:
     return [s for s in planned_scenarios(record) if not s.is_automatic]
 
 
-def look(demo: Demo, summary: Summary, record: Rollout, title: str) -> Mapping[str, ScenarioResult | None]:
+def look(demo: Demo, summary: DemoSummary, record: Rollout, title: str) -> Mapping[str, ScenarioResult | None]:
     """Scenario -> result; a table of them. The published results and logs must say the same."""
     folder = demo.www / FOLDER / record.name
     published = _published(demo, summary, folder / RESULTS)
@@ -79,13 +79,13 @@ def look(demo: Demo, summary: Summary, record: Rollout, title: str) -> Mapping[s
     return found
 
 
-def _published(demo: Demo, summary: Summary, file: Path) -> Mapping[str, Any]:
+def _published(demo: Demo, summary: DemoSummary, file: Path) -> Mapping[str, Any]:
     text = looks.published(demo, summary, file)
     found: Mapping[str, Any] = json.loads(text) if text else {}
     return found
 
 
-def note_inconclusive(summary: Summary, record: Rollout, scenario: Scenario) -> None:
+def note_inconclusive(summary: DemoSummary, record: Rollout, scenario: Scenario) -> None:
     """This machine could not try it: said in the summary, and not taken for a pass."""
     end = scenario_end(record, scenario.name)
     why = str(end.payload["reason"]) if end else "it has not ended."

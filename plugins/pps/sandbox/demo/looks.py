@@ -11,7 +11,7 @@ from pps.domain.base.errors import ServiceError
 from pps.domain.packages.patch import PackageRef, Patch, PatchState
 from pps.domain.record.facts import FactKind
 from pps.domain.record.rollouts import Rollout, SiteState
-from pps.sandbox.demo.play import Demo, Summary
+from pps.sandbox.demo.play import Demo, DemoSummary
 from pps.sandbox.grid.smtp import kept_mails, read_mail
 
 _WELL = ("OK", "WARNING")
@@ -22,7 +22,7 @@ def has(record: Rollout, kind: FactKind, subject: str) -> bool:
     return any(f.kind is kind and f.subject == subject for f in record.facts)
 
 
-def sites(demo: Demo, record: Rollout, summary: Summary) -> list[dict[str, str]]:
+def sites(demo: Demo, record: Rollout, summary: DemoSummary) -> list[dict[str, str]]:
     """One row a site: what is on record, what the site holds, what the information system shows."""
     there, seen = demo.sites_there(), demo.tags_seen()
     built = record.the(FactKind.TARBALL_BUILT)
@@ -59,7 +59,7 @@ def told_of_a_preview(config: Configuration, patch: Patch) -> set[str]:
     return {vo.contact for vo in people.vos} | {roc.contact for roc in people.rocs} | {b.originator for b in patch.bugs}
 
 
-def mails(demo: Demo, summary: Summary, expected: Iterable[str]) -> None:
+def mails(demo: Demo, summary: DemoSummary, expected: Iterable[str]) -> None:
     """Everybody who should have got a mail has one, and nobody one of them twice."""
     kept = kept_mails(demo.mails)
     summary.mails = [(", ".join(m.recipients), m.subject) for m in kept]
@@ -70,7 +70,7 @@ def mails(demo: Demo, summary: Summary, expected: Iterable[str]) -> None:
     summary.expect(len(set(ids)) == len(ids), "A mail was sent twice.")
 
 
-def mail_to(demo: Demo, summary: Summary, address: str, subject: str) -> str:
+def mail_to(demo: Demo, summary: DemoSummary, address: str, subject: str) -> str:
     """The text of the newest mail to somebody with these words in its subject, attachments included; "" if none."""
     for kept in reversed(kept_mails(demo.mails, to=address)):
         if subject in kept.subject:
@@ -81,7 +81,7 @@ def mail_to(demo: Demo, summary: Summary, address: str, subject: str) -> str:
     return ""
 
 
-def release_notes(demo: Demo, summary: Summary, rollout: str) -> str:
+def release_notes(demo: Demo, summary: DemoSummary, rollout: str) -> str:
     """The published release notes on one line, without the marks of quoting and wrapping; "" if there are none."""
     file = demo.www / "release-notes" / f"{rollout}.txt"
     summary.places["release notes"] = file
@@ -102,7 +102,7 @@ def shortened(notes: str) -> str:
     return "\n".join(line for section in kept for line in section).strip()
 
 
-def published(demo: Demo, summary: Summary, file: Path) -> str:
+def published(demo: Demo, summary: DemoSummary, file: Path) -> str:
     """A file of the publication folder; "" if it is not there."""
     if file.exists():
         return file.read_text(encoding="utf-8")
@@ -110,7 +110,7 @@ def published(demo: Demo, summary: Summary, file: Path) -> str:
     return ""
 
 
-def in_production(demo: Demo, summary: Summary, patch: Patch, *, tarball: bool) -> None:
+def in_production(demo: Demo, summary: DemoSummary, patch: Patch, *, tarball: bool) -> None:
     """The tracker says so, and the production repository has every package (and the client tarball)."""
     tracker_says(demo, summary, patch, PatchState.IN_PRODUCTION)
     refs = {*patch.packages, *patch.externals}
@@ -122,14 +122,14 @@ def in_production(demo: Demo, summary: Summary, patch: Patch, *, tarball: bool) 
         summary.expect(files, "The client tarball is not in the production repository.")
 
 
-def not_in_production(demo: Demo, summary: Summary, patch: Patch, state: PatchState) -> None:
+def not_in_production(demo: Demo, summary: DemoSummary, patch: Patch, state: PatchState) -> None:
     """Nothing of the patch has gone out, and the tracker says why it has not: it is in this state."""
     tracker_says(demo, summary, patch, state)
     if out := sorted(map(str, fetched(demo, patch, summary))):
         summary.problems.append(f"In production, though not released: {', '.join(out)}.")
 
 
-def fetched(demo: Demo, patch: Patch, summary: Summary) -> set[PackageRef]:
+def fetched(demo: Demo, patch: Patch, summary: DemoSummary) -> set[PackageRef]:
     """The patch's packages that the index of the production repository lists, and that can be got from there."""
     index = demo.services.production_packages.open(patch.repository.kind)
     got = set()
@@ -145,13 +145,13 @@ def fetched(demo: Demo, patch: Patch, summary: Summary) -> set[PackageRef]:
     return got
 
 
-def tracker_says(demo: Demo, summary: Summary, patch: Patch, state: PatchState) -> None:
+def tracker_says(demo: Demo, summary: DemoSummary, patch: Patch, state: PatchState) -> None:
     """The patch has this state."""
     found = demo.services.tracker.patch(patch.number).state
     summary.expect(found is state, f"The tracker says that the patch is {found.value!r}, not {state.value!r}.")
 
 
-def places(demo: Demo, summary: Summary, *more: str) -> None:
+def places(demo: Demo, summary: DemoSummary, *more: str) -> None:
     """Where everything lies that was made; each must be there."""
     known = {
         "production repository": demo.production,

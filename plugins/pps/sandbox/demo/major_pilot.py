@@ -17,7 +17,7 @@ from pps.sandbox.airflow.configuration import ROLE_CONTACTS, VOS
 from pps.sandbox.demo import looks, pilot_looks
 from pps.sandbox.demo import pilot_ends as ends
 from pps.sandbox.demo.pilot import ACCEPT, BUG, PROVIDER, Answers, PilotDemo, agree, select
-from pps.sandbox.demo.play import Summary, Table
+from pps.sandbox.demo.play import DemoSummary, Table
 from pps.sandbox.grid.smtp import kept_mails
 from pps.sandbox.provider.packages import ProviderPackages
 from pps.sandbox.provider.service_packages import CONFIGURATION, FILE, PARAMETER
@@ -76,7 +76,7 @@ class MajorPilotDemo(PilotDemo):
 
     # --- the run ---
 
-    def run(self, patch: Patch) -> Summary:
+    def run(self, patch: Patch) -> DemoSummary:
         """See `Demo`."""
         test = self.services.facts.next_name("pre-deployment", patch.number)
         states: dict[str, str] = {}
@@ -128,8 +128,8 @@ class MajorPilotDemo(PilotDemo):
 
     # --- afterwards ---
 
-    def _look(self, rounds: list[Rollout], test: Rollout, state: str, patch: Patch) -> Summary:
-        summary = Summary(rounds[-1].name, state)
+    def _look(self, rounds: list[Rollout], test: Rollout, state: str, patch: Patch) -> DemoSummary:
+        summary = DemoSummary(rounds[-1].name, state)
         pilot_looks.service(self, summary)
         if len(rounds) != 2:
             summary.problems.append(f"There should have been two rounds, not {len(rounds)}.")
@@ -157,7 +157,7 @@ class MajorPilotDemo(PilotDemo):
         )
         return summary
 
-    def _look_at_rounds(self, first: Rollout, second: Rollout, summary: Summary) -> None:
+    def _look_at_rounds(self, first: Rollout, second: Rollout, summary: DemoSummary) -> None:
         ends.outcome_is(summary, first, "prolonged")
         wanted = ((first, FIRST_VO, "expired", "prolong"), (second, SECOND_VO, "success", "release"))
         rows = []
@@ -197,7 +197,7 @@ class MajorPilotDemo(PilotDemo):
         for what in ("Against a release", self.answers[FIRST_VO][1].rstrip(".")):
             summary.expect(what in shown, f"The wrap-up of {first.name} was not shown {what!r}.")
 
-    def _look_at_mails(self, first: Rollout, second: Rollout, summary: Summary) -> None:
+    def _look_at_mails(self, first: Rollout, second: Rollout, summary: DemoSummary) -> None:
         config = self.services.config
         contact = config.site(self.site).contact
         always = {contact, PROVIDER, ROLE_CONTACTS["PPS Coordinator"], ROLE_CONTACTS["Release Manager"]}

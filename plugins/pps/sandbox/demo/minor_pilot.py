@@ -15,7 +15,7 @@ from pps.sandbox.airflow.configuration import ROLE_CONTACTS
 from pps.sandbox.demo import looks, pilot_looks
 from pps.sandbox.demo import pilot_ends as ends
 from pps.sandbox.demo.pilot import ACCEPT, PROVIDER, Answers, PilotDemo, agree, select
-from pps.sandbox.demo.play import Summary
+from pps.sandbox.demo.play import DemoSummary
 from pps.sandbox.grid.pilot_service import ServiceAction
 from pps.sandbox.grid.smtp import kept_mails
 from pps.sandbox.provider.packages import ProviderPackages
@@ -50,7 +50,7 @@ class MinorPilotDemo(PilotDemo):
 
     # --- the run ---
 
-    def run(self, patch: Patch) -> Summary:
+    def run(self, patch: Patch) -> DemoSummary:
         """See `Demo`."""
         test = self.services.facts.next_name("pre-deployment", patch.number)
         name = self.request(patch, SCOPE)  # the run has the pilot's name
@@ -89,8 +89,8 @@ class MinorPilotDemo(PilotDemo):
 
     # --- afterwards ---
 
-    def _look(self, record: Rollout, test: Rollout, state: str, patch: Patch) -> Summary:
-        summary = Summary(record.name, state)
+    def _look(self, record: Rollout, test: Rollout, state: str, patch: Patch) -> DemoSummary:
+        summary = DemoSummary(record.name, state)
         pilot_looks.service(self, summary)
         pilot_looks.mirror(self, summary, record)
         self._look_at_the_incident(record, summary)
@@ -108,7 +108,7 @@ class MinorPilotDemo(PilotDemo):
         )
         return summary
 
-    def _look_at_the_incident(self, record: Rollout, summary: Summary) -> None:
+    def _look_at_the_incident(self, record: Rollout, summary: DemoSummary) -> None:
         entries = pilot_looks.journal(self, summary, record, f"Journal of {record.name}")
         told = [e.text for e in entries]
         summary.expect(CHANGED in told, f"The journal does not say {CHANGED!r}.")
@@ -126,7 +126,7 @@ class MinorPilotDemo(PilotDemo):
                 looks.mail_to(self, summary, address, f"{self.site}: {about}")
         looks.mail_to(self, summary, PROVIDER, CHANGED[:40])
 
-    def _look_at_mails(self, record: Rollout, summary: Summary) -> None:
+    def _look_at_mails(self, record: Rollout, summary: DemoSummary) -> None:
         config = self.services.config
         contact = config.site(self.site).contact
         sites = {contact, PROVIDER, ROLE_CONTACTS["PPS Coordinator"], ROLE_CONTACTS["Release Manager"]}

@@ -16,7 +16,7 @@ from upath import UPath
 from pps.activities.clients.local_configuration import CANNOT, CONFIGURED
 from pps.activities.packages import classification
 from pps.activities.packages.classification import Classification
-from pps.adapters.services.airflow_rest import Question
+from pps.adapters.services.airflow_rest import AirflowQuestion
 from pps.domain.base.errors import ServiceError
 from pps.domain.clients.updates import ClientVerdict
 from pps.domain.packages.patch import Patch, PatchState, Repository, RepositoryKind
@@ -28,7 +28,7 @@ from pps.domain.sites.site import PartnerLevel
 from pps.sandbox.airflow.configuration import administrator_of
 from pps.sandbox.airflow.installation import Installation
 from pps.sandbox.demo import deployment, looks
-from pps.sandbox.demo.play import Demo, Summary, Table, Tell
+from pps.sandbox.demo.play import Demo, DemoSummary, Table, Tell
 from pps.sandbox.grid.landscape import PLATFORM
 from pps.sandbox.provider.packages import ProviderPackages
 from pps.sandbox.provider.yaim_packages import (
@@ -59,7 +59,7 @@ _FOLDER = re.compile(r"Create the folder `(/[^`\n]+)`")
 
 
 @dataclass(frozen=True)
-class Cast:
+class NonBcCast:
     """Who plays which part, by site."""
 
     configures: str
@@ -92,10 +92,10 @@ class NonBcDemo(Demo):
         self._certified = False
 
     @cached_property
-    def cast(self) -> Cast:
+    def cast(self) -> NonBcCast:
         """The first Silver partners."""
         sites = [s.name for s in self.services.config.sites.values() if PartnerLevel.SILVER in s.partner_levels]
-        return Cast(*sites[:3])
+        return NonBcCast(*sites[:3])
 
     # --- before ---
 
@@ -127,7 +127,7 @@ class NonBcDemo(Demo):
 
     # --- the run ---
 
-    def run(self, patch: Patch) -> Summary:
+    def run(self, patch: Patch) -> DemoSummary:
         """See `Demo`."""
         found = self._classify(patch)
         facts = self.services.facts
@@ -175,7 +175,7 @@ class NonBcDemo(Demo):
             self._has_acted.add(site)
             act(question)
 
-    def _configures(self, question: Question) -> None:
+    def _configures(self, question: AirflowQuestion) -> None:
         """Others try to answer for the site and may not; then its own people do what the question says."""
         site = self.cast.configures
         form = {"settings": SETTING, "remarks": None}
@@ -194,7 +194,7 @@ class NonBcDemo(Demo):
         self.people.answer(administrator_of(site), question, CONFIGURED, form)
         self.tell(f"{site} writes {folder.name}/discovery.sh and answers: {CONFIGURED}, {SETTING}")
 
-    def _declines(self, question: Question) -> None:
+    def _declines(self, question: AirflowQuestion) -> None:
         site = self.cast.declines
         self.people.answer(administrator_of(site), question, CANNOT, {"settings": None, "remarks": DECLINES})
         self.tell(f"{site} answers: {CANNOT}. {DECLINES}")
@@ -217,8 +217,8 @@ class NonBcDemo(Demo):
 
     # --- afterwards ---
 
-    def _look(self, record: Rollout, test: Rollout, state: str, patch: Patch, found: Classification) -> Summary:
-        summary = Summary(record.name, state, jdl=jdl_requirement(record.tag))
+    def _look(self, record: Rollout, test: Rollout, state: str, patch: Patch, found: Classification) -> DemoSummary:
+        summary = DemoSummary(record.name, state, jdl=jdl_requirement(record.tag))
         self._look_at_classification(found, summary)
         self._look_at_sites(record, summary)
         summary.expect(all(r["why"] for r in self._refusals), "Somebody could answer for a site that is not theirs.")
@@ -247,7 +247,7 @@ class NonBcDemo(Demo):
         )
         return summary
 
-    def _look_at_classification(self, found: Classification, summary: Summary) -> None:
+    def _look_at_classification(self, found: Classification, summary: DemoSummary) -> None:
         names = {change.name for change in found.changes}
         summary.expect(found.verdict is ClientVerdict.NON_BC, f"The patch is classified as {found.verdict}.")
         told = {f["name"] for f in found.findings if f["file"] == classification.TRACKER}
@@ -260,7 +260,7 @@ class NonBcDemo(Demo):
         columns = {"name": "variable", "kind": "change", "file": "file"}
         summary.tables.append(Table("classification", title, columns, rows))
 
-    def _look_at_sites(self, record: Rollout, summary: Summary) -> None:
+    def _look_at_sites(self, record: Rollout, summary: DemoSummary) -> None:
         rows = {row["site"]: row for row in looks.sites(self, record, summary)}
         asked = {
             self.cast.configures: ("configures", SiteState.AVAILABLE),
@@ -286,7 +286,9 @@ class NonBcDemo(Demo):
         )
         summary.tables.append(table)
 
-    def _look_at_results(self, test: Rollout, results: Mapping[str, ScenarioResult | None], summary: Summary) -> bool:
+    def _look_at_results(
+        self, test: Rollout, results: Mapping[str, ScenarioResult | None], summary: DemoSummary
+    ) -> bool:
         """Whether the release may go out, by what the scenarios really ended with."""
         may = True
         for scenario in planned_scenarios(test):

@@ -18,7 +18,7 @@ from pps.activities.pilots import report as pilot_report
 from pps.activities.pilots import request as pilot_request
 from pps.activities.pilots import screening as pilot_screening
 from pps.activities.pilots import set_up as pilot_setup
-from pps.adapters.services.airflow_rest import Question
+from pps.adapters.services.airflow_rest import AirflowQuestion
 from pps.domain.base.errors import RefusedError, ServiceError
 from pps.domain.packages.patch import Bug, Patch, PatchKind, PatchState, Severity
 from pps.domain.record.facts import Fact, FactKind
@@ -133,7 +133,7 @@ class PilotDemo(Demo):
             self.read[f"{name}/{question.task}"] = question.body
             self._answer(question, name)
 
-    def _answer(self, question: Question, name: str) -> None:
+    def _answer(self, question: AirflowQuestion, name: str) -> None:
         match question.task:
             case "site.set_up":
                 self._sets_up(question)
@@ -147,10 +147,10 @@ class PilotDemo(Demo):
                 said = "; ".join(f"{key}: {value}" for key, value in entered.items())
                 self.tell(f"The PPS Coordinator answers {task}: {choice}{f' ({said})' if said else ''}")
 
-    def _may_not(self, user: str, question: Question, choice: str, what: str) -> None:
+    def _may_not(self, user: str, question: AirflowQuestion, choice: str, what: str) -> None:
         self._note(user, what, self.people.refusal(user, question, choice, filled(question)))
 
-    def _sets_up(self, question: Question) -> None:
+    def _sets_up(self, question: AirflowQuestion) -> None:
         """The site's people upgrade their service, then say so; those of another site may not."""
         other = next(s for s in self.services.config.sites if s != self.site)
         self._may_not(administrator_of(other), question, pilot_setup.CANNOT, f"answer for {self.site}")
@@ -160,7 +160,7 @@ class PilotDemo(Demo):
         self.people.answer(administrator_of(self.site), question, pilot_setup.SET_UP, form)
         self.tell(f"{self.site} answers: {pilot_setup.SET_UP}, at {service['endpoint']}")
 
-    def _reports(self, question: Question) -> None:
+    def _reports(self, question: AirflowQuestion) -> None:
         self.people.answer(administrator_of(self.site), question, pilot_report.REPORT, filled(question, **self.report))
         self.tell(f"{self.site} writes its post-mortem report")
 
@@ -206,7 +206,7 @@ class PilotDemo(Demo):
         return looks.has(record, FactKind.SERVICE_SET_UP, self.site)
 
 
-def filled(question: Question, **entered: Any) -> dict[str, Any]:
+def filled(question: AirflowQuestion, **entered: Any) -> dict[str, Any]:
     """The whole form, as a browser sends it."""
     return {name: spec.get("value") for name, spec in question.params.items()} | entered
 

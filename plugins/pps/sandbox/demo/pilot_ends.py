@@ -10,10 +10,10 @@ from pps.domain.record.facts import FactKind
 from pps.domain.record.rollouts import Rollout
 from pps.sandbox.demo import deployment, looks, pilot_looks
 from pps.sandbox.demo.pilot import PilotDemo
-from pps.sandbox.demo.play import Summary, Table
+from pps.sandbox.demo.play import DemoSummary, Table
 
 
-def look_at_test(demo: PilotDemo, summary: Summary, test: Rollout) -> bool:
+def look_at_test(demo: PilotDemo, summary: DemoSummary, test: Rollout) -> bool:
     """Whether the release may go out by the deployment test beside the pilot; where nobody could try it, it may not."""
     found = deployment.look(demo, summary, test, f"Deployment test beside it: {test.name}")
     may = True
@@ -28,7 +28,7 @@ def look_at_test(demo: PilotDemo, summary: Summary, test: Rollout) -> bool:
     return may
 
 
-def look_at_the_end(demo: PilotDemo, summary: Summary, record: Rollout, patch: Patch, *, released: bool) -> None:
+def look_at_the_end(demo: PilotDemo, summary: DemoSummary, record: Rollout, patch: Patch, *, released: bool) -> None:
     """The last round's outcome, and what the world has of it."""
     outcome_is(summary, record, "released" if released else "not released")
     if released:
@@ -53,7 +53,7 @@ def look_at_the_end(demo: PilotDemo, summary: Summary, record: Rollout, patch: P
         summary.expect(path.exists(), f"There is no {what} at {path}.")
 
 
-def outcome_is(summary: Summary, record: Rollout, wanted: str) -> None:
+def outcome_is(summary: DemoSummary, record: Rollout, wanted: str) -> None:
     """The round has ended so."""
     closed = record.the(FactKind.ROLLOUT_CLOSED)
     found = str(closed.payload["outcome"]) if closed else "none"

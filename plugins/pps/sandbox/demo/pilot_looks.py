@@ -18,13 +18,13 @@ from pps.activities.pilots.meetings import KICK_OFF, WRAP_UP, meeting
 from pps.domain.packages.patch import Patch
 from pps.domain.people.effort import Credit, Grouping, Total, totals
 from pps.domain.pilots import looks as pilot_looks
-from pps.domain.pilots.looks import Entry
+from pps.domain.pilots.looks import JournalEntry
 from pps.domain.record.facts import FactKind
 from pps.domain.record.rollouts import Rollout
 from pps.domain.sites.endpoints import parse_endpoint
 from pps.sandbox.demo import looks
 from pps.sandbox.demo.pilot import PilotDemo
-from pps.sandbox.demo.play import Summary, Table
+from pps.sandbox.demo.play import DemoSummary, Table
 from pps.sandbox.grid.pilot_service import FIRST_VERSION
 from pps.sandbox.grid.smtp import KeptMail, kept_mails, read_mail
 
@@ -53,7 +53,7 @@ EACH_VO: Earned = {("pilot-kickoff-participation", _VO): 2, ("pilot-wrap-up", _V
 # --- at the site --------------------------------------------------------------------------------
 
 
-def service(demo: PilotDemo, summary: Summary) -> None:
+def service(demo: PilotDemo, summary: DemoSummary) -> None:
     """The site's service answers, and the information system shows it there: both in the pilot's version."""
     there = demo.sites_there()[demo.site]["service"]
     endpoint = parse_endpoint(str(there["endpoint"]))
@@ -79,7 +79,7 @@ def service(demo: PilotDemo, summary: Summary) -> None:
     summary.tables.append(Table("services", "The service in production", columns, [row]))
 
 
-def mirror(demo: PilotDemo, summary: Summary, record: Rollout) -> None:
+def mirror(demo: PilotDemo, summary: DemoSummary, record: Rollout) -> None:
     """The mirror is what it was when it was made, over HTTP as well; the site was given its address."""
     services = demo.services
     address = mirroring.mirror_repository(record, services.mirror_url)
@@ -96,7 +96,7 @@ def mirror(demo: PilotDemo, summary: Summary, record: Rollout) -> None:
     summary.expect(line in asked, f"The question to {demo.site} does not name its repository, {line}.")
 
 
-def same_bytes(demo: PilotDemo, summary: Summary, record: Rollout, patch: Patch) -> None:
+def same_bytes(demo: PilotDemo, summary: DemoSummary, record: Rollout, patch: Patch) -> None:
     """What is in production are the very packages that the site installed from the mirror."""
     index = demo.services.production_packages.open(patch.repository.kind)
     there = {str(p.ref): p.sha256 for p in index.newest(patch.packages).values()}
@@ -104,7 +104,7 @@ def same_bytes(demo: PilotDemo, summary: Summary, record: Rollout, patch: Patch)
         summary.expect(there.get(name) == sha256, f"{name} in production is not what {demo.site} has run.")
 
 
-def journal(demo: PilotDemo, summary: Summary, record: Rollout, title: str) -> tuple[Entry, ...]:
+def journal(demo: PilotDemo, summary: DemoSummary, record: Rollout, title: str) -> tuple[JournalEntry, ...]:
     """A table of the journal, as `pps pilot journal` shows it."""
     found = pilot_looks.journal(record)
     rows = [{"at": f"{e.at:%H:%M:%S}", "who": e.who, "by": e.user or "(seen by us)", "text": e.text} for e in found]
@@ -119,7 +119,7 @@ def journal(demo: PilotDemo, summary: Summary, record: Rollout, title: str) -> t
 # --- what people got ----------------------------------------------------------------------------
 
 
-def meetings(demo: PilotDemo, summary: Summary, record: Rollout, expected: Mapping[str, Iterable[str]]) -> None:
+def meetings(demo: PilotDemo, summary: DemoSummary, record: Rollout, expected: Mapping[str, Iterable[str]]) -> None:
     """Each meeting stands in the calendars of whom SD names: one invitation each, for the date on record.
 
     Args:
@@ -153,7 +153,7 @@ def _calendar(demo: PilotDemo, kept: KeptMail) -> str:
     return text.replace("\r\n ", "").replace("\n ", "")
 
 
-def no_mail_twice(demo: PilotDemo, summary: Summary) -> None:
+def no_mail_twice(demo: PilotDemo, summary: DemoSummary) -> None:
     """Nobody has got the same text twice, whatever its Message-ID."""
     told = Counter(
         (m.recipients, m.subject, str(read_mail(demo.mails, m).get_body(("plain",)))) for m in kept_mails(demo.mails)
@@ -162,7 +162,7 @@ def no_mail_twice(demo: PilotDemo, summary: Summary) -> None:
         summary.expect(times == 1, f"{', '.join(recipients)} got {subject!r} {times} times.")
 
 
-def notes(demo: PilotDemo, summary: Summary, record: Rollout, told: Iterable[str]) -> str:
+def notes(demo: PilotDemo, summary: DemoSummary, record: Rollout, told: Iterable[str]) -> str:
     """The release notes, as a file and as everybody's browser gets them, hold all of this; returns them."""
     text = looks.release_notes(demo, summary, record.name)
     for what in told:
@@ -173,7 +173,7 @@ def notes(demo: PilotDemo, summary: Summary, record: Rollout, told: Iterable[str
     return text
 
 
-def report(demo: PilotDemo, summary: Summary, record: Rollout) -> str:
+def report(demo: PilotDemo, summary: DemoSummary, record: Rollout) -> str:
     """The site's published post-mortem report on one line; it names no user."""
     file = demo.www / "pilots" / record.name / f"{demo.site}.txt"
     text = " ".join(looks.published(demo, summary, file).replace("\n> ", "\n").split())
@@ -187,7 +187,7 @@ def report(demo: PilotDemo, summary: Summary, record: Rollout) -> str:
 # --- credits ------------------------------------------------------------------------------------
 
 
-def credits(demo: PilotDemo, summary: Summary, expected: Mapping[str, tuple[Earned, Iterable[str]]]) -> None:
+def credits(demo: PilotDemo, summary: DemoSummary, expected: Mapping[str, tuple[Earned, Iterable[str]]]) -> None:
     """Who has earned what, as `pps credits` has it: exactly what SD's table gives, each once.
 
     Args:

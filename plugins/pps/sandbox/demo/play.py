@@ -52,7 +52,7 @@ class Table:
 
 
 @dataclass
-class Summary:
+class DemoSummary:
     """What came of it."""
 
     rollout: str
@@ -142,7 +142,7 @@ class Demo(ABC):
     # --- the run ---
 
     @abstractmethod
-    def run(self, patch: Patch) -> Summary:
+    def run(self, patch: Patch) -> DemoSummary:
         """Start, play the people until the run has ended, and look at what came of it."""
 
     def follow(self, dag: str, run: str, names: Sequence[str], play: Callable[[], None]) -> str:

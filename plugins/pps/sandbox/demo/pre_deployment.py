@@ -25,7 +25,7 @@ from pps.domain.sites.site import Platform
 from pps.sandbox.airflow.configuration import administrator_of
 from pps.sandbox.airflow.installation import Installation
 from pps.sandbox.demo import deployment, looks
-from pps.sandbox.demo.play import Demo, Summary, Table, Tell
+from pps.sandbox.demo.play import Demo, DemoSummary, Table, Tell
 from pps.sandbox.grid.landscape import PLATFORM
 from pps.sandbox.provider.packages import ProviderPackages
 from pps.sandbox.provider.yaim_packages import (
@@ -87,12 +87,12 @@ class PreDeploymentDemo(Demo):
 
     # --- the run ---
 
-    def run(self, patch: Patch) -> Summary:
+    def run(self, patch: Patch) -> DemoSummary:
         """See `Demo`."""
         first, first_state = self._test(patch, "Fail")
         sent = self._comes_back(patch)
         second, state = self._test(patch, "Pass")
-        summary = Summary(second.name, state)
+        summary = DemoSummary(second.name, state)
         for record, ended in ((first, first_state), (second, state)):
             run = str(record.opened["run"]).partition("/")[2]
             summary.expect(ended == "success", f"The run {run} ended {ended!r}: {self.failures(DAG, run)}.")
@@ -129,7 +129,7 @@ class PreDeploymentDemo(Demo):
 
     def _comes_back(self, patch: Patch) -> str:
         """The provider reads its mail and corrects the notes; the text of the mail, with the log."""
-        sent = Summary("", "")
+        sent = DemoSummary("", "")
         mail = looks.mail_to(self, sent, PROVIDER, "Failed")
         if NEW_VARIABLE in mail:
             self.tell(f"The provider reads in its mail that {NEW_VARIABLE} is not set")
@@ -144,7 +144,7 @@ class PreDeploymentDemo(Demo):
 
     # --- afterwards ---
 
-    def _look(self, first: Rollout, second: Rollout, patch: Patch, mail: str, summary: Summary) -> None:
+    def _look(self, first: Rollout, second: Rollout, patch: Patch, mail: str, summary: DemoSummary) -> None:
         before = deployment.look(self, summary, first, f"First test: {first.name}")
         after = deployment.look(self, summary, second, f"After the correction: {second.name}")
         elsewhere = other_architecture(self.platform)
@@ -178,7 +178,7 @@ class PreDeploymentDemo(Demo):
             "which nobody could try. Nothing was released by that."
         )
 
-    def _look_at_the_provider(self, first: Rollout, patch: Patch, mail: str, summary: Summary) -> None:
+    def _look_at_the_provider(self, first: Rollout, patch: Patch, mail: str, summary: DemoSummary) -> None:
         failed = [s for s in planned_scenarios(first) if scenario_result(first, s.name) is ScenarioResult.FAIL]
         summary.expect(NEW_VARIABLE in mail, f"The provider's mail does not say what is wrong with {NEW_VARIABLE}.")
         comments = " ".join(e["comment"] for e in self._history(patch))
@@ -197,7 +197,7 @@ class PreDeploymentDemo(Demo):
         tracker = self.services.tracker
         return tracker.history(patch.number) if isinstance(tracker, RestTracker) else ()
 
-    def _look_at_platforms(self, second: Rollout, summary: Summary, tried: bool) -> None:
+    def _look_at_platforms(self, second: Rollout, summary: DemoSummary, tried: bool) -> None:
         verdict = deployment_verdict(second)
         platforms = (self.platform,) if tried else ()
         outcome = DeploymentOutcome.PASSED if tried else DeploymentOutcome.INCONCLUSIVE

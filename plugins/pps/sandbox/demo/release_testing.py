@@ -12,7 +12,7 @@ from urllib.parse import unquote, urlsplit
 
 from pps.activities.people.effort import credits_on_record
 from pps.activities.quality.release_answers import results
-from pps.adapters.services.airflow_rest import Question
+from pps.adapters.services.airflow_rest import AirflowQuestion
 from pps.domain.packages.patch import Patch, PatchState
 from pps.domain.people import questions
 from pps.domain.people.effort import Grouping, selected, totals
@@ -22,7 +22,7 @@ from pps.domain.record.rollouts import Rollout
 from pps.sandbox.airflow.configuration import ROLE_CONTACTS, administrator_of
 from pps.sandbox.airflow.installation import Installation
 from pps.sandbox.demo import looks
-from pps.sandbox.demo.play import Demo, Summary, Table, Tell
+from pps.sandbox.demo.play import Demo, DemoSummary, Table, Tell
 from pps.sandbox.provider.packages import ProviderPackages
 
 DAG = "release_testing"
@@ -38,7 +38,7 @@ _NOTHING: Mapping[str, None] = {"services": None, "report": None}
 
 
 @dataclass(frozen=True)
-class Cast:
+class ReleaseTestCast:
     """Who plays which part, by site."""
 
     accepts: str
@@ -71,17 +71,17 @@ class ReleaseTestingDemo(Demo):
         sites, found, fitting = self.services.config.sites, {}, 0
         for pool in self.services.config.pools:
             fit = [name for name in pool.sites if sites[name].platform == self.platform]
-            if (fit and fitting < len(Cast.__annotations__)) or not fit:
+            if (fit and fitting < len(ReleaseTestCast.__annotations__)) or not fit:
                 found[pool.name] = pool.sites
                 fitting += len(fit)
         return found
 
     @cached_property
-    def cast(self) -> Cast:
+    def cast(self) -> ReleaseTestCast:
         """The first sites of the pools that can take part; the silent one last."""
         sites = self.services.config.sites
         able = [name for names in self.pools.values() for name in names if sites[name].platform == self.platform]
-        return Cast(*able[:4])
+        return ReleaseTestCast(*able[:4])
 
     def offer(self, provided: ProviderPackages) -> Patch:
         """A client update that is through its certification."""
@@ -91,7 +91,7 @@ class ReleaseTestingDemo(Demo):
 
     # --- the run ---
 
-    def run(self, patch: Patch) -> Summary:
+    def run(self, patch: Patch) -> DemoSummary:
         """See `Demo`."""
         name = self.services.facts.next_name("release-test", patch.number)
         conf = {"patch": patch.number, "pools": list(self.pools)}
@@ -116,7 +116,7 @@ class ReleaseTestingDemo(Demo):
         if (question := self.people.question(DAG, run, MANAGER)) is not None and late in self._has_acted:
             self._decides(question, patch)
 
-    def _accepts(self, question: Question) -> None:
+    def _accepts(self, question: AirflowQuestion) -> None:
         """Others try to answer for the site and may not; its own people look where the question says."""
         site, form = self.cast.accepts, {"services": APPLIED, "report": None}
         self._refused("release-manager", question, ACCEPT, form, f"answer for {site}")
@@ -128,7 +128,7 @@ class ReleaseTestingDemo(Demo):
         self.people.answer(administrator_of(site), question, ACCEPT, form)
         self.tell(f"{site} answers: {ACCEPT}, applied to {APPLIED}")
 
-    def _rejects(self, question: Question) -> None:
+    def _rejects(self, question: AirflowQuestion) -> None:
         site = self.cast.rejects
         self.people.answer(administrator_of(site), question, REJECT, {"services": "one CE", "report": REPORT})
         self.tell(f"{site} answers: {REJECT}. {REPORT}")
@@ -147,11 +147,11 @@ class ReleaseTestingDemo(Demo):
             f"{site} answers after its time by the late door: {ACCEPT}; HTTP {said.status_code}, counts: {counts}"
         )
 
-    def _decides(self, question: Question, patch: Patch) -> None:
+    def _decides(self, question: AirflowQuestion, patch: Patch) -> None:
         """The Release Manager alone decides; against a rejection not without a reason."""
         if "decision" not in self._has_acted:
             self._has_acted.add("decision")
-            self._too_early = sorted(map(str, looks.fetched(self, patch, Summary("", ""))))
+            self._too_early = sorted(map(str, looks.fetched(self, patch, DemoSummary("", ""))))
             self._refused("pps-coordinator", question, RELEASE, {"reason": REASON}, "decide")
             self.people.answer("release-manager", question, RELEASE, {"reason": None})
             self.tell("The Release Manager answers: Release, without a reason; the question has to come back")
@@ -160,7 +160,9 @@ class ReleaseTestingDemo(Demo):
             self.people.answer("release-manager", question, RELEASE, {"reason": REASON})
             self.tell(f"The Release Manager reads all answers, the late one too, and decides: {RELEASE}. {REASON}")
 
-    def _refused(self, user: str, question: Question, choice: str, form: Mapping[str, object], what: str) -> None:
+    def _refused(
+        self, user: str, question: AirflowQuestion, choice: str, form: Mapping[str, object], what: str
+    ) -> None:
         self._note(user, what, self.people.refusal(user, question, choice, form))
 
     def _note(self, user: str, what: str, why: str) -> None:
@@ -169,8 +171,8 @@ class ReleaseTestingDemo(Demo):
 
     # --- afterwards ---
 
-    def _look(self, record: Rollout, state: str, patch: Patch) -> Summary:
-        summary = Summary(record.name, state)
+    def _look(self, record: Rollout, state: str, patch: Patch) -> DemoSummary:
+        summary = DemoSummary(record.name, state)
         self._look_at_answers(record, summary)
         summary.expect(all(r["why"] for r in self._refusals), "Somebody could answer what they were not asked.")
         columns = {"who": "who", "what": "tries to", "why": "is told"}
@@ -197,7 +199,7 @@ class ReleaseTestingDemo(Demo):
         )
         return summary
 
-    def _look_at_answers(self, record: Rollout, summary: Summary) -> None:
+    def _look_at_answers(self, record: Rollout, summary: DemoSummary) -> None:
         found = results(record)
         wanted = {
             self.cast.accepts: (ACCEPT, ()),
@@ -226,7 +228,7 @@ class ReleaseTestingDemo(Demo):
         columns = {"site": "site", "pool": "pool", "answer": "answer", "counts": "counts", "says": "says"}
         summary.tables.append(Table("sites", "Sites of the pools", columns, rows))
 
-    def _look_at_the_decision(self, record: Rollout, summary: Summary) -> None:
+    def _look_at_the_decision(self, record: Rollout, summary: DemoSummary) -> None:
         decided = results(record)["decision"]
         is_so = decided is not None and (decided.choice, decided.reason, decided.user) == (
             RELEASE,
@@ -242,7 +244,7 @@ class ReleaseTestingDemo(Demo):
             columns = {"who": "who", "what": "decision", "why": "reason"}
             summary.tables.append(Table("decision", "Decision", columns, [row]))
 
-    def _look_at_credits(self, record: Rollout, summary: Summary) -> None:
+    def _look_at_credits(self, record: Rollout, summary: DemoSummary) -> None:
         """As `pps credits --by site` adds them up: whoever has applied the update, late or not, and nobody else."""
         earned = selected(credits_on_record(self.services.facts), activity="release-test")
         found = {total.key: total.credits for total in totals(earned, Grouping.SITE)}

@@ -48,7 +48,7 @@ class BookError(RolloutError):
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class BookEntry:
     """A patch with its version (1, 2, ...) and its history, oldest first."""
 
     patch: Patch
@@ -65,18 +65,18 @@ class PatchBook:
         folder.mkdir(parents=True, exist_ok=True)
         self._entries = {e.patch.number: e for e in map(_load, sorted(folder.glob("[0-9]*.json")))}
 
-    def patches(self, state: PatchState | None = None) -> list[Entry]:
+    def patches(self, state: PatchState | None = None) -> list[BookEntry]:
         """Newest number first."""
         found = [e for e in self._entries.values() if state in (None, e.patch.state)]
         return sorted(found, key=lambda e: -e.patch.number)
 
-    def entry(self, number: int) -> Entry:
+    def entry(self, number: int) -> BookEntry:
         """One patch, or a 404."""
         if number not in self._entries:
             raise BookError(404, f"patch {number}", "is not in the tracker.")
         return self._entries[number]
 
-    def create(self, patch: Patch) -> tuple[Entry, bool]:
+    def create(self, patch: Patch) -> tuple[BookEntry, bool]:
         """Enter a patch; (entry, whether it is new). The same content once more is the same patch."""
         old = self._entries.get(patch.number)
         if old is None:
@@ -91,7 +91,7 @@ class PatchBook:
             )
         return old, False
 
-    def edit(self, number: int, fields: Mapping[str, object], version: int) -> Entry:
+    def edit(self, number: int, fields: Mapping[str, object], version: int) -> BookEntry:
         """Change fields of a patch that is at `version`."""
         entry = self._at(number, version)
         if unknown := sorted(set(fields) - EDITABLE):
@@ -101,7 +101,7 @@ class PatchBook:
             return entry
         return self._keep(patch, entry, f"edited {', '.join(sorted(fields))}", "")
 
-    def move(self, number: int, state: PatchState, comment: str, version: int | None = None) -> Entry:
+    def move(self, number: int, state: PatchState, comment: str, version: int | None = None) -> BookEntry:
         """Change the state; the state that it has changes nothing, an illegal move is a 409."""
         entry = self._at(number, version)
         old = entry.patch.state
@@ -112,14 +112,14 @@ class PatchBook:
             raise BookError(409, f"patch {number}", f'cannot go from "{old}" to "{state}"; allowed: {allowed}.')
         return self._keep(dataclasses.replace(entry.patch, state=state), entry, f'"{old}" -> "{state}"', comment)
 
-    def comment(self, number: int, text: str) -> Entry:
+    def comment(self, number: int, text: str) -> BookEntry:
         """Add a comment to the history; a text that stands there already is not added again."""
         entry = self.entry(number)
         if any(event["what"] == "comment" and event["comment"] == text for event in entry.history):
             return entry
         return self._keep(entry.patch, entry, "comment", text)
 
-    def flag(self, number: int, flag: str, value: bool, comment: str) -> Entry:
+    def flag(self, number: int, flag: str, value: bool, comment: str) -> BookEntry:
         """Set or clear a flag."""
         if flag not in FLAGS:
             raise BookError(404, f"flag {flag[:80]!r}", f"is not known; there is {', '.join(FLAGS)}.")
@@ -131,7 +131,7 @@ class PatchBook:
             dataclasses.replace(entry.patch, **changes), entry, f"{flag} {'set' if value else 'cleared'}", comment
         )
 
-    def add_bug(self, number: int, bug: Bug) -> Entry:
+    def add_bug(self, number: int, bug: Bug) -> BookEntry:
         """Attach a bug, or replace the one of the same number."""
         entry = self.entry(number)
         if bug in entry.patch.bugs:
@@ -140,15 +140,15 @@ class PatchBook:
         bugs = tuple(sorted((*others, bug), key=lambda b: b.number))
         return self._keep(dataclasses.replace(entry.patch, bugs=bugs), entry, f"bug {bug.number}", "")
 
-    def _at(self, number: int, version: int | None) -> Entry:
+    def _at(self, number: int, version: int | None) -> BookEntry:
         entry = self.entry(number)
         if version is not None and entry.version != version:
             raise BookError(412, f"patch {number}", f"is at version {entry.version}, not {version}.", "Read it again.")
         return entry
 
-    def _keep(self, patch: Patch, old: Entry | None, what: str, comment: str) -> Entry:
+    def _keep(self, patch: Patch, old: BookEntry | None, what: str, comment: str) -> BookEntry:
         event = {"at": self._now().isoformat(timespec="seconds"), "what": what, "comment": comment}
-        entry = Entry(patch, old.version + 1 if old else 1, (*(old.history if old else ()), event))
+        entry = BookEntry(patch, old.version + 1 if old else 1, (*(old.history if old else ()), event))
         row = {"patch": patch_document(patch), "version": entry.version, "history": list(entry.history)}
         path = self._folder / f"{patch.number}.json"
         part = path.with_name(f".{path.name}.part")
@@ -158,10 +158,10 @@ class PatchBook:
         return entry
 
 
-def _load(path: Path) -> Entry:
+def _load(path: Path) -> BookEntry:
     try:
         row = json.loads(path.read_text(encoding="utf-8"))
-        entry = Entry(parse_patch(row["patch"]), int(row["version"]), tuple(row["history"]))
+        entry = BookEntry(parse_patch(row["patch"]), int(row["version"]), tuple(row["history"]))
     except (ValueError, KeyError, TypeError, RolloutError) as error:
         why = f"is not a patch of the sandbox tracker ({error})."
         raise ConfigurationError(str(path), why, "Delete it to forget the patch.") from error

@@ -15,7 +15,7 @@ from starlette.routing import Route
 from pps.config.patch_documents import parse_patch, patch_document
 from pps.domain.base.errors import RolloutError
 from pps.domain.packages.patch import Bug, PatchState
-from pps.sandbox.grid.patch_book import BookError, Entry, PatchBook
+from pps.sandbox.grid.patch_book import BookEntry, BookError, PatchBook
 from pps.sandbox.grid.web_requests import authorize, error_response, json_body, kept_token
 
 PATCHES_FOLDER = "patches"
@@ -151,7 +151,7 @@ def _version(request: Request) -> int | None:
     return int(text)
 
 
-def _answer(entry: Entry, status: int = 200, headers: dict[str, str] | None = None) -> Response:
+def _answer(entry: BookEntry, status: int = 200, headers: dict[str, str] | None = None) -> Response:
     document: dict[str, Any] = {**patch_document(entry.patch), "version_in_tracker": entry.version}
     return JSONResponse(document, status, {"ETag": f'"{entry.version}"', **(headers or {})})
 

@@ -11,7 +11,7 @@ from pps.activities.people import feedback
 from pps.adapters.record.store import FactStore
 from pps.config.loader import Configuration
 from pps.domain.base.errors import ConfigurationError, InvalidNameError, NotYetAllowedError, RefusedError
-from pps.domain.people.feedback import Answer, FeedbackLimits, Outcome
+from pps.domain.people.feedback import FeedbackLimits, Outcome, VoAnswer
 from pps.domain.record.facts import Fact, FactKind
 from pps.domain.record.rollouts import Rollout
 
@@ -28,7 +28,7 @@ def record(store: FactStore) -> Rollout:
 
 def give(
     store: FactStore, record: Rollout, vo: str = "atlas", opinion: str = "works", text: str = "", **given: object
-) -> Answer:
+) -> VoAnswer:
     own = {"author": "", "token": None, "idempotency_key": None, "now": NOW, "secret": SECRET}
     return feedback.give_feedback(store, record.name, vo, opinion, text, **{**own, **given})  # type: ignore[arg-type]
 

@@ -18,7 +18,7 @@ from pps.domain.base.errors import AlreadyOpenError, NotYetAllowedError, Refused
 from pps.domain.packages.patch import PatchKind, PatchState
 from pps.domain.pilots.pilot import PROLONG, RELEASE, Pilot, Stage
 from pps.domain.record.facts import Fact, FactKind
-from pps.domain.record.rollouts import Path
+from pps.domain.record.rollouts import RolloutPath
 
 
 def ask(store: Any, patch: Any = MAJOR, *, run: str = "pilot/first", scope: str = SCOPE, vo: str = "") -> str:
@@ -79,12 +79,12 @@ def test_a_parameter_that_the_packages_add_makes_it_major_until_the_release_mana
     assert verdict.reasons == ("It adds the YAIM variables CREAM_MAX_JOBS.",)
     overruled = {"verdict": "bc", "reason": "It is a path."}
     store.record_in_dossier(4711, Fact("patch-4711", FactKind.CLASSIFICATION_OVERRULED, "", "1", NOW, "rm", overruled))
-    assert pilot_request.verdict_on(MINOR, store.dossier(4711), LIMITS).path is Path.MINOR_PILOT
+    assert pilot_request.verdict_on(MINOR, store.dossier(4711), LIMITS).path is RolloutPath.MINOR_PILOT
 
 
 def test_a_server_update_is_no_client_preview() -> None:
     patch = replace(MINOR, state=PatchState.IN_CERTIFICATION, special_configuration="x")
-    for path in (Path.BC_CLIENT, Path.NON_BC_CLIENT):
+    for path in (RolloutPath.BC_CLIENT, RolloutPath.NON_BC_CLIENT):
         assert any("server update" in why for why in reasons_against_opening(sqlite_store().dossier(4711), patch, path))
 
 

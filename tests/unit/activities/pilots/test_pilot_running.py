@@ -20,7 +20,7 @@ from pps.domain.base.errors import NotYetAllowedError, RefusedError
 from pps.domain.pilots import looks as pilot_looks
 from pps.domain.pilots.pilot import Pilot
 from pps.domain.record.facts import Fact, FactKind
-from pps.domain.record.rollouts import Path, Rollout
+from pps.domain.record.rollouts import Rollout, RolloutPath
 from pps.domain.sites.probes import ProbeState
 
 PIC = GOLD["PIC"]
@@ -282,7 +282,7 @@ def test_vos_of_a_major_pilot_are_reminded_until_they_have_answered() -> None:
 
 @pytest.mark.sd("4.1.3")
 def test_a_minor_pilot_is_kept_internal_to_the_infrastructure() -> None:
-    pilot = APilot(Path.MINOR_PILOT).set_up()
+    pilot = APilot(RolloutPath.MINOR_PILOT).set_up()
     assert [sweep(pilot, day * 24) for day in (12, 21)] == [0, 0]
 
 

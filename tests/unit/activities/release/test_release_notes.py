@@ -19,7 +19,7 @@ from pps.domain.base.errors import NotYetAllowedError
 from pps.domain.base.texts import clean_text
 from pps.domain.clients.updates import ClientVerdict
 from pps.domain.packages.patch import Patch
-from pps.domain.packages.yaim import Change, ChangeKind
+from pps.domain.packages.yaim import ChangeKind, YaimChange
 from pps.domain.quality.scenarios import ScenarioResult
 from pps.domain.record.facts import Fact, FactKind
 from pps.domain.record.rollouts import Rollout, dossier_name
@@ -126,8 +126,10 @@ def classified(store: FactStore, name: str = "BDII_IPV6_SUPPORT", after: str = "
     classification = Classification(
         ClientVerdict.NON_BC,
         (
-            Change(name, ChangeKind.NEW_MANDATORY_WITH_DEFAULT, "opt/glite/yaim/functions/config_bdii", None, after),
-            Change("BDII_OLD", ChangeKind.DROPPED, "opt/glite/yaim/services/glite-bdii"),
+            YaimChange(
+                name, ChangeKind.NEW_MANDATORY_WITH_DEFAULT, "opt/glite/yaim/functions/config_bdii", None, after
+            ),
+            YaimChange("BDII_OLD", ChangeKind.DROPPED, "opt/glite/yaim/services/glite-bdii"),
         ),
         ("SE_LIST",),
         (),

@@ -10,7 +10,7 @@ import pytest
 from tests.support.gocdb import HOST_KEY, USABLE, document, service, site
 from tests.support.histories import DEBIAN, a_site
 
-from pps.activities.sites.registry_import import Change, ImportPlan, plan_import
+from pps.activities.sites.registry_import import ImportPlan, SiteChange, plan_import
 from pps.adapters.sites.gocdb import parse_listing
 from pps.config.loader import site_problems
 from pps.config.models import SiteModel
@@ -135,7 +135,7 @@ def test_a_site_that_gocdb_does_not_certify_drops_out_of_selection_and_the_reaso
 
 def test_a_site_is_the_same_whatever_the_case_of_its_name() -> None:
     assert plan(site("it-perugia", CERTIFICATION_STATUS="Closed")).changes == (
-        Change("IT-PERUGIA", "certification", "Certified", "Closed"),
+        SiteChange("IT-PERUGIA", "certification", "Certified", "Closed"),
     )
 
 
@@ -286,7 +286,7 @@ def test_a_site_that_gocdb_no_longer_lists_is_reported_and_closed_only_when_aske
     found = plan(*records, registry=registry)
     assert (found.missing, found.changes) == (("IT-MODENA",), ())
     found = plan(*records, registry=registry, prune=True)
-    assert found.changes == (Change("IT-MODENA", "certification", "Certified", "Closed"),)
+    assert found.changes == (SiteChange("IT-MODENA", "certification", "Certified", "Closed"),)
     closed = registry | {"IT-MODENA": replace(OURS, name="IT-MODENA", certification=CertificationStatus.CLOSED)}
     assert plan(*records, registry=closed, prune=True).does_nothing
 

@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.support.gocdb import HOST_KEY
 
-from pps.activities.sites.registry_import import Change, ImportPlan
+from pps.activities.sites.registry_import import ImportPlan, SiteChange
 from pps.adapters.sites import registry_file
 from pps.adapters.sites.registry_file import apply_plan, edited, read_registry
 from pps.config.loader import Configuration
@@ -71,7 +71,7 @@ def plan(*additions: Mapping[str, Any], **changes: Any) -> ImportPlan:
     made = []
     for name, new in changes.items():
         site, _, key = name.partition("_")
-        made.append(Change(f"IT-{site}", key, None, new))
+        made.append(SiteChange(f"IT-{site}", key, None, new))
     return ImportPlan(changes=tuple(made), additions=additions)
 
 
@@ -165,7 +165,7 @@ def test_ids_and_contacts_as_sites_have_them_stand_in_the_file_as_they_are(tmp_p
 
 @pytest.mark.parametrize("value", ["no", "1.10", "1e5", "null", "~", "NO", "12:30:45", "- a", "a: b", "#x", "'", "{"])
 def test_a_value_that_yaml_would_take_for_another_is_quoted(value: str) -> None:
-    text = edited(yaml.safe_dump({"sites": [entry("A")]}), [Change("A", "roc", "", value)], [entry("B", roc=value)])
+    text = edited(yaml.safe_dump({"sites": [entry("A")]}), [SiteChange("A", "roc", "", value)], [entry("B", roc=value)])
     assert [s["roc"] for s in yaml.safe_load(text)["sites"]] == [value, value]
 
 
@@ -196,7 +196,7 @@ def test_every_edit_says_what_was_meant_in_every_layout(
 
     sites = [entry(f"S{n}", **values) for n, values in enumerate(old)]
     text = yaml.dump({"sites": sites}, Dumper=Dumper, sort_keys=False, default_flow_style=flow)
-    changes = [Change(f"S{n}", k, None, v) for n, values in enumerate(new[: len(old)]) for k, v in values.items()]
+    changes = [SiteChange(f"S{n}", k, None, v) for n, values in enumerate(new[: len(old)]) for k, v in values.items()]
     entries = [entry(f"N{n}", **values) for n, values in enumerate(additions)]
     wanted = [site | new[n] for n, site in enumerate(sites)] + entries
     assert yaml.safe_load(edited(text + tail, changes, entries)) == {"sites": wanted}

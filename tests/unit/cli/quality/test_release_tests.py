@@ -15,7 +15,7 @@ from tests.support.release_tests import DUE, LATE, RUN, AReleaseTest
 from tests.unit.cli import test_commands
 from tests.unit.cli.test_commands import as_json, one_line
 
-from pps.adapters.services.airflow_rest import Question
+from pps.adapters.services.airflow_rest import AirflowQuestion
 from pps.cli.front import Front
 from pps.domain.packages.patch import PatchState
 
@@ -51,16 +51,16 @@ class Response:
 
 @dataclass
 class AskingAirflow(MemoryAirflow):
-    waiting: list[Question] = field(default_factory=list)
-    answered: list[tuple[Question, list[str], Mapping[str, Any]]] = field(default_factory=list)
+    waiting: list[AirflowQuestion] = field(default_factory=list)
+    answered: list[tuple[AirflowQuestion, list[str], Mapping[str, Any]]] = field(default_factory=list)
     posted: list[tuple[str, Any]] = field(default_factory=list)
     response: Response = field(default_factory=lambda: Response(500, {}))
 
-    def questions(self, dag: str, run: str) -> Sequence[Question]:
+    def questions(self, dag: str, run: str) -> Sequence[AirflowQuestion]:
         assert (dag, run) == tuple(RUN.split("/"))
         return self.waiting
 
-    def answer(self, question: Question, options: Sequence[str], params: Mapping[str, Any]) -> None:
+    def answer(self, question: AirflowQuestion, options: Sequence[str], params: Mapping[str, Any]) -> None:
         self.answered.append((question, list(options), params))
 
     def request(self, method: str, path: str, **arguments: Any) -> Response:  # type: ignore[override]
@@ -187,7 +187,7 @@ def test_another_rollout_is_no_release_test(front: Front) -> None:
 
 def test_in_time_it_answers_airflow_s_question(front: Front, airflow: AskingAirflow, test: AReleaseTest) -> None:
     front.now = lambda: DUE
-    asked = Question(*RUN.split("/"), "ask_site", 0, "PIC: please answer", ("Accept", "Reject"))
+    asked = AirflowQuestion(*RUN.split("/"), "ask_site", 0, "PIC: please answer", ("Accept", "Reject"))
     airflow.waiting = [replace(asked, subject="INFN-T1: please answer", map_index=2), asked]
     done = pps(front, "release-test", "answer", NAME, "PIC", "accept", "--services", "CREAM-CE")
     assert "It is in time." in one_line(done.output)

@@ -9,9 +9,9 @@ from typer.testing import CliRunner
 
 from pps.cli.main import app
 from pps.cli.sandbox import demo_summary
-from pps.sandbox.demo.play import Summary, Table
+from pps.sandbox.demo.play import DemoSummary, Table
 
-SUMMARY = Summary(
+SUMMARY = DemoSummary(
     "non-bc-client-4721-1",
     "success",
     remarks=["Scenario wn could not be tried."],
@@ -52,7 +52,7 @@ def test_what_was_not_shown_stands_before_the_last_word(capsys: pytest.CaptureFi
 
 
 def test_a_problem_takes_the_place_of_the_last_word(capsys: pytest.CaptureFixture[str]) -> None:
-    problem = Summary("x-1-1", "failed", problems=["atlas got no mail."], done="Everybody was told.")
+    problem = DemoSummary("x-1-1", "failed", problems=["atlas got no mail."], done="Everybody was told.")
     demo_summary.show(problem)
     text = capsys.readouterr().out
     assert "  - atlas got no mail." in text

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pps.domain.base.errors import PackageError
-from pps.domain.packages.manifest import Entry, Manifest, ManifestPackage, checked_tree_path
+from pps.domain.packages.manifest import Manifest, ManifestEntry, ManifestPackage, checked_tree_path
 from pps.domain.packages.patch import PackageRef
 
 SHA = "0" * 64
@@ -46,7 +46,7 @@ def test_any_text_is_a_path_or_refused_in_words(path: str) -> None:
 @given(tree_paths, st.text(st.sampled_from("ab./"), min_size=1, max_size=30))
 def test_a_link_never_leads_out_of_the_tree(path: str, target: str) -> None:
     try:
-        entry = Entry(path, "l", 0o777, 0, "", target)
+        entry = ManifestEntry(path, "l", 0o777, 0, "", target)
     except PackageError:
         return
     where = posixpath.normpath(posixpath.join("/prefix/", posixpath.dirname(entry.path), entry.target))
@@ -55,7 +55,9 @@ def test_a_link_never_leads_out_of_the_tree(path: str, target: str) -> None:
 
 @given(st.dictionaries(tree_paths, st.sampled_from("fd"), max_size=8), st.integers(0, 10**12))
 def test_reading_a_manifest_back_gives_the_same_one(kinds: dict[str, str], size: int) -> None:
-    entries = [Entry(p, "f", 0o644, size, SHA) if k == "f" else Entry(p, "d", 0o755) for p, k in kinds.items()]
+    entries = [
+        ManifestEntry(p, "f", 0o644, size, SHA) if k == "f" else ManifestEntry(p, "d", 0o755) for p, k in kinds.items()
+    ]
     package = ManifestPackage("external", PackageRef("libgfal2-2", "1:2.21.3-1", "amd64"), SHA)
     manifest = Manifest("glite-WN", "3.1.23", (package,), tuple(entries))
     again = Manifest.parse(manifest.text)
@@ -66,4 +68,4 @@ def test_reading_a_manifest_back_gives_the_same_one(kinds: dict[str, str], size:
 
 def test_a_path_that_stands_twice_is_refused() -> None:
     with pytest.raises(PackageError, match="twice"):
-        Manifest("glite-WN", "3.1.23", (), (Entry("a", "d", 0o755), Entry("a", "f", 0o644, 0, SHA)))
+        Manifest("glite-WN", "3.1.23", (), (ManifestEntry("a", "d", 0o755), ManifestEntry("a", "f", 0o644, 0, SHA)))

@@ -15,16 +15,16 @@ from pps.domain.packages.yaim import (
     FILE_BYTES_AT_MOST,
     FILES_AT_MOST,
     VARIABLES_AT_MOST,
-    Change,
     ChangeKind,
-    Role,
+    VariableRole,
+    YaimChange,
     YaimTree,
     compare,
     role_of,
 )
 
 
-def changes(update: Mapping[str, str], production: Mapping[str, str] = trees.PRODUCTION) -> list[Change]:
+def changes(update: Mapping[str, str], production: Mapping[str, str] = trees.PRODUCTION) -> list[YaimChange]:
     return list(compare(YaimTree.read(production), YaimTree.read(update)))
 
 
@@ -43,15 +43,15 @@ def defaults(text: str) -> dict[str, str | None]:
 @pytest.mark.parametrize(
     ("path", "role"),
     [
-        ("opt/glite/yaim/functions/config_x", Role.FUNCTIONS),
-        ("config/functions/config_bdii_5.2", Role.FUNCTIONS),
-        ("functions/x", Role.FUNCTIONS),
-        ("opt/glite/yaim/functions/local/config_x", Role.FUNCTIONS),
-        ("config/defaults/glite-wn.pre", Role.DEFAULTS),
-        ("opt/glite/yaim/defaults/glite-wn.post", Role.DEFAULTS),
-        ("config/services/glite-wn", Role.SERVICES),
-        ("opt/glite/yaim/examples/siteinfo/services/glite-wn", Role.SERVICES),
-        ("opt/glite/yaim/node-info.d/glite-wn", Role.NODES),
+        ("opt/glite/yaim/functions/config_x", VariableRole.FUNCTIONS),
+        ("config/functions/config_bdii_5.2", VariableRole.FUNCTIONS),
+        ("functions/x", VariableRole.FUNCTIONS),
+        ("opt/glite/yaim/functions/local/config_x", VariableRole.FUNCTIONS),
+        ("config/defaults/glite-wn.pre", VariableRole.DEFAULTS),
+        ("opt/glite/yaim/defaults/glite-wn.post", VariableRole.DEFAULTS),
+        ("config/services/glite-wn", VariableRole.SERVICES),
+        ("opt/glite/yaim/examples/siteinfo/services/glite-wn", VariableRole.SERVICES),
+        ("opt/glite/yaim/node-info.d/glite-wn", VariableRole.NODES),
         ("config/defaults/README", None),
         ("functions/Makefile.am", None),
         ("usr/lib/python3/site/services/views.py", None),
@@ -63,7 +63,7 @@ def defaults(text: str) -> dict[str, str | None]:
         ("services/..", None),
     ],
 )
-def test_files_are_known_by_their_folders_whatever_stands_before(path: str, role: Role | None) -> None:
+def test_files_are_known_by_their_folders_whatever_stands_before(path: str, role: VariableRole | None) -> None:
     assert role_of(path) is role
 
 
@@ -157,11 +157,11 @@ def test_a_default_is_an_assignment_in_any_of_its_spellings(text: str, values: d
 @pytest.mark.parametrize(
     ("update", "expected"),
     [
-        (trees.NEW_OPTIONAL, Change("BDII_IPV6_SUPPORT", ChangeKind.NEW_OPTIONAL, "services/glite-bdii")),
-        (trees.NEW_MANDATORY, Change("BDII_EMIR_HOST", ChangeKind.NEW_MANDATORY, "functions/config_emir")),
+        (trees.NEW_OPTIONAL, YaimChange("BDII_IPV6_SUPPORT", ChangeKind.NEW_OPTIONAL, "services/glite-bdii")),
+        (trees.NEW_MANDATORY, YaimChange("BDII_EMIR_HOST", ChangeKind.NEW_MANDATORY, "functions/config_emir")),
         (
             trees.NEW_MANDATORY_WITH_DEFAULT,
-            Change(
+            YaimChange(
                 "BDII_EMIR_HOST",
                 ChangeKind.NEW_MANDATORY_WITH_DEFAULT,
                 "functions/config_emir",
@@ -171,15 +171,15 @@ def test_a_default_is_an_assignment_in_any_of_its_spellings(text: str, values: d
         ),
         (
             trees.CHANGED_DEFAULT,
-            Change("BDII_PORT", ChangeKind.CHANGED_DEFAULT, "defaults/glite-bdii.pre", "2170", "2171"),
+            YaimChange("BDII_PORT", ChangeKind.CHANGED_DEFAULT, "defaults/glite-bdii.pre", "2170", "2171"),
         ),
-        (trees.BECAME_MANDATORY, Change("BDII_REGIONS", ChangeKind.BECAME_MANDATORY, "functions/config_regions")),
-        (trees.DROPPED, Change("BDII_PASSIVE", ChangeKind.DROPPED, "services/glite-bdii")),
-        (trees.DROPPED_NODE, Change("BDII_top", ChangeKind.DROPPED_NODE, "node-info.d/glite-bdii")),
-        (trees.NEW_NODE, Change("EMIR", ChangeKind.NEW_NODE, "node-info.d/glite-emir")),
+        (trees.BECAME_MANDATORY, YaimChange("BDII_REGIONS", ChangeKind.BECAME_MANDATORY, "functions/config_regions")),
+        (trees.DROPPED, YaimChange("BDII_PASSIVE", ChangeKind.DROPPED, "services/glite-bdii")),
+        (trees.DROPPED_NODE, YaimChange("BDII_top", ChangeKind.DROPPED_NODE, "node-info.d/glite-bdii")),
+        (trees.NEW_NODE, YaimChange("EMIR", ChangeKind.NEW_NODE, "node-info.d/glite-emir")),
     ],
 )
-def test_each_difference_is_told_with_the_file_that_says_so(update: Mapping[str, str], expected: Change) -> None:
+def test_each_difference_is_told_with_the_file_that_says_so(update: Mapping[str, str], expected: YaimChange) -> None:
     (found,) = changes(update)
     assert found == expected
     assert expected.name in found.sentence

@@ -15,7 +15,7 @@ from pps.sandbox.demo.looks import shortened
 from pps.sandbox.demo.major_pilot import MajorPilotDemo
 from pps.sandbox.demo.minor_pilot import MinorPilotDemo
 from pps.sandbox.demo.non_bc import NonBcDemo
-from pps.sandbox.demo.play import Demo, Summary
+from pps.sandbox.demo.play import Demo, DemoSummary
 from pps.sandbox.demo.pre_deployment import PreDeploymentDemo, other_architecture
 from pps.sandbox.demo.release_testing import ReleaseTestingDemo
 
@@ -23,7 +23,7 @@ DEMOS = (BcDemo, NonBcDemo, PreDeploymentDemo, ReleaseTestingDemo, MinorPilotDem
 
 
 def test_what_is_not_so_becomes_a_problem_and_what_is_does_not() -> None:
-    summary = Summary("bc-client-4711-1", "success")
+    summary = DemoSummary("bc-client-4711-1", "success")
     summary.expect("a tag", "It has no tag.")
     summary.expect([], "Nobody was told.")
     assert summary.problems == ["Nobody was told."]

@@ -10,7 +10,7 @@ from tests.support.examples import NOW
 from tests.support.pilots import MAJOR, MINOR, APilot
 
 from pps.activities.pilots import report as pilot_report
-from pps.adapters.services.airflow_rest import Question
+from pps.adapters.services.airflow_rest import AirflowQuestion
 from pps.config.loader import Configuration
 from pps.domain.base.durations import parse_duration
 from pps.domain.record.facts import Fact, FactKind
@@ -78,7 +78,7 @@ def test_the_credits_that_the_demos_expect_are_those_of_the_table(table: Mapping
 
 def test_a_form_is_sent_whole_as_it_came_but_for_what_was_entered() -> None:
     params = {"run_for": {"value": None}, "published": {"value": True}}
-    question = Question("dag", "run", "task", -1, "PPS Coordinator: what?", ("Agreed",), params=params)
+    question = AirflowQuestion("dag", "run", "task", -1, "PPS Coordinator: what?", ("Agreed",), params=params)
     assert filled(question, run_for="8s") == {"run_for": "8s", "published": True}
 
 
