@@ -34,7 +34,7 @@ from benchmarks.process_trees import Usage, measured
 from tests.support.whole import Grid
 from tests.support.whole_pilots import MINOR, form, partner, server
 
-from pps.activities.quality.deployment_test import open_deployment_test
+from pps.activities.quality.deployment_tests import open_deployment_test
 from pps.adapters.services.airflow_rest import AirflowClient, AirflowQuestion
 from pps.adapters.services.tracker import RestTracker
 from pps.config.loader import read_yaml

@@ -18,10 +18,10 @@ from __future__ import annotations
 
 from airflow.sdk import TriggerRule, dag
 
-from pps.domain.quality.release_test import DECISION, MANAGER, STEP
+from pps.domain.quality.release_tests import DECISION, MANAGER, STEP
 from pps.orchestration import params, retries
 from pps.orchestration.people import HumanStep
-from pps.orchestration.steps import release_test as steps
+from pps.orchestration.steps import release_tests as steps
 
 
 @dag(

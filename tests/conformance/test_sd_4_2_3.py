@@ -19,7 +19,7 @@ from pps.domain.base.working_days import due_after
 from pps.domain.packages.patch import PatchState
 from pps.domain.people.effort import credits_of
 from pps.domain.quality.pools import Pool, contradictions
-from pps.domain.quality.release_test import ACCEPT, CANNOT, HOLD, REJECT, RELEASE, doubts, standings
+from pps.domain.quality.release_tests import ACCEPT, CANNOT, HOLD, REJECT, RELEASE, doubts, standings
 from pps.domain.record.facts import FactKind
 from pps.domain.sites.site import Infrastructure
 

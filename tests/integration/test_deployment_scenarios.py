@@ -26,7 +26,7 @@ from tests.support.provider import Provider, apt_provider  # noqa: F401
 from tests.support.scenarios import a_scenario
 
 from pps.activities.ports.clean_roots import CleanRoots
-from pps.activities.quality import deployment_test
+from pps.activities.quality import deployment_tests
 from pps.adapters.roots import clean_root, debian_base
 from pps.adapters.roots.clean_root import DebianRoot, DebianRoots, RootLimits
 from pps.domain.base.errors import CleanRootError
@@ -123,7 +123,7 @@ def tried(provider: Provider, patch: Patch, roots: CleanRoots) -> tuple[Fact, st
     """Run one scenario; how it ended, its log, and the store."""
     store, www = sqlite_store(), provider.root / "www"
     name = opened(store, patch, [a_scenario()]).name
-    deployment_test.run_scenario(
+    deployment_tests.run_scenario(
         store.rollout(name),
         store,
         "wn",
@@ -137,7 +137,7 @@ def tried(provider: Provider, patch: Patch, roots: CleanRoots) -> tuple[Fact, st
     )
     end = scenario_end(store.rollout(name), "wn")
     assert end is not None
-    return end, (www / deployment_test.log_name(name, "wn")).read_text(), store
+    return end, (www / deployment_tests.log_name(name, "wn")).read_text(), store
 
 
 @pytest.mark.sd("4.2.2")
@@ -182,7 +182,7 @@ def test_an_update_whose_script_fails_goes_back_to_the_provider_with_its_log(
     assert "post-installation script subprocess returned error exit status 3" in end.payload["reason"]
     assert "cannot find the voms server" in log
     tracker = CommentingTracker()
-    deployment_test.tell_provider(
+    deployment_tests.tell_provider(
         store.rollout(end.rollout),
         store,
         patch,

@@ -27,7 +27,7 @@ from pps.adapters.packages.repository_writer import publish_packages
 from pps.domain.base.errors import NotYetAllowedError, PackageError, ServiceError
 from pps.domain.packages.patch import Patch, PatchState
 from pps.domain.packages.repository_trust import Trust
-from pps.domain.quality.release_test import ACCEPT, RELEASE
+from pps.domain.quality.release_tests import ACCEPT, RELEASE
 from pps.domain.record.facts import FactKind
 
 

@@ -12,9 +12,9 @@ from tests.support.front import MemoryServices, MemoryTracker, services, site, w
 from tests.support.release_tests import CERTIFIED, DUE, LATE, AReleaseTest
 
 from pps.domain.base.errors import RefusedError
-from pps.domain.quality.release_test import ACCEPT, DECISION, MANAGER, REJECT, STEP
+from pps.domain.quality.release_tests import ACCEPT, DECISION, MANAGER, REJECT, STEP
 from pps.domain.record.facts import FactKind
-from pps.orchestration import forms_release_test as forms
+from pps.orchestration import forms_release_tests as forms
 from pps.orchestration.form_book import FORMS
 from pps.orchestration.forms import Given
 

@@ -10,7 +10,7 @@ from tests.support.clean_roots import CommentingTracker, PretendedRepositories, 
 from tests.support.examples import NOW, PATCH, templates
 from tests.support.scenarios import a_scenario
 
-from pps.activities.quality import deployment_test
+from pps.activities.quality import deployment_tests
 from pps.adapters.record.store import FactStore
 from pps.domain.packages.patch import Patch
 from pps.domain.quality.scenarios import Scenario, ScenarioResult
@@ -21,8 +21,8 @@ TABLE = (AUTOMATIC, OF_SITE)
 
 
 def opened(store: FactStore, patch: Patch = PATCH, table: Iterable[Scenario] = TABLE, run: str = "r/1") -> Rollout:
-    name = deployment_test.open_deployment_test(store, patch, table, run=run, now=NOW, actor="pps")
-    deployment_test.plan_scenarios(store.rollout(name), store, patch, table, NOW, "pps")
+    name = deployment_tests.open_deployment_test(store, patch, table, run=run, now=NOW, actor="pps")
+    deployment_tests.plan_scenarios(store.rollout(name), store, patch, table, NOW, "pps")
     return store.rollout(name)
 
 
@@ -39,7 +39,7 @@ class Bench:
         return self.store.rollout(self.name)
 
     def run(self, scenario: str = "wn", patch: Patch | None = None) -> ScenarioResult:
-        return deployment_test.run_scenario(
+        return deployment_tests.run_scenario(
             self.record,
             self.store,
             scenario,
@@ -52,13 +52,13 @@ class Bench:
         )
 
     def site_answers(self, result: ScenarioResult, report: str = "", log: str = "") -> None:
-        facts = deployment_test.ended_at_site(
+        facts = deployment_tests.ended_at_site(
             self.record, "wn-torque", result, report, log, publication=self.folder, user="ada", at=NOW
         )
         self.store.record(*facts)
 
     def tell(self) -> int:
-        return deployment_test.tell_provider(
+        return deployment_tests.tell_provider(
             self.record,
             self.store,
             self.patch,
@@ -71,9 +71,9 @@ class Bench:
         )
 
     def close(self) -> Any:
-        return deployment_test.close_deployment_test(
+        return deployment_tests.close_deployment_test(
             self.record, self.store, publication=self.folder, now=NOW, actor="pps"
         )
 
     def log(self, scenario: str = "wn") -> str:
-        return (self.folder / deployment_test.log_name(self.name, scenario)).read_text()
+        return (self.folder / deployment_tests.log_name(self.name, scenario)).read_text()

@@ -27,7 +27,7 @@ from upath import UPath
 
 from pps.activities.people import feedback
 from pps.activities.ports import Mail
-from pps.activities.quality import deployment_test
+from pps.activities.quality import deployment_tests
 from pps.adapters.record.store import FactStore
 from pps.config.loader import Configuration
 from pps.domain.packages.patch import Patch, PatchState, RepositoryKind
@@ -340,7 +340,7 @@ class Walk:
             "metapackage": self.patch.metapackage,
             "version": self.patch.version,
             "platforms": [str(platform)],
-            "update": deployment_test.update_digest(self.patch),
+            "update": deployment_tests.update_digest(self.patch),
         }
 
         def fact(kind: FactKind, subject: str = "", **payload: Any) -> Fact:

@@ -18,7 +18,7 @@ from pps.adapters.record.store import FactStore
 from pps.config.loader import Configuration
 from pps.domain.packages.patch import PackageRef, Patch, PatchState
 from pps.domain.quality.pools import Pool
-from pps.domain.quality.release_test import ACCEPT, DECISION, MANAGER, REJECT, STEP
+from pps.domain.quality.release_tests import ACCEPT, DECISION, MANAGER, REJECT, STEP
 from pps.domain.record.facts import Fact, FactKind
 from pps.domain.record.rollouts import Rollout
 

@@ -15,7 +15,7 @@ from pps.activities.pilots import roll_back as pilot_roll_back
 from pps.activities.pilots import running as pilot_running
 from pps.activities.pilots import set_up as pilot_setup
 from pps.activities.pilots import vos as pilot_vos
-from pps.activities.quality.deployment_test import needs_deployment_test, newest_deployment_verdict
+from pps.activities.quality.deployment_tests import needs_deployment_test, newest_deployment_verdict
 from pps.activities.release import overruling
 from pps.config.loader import load_configuration
 from pps.domain.people.feedback import feedback_is_over

@@ -10,7 +10,7 @@ from pps.orchestration import (
     forms_pilot,
     forms_pilot_meetings,
     forms_pilot_site,
-    forms_release_test,
+    forms_release_tests,
 )
 from pps.orchestration.forms import Form
 from pps.orchestration.forms_deployment import DEPLOYMENT_SCENARIO
@@ -21,7 +21,7 @@ FORMS: Mapping[str, Form] = {
         forms_local_configuration.FORM,
         DEPLOYMENT_SCENARIO,
         *forms_overruling.FORMS,
-        *forms_release_test.FORMS,
+        *forms_release_tests.FORMS,
         *forms_pilot.FORMS,
         *forms_pilot_meetings.FORMS,
         *forms_pilot_site.FORMS,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pps.activities.people.asking import LONGEST_TEXT
-from pps.activities.quality import deployment_test
+from pps.activities.quality import deployment_tests
 from pps.adapters.services.templates import duration
 from pps.domain.quality.scenarios import ScenarioResult, planned_scenario, scenario_end
 from pps.domain.record.facts import Fact
@@ -32,7 +32,7 @@ def _prepare(s: Services, record: Rollout, about: str) -> Asking | None:
 
 
 def _follow(s: Services, record: Rollout, about: str, given: Given) -> tuple[Fact, ...]:
-    facts = deployment_test.ended_at_site(
+    facts = deployment_tests.ended_at_site(
         record,
         about,
         ScenarioResult(given.choice.lower()),
@@ -50,7 +50,7 @@ def _silence(s: Services, record: Rollout, about: str) -> tuple[Fact, ...]:
     site = planned_scenario(record, about).runner
     within = s.config.policies.deployment_test.answer_within
     reason = f"{site} has not answered within {duration(within)}."
-    return deployment_test.nobody_ran(record, about, reason, now(), actor())
+    return deployment_tests.nobody_ran(record, about, reason, now(), actor())
 
 
 def _text(title: str, description: str) -> dict[str, object]:

@@ -13,7 +13,7 @@ from fastapi import APIRouter, HTTPException
 from fastapi.responses import HTMLResponse, PlainTextResponse, Response
 
 from pps.activities.pilots import report as pilot_report
-from pps.activities.quality import deployment_test
+from pps.activities.quality import deployment_tests
 from pps.domain.record.facts import FactKind
 from pps.domain.record.rollouts import Rollout, RolloutPath
 from pps.services import Services
@@ -34,13 +34,13 @@ def public_router(services: Callable[[], Services]) -> APIRouter:
         text = published(services().publication_folder, place)
         return HTMLResponse(text, headers=DOCUMENT_HEADERS) if file.endswith(".html") else PlainTextResponse(text)
 
-    @api.get(f"/{deployment_test.FOLDER}/{{name}}/{deployment_test.RESULTS}")
+    @api.get(f"/{deployment_tests.FOLDER}/{{name}}/{deployment_tests.RESULTS}")
     def results(name: str) -> Response:
         """The results of a deployment test, for programs; on record when the test has ended."""
         record = rollout_or_404(services().facts, name)
         if record.path is not RolloutPath.PRE_DEPLOYMENT or not record.is_closed:
             raise HTTPException(404, "There are no such results.")
-        place = f"{deployment_test.FOLDER}/{name}/{deployment_test.RESULTS}"
+        place = f"{deployment_tests.FOLDER}/{name}/{deployment_tests.RESULTS}"
         return Response(published(services().publication_folder, place), media_type="application/json")
 
     return api
@@ -50,10 +50,10 @@ def closed_router(services: Callable[[], Services]) -> APIRouter:
     """Routes for Airflow users; `create_app` puts the question for the user in front of each."""
     api = APIRouter()
 
-    @api.get(f"/{deployment_test.FOLDER}/{{name}}/{{file}}")
+    @api.get(f"/{deployment_tests.FOLDER}/{{name}}/{{file}}")
     def log(name: str, file: str) -> Response:
         """The log of one scenario, as `<scenario>.txt`: text and nothing else, whatever it says."""
-        place = f"{deployment_test.FOLDER}/{name}/{file}"
+        place = f"{deployment_tests.FOLDER}/{name}/{file}"
         record = rollout_or_404(services().facts, name)
         if not any(f.kind is FactKind.SCENARIO_ENDED and f.payload.get("log") == place for f in record.facts):
             raise HTTPException(404, "There is no such log.")

@@ -18,7 +18,7 @@ from pps.activities.quality import release_answers
 from pps.domain.base.names import is_name
 from pps.domain.people import questions
 from pps.domain.people.roles import identities
-from pps.domain.quality.release_test import STEP
+from pps.domain.quality.release_tests import STEP
 from pps.services import Services
 from pps.web.guards import check_origin, check_type, read_text, strict_json
 from pps.web.public import rollout_or_404

@@ -22,7 +22,7 @@ from pps.activities.packages.classification import overrule
 from pps.activities.people.feedback import give_feedback, invitation_token
 from pps.activities.pilots import report as pilot_report
 from pps.activities.pilots.notes import write_pilot_notes
-from pps.activities.quality import deployment_test
+from pps.activities.quality import deployment_tests
 from pps.activities.release.notes import write_release_notes
 from pps.adapters.record.store import FactStore
 from pps.domain.clients.updates import ClientVerdict
@@ -87,7 +87,7 @@ def a_deployment_test(store: FactStore, folder: Path) -> None:
     for name in [s["name"] for s in record.need(FactKind.SCENARIOS_PLANNED, "").payload["scenarios"]]:
         said = {"result": "fail", "platform": "p", "reason": SAID, "log": "", "by": USER, "steps": [SAID]}
         store.record(Fact(record.name, FactKind.SCENARIO_ENDED, name, "", NOW, f"user {USER}", said))
-    deployment_test.close_deployment_test(store.rollout(record.name), store, publication=folder, now=NOW, actor=USER)
+    deployment_tests.close_deployment_test(store.rollout(record.name), store, publication=folder, now=NOW, actor=USER)
 
 
 def a_pilot(store: FactStore, folder: Path) -> None:

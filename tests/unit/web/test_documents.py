@@ -16,7 +16,7 @@ from tests.support.pilot_runs import GOLD, INCIDENT, APilot
 from tests.unit.web.test_late_answers import airflow_user, shared_store
 
 from pps.activities.pilots import report as pilot_report
-from pps.activities.quality import deployment_test
+from pps.activities.quality import deployment_tests
 from pps.domain.record.facts import Fact, FactKind
 from pps.domain.record.rollouts import RolloutPath as Way
 from pps.web.app import create_app
@@ -69,7 +69,7 @@ def tested(pilot: APilot, folder: Path, text: str = "It installs.", *, ended: bo
     name, store = "pre-deployment-4711-1", pilot.store
     opened = {"path": Way.PRE_DEPLOYMENT.value, "patch": 4711, "metapackage": "glite-WMS", "version": "3.1.23"}
     store.open(Way.PRE_DEPLOYMENT, 4711, Fact(name, FactKind.ROLLOUT_OPENED, "", "", NOW, "pps", opened), "t/1")
-    log = deployment_test.log_name(name, "wms-install")
+    log = deployment_tests.log_name(name, "wms-install")
     (folder / log).parent.mkdir(parents=True)
     (folder / log).write_text(text)
     (folder / log).with_name("results.json").write_text(json.dumps({"version": 1}))

@@ -21,7 +21,7 @@ from tests.support.release_tests import DUE, LATE, AReleaseTest
 from pps.activities.release import decision as release_decision
 from pps.adapters.record.store import FactStore
 from pps.domain.base.texts import clean_text
-from pps.domain.quality.release_test import ACCEPT, standings
+from pps.domain.quality.release_tests import ACCEPT, standings
 from pps.domain.record.facts import FactKind
 from pps.web.app import create_app
 

@@ -10,7 +10,7 @@ from pps.activities.people.publishing import publish
 from pps.activities.pilots.set_up import justification
 from pps.activities.pilots.wrap_up import needed_decision, results
 from pps.activities.ports import Facts, Templates
-from pps.activities.quality import deployment_test
+from pps.activities.quality import deployment_tests
 from pps.activities.release.notes import FOLDER
 from pps.activities.release.overruling import view as overruling_view
 from pps.domain.base.texts import shown_to_the_public
@@ -37,7 +37,7 @@ def write_pilot_notes(
     Raises:
         NotYetAllowedError: the wrap-up has not decided; until then nobody knows whether users are heard.
     """
-    test = deployment_test.newest_deployment_test(facts, patch.number, ended_only=True)
+    test = deployment_tests.newest_deployment_test(facts, patch.number, ended_only=True)
     users = users_in(
         record, facts.dossier(patch.number), *earlier_rounds(record, facts), *([test] if test is not None else [])
     )
@@ -57,7 +57,7 @@ def notes(record: Rollout, facts: Facts, patch: Patch) -> dict[str, Any]:
     """The view of the templates `pilot_notes.*`. It holds no clock time of its own, so it is repeatable."""
     pilot, decided = Pilot(record), needed_decision(record)
     dossier = facts.dossier(patch.number)
-    test = deployment_test.newest_deployment_test(facts, patch.number, ended_only=True)
+    test = deployment_tests.newest_deployment_test(facts, patch.number, ended_only=True)
     tested = platforms_for_production(patch, deployment_verdict(test) if test else None)
     judged = record.the(FactKind.PILOT_JUDGED)
     return {
@@ -75,7 +75,7 @@ def notes(record: Rollout, facts: Facts, patch: Patch) -> dict[str, Any]:
         "words": words_of_vos(pilot),
         "earlier": [_round(before) for before in earlier_rounds(record, facts)],
         "committed": pilot.agreement.vos if pilot.agreement else (),
-        "deployment": deployment_test.results(test) if test else None,
+        "deployment": deployment_tests.results(test) if test else None,
         "overruled": overruling_view(overruling(dossier)),
         "tested_platforms": [str(p) for p in tested],
         "justification": _justification(record),

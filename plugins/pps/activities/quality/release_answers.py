@@ -16,8 +16,8 @@ from pps.domain.packages.patch import Patch, Repository, RepositoryKind
 from pps.domain.people import questions
 from pps.domain.people.effort import Activity, credit_fact
 from pps.domain.people.questions import Answer
-from pps.domain.quality import release_test as rules
-from pps.domain.quality.release_test import STEP
+from pps.domain.quality import release_tests as rules
+from pps.domain.quality.release_tests import STEP
 from pps.domain.record.facts import Fact, FactKind
 from pps.domain.record.rollouts import Rollout
 from pps.domain.sites.site import Site

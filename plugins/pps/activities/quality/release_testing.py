@@ -13,7 +13,7 @@ from pps.activities.packages.production import Publisher, verified_copies
 from pps.activities.ports import Artefacts, Facts, PackageReader, PackageRepositories, TarballLimits
 from pps.domain.base.errors import NotYetAllowedError, RefusedError
 from pps.domain.packages.patch import Patch
-from pps.domain.quality import release_test as rules
+from pps.domain.quality import release_tests as rules
 from pps.domain.quality.pools import Pool, chosen_pools, reasons_against_taking_part
 from pps.domain.record.facts import Fact, FactKind
 from pps.domain.record.rollouts import Rollout, RolloutPath

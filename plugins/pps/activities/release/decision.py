@@ -13,8 +13,8 @@ from pps.activities.release.release import earlier_answer, reasons_against_relea
 from pps.domain.base.errors import NotYetAllowedError, RefusedError
 from pps.domain.packages.patch import Patch
 from pps.domain.people import questions
-from pps.domain.quality import release_test as rules
-from pps.domain.quality.release_test import DECISION, HOLD, RELEASE, STEP
+from pps.domain.quality import release_tests as rules
+from pps.domain.quality.release_tests import DECISION, HOLD, RELEASE, STEP
 from pps.domain.record.facts import Fact, FactKind
 from pps.domain.record.rollouts import Rollout
 

@@ -12,7 +12,7 @@ from pps.activities.packages import classification
 from pps.activities.people.feedback import end_of_feedback
 from pps.activities.people.publishing import publish
 from pps.activities.ports import Facts, Templates
-from pps.activities.quality import deployment_test
+from pps.activities.quality import deployment_tests
 from pps.activities.release.overruling import view as overruling_view
 from pps.domain.base.texts import shown_to_the_public
 from pps.domain.clients.updates import platforms_for_production
@@ -50,7 +50,7 @@ def write_release_notes(
     else:  # nobody waits for feedback then (SD 4.1.3); what has come is in the notes all the same
         outcome = {"outcome": feedback.outcome(record).value}
         ended = Fact(record.name, FactKind.FEEDBACK_ENDED, "", "", now, actor, outcome)
-    deployment = deployment_test.newest_deployment_test(facts, patch.number, ended_only=True)
+    deployment = deployment_tests.newest_deployment_test(facts, patch.number, ended_only=True)
     users = users_in(record, dossier, *([deployment] if deployment else []))
     content = shown_to_the_public(notes(record, patch, dossier, deployment), users)
     files = {
@@ -108,7 +108,7 @@ def notes(
         "tarball": built.payload.get("name", "") if built else "",
         "remarks": list(built.payload.get("remarks", ())) if built else [],
         "tested_platforms": [str(p) for p in platforms_for_production(patch, verdict)],
-        "deployment": deployment_test.results(deployment) if deployment else None,
+        "deployment": deployment_tests.results(deployment) if deployment else None,
         "overruled": overruling_view(overruling(dossier)) if dossier else None,
         "tag": tag,
         "jdl": jdl_requirement(tag) if tag else "",

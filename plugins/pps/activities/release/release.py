@@ -18,7 +18,7 @@ from pps.activities.packages.tarball import file_of, manifest_of, tarball_on_rec
 from pps.activities.people.letters import circular
 from pps.activities.people.publishing import write_whole
 from pps.activities.ports import Facts
-from pps.activities.quality.deployment_test import newest_deployment_verdict
+from pps.activities.quality.deployment_tests import newest_deployment_verdict
 from pps.domain.base.errors import TamperedError
 from pps.domain.base.texts import clean_text
 from pps.domain.clients.updates import platforms_for_production, reasons_against_production

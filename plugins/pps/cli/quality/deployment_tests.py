@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from pps.activities.quality.deployment_test import PRE_DEPLOYMENT, log_name, newest_deployment_test, results
+from pps.activities.quality.deployment_tests import PRE_DEPLOYMENT, log_name, newest_deployment_test, results
 from pps.cli import output
 from pps.cli.front import front, group
 from pps.cli.packages.patches import PatchNumber

@@ -15,9 +15,9 @@ from pps.cli.packages.patches import PatchNumber
 from pps.domain.base.errors import NotYetAllowedError, RefusedError
 from pps.domain.base.working_days import due_after
 from pps.domain.people import questions
-from pps.domain.quality import release_test as rules
+from pps.domain.quality import release_tests as rules
 from pps.domain.quality.pools import chosen_pools
-from pps.domain.quality.release_test import STEP
+from pps.domain.quality.release_tests import STEP
 from pps.domain.record.rollouts import Rollout, RolloutPath
 
 #: The DAG that walks SD 4.2.3.

@@ -28,7 +28,7 @@ from pps.activities.pilots import roll_back as pilot_roll_back
 from pps.activities.pilots import screening as pilot_screening
 from pps.activities.pilots import vos as pilot_vos
 from pps.activities.pilots import wrap_up as pilot_wrap_up
-from pps.activities.quality import deployment_test
+from pps.activities.quality import deployment_tests
 from pps.activities.release import overruling
 from pps.domain.pilots import rules as pilot_rules
 from pps.domain.pilots.pilot import PROLONG, RELEASE, Pilot
@@ -328,7 +328,7 @@ def renew_deployment_test(rollout: str) -> str:
     with services() as s:
         record = s.facts.rollout(rollout)
         patch = s.tracker.patch(record.patch_number)
-        needed = deployment_test.needs_deployment_test(s.facts, patch) and not reasons_if_changed(record, patch)
+        needed = deployment_tests.needs_deployment_test(s.facts, patch) and not reasons_if_changed(record, patch)
         if needed and overruling.standing(s.facts, patch.number) is None:
             log.info("The newest deployment test was not of patch %s as it is now.", patch.number)
             return "start_another_deployment_test"

@@ -10,7 +10,7 @@ import logging
 from airflow.sdk import TriggerRule, get_current_context, task
 
 from pps.activities.people import outbox
-from pps.activities.quality import deployment_test
+from pps.activities.quality import deployment_tests
 from pps.domain.quality.scenarios import planned_scenarios
 from pps.domain.record.rollouts import Rollout
 from pps.orchestration.retries import LIMITS
@@ -26,7 +26,7 @@ SCENARIOS_AT_ONCE = 2
 def _plan(s: Services, rollout: str) -> Rollout:
     record = s.facts.rollout(rollout)
     patch = s.tracker.patch(record.patch_number)
-    deployment_test.plan_scenarios(record, s.facts, patch, s.config.scenarios, now(), actor())
+    deployment_tests.plan_scenarios(record, s.facts, patch, s.config.scenarios, now(), actor())
     return s.facts.rollout(rollout)
 
 
@@ -35,7 +35,7 @@ def deployment_test_is_missing(rollout: str) -> bool:
     """Whether a deployment test of the patch as it is now has to be started; `rollout` is that which will need it."""
     with services() as s:
         patch = s.tracker.patch(s.facts.rollout(rollout).patch_number)
-        return deployment_test.needs_deployment_test(s.facts, patch)
+        return deployment_tests.needs_deployment_test(s.facts, patch)
 
 
 @task
@@ -43,7 +43,7 @@ def open_deployment_test() -> str:
     """Register the test; refused with reasons where the patch's state or the lack of scenarios forbids it."""
     context = get_current_context()
     with services() as s:
-        return deployment_test.open_deployment_test(
+        return deployment_tests.open_deployment_test(
             s.facts,
             s.tracker.patch(int(context["params"]["patch"])),
             s.config.scenarios,
@@ -57,14 +57,14 @@ def open_deployment_test() -> str:
 def plan_scenarios(rollout: str) -> list[str]:
     """Step 1. Agree on the scenarios, once. Returns those of the automatic runner."""
     with services() as s:
-        return deployment_test.names_of(planned_scenarios(_plan(s, rollout)), automatic=True)
+        return deployment_tests.names_of(planned_scenarios(_plan(s, rollout)), automatic=True)
 
 
 @task
 def scenarios_of_member_sites(rollout: str) -> list[str]:
     """The scenarios of the same plan that PPS member sites run."""
     with services() as s:
-        return deployment_test.names_of(planned_scenarios(_plan(s, rollout)), automatic=False)
+        return deployment_tests.names_of(planned_scenarios(_plan(s, rollout)), automatic=False)
 
 
 @task(
@@ -78,7 +78,7 @@ def run_scenario(rollout: str, scenario: str) -> str:
     with services() as s:
         record = s.facts.rollout(rollout)
         patch = s.tracker.patch(record.patch_number)
-        result = deployment_test.run_scenario(
+        result = deployment_tests.run_scenario(
             record,
             s.facts,
             scenario,
@@ -100,7 +100,7 @@ def tell_provider(rollout: str) -> int:
     """Step 3. Failed scenarios go back to the provider, each with its log. Returns how many mails are new."""
     with services() as s:
         record = s.facts.rollout(rollout)
-        new = deployment_test.tell_provider(
+        new = deployment_tests.tell_provider(
             record,
             s.facts,
             s.tracker.patch(record.patch_number),
@@ -126,10 +126,10 @@ def publish_results(rollout: str) -> str:
                 fact
                 for scenario in planned_scenarios(record)
                 if not scenario.is_automatic
-                for fact in deployment_test.nobody_ran(record, scenario.name, gone, now(), actor())
+                for fact in deployment_tests.nobody_ran(record, scenario.name, gone, now(), actor())
             )
         )
-        verdict = deployment_test.close_deployment_test(
+        verdict = deployment_tests.close_deployment_test(
             s.facts.rollout(rollout), s.facts, publication=s.publication_folder, now=now(), actor=actor()
         )
         for reason in verdict.reasons:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pps.activities.quality.deployment_test import FOLDER, RESULTS, log_name
+from pps.activities.quality.deployment_tests import FOLDER, RESULTS, log_name
 from pps.adapters.roots.clean_root import DebianRoots
 from pps.domain.base.errors import CleanRootError
 from pps.domain.quality.scenarios import Scenario, ScenarioResult, planned_scenarios, scenario_end, scenario_result

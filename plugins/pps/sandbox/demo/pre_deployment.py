@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from pps.activities.quality.deployment_test import log_name, newest_deployment_verdict
+from pps.activities.quality.deployment_tests import log_name, newest_deployment_verdict
 from pps.adapters.services.tracker import RestTracker
 from pps.domain.base.errors import ServiceError
 from pps.domain.packages.patch import Patch, PatchState

@@ -16,7 +16,7 @@ from pps.adapters.services.airflow_rest import AirflowQuestion
 from pps.domain.packages.patch import Patch, PatchState
 from pps.domain.people import questions
 from pps.domain.people.effort import Grouping, selected, totals
-from pps.domain.quality.release_test import ACCEPT, MANAGER, REJECT, RELEASE, STEP
+from pps.domain.quality.release_tests import ACCEPT, MANAGER, REJECT, RELEASE, STEP
 from pps.domain.record.facts import Fact, FactKind
 from pps.domain.record.rollouts import Rollout
 from pps.sandbox.airflow.configuration import ROLE_CONTACTS, administrator_of

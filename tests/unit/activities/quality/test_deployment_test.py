@@ -16,7 +16,7 @@ from tests.support.examples import NOW, PATCH, PLATFORM, sqlite_store
 from tests.support.examples import opened as preview
 from tests.support.snapshots import matches_snapshot
 
-from pps.activities.quality import deployment_test
+from pps.activities.quality import deployment_tests
 from pps.activities.quality.scenario_run import (
     LOG_CHARACTERS,
     configuration_steps,
@@ -74,7 +74,7 @@ def test_a_test_runs_beside_a_preview_of_the_same_patch(store: FactStore) -> Non
 
 
 def test_the_plan_stays_whatever_happens_to_the_table(bench: Bench) -> None:
-    again = deployment_test.plan_scenarios(bench.record, bench.store, PATCH, (), NOW, "pps")
+    again = deployment_tests.plan_scenarios(bench.record, bench.store, PATCH, (), NOW, "pps")
     assert again == TABLE
 
 
@@ -280,7 +280,7 @@ def test_an_automatic_scenario_is_not_a_sites_to_run_nor_the_other_way_round(ben
 
 def test_what_nobody_ran_is_inconclusive_once(bench: Bench) -> None:
     for _ in range(2):
-        bench.store.record(*deployment_test.nobody_ran(bench.record, "wn-torque", "No answer.", NOW, "pps"))
+        bench.store.record(*deployment_tests.nobody_ran(bench.record, "wn-torque", "No answer.", NOW, "pps"))
     assert sum(f.kind is FactKind.SCENARIO_ENDED for f in bench.record.facts) == 1
 
 
@@ -347,7 +347,7 @@ def test_a_test_is_closed_when_every_scenario_has_ended_and_its_results_are_publ
     assert results["platforms"] == ["debian12-amd64"]
     assert {s["name"]: s["result"] for s in results["scenarios"]} == {"wn": "pass", "wn-torque": "inconclusive"}
     with pytest.raises(NotYetAllowedError):
-        deployment_test.run_scenario(
+        deployment_tests.run_scenario(
             replace(bench.record, facts=tuple(f for f in bench.record.facts if f.kind is not FactKind.SCENARIO_ENDED)),
             bench.store,
             "wn",
@@ -361,7 +361,7 @@ def test_a_test_is_closed_when_every_scenario_has_ended_and_its_results_are_publ
 
 
 def test_the_newest_test_that_has_ended_speaks_for_the_patch_and_only_for_what_was_tested(bench: Bench) -> None:
-    verdict = deployment_test.newest_deployment_verdict
+    verdict = deployment_tests.newest_deployment_verdict
     assert verdict(bench.store, 4711) is None
     failed(bench).site_answers(ScenarioResult.PASS)
     bench.close()

@@ -30,7 +30,7 @@ from pps.domain.base.texts import clean_text
 from pps.domain.packages.patch import PatchState, Repository
 from pps.domain.people.effort import credits_of
 from pps.domain.quality.pools import Pool
-from pps.domain.quality.release_test import ACCEPT, CANNOT, HOLD, REJECT, RELEASE, decision, standings
+from pps.domain.quality.release_tests import ACCEPT, CANNOT, HOLD, REJECT, RELEASE, decision, standings
 from pps.domain.record.facts import FactKind
 from pps.domain.sites.site import CertificationStatus
 

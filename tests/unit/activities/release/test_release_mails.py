@@ -20,7 +20,7 @@ from pps.activities.release import overruling
 from pps.adapters.record.store import FactStore
 from pps.domain.packages.patch import Patch, Repository, RepositoryKind
 from pps.domain.people.overruling import Urgency
-from pps.domain.quality.release_test import ACCEPT, RELEASE
+from pps.domain.quality.release_tests import ACCEPT, RELEASE
 from pps.domain.record.facts import Fact, FactKind
 
 REASON = "Anybody can read everybody's proxies."

@@ -7,7 +7,7 @@ from pps.activities.release import decision as release_decision
 from pps.domain.base.working_days import due_after
 from pps.domain.people import questions
 from pps.domain.people.roles import Role
-from pps.domain.quality import release_test as rules
+from pps.domain.quality import release_tests as rules
 from pps.domain.record.facts import Fact
 from pps.domain.record.rollouts import Rollout
 from pps.orchestration.forms import Asking, Form, Given, people_of, text_field

@@ -12,7 +12,7 @@ from pps.activities.packages.fetching import note_trust
 from pps.activities.people import outbox
 from pps.activities.quality import release_testing
 from pps.activities.release import decision as release_decision
-from pps.domain.quality.release_test import RELEASE
+from pps.domain.quality.release_tests import RELEASE
 from pps.orchestration.alarm import watched
 from pps.orchestration.retries import LIMITS
 from pps.orchestration.runtime import actor, now, run_of, services
