@@ -109,10 +109,16 @@ class MemoryFacts:
         self.register: list[OpenRollout] = []
 
     def rollouts(
-        self, *, open_only: bool = False, paths: Collection[str] = (), patch: int | None = None
+        self,
+        *,
+        open_only: bool = False,
+        paths: Collection[str] = (),
+        patch: int | None = None,
+        closed_after: datetime | None = None,
     ) -> tuple[OpenRollout, ...]:
         rows = [r for r in reversed(self.register) if patch in (None, r.patch) and (not paths or r.path in paths)]
-        return tuple(r for r in rows if not (open_only and r.closed_at))
+        late = (r for r in rows if closed_after is None or r.closed_at is None or r.closed_at > closed_after)
+        return tuple(r for r in late if not (open_only and r.closed_at))
 
     def chains(self, rollout: str = "") -> Iterator[tuple[str, Iterator[Link]]]:
         yield from ()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from datetime import datetime
 
 from pps.activities.ports import Mail, OpenRollout
 from pps.domain.record.facts import Fact, FactKind
@@ -21,12 +22,13 @@ class MemoryFacts:
         self.facts += new
         return new
 
-    def rollouts(self, **which: object) -> tuple[OpenRollout, ...]:
+    def rollouts(self, *, closed_after: datetime | None = None, **which: object) -> tuple[OpenRollout, ...]:
         names = reversed(dict.fromkeys(f.rollout for f in self.facts))
         opened = [f for f in self.facts if f.kind is FactKind.ROLLOUT_OPENED]
         closed = {f.rollout: f.at for f in self.facts if f.kind is FactKind.ROLLOUT_CLOSED}
         rows = {f.rollout: OpenRollout(f.rollout, "bc-client", 4711, f.at, closed.get(f.rollout)) for f in opened}
-        return tuple(rows[name] for name in names if name in rows)
+        found = (rows[name] for name in names if name in rows)
+        return tuple(r for r in found if None in (closed_after, r.closed_at) or r.closed_at > closed_after)
 
     def with_payload(self, kind: FactKind, key: str, values: Collection[str]) -> tuple[Fact, ...]:
         return tuple(f for f in self.facts if f.kind is kind and f.payload.get(key) in values)

@@ -79,8 +79,7 @@ def stage(record: Rollout) -> str:
 
 def bulletin(facts: Facts, sites: Mapping[str, Site], now: datetime) -> Mapping[str, Any]:
     """The content of bulletin.json: every open preview, and what was closed in the last 30 days."""
-    rows = facts.rollouts(paths=(*PREVIEWS, RolloutPath.RELEASE_TEST))
-    shown = [r for r in rows if r.closed_at is None or r.closed_at > now - SHOWN_AFTER_CLOSING]
+    shown = facts.rollouts(paths=(*PREVIEWS, RolloutPath.RELEASE_TEST), closed_after=now - SHOWN_AFTER_CLOSING)
     records = [(row, facts.rollout(row.name)) for row in shown]
     # an update under release test is not public yet (SD 4.2.3)
     records = [(row, r) for row, r in records if row.path in PREVIEWS or r.has(FactKind.RELEASED_TO_PRODUCTION)]

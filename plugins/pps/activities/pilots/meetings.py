@@ -284,11 +284,11 @@ def cancel_meetings_of_ended(
     facts: Facts, templates: Templates, *, ended_within: timedelta, organizer: str, now: datetime, actor: str
 ) -> int:
     """The same for all pilots that have ended lately, whichever way: a task that broke off has told nobody."""
-    rows = facts.rollouts(paths=PILOTS)
-    ended = (r for r in rows if r.closed_at is not None and r.closed_at + ended_within > now)
+    rows = facts.rollouts(paths=PILOTS, closed_after=now - ended_within)
     return sum(
         cancel_meetings(facts.rollout(row.name), facts, templates, organizer=organizer, now=now, actor=actor)
-        for row in ended
+        for row in rows
+        if row.closed_at is not None
     )
 
 

@@ -362,11 +362,13 @@ class Facts(Protocol):
         paths: Collection[str] = (),
         patch: int | None = None,
         not_cleared: bool = False,
+        closed_after: datetime | None = None,
     ) -> tuple[OpenRollout, ...]:
         """The register, newest first: of these paths, else all rollouts (no dossiers); of one patch, or of all.
 
         Args:
             not_cleared: without those of which `mark_cleared` was said.
+            closed_after: without those that had ended by then; what is open is always among them.
         """
 
     def mark_cleared(self, record: Rollout) -> bool:

@@ -52,9 +52,7 @@ def own_indexes(
     """Production's indexes, and those of mirrors and release tests that are open, or have not ended for so long."""
     for kind in RepositoryKind:
         yield OwnIndex(production / kind.value, Repository(kind, "", SUITE, ("main",)))
-    for row in facts.rollouts(paths=[RolloutPath.RELEASE_TEST, *PILOTS]):
-        if row.closed_at is not None and row.closed_at + ended_for < now:
-            continue
+    for row in facts.rollouts(paths=[RolloutPath.RELEASE_TEST, *PILOTS], closed_after=now - ended_for):
         if row.path == RolloutPath.RELEASE_TEST:
             for kind in RepositoryKind:
                 yield OwnIndex(

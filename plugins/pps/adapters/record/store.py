@@ -161,6 +161,7 @@ class FactStore(Outbox):
         paths: Collection[str] = (),
         patch: int | None = None,
         not_cleared: bool = False,
+        closed_after: datetime | None = None,
     ) -> tuple[OpenRollout, ...]:
         """The register, newest first; see the port."""
         query = sa.select(tables.rollouts).order_by(tables.rollouts.c.id.desc())
@@ -174,6 +175,9 @@ class FactStore(Outbox):
             query = query.where(tables.rollouts.c.closed_at.is_(None))
         if not_cleared:
             query = query.where(tables.rollouts.c.cleared.is_(sa.false()))
+        if closed_after is not None:
+            ended = tables.rollouts.c.closed_at
+            query = query.where(ended.is_(None) | (ended > closed_after))
         with self._transaction() as connection:
             rows = connection.execute(query).all()
         return tuple(OpenRollout(r.name, r.path, r.patch, r.opened_at, r.closed_at) for r in rows)
