@@ -80,7 +80,7 @@ USE = {
     "editor": leave("share/doc/notes.txt~", "etc/.conf.swp", "etc/profile.d/#grid-env.sh#"),
     "emacs": lambda tree: (tree / "share/.#notes").symlink_to("somebody@host.4711:12"),
     "lock and log": leave("share/.lock", "share/doc/x.lock", "nohup.out", "gfal.log"),
-    "a folder of its own": leave("var/work/results.dat"),
+    "a folder of its own": leave("var/results/run.dat"),
 }
 DAMAGE = {
     "program": lambda tree: (leave("bin/ls")(tree), (tree / "bin/ls").chmod(0o755)),

@@ -101,7 +101,7 @@ def try_update(
     """Install the patch in a clean root of this platform, follow its release notes, probe it.
 
     Args:
-        keyring: with which the provider's repository must be signed; None: it need not be.
+        keyring: with which the provider's repository must be signed; None: somebody has decided that it need not be.
         step_within: longest time for one step.
     """
     run = _Run(patch, platform, keyring, step_within.total_seconds())
@@ -214,6 +214,8 @@ class _Run:
 
     def _add(self) -> str:
         repository = self.patch.repository
+        # no keyring: somebody has said in `package_keys`, with a reason, that this provider signs nothing. An address
+        # of which nobody has said anything does not come this far (`Services.trust_in`). In this root alone.
         trust, script = "trusted=yes", "set -e\n"
         if self.keyring is not None:
             try:

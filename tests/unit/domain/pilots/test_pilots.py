@@ -17,6 +17,7 @@ from pps.domain.pilots.pilot import (
     ACCEPTANCE,
     ACCEPTED,
     REPORT,
+    SELECTION,
     Pilot,
     RunOutcome,
     Stage,
@@ -248,3 +249,8 @@ def test_before_anything_is_agreed_there_are_no_dates() -> None:
     pilot = Pilot(Rollout("minor-pilot-4711-1", tuple(opened().facts)))
     assert (pilot.agreement, pilot.running_since, pilot.runs_until, pilot.run_ended_at) == (None, None, None, None)
     assert pilot.level == "Platinum"
+
+
+def test_the_names_of_steps_are_those_that_facts_and_waiting_tasks_hold() -> None:
+    assert (ACCEPTANCE, SELECTION, REPORT) == ("pilot-acceptance", "pilot-selection", "post-mortem")
+    assert [outcome.value for outcome in RunOutcome] == ["expired", "success", "rolled back", "not set up"]
