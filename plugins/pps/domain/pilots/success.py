@@ -108,7 +108,7 @@ def reasons_against_minor_success(pilot: Pilot, criteria: Criteria, now: datetim
         seen = availability(pilot, site, now)
         if seen is not None and seen.share is not None and seen.share < criteria.available_at_least:
             reasons.append(
-                f"The service at {site} was well in {seen.text} % of the run; "
+                f"The service at {site} was well in {seen.text} % of what was seen of the run; "
                 f"it should be {criteria.available_at_least * 100:g} %."
             )
     if pilot.running_since is None:
