@@ -21,7 +21,6 @@ from pps.activities.packages.production import Production
 from pps.activities.packages.repository_use import PublishedKeys
 from pps.activities.people.notification import Audience, Party
 from pps.activities.people.outbox import empty_outbox
-from pps.activities.people.publishing import publish
 from pps.activities.people.tampering import tell_of_tampering
 from pps.activities.pilots import meetings as pilot_meetings
 from pps.activities.ports import (
@@ -58,6 +57,7 @@ if TYPE_CHECKING:
     from upath import UPath
 
     from pps.adapters.packages.confined import Confined
+    from pps.adapters.packages.folders import PublishedFolder
     from pps.adapters.packages.repositories import ProviderRepositories
     from pps.adapters.packages.repository_seal import RepositorySeal
     from pps.adapters.record.store import FactStore
@@ -323,13 +323,28 @@ class Services:
         """Where sites reach the production repository: `production_url`, else the folder's own address."""
         return self.config.service.production_url or self.production_repository.as_uri()
 
+    @cached_property
+    def production_folder(self) -> PublishedFolder:
+        """The same folder, as activities publish in it."""
+        from pps.adapters.packages.folders import PublishedFolder
+
+        return PublishedFolder(self.production_repository, "production repository")
+
+    def publish_in_production(
+        self, place: str, repository: Repository, packages: Iterable[Path], now: datetime
+    ) -> None:
+        """See `publish_packages`; `place` is below the production repository."""
+        self.publish_packages(self.production_repository / place, repository, packages, now)
+
     def publish_packages(
-        self, production: UPath, repository: Repository, packages: Iterable[Path], now: datetime
+        self, folder: UPath | Path, repository: Repository, packages: Iterable[Path], now: datetime
     ) -> None:
         """Add packages to a repository of ours, index last, and sign it."""
+        from upath import UPath
+
         from pps.adapters.packages.repository_writer import publish_packages
 
-        publish_packages(production, repository, packages, now, seal=self.seal, confined=self._confined())
+        publish_packages(UPath(folder), repository, packages, now, seal=self.seal, confined=self._confined())
 
     def own_indexes(self, now: datetime) -> list[OwnIndex]:
         """The indexes of ours that are signed again in time: production's, and those of rollouts that are in use."""
@@ -380,8 +395,8 @@ class Services:
         return Production(
             self.artefacts,
             self.tracker,
-            self.production_repository,
-            self.publish_packages,
+            self.production_folder,
+            self.publish_in_production,
             self.templates,
             [party.address for party in (*audience.vos, *audience.rocs)],
             url=self.production_url,
@@ -409,6 +424,7 @@ class Services:
     @cached_property
     def own_repositories(self) -> PackageRepositories:
         """Repositories that we publish, signed by our own key, wherever an address of `package_keys` may point."""
+        from pps.adapters.packages.folders import publish
         from pps.adapters.packages.openpgp import dearmoured
         from pps.adapters.packages.repositories import OwnRepositories
 
@@ -447,9 +463,11 @@ class Services:
         return shutil.which("ssh")
 
     @cached_property
-    def publication_folder(self) -> UPath:
+    def publication_folder(self) -> PublishedFolder:
         """Where bulletin and release notes are published."""
-        return _folder(self.config.service.publication_folder)
+        from pps.adapters.packages.folders import PublishedFolder
+
+        return PublishedFolder(_folder(self.config.service.publication_folder))
 
     def known_sites(self, names: Iterable[str]) -> list[Site]:
         """Those of the registry; a site that has left it is no longer ours to touch."""

@@ -18,6 +18,7 @@ from pps.activities.pilots import report as pilot_report
 from pps.activities.pilots import roll_back as pilot_roll_back
 from pps.activities.pilots import running as pilot_running
 from pps.activities.pilots import set_up as pilot_setup
+from pps.adapters.packages.folders import PublishedFolder
 from pps.config.loader import Configuration
 from pps.domain.base.errors import NotYetAllowedError, RefusedError
 from pps.domain.packages.patch import PatchState
@@ -187,7 +188,7 @@ def test_the_run_ends_upon_success_or_expiration_of_the_timeline(tmp_path) -> No
     pilot = APilot().set_up()
     with pytest.raises(NotYetAllowedError, match="has not ended"):
         pilot_report.write_report(
-            pilot.record, pilot.store, pilot.patch, PIC, templates(), tmp_path,
+            pilot.record, pilot.store, pilot.patch, PIC, templates(), PublishedFolder(tmp_path),
             incident_after=INCIDENT, now=NOW, actor="pps",
         )  # fmt: skip
     pilot_journal.declare_success(

@@ -27,6 +27,7 @@ from tests.support.scenarios import a_scenario
 
 from pps.activities.ports.clean_roots import CleanRoots
 from pps.activities.quality import deployment_tests
+from pps.adapters.packages.folders import PublishedFolder
 from pps.adapters.roots import clean_root, debian_base
 from pps.adapters.roots.clean_root import DebianRoot, DebianRoots, RootLimits
 from pps.domain.base.errors import CleanRootError
@@ -130,7 +131,7 @@ def tried(provider: Provider, patch: Patch, roots: CleanRoots) -> tuple[Fact, st
         patch,
         roots,
         provider.repositories,
-        publication=www,
+        publication=PublishedFolder(www),
         keyring=provider.keyrings.get(provider.http.url),
         now=lambda: NOW,
         actor="pps",
@@ -188,7 +189,7 @@ def test_an_update_whose_script_fails_goes_back_to_the_provider_with_its_log(
         patch,
         tracker,  # type: ignore[arg-type]
         templates(),
-        publication=apt_provider.root / "www",
+        publication=PublishedFolder(apt_provider.root / "www"),
         fall_back="",
         now=NOW,
         actor="pps",

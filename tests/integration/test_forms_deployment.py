@@ -13,6 +13,7 @@ from tests.support.front import MemoryServices, MemoryTracker, site, write_confi
 from tests.support.scenarios import a_scenario
 from upath import UPath
 
+from pps.adapters.packages.folders import PublishedFolder
 from pps.config.loader import Configuration
 from pps.domain.base.errors import RefusedError
 from pps.domain.quality.scenarios import ScenarioResult, scenario_result
@@ -35,7 +36,7 @@ def services(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> MemoryServices:
         "facts": sqlite_store(),
         "tracker": MemoryTracker(PATCH),
         "templates": templates(),
-        "publication_folder": UPath(tmp_path / "www"),
+        "publication_folder": PublishedFolder(UPath(tmp_path / "www")),
     }
     return MemoryServices(config, lambda _: None, given)
 
@@ -83,7 +84,7 @@ def test_an_answer_ends_the_scenario_with_its_report_and_log(
     given = answer(choice, report="pbs_mom starts.", log="mom: ready")
     facts = FORM.follow(services, record, "wn-torque", given)
     assert result_of(services, record, facts) == choice.lower()
-    log = services.publication_folder / facts[0].payload["log"]
+    log = services.publication_folder.root / facts[0].payload["log"]
     assert "mom: ready" in log.read_text()
 
 

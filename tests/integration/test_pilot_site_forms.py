@@ -223,4 +223,4 @@ def test_the_report_is_asked_for_after_the_run_credited_and_written(
     (credit,) = forms.POST_MORTEM.follow(s, pilot.record, "PIC", given(pilot_report.REPORT, **form))
     assert (credit.payload["activity"], credit.payload["credits"]) == ("pilot-post-mortem", 4)
     forms.POST_MORTEM.after(s, pilot.record, "PIC")
-    assert (s.publication_folder / "pilots" / pilot.name / "PIC.txt").read_text().startswith("Pilot of glite-WMS")
+    assert (s.publication_folder.root / "pilots" / pilot.name / "PIC.txt").read_text().startswith("Pilot of glite-WMS")

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import shutil
 from dataclasses import dataclass, replace
-from functools import cached_property, partial
+from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.support import signing
@@ -19,6 +20,7 @@ from pps.activities.packages.fetching import kept_packages
 from pps.activities.packages.production import Production, Publisher
 from pps.activities.quality import release_testing
 from pps.activities.release import decision as release_decision
+from pps.adapters.packages.folders import PublishedFolder
 from pps.adapters.packages.package_files import PackageFiles
 from pps.adapters.packages.production_packages import ProductionFolder
 from pps.adapters.packages.repositories import OwnRepositories
@@ -45,7 +47,10 @@ class Delivery:
 
     @property
     def publish(self) -> Publisher:
-        return partial(publish_packages, seal=self.seal)
+        def published(place: str, *what: Any) -> None:
+            publish_packages(UPath(self.production) / place, *what, seal=self.seal)
+
+        return published
 
     def run(self, base: str = "", patch: Patch | None = None) -> tuple[str, ...]:
         return release_testing.deliver(
@@ -57,7 +62,7 @@ class Delivery:
             reader=PackageFiles(),
             artefacts=self.provider.store(),
             limits=LIMITS,
-            production=UPath(self.production),
+            production=PublishedFolder(UPath(self.production)),
             publish_packages=self.publish,
             base=base,
             workdir=self.provider.root / "work",
@@ -73,7 +78,7 @@ class Delivery:
             Production(
                 self.provider.store(),
                 Moves(),
-                UPath(self.production),
+                PublishedFolder(UPath(self.production)),
                 self.publish,
                 templates(),
                 [],

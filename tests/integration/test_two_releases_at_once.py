@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import multiprocessing
 import multiprocessing.synchronize
 import time
@@ -19,8 +20,8 @@ from tests.support import signing
 from upath import UPath
 
 from pps.activities.packages.production import SUITE
-from pps.activities.release import release
 from pps.adapters.packages import repository_seal
+from pps.adapters.packages.folders import PublishedFolder
 from pps.adapters.packages.production_packages import ProductionFolder
 from pps.adapters.packages.repository_seal import RepositorySeal
 from pps.adapters.packages.repository_writer import publish_packages
@@ -137,6 +138,7 @@ def test_two_attempts_that_publish_the_same_file_do_not_disturb_each_other(tmp_p
     (tmp_path / "production").mkdir()
     target.with_name("tarball.tar.gz.part").mkdir()  # what another attempt has left, or is writing
     target.write_bytes(b"other" * 200_000)  # of the same size
-    release._publish_file(source, target, release._sha256(source))
+    digest = hashlib.sha256(source.read_bytes()).hexdigest()
+    PublishedFolder(target.parent).publish_file(target.name, source, digest)
     assert target.read_bytes() == source.read_bytes()
     assert [p.name for p in target.parent.iterdir() if p.name.endswith(".part")] == ["tarball.tar.gz.part"]

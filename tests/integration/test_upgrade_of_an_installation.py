@@ -36,6 +36,7 @@ from pps.activities.clients.standing import public_view
 from pps.activities.people import asking
 from pps.activities.people.feedback import invitation_token
 from pps.activities.sites.diagnosis import Health
+from pps.adapters.packages.folders import PublishedFolder
 from pps.adapters.record.store import FactStore
 from pps.cli import doctor
 from pps.cli.front import Front
@@ -235,7 +236,7 @@ def test_the_night_runs_over_what_the_version_before_has_left(
         "shell": LocalShell(),
         "feedback_secret": SECRET,
         "tracker": MemoryTracker(),
-        "publication_folder": UPath(config.folder / "publication_folder"),
+        "publication_folder": PublishedFolder(UPath(config.folder / "publication_folder")),
     }
     services = MemoryServices(config, lambda _: None, given)
     monkeypatch.setattr(steps, "_targets", lambda sites: {})  # no site has a Connection any more

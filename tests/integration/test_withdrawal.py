@@ -177,7 +177,7 @@ def test_everybody_who_was_told_of_it_and_the_sites_hear_that_it_is_gone_and_why
         assert REASON in mail.html
     assert "A: nothing. The preview below" in mails["admin-a@example.org"].text
     assert "What sites must do" not in mails["atlas@example.org"].text
-    bulletin = (world.services.publication_folder / "bulletin.html").read_text()
+    bulletin = (world.services.publication_folder.root / "bulletin.html").read_text()
     assert "g-withdrawn" in bulletin and "Usable at" not in bulletin
 
 

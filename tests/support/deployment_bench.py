@@ -11,6 +11,7 @@ from tests.support.examples import NOW, PATCH, templates
 from tests.support.scenarios import a_scenario
 
 from pps.activities.quality import deployment_tests
+from pps.adapters.packages.folders import PublishedFolder
 from pps.adapters.record.store import FactStore
 from pps.domain.packages.patch import Patch
 from pps.domain.quality.scenarios import Scenario, ScenarioResult
@@ -46,14 +47,14 @@ class Bench:
             patch or self.patch,
             self.roots,
             self.repositories,
-            publication=self.folder,
+            publication=PublishedFolder(self.folder),
             now=lambda: NOW,
             actor="pps",
         )
 
     def site_answers(self, result: ScenarioResult, report: str = "", log: str = "") -> None:
         facts = deployment_tests.ended_at_site(
-            self.record, "wn-torque", result, report, log, publication=self.folder, user="ada", at=NOW
+            self.record, "wn-torque", result, report, log, publication=PublishedFolder(self.folder), user="ada", at=NOW
         )
         self.store.record(*facts)
 
@@ -64,7 +65,7 @@ class Bench:
             self.patch,
             self.tracker,
             templates(),
-            publication=self.folder,
+            publication=PublishedFolder(self.folder),
             fall_back="pps-support@example.org",
             now=NOW,
             actor="pps",
@@ -72,7 +73,7 @@ class Bench:
 
     def close(self) -> Any:
         return deployment_tests.close_deployment_test(
-            self.record, self.store, publication=self.folder, now=NOW, actor="pps"
+            self.record, self.store, publication=PublishedFolder(self.folder), now=NOW, actor="pps"
         )
 
     def log(self, scenario: str = "wn") -> str:

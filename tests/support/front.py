@@ -23,6 +23,7 @@ from tests.support import signing
 from upath import UPath
 
 from pps.activities.ports import Mail, OpenRollout
+from pps.adapters.packages.folders import PublishedFolder
 from pps.adapters.packages.repository_seal import RepositorySeal
 from pps.adapters.services.airflow_rest import AirflowQuestion
 from pps.cli.front import DAGS, Front
@@ -317,7 +318,7 @@ def services(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> MemoryServices:
         "tracker": MemoryTracker(PATCH, replace(PATCH, number=4712, state=PatchState.REJECTED, new_variables=("X",))),
         "information_system": MemoryBdii(),
         "feedback_secret": SECRET,
-        "publication_folder": UPath(config.folder / "publication_folder"),
+        "publication_folder": PublishedFolder(UPath(config.folder / "publication_folder")),
     }
     return MemoryServices(config, lambda _: None, given)
 

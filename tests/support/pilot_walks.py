@@ -28,6 +28,7 @@ from upath import UPath
 from pps.activities.people import feedback
 from pps.activities.ports import Mail
 from pps.activities.quality import deployment_tests
+from pps.adapters.packages.folders import PublishedFolder
 from pps.adapters.record.store import FactStore
 from pps.config.loader import Configuration
 from pps.domain.packages.patch import Patch, PatchState, RepositoryKind
@@ -159,7 +160,7 @@ class Walk:
         return str(self.store.rollout(name or self.name).need(FactKind.ROLLOUT_CLOSED, "").payload["outcome"])
 
     def notes(self, kind: str = "txt") -> str:
-        return str((self.services.publication_folder / f"release-notes/{self.name}.{kind}").read_text())
+        return str((self.services.publication_folder.root / f"release-notes/{self.name}.{kind}").read_text())
 
     def in_production(self) -> Mapping[str, str]:
         found = self.services.production_packages.open(self.patch.repository.kind)
@@ -376,7 +377,7 @@ def walking(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, path: RolloutPath, 
             "service_probes": Services(),
             "information_system": Published(),
             "feedback_secret": SECRET,
-            "publication_folder": UPath(config.folder / "publication_folder"),
+            "publication_folder": PublishedFolder(UPath(config.folder / "publication_folder")),
         }
         walk = Walk(MemoryServices(config, lambda _: None, given), path, update, {})
 

@@ -120,7 +120,7 @@ class Grid:
         self.services.tracker.set_state(patch, state, "The certification has ended.")
 
     def notes(self, name: str) -> str:
-        text = (Path(self.services.publication_folder.path) / "release-notes" / f"{name}.txt").read_text()
+        text = (Path(self.services.publication_folder.root) / "release-notes" / f"{name}.txt").read_text()
         return " ".join(text.split())
 
     def mails_of(self, name: str) -> Counter[tuple[str, str]]:

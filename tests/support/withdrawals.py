@@ -23,6 +23,7 @@ from upath import UPath
 from pps.activities.clients import distribution, publication, withdrawal
 from pps.activities.ports import Mail, SiteLimits, SshTarget, Tarball
 from pps.activities.sites.batch import Door
+from pps.adapters.packages.folders import PublishedFolder
 from pps.adapters.record.store import FactStore
 from pps.domain.base.errors import ServiceError
 from pps.domain.record.facts import Fact, FactKind
@@ -133,7 +134,7 @@ class World:
             "information_system": self.information_system,
             "mailer": self.postbox,
             "shell": self.shell,
-            "publication_folder": UPath(config.folder / "publication_folder"),
+            "publication_folder": PublishedFolder(UPath(config.folder / "publication_folder")),
         }
         self.services = MemoryServices(config, lambda _: None, given)
 

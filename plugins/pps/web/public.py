@@ -9,7 +9,6 @@ import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import parse_qsl
 
@@ -18,12 +17,12 @@ from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
-from upath import UPath
 
 from pps.activities.clients.bulletin import stage
 from pps.activities.clients.standing import public_view, tag_of
 from pps.activities.ports import Facts
-from pps.domain.base.errors import NotYetAllowedError, RefusedError, RolloutError, ServiceError
+from pps.activities.ports.publication import PublicationFolder
+from pps.domain.base.errors import NotYetAllowedError, RefusedError, RolloutError
 from pps.domain.base.names import is_name
 from pps.domain.packages.tags import jdl_requirement
 from pps.domain.people.feedback import Opinion, VoAnswer, feedback_due
@@ -226,19 +225,12 @@ def router(services: Callable[[], Services], now: Callable[[], datetime]) -> API
     return api
 
 
-def published(folder: UPath, name: str) -> bytes:
+def published(folder: PublicationFolder, name: str) -> bytes:
     """A file of the publication folder; 404 unless it is there, itself and no link to something else."""
-    missing = HTTPException(404, "This has not been written yet.")
-    try:
-        if folder.protocol in ("", "file"):
-            root = Path(folder.path).resolve()
-            if (root / name).resolve() != root / name:
-                raise missing
-        return bytes((folder / name).read_bytes())
-    except (FileNotFoundError, IsADirectoryError, NotADirectoryError) as error:
-        raise missing from error
-    except OSError as error:
-        raise ServiceError("publication folder", "cannot be read.", "Run: pps doctor") from error
+    found = folder.read(name)
+    if found is None:
+        raise HTTPException(404, "This has not been written yet.")
+    return found
 
 
 def _checked(data: Any) -> FeedbackBody:

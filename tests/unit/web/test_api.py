@@ -175,10 +175,10 @@ def test_an_impossible_name_never_reaches_the_store(
 def test_release_notes_are_asked_for_by_the_name_of_a_rollout_only(
     anybody: TestClient, services: MemoryServices, file: str
 ) -> None:
-    notes = services.publication_folder / "release-notes"
+    notes = services.publication_folder.root / "release-notes"
     notes.mkdir()
     (notes / "bc-client-4711-1.txt").write_text("notes")
-    (services.publication_folder / "bulletin.html").write_text("<p>bulletin</p>")
+    (services.publication_folder.root / "bulletin.html").write_text("<p>bulletin</p>")
     assert anybody.get("/release-notes/bc-client-4711-1.txt").text == "notes"
     assert anybody.get("/release-notes/bc-client-4711-2.txt").status_code == 404
     assert anybody.get(f"/release-notes/{file}").status_code == 404
@@ -192,8 +192,8 @@ def test_a_bulletin_that_was_never_written_is_an_empty_one_not_an_error(anybody:
 
 
 def test_the_bulletin_comes_as_it_was_written(anybody: TestClient, services: MemoryServices) -> None:
-    (services.publication_folder / "bulletin.html").write_text("<p>bulletin</p>")
-    (services.publication_folder / "bulletin.json").write_text('{"version": 1}')
+    (services.publication_folder.root / "bulletin.html").write_text("<p>bulletin</p>")
+    (services.publication_folder.root / "bulletin.json").write_text('{"version": 1}')
     page = anybody.get("/bulletin")
     assert page.text == "<p>bulletin</p>"
     assert "frame-ancestors 'self'" in page.headers["content-security-policy"]

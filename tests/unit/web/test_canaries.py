@@ -24,6 +24,7 @@ from pps.activities.pilots import report as pilot_report
 from pps.activities.pilots.notes import write_pilot_notes
 from pps.activities.quality import deployment_tests
 from pps.activities.release.notes import write_release_notes
+from pps.adapters.packages.folders import PublishedFolder
 from pps.adapters.record.store import FactStore
 from pps.domain.clients.updates import ClientVerdict
 from pps.domain.pilots.pilot import NOT_CERTIFIED
@@ -76,7 +77,9 @@ def a_preview(store: FactStore, folder: Path) -> None:
         (FactKind.PREVIEW_REMOVED, "PIC", {"reason": SAID, "tarball": "x"}),
     ):
         store.record(Fact(record.name, kind, subject, "canary", NOW, f"user {USER}", payload))
-    write_release_notes(store.rollout(record.name), store, PATCH, templates(), folder, DUE + timedelta(days=9), USER)
+    write_release_notes(
+        store.rollout(record.name), store, PATCH, templates(), PublishedFolder(folder), DUE + timedelta(days=9), USER
+    )
 
 
 def a_deployment_test(store: FactStore, folder: Path) -> None:
@@ -87,7 +90,9 @@ def a_deployment_test(store: FactStore, folder: Path) -> None:
     for name in [s["name"] for s in record.need(FactKind.SCENARIOS_PLANNED, "").payload["scenarios"]]:
         said = {"result": "fail", "platform": "p", "reason": SAID, "log": "", "by": USER, "steps": [SAID]}
         store.record(Fact(record.name, FactKind.SCENARIO_ENDED, name, "", NOW, f"user {USER}", said))
-    deployment_tests.close_deployment_test(store.rollout(record.name), store, publication=folder, now=NOW, actor=USER)
+    deployment_tests.close_deployment_test(
+        store.rollout(record.name), store, publication=PublishedFolder(folder), now=NOW, actor=USER
+    )
 
 
 def a_pilot(store: FactStore, folder: Path) -> None:
@@ -112,14 +117,14 @@ def a_pilot(store: FactStore, folder: Path) -> None:
         pilot.patch,
         GOLD["PIC"],
         templates(),
-        folder,
+        PublishedFolder(folder),
         incident_after=INCIDENT,
         now=NOW,
         actor=USER,
     )
     decision = {"decision": "release", "guidelines": SAID, "reason": SAID, "remarks": [SAID], "reasons_against": [SAID]}
     pilot.fact(FactKind.WRAPPED_UP, "", "1", **decision, no_feedback=False, user=USER, participants=[])
-    write_pilot_notes(pilot.record, store, pilot.patch, templates(), folder, NOW, USER)
+    write_pilot_notes(pilot.record, store, pilot.patch, templates(), PublishedFolder(folder), NOW, USER)
 
 
 def _addresses(path: str, folder: Path, rollouts: list[str]) -> Iterator[str]:
@@ -133,12 +138,12 @@ def _addresses(path: str, folder: Path, rollouts: list[str]) -> Iterator[str]:
 
 
 def test_no_canary_sings_on_a_public_page_file_or_feed(services: MemoryServices, store: FactStore) -> None:
-    folder = Path(services.publication_folder.path)
+    folder = Path(services.publication_folder.root)
     services.__dict__["facts"] = store
     a_preview(store, folder)
     a_deployment_test(store, folder)
     a_pilot(store, folder)
-    write_bulletin(store, services.config.sites, templates(), folder, NOW, "https://pps.example.org")
+    write_bulletin(store, services.config.sites, templates(), PublishedFolder(folder), NOW, "https://pps.example.org")
     app = create_app(lambda: services, airflow_user, lambda: NOW)
     web = TestClient(app, base_url="https://pps.example.org")
     rollouts = [row.name for row in store.rollouts()]

@@ -17,6 +17,7 @@ from tests.unit.web.test_late_answers import airflow_user, shared_store
 
 from pps.activities.pilots import report as pilot_report
 from pps.activities.quality import deployment_tests
+from pps.adapters.packages.folders import PublishedFolder
 from pps.domain.record.facts import Fact, FactKind
 from pps.domain.record.rollouts import RolloutPath as Way
 from pps.web.app import create_app
@@ -36,7 +37,7 @@ def pilot(tmp_path: Path, services: MemoryServices) -> Any:
 
 @pytest.fixture
 def folder(services: MemoryServices) -> Path:
-    return Path(services.publication_folder.path)
+    return Path(services.publication_folder.root)
 
 
 @pytest.fixture
@@ -57,7 +58,7 @@ def reported(pilot: APilot, folder: Path, **said: str) -> None:
         pilot.patch,
         GOLD["PIC"],
         templates(),
-        folder,
+        PublishedFolder(folder),
         incident_after=INCIDENT,
         now=NOW,
         actor="pps",

@@ -32,8 +32,8 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from pps.activities.people.publishing import publish
 from pps.activities.ports import Facts, OpenRollout, Templates
+from pps.activities.ports.publication import PublicationFolder
 from pps.domain.base.texts import one_line, shown_to_the_public
 from pps.domain.packages.tags import jdl_requirement
 from pps.domain.people.feedback import summary
@@ -92,20 +92,24 @@ def bulletin(facts: Facts, sites: Mapping[str, Site], now: datetime) -> Mapping[
 
 
 def write_bulletin(
-    facts: Facts, sites: Mapping[str, Site], templates: Templates, folder: Any, now: datetime, public_url: str
+    facts: Facts,
+    sites: Mapping[str, Site],
+    templates: Templates,
+    folder: PublicationFolder,
+    now: datetime,
+    public_url: str,
 ) -> tuple[str, ...]:
     """Write both files; returns the names of those whose content has changed.
 
     Args:
         sites: the registry, for region and platform; a site that left it is still shown.
-        folder: publication folder, a pathlib-like path.
     """
     content = bulletin(facts, sites, now)
     files = {
         "bulletin.json": json.dumps(content, indent=2, ensure_ascii=False) + "\n",
         "bulletin.html": templates.render("bulletin.html", _page(content, now, public_url)),
     }
-    return tuple(name for name, text in files.items() if publish(folder, name, text))
+    return tuple(name for name, text in files.items() if folder.publish(name, text))
 
 
 def _iso(moment: datetime | None) -> str | None:

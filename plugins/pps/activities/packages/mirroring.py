@@ -16,7 +16,6 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any
 
 from pps.activities.packages.fetching import check_identity, empty_folder
 from pps.activities.ports import (
@@ -51,8 +50,8 @@ from pps.domain.packages.repository_seals import is_seal
 from pps.domain.record.facts import Fact, FactKind
 from pps.domain.record.rollouts import PILOTS, Rollout
 
-#: Writes package files and their index into a folder. Arguments: folder, repository, files, date of the index.
-Publisher = Callable[[Any, Repository, Iterable[pathlib.Path], datetime], None]
+#: Writes package files and their index into a local folder. Arguments: folder, repository, files, date of the index.
+Publisher = Callable[[pathlib.Path, Repository, Iterable[pathlib.Path], datetime], None]
 
 #: Hears how far it is: how many are done, how many there are, which one was the last.
 Told = Callable[[int, int, str], None]

@@ -6,10 +6,10 @@ import hashlib
 from datetime import datetime
 from typing import Any
 
-from pps.activities.people.publishing import publish
 from pps.activities.pilots.set_up import justification
 from pps.activities.pilots.wrap_up import needed_decision, results
 from pps.activities.ports import Facts, Templates
+from pps.activities.ports.publication import PublicationFolder
 from pps.activities.quality import deployment_tests
 from pps.activities.release.notes import FOLDER
 from pps.activities.release.overruling import view as overruling_view
@@ -28,7 +28,13 @@ _SEVERITIES = list(Severity)
 
 
 def write_pilot_notes(
-    record: Rollout, facts: Facts, patch: Patch, templates: Templates, folder: Any, now: datetime, actor: str
+    record: Rollout,
+    facts: Facts,
+    patch: Patch,
+    templates: Templates,
+    folder: PublicationFolder,
+    now: datetime,
+    actor: str,
 ) -> str:
     """Write `release-notes/<pilot>.html` and `.txt` below `folder`; returns the digest of their content.
 
@@ -47,7 +53,7 @@ def write_pilot_notes(
     }
     digest = hashlib.sha256("\0".join(files.values()).encode()).hexdigest()[:16]
     for name, text in files.items():
-        publish(folder, name, text)
+        folder.publish(name, text)
     payload = {"files": sorted(files), "digest": digest}
     facts.record(Fact(record.name, FactKind.RELEASE_NOTES_WRITTEN, "", digest, now, actor, payload))
     return digest

@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
-from pps.activities.people.publishing import publish
 from pps.activities.pilots.set_up import STEP as SET_UP_STEP
 from pps.activities.pilots.set_up import field, justification
 from pps.activities.ports import Facts, Templates
+from pps.activities.ports.publication import PublicationFolder
 from pps.domain.base.errors import NotYetAllowedError, RefusedError
 from pps.domain.base.texts import shown_to_the_public
 from pps.domain.packages.patch import Patch
@@ -124,7 +124,7 @@ def write_report(
     patch: Patch,
     site: Site,
     templates: Templates,
-    folder: Any,
+    folder: PublicationFolder,
     *,
     incident_after: timedelta,
     now: datetime,
@@ -134,9 +134,6 @@ def write_report(
 
     Written again from the same facts they are the same, and so is the record. Where the site's people have said
     nothing in time, the report is what we have seen, and says that.
-
-    Args:
-        folder: publication folder, a pathlib-like path.
 
     Raises:
         NotYetAllowedError: the run goes on, or no service was set up there.
@@ -159,7 +156,7 @@ def write_report(
     }
     digest = hashlib.sha256("\0".join(files.values()).encode()).hexdigest()[:16]
     for name, text in files.items():
-        publish(folder, name, text)
+        folder.publish(name, text)
     payload = {"files": sorted(files), "digest": digest, "answered": said is not None}
     facts.record(Fact(record.name, FactKind.REPORT_WRITTEN, site.name, digest, now, actor, payload))
     return digest

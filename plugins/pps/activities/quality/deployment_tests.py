@@ -17,11 +17,11 @@ from pathlib import Path
 from typing import Any
 
 from pps.activities.people.letters import letter
-from pps.activities.people.publishing import publish
 from pps.activities.ports import Facts, PackageRepositories, Templates, Tracker
 from pps.activities.ports.clean_roots import CleanRoots
+from pps.activities.ports.publication import PublicationFolder
 from pps.activities.quality.scenario_run import readable_log, try_update
-from pps.domain.base.errors import NotYetAllowedError, PatchNotFoundError, RefusedError
+from pps.domain.base.errors import NotYetAllowedError, PatchNotFoundError, RefusedError, ServiceError
 from pps.domain.base.texts import one_line, shown_to_the_public
 from pps.domain.packages.patch import Patch
 from pps.domain.people.users import users_in
@@ -110,7 +110,7 @@ def run_scenario(
     clean_roots: CleanRoots,
     repositories: PackageRepositories,
     *,
-    publication: Any,
+    publication: PublicationFolder,
     keyring: Path | None = None,
     step_within: timedelta = timedelta(minutes=30),
     now: Callable[[], datetime],
@@ -121,7 +121,6 @@ def run_scenario(
     A scenario that ended inconclusively is run again when the task is cleared.
 
     Args:
-        publication: the publication folder, pathlib-like.
         keyring: with which the provider's repository must be signed.
     """
     scenario = planned_scenario(record, scenario_name)
@@ -134,7 +133,7 @@ def run_scenario(
     if update_digest(patch) != record.opened["update"]:
         result, reason = ScenarioResult.INCONCLUSIVE, "The patch has changed since this test began. Start a new one."
     place = log_name(record.name, scenario_name)
-    publish(publication, place, _headed(record, scenario, result, report.log))
+    publication.publish(place, _headed(record, scenario, result, report.log))
     more = {"log": place, "steps": [asdict(step) for step in report.steps]}
     facts.record(ended(record, scenario, result, reason, now(), actor, more))
     return result
@@ -166,7 +165,7 @@ def ended_at_site(
     report: str,
     log_excerpt: str,
     *,
-    publication: Any,
+    publication: PublicationFolder,
     user: str,
     at: datetime,
 ) -> tuple[Fact, ...]:
@@ -182,7 +181,7 @@ def ended_at_site(
         raise RefusedError(scenario_name, (f"A result of {result!s} needs a report that says why.",), "Answer again.")
     place = log_name(record.name, scenario_name)
     text = readable_log("\n\n".join(part for part in (report.strip(), log_excerpt.rstrip()) if part) + "\n")
-    publish(publication, place, _headed(record, scenario, result, text))
+    publication.publish(place, _headed(record, scenario, result, text))
     more = {"log": place, "by": scenario.runner, "user": user, "steps": []}
     return (ended(record, scenario, result, one_line(report, 600), at, f"user {user}", more),)
 
@@ -201,7 +200,7 @@ def tell_provider(
     tracker: Tracker,
     templates: Templates,
     *,
-    publication: Any,
+    publication: PublicationFolder,
     fall_back: str,
     now: datetime,
     actor: str,
@@ -243,7 +242,7 @@ def tell_provider(
 
 
 def close_deployment_test(
-    record: Rollout, facts: Facts, *, publication: Any, now: datetime, actor: str
+    record: Rollout, facts: Facts, *, publication: PublicationFolder, now: datetime, actor: str
 ) -> DeploymentVerdict:
     """Publish the results and end the test. Twice is once.
 
@@ -258,7 +257,7 @@ def close_deployment_test(
         raise NotYetAllowedError(record.name, f"{', '.join(open_ones)} has not ended.", "Wait, or clear its task.")
     shown = shown_to_the_public(results(record), users_in(record))
     text = json.dumps(shown, indent=2, ensure_ascii=False) + "\n"
-    publish(publication, f"{FOLDER}/{record.name}/{RESULTS}", text)
+    publication.publish(f"{FOLDER}/{record.name}/{RESULTS}", text)
     payload = {
         "outcome": verdict.outcome.value,
         "platforms": [str(p) for p in verdict.platforms],
@@ -358,11 +357,14 @@ def _headed(record: Rollout, scenario: Scenario, result: ScenarioResult, text: s
     )
 
 
-def _log_text(publication: Any, end: Fact) -> str:
+def _log_text(publication: PublicationFolder, end: Fact) -> str:
+    if not end.payload["log"]:
+        return ""
     try:
-        return str((publication / end.payload["log"]).read_text(encoding="utf-8")) if end.payload["log"] else ""
-    except OSError:
-        return "The log is no longer there.\n"
+        log = publication.read(end.payload["log"])
+    except ServiceError:  # the provider hears of the failure all the same
+        log = None
+    return "The log is no longer there.\n" if log is None else log.decode()
 
 
 def _comment(tracker: Tracker, record: Rollout, scenario: Scenario) -> None:

@@ -6,11 +6,11 @@ import pathlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
-from typing import Any
 
 from pps.activities.packages.fetching import keep_packages_once
 from pps.activities.packages.production import Publisher, verified_copies
 from pps.activities.ports import Artefacts, Facts, PackageReader, PackageRepositories, TarballLimits
+from pps.activities.ports.publication import PublicationFolder
 from pps.domain.base.errors import NotYetAllowedError, RefusedError
 from pps.domain.packages.patch import Patch
 from pps.domain.quality import release_tests as rules
@@ -133,7 +133,7 @@ def deliver(
     reader: PackageReader,
     artefacts: Artefacts,
     limits: TarballLimits,
-    production: Any,
+    production: PublicationFolder,
     publish_packages: Publisher,
     base: str,
     workdir: pathlib.Path,
@@ -146,7 +146,7 @@ def deliver(
     try, and what may be released.
 
     Args:
-        production: folder of the production repository (a pathlib-like path, also of an object store).
+        production: folder of the production repository.
         base: address under which sites reach the folder `release-test` of it; "" for the folder's own.
     """
     planned = record.planned_sites
@@ -166,10 +166,10 @@ def deliver(
         limits=limits,
         workdir=workdir,
     )
-    folder = production / FOLDER / record.name / patch.repository.kind.value
+    place = f"{FOLDER}/{record.name}/{patch.repository.kind.value}"
     with verified_copies(artefacts, [sha256 for _, sha256 in kept]) as files:
-        publish_packages(folder, replace(patch.repository, suite=FOLDER), files, now)
-    address = f"{base.rstrip('/')}/{record.name}/{patch.repository.kind.value}" if base else folder.as_uri()
+        publish_packages(place, replace(patch.repository, suite=FOLDER), files, now)
+    address = f"{base.rstrip('/')}/{record.name}/{patch.repository.kind.value}" if base else production.address(place)
     facts.record(*(_delivered(record, pool, name, sites, address, now, actor) for pool, name in _planned(record)))
     return planned
 

@@ -10,8 +10,8 @@ from typing import Any
 from pps.activities.clients.bulletin import SHOWN_STATES
 from pps.activities.packages import classification
 from pps.activities.people.feedback import end_of_feedback
-from pps.activities.people.publishing import publish
 from pps.activities.ports import Facts, Templates
+from pps.activities.ports.publication import PublicationFolder
 from pps.activities.quality import deployment_tests
 from pps.activities.release.overruling import view as overruling_view
 from pps.domain.base.texts import shown_to_the_public
@@ -30,15 +30,18 @@ _SEVERITIES = list(Severity)
 
 
 def write_release_notes(
-    record: Rollout, facts: Facts, patch: Patch, templates: Templates, folder: Any, now: datetime, actor: str
+    record: Rollout,
+    facts: Facts,
+    patch: Patch,
+    templates: Templates,
+    folder: PublicationFolder,
+    now: datetime,
+    actor: str,
 ) -> str:
     """Write `release-notes/<rollout>.html` and `.txt` below `folder`; returns the digest of their content.
 
     With them it is on record that the asking has ended. Written again from the same facts and patch,
     they are the same, and so is the record; what came late changes them and is a new occasion.
-
-    Args:
-        folder: publication folder, a pathlib-like path.
 
     Raises:
         NotYetAllowedError: feedback may still come in time. Notes that said "no feedback" too
@@ -58,7 +61,7 @@ def write_release_notes(
     }
     digest = hashlib.sha256("\0".join(files.values()).encode()).hexdigest()[:16]
     for name, text in files.items():
-        publish(folder, name, text)
+        folder.publish(name, text)
     facts.record(
         ended,
         Fact(
@@ -75,7 +78,13 @@ def write_release_notes(
 
 
 def renew_release_notes(
-    record: Rollout, facts: Facts, patch: Patch, templates: Templates, folder: Any, now: datetime, actor: str
+    record: Rollout,
+    facts: Facts,
+    patch: Patch,
+    templates: Templates,
+    folder: PublicationFolder,
+    now: datetime,
+    actor: str,
 ) -> None:
     """Write notes again that are on record: what has come since then must stand in them before anything is released.
 

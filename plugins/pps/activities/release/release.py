@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
-import pathlib
-import shutil
-import tempfile
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any
 
 from pps.activities.packages.classification import standing_verdict
 from pps.activities.packages.fetching import kept_packages
@@ -16,7 +11,6 @@ from pps.activities.packages.production import Production
 from pps.activities.packages.repository_use import how_to_use
 from pps.activities.packages.tarball import file_of, manifest_of, tarball_on_record, whole_tarball_of
 from pps.activities.people.letters import circular
-from pps.activities.people.publishing import write_whole
 from pps.activities.ports import Facts
 from pps.activities.quality.deployment_tests import newest_deployment_verdict
 from pps.domain.base.errors import TamperedError
@@ -97,9 +91,9 @@ def release_to_production(
     tarball = whole_tarball_of(record, production.artefacts)
     packages = manifest_of(tarball, production.artefacts).packages
     production.add_packages(patch, [package.sha256 for package in packages], now)
-    folder = production.repository / "tarballs" / tarball.name
+    place = f"tarballs/{tarball.name}"
     for file, sha256 in sorted(tarball.files.items()):
-        _publish_file(file_of(tarball, file, production.artefacts), folder / file, sha256)
+        production.folder.publish_file(f"{place}/{file}", file_of(tarball, file, production.artefacts), sha256)
     _announce_release(
         record,
         facts,
@@ -204,25 +198,3 @@ def _notes_link(record: Rollout, facts: Facts, public_url: str) -> str:
     written = (row.name for row in rows if facts.has(row.name, FactKind.RELEASE_NOTES_WRITTEN))
     name = next(written, None)
     return release_notes_link(public_url, name) if name else ""
-
-
-def _publish_file(source: pathlib.Path, target: Any, sha256: str) -> None:
-    """Publish a copy of our own that has the digest on record; readers get the old file or the new one, whole.
-
-    A file that is there already and is another one is replaced: only what is on record is published. Two attempts
-    may be at it at once.
-    """
-    if target.exists() and _sha256(target) == sha256:
-        return
-    with tempfile.TemporaryDirectory(prefix="pps-publish-") as name:
-        copy = pathlib.Path(name) / "copy"
-        shutil.copyfile(source, copy)
-        if _sha256(copy) != sha256:
-            raise TamperedError(source.name, "was changed while it was published.", "Find out who changed it.")
-        with copy.open("rb") as file:
-            write_whole(target, iter(lambda: file.read(1 << 20), b""))
-
-
-def _sha256(path: Any) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

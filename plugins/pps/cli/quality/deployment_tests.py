@@ -92,10 +92,10 @@ def show(
         )
     if log:
         planned_scenario(record, log)
-        file = services.publication_folder / log_name(record.name, log)
-        if not file.exists():
+        text = services.publication_folder.read(log_name(record.name, log))
+        if text is None:
             raise NotYetAllowedError(f"scenario {log}", "has no log yet.", f"See: pps deployment-test show {patch}")
-        return output.say(file.read_text(encoding="utf-8"))
+        return output.say(text.decode())
     found = results(record)
     if as_json:
         return output.say_json(found)

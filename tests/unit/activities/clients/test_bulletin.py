@@ -13,6 +13,7 @@ from tests.support.snapshots import matches_snapshot
 
 from pps.activities.clients.bulletin import write_bulletin
 from pps.activities.packages.fetching import note_trust
+from pps.adapters.packages.folders import PublishedFolder
 from pps.adapters.record.store import FactStore
 from pps.domain.packages.repository_trust import Trust
 from pps.domain.record.facts import Fact, FactKind
@@ -26,7 +27,7 @@ def store() -> FactStore:
 
 
 def write(store: FactStore, folder: Path, now: timedelta = timedelta()) -> tuple[str, ...]:
-    return write_bulletin(store, SITES, templates(), folder, NOW + now, URL)
+    return write_bulletin(store, SITES, templates(), PublishedFolder(folder), NOW + now, URL)
 
 
 class Page(HTMLParser):

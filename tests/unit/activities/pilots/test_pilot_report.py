@@ -16,6 +16,7 @@ from tests.support.snapshots import matches_snapshot
 from pps.activities.pilots import journal as pilot_journal
 from pps.activities.pilots import report as pilot_report
 from pps.activities.pilots.report import REPORT, STEP, facts_of_report, report_view, write_report
+from pps.adapters.packages.folders import PublishedFolder
 from pps.domain.base.errors import NotYetAllowedError, RefusedError
 from pps.domain.base.texts import clean_text
 from pps.domain.record.facts import FactKind
@@ -57,7 +58,7 @@ def write(pilot: APilot, folder: Path, days: float = 1) -> str:
         pilot.patch,
         PIC,
         templates(),
-        folder,
+        PublishedFolder(folder),
         incident_after=INCIDENT,
         now=END + timedelta(days=days),
         actor="pps",

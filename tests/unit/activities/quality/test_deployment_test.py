@@ -25,6 +25,7 @@ from pps.activities.quality.scenario_run import (
     try_update,
 )
 from pps.activities.release import release
+from pps.adapters.packages.folders import PublishedFolder
 from pps.adapters.record.store import FactStore
 from pps.domain.base.errors import (
     AlreadyOpenError,
@@ -354,7 +355,7 @@ def test_a_test_is_closed_when_every_scenario_has_ended_and_its_results_are_publ
             PATCH,
             bench.roots,
             bench.repositories,
-            publication=bench.folder,
+            publication=PublishedFolder(bench.folder),
             now=lambda: NOW,
             actor="pps",
         )

@@ -23,6 +23,7 @@ from pps.activities.clients.bulletin import bulletin, stage, write_bulletin
 from pps.activities.packages.production import Production
 from pps.activities.quality import release_answers, release_testing
 from pps.activities.release import decision as release_decision
+from pps.adapters.packages.folders import PublishedFolder
 from pps.adapters.record.store import FactStore
 from pps.adapters.services.templates import fenced
 from pps.domain.base.errors import AlreadyOpenError, NotYetAllowedError, RefusedError
@@ -55,8 +56,8 @@ class World:
         path.write_bytes(b"package")
         return path
 
-    def publish(self, folder: Any, repository: Repository, files: Sequence[Path], now: Any) -> None:
-        self.published.append((str(folder), tuple(f.name for f in files)))
+    def publish(self, place: str, repository: Repository, files: Sequence[Path], now: Any) -> None:
+        self.published.append((place, tuple(f.name for f in files)))
 
 
 def release(test: AReleaseTest, world: World, patch: Any = None) -> tuple[str, ...]:
@@ -64,7 +65,7 @@ def release(test: AReleaseTest, world: World, patch: Any = None) -> tuple[str, .
     production = Production(
         world,
         world,
-        UPath("memory://production"),
+        PublishedFolder(UPath("memory://production")),
         world.publish,
         templates(),
         people,
@@ -293,7 +294,7 @@ def test_a_release_publishes_what_was_tried_moves_the_patch_and_tells_people_onc
     test = AReleaseTest().asked().answers("PIC", ACCEPT).time_is_up().decided(RELEASE)
     world = World()
     assert release(test, world) == release(test, world) == ()
-    assert world.published == [("memory://production/apt", (PACKAGE,))]
+    assert world.published == [("apt", (PACKAGE,))]
     assert world.moves == [(4711, "Ready for production"), (4711, "In production")]
     assert release_decision.close_release_test(test.record, test.store, LATE, "pps") == "released"
     mails = [mail for mail, _, _ in test.store.outbox(test.name) if "/released/" in mail.key]
@@ -330,7 +331,7 @@ def test_the_bulletin_knows_an_update_when_it_is_public_and_not_before() -> None
     [shown] = bulletin(test.store, SITES, LATE)["rollouts"]
     assert (shown["rollout"], shown["stage"], shown["sites"]) == (test.name, "released", [])
     pages = UPath("memory://www")
-    write_bulletin(test.store, SITES, templates(), pages, LATE, "https://pps.example.org")
+    write_bulletin(test.store, SITES, templates(), PublishedFolder(pages), LATE, "https://pps.example.org")
     assert "It is in the production repository." in (pages / "bulletin.html").read_text()
 
 

@@ -17,6 +17,7 @@ from pps.activities.packages.production import Production
 from pps.activities.ports import Mail
 from pps.activities.release import decision as release_decision
 from pps.activities.release import overruling
+from pps.adapters.packages.folders import PublishedFolder
 from pps.adapters.record.store import FactStore
 from pps.domain.packages.patch import Patch, Repository, RepositoryKind
 from pps.domain.people.overruling import Urgency
@@ -44,7 +45,7 @@ def production(store: FactStore) -> Production:
     return Published(
         World(),  # type: ignore[arg-type]
         World(),  # type: ignore[arg-type]
-        UPath("memory://production"),
+        PublishedFolder(UPath("memory://production")),
         lambda *_: None,
         templates(),
         ["roc-italy@example.org"],

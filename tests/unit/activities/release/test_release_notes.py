@@ -14,6 +14,7 @@ from tests.support.snapshots import matches_snapshot
 from pps.activities.packages.classification import Classification, overrule, subject_of
 from pps.activities.people.feedback import give_feedback, invitation_token
 from pps.activities.release.notes import renew_release_notes, write_release_notes
+from pps.adapters.packages.folders import PublishedFolder
 from pps.adapters.record.store import FactStore
 from pps.domain.base.errors import NotYetAllowedError
 from pps.domain.base.texts import clean_text
@@ -51,7 +52,9 @@ def answer(
 
 
 def write(store: FactStore, record: Rollout, folder: Path, patch: Patch = PATCH) -> tuple[str, str, str]:
-    digest = write_release_notes(store.rollout(record.name), store, patch, templates(), folder, AFTER, "pps")
+    digest = write_release_notes(
+        store.rollout(record.name), store, patch, templates(), PublishedFolder(folder), AFTER, "pps"
+    )
     notes = folder / "release-notes"
     return digest, (notes / f"{record.name}.txt").read_text(), (notes / f"{record.name}.html").read_text()
 
@@ -94,7 +97,7 @@ def test_the_notes_carry_what_the_vos_said(store: FactStore, record: Rollout, tm
 
 def test_notes_are_not_written_while_feedback_may_still_come(store: FactStore, record: Rollout, tmp_path: Path) -> None:
     with pytest.raises(NotYetAllowedError, match="feedback is open"):
-        write_release_notes(record, store, PATCH, templates(), tmp_path, DUE, "pps")
+        write_release_notes(record, store, PATCH, templates(), PublishedFolder(tmp_path), DUE, "pps")
     assert list(tmp_path.iterdir()) == []
 
 
@@ -116,7 +119,7 @@ def test_notes_of_a_stopped_preview_do_not_speak_of_a_date_to_come(
     store: FactStore, record: Rollout, tmp_path: Path
 ) -> None:
     store.record(Fact(record.name, FactKind.ROLLOUT_STOPPED, "", "", NOW, "pps", {"reasons": ["x"]}))
-    write_release_notes(store.rollout(record.name), store, PATCH, templates(), tmp_path, NOW, "pps")
+    write_release_notes(store.rollout(record.name), store, PATCH, templates(), PublishedFolder(tmp_path), NOW, "pps")
     for file in (tmp_path / "release-notes").iterdir():
         assert "none answered before the preview was stopped" in " ".join(file.read_text().split())
 
@@ -186,7 +189,13 @@ def test_the_notes_say_that_the_policies_were_overruled_by_whom_and_why_and_wait
     store.record_in_dossier(PATCH.number, fact)
     # long before the agreed date
     write_release_notes(
-        store.rollout(record.name), store, PATCH, templates(), tmp_path, NOW + timedelta(minutes=20), "x"
+        store.rollout(record.name),
+        store,
+        PATCH,
+        templates(),
+        PublishedFolder(tmp_path),
+        NOW + timedelta(minutes=20),
+        "x",
     )
     text, page = ((tmp_path / "release-notes" / f"{record.name}.{kind}").read_text() for kind in ("txt", "html"))
     for notes in (" ".join(text.split()), " ".join(page.split())):
@@ -223,7 +232,9 @@ def test_a_deployment_test_that_ends_after_the_feedback_stands_in_the_notes_befo
     store: FactStore, record: Rollout, tmp_path: Path
 ) -> None:
     def renew() -> str:
-        renew_release_notes(store.rollout(record.name), store, PATCH, templates(), tmp_path, AFTER, "pps")
+        renew_release_notes(
+            store.rollout(record.name), store, PATCH, templates(), PublishedFolder(tmp_path), AFTER, "pps"
+        )
         file = tmp_path / "release-notes" / f"{record.name}.txt"
         return file.read_text() if file.exists() else ""
 
