@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import SplitResult, unquote, urlsplit
 
-from pps.activities.clients.bulletin import write_bulletin
+from pps.activities.clients.bulletin_pages import write_bulletin
 from pps.activities.packages.production import Production
 from pps.activities.packages.repository_use import PublishedKeys
 from pps.activities.people.notification import Audience, Party

@@ -156,6 +156,10 @@ class MemoryFacts:
         with self._lock:
             return Rollout(dossier_name(patch), tuple(f for f in self.facts if f.rollout == dossier_name(patch)))
 
+    def standing(self, names: Collection[str]) -> Mapping[str, Rollout]:
+        with self._lock:
+            return {name: Rollout(name, tuple(f for f in self.facts if f.rollout == name)) for name in names}
+
     def record_in_dossier(self, patch: int, *facts: Fact, mails: Sequence[Mail] = ()) -> tuple[Fact, ...]:
         assert all(f.rollout == dossier_name(patch) for f in facts)
         return self.record(*facts, mails=mails)

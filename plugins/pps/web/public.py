@@ -18,6 +18,7 @@ from fastapi.responses import HTMLResponse, JSONResponse, PlainTextResponse, Res
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
+from pps.activities.clients import bulletin_pages
 from pps.activities.clients.bulletin import stage
 from pps.activities.clients.standing import public_view, tag_of
 from pps.activities.ports import Facts
@@ -51,6 +52,7 @@ DOCUMENT_HEADERS = {
     "Cache-Control": "no-cache",
 }
 _NOTES = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+~-]{0,63}\.(html|txt)")
+_PAGE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+~-]{0,63}\.html")
 _KEY = re.compile(r"[A-Za-z0-9_.:-]{1,128}")
 ANSWERS_AT_ONCE, ANSWERS_PER_S = 10, 10 / 60
 
@@ -162,9 +164,18 @@ def router(services: Callable[[], Services], now: Callable[[], datetime]) -> API
         return Response(_bulletin("bulletin.json"), media_type="application/json")
 
     @api.get("/bulletin")
+    @api.get("/bulletin.html")
     def bulletin_page() -> Response:
         """The bulletin as it was last written, for people."""
         return HTMLResponse(_bulletin("bulletin.html"), headers=DOCUMENT_HEADERS)
+
+    @api.get(f"/{bulletin_pages.FOLDER}/{{file}}")
+    def bulletin_sites(file: str) -> Response:
+        """All sites of one preview, `<rollout>.html`, or of all, `sites.html`."""
+        if not _PAGE.fullmatch(file):
+            raise HTTPException(404, "There is no such page.")
+        text = published(services().publication_folder, f"{bulletin_pages.FOLDER}/{file}")
+        return HTMLResponse(text, headers=DOCUMENT_HEADERS)
 
     @api.get("/release-notes/{file}")
     def release_notes(file: str) -> Response:

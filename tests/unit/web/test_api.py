@@ -184,6 +184,24 @@ def test_release_notes_are_asked_for_by_the_name_of_a_rollout_only(
     assert anybody.get(f"/release-notes/{file}").status_code == 404
 
 
+@pytest.mark.parametrize("file", ["..%2Fbulletin.html", "x.html%00", "bc-client-4711-1.json", "%2e%2e", "secret.html"])
+def test_pages_of_the_bulletin_lead_to_each_other_and_to_nothing_else(
+    anybody: TestClient, services: MemoryServices, file: str
+) -> None:
+    folder = services.publication_folder
+    folder.publish("bulletin.html", '<a href="bulletin/bc-client-4711-1.html">300 sites</a>')
+    folder.publish("bulletin/bc-client-4711-1.html", '<a href="../bulletin.html">back</a>')
+    (folder.root / "x").write_text("secret")
+    (folder.root / "bulletin" / "secret.html").symlink_to(folder.root / "x")
+    at = anybody.get("/bulletin")
+    for _ in range(2):
+        at = anybody.get(str(at.url.join(at.text.split('"')[1])))
+        assert at.status_code == 200
+        assert "frame-ancestors 'self'" in at.headers["content-security-policy"]
+    assert at.text == anybody.get("/bulletin").text
+    assert anybody.get(f"/bulletin/{file}").status_code == 404
+
+
 def test_a_bulletin_that_was_never_written_is_an_empty_one_not_an_error(anybody: TestClient) -> None:
     page = anybody.get("/bulletin")
     assert page.status_code == 200

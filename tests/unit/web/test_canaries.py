@@ -17,7 +17,7 @@ from tests.support.pilot_runs import GOLD, INCIDENT, APilot
 from tests.unit.activities.release.test_release_notes import classified
 from tests.unit.web.test_late_answers import airflow_user, shared_store
 
-from pps.activities.clients.bulletin import write_bulletin
+from pps.activities.clients.bulletin_pages import write_bulletin
 from pps.activities.packages.classification import overrule
 from pps.activities.people.feedback import give_feedback, invitation_token
 from pps.activities.pilots import report as pilot_report
@@ -159,7 +159,15 @@ def test_no_canary_sings_on_a_public_page_file_or_feed(services: MemoryServices,
     assert {path for method, path in PUBLIC if method == "GET"} == {
         path for path in {r.path for r in app.routes if isinstance(r, APIRoute)} if ("GET", path) in PUBLIC
     }
-    for kind in ("release-notes", "pilots", "deployment-tests", "bulletin", "feedback", "api/v1/rollouts"):
+    for kind in (
+        "release-notes",
+        "pilots",
+        "deployment-tests",
+        "bulletin",
+        "bulletin/bc-client",
+        "feedback",
+        "api/v1/rollouts",
+    ):
         assert any(address.startswith(f"/{kind}") for address in shown), f"nothing of {kind} was shown"
     leaks = {
         address: text[max(0, at - 80) : at + 60]

@@ -386,6 +386,12 @@ class Facts(Protocol):
     def rollout(self, name: str) -> Rollout:
         """All facts of a rollout, in the order of recording; no facts: `NotYetAllowedError`."""
 
+    def standing(self, names: Collection[str]) -> Mapping[str, Rollout]:
+        """Rollouts and dossiers as they stand, in one read: without what programs once recorded of a site and newer
+        facts have overtaken (`domain.rollouts.OVERTAKEN_KINDS`). Every actor and the latest moment are in it.
+        A name without facts has none.
+        """
+
     def has(self, rollout: str, kind: FactKind) -> bool:
         """Tell whether a fact of this kind is on record, at the cost of one look-up: for those who must ask often."""
 

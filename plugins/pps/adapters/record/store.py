@@ -29,7 +29,16 @@ from pps.domain.base.errors import AlreadyOpenError, ConfigurationError, NotYetA
 from pps.domain.people.feedback import Limit
 from pps.domain.record import chain
 from pps.domain.record.facts import Fact, FactKind
-from pps.domain.record.rollouts import NO_ROLLOUTS, Rollout, RolloutPath, dossier_name, line_of, rollout_id
+from pps.domain.record.rollouts import (
+    NO_ROLLOUTS,
+    OVERTAKEN_KINDS,
+    STATE_KINDS,
+    Rollout,
+    RolloutPath,
+    dossier_name,
+    line_of,
+    rollout_id,
+)
 
 __all__ = ["CLAIM", "GIVE_UP_AFTER", "LONGEST_PAUSE", "FactStore", "pause_after", "upgrade"]
 
@@ -219,6 +228,26 @@ class FactStore(Outbox):
             next_step = "Names are listed by: pps rollout list."
             raise NotYetAllowedError(f"rollout {name[:80]!r}", "is not on record.", next_step)
         return Rollout(name, facts)
+
+    def standing(self, names: Collection[str]) -> Mapping[str, Rollout]:
+        """Rollouts and dossiers as they stand; see the port."""
+        fact = tables.facts.c
+        these, kind = fact.rollout.in_(sorted(names)), fact.kind
+        of_sites = sa.and_(these, kind.in_([k.value for k in STATE_KINDS]))
+        newest_of_site = sa.select(sa.func.max(fact.id)).where(of_sites).group_by(fact.rollout, fact.subject)
+        newest_of_actor = sa.select(sa.func.max(fact.id)).where(these).group_by(fact.rollout, fact.actor)
+        last_change = sa.select(fact.rollout, sa.func.max(fact.at)).where(these).group_by(fact.rollout)
+        latest = sa.select(sa.func.max(fact.id)).where(sa.tuple_(fact.rollout, fact.at).in_(last_change))
+        overtaken = sa.and_(
+            kind.in_([k.value for k in OVERTAKEN_KINDS]),
+            fact.id.not_in(newest_of_site),
+            fact.id.not_in(newest_of_actor),
+            fact.id.not_in(latest.group_by(fact.rollout)),
+        )
+        found: dict[str, list[Fact]] = {name: [] for name in names}
+        for one in self._facts(sa.and_(these, sa.not_(overtaken))):
+            found[one.rollout].append(one)
+        return {name: Rollout(name, tuple(facts)) for name, facts in found.items()}
 
     def has(self, rollout: str, kind: FactKind) -> bool:
         """Tell whether a fact of this kind is on record."""

@@ -19,7 +19,8 @@ from tests.support.release_tests import ACTIVITY, BADLY, CERTIFIED, DUE, LATE, P
 from tests.support.snapshots import matches_snapshot
 from upath import UPath
 
-from pps.activities.clients.bulletin import bulletin, stage, write_bulletin
+from pps.activities.clients.bulletin import bulletin, stage
+from pps.activities.clients.bulletin_pages import write_bulletin
 from pps.activities.packages.production import Production
 from pps.activities.quality import release_answers, release_testing
 from pps.activities.release import decision as release_decision
