@@ -29,6 +29,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Any
 
 from pps.activities.ports import Facts, OpenRollout
@@ -90,6 +91,7 @@ def bulletin(facts: Facts, sites: Mapping[str, Site], now: datetime) -> Mapping[
     }
 
 
+@lru_cache(maxsize=1024)  # a batch's sites share their moments
 def _iso(moment: datetime | None) -> str | None:
     return moment.astimezone(UTC).isoformat(timespec="seconds") if moment else None
 

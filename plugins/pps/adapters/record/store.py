@@ -237,7 +237,7 @@ class FactStore(Outbox):
         newest_of_site = sa.select(sa.func.max(fact.id)).where(of_sites).group_by(fact.rollout, fact.subject)
         newest_of_actor = sa.select(sa.func.max(fact.id)).where(these).group_by(fact.rollout, fact.actor)
         last_change = sa.select(fact.rollout, sa.func.max(fact.at)).where(these).group_by(fact.rollout)
-        latest = sa.select(sa.func.max(fact.id)).where(sa.tuple_(fact.rollout, fact.at).in_(last_change))
+        latest = sa.select(sa.func.max(fact.id)).where(these, sa.tuple_(fact.rollout, fact.at).in_(last_change))
         overtaken = sa.and_(
             kind.in_([k.value for k in OVERTAKEN_KINDS]),
             fact.id.not_in(newest_of_site),
