@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 from tests.support.histories import NOON, History
+from tests.support.pilot_effort import pilot_effort
 
 from pps.config.loader import load_configuration
-from pps.domain.people.effort import PH_IN, EffortUnit, credit_fact, credits_of, pilot_effort, to_ph
+from pps.domain.people.effort import PH_IN, EffortUnit, credit_fact, credits_of, to_ph
 
 ACTIVITIES = load_configuration(Path(__file__).parents[2] / "config").activities
 SUPPORT = "averaged data from CREAM and WMS experimental services"

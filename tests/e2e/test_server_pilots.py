@@ -74,10 +74,7 @@ def kill_airflow(grid: Grid) -> None:
         psutil.Process(process).kill()
     grid.waits_for(
         "the restart",
-        lambda: (
-            all(airflow.process_id(name) not in (None, was) for name, was in killed.items())
-            and airflow.health().is_good
-        ),
+        lambda: all(airflow.pid(name) not in (None, was) for name, was in killed.items()) and airflow.health().is_good,
     )
 
 

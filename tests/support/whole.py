@@ -20,6 +20,7 @@ from typing import Any, TypeVar
 
 import pytest
 from tests.support.airflow import end_airflow
+from tests.support.airflow_waits import wait_for_run
 
 from pps.adapters.services.airflow_rest import AirflowClient, AirflowQuestion
 from pps.domain.base.errors import RolloutError
@@ -84,7 +85,7 @@ class Grid:
         self.waits_for(f"fact {kind}", lambda: self.rollout(name).has(kind), within_s)
 
     def ends(self, run: str, within_s: float = 300, dag: str = BC) -> str:
-        return self.client.wait_for_run(dag, run, within_s)
+        return wait_for_run(self.client, dag, run, within_s)
 
     def member_site(self) -> str:
         """The PPS member site, whose people try deployment scenarios by hand."""
@@ -113,7 +114,7 @@ class Grid:
 
     def night(self) -> None:
         run = self.installation.client("admin").trigger("nightly_distribution", {})
-        state = self.installation.client("admin").wait_for_run("nightly_distribution", run, 150)
+        state = wait_for_run(self.installation.client("admin"), "nightly_distribution", run, 150)
         assert state == "success"
 
     def certify(self, patch: int, state: PatchState = PatchState.CERTIFIED) -> None:

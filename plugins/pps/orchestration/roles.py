@@ -69,14 +69,6 @@ def reasons_against_start(
     return reasons_against_asking_for_pilot(vo, continues, representatives, mine)
 
 
-def assigned_to(*roles: str) -> list[dict[str, str]]:
-    """`assigned_users` of a human task that people of these roles may answer; `KeyError` for an unknown role."""
-    for role in roles:
-        if role != "Admin":
-            ROLES[role]
-    return [{"id": f"role:{role}", "name": role} for role in roles]
-
-
 def create_roles(session: Session) -> None:
     """Make the roles what `ROLES` says, no less and no more. Twice is once."""
     from airflow.providers.fab.auth_manager.models import Action, Permission, Resource, Role

@@ -112,11 +112,6 @@ def is_offered(record: Rollout, enough: int) -> bool:
     return sum(s in _OFFERED for s in states) >= enough or not any(s in _COMING for s in states)
 
 
-def offering(record: Rollout) -> tuple[str, ...]:
-    """The sites that offer the preview now."""
-    return tuple(p.site for p in record.all_progress(record.planned_sites) if p.state in _OFFERED)
-
-
 def plan_of(sites: Iterable[Site], size: int) -> dict[str, list[str]]:
     """Batches `silver-1`, `silver-2`, ... in the order of names: delivery only, so nobody has to be first."""
     names = sorted(site.name for site in sites)

@@ -15,7 +15,7 @@ from pps.domain.base.errors import ConfigurationError, NotYetAllowedError, Refus
 from pps.domain.base.names import checked_name
 from pps.domain.base.texts import clean_text, for_the_public, one_line
 from pps.domain.people import feedback as rules
-from pps.domain.people.feedback import FeedbackLimits, FeedbackSummary, Limit, Opinion, VoAnswer
+from pps.domain.people.feedback import FeedbackLimits, Limit, Opinion, VoAnswer
 from pps.domain.record.facts import Fact, FactKind
 from pps.domain.record.rollouts import Rollout
 
@@ -233,8 +233,3 @@ def end_of_feedback(record: Rollout, now: datetime, actor: str) -> Fact:
             record.name, f"feedback is open until {due.isoformat() if due else 'a date to be agreed'}.", "Wait for it."
         )
     return Fact(record.name, FactKind.FEEDBACK_ENDED, "", "", now, actor, {"outcome": rules.outcome(record).value})
-
-
-def summary(record: Rollout) -> FeedbackSummary:
-    """What the VOs said, sorted for release notes and pages."""
-    return rules.summary(record)

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import logging
-
 from airflow.sdk import task
 
 from pps.activities.clients import gates, local_configuration
 from pps.domain.base.errors import RefusedError
 from pps.orchestration.runtime import now, services
-
-log = logging.getLogger(__name__)
 
 
 @task

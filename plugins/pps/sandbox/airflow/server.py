@@ -103,13 +103,9 @@ class EmbeddedAirflow:
         """Components that died since the start."""
         return self._servers.ended
 
-    def process_id(self, component: str) -> int | None:
-        """As `pid`, or None while the component is down."""
+    def pid(self, component: str) -> int | None:
+        """Process id of `api-server`, `scheduler`, `dag-processor` or `triggerer`; None while it is down."""
         return self._servers.pids.get(component)
-
-    def pid(self, component: str) -> int:
-        """Process id of `api-server`, `scheduler`, `dag-processor` or `triggerer`."""
-        return self._servers.pids[component]
 
     def password(self, user: str) -> str:
         """The password of a user; made once for each installation and kept in a file of mode 0600."""

@@ -34,7 +34,6 @@ REASON = "That VOMS server is out of support, and its operators replace it this 
 
 #: Where the question to a site says that the packages are.
 _SOURCE = re.compile(r"deb \[signed-by=\S+\] (file://\S+) \S+ \S+")
-_NOTHING: Mapping[str, None] = {"services": None, "report": None}
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from pps.activities.people import feedback
 from pps.adapters.record.store import FactStore
 from pps.config.loader import Configuration
 from pps.domain.base.errors import ConfigurationError, InvalidNameError, NotYetAllowedError, RefusedError
-from pps.domain.people.feedback import FeedbackLimits, Outcome, VoAnswer
+from pps.domain.people.feedback import FeedbackLimits, Outcome, VoAnswer, summary
 from pps.domain.record.facts import Fact, FactKind
 from pps.domain.record.rollouts import Rollout
 
@@ -94,7 +94,7 @@ def test_a_late_answer_is_kept_and_marked(store: FactStore, record: Rollout) -> 
     assert not give(store, record, token=invitation(record), now=DUE).late
     late = give(store, record, "ops", token=invitation(record, "ops"), now=DUE + timedelta(seconds=1))
     assert late.late
-    said = feedback.summary(store.rollout(record.name))
+    said = summary(store.rollout(record.name))
     assert [a.vo for a in said.late] == ["ops"]
     assert said.outcome is Outcome.SOME
 

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from tests.support.histories import NOON, History
+from tests.support.pilot_effort import pilot_effort
 
 from pps.domain.base.errors import ConfigurationError, RefusedError
 from pps.domain.people.effort import (
@@ -21,7 +22,6 @@ from pps.domain.people.effort import (
     from_ph,
     iso_week_of,
     month_of,
-    pilot_effort,
     selected,
     to_ph,
     totals,

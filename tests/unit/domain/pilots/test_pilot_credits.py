@@ -7,13 +7,13 @@ from datetime import timedelta
 
 import pytest
 from tests.support.front import CONFIG
+from tests.support.pilot_effort import pilot_effort
 from tests.support.pilots import DAY, GOLD, MAJOR, WEEK, APilot
 
 from pps.activities.people.effort import credits_on_record
 from pps.activities.pilots import request as pilot_request
 from pps.activities.pilots.effort import credit_pilot
 from pps.config.loader import Configuration
-from pps.domain.people.effort import pilot_effort
 from pps.domain.pilots.credits import TABLE, credits_due
 from pps.domain.pilots.pilot import PROLONG, RELEASE
 from pps.domain.record.facts import FactKind
