@@ -13,7 +13,7 @@ import pytest
 import requests
 import yaml
 from tests.support.airflow import RunningAirflow, airflow  # noqa: F401
-from tests.support.airflow_waits import import_errors, wait_for_run, wait_for_tasks
+from tests.support.airflow_waits import import_errors, wait_for_run, wait_for_tasks, xcom
 from tests.support.sandbox_grid import wait_until
 from tests.support.sshd import SshServer, new_key, public_key, sshd  # noqa: F401
 
@@ -161,9 +161,9 @@ def test_a_worker_reaches_a_site_by_a_connection_made_from_the_registry_with_its
         write_registry(airflow.config, sshd, sshd.host_key)
         run = admin.trigger("reach_a_site", {"site": "SITE-A"})
         assert wait_for_run(admin, "reach_a_site", run, 180) == "success"
-        assert admin.xcom("reach_a_site", run, "login") == "hello"
+        assert xcom(admin, "reach_a_site", run, "login") == "hello"
         expected = sshd.target()
-        assert admin.xcom("reach_a_site", run, "target") == (
+        assert xcom(admin, "reach_a_site", run, "target") == (
             f"{expected.user}@127.0.0.1:{expected.port} {expected.host_key} {expected.key_file}"
         )
 

@@ -1,10 +1,11 @@
-"""What only tests ask of Airflow's REST API: to wait until something is so, all runs, errors of imports."""
+"""What only tests ask of Airflow's REST API: to wait until something is so, all runs, what a task returned."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
+from urllib.parse import quote
 
 from pps.adapters.services.airflow_rest import AirflowClient, TaskState
 
@@ -27,6 +28,12 @@ def wait_for_tasks(
 def runs_of(client: AirflowClient, dag: str) -> list[dict[str, Any]]:
     """All runs of a DAG, as Airflow describes them."""
     return list(client._pages(f"dags/{dag}/dagRuns", "dag_runs"))
+
+
+def xcom(client: AirflowClient, dag: str, run: str, task: str) -> Any:
+    """What a task returned."""
+    where = f"dags/{dag}/dagRuns/{quote(run)}/taskInstances/{task}/xcomEntries/return_value"
+    return client._call("GET", where, params={"map_index": -1})["value"]
 
 
 def import_errors(client: AirflowClient) -> list[str]:
