@@ -31,7 +31,8 @@ from tests.support.sshd import SshServer, account, running_sshd
 
 from pps.activities.clients.distribution import distribute
 from pps.activities.packages.payloads import prepare_payload
-from pps.activities.ports import SiteLimits, Tarball
+from pps.activities.ports.packages import Tarball
+from pps.activities.ports.sites import SiteLimits
 from pps.activities.sites.batch import Door
 from pps.adapters.sites.ssh_openssh import OpenSshShell
 from pps.domain.packages.manifest import Manifest

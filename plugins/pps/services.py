@@ -24,22 +24,13 @@ from pps.activities.people.outbox import empty_outbox
 from pps.activities.people.publishing import publish
 from pps.activities.people.tampering import tell_of_tampering
 from pps.activities.pilots import meetings as pilot_meetings
-from pps.activities.ports import (
-    Artefacts,
-    InformationSystem,
-    Mailer,
-    Matchmaker,
-    PackageReader,
-    PackageRepositories,
-    ProductionRepositories,
-    SiteShell,
-    SshTarget,
-    Templates,
-    Tracker,
-)
 from pps.activities.ports.clean_roots import CleanRoots
 from pps.activities.ports.mirrors import Mirrors
-from pps.activities.ports.services import ServiceProbes
+from pps.activities.ports.packages import Artefacts, PackageReader, PackageRepositories, ProductionRepositories
+from pps.activities.ports.people import Mailer, Templates
+from pps.activities.ports.services import InformationSystem, Matchmaker, ServiceProbes
+from pps.activities.ports.sites import SiteShell, SshTarget
+from pps.activities.ports.tracker import Tracker
 from pps.activities.release.signing import Misfit, OwnIndex, not_as_published, own_indexes, renew_all
 from pps.config.loader import Configuration
 from pps.domain.base.errors import ConfigurationError, PackageError, RolloutError, TamperedError

@@ -25,7 +25,7 @@ from pps.activities.packages.classification import (
     subject_of,
     view,
 )
-from pps.activities.ports import Tarball
+from pps.activities.ports.packages import Tarball
 from pps.adapters.record.store import FactStore
 from pps.domain.base.errors import NotYetAllowedError, RefusedError
 from pps.domain.clients.batches import BatchLimits

@@ -19,7 +19,7 @@ from tests.support.front import MemoryServices, site, write_config
 from tests.support.postgres import StoreUrls
 from typer.testing import CliRunner
 
-from pps.activities.ports import Mail
+from pps.activities.ports.people import Mail
 from pps.adapters.record import schema
 from pps.adapters.record.store import GIVE_UP_AFTER, FactStore, upgrade
 from pps.cli import facts

@@ -15,7 +15,7 @@ from tests.support.provider import LIMITS, NOW, Provider, apt_provider, provider
 from upath import UPath
 
 from pps.activities.packages.classification import Classification, classify, examine, overrule, standing_verdict
-from pps.activities.ports import TarballLimits
+from pps.activities.ports.packages import TarballLimits
 from pps.adapters.packages.package_files import PackageFiles
 from pps.adapters.packages.production_packages import ProductionFolder
 from pps.adapters.packages.repository_seal import RepositorySeal

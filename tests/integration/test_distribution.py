@@ -25,7 +25,8 @@ from tests.support.previews import SMALL, FactsInMemory, FolderArtefacts
 from tests.support.sshd import SshServer, login_through, new_key, public_key, running_sshd, sshd  # noqa: F401
 
 from pps.activities.clients.distribution import SiteOutcome, distribute, look
-from pps.activities.ports import SiteLimits, SshTarget, Tarball
+from pps.activities.ports.packages import Tarball
+from pps.activities.ports.sites import SiteLimits, SshTarget
 from pps.activities.sites.batch import Door
 from pps.activities.sites.receiver import Holding, How, Receiver
 from pps.adapters.sites.ssh_asyncssh import AsyncsshShell

@@ -16,7 +16,7 @@ from tests.support.preview import Preview, install_preview, make_site
 from tests.support.previews import SMALL, FolderArtefacts
 
 from pps.activities.clients.probing import probe_site
-from pps.activities.ports import SiteLimits
+from pps.activities.ports.sites import SiteLimits
 from pps.activities.sites.receiver import Holding, How, Receiver
 from pps.domain.sites.probes import ProbeState
 

@@ -15,7 +15,7 @@ from tests.support.memory_facts import MemoryFacts
 from tests.support.preview import NOW, PACKAGES, Preview, digest_of, install_preview, make_site
 
 from pps.activities.clients.probing import PROBES, probe, probe_site
-from pps.activities.ports import SiteLimits
+from pps.activities.ports.sites import SiteLimits
 from pps.activities.sites.batch import Door
 from pps.domain.packages.manifest import ManifestPackage
 from pps.domain.packages.patch import PackageRef

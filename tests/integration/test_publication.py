@@ -13,7 +13,7 @@ from tests.support.memory_facts import MemoryFacts
 from tests.support.preview import NOW, make_site
 
 from pps.activities.clients.publication import manage_tag, probe_publication, publish_tags, tags_seen, withdraw_tags
-from pps.activities.ports import SiteLimits
+from pps.activities.ports.sites import SiteLimits
 from pps.activities.sites.batch import Door
 from pps.adapters.services.bdii import Bdii
 from pps.adapters.services.classads import ClassAdMatchmaker

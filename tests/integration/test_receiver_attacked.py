@@ -20,7 +20,7 @@ from tests.integration.test_receiver import NEXT, AtSite, one_site, payload, sit
 from tests.support.local_shell import make_sh
 from tests.support.previews import SMALL, FolderArtefacts
 
-from pps.activities.ports import Tarball
+from pps.activities.ports.packages import Tarball
 from pps.activities.sites.diagnosis import site_check_script
 from pps.activities.sites.script import load_script
 

@@ -19,7 +19,7 @@ from tests.support.examples import NOW, SECRET, asked, previewed
 from tests.support.postgres import StoreUrls
 
 from pps.activities.people import feedback
-from pps.activities.ports import Mail
+from pps.activities.ports.people import Mail
 from pps.adapters.record import tables
 from pps.adapters.record.store import CLAIM, FactStore, upgrade
 from pps.domain.base.errors import AlreadyOpenError, ConfigurationError, NotYetAllowedError, ServiceError

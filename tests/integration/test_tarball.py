@@ -25,7 +25,7 @@ from tests.support.provider import LIMITS, NOW, Provider, apt_provider, provider
 from upath import UPath
 
 from pps.activities.packages.tarball import build_tarball, ensure_tarball
-from pps.activities.ports import PackageReader, Tarball, TarballLimits
+from pps.activities.ports.packages import PackageReader, Tarball, TarballLimits
 from pps.adapters.packages.package_files import PackageFiles
 from pps.adapters.packages.production_packages import ProductionFolder
 from pps.adapters.packages.repository_writer import publish_packages

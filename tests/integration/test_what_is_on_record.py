@@ -23,7 +23,7 @@ from pps.activities.packages.payloads import is_sound, links_into, prepare_paylo
 from pps.activities.packages.production import verified_copies
 from pps.activities.packages.tarball import manifest_of, tarball_of, whole_tarball_of
 from pps.activities.people.tampering import tell_of_tampering
-from pps.activities.ports import Tarball
+from pps.activities.ports.packages import Tarball
 from pps.adapters.packages.artefacts import ArtefactStore
 from pps.domain.base.errors import TamperedError
 from pps.domain.record.facts import Fact, FactKind

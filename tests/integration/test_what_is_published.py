@@ -17,7 +17,7 @@ from tests.unit.cli.test_doctor import doctor, healthy, mail_server, shell  # no
 from upath import UPath
 
 from pps.activities.packages.production import SUITE
-from pps.activities.ports import Tarball
+from pps.activities.ports.packages import Tarball
 from pps.activities.release.signing import Misfit, OwnIndex
 from pps.adapters.packages.published_files import Seen, misfits, tarball_misfits
 from pps.adapters.packages.repository_writer import publish_packages

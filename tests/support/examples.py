@@ -7,7 +7,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from pps.activities.people.notification import Audience, Party
-from pps.activities.ports import Facts, Mail
+from pps.activities.ports.people import Mail
+from pps.activities.ports.record import Facts
 from pps.adapters.record.store import FactStore
 from pps.adapters.services.templates import JinjaTemplates
 from pps.domain.packages.patch import Bug, PackageRef, Patch, PatchState, Repository, RepositoryKind, Severity

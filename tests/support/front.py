@@ -22,7 +22,8 @@ import yaml
 from tests.support import signing
 from upath import UPath
 
-from pps.activities.ports import Mail, OpenRollout
+from pps.activities.ports.people import Mail
+from pps.activities.ports.record import OpenRollout
 from pps.adapters.packages.repository_seal import RepositorySeal
 from pps.adapters.services.airflow_rest import AirflowQuestion
 from pps.cli.front import DAGS, Front

@@ -26,7 +26,7 @@ from tests.support.withdrawals import Postbox
 from upath import UPath
 
 from pps.activities.people import feedback
-from pps.activities.ports import Mail
+from pps.activities.ports.people import Mail
 from pps.activities.quality import deployment_tests
 from pps.adapters.record.store import FactStore
 from pps.config.loader import Configuration

@@ -21,7 +21,9 @@ from tests.support.previews import FolderArtefacts, Tree
 from upath import UPath
 
 from pps.activities.clients import distribution, publication, withdrawal
-from pps.activities.ports import Mail, SiteLimits, SshTarget, Tarball
+from pps.activities.ports.packages import Tarball
+from pps.activities.ports.people import Mail
+from pps.activities.ports.sites import SiteLimits, SshTarget
 from pps.activities.sites.batch import Door
 from pps.adapters.record.store import FactStore
 from pps.domain.base.errors import ServiceError

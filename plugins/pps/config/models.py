@@ -21,8 +21,9 @@ from pydantic import (
     model_validator,
 )
 
-from pps.activities.ports import SiteLimits, TarballLimits
 from pps.activities.ports.mirrors import MirrorLimits
+from pps.activities.ports.packages import TarballLimits
+from pps.activities.ports.sites import SiteLimits
 from pps.config.trust_models import PackageKeys
 from pps.domain.base import durations
 from pps.domain.base.errors import RolloutError

@@ -22,7 +22,7 @@ from upath import UPath
 
 from pps.activities.clients.bulletin import stage
 from pps.activities.clients.standing import public_view, tag_of
-from pps.activities.ports import Facts
+from pps.activities.ports.record import Facts
 from pps.domain.base.errors import NotYetAllowedError, RefusedError, RolloutError, ServiceError
 from pps.domain.base.names import is_name
 from pps.domain.packages.tags import jdl_requirement

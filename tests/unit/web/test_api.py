@@ -28,7 +28,7 @@ from tests.support.front import (  # noqa: F401
 )
 
 from pps.activities.people.feedback import invitation_token
-from pps.activities.ports import Mail
+from pps.activities.ports.people import Mail
 from pps.domain.base.errors import ServiceError
 from pps.domain.people.feedback import answers
 from pps.domain.record.facts import FactKind

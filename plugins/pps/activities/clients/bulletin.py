@@ -33,7 +33,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from pps.activities.people.publishing import publish
-from pps.activities.ports import Facts, OpenRollout, Templates
+from pps.activities.ports.people import Templates
+from pps.activities.ports.record import Facts, OpenRollout
 from pps.domain.base.texts import one_line, shown_to_the_public
 from pps.domain.packages.tags import jdl_requirement
 from pps.domain.people.feedback import summary

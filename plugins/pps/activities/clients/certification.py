@@ -5,7 +5,8 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from pps.activities.ports import Facts, Tracker
+from pps.activities.ports.record import Facts
+from pps.activities.ports.tracker import Tracker
 from pps.domain.base.errors import NotYetAllowedError
 from pps.domain.packages.patch import PatchState
 from pps.domain.record.facts import Fact, FactKind

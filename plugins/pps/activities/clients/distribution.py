@@ -14,7 +14,8 @@ from typing import Any, TypeVar
 from pps.activities.clients.withdrawal import take_back
 from pps.activities.packages.payloads import is_sound, links_into, prepare_payload
 from pps.activities.packages.tarball import checked, manifest_of, tarballs_on_record
-from pps.activities.ports import Artefacts, Facts, Tarball
+from pps.activities.ports.packages import Artefacts, Tarball
+from pps.activities.ports.record import Facts
 from pps.activities.sites.batch import Door
 from pps.activities.sites.receiver import Holding, How, Receipt, Receiver, RefusedBySiteError
 from pps.domain.base.errors import (

@@ -7,7 +7,9 @@ from datetime import datetime
 from typing import Any
 
 from pps.activities.people.letters import letter
-from pps.activities.ports import Facts, Tarball, Templates
+from pps.activities.ports.packages import Tarball
+from pps.activities.ports.people import Templates
+from pps.activities.ports.record import Facts
 from pps.domain.base.errors import RefusedError
 from pps.domain.base.texts import clean_text, one_line
 from pps.domain.packages.patch import Patch

@@ -16,7 +16,10 @@ from pps.activities.clients import publication
 from pps.activities.clients.distribution import look
 from pps.activities.clients.opening import level_for
 from pps.activities.packages.tarball import tarball_on_record, whole_tarball_of
-from pps.activities.ports import Artefacts, Facts, InformationSystem, SiteLimits, SiteShell, SshTarget
+from pps.activities.ports.packages import Artefacts
+from pps.activities.ports.record import Facts
+from pps.activities.ports.services import InformationSystem
+from pps.activities.ports.sites import SiteLimits, SiteShell, SshTarget
 from pps.activities.sites.batch import Door
 from pps.activities.sites.receiver import Holding
 from pps.domain.base.errors import NotYetAllowedError, ServiceError, TamperedError

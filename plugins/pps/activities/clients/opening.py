@@ -9,7 +9,7 @@ from typing import Any
 
 from pps.activities.clients.local_configuration import plan_of
 from pps.activities.packages.classification import reasons_against_bc, reasons_against_non_bc, required_variables
-from pps.activities.ports import Facts
+from pps.activities.ports.record import Facts
 from pps.domain.base.errors import RefusedError
 from pps.domain.clients.batches import BatchLimits, plan_batches
 from pps.domain.packages.patch import Patch, PatchState

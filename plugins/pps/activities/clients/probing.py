@@ -8,7 +8,9 @@ from dataclasses import asdict, replace
 from datetime import datetime
 from typing import Any
 
-from pps.activities.ports import Facts, SiteLimits, SiteShell, SshTarget, Tarball
+from pps.activities.ports.packages import Tarball
+from pps.activities.ports.record import Facts
+from pps.activities.ports.sites import SiteLimits, SiteShell, SshTarget
 from pps.activities.sites.batch import Door, Scribe, serve_sites
 from pps.activities.sites.script import ScriptOutput, load_script, run_script
 from pps.domain.record.facts import Fact, FactKind

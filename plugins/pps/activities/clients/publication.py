@@ -8,7 +8,9 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Literal
 
-from pps.activities.ports import Facts, InformationSystem, Matchmaker, SiteLimits, SiteShell, SshTarget
+from pps.activities.ports.record import Facts
+from pps.activities.ports.services import InformationSystem, Matchmaker
+from pps.activities.ports.sites import SiteLimits, SiteShell, SshTarget
 from pps.activities.sites.batch import Door, Scribe, serve_sites
 from pps.activities.sites.script import load_script, run_script
 from pps.domain.base.errors import NotYetAllowedError, SiteBusyError, SiteError, SiteRefusedError, SiteUnreachableError

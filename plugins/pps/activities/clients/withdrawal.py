@@ -18,7 +18,8 @@ from datetime import datetime, timedelta
 from typing import Any, Literal, TypeVar
 
 from pps.activities.clients import publication
-from pps.activities.ports import Facts, InformationSystem
+from pps.activities.ports.record import Facts
+from pps.activities.ports.services import InformationSystem
 from pps.activities.sites.batch import Door, Scribe, serve_sites
 from pps.activities.sites.receiver import Receiver
 from pps.domain.base.errors import NotYetAllowedError, RefusedError, ServiceError, SiteBusyError, SiteError

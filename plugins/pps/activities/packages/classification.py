@@ -14,14 +14,14 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from pps.activities.packages.configuration_files import ConfigurationFiles
-from pps.activities.ports import (
-    Facts,
+from pps.activities.ports.packages import (
     IndexedPackage,
     PackageReader,
     PackageRepositories,
     ProductionRepositories,
     TarballLimits,
 )
+from pps.activities.ports.record import Facts
 from pps.domain.base.errors import NotYetAllowedError, PackageError, RefusedError
 from pps.domain.base.texts import clean_text, one_line
 from pps.domain.clients.updates import (

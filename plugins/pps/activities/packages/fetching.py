@@ -10,9 +10,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from pps.activities.ports import (
+from pps.activities.ports.packages import (
     Artefacts,
-    Facts,
     IndexedPackage,
     OpenedPackage,
     PackageReader,
@@ -21,6 +20,7 @@ from pps.activities.ports import (
     TarballLimits,
     UnpackBudget,
 )
+from pps.activities.ports.record import Facts
 from pps.domain.base.errors import PackageError
 from pps.domain.packages.patch import Patch
 from pps.domain.packages.repository_trust import Trust

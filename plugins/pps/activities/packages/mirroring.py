@@ -19,15 +19,15 @@ from datetime import datetime
 from typing import Any
 
 from pps.activities.packages.fetching import check_identity, empty_folder
-from pps.activities.ports import (
-    Facts,
+from pps.activities.ports.mirrors import MirrorLimits, Mirrors
+from pps.activities.ports.packages import (
     IndexedPackage,
     PackageReader,
     PackageRepositories,
     PackageRepository,
     UnpackBudget,
 )
-from pps.activities.ports.mirrors import MirrorLimits, Mirrors
+from pps.activities.ports.record import Facts
 from pps.domain.base.errors import (
     NotYetAllowedError,
     PackageError,

@@ -13,7 +13,9 @@ from datetime import datetime
 from typing import Any
 
 from pps.activities.packages.repository_use import PublishedKeys
-from pps.activities.ports import Artefacts, Templates, Tracker
+from pps.activities.ports.packages import Artefacts
+from pps.activities.ports.people import Templates
+from pps.activities.ports.tracker import Tracker
 from pps.domain.base.errors import TamperedError
 from pps.domain.packages.patch import Patch, Repository, RepositoryKind
 

@@ -20,15 +20,15 @@ from typing import Any, BinaryIO
 from pps.activities.packages.client_tree import ClientTree, Part
 from pps.activities.packages.fetching import check_identity, empty_folder, find_packages
 from pps.activities.packages.layout import NEVER_BUNDLED_PACKAGES
-from pps.activities.ports import (
+from pps.activities.ports.packages import (
     Artefacts,
-    Facts,
     PackageReader,
     PackageRepositories,
     Tarball,
     TarballLimits,
     UnpackBudget,
 )
+from pps.activities.ports.record import Facts
 from pps.domain.base.errors import NotYetAllowedError, PackageError, TamperedError
 from pps.domain.base.texts import one_line
 from pps.domain.packages.manifest import Manifest, ManifestEntry, ManifestPackage

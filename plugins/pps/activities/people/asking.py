@@ -12,7 +12,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from pps.activities.people.letters import letter
-from pps.activities.ports import Facts, Mail, Templates
+from pps.activities.ports.people import Mail, Templates
+from pps.activities.ports.record import Facts
 from pps.domain.base.errors import NotYetAllowedError, RefusedError
 from pps.domain.base.texts import clean_text, one_line
 from pps.domain.people import questions as rules

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from pps.activities.ports import Facts
+from pps.activities.ports.record import Facts
 from pps.domain.people.effort import Activity, Credit, credit_fact, credits_of
 from pps.domain.record.facts import FactKind
 from pps.domain.record.rollouts import Rollout

@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 
 from itsdangerous import Signer
 
-from pps.activities.ports import Facts
+from pps.activities.ports.record import Facts
 from pps.domain.base.errors import ConfigurationError, NotYetAllowedError, RefusedError
 from pps.domain.base.names import checked_name
 from pps.domain.base.texts import clean_text, for_the_public, one_line

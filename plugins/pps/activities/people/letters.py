@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from pps.activities.ports import Mail, Templates
+from pps.activities.ports.people import Mail, Templates
 from pps.domain.base.texts import one_line
 
 

@@ -13,7 +13,8 @@ from typing import Any, NamedTuple
 
 from pps.activities.people.feedback import invitation_token
 from pps.activities.people.letters import letter
-from pps.activities.ports import Facts, Mail, Templates
+from pps.activities.ports.people import Mail, Templates
+from pps.activities.ports.record import Facts
 from pps.domain.base.texts import one_line
 from pps.domain.packages.patch import Bug, Patch
 from pps.domain.packages.tags import jdl_requirement

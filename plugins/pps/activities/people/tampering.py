@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from pps.activities.people.letters import circular
-from pps.activities.ports import Facts, Templates
+from pps.activities.ports.people import Templates
+from pps.activities.ports.record import Facts
 from pps.domain.base.errors import PackageError
 from pps.domain.record.facts import Fact, FactKind
 from pps.domain.record.rollouts import Rollout

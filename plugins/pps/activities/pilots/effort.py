@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import datetime
 
-from pps.activities.ports import Facts
+from pps.activities.ports.record import Facts
 from pps.domain.people.effort import Activity, credit_fact
 from pps.domain.pilots.credits import credits_due
 from pps.domain.pilots.pilot import Pilot

@@ -10,7 +10,8 @@ from pps.activities.packages.production import Production
 from pps.activities.people.letters import letter
 from pps.activities.people.notification import Party
 from pps.activities.pilots.wrap_up import needed_decision, reasons_against_pilot_release, report_links, results
-from pps.activities.ports import Facts, Templates
+from pps.activities.ports.people import Templates
+from pps.activities.ports.record import Facts
 from pps.activities.release.release import earlier_answer, release_kept_packages, released_elsewhere
 from pps.domain.base.errors import NotYetAllowedError
 from pps.domain.base.texts import one_line

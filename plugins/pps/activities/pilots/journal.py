@@ -8,7 +8,8 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from pps.activities.people.letters import circular
-from pps.activities.ports import Facts, Mail, Templates
+from pps.activities.ports.people import Mail, Templates
+from pps.activities.ports.record import Facts
 from pps.domain.base.errors import NotYetAllowedError, RefusedError
 from pps.domain.base.texts import clean_text, one_line, reasons_against_reason
 from pps.domain.people.roles import Role

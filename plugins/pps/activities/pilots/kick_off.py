@@ -10,7 +10,8 @@ from typing import Any
 
 from pps.activities.people.letters import letter
 from pps.activities.pilots.set_up import field, reasons_against_software
-from pps.activities.ports import Facts, Templates
+from pps.activities.ports.people import Templates
+from pps.activities.ports.record import Facts
 from pps.domain.base.durations import duration_text, parse_duration
 from pps.domain.base.errors import NotYetAllowedError, RefusedError
 from pps.domain.base.names import is_name

@@ -9,7 +9,8 @@ from typing import Any
 from pps.activities.people.invitation import FILE, MIME_TYPE, Meeting, cancellation, invitation, meeting_uid
 from pps.activities.people.letters import letter
 from pps.activities.people.notification import Party
-from pps.activities.ports import Facts, Templates
+from pps.activities.ports.people import Templates
+from pps.activities.ports.record import Facts
 from pps.domain.base.errors import NotYetAllowedError, RefusedError
 from pps.domain.base.texts import one_line
 from pps.domain.packages.patch import Patch

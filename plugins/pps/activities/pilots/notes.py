@@ -9,7 +9,8 @@ from typing import Any
 from pps.activities.people.publishing import publish
 from pps.activities.pilots.set_up import justification
 from pps.activities.pilots.wrap_up import needed_decision, results
-from pps.activities.ports import Facts, Templates
+from pps.activities.ports.people import Templates
+from pps.activities.ports.record import Facts
 from pps.activities.quality import deployment_tests
 from pps.activities.release.notes import FOLDER
 from pps.activities.release.overruling import view as overruling_view

@@ -10,7 +10,8 @@ from typing import Any, NamedTuple
 from pps.activities.people.publishing import publish
 from pps.activities.pilots.set_up import STEP as SET_UP_STEP
 from pps.activities.pilots.set_up import field, justification
-from pps.activities.ports import Facts, Templates
+from pps.activities.ports.people import Templates
+from pps.activities.ports.record import Facts
 from pps.domain.base.errors import NotYetAllowedError, RefusedError
 from pps.domain.base.texts import shown_to_the_public
 from pps.domain.packages.patch import Patch

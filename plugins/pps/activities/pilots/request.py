@@ -9,7 +9,8 @@ from typing import Any
 
 from pps.activities.packages.classification import found_variables
 from pps.activities.people.letters import letter
-from pps.activities.ports import Facts, Templates
+from pps.activities.ports.people import Templates
+from pps.activities.ports.record import Facts
 from pps.domain.base.errors import NotYetAllowedError, RefusedError
 from pps.domain.base.texts import LONGEST_REASON, clean_text, reasons_against_reason
 from pps.domain.packages.patch import Patch

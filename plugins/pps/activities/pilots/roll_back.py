@@ -9,8 +9,9 @@ from typing import Any
 from pps.activities.people.letters import circular
 from pps.activities.people.notification import Party
 from pps.activities.pilots.set_up import field
-from pps.activities.ports import Facts, InformationSystem, Mail, Templates
-from pps.activities.ports.services import ServiceProbes
+from pps.activities.ports.people import Mail, Templates
+from pps.activities.ports.record import Facts
+from pps.activities.ports.services import InformationSystem, ServiceProbes
 from pps.domain.base.errors import InvalidNameError, NotYetAllowedError, RefusedError
 from pps.domain.base.texts import one_line, reasons_against_reason
 from pps.domain.people import questions

@@ -10,7 +10,8 @@ from pps.activities.people.feedback import invitation_token
 from pps.activities.people.letters import letter
 from pps.activities.people.notification import Audience
 from pps.activities.pilots.journal import end_run, entry_mails
-from pps.activities.ports import Facts, Templates
+from pps.activities.ports.people import Templates
+from pps.activities.ports.record import Facts
 from pps.activities.ports.services import ServiceAnswer, ServiceProbes
 from pps.domain.base.errors import InvalidNameError
 from pps.domain.base.texts import one_line

@@ -13,7 +13,8 @@ from pps.activities.people.effort import credits_on_record
 from pps.activities.people.letters import letter
 from pps.activities.people.notification import Party
 from pps.activities.pilots.meetings import KICK_OFF, meeting, vos_of
-from pps.activities.ports import Facts, Templates
+from pps.activities.ports.people import Templates
+from pps.activities.ports.record import Facts
 from pps.domain.base.errors import NotYetAllowedError, RefusedError
 from pps.domain.base.texts import clean_text, one_line, reasons_against_reason
 from pps.domain.packages.patch import Patch

@@ -8,8 +8,9 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from pps.activities.people.letters import letter
-from pps.activities.ports import Facts, InformationSystem, Templates
-from pps.activities.ports.services import ServiceAnswer, ServiceProbes
+from pps.activities.ports.people import Templates
+from pps.activities.ports.record import Facts
+from pps.activities.ports.services import InformationSystem, ServiceAnswer, ServiceProbes
 from pps.domain.base.errors import InvalidNameError, NotYetAllowedError, RefusedError
 from pps.domain.base.texts import clean_text, one_line, reasons_against_reason
 from pps.domain.packages.patch import Patch, PatchState

@@ -7,7 +7,8 @@ from datetime import datetime
 from pps.activities.people.feedback import invitation_token
 from pps.activities.people.letters import letter
 from pps.activities.people.notification import Audience
-from pps.activities.ports import Facts, Templates
+from pps.activities.ports.people import Templates
+from pps.activities.ports.record import Facts
 from pps.domain.packages.patch import Patch
 from pps.domain.people import feedback
 from pps.domain.people.links import feedback_api, feedback_link

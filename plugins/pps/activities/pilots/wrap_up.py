@@ -10,7 +10,7 @@ from typing import Any
 from pps.activities.packages.fetching import reasons_if_changed
 from pps.activities.pilots.kick_off import agreed_time, named
 from pps.activities.pilots.set_up import field
-from pps.activities.ports import Facts
+from pps.activities.ports.record import Facts
 from pps.activities.quality.deployment_tests import newest_deployment_test, newest_deployment_verdict
 from pps.activities.release.release import reasons_against_release
 from pps.domain.base.errors import NotYetAllowedError, RefusedError

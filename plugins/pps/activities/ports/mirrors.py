@@ -1,4 +1,4 @@
-"""Where mirrors of providers' repositories are kept (a port, beside those of ports.py)."""
+"""Where mirrors of providers' repositories are kept."""
 
 from __future__ import annotations
 

@@ -18,8 +18,11 @@ from typing import Any
 
 from pps.activities.people.letters import letter
 from pps.activities.people.publishing import publish
-from pps.activities.ports import Facts, PackageRepositories, Templates, Tracker
 from pps.activities.ports.clean_roots import CleanRoots
+from pps.activities.ports.packages import PackageRepositories
+from pps.activities.ports.people import Templates
+from pps.activities.ports.record import Facts
+from pps.activities.ports.tracker import Tracker
 from pps.activities.quality.scenario_run import readable_log, try_update
 from pps.domain.base.errors import NotYetAllowedError, PatchNotFoundError, RefusedError
 from pps.domain.base.texts import one_line, shown_to_the_public

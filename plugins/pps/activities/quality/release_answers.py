@@ -9,7 +9,8 @@ from typing import Any
 from pps.activities.packages.fetching import kept_packages
 from pps.activities.packages.repository_use import PublishedKeys, how_to_use
 from pps.activities.people import asking
-from pps.activities.ports import Facts, Templates
+from pps.activities.ports.people import Templates
+from pps.activities.ports.record import Facts
 from pps.activities.quality.release_testing import FOLDER, delivery
 from pps.domain.base.errors import NotYetAllowedError, RefusedError
 from pps.domain.packages.patch import Patch, Repository, RepositoryKind

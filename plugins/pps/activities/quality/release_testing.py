@@ -10,7 +10,8 @@ from typing import Any
 
 from pps.activities.packages.fetching import keep_packages_once
 from pps.activities.packages.production import Publisher, verified_copies
-from pps.activities.ports import Artefacts, Facts, PackageReader, PackageRepositories, TarballLimits
+from pps.activities.ports.packages import Artefacts, PackageReader, PackageRepositories, TarballLimits
+from pps.activities.ports.record import Facts
 from pps.domain.base.errors import NotYetAllowedError, RefusedError
 from pps.domain.packages.patch import Patch
 from pps.domain.quality import release_tests as rules

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from pps.activities.ports import Facts
+from pps.activities.ports.record import Facts
 from pps.domain.base.errors import NotYetAllowedError, RefusedError
 from pps.domain.base.names import is_name
 from pps.domain.base.texts import one_line

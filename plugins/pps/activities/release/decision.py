@@ -8,7 +8,8 @@ from typing import Any
 
 from pps.activities.packages.fetching import reasons_if_changed
 from pps.activities.packages.production import Production
-from pps.activities.ports import Facts, Tracker
+from pps.activities.ports.record import Facts
+from pps.activities.ports.tracker import Tracker
 from pps.activities.release.release import earlier_answer, reasons_against_release, release_kept_packages
 from pps.domain.base.errors import NotYetAllowedError, RefusedError
 from pps.domain.packages.patch import Patch

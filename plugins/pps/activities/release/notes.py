@@ -11,7 +11,8 @@ from pps.activities.clients.bulletin import SHOWN_STATES
 from pps.activities.packages import classification
 from pps.activities.people.feedback import end_of_feedback
 from pps.activities.people.publishing import publish
-from pps.activities.ports import Facts, Templates
+from pps.activities.ports.people import Templates
+from pps.activities.ports.record import Facts
 from pps.activities.quality import deployment_tests
 from pps.activities.release.overruling import view as overruling_view
 from pps.domain.base.texts import shown_to_the_public

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from pps.activities.packages.production import Production
-from pps.activities.ports import Facts
+from pps.activities.ports.record import Facts
 from pps.activities.release.release import release_kept_packages
 from pps.domain.base.errors import RefusedError
 from pps.domain.base.texts import clean_text

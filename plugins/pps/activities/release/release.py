@@ -17,7 +17,7 @@ from pps.activities.packages.repository_use import how_to_use
 from pps.activities.packages.tarball import file_of, manifest_of, tarball_on_record, whole_tarball_of
 from pps.activities.people.letters import circular
 from pps.activities.people.publishing import write_whole
-from pps.activities.ports import Facts
+from pps.activities.ports.record import Facts
 from pps.activities.quality.deployment_tests import newest_deployment_verdict
 from pps.domain.base.errors import TamperedError
 from pps.domain.base.texts import clean_text

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from pps.activities.ports import Facts, SiteLimits, SiteShell, SshTarget
+from pps.activities.ports.record import Facts
+from pps.activities.ports.sites import SiteLimits, SiteShell, SshTarget
 from pps.domain.base.errors import SiteError
 from pps.domain.record.facts import Fact, FactKind
 from pps.domain.record.rollouts import Rollout

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
-from pps.activities.ports import SiteLimits, SiteShell, SshTarget
+from pps.activities.ports.sites import SiteLimits, SiteShell, SshTarget
 from pps.activities.sites.login_errors import cleaned
 from pps.activities.sites.script import load_script, run_script
 from pps.domain.base.errors import HostKeyError, RolloutError

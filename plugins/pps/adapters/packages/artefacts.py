@@ -27,7 +27,7 @@ from typing import BinaryIO
 
 from upath import UPath
 
-from pps.activities.ports import Tarball
+from pps.activities.ports.packages import Tarball
 from pps.domain.base.errors import InvalidNameError, PackageError, ServiceError, TamperedError
 
 _MARKER = "tarball.json"

@@ -15,7 +15,7 @@ from pathlib import Path
 from upath import UPath
 
 from pps.activities.people.publishing import publish
-from pps.activities.ports import IndexedPackage, Tarball
+from pps.activities.ports.packages import IndexedPackage, Tarball
 from pps.activities.release.signing import Misfit, OwnIndex
 from pps.adapters.packages.artefacts import sha256_of
 from pps.adapters.packages.production_packages import listed_packages

@@ -15,7 +15,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from pps.activities.ports import Mail
+from pps.activities.ports.people import Mail
 from pps.adapters.record import tables
 from pps.adapters.record.tables import insert_once, storable
 from pps.domain.base.texts import clean_text

@@ -21,7 +21,8 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
-from pps.activities.ports import Mail, OpenRollout
+from pps.activities.ports.people import Mail
+from pps.activities.ports.record import OpenRollout
 from pps.adapters.record import schema, tables
 from pps.adapters.record.outbox_table import CLAIM, GIVE_UP_AFTER, LONGEST_PAUSE, Outbox, pause_after, queue
 from pps.adapters.record.tables import insert_once, storable

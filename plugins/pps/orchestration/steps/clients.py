@@ -22,7 +22,7 @@ from pps.activities.people import asking, feedback, notification, outbox
 from pps.activities.pilots import effort as pilot_effort
 from pps.activities.pilots import meetings as pilot_meetings
 from pps.activities.pilots import running as pilot_running
-from pps.activities.ports import SshTarget
+from pps.activities.ports.sites import SshTarget
 from pps.activities.release import notes as release_notes
 from pps.activities.release import release
 from pps.activities.sites.batch import Door

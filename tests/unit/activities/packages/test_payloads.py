@@ -14,7 +14,7 @@ import pytest
 from tests.support.previews import SMALL, FolderArtefacts, Tree, tree_manifest
 
 from pps.activities.packages.payloads import links_into, prepare_payload
-from pps.activities.ports import Tarball
+from pps.activities.ports.packages import Tarball
 from pps.domain.base.errors import PackageError
 from pps.domain.packages.manifest import Manifest
 

@@ -14,7 +14,7 @@ from tests.support.release_tests import CERTIFIED, LATE, AReleaseTest
 from upath import UPath
 
 from pps.activities.packages.production import Production
-from pps.activities.ports import Mail
+from pps.activities.ports.people import Mail
 from pps.activities.release import decision as release_decision
 from pps.activities.release import overruling
 from pps.adapters.record.store import FactStore

@@ -16,7 +16,7 @@ import pytest
 from tests.support.front import NOW, site
 from tests.support.local_shell import make_sh
 
-from pps.activities.ports import SiteLimits, SshTarget
+from pps.activities.ports.sites import SiteLimits, SshTarget
 from pps.activities.sites.diagnosis import Health, diagnose_sites, findings_at, site_check_script
 from pps.config.models import SiteModel
 from pps.domain.base.errors import HostKeyError, SiteUnreachableError

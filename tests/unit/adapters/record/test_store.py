@@ -10,7 +10,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 from tests.support.bad_input import TEXTS
 from tests.support.examples import NOW, sqlite_store
 
-from pps.activities.ports import Mail
+from pps.activities.ports.people import Mail
 from pps.adapters.record.store import CLAIM, GIVE_UP_AFTER, LONGEST_PAUSE, FactStore, pause_after
 from pps.domain.base.errors import AlreadyOpenError, ConfigurationError, NotYetAllowedError, ServiceError
 from pps.domain.record.facts import Fact, FactKind

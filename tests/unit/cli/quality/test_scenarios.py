@@ -13,7 +13,7 @@ from tests.support.scenarios import a_scenario
 from tests.unit.cli.test_commands import as_json, one_line, pps
 
 from pps.activities.people.publishing import publish
-from pps.activities.ports import OpenRollout
+from pps.activities.ports.record import OpenRollout
 from pps.cli.front import Front
 from pps.domain.quality.scenarios import scenario_payload
 from pps.domain.record.facts import Fact, FactKind
