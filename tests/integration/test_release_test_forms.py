@@ -121,7 +121,7 @@ def test_both_forms_are_in_the_book_and_every_field_has_a_valid_default() -> Non
 
 def test_an_unknown_role_is_an_error_of_people_yaml(s: MemoryServices) -> None:
     from pps.config.loader import problems_in
-    from pps.config.models import PeopleFile
+    from pps.config.people_models import PeopleFile
 
     file = s.config.folder / "people.yaml"
     people = yaml.safe_load(file.read_text())

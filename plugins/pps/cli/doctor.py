@@ -18,20 +18,24 @@ from pps.cli import output
 from pps.cli.facts import look_at_chains
 from pps.cli.front import DAGS, Front, front
 from pps.cli.packages.keys import signing_findings
-from pps.config import models
 from pps.config.activity_models import ActivitiesFile
+from pps.config.base_models import Model
 from pps.config.loader import problems_in
+from pps.config.people_models import PeopleFile
+from pps.config.policy_models import Policies
 from pps.config.pool_models import PoolsFile
 from pps.config.scenario_models import ScenariosFile
+from pps.config.service_models import ServiceFile
+from pps.config.site_models import SitesFile
 from pps.domain.base.errors import RolloutError, ServiceError
 from pps.domain.packages import interpreter
 from pps.domain.sites.site import Site
 
-_FILES: dict[str, type[models.Model]] = {
-    "service.yaml": models.ServiceFile,
-    "policies.yaml": models.Policies,
-    "people.yaml": models.PeopleFile,
-    "sites.yaml": models.SitesFile,
+_FILES: dict[str, type[Model]] = {
+    "service.yaml": ServiceFile,
+    "policies.yaml": Policies,
+    "people.yaml": PeopleFile,
+    "sites.yaml": SitesFile,
     "activities.yaml": ActivitiesFile,
     "scenarios.yaml": ScenariosFile,
     "pools.yaml": PoolsFile,

@@ -18,7 +18,8 @@ from pps.cli import output
 from pps.cli.clients.following import check_run, follow_rollout
 from pps.cli.front import Front, front, group
 from pps.cli.packages.patches import PatchNumber
-from pps.config.models import VoModel, parse_duration
+from pps.config.base_models import parse_duration
+from pps.config.people_models import VoModel
 from pps.domain.base.errors import ConfigurationError, RefusedError
 from pps.domain.packages.tags import jdl_requirement
 from pps.domain.people.feedback import feedback_due, outcome, turned_away_text

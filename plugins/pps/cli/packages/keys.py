@@ -18,7 +18,7 @@ from pps.activities.sites.diagnosis import Finding, Health, failure
 from pps.adapters.packages.openpgp import as_connection, keys_in, make_key, public_without
 from pps.cli import output
 from pps.cli.front import Front, front, group
-from pps.config.models import parse_duration
+from pps.config.base_models import parse_duration
 from pps.domain.base.errors import ConfigurationError, RefusedError, RolloutError
 from pps.domain.packages.repository_seals import KEYRING, PublicKey
 from pps.domain.people.links import keys_link

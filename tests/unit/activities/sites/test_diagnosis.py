@@ -18,7 +18,7 @@ from tests.support.local_shell import make_sh
 
 from pps.activities.ports.sites import SiteLimits, SshTarget
 from pps.activities.sites.diagnosis import Health, diagnose_sites, findings_at, site_check_script
-from pps.config.models import SiteModel
+from pps.config.site_models import SiteModel
 from pps.domain.base.errors import HostKeyError, SiteUnreachableError
 from pps.domain.sites.site import Site
 
