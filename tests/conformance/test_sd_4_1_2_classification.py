@@ -15,14 +15,14 @@ from tests.support.histories import DEBIAN, NOON, a_patch, a_site
 from pps.activities.clients.forecast import foresee
 from pps.activities.clients.local_configuration import CONFIGURED, facts_of_answer, instructions
 from pps.activities.clients.opening import open_client_rollout
-from pps.activities.packages.classification import (
+from pps.activities.packages.classification import subject_of
+from pps.activities.packages.verdicts import (
     found_variables,
     overrule,
     reasons_against_bc,
     reasons_against_non_bc,
     required_variables,
     standing_verdict,
-    subject_of,
     view,
 )
 from pps.activities.ports.packages import Tarball

@@ -14,7 +14,8 @@ from tests.support.examples import sqlite_store
 from tests.support.provider import LIMITS, NOW, Provider, apt_provider, provider  # noqa: F401
 from upath import UPath
 
-from pps.activities.packages.classification import Classification, classify, examine, overrule, standing_verdict
+from pps.activities.packages.classification import Classification, classify, examine
+from pps.activities.packages.verdicts import overrule, standing_verdict
 from pps.activities.ports.packages import TarballLimits
 from pps.adapters.packages.package_files import PackageFiles
 from pps.adapters.packages.production_packages import ProductionFolder

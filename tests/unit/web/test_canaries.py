@@ -18,7 +18,7 @@ from tests.unit.activities.release.test_release_notes import classified
 from tests.unit.web.test_late_answers import airflow_user, shared_store
 
 from pps.activities.clients.bulletin import write_bulletin
-from pps.activities.packages.classification import overrule
+from pps.activities.packages.verdicts import overrule
 from pps.activities.people.feedback import give_feedback, invitation_token
 from pps.activities.pilots import report as pilot_report
 from pps.activities.pilots.notes import write_pilot_notes

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from pps.activities.clients.local_configuration import plan_of
-from pps.activities.packages.classification import reasons_against_bc, reasons_against_non_bc, required_variables
+from pps.activities.packages.verdicts import reasons_against_bc, reasons_against_non_bc, required_variables
 from pps.activities.ports.record import Facts
 from pps.domain.base.errors import RefusedError
 from pps.domain.clients.batches import BatchLimits, plan_batches

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from pps.activities.packages.classification import found_variables
+from pps.activities.packages.verdicts import found_variables
 from pps.activities.people.letters import letter
 from pps.activities.ports.people import Templates
 from pps.activities.ports.record import Facts

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from pps.activities.clients.bulletin import SHOWN_STATES
-from pps.activities.packages import classification
+from pps.activities.packages import verdicts
 from pps.activities.people.feedback import end_of_feedback
 from pps.activities.people.publishing import publish
 from pps.activities.ports.people import Templates
@@ -117,5 +117,5 @@ def notes(
         "counts": [(state.value, counts[state]) for state in SHOWN_STATES if counts[state]],
         "feedback": feedback.summary(record),
         "stopped": record.is_stopped or record.is_withdrawn,
-        "classification": classification.view(dossier),
+        "classification": verdicts.view(dossier),
     }

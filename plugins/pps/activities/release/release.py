@@ -10,11 +10,11 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from pps.activities.packages.classification import standing_verdict
 from pps.activities.packages.fetching import kept_packages
 from pps.activities.packages.production import Production
 from pps.activities.packages.repository_use import how_to_use
 from pps.activities.packages.tarball import file_of, manifest_of, tarball_on_record, whole_tarball_of
+from pps.activities.packages.verdicts import standing_verdict
 from pps.activities.people.letters import circular
 from pps.activities.people.publishing import write_whole
 from pps.activities.ports.record import Facts

@@ -13,7 +13,7 @@ from pps.activities.clients.bulletin import stage
 from pps.activities.clients.forecast import Forecast, foresee
 from pps.activities.clients.standing import tag_of, told
 from pps.activities.clients.withdrawal import sites_with_preview
-from pps.activities.packages.classification import preview_path
+from pps.activities.packages.verdicts import preview_path
 from pps.cli import output
 from pps.cli.clients.following import check_run, follow_rollout
 from pps.cli.front import Front, front, group

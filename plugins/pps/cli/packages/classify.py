@@ -10,8 +10,9 @@ from typing import Annotated
 
 import typer
 
-from pps.activities.packages import classification
-from pps.activities.packages.classification import Classification, Standing, standing_verdict
+from pps.activities.packages import classification, verdicts
+from pps.activities.packages.classification import Classification
+from pps.activities.packages.verdicts import Standing, standing_verdict
 from pps.cli import output
 from pps.cli.front import Front, front
 from pps.cli.packages.patches import PatchNumber
@@ -52,7 +53,7 @@ def classify(
     if overrule is None or not facts.dossier(patch).has(FactKind.CLASSIFIED):
         found = _look(here, known, record=record)
     if overrule is not None:
-        classification.overrule(facts, known, overrule, reason, here.now(), actor())
+        verdicts.overrule(facts, known, overrule, reason, here.now(), actor())
     standing = standing_verdict(facts.dossier(patch))
     if as_json:
         data = {"patch": patch, "recorded": record, "standing": standing._asdict() if standing.verdict else None}

@@ -10,7 +10,7 @@ from typing import Any
 from airflow.sdk import TriggerRule, get_current_context, task
 from airflow.sdk.exceptions import AirflowSkipException
 
-from pps.activities.packages import classification
+from pps.activities.packages import verdicts
 from pps.activities.packages.fetching import keep_packages_once, note_trust
 from pps.activities.people import outbox
 from pps.activities.release import notes as release_notes
@@ -121,7 +121,7 @@ def choose_preview(rollout: str) -> dict[str, Any]:
             raise AirflowSkipException(
                 "A server update has no preview. A pilot that is open goes on, and waits for nobody."
             )
-        path = classification.preview_path(s.facts.dossier(patch.number), patch)
+        path = verdicts.preview_path(s.facts.dossier(patch.number), patch)
         opened = s.facts.rollouts(open_only=True, paths=PREVIEWS, patch=patch.number)
         name = opened[0].name if opened else s.facts.next_name(path, patch.number)
         if not record.is_closed:

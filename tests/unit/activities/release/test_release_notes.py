@@ -11,7 +11,8 @@ from tests.support.deployment_bench import Bench
 from tests.support.examples import DUE, NOW, PATCH, SECRET, asked, previewed, sqlite_store, templates
 from tests.support.snapshots import matches_snapshot
 
-from pps.activities.packages.classification import Classification, overrule, subject_of
+from pps.activities.packages.classification import Classification, subject_of
+from pps.activities.packages.verdicts import overrule
 from pps.activities.people.feedback import give_feedback, invitation_token
 from pps.activities.release.notes import renew_release_notes, write_release_notes
 from pps.adapters.record.store import FactStore
