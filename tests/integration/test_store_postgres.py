@@ -21,7 +21,8 @@ from tests.support.postgres import StoreUrls
 from pps.activities.people import feedback
 from pps.activities.ports.people import Mail
 from pps.adapters.record import tables
-from pps.adapters.record.store import CLAIM, FactStore, upgrade
+from pps.adapters.record.outbox_table import CLAIM
+from pps.adapters.record.store import FactStore, upgrade
 from pps.domain.base.errors import AlreadyOpenError, ConfigurationError, NotYetAllowedError, ServiceError
 from pps.domain.record.facts import Fact, FactKind
 

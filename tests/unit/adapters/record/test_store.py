@@ -11,7 +11,8 @@ from tests.support.bad_input import TEXTS
 from tests.support.examples import NOW, sqlite_store
 
 from pps.activities.ports.people import Mail
-from pps.adapters.record.store import CLAIM, GIVE_UP_AFTER, LONGEST_PAUSE, FactStore, pause_after
+from pps.adapters.record.outbox_table import CLAIM, GIVE_UP_AFTER, LONGEST_PAUSE, pause_after
+from pps.adapters.record.store import FactStore
 from pps.domain.base.errors import AlreadyOpenError, ConfigurationError, NotYetAllowedError, ServiceError
 from pps.domain.record.facts import Fact, FactKind
 
