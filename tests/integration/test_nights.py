@@ -6,7 +6,6 @@ import asyncio
 import os
 import subprocess
 import time
-from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 
@@ -72,10 +71,13 @@ def run_program(tree: Path, umask: int, *account: str) -> None:
 
 
 @pytest.fixture
-def theirs(world: World, tmp_path: Path) -> Iterator[World]:
+def tmp_path(open_folder: Path) -> Path:
+    return open_folder
+
+
+@pytest.fixture
+def theirs(world: World, tmp_path: Path) -> World:
     """Sites whose account is another one than root: all that is installed there belongs to it."""
-    for folder in (tmp_path, *tmp_path.parents[:2]):
-        folder.chmod(0o755)
     tools = tmp_path / "tools"
     make_sh(tools, "dash")
     (tools / "sh").unlink()
@@ -89,7 +91,7 @@ def theirs(world: World, tmp_path: Path) -> Iterator[World]:
         above = Path(site.preview_root).parent
         for path in (above, *above.rglob("*")):
             os.chown(path, SITE_ACCOUNT, SITE_ACCOUNT)
-    yield world
+    return world
 
 
 @pytest.mark.needs("root")
