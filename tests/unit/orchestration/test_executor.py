@@ -83,3 +83,14 @@ def test_every_other_task_begins_anew(gone: int) -> None:
         before = task.state
         assert not adopts(task)
         assert task.state is before
+
+
+def test_a_task_that_was_to_resume_and_could_not_begin_is_no_failure(monkeypatch: pytest.MonkeyPatch) -> None:
+    resumes, fails = KEY, KEY._replace(task_id="end_pilot")
+    workers = SafeLocalExecutor(parallelism=1)
+    for key in (resumes, fails):
+        workers.fail(key)
+    asked: list[set[TaskInstanceKey]] = []
+    monkeypatch.setattr(executor, "_scheduled_again", lambda keys: asked.append(keys) or {resumes})
+    assert set(workers.get_event_buffer()) == {fails}
+    assert asked == [{resumes, fails}]
