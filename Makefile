@@ -32,8 +32,8 @@ test: setup ## all tests, or some (T=tests/unit/domain); installs missing Debian
 	@sh bin/test-parts
 	@$(PY) -m tests.support.leftovers $(PY) -m pytest $(T)
 
-quick: setup ## unit and conformance tests that need no outside part, two at a time; for while you write
-	@$(PY) -m pytest -q -n 2 --dist loadfile -m "not needs" tests/unit tests/conformance
+quick: setup ## unit and conformance tests that need no outside part, with fewer examples; for while you write
+	@PPS_QUICK=1 $(PY) -m pytest -q -n 2 --dist loadfile -m "not needs and not slow" tests/unit tests/conformance
 
 check: setup ## format, lint, types, import rules, lock files
 	$(BIN)/ruff format --check .

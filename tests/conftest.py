@@ -17,6 +17,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 from tests.support.postgres import fact_store, postgres_server, store_url, store_urls
+from tests.support.thoroughness import examples
 
 __all__ = ["fact_store", "postgres_server", "store_url", "store_urls"]
 
@@ -25,6 +26,7 @@ __all__ = ["fact_store", "postgres_server", "store_url", "store_urls"]
 settings.register_profile(
     "pps",
     deadline=None,
+    max_examples=examples(),
     suppress_health_check=[HealthCheck.too_slow],
     derandomize=os.environ.get("PPS_ALL_GROUPS") == "1",
 )

@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 import yaml
-from tests.support.examples import NOW, SECRET, templates
+from tests.support.examples import NOW, SECRET, sqlite_store, templates
 from tests.support.front import MemoryServices, MemoryTracker, site, write_config
 from tests.support.http_folder import serving
 from tests.support.pilot_runs import Published, Services
@@ -366,8 +366,7 @@ def walking(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, path: RolloutPath, 
     with serving(tmp_path / "provider") as source, serving(tmp_path / "config/mirror") as mirror:
         update = server(Provider(RepositoryKind.APT, tmp_path, source), major=path is RolloutPath.MAJOR_PILOT, **patch)
         config = configuration(tmp_path / "config", mirror.url.rstrip("/"), source.url)
-        store = FactStore(f"sqlite:///{tmp_path}/facts.db")
-        store.upgrade()
+        store = sqlite_store(tmp_path)
         given = {
             "facts": store,
             "tracker": Tracker(update),

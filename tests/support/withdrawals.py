@@ -14,6 +14,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from tests.support.examples import sqlite_store
 from tests.support.front import MemoryServices, write_config
 from tests.support.local_shell import LocalChannel, LocalShell, target_of
 from tests.support.preview import make_site
@@ -23,7 +24,6 @@ from upath import UPath
 from pps.activities.clients import distribution, publication, withdrawal
 from pps.activities.ports import Mail, SiteLimits, SshTarget, Tarball
 from pps.activities.sites.batch import Door
-from pps.adapters.record.store import FactStore
 from pps.domain.base.errors import ServiceError
 from pps.domain.record.facts import Fact, FactKind
 from pps.domain.record.rollouts import Rollout, SiteState
@@ -117,8 +117,7 @@ class World:
 
     def __init__(self, folder: Path) -> None:
         self.clock = START
-        self.facts = FactStore(f"sqlite:///{folder}/facts.db")
-        self.facts.upgrade()
+        self.facts = sqlite_store(folder)
         self.artefacts = FolderArtefacts(folder / "store")
         self.cache = folder / "cache"
         self.shell = HookedShell()

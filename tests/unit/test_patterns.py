@@ -180,6 +180,7 @@ def _slow_on(used: Used) -> str | None:
     return None
 
 
+@pytest.mark.slow
 def test_every_pattern_of_the_product_is_linear() -> None:
     patterns = [used for path in sorted(PRODUCT.rglob("*.py")) for used in _patterns_of(path)] + list(_in_forms())
     assert len(patterns) > 80

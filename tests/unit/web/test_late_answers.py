@@ -14,7 +14,7 @@ import pytest
 from fastapi import HTTPException, Request
 from fastapi.testclient import TestClient
 from tests.support.bad_input import HTML, JSON, NAMES, TEXTS
-from tests.support.examples import NOW, RememberingStore
+from tests.support.examples import NOW, sqlite_store
 from tests.support.front import MemoryServices, services  # noqa: F401
 from tests.support.release_tests import DUE, LATE, AReleaseTest
 
@@ -90,9 +90,7 @@ def web(services: MemoryServices, test: AReleaseTest, clock: Clock) -> TestClien
 
 def shared_store(folder: Path) -> FactStore:
     """A store that several threads may use."""
-    store = RememberingStore(f"sqlite:///{folder}/facts.db")
-    store.upgrade()
-    return store
+    return sqlite_store(folder)
 
 
 def as_user(name: str) -> dict[str, str]:

@@ -159,8 +159,7 @@ def test_who_has_answered_is_not_reminded(store: FactStore) -> None:
 
 
 def test_two_answers_at_once_are_both_kept_and_one_decides(tmp_path: Path) -> None:
-    store = FactStore(f"sqlite:///{tmp_path}/facts.db")
-    store.upgrade()
+    store = sqlite_store(tmp_path)
     record = opened(store)
     ask(store, record)
     stores = [FactStore(f"sqlite:///{tmp_path}/facts.db") for _ in range(6)]

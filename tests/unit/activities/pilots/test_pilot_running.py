@@ -10,12 +10,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.support.bad_input import HTML, JINJA
-from tests.support.examples import AUDIENCE, NOW, templates
+from tests.support.examples import AUDIENCE, NOW, sqlite_store, templates
 from tests.support.pilot_runs import ANA, COORDINATION, GOLD, INCIDENT, RUN_FOR, STRANGER, SUPPORT, APilot
+from tests.support.thoroughness import examples
 
 from pps.activities.pilots import journal as pilot_journal
 from pps.activities.pilots import running as pilot_running
-from pps.adapters.record.store import FactStore
 from pps.domain.base.errors import NotYetAllowedError, RefusedError
 from pps.domain.pilots import looks as pilot_looks
 from pps.domain.pilots.pilot import Pilot
@@ -56,8 +56,7 @@ def test_only_changes_of_state_are_kept_and_each_is_another_one() -> None:
 
 
 def test_two_looks_at_once_record_once(tmp_path: File) -> None:
-    store = FactStore(f"sqlite:///{tmp_path}/facts.db")
-    store.upgrade()
+    store = sqlite_store(tmp_path)
     pilot = APilot(store=store).set_up().answers("PIC", ProbeState.CRITICAL)
     with ThreadPoolExecutor(4) as pool:
         assert list(pool.map(pilot.look, [3.0] * 8)) == [False] * 8
@@ -118,7 +117,7 @@ _LOOKS = st.lists(st.tuples(st.sampled_from(ProbeState), st.integers(1, 240)), m
 
 
 @given(_LOOKS)
-@settings(max_examples=60)
+@settings(max_examples=examples(60))
 def test_the_changes_on_record_are_bounded_and_of_a_steady_service_they_are_all(
     looks: list[tuple[ProbeState, int]],
 ) -> None:

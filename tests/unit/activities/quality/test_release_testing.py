@@ -23,7 +23,6 @@ from pps.activities.clients.bulletin import bulletin, stage, write_bulletin
 from pps.activities.packages.production import Production
 from pps.activities.quality import release_answers, release_testing
 from pps.activities.release import decision as release_decision
-from pps.adapters.record.store import FactStore
 from pps.adapters.services.templates import fenced
 from pps.domain.base.errors import AlreadyOpenError, NotYetAllowedError, RefusedError
 from pps.domain.base.texts import clean_text
@@ -197,8 +196,7 @@ def test_questions_that_are_still_open_end_with_the_decision() -> None:
 
 
 def test_the_same_late_answer_from_many_at_once_is_one_record_and_one_credit(tmp_path: Path) -> None:
-    store = FactStore(f"sqlite:///{tmp_path}/facts.db")
-    store.upgrade()
+    store = sqlite_store(tmp_path)
     test = AReleaseTest(store=store).asked().time_is_up()
     together = threading.Barrier(8)
 

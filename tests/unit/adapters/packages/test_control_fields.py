@@ -6,6 +6,7 @@ import pytest
 from debian.deb822 import Deb822
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from tests.support.thoroughness import examples
 
 from pps.adapters.packages.control_fields import control_fields, index_stanza
 from pps.adapters.packages.deb import stanza_fields
@@ -22,7 +23,7 @@ CONTROLS = st.lists(st.sampled_from(PIECES), max_size=14).map(b"".join)
 
 
 @example(b"Package:", b"")
-@settings(max_examples=500)
+@settings(max_examples=examples(500))
 @given(CONTROLS, CONTROLS)
 def test_nobody_reads_another_package_in_what_we_let_through(before: bytes, after: bytes) -> None:
     for data in (before + HEAD + after, before + b"\n" + HEAD + after, HEAD + after):

@@ -22,6 +22,8 @@ from pps.adapters.packages.confined import Confined, Limits
 from pps.adapters.packages.package_files import PackageFiles
 from pps.domain.base.errors import HostileArchiveError, PackageError
 
+pytestmark = pytest.mark.slow
+
 REG, LINK = stat.S_IFREG, stat.S_IFLNK
 
 

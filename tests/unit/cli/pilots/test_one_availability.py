@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from tests.support.examples import sqlite_store, templates
 from tests.support.front import front, services  # noqa: F401
 from tests.support.pilots import DAY, ENOUGH, GOLD, MAJOR, MINOR, WEEK, APilot
+from tests.support.thoroughness import examples
 from tests.unit.cli.pilots.test_pilots import here, pilot  # noqa: F401
 from tests.unit.cli.test_commands import as_json, one_line, pps
 
@@ -30,7 +31,7 @@ HAPPENINGS = st.lists(
 
 @pytest.mark.sd("4.1.3", step=9)
 @given(happenings=HAPPENINGS, round_two=st.booleans(), rolled_back=st.booleans())
-@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(25), suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_gate_report_show_journal_wrap_up_and_notes_give_the_same_number(
     here: Front,
     happenings: list[tuple[int, str, bool]],
