@@ -13,10 +13,12 @@ import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
 from tests.support.postgres import fact_store, postgres_server, store_url, store_urls
+from tests.support.side_by_side import SideBySide, place_of
 from tests.support.thoroughness import examples
 
 __all__ = ["fact_store", "postgres_server", "store_url", "store_urls"]
@@ -105,6 +107,20 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if left_out:
         config.hook.pytest_deselected(items=left_out)
         items[:] = kept
+    if hasattr(config, "workerinput"):
+        items.sort(key=lambda item: place_of(item.nodeid))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> SideBySide:
+    config.option.loadscopereorder = False  # a unit's tests say nothing about its time
+    return SideBySide(config, log)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """Side by side, only the workers know what was left out; each of them collects everything."""
+    _left_out.update(getattr(node, "workeroutput", {}).get("left_out", {}))
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
@@ -115,5 +131,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
+    if hasattr(session.config, "workeroutput"):
+        session.config.workeroutput["left_out"] = _left_out
     if _left_out and os.environ.get("PPS_ALL_GROUPS") == "1":
         session.exitstatus = pytest.ExitCode.TESTS_FAILED

@@ -78,7 +78,11 @@ def test_of_two_releases_at_once_both_are_in_the_index(
         if second_is_in.is_set():
             return True
         if place == "folder":
-            return any("->" in line and "FLOCK" in line for line in Path("/proc/locks").read_text().splitlines())
+            ours = {str(path.stat().st_ino) for path in (tmp_path, *tmp_path.rglob("*")) if path.exists()}
+            waiting = [
+                line for line in Path("/proc/locks").read_text().splitlines() if "->" in line and "FLOCK" in line
+            ]
+            return any(word.rpartition(":")[2] in ours for line in waiting for word in line.split() if ":" in word)
         with psycopg.connect(store_url.replace("+psycopg", "")) as connection:
             waiting = "select 1 from pg_locks where locktype = 'advisory' and not granted"
             return connection.execute(waiting).fetchone() is not None
