@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -94,3 +95,26 @@ def test_a_task_that_was_to_resume_and_could_not_begin_is_no_failure(monkeypatch
     monkeypatch.setattr(executor, "_scheduled_again", lambda keys: asked.append(keys) or {resumes})
     assert set(workers.get_event_buffer()) == {fails}
     assert asked == [{resumes, fails}]
+
+
+LEFT_TO_TASKS = """
+import runpy, sys
+from pathlib import Path
+from airflow.executors.local_executor import LocalExecutor
+from pps.orchestration.executor import SafeLocalExecutor
+
+LocalExecutor.start = lambda self: None
+SafeLocalExecutor(parallelism=1).start()
+before = set(sys.modules)
+for path in sorted(Path(sys.argv[1]).glob("*.py")):
+    runpy.run_path(str(path))
+print(*(name for name in set(sys.modules) - before if name.startswith("pps.")))
+"""
+
+
+def test_what_a_dag_imports_of_ours_no_task_imports_anew() -> None:
+    root = Path(__file__).parents[3]
+    command = [sys.executable, "-c", LEFT_TO_TASKS, str(root / "dags")]
+    environment = {**os.environ, "PYTHONPATH": str(root / "plugins")}
+    done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
+    assert done.stdout.split("\n")[-2] == ""
