@@ -209,6 +209,8 @@ class EmbeddedAirflow:
                 "AIRFLOW__API__ENABLE_SWAGGER_UI": "False",
                 "AIRFLOW__API_AUTH__JWT_SECRET": kept["jwt"],
                 "AIRFLOW__DAG_PROCESSOR__REFRESH_INTERVAL": "30",
+                # a file that changes is parsed at once all the same
+                "AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "600",
                 "AIRFLOW__SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.1",
                 # the time of a human task is seen to be up within 2 s, not 15 s
                 "AIRFLOW__SCHEDULER__TRIGGER_TIMEOUT_CHECK_INTERVAL": "2",
