@@ -34,8 +34,10 @@ def question(airflow: RunningAirflow) -> AirflowQuestion:
 
 def test_every_dag_loads_in_the_real_dag_processor(airflow: RunningAirflow) -> None:
     admin = airflow.client()
+    wanted = {"bc_client_update", "nightly_distribution", "ask_the_emt"}
+    wait_until(lambda: wanted <= set(admin.dags()) or admin.import_errors(), "the DAGs", 120)
     assert admin.import_errors() == []
-    assert {"bc_client_update", "nightly_distribution", "ask_the_emt"} <= set(admin.dags())
+    assert wanted <= set(admin.dags())
 
 
 def test_the_user_interface_leads_to_the_bulletin(airflow: RunningAirflow) -> None:

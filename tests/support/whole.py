@@ -77,7 +77,7 @@ class Grid:
                     return found
             except RolloutError:
                 pass
-            time.sleep(0.2)
+            time.sleep(0.4)  # each look costs Airflow some time of the processor
         raise AssertionError(f"{what}: not within {within_s} s")
 
     def waits_for_fact(self, name: str, kind: FactKind, within_s: float = 300) -> None:
@@ -128,6 +128,14 @@ class Grid:
         return Counter((", ".join(m.recipients), m.subject) for m in kept_mails(self.mails) if number in m.subject)
 
 
+#: Nobody is silent where these are awaited: an answer costs no time, but on a busy machine it may come late.
+_PATIENT = {
+    "pilots": dict.fromkeys(
+        ("answer_within", "set_up_within", "roll_back_within", "report_within", "wrap_up_within"), "20m"
+    )
+}
+#: Three Airflows share two cores in `make test`; an idle scheduler that looks ten times a second takes a tenth of one.
+_QUIET = {"AIRFLOW__SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.3"}
 _KEY = pytest.StashKey[Grid]()
 
 
@@ -147,7 +155,7 @@ def grid(request: pytest.FixtureRequest) -> Grid:
 def _running() -> Iterator[Grid]:
     with tempfile.TemporaryDirectory(prefix="pps-whole-", ignore_cleanup_errors=True) as name:
         folder = Path(name)
-        with Installation(folder / "installation") as installation:
+        with Installation(folder / "installation", environment=_QUIET, policies=_PATIENT) as installation:
             yield Grid(installation, folder)
 
 
