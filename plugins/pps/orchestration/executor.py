@@ -83,7 +83,7 @@ class SafeLocalExecutor(LocalExecutor):
     def _without_what_is_hidden(self, events: dict[Any, Any]) -> dict[Any, Any]:
         failed = {
             key for key, (state, _) in events.items()
-            if state == TaskInstanceState.FAILED and isinstance(key, TaskInstanceKey)
+            if state == TaskInstanceState.FAILED and isinstance(key, TaskInstanceKey) and key not in self.running
         }  # fmt: skip
         begin_again = _scheduled_again(failed) if failed else failed
         return self._without_successes({key: event for key, event in events.items() if key not in begin_again})
