@@ -1,4 +1,4 @@
-"""The small Airflow first, then the whole grid with its own: so that only one of them runs at a time."""
+"""One after another (`make test T=tests/e2e`): the small Airflow first, then the whole grid, so that only one runs at a time."""
 
 from __future__ import annotations
 

@@ -4,7 +4,7 @@
 from tests.support.whole import Grid, far, grid  # noqa: F401
 ```
 
-One installation serves all modules; each scenario has a patch of its own.
+One installation serves all modules of a worker (tests/support/side_by_side.py); each scenario has a patch of its own.
 """
 
 from __future__ import annotations
