@@ -1,4 +1,4 @@
-"""One after another (`make test T=tests/e2e`): the small Airflow first, then the whole grid, so that only one runs at a time."""
+"""Where tests run one after another, the small Airflow comes first, then the whole grid: one runs at a time."""
 
 from __future__ import annotations
 
