@@ -128,11 +128,14 @@ class Grid:
         return Counter((", ".join(m.recipients), m.subject) for m in kept_mails(self.mails) if number in m.subject)
 
 
-#: Nobody is silent where these are awaited: an answer costs no time, but on a busy machine it may come late.
-_PATIENT = {
+#: On a busy machine answers come late. Nobody is silent in a pilot, so there patience costs no time; in the other
+#: paths somebody is, and two minutes are what the people beside that one need.
+_PATIENT: dict[str, dict[str, object]] = {
     "pilots": dict.fromkeys(
         ("answer_within", "set_up_within", "roll_back_within", "report_within", "wrap_up_within"), "20m"
-    )
+    ),
+    **{path: {"answer_within": "2m"} for path in ("local_configuration", "deployment_test", "overrule")},
+    "release_test": {"answer_working_days": 0.0014},
 }
 #: Three Airflows share two cores in `make test`; an idle scheduler that looks ten times a second takes a tenth of one.
 _QUIET = {"AIRFLOW__SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.3"}
