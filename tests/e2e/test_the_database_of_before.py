@@ -16,8 +16,11 @@ from tests.support.airflow import end_airflow
 from tests.support.half_way import AT_REPORT, AT_SET_UP, ENVIRONMENT, FACTS, POLICIES, Before, restore
 from tests.support.whole import Grid
 from tests.support.whole_pilots import MAJOR, PilotRun, partner
+from typer.testing import CliRunner
 
 from pps.activities.people.effort import credits_on_record
+from pps.cli.front import Front
+from pps.cli.main import app
 from pps.domain.packages.patch import PatchState
 from pps.domain.people import questions
 from pps.domain.record import chain
@@ -62,6 +65,12 @@ def test_pilots_that_the_version_before_left_half_way_are_ended_by_this_one(left
     deployment = {("pre_deployment_test", f"{pilot.name}.deployment") for pilot in (going, over)}
     assert {question[:2] for question in before.questions} == deployment | {(MAJOR, over.name)}
     assert waiting(grid) == before.questions
+
+    signed = CliRunner().invoke(app, ["keys", "sign", "--unsigned"], obj=Front(grid.services))
+    assert (signed.exit_code, signed.stdout.count("/mirror/")) == (0, 2), "as docs/production.md says"
+    for pilot in (going, over):
+        verified = CliRunner().invoke(app, ["mirror", "verify", pilot.name], obj=Front(grid.services))
+        assert verified.exit_code == 0, verified.output
 
     grid.control.act_on_service(gold, ServiceAction.START)
     going.waits_for(FactKind.VO_INVITED)

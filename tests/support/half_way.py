@@ -21,6 +21,8 @@ from urllib.parse import urlsplit
 
 import psycopg
 
+from pps.activities.quality.deployment_tests import update_digest
+from pps.config.patch_documents import parse_patch
 from pps.sandbox.airflow.installation import Installation
 from pps.sandbox.airflow.postgres import EmbeddedPostgres
 from pps.sandbox.grid.control import GRID_FILE
@@ -29,6 +31,8 @@ from pps.sandbox.grid.processes import free_port
 HALF_WAY = Path(__file__).parent / "pilots_half_way"
 #: The day on which that version was stopped (UTC).
 STOPPED = date(2026, 11, 28)
+#: The port of the provider's repository was in what these digests are of.
+_REPOSITORY_THEN = "58921"
 _DATE = re.compile(r"(?<!\d)20\d\d-[01]\d-[0-3]\d(?!\d)")
 
 #: With which that version ran; nobody is late only because a day or two have passed.
@@ -87,11 +91,18 @@ def restore(installation: Installation) -> Before:
 
     with tarfile.open(fileobj=io.BytesIO(gzip.decompress((HALF_WAY / "grid.tar.gz").read_bytes()))) as tar:
         tar.extractall(folder, filter="data")
-    # a mirror is known by the digest of its list, which says from where it was made
+    # two things are known by a digest in which the address of the repository is: a mirror, by that of its list ...
     for path in sorted(installation.grid_folder.glob("store/mirror/*/*/MIRROR")):
         path.write_text(here(path.read_text()))
         places[path.parent.name] = hashlib.sha256(path.read_bytes()).hexdigest()
         path.parent.rename(path.parent.with_name(places[path.parent.name]))
+    # ... and what is released, by what it was tested as: if now another digest comes out, it would be tested again
+    for path in sorted(installation.grid_folder.glob("tracker/patches/*.json")):
+        then, now = (
+            update_digest(parse_patch(json.loads(path.read_text().replace("70001", port))["patch"]))
+            for port in (_REPOSITORY_THEN, str(repository))
+        )
+        places[then] = now
     for path in sorted(installation.grid_folder.rglob("*")):
         if path.suffix in (".json", ".jsonl", ".eml", ".html", ".txt"):
             path.write_text(here(path.read_text(encoding="utf-8")), encoding="utf-8")
