@@ -9,6 +9,8 @@ PY := $(BIN)/python
 ROLLOUT ?= bc
 SITES ?= 12
 T ?=
+# All tests run side by side, two at a time; a part one after another, or WORKERS=2.
+WORKERS ?= $(if $(T),,2)
 unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help setup demo up test quick check bench docs lock clean
@@ -30,10 +32,10 @@ up: setup ## the same grid and Airflow, running until Ctrl-C
 
 test: setup ## all tests, or some (T=tests/unit/domain); installs missing Debian packages; fails if a process is left behind
 	@sh bin/test-parts
-	@$(PY) -m tests.support.leftovers $(PY) -m pytest $(T)
+	@$(PY) -m tests.support.leftovers $(PY) -m pytest $(if $(WORKERS),-n $(WORKERS) --dist loadfile) $(T)
 
-quick: setup ## unit and conformance tests that need no outside part, two at a time; for while you write
-	@$(PY) -m pytest -q -n 2 --dist loadfile -m "not needs" tests/unit tests/conformance
+quick: setup ## unit and conformance tests that need no outside part, with fewer examples; for while you write
+	@PPS_QUICK=1 $(PY) -m pytest -q -n 2 --dist loadfile -m "not needs and not slow" tests/unit tests/conformance
 
 check: setup ## format, lint, types, import rules, lock files
 	$(BIN)/ruff format --check .

@@ -26,12 +26,14 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from tests.support.desks import at_desk
 from tests.support.previews import FactsInMemory, FolderArtefacts
 from tests.support.sshd import SshServer, account, running_sshd
 
 from pps.activities.clients.distribution import distribute
 from pps.activities.packages.payloads import prepare_payload
-from pps.activities.ports import SiteLimits, Tarball
+from pps.activities.ports.packages import Tarball
+from pps.activities.ports.sites import SiteLimits
 from pps.activities.sites.batch import Door
 from pps.adapters.sites.ssh_openssh import OpenSshShell
 from pps.domain.packages.manifest import Manifest
@@ -95,10 +97,11 @@ def run_ours(about: dict[str, list[str]]) -> None:
     facts, targets = FactsInMemory(), {s.name: server.target(s.name) for s in sites}
     outcomes = asyncio.run(
         distribute(
-            *(facts.rollout(), facts, tarball, sites),
+            at_desk(facts.rollout(), facts, clock=lambda: datetime.now(UTC)),
+            tarball,
+            sites,
             Door(targets, OpenSshShell(), SiteLimits(), AT_ONCE, "bench", "bench"),
             artefacts=FolderArtefacts(Path(str(about["store"])), {name: tarball}),
-            now=lambda: datetime.now(UTC),
             cache=Path(str(about["cache"])),
         )
     )

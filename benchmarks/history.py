@@ -2,7 +2,8 @@
 
 python -m benchmarks.history [ENDED ...]
 
-Ended rollouts are copies of one (60 sites, which the preview has left), made in the database.
+Ended rollouts are copies of one (60 sites, which the preview has left), made in the database. The bulletin's first page
+is also compared with its peer of the same run: whole histories of the same open rollouts, only read.
 """
 
 from __future__ import annotations
@@ -11,17 +12,19 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import sqlalchemy as sa
 
 from pps.activities.clients.bulletin import bulletin
+from pps.activities.clients.bulletin_pages import as_shown, front_page
 from pps.activities.clients.withdrawal import retired_previews
 from pps.activities.people.asking import open_questions
 from pps.activities.pilots.running import open_pilots
 from pps.adapters.record.store import FactStore, upgrade
+from pps.adapters.services.templates import JinjaTemplates
 from pps.domain.record.facts import Fact, FactKind
 from pps.sandbox.airflow.postgres import EmbeddedPostgres
 
@@ -29,7 +32,9 @@ _BEGAN = datetime(2026, 1, 1, tzinfo=UTC)
 _NOW = _BEGAN + timedelta(days=200)
 _KINDS = (FactKind.PREVIEW_INSTALLED, FactKind.PROBES_PASSED, FactKind.TAG_ADDED, FactKind.TAG_SEEN)
 _GONE = (FactKind.TAG_REMOVED, FactKind.PREVIEW_REMOVED)
-_ROUNDS = 5
+_ROUNDS = 9
+_FIRST, _PEER = "bulletin's first page", "the same rollouts read whole"
+_TEMPLATES = JinjaTemplates(Path(__file__).resolve().parents[1] / "include" / "templates")
 
 
 def _rollout(store: FactStore, number: int, sites: int, *, ended: bool) -> None:
@@ -65,13 +70,19 @@ def _copies(engine: sa.Engine, first: int, last: int) -> None:
         connection.execute(sa.text("ANALYZE"))
 
 
-def _median_ms(work: Callable[[], object]) -> float:
-    took = []
-    for _ in range(_ROUNDS):
-        began = time.perf_counter()
-        work()
-        took.append((time.perf_counter() - began) * 1000)
-    return statistics.median(took)
+def _first_page(store: FactStore) -> str:
+    content = bulletin(store, {}, _NOW)
+    return front_page(content["updated_at"], as_shown(content, _NOW, "https://pps.example.org"), _TEMPLATES)
+
+
+def _medians_ms(jobs: Mapping[str, Callable[[], object]]) -> dict[str, float]:
+    took: dict[str, list[float]] = {name: [] for name in jobs}
+    for _ in range(_ROUNDS):  # in turns, so that whatever else the machine does meets all of them
+        for name, work in jobs.items():
+            began = time.perf_counter()
+            work()
+            took[name].append((time.perf_counter() - began) * 1000)
+    return {name: statistics.median(each) for name, each in took.items()}
 
 
 def main(ended: list[int]) -> None:
@@ -90,6 +101,8 @@ def main(ended: list[int]) -> None:
         there = 1
         jobs: dict[str, Callable[[], object]] = {
             "bulletin": lambda: bulletin(store, {}, _NOW),
+            _FIRST: lambda: _first_page(store),
+            _PEER: lambda: [store.rollout(row.name) for row in store.rollouts(open_only=True)],
             "night: what to retire": lambda: retired_previews(store, _NOW, timedelta(days=30)),
             "open questions": lambda: open_questions(store),
             "open pilots": lambda: open_pilots(store),
@@ -98,8 +111,10 @@ def main(ended: list[int]) -> None:
             if wanted > there:
                 _copies(engine, there + 1, wanted)
                 there = wanted
-            figures = ", ".join(f"{name} {_median_ms(work):.0f} ms" for name, work in jobs.items())
-            print(f"{wanted} ended: {figures}", flush=True)
+            took = _medians_ms(jobs)
+            figures = ", ".join(f"{name} {ms:.0f} ms" for name, ms in took.items())
+            ratio, size = took[_FIRST] / took[_PEER], len(_first_page(store).encode()) / 1000
+            print(f"{wanted} ended: {figures}; first page of {size:.0f} kB ÷ peer {ratio:.2f}", flush=True)
         store.dispose()
         engine.dispose()
 

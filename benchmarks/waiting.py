@@ -31,6 +31,7 @@ from typing import Any, cast
 import psycopg
 import yaml
 from benchmarks.process_trees import Usage, measured
+from tests.support.desks import at_office
 from tests.support.whole import Grid
 from tests.support.whole_pilots import MINOR, form, partner, server
 
@@ -134,7 +135,9 @@ class Course:
         patch = self.grid.services.tracker.patch(number)
         scenarios = self.grid.services.config.scenarios
         now = datetime.now(UTC)
-        open_deployment_test(self.grid.services.facts, patch, scenarios, run=f"bench/{number}", now=now, actor="bench")
+        open_deployment_test(
+            at_office(self.grid.services.facts, now=now, actor="bench"), patch, scenarios, run=f"bench/{number}"
+        )
         scope = "Run the service as production does, and watch its memory."
         self.runs.append(self.emt.trigger(MINOR, {"patch": number, "scope": scope}))
         return self.runs[-1]

@@ -32,14 +32,14 @@ from airflow.sdk import dag
 from pps.domain.record.rollouts import RolloutPath
 from pps.orchestration import params, retries
 from pps.orchestration.groups import preview, withdrawal
-from pps.orchestration.sensors import CertificationSensor, FeedbackSensor
+from pps.orchestration.sensors import WaitUntil
 from pps.orchestration.steps import clients as steps
 from pps.orchestration.steps import withdrawal as steps_withdrawal
 
 
 @dag(
     schedule=None,
-    params=params.client_update(),
+    params=params.of("bc_client_update"),
     default_args=retries.ROLLOUT,
     doc_md=__doc__,
     max_active_runs=20,
@@ -60,10 +60,12 @@ def bc_client_update() -> None:
     broadcast = steps.broadcast_to_vos_and_rocs(rollout)
     invitations = steps.invite_originators(rollout)
 
-    feedback = FeedbackSensor(task_id="wait_for_feedback", rollout=rollout)
+    feedback = WaitUntil(task_id="wait_for_feedback", wait="feedback_is_over", arguments={"rollout": rollout})
     notes = steps.write_release_notes(rollout)
 
-    certification = CertificationSensor(task_id="wait_for_certification", rollout=rollout)
+    certification = WaitUntil(
+        task_id="wait_for_certification", wait="certification_is_over", arguments={"rollout": rollout}
+    )
     outcome = steps.certification_outcome(rollout)
     rejection = steps_withdrawal.withdraw_preview(rollout)
     withdrawn = withdrawal(rollout)

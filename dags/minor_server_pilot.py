@@ -33,14 +33,14 @@ from pps.domain.record.rollouts import RolloutPath
 from pps.orchestration import params, retries
 from pps.orchestration.groups import start_deployment_test
 from pps.orchestration.groups_pilot import SAME_ROLLOUT, ask_coordinator, pilot_site, start_next_round
-from pps.orchestration.sensors import DeploymentTestSensor, PilotRunSensor, RenewedTestSensor
+from pps.orchestration.sensors import WaitUntil
 from pps.orchestration.steps import pilots as steps
 from pps.orchestration.steps import quality as steps_quality
 
 
 @dag(
     schedule=None,
-    params=params.pilot(),
+    params=params.of("minor_server_pilot"),
     default_args=retries.ROLLOUT,
     render_template_as_native_obj=True,  # a patch number stays a number on its way to the other DAG
     doc_md=__doc__,
@@ -62,18 +62,23 @@ def minor_server_pilot() -> None:
     mirror = steps.mirror_repository(rollout)
     sites = steps.sites_of_pilot(rollout)
     at_sites = pilot_site.override(group_id="site").partial(rollout=rollout).expand(site=sites)
-    run = PilotRunSensor(task_id="wait_for_end_of_run", rollout=rollout)
+    run = WaitUntil(task_id="wait_for_end_of_run", wait="pilot_run_is_over", arguments={"rollout": rollout})
     missing = steps_quality.deployment_test_is_missing(rollout)
     start_test = start_deployment_test("open_pilot")
 
     wrap_up = steps.invite_to_wrap_up(rollout)
     decide = ask_coordinator("decide_at_wrap_up", rollout)
     decision = steps.follow_decision(rollout)
-    tested = DeploymentTestSensor(task_id="wait_for_deployment_test", rollout=rollout)
+    tested = WaitUntil(
+        task_id="wait_for_deployment_test", wait="deployment_test_is_over", arguments={"rollout": rollout}
+    )
     renew = steps.renew_deployment_test(rollout)
     another = start_deployment_test("open_pilot", task_id="start_another_deployment_test", run="deployment-2")
-    renewed = RenewedTestSensor(
-        task_id="wait_for_another_deployment_test", rollout=SAME_ROLLOUT, trigger_rule="none_failed_min_one_success"
+    renewed = WaitUntil(
+        task_id="wait_for_another_deployment_test",
+        wait="deployment_test_is_renewed",
+        arguments={"rollout": SAME_ROLLOUT},
+        trigger_rule="none_failed_min_one_success",
     )
     release = steps.release_update(SAME_ROLLOUT)
     prolong = steps.prolong_pilot(rollout)

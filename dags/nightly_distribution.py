@@ -29,7 +29,7 @@ from airflow.sdk import dag
 
 from pps.orchestration import retries
 from pps.orchestration.groups import preview
-from pps.orchestration.sensors import RetiredTagsSensor
+from pps.orchestration.sensors import WaitUntil
 from pps.orchestration.steps import clients as steps
 from pps.orchestration.steps import withdrawal as steps_withdrawal
 
@@ -47,7 +47,7 @@ def nightly_distribution() -> None:
     tonight = steps.look_at_sites()
     brought = preview.expand_kwargs(tonight)
     retired = steps_withdrawal.withdraw_retired_tags()
-    gone = RetiredTagsSensor(task_id="wait_for_retired_tags", rollouts=retired)
+    gone = WaitUntil(task_id="wait_for_retired_tags", wait="retired_tags_are_gone", arguments={"rollouts": retired})
     removed = steps_withdrawal.remove_retired_previews(retired)
     bulletin = steps.update_release_bulletin_of_tonight()
     mails = steps.send_mails()

@@ -31,7 +31,7 @@ from airflow.sdk import dag
 from pps.domain.record.rollouts import RolloutPath
 from pps.orchestration import params, retries
 from pps.orchestration.groups import site_at_its_own_pace, start_deployment_test, withdrawal
-from pps.orchestration.sensors import CertificationSensor, DeploymentTestSensor, FeedbackSensor, OfferedSensor
+from pps.orchestration.sensors import WaitUntil
 from pps.orchestration.steps import clients as steps
 from pps.orchestration.steps import non_bc as steps_non_bc
 from pps.orchestration.steps import quality as steps_quality
@@ -40,7 +40,7 @@ from pps.orchestration.steps import withdrawal as steps_withdrawal
 
 @dag(
     schedule=None,
-    params=params.client_update(),
+    params=params.of("non_bc_client_update"),
     default_args=retries.ROLLOUT,
     render_template_as_native_obj=True,  # a patch number stays a number on its way to the other DAG
     doc_md=__doc__,
@@ -55,21 +55,25 @@ def non_bc_client_update() -> None:
     sites = steps_non_bc.sites_to_configure(rollout)
     at_sites = site_at_its_own_pace.override(group_id="site").partial(rollout=rollout).expand_kwargs(sites)
 
-    offered = OfferedSensor(task_id="wait_for_first_sites", rollout=rollout)
+    offered = WaitUntil(task_id="wait_for_first_sites", wait="preview_is_offered", arguments={"rollout": rollout})
     due = steps.agree_feedback_date(rollout)
     bulletin = steps.update_release_bulletin(rollout)
     broadcast = steps.broadcast_to_vos_and_rocs(rollout)
     invitations = steps.invite_originators(rollout)
-    feedback = FeedbackSensor(task_id="wait_for_feedback", rollout=rollout)
+    feedback = WaitUntil(task_id="wait_for_feedback", wait="feedback_is_over", arguments={"rollout": rollout})
     notes = steps.write_release_notes(rollout)
 
-    certification = CertificationSensor(task_id="wait_for_certification", rollout=rollout)
+    certification = WaitUntil(
+        task_id="wait_for_certification", wait="certification_is_over", arguments={"rollout": rollout}
+    )
     outcome = steps.certification_outcome(rollout)
     rejection = steps_withdrawal.withdraw_preview(rollout)
     withdrawn = withdrawal(rollout)
     missing = steps_quality.deployment_test_is_missing(rollout)
     start = start_deployment_test("open_rollout")
-    deployment = DeploymentTestSensor(task_id="wait_for_deployment_test", rollout=rollout)
+    deployment = WaitUntil(
+        task_id="wait_for_deployment_test", wait="deployment_test_is_over", arguments={"rollout": rollout}
+    )
     decision = steps.decide_on_release(rollout)
     release = steps.release_to_production(rollout)
 

@@ -28,7 +28,7 @@ from pps.orchestration.steps import overruling as steps_overruling
 
 @dag(
     schedule=None,
-    params=params.overruling(),
+    params=params.of("overrule_policies"),
     default_args=retries.ROLLOUT,
     render_template_as_native_obj=True,  # a patch number stays a number on its way to the other DAG
     doc_md=__doc__,

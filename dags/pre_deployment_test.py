@@ -24,7 +24,7 @@ from pps.orchestration.steps import quality as steps_quality
 
 @dag(
     schedule=None,
-    params=params.deployment_test(),
+    params=params.of("pre_deployment_test"),
     default_args=retries.ROLLOUT,
     doc_md=__doc__,
     max_active_runs=5,

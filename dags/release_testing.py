@@ -26,7 +26,7 @@ from pps.orchestration.steps import release_tests as steps
 
 @dag(
     schedule=None,
-    params=params.release_test(),
+    params=params.of("release_testing"),
     default_args=retries.ROLLOUT,
     doc_md=__doc__,
     max_active_runs=20,

@@ -24,7 +24,7 @@ from pps.orchestration.steps import withdrawal as steps_withdrawal
 
 @dag(
     schedule=None,
-    params=params.withdrawal(),
+    params=params.of("withdraw_rollout"),
     default_args=retries.ROLLOUT,
     doc_md=__doc__,
     max_active_runs=4,

@@ -42,13 +42,13 @@ class PpsPlugin(AirflowPlugin):
         """The checks of every start of a rollout, and of every answer to a human task."""
         from sqlalchemy.exc import IntegrityError
 
-        from pps.orchestration.params import STARTS
         from pps.orchestration.register import asked
         from pps.web.airflow_routes import ChecksBehindAirflow
         from pps.web.answer_check import ANSWER, AnswerCheck
         from pps.web.start_check import BACKFILL, MATERIALIZE, START, StartCheck, StartForm
+        from pps.workflow.paths import STARTS
 
-        forms = {dag: StartForm(schema, path) for dag, (schema, path) in STARTS.items()}
+        forms = {dag: StartForm(start.schema, start.path or "") for dag, start in STARTS.items()}
         starts = StartCheck(register, forms, reasons_against_start, IntegrityError)
         checks = {
             START: starts.start,

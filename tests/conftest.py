@@ -9,13 +9,17 @@ import os
 import shutil
 import signal
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
 from tests.support.postgres import fact_store, postgres_server, store_url, store_urls
+from tests.support.side_by_side import SideBySide, place_of
+from tests.support.thoroughness import examples
 
 __all__ = ["fact_store", "postgres_server", "store_url", "store_urls"]
 
@@ -24,6 +28,7 @@ __all__ = ["fact_store", "postgres_server", "store_url", "store_urls"]
 settings.register_profile(
     "pps",
     deadline=None,
+    max_examples=examples(),
     suppress_health_check=[HealthCheck.too_slow],
     derandomize=os.environ.get("PPS_ALL_GROUPS") == "1",
 )
@@ -78,6 +83,17 @@ def usual_umask() -> Iterator[None]:
     os.umask(before)
 
 
+@pytest.fixture
+def open_folder() -> Iterator[Path]:
+    """For tests in which several accounts meet: pytest closes its own folders to others each time that it starts, and
+    somebody may start another one beside this run.
+    """
+    with tempfile.TemporaryDirectory(prefix="pps-open-", ignore_cleanup_errors=True) as name:
+        folder = Path(name)
+        folder.chmod(0o755)
+        yield folder
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     kept, left_out = [], []
     for item in items:
@@ -91,6 +107,20 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if left_out:
         config.hook.pytest_deselected(items=left_out)
         items[:] = kept
+    if hasattr(config, "workerinput"):
+        items.sort(key=lambda item: place_of(item.nodeid))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> SideBySide:
+    config.option.loadscopereorder = False  # a unit's tests say nothing about its time
+    return SideBySide(config, log)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """Side by side, only the workers know what was left out; each of them collects everything."""
+    _left_out.update(getattr(node, "workeroutput", {}).get("left_out", {}))
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
@@ -101,5 +131,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
+    if hasattr(session.config, "workeroutput"):
+        session.config.workeroutput["left_out"] = _left_out
     if _left_out and os.environ.get("PPS_ALL_GROUPS") == "1":
         session.exitstatus = pytest.ExitCode.TESTS_FAILED

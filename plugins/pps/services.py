@@ -16,40 +16,24 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import SplitResult, unquote, urlsplit
 
-from pps.activities.clients.bulletin import write_bulletin
+from pps.activities.clients.bulletin_pages import write_bulletin
 from pps.activities.packages.production import Production
 from pps.activities.packages.repository_use import PublishedKeys
 from pps.activities.people.notification import Audience, Party
-from pps.activities.people.outbox import empty_outbox
-from pps.activities.people.publishing import publish
-from pps.activities.people.tampering import tell_of_tampering
-from pps.activities.pilots import meetings as pilot_meetings
-from pps.activities.ports import (
-    Artefacts,
-    InformationSystem,
-    Mailer,
-    Matchmaker,
-    PackageReader,
-    PackageRepositories,
-    ProductionRepositories,
-    SiteShell,
-    SshTarget,
-    Templates,
-    Tracker,
-)
 from pps.activities.ports.clean_roots import CleanRoots
 from pps.activities.ports.mirrors import Mirrors
-from pps.activities.ports.services import ServiceProbes
+from pps.activities.ports.packages import Artefacts, PackageReader, PackageRepositories, ProductionRepositories
+from pps.activities.ports.people import Mailer, Templates
+from pps.activities.ports.services import InformationSystem, Matchmaker, ServiceProbes
+from pps.activities.ports.sites import SiteShell, SshTarget
+from pps.activities.ports.tracker import Tracker
 from pps.activities.release.signing import Misfit, OwnIndex, not_as_published, own_indexes, renew_all
 from pps.config.loader import Configuration
-from pps.domain.base.errors import ConfigurationError, PackageError, RolloutError, TamperedError
+from pps.domain.base.errors import ConfigurationError
 from pps.domain.packages.patch import Repository
 from pps.domain.packages.repository_seals import KEYRING
 from pps.domain.packages.repository_trust import Trust
 from pps.domain.people.roles import Role
-from pps.domain.pilots.pilot import Pilot
-from pps.domain.record.facts import FactKind
-from pps.domain.record.rollouts import Rollout
 from pps.domain.sites.site import Site
 
 log = logging.getLogger(__name__)
@@ -58,6 +42,7 @@ if TYPE_CHECKING:
     from upath import UPath
 
     from pps.adapters.packages.confined import Confined
+    from pps.adapters.packages.folders import PublishedFolder
     from pps.adapters.packages.repositories import ProviderRepositories
     from pps.adapters.packages.repository_seal import RepositorySeal
     from pps.adapters.record.store import FactStore
@@ -323,13 +308,28 @@ class Services:
         """Where sites reach the production repository: `production_url`, else the folder's own address."""
         return self.config.service.production_url or self.production_repository.as_uri()
 
+    @cached_property
+    def production_folder(self) -> PublishedFolder:
+        """The same folder, as activities publish in it."""
+        from pps.adapters.packages.folders import PublishedFolder
+
+        return PublishedFolder(self.production_repository, "production repository")
+
+    def publish_in_production(
+        self, place: str, repository: Repository, packages: Iterable[Path], now: datetime
+    ) -> None:
+        """See `publish_packages`; `place` is below the production repository."""
+        self.publish_packages(self.production_repository / place, repository, packages, now)
+
     def publish_packages(
-        self, production: UPath, repository: Repository, packages: Iterable[Path], now: datetime
+        self, folder: UPath | Path, repository: Repository, packages: Iterable[Path], now: datetime
     ) -> None:
         """Add packages to a repository of ours, index last, and sign it."""
+        from upath import UPath
+
         from pps.adapters.packages.repository_writer import publish_packages
 
-        publish_packages(production, repository, packages, now, seal=self.seal, confined=self._confined())
+        publish_packages(UPath(folder), repository, packages, now, seal=self.seal, confined=self._confined())
 
     def own_indexes(self, now: datetime) -> list[OwnIndex]:
         """The indexes of ours that are signed again in time: production's, and those of rollouts that are in use."""
@@ -352,19 +352,6 @@ class Services:
         seen.keep()
         return found
 
-    def tell_what_is_not_as_published(self, now: datetime, actor: str) -> tuple[Misfit, ...]:
-        """See `not_as_published`; coordination and Release Manager hear of each finding once."""
-        found = self.not_as_published(now)
-        for misfit in found:
-            newest = (r.name for r in self.facts.rollouts() if self.facts.has(r.name, FactKind.RELEASED_TO_PRODUCTION))
-            name = misfit.rollout or next(newest, "")
-            error = TamperedError(misfit.place, misfit.why, "Find out who changed it; restore it from the backup.")
-            if name:
-                self.tell_of_tampering(self.facts.rollout(name), error, lambda: now, actor, published=True)
-            else:
-                log.error("%s", error)
-        return found
-
     def renew_signatures(self, now: datetime) -> tuple[str, ...]:
         """Sign again what is nearly over, each index whose signature is ours; returns where it was done."""
         left = self.config.policies.signing.renew_when_left
@@ -380,8 +367,8 @@ class Services:
         return Production(
             self.artefacts,
             self.tracker,
-            self.production_repository,
-            self.publish_packages,
+            self.production_folder,
+            self.publish_in_production,
             self.templates,
             [party.address for party in (*audience.vos, *audience.rocs)],
             url=self.production_url,
@@ -409,6 +396,7 @@ class Services:
     @cached_property
     def own_repositories(self) -> PackageRepositories:
         """Repositories that we publish, signed by our own key, wherever an address of `package_keys` may point."""
+        from pps.adapters.packages.folders import publish
         from pps.adapters.packages.openpgp import dearmoured
         from pps.adapters.packages.repositories import OwnRepositories
 
@@ -447,9 +435,11 @@ class Services:
         return shutil.which("ssh")
 
     @cached_property
-    def publication_folder(self) -> UPath:
+    def publication_folder(self) -> PublishedFolder:
         """Where bulletin and release notes are published."""
-        return _folder(self.config.service.publication_folder)
+        from pps.adapters.packages.folders import PublishedFolder
+
+        return PublishedFolder(_folder(self.config.service.publication_folder))
 
     def known_sites(self, names: Iterable[str]) -> list[Site]:
         """Those of the registry; a site that has left it is no longer ours to touch."""
@@ -479,37 +469,6 @@ class Services:
         """The coordination, with the address where its people read."""
         address = self.config.people.role_contacts.get(Role.PPS_COORDINATOR, self.config.service.reply_to)
         return Party(Role.PPS_COORDINATOR.value, address)
-
-    def participants(self, record: Rollout, what: str) -> tuple[Party, ...]:
-        """Whom a meeting of a pilot concerns; who takes part in the wrap-up also hears how the pilot ends."""
-        roles = [Role.RELEASE_MANAGER]
-        if what == pilot_meetings.WRAP_UP and not Pilot(record).is_major:
-            roles.append(Role.EMT)  # SD 4.1.3, 10: "In case of minor updates this discussion in brought to the EMT"
-        people = self.config.people
-        others = [Party(role.value, people.role_contacts[role]) for role in roles if role in people.role_contacts]
-        vos = [Party(vo.name, vo.contact) for vo in people.vos]
-        patch = self.tracker.patch(record.patch_number)
-        return pilot_meetings.participants(record, patch, self.config.sites, vos, [self.coordination, *others], what)
-
-    def tell_of_tampering(
-        self,
-        record: Rollout,
-        error: PackageError,
-        now: Callable[[], datetime],
-        actor: str,
-        *,
-        published: bool = False,
-    ) -> None:
-        """Coordination and Release Manager hear, once for each finding, that something we keep is not as on record."""
-        log.error("%s", error)
-        contacts = self.config.people.role_contacts
-        to = (self.config.service.reply_to, *map(contacts.get, (Role.PPS_COORDINATOR, Role.RELEASE_MANAGER)))
-        recipients = list(dict.fromkeys(address for address in to if address))
-        try:
-            tell_of_tampering(error, record, self.facts, self.templates, recipients, now(), actor, published=published)
-            empty_outbox(self.facts, self.mailer, now)
-        except RolloutError as failure:  # what was refused stays refused, whoever hears of it
-            log.error("Nobody could be told: %s", failure)
 
     def write_bulletin(self, now: datetime) -> None:
         """Write the release bulletin anew from the facts (SD 4.1.1, step 5)."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
+from tests.support.desks import at_desk
 from tests.support.histories import DEBIAN, NOON, History, a_patch, a_site
 
 from pps.activities.clients import local_configuration
@@ -18,6 +19,7 @@ from pps.domain.clients.updates import (
     reasons_against_production,
 )
 from pps.domain.packages.patch import PatchState
+from pps.domain.people.questions import Given
 from pps.domain.quality.scenarios import DeploymentOutcome, DeploymentVerdict
 from pps.domain.record.facts import FactKind
 from pps.domain.record.rollouts import RolloutPath, SiteState, line_of
@@ -82,7 +84,9 @@ def test_an_answer_says_what_was_set_or_why_it_cannot_be_done() -> None:
     record = history().rollout
 
     def answer(choice: str, **form: str) -> FactKind:
-        (fact,) = local_configuration.facts_of_answer(record, "PIC", choice, form, "admin-pic", NOON, "test")
+        (fact,) = local_configuration.facts_of_answer(
+            at_desk(record, now=NOON, actor="test"), "PIC", Given(choice, form, "admin-pic", NOON)
+        )
         return fact.kind
 
     assert answer(local_configuration.CONFIGURED, settings=f"{VARIABLE}=x") is FactKind.SITE_CONFIGURED
@@ -130,6 +134,8 @@ def test_a_patch_is_previewed_in_one_way_at_a_time_and_tested_beside_it() -> Non
 
 @pytest.mark.sd("4.1.2", step=3)
 def test_silence_leaves_a_site_out_with_its_reason() -> None:
-    (fact,) = local_configuration.facts_of_silence(history().rollout, "PIC", NOON, NOON + timedelta(days=10), "test")
+    (fact,) = local_configuration.facts_of_silence(
+        at_desk(history().rollout, now=NOON + timedelta(days=10), actor="test"), "PIC", NOON
+    )
     assert fact.kind is FactKind.SITE_LEFT_OUT
     assert "2026-03-02 12:00 UTC" in fact.payload["reason"]

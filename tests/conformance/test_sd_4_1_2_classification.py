@@ -9,23 +9,24 @@ from typing import Any
 
 import pytest
 from tests.support import yaim_trees as trees
+from tests.support.desks import at_desk, at_office
 from tests.support.examples import sqlite_store, templates
 from tests.support.histories import DEBIAN, NOON, a_patch, a_site
 
 from pps.activities.clients.forecast import foresee
 from pps.activities.clients.local_configuration import CONFIGURED, facts_of_answer, instructions
 from pps.activities.clients.opening import open_client_rollout
-from pps.activities.packages.classification import (
+from pps.activities.packages.classification import subject_of
+from pps.activities.packages.verdicts import (
     found_variables,
     overrule,
     reasons_against_bc,
     reasons_against_non_bc,
     required_variables,
     standing_verdict,
-    subject_of,
     view,
 )
-from pps.activities.ports import Tarball
+from pps.activities.ports.packages import Tarball
 from pps.adapters.record.store import FactStore
 from pps.domain.base.errors import NotYetAllowedError, RefusedError
 from pps.domain.clients.batches import BatchLimits
@@ -37,6 +38,7 @@ from pps.domain.clients.updates import (
 )
 from pps.domain.packages.patch import Patch, PatchState
 from pps.domain.packages.yaim import ChangeKind, YaimChange, YaimTree, compare
+from pps.domain.people.questions import Given
 from pps.domain.record.facts import Fact, FactKind
 from pps.domain.record.rollouts import RolloutPath, dossier_name
 
@@ -184,9 +186,9 @@ def test_the_release_manager_overrules_with_a_reason_and_the_newest_word_counts(
     assert standing_verdict(store.dossier(4711)) == (None, False, "")
     classified(store, NON_BC, patch, reasons=["Variable X is new (f)."])
     assert standing_verdict(store.dossier(4711)) == (NON_BC, False, "Variable X is new (f).")
-    overrule(store, patch, BC, "X is a path,\n  not a variable.", NOON, "rm@example.org")
+    overrule(at_office(store, now=NOON, actor="rm@example.org"), patch, BC, "X is a path,\n  not a variable.")
     assert standing_verdict(store.dossier(4711)) == (BC, True, "X is a path, not a variable.")
-    overrule(store, patch, NON_BC, "It is one after all.", NOON, "rm")
+    overrule(at_office(store, now=NOON, actor="rm"), patch, NON_BC, "It is one after all.")
     assert standing_verdict(store.dossier(4711))[:2] == (NON_BC, True)
 
 
@@ -194,8 +196,8 @@ def test_the_same_word_again_is_nothing_new(store: FactStore) -> None:
     patch = a_patch()
     classified(store, NON_BC, patch)
     for _ in range(3):
-        overrule(store, patch, BC, "X is a path.", NOON, "rm")
-    overrule(store, patch, BC, "X is a path, and so is Y.", NOON, "rm")
+        overrule(at_office(store, now=NOON, actor="rm"), patch, BC, "X is a path.")
+    overrule(at_office(store, now=NOON, actor="rm"), patch, BC, "X is a path, and so is Y.")
     facts = [f for f in store.dossier(4711).facts if f.kind is FactKind.CLASSIFICATION_OVERRULED]
     assert [f.occasion for f in facts] == ["1", "2"]
 
@@ -204,25 +206,25 @@ def test_the_same_word_again_is_nothing_new(store: FactStore) -> None:
 def test_an_overruling_without_a_real_reason_is_refused(store: FactStore, reason: str) -> None:
     classified(store, NON_BC, a_patch())
     with pytest.raises(RefusedError, match="needs a reason"):
-        overrule(store, a_patch(), BC, reason, NOON, "rm")
+        overrule(at_office(store, now=NOON, actor="rm"), a_patch(), BC, reason)
     assert not store.dossier(4711).has(FactKind.CLASSIFICATION_OVERRULED)
 
 
 def test_there_must_be_something_to_overrule(store: FactStore) -> None:
     with pytest.raises(NotYetAllowedError, match="pps classify 4711"):
-        overrule(store, a_patch(), BC, "I know better.", NOON, "rm")
+        overrule(at_office(store, now=NOON, actor="rm"), a_patch(), BC, "I know better.")
     classified(store, BC, a_patch())
     with pytest.raises(RefusedError, match="nothing to overrule"):
-        overrule(store, a_patch(), BC, "I know better.", NOON, "rm")
+        overrule(at_office(store, now=NOON, actor="rm"), a_patch(), BC, "I know better.")
 
 
 def test_an_overruling_is_about_what_was_found_then(store: FactStore) -> None:
     patch = a_patch()
     classified(store, NON_BC, patch, "one")
-    overrule(store, patch, BC, "X is a path.", NOON, "rm")
+    overrule(at_office(store, now=NOON, actor="rm"), patch, BC, "X is a path.")
     classified(store, NON_BC, patch, "two")
     assert standing_verdict(store.dossier(4711))[:2] == (NON_BC, False)
-    overrule(store, patch, BC, "X is a path.", NOON, "rm")
+    overrule(at_office(store, now=NOON, actor="rm"), patch, BC, "X is a path.")
     assert standing_verdict(store.dossier(4711))[:2] == (BC, True)
 
 
@@ -232,7 +234,7 @@ def test_overruled_to_bc_the_variables_of_the_tracker_no_longer_refuse(store: Fa
     classified(store, NON_BC, patch)
     assert len(reasons_against_bc(store.dossier(4711), patch)) == 2
     assert reasons_against_non_bc(store.dossier(4711), patch) == ()
-    overrule(store, patch, BC, "YEX_X is YAIM's own business.", NOON, "rm")
+    overrule(at_office(store, now=NOON, actor="rm"), patch, BC, "YEX_X is YAIM's own business.")
     assert reasons_against_bc(store.dossier(4711), patch) == ()
     assert len(reasons_against_non_bc(store.dossier(4711), patch)) == 1
 
@@ -246,7 +248,7 @@ def test_what_is_perhaps_new_refuses_the_bc_way_by_name_until_a_person_has_spoke
     assert any("pps classify 4711 --overrule bc" in r for r in reasons)
     assert found_variables(store.dossier(4711), patch) == ("BDII_LOG_DIR",)
     assert required_variables(store.dossier(4711), patch) == {}, "nothing says that a site must set it"
-    overrule(store, patch, BC, "It is a folder of our own.", NOON, "rm")
+    overrule(at_office(store, now=NOON, actor="rm"), patch, BC, "It is a folder of our own.")
     assert reasons_against_bc(store.dossier(4711), patch) == ()
     assert found_variables(store.dossier(4711), patch) == ()
 
@@ -270,7 +272,7 @@ def test_a_patch_that_has_changed_since_is_classified_again_before_it_goes_anywh
     store: FactStore, different: dict[str, Any]
 ) -> None:
     classified(store, NON_BC, a_patch())
-    overrule(store, a_patch(), BC, "X is a path.", NOON, "rm")
+    overrule(at_office(store, now=NOON, actor="rm"), a_patch(), BC, "X is a path.")
     changed = a_patch(**different)
     for reasons in (
         reasons_against_bc(store.dossier(4711), changed),
@@ -278,7 +280,7 @@ def test_a_patch_that_has_changed_since_is_classified_again_before_it_goes_anywh
     ):
         assert any("Classify it again: pps classify 4711" in reason for reason in reasons)
     with pytest.raises(NotYetAllowedError, match="has other packages"):
-        overrule(store, changed, BC, "Still a path.", NOON, "rm")
+        overrule(at_office(store, now=NOON, actor="rm"), changed, BC, "Still a path.")
 
 
 def test_its_next_state_in_the_tracker_does_not_make_a_classification_old(store: FactStore) -> None:
@@ -292,15 +294,17 @@ def test_a_rollout_is_not_opened_against_the_verdict_and_the_forecast_says_so(st
     patch = a_patch()
     classified(store, NON_BC, patch)
     with pytest.raises(RefusedError, match="non-backward compatible"):
-        open_client_rollout(store, patch, tag_vo="ops", run="r", now=NOON, actor="pps")
+        open_client_rollout(at_office(store, now=NOON, actor="pps"), patch, tag_vo="ops", run="r")
     limits = BatchLimits(2, 3, 1.0, 0.3, 1)
     dossier = store.dossier(4711)
     forecast = foresee("bc-client-4711-1", patch, [], limits=limits, tag_vo="ops", dossier=dossier)
     assert any("non-backward compatible" in reason for reason in forecast.reasons_against)
-    overrule(store, patch, BC, "X is a path.", NOON, "rm")
-    name = open_client_rollout(store, patch, tag_vo="ops", run="r", now=NOON, actor="pps")
+    overrule(at_office(store, now=NOON, actor="rm"), patch, BC, "X is a path.")
+    name = open_client_rollout(at_office(store, now=NOON, actor="pps"), patch, tag_vo="ops", run="r")
     classified(store, NON_BC, patch, "later")
-    again = open_client_rollout(store, patch, tag_vo="ops", run="r", now=NOON + timedelta(days=1), actor="pps")
+    again = open_client_rollout(
+        at_office(store, now=NOON + timedelta(days=1), actor="pps"), patch, tag_vo="ops", run="r"
+    )
     assert again == name, "a retry is not asked again"
 
 
@@ -339,15 +343,21 @@ def test_sites_are_asked_to_set_what_the_packages_require_though_the_tracker_doe
         path=RolloutPath.NON_BC_CLIENT,
     )
     name = open_client_rollout(
-        store, patch, tag_vo="ops", run="r", now=NOON, actor="pps", path=RolloutPath.NON_BC_CLIENT
+        at_office(store, now=NOON, actor="pps"), patch, tag_vo="ops", run="r", path=RolloutPath.NON_BC_CLIENT
     )
     record = store.rollout(name)
     assert record.variables_to_set == forecast.variables == ("NAMED", *asked)
     if not asked:
         return
     with pytest.raises(RefusedError, match=f"does not say how {asked[0]} was set"):
-        facts_of_answer(record, "PIC", CONFIGURED, {"settings": "NAMED=1"}, "ana", NOON, "ana")
-    facts_of_answer(record, "PIC", CONFIGURED, {"settings": f"NAMED=1\n{asked[0]}=2"}, "ana", NOON, "ana")
+        facts_of_answer(
+            at_desk(record, now=NOON, actor="ana"), "PIC", Given(CONFIGURED, {"settings": "NAMED=1"}, "ana", NOON)
+        )
+    facts_of_answer(
+        at_desk(record, now=NOON, actor="ana"),
+        "PIC",
+        Given(CONFIGURED, {"settings": f"NAMED=1\n{asked[0]}=2"}, "ana", NOON),
+    )
 
 
 @pytest.mark.sd("4.1.2", step=3)
@@ -356,7 +366,7 @@ def test_the_question_says_what_requires_a_variable_and_which_names_are_the_site
     patch = a_patch(new_variables=("NAMED",))
     classified(store, NON_BC, patch, findings=found(update))
     name = open_client_rollout(
-        store, patch, tag_vo="ops", run="r", now=NOON, actor="pps", path=RolloutPath.NON_BC_CLIENT
+        at_office(store, now=NOON, actor="pps"), patch, tag_vo="ops", run="r", path=RolloutPath.NON_BC_CLIENT
     )
     asked = instructions(store.rollout(name), patch, a_site(), Tarball("client-1", "d" * 64, {}, 0, ()), NOON)
     body = templates().render("ask_local_configuration.md", asked)
@@ -372,7 +382,7 @@ def test_nothing_of_a_classification_that_is_overruled_or_older_than_the_patch_i
     classified(store, NON_BC, patch, findings=found(trees.NEW_MANDATORY))
     assert set(required_variables(store.dossier(4711), patch)) == {EMIR}
     assert required_variables(store.dossier(4711), a_patch(special_configuration="Other.")) == {}
-    overrule(store, patch, BC, "EMIR is our own registry.", NOON, "rm")
+    overrule(at_office(store, now=NOON, actor="rm"), patch, BC, "EMIR is our own registry.")
     assert required_variables(store.dossier(4711), patch) == {}
 
 
@@ -381,7 +391,7 @@ def test_what_the_notes_show_of_it_holds_no_mail_address(store: FactStore) -> No
     assert view(store.dossier(4711)) is None
     patch = a_patch(platforms=(DEBIAN,))
     classified(store, NON_BC, patch, findings=[{"sentence": "Variable X is new (f)."}], findings_in_all=3)
-    overrule(store, patch, BC, "X is a path.", NOON, "ada@example.org")
+    overrule(at_office(store, now=NOON, actor="ada@example.org"), patch, BC, "X is a path.")
     shown = view(store.dossier(4711))
     assert shown is not None
     assert (shown["program"], shown["verdict"], shown["more"]) == (NON_BC, BC, 2)

@@ -6,12 +6,14 @@ from dataclasses import replace
 from itertools import combinations
 
 import pytest
+from tests.support.desks import at_desk
 from tests.support.pilots import DAY, ENOUGH, GOLD, LIMITS, MAJOR, MINOR, SCOPE, WEEK, APilot, bugs, partner
 
 from pps.activities.pilots import request as pilot_request
 from pps.activities.pilots import screening as pilot_screening
 from pps.domain.base.errors import NotYetAllowedError, RefusedError
 from pps.domain.packages.patch import PatchState, Severity
+from pps.domain.people.questions import Given
 from pps.domain.pilots import rules as pilot_rules
 from pps.domain.pilots.pilot import PROLONG, Pilot, Stage
 from pps.domain.pilots.server_updates import Compatibility, Size, judge, reasons_for_major, reasons_for_non_bc
@@ -118,7 +120,10 @@ def test_the_justification_is_recorded() -> None:
 def test_vos_are_asked_only_in_case_of_major_updates() -> None:
     minor = APilot(MINOR).accepted()
     nobody = pilot_screening.ask_for_interest(
-        minor.record, minor.store, MINOR, (), "x@example.org", "https://x", None, minor.at, "x"
+        at_desk(minor.record, minor.store, templates=None, patch=MINOR, now=minor.at, actor="x"),
+        (),
+        "x@example.org",
+        "https://x",
     )
     assert nobody == 0
     with pytest.raises(RefusedError, match="VOs have no part"):
@@ -180,7 +185,9 @@ def test_the_report_comes_before_the_wrap_up() -> None:
 @pytest.mark.sd("4.1.3", step=10)
 def test_the_wrap_up_may_prolong_the_testing_time_with_a_new_agreement() -> None:
     first = APilot().running("atlas").wait(2 * WEEK).ended().wrapped_up(PROLONG)
-    name = pilot_request.open_next_round(first.record, first.store, run="pilot/second", now=first.at, actor="pps")
+    name = pilot_request.open_next_round(
+        at_desk(first.record, first.store, now=first.at, actor="pps"), run="pilot/second"
+    )
     second = Pilot(first.store.rollout(name))
     assert (second.name, second.first_round, second.round) == ("major-pilot-4711-2", first.name, 2)
     assert (second.stage, second.sites, second.running_since) == (Stage.KICK_OFF, ("PIC",), None)
@@ -219,5 +226,7 @@ def test_a_minor_one_is_judged_by_operations_alone() -> None:
 def test_the_coordinator_says_why_a_request_is_declined() -> None:
     pilot = APilot()
     with pytest.raises(RefusedError, match="reason"):
-        pilot_request.facts_of_acceptance(pilot.record, "Decline", {"reason": "no"}, "carla", pilot.at, "pps")
+        pilot_request.facts_of_acceptance(
+            at_desk(pilot.record, now=pilot.at, actor="pps"), Given("Decline", {"reason": "no"}, "carla", pilot.at)
+        )
     assert SCOPE in pilot.record.the(FactKind.PILOT_REQUESTED).payload["scope"]

@@ -8,13 +8,15 @@ from pathlib import Path
 
 import pytest
 from airflow.dag_processing.dagbag import DagBag
+from tests.support.desks import at_desk
 from tests.support.pilots import MAJOR, WEEK, APilot
 
 from pps.activities.pilots import kick_off as pilot_kick_off
 from pps.activities.pilots import wrap_up as pilot_wrap_up
 from pps.config.loader import Configuration
 from pps.domain.base.durations import duration_text
-from pps.orchestration.forms_pilot_meetings import FORMS
+from pps.domain.people.questions import Given
+from pps.workflow.pilots.meetings import FORMS
 
 DAGS = Path(__file__).parents[2] / "dags"
 PILOTS = ("minor_server_pilot", "major_server_pilot")
@@ -130,7 +132,11 @@ def test_the_agreement_drives_every_later_wait() -> None:
     form = {"vos": "atlas", "run_for": "10d"}
     pilot.store.record(
         *pilot_kick_off.facts_of_kick_off(
-            pilot.record, MAJOR, "Agreed", form, "carla", pilot.at, "user carla", usual=usual, vos=["atlas"]
+            at_desk(pilot.record, now=pilot.at, actor="user carla"),
+            MAJOR,
+            Given("Agreed", form, "carla", pilot.at),
+            usual=usual,
+            vos=["atlas"],
         )
     )
     pilot.wait(WEEK / 7).set_up()

@@ -8,6 +8,7 @@ from datetime import timedelta
 from typing import Any, NoReturn
 
 import pytest
+from tests.support.desks import at_desk, at_office
 from tests.support.examples import AUDIENCE, NOW, templates
 from tests.support.front import CONFIG
 from tests.support.pilot_runs import ANA, COORDINATION, GOLD, INCIDENT, SERVER, STRANGER, SUPPORT, APilot
@@ -18,9 +19,11 @@ from pps.activities.pilots import report as pilot_report
 from pps.activities.pilots import roll_back as pilot_roll_back
 from pps.activities.pilots import running as pilot_running
 from pps.activities.pilots import set_up as pilot_setup
+from pps.adapters.packages.folders import PublishedFolder
 from pps.config.loader import Configuration
 from pps.domain.base.errors import NotYetAllowedError, RefusedError
 from pps.domain.packages.patch import PatchState
+from pps.domain.people.questions import Given
 from pps.domain.pilots.pilot import Pilot
 from pps.domain.record.facts import FactKind
 from pps.domain.record.rollouts import PREVIEWS, RolloutPath
@@ -39,7 +42,9 @@ def test_pilots_use_certified_software_or_a_recorded_justification(path: Rollout
     pilot.published.show("PIC", SERVER.version)
     assert pilot.verify("PIC")
     why = "The operations meeting wants bulk submission now."
-    pilot_setup.justify_software(pilot.record, pilot.store, pilot.patch, why, "carla", COORDINATION, NOW)
+    pilot_setup.justify_software(
+        at_desk(pilot.record, pilot.store, patch=pilot.patch, now=NOW), why, "carla", COORDINATION
+    )
     assert pilot.verify("PIC") == ()
     view = pilot_report.report_view(pilot.record, pilot.patch, PIC, {}, NOW, incident_after=INCIDENT)
     assert view["not_certified"] == why
@@ -65,7 +70,9 @@ def test_a_night_touches_no_site_of_a_pilot(path: RolloutPath) -> None:
         raise AssertionError("a night logs in at a pilot's site")
 
     nothing: Any = None
-    night = Night(pilot.store, GOLD, login, nothing, nothing, nothing, nothing, 4, lambda: NOW + timedelta(days=1), "t")
+    night = Night(
+        at_office(pilot.store, now=NOW + timedelta(days=1)), GOLD, login, nothing, nothing, nothing, nothing, 4
+    )
     assert asyncio.run(plan_the_night(night)) == []
     assert pilot.record.facts == facts
 
@@ -100,10 +107,10 @@ def test_the_duration_counts_after_completed_installation(path: RolloutPath) -> 
 def test_only_the_gold_site_manager_applies_changes() -> None:
     """ "Changes in the system however should only be applied by the Gold Site manager"."""
     pilot = APilot().set_up()
-    arguments = (pilot.record, pilot.store, templates(), PIC, "Upgraded the JVM.")
+    desk = at_desk(pilot.record, pilot.store, now=NOW)
     with pytest.raises(RefusedError, match="Only the administrators of PIC"):
-        pilot_journal.log_entry(*arguments, "eve", STRANGER, [SUPPORT], NOW)
-    assert pilot_journal.log_entry(*arguments, "ana", ANA, [SUPPORT], NOW)
+        pilot_journal.log_entry(desk, PIC, "Upgraded the JVM.", "eve", STRANGER, [SUPPORT])
+    assert pilot_journal.log_entry(desk, PIC, "Upgraded the JVM.", "ana", ANA, [SUPPORT])
 
 
 @pytest.mark.sd("4.1.3", step=8)
@@ -111,7 +118,12 @@ def test_any_subsequent_change_or_issue_is_notified_to_the_support_list() -> Non
     """ "Any subsequent change/issue in the system following the first set-up should be also notified in copy"."""
     pilot = APilot().set_up()
     pilot_journal.log_entry(
-        pilot.record, pilot.store, templates(), PIC, "Upgraded the JVM.", "ana", ANA, [SUPPORT], NOW
+        at_desk(pilot.record, pilot.store, templates=templates(), now=NOW),
+        PIC,
+        "Upgraded the JVM.",
+        "ana",
+        ANA,
+        [SUPPORT],
     )
     pilot.answers("PIC", ProbeState.CRITICAL)
     for hours in (3, 3 + INCIDENT / timedelta(hours=1)):
@@ -125,7 +137,9 @@ def test_any_subsequent_change_or_issue_is_notified_to_the_support_list() -> Non
 def test_itr_and_developers_may_be_called_to_help() -> None:
     pilot = APilot().set_up()
     to = [SUPPORT, SERVER.provider]
-    pilot_journal.log_entry(pilot.record, pilot.store, templates(), PIC, "It hangs.", "ana", ANA, to, NOW)
+    pilot_journal.log_entry(
+        at_desk(pilot.record, pilot.store, templates=templates(), now=NOW), PIC, "It hangs.", "ana", ANA, to
+    )
     assert SERVER.provider in {to for to, _ in pilot.mails()}
 
 
@@ -138,7 +152,10 @@ def test_reminders_are_sent_to_vos_of_major_updates_only() -> None:
         pilot = APilot(path).set_up()
         sent[path] = [
             pilot_running.remind_about_pilots(
-                pilot.store, templates(), AUDIENCE, GOLD, (0.5, 0.9), NOW + timedelta(days=day), "pps"
+                at_office(pilot.store, templates=templates(), now=NOW + timedelta(days=day), actor="pps"),
+                AUDIENCE,
+                GOLD,
+                (0.5, 0.9),
             )
             for day in (1, 12, 13, 21)
         ]
@@ -156,13 +173,18 @@ def test_a_roll_back_is_possible_at_any_time_and_the_report_still_follows(
     pilot = APilot(path, sites=("PIC",)).set_up()
     user = "ana" if mine is ANA else "carla"
     pilot_roll_back.ask_roll_back(
-        pilot.record, pilot.store, templates(), PIC, "Jobs are lost at night.", user, mine, SUPPORT, NOW
+        at_desk(pilot.record, pilot.store, templates=templates(), now=NOW),
+        PIC,
+        "Jobs are lost at night.",
+        user,
+        mine,
+        SUPPORT,
     )
     pilot.answers("PIC", version="3.1.22")
     pilot.published.show("PIC", "3.1.22")
     later = NOW + timedelta(hours=5)
     assert not pilot_roll_back.verify_roll_back(
-        pilot.record, pilot.store, pilot.services, pilot.published, PIC, later, "pps"
+        at_desk(pilot.record, pilot.store, now=later, actor="pps"), pilot.services, pilot.published, PIC
     )
     assert pilot.look(6)
     ended = Pilot(pilot.record).run_ended
@@ -178,7 +200,9 @@ def test_the_gold_site_reports_set_up_and_non_functional_issues(path: RolloutPat
     """ "(set-up description, non-functional issues e.g. resource consumption, stability): 4PH"."""
     pilot = APilot(path).set_up()
     with pytest.raises(RefusedError, match="resources, stability"):
-        pilot_report.facts_of_report(pilot.record, "PIC", pilot_report.REPORT, {}, "ana", NOW, "pps")
+        pilot_report.facts_of_report(
+            at_desk(pilot.record, now=NOW, actor="pps"), "PIC", Given(pilot_report.REPORT, {}, "ana", NOW)
+        )
     assert Configuration(CONFIG).activity("pilot-post-mortem").effort_ph == 4
 
 
@@ -187,11 +211,16 @@ def test_the_run_ends_upon_success_or_expiration_of_the_timeline(tmp_path) -> No
     pilot = APilot().set_up()
     with pytest.raises(NotYetAllowedError, match="has not ended"):
         pilot_report.write_report(
-            pilot.record, pilot.store, pilot.patch, PIC, templates(), tmp_path,
-            incident_after=INCIDENT, now=NOW, actor="pps",
-        )  # fmt: skip
+            at_desk(pilot.record, pilot.store, patch=pilot.patch),
+            PIC,
+            PublishedFolder(tmp_path),
+            incident_after=INCIDENT,
+        )
     pilot_journal.declare_success(
-        pilot.record, pilot.store, "ATLAS has moved all its jobs.", "carla", COORDINATION, NOW + timedelta(days=3)
+        at_desk(pilot.record, pilot.store, now=NOW + timedelta(days=3)),
+        "ATLAS has moved all its jobs.",
+        "carla",
+        COORDINATION,
     )
     assert pilot.look(80)
     ended = Pilot(pilot.record).run_ended

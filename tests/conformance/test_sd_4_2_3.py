@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
 
 import pytest
+from tests.support.desks import at_desk, at_office
 from tests.support.examples import NOW, SITES, sqlite_store
 from tests.support.front import CONFIG
 from tests.support.release_tests import CERTIFIED, LATE, POOLS, AReleaseTest
@@ -54,8 +55,12 @@ def test_sites_may_be_part_of_pools_at_regional_level() -> None:
         "PIC is in two pools, spain and twice.",
     )
     store = sqlite_store()
-    name = release_testing.open_release_test(store, CERTIFIED, POOLS, SITES, ["spain"], run="r/1", now=NOW, actor="pps")
-    assert release_testing.plan(store.rollout(name), store, CERTIFIED, POOLS, SITES, NOW, "pps") == (
+    name = release_testing.open_release_test(
+        at_office(store, now=NOW, actor="pps"), CERTIFIED, POOLS, SITES, ["spain"], run="r/1"
+    )
+    assert release_testing.plan(
+        at_desk(store.rollout(name), store, patch=CERTIFIED, now=NOW, actor="pps"), POOLS, SITES
+    ) == (
         "PIC",
         "IFIC-LCG2",
     )

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 from tests.support.histories import NOON, History
+from tests.support.pilot_effort import pilot_effort
 
 from pps.config.loader import load_configuration
-from pps.domain.people.effort import PH_IN, EffortUnit, credit_fact, credits_of, pilot_effort, to_ph
+from pps.domain.people.effort import PH_IN, Doer, EffortUnit, credit_fact, credits_of, to_ph
 
 ACTIVITIES = load_configuration(Path(__file__).parents[2] / "config").activities
 SUPPORT = "averaged data from CREAM and WMS experimental services"
@@ -137,7 +138,7 @@ def test_the_credits_of_a_three_week_pilot_are_the_hours_that_sd_adds_up() -> No
     done = [(ACTIVITIES[key], "") for key in gold]
     done += [(ACTIVITIES["pilot-service-manager"], f"week-{n}") for n in (1, 2, 3)]
     facts = [
-        credit_fact(history.rollout, a, "PIC", occasion, NOON, "test", site="PIC", roc="SWE", role="Gold Site")
+        credit_fact(history.rollout, a, Doer("PIC", "PIC", "SWE", "Gold Site"), occasion, NOON, "test")
         for a, occasion in done
     ]
     assert sum(c.credits for c in credits_of(facts)) == pilot_effort(ACTIVITIES, weeks=3).gold_site_ph
@@ -148,6 +149,6 @@ def test_the_credits_of_a_three_week_pilot_are_the_hours_that_sd_adds_up() -> No
 @pytest.mark.parametrize("key", ["local-configuration", "deployment-scenario"])
 def test_a_task_for_which_sd_names_no_effort_counts_as_done_and_earns_nothing(key: str) -> None:
     activity = ACTIVITIES[key]
-    fact = credit_fact(History().rollout, activity, "PIC", "", NOON, "test", site="PIC")
+    fact = credit_fact(History().rollout, activity, Doer("PIC", "PIC"), "", NOON, "test")
     (credit,) = credits_of([fact])
     assert (credit.credits, credit.effort_ph, credit.activity) == (0, 0, key)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
+from tests.support.desks import at_desk
 from tests.support.examples import NOW, PATCH, SITES, asked, opened, previewed, sqlite_store, templates
 from tests.support.histories import NOON, History, a_patch
 
@@ -67,7 +68,7 @@ def test_from_the_request_on_nothing_is_distributed_tagged_or_kept_by_a_night_an
 def test_a_withdrawn_preview_waits_for_nobody_and_asks_nobody() -> None:
     record = withdrawn(tried())
     assert feedback_is_over(record, NOON)
-    assert certification_is_over(record, None, None, NOON, "t", wait_at_most=MONTH)  # type: ignore[arg-type]
+    assert certification_is_over(at_desk(record, None, now=NOON, actor="t"), None, wait_at_most=MONTH)  # type: ignore[arg-type]
     with pytest.raises(NotYetAllowedError, match="larger than 2 GB"):
         certification_outcome(record)
     asked_of_a_site = questions.Question("configure", "A", NOON, NOON + MONTH, "", "", ())
@@ -78,9 +79,9 @@ def test_a_withdrawn_preview_waits_for_nobody_and_asks_nobody() -> None:
 def test_a_withdrawn_preview_does_not_go_to_production() -> None:
     record = withdrawn(tried().then(FactKind.RELEASE_NOTES_WRITTEN))
     with pytest.raises(NotYetAllowedError, match="larger than 2 GB"):
-        release.decide_on_release(record, None, a_patch(), NOON, "t")  # type: ignore[arg-type]
+        release.decide_on_release(at_desk(record, None, patch=a_patch(), now=NOON, actor="t"))  # type: ignore[arg-type]
     with pytest.raises(NotYetAllowedError, match="larger than 2 GB"):
-        release.release_to_production(record, *[None] * 3, NOON, "t")  # type: ignore[arg-type]
+        release.release_to_production(at_desk(record, now=NOON), None)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("reason", ["", " ", "x", "...", "see mail", "123 456 789", "a b c", "x" * 1001, "\u202e\n\n"])
@@ -88,14 +89,16 @@ def test_a_reason_that_tells_nobody_anything_is_none(store: FactStore, reason: s
     record = previewed(store)
     assert reasons_against_reason(reason)
     with pytest.raises(RefusedError, match=r"(?i)reason"):
-        ask_for_withdrawal(record, store, reason, NOW, "t")
+        ask_for_withdrawal(at_desk(record, store, now=NOW, actor="t"), reason)
     assert not store.rollout(record.name).is_withdrawn
 
 
 def test_the_first_request_stays_whoever_asks_again(store: FactStore) -> None:
     record = previewed(store)
-    first = ask_for_withdrawal(record, store, " It corrupts\n files larger than 2 GB ", NOW, "coordinator")
-    again = ask_for_withdrawal(record, store, "Something else is wrong.", NOW + MONTH, "somebody")
+    first = ask_for_withdrawal(
+        at_desk(record, store, now=NOW, actor="coordinator"), " It corrupts\n files larger than 2 GB "
+    )
+    again = ask_for_withdrawal(at_desk(record, store, now=NOW + MONTH, actor="somebody"), "Something else is wrong.")
     assert first == again
     assert (first.actor, first.payload["reason"]) == ("coordinator", REASON)
 
@@ -105,7 +108,10 @@ def test_what_has_ended_can_be_withdrawn_as_long_as_a_site_holds_it(store: FactS
     record = previewed(store)
     store.record(Fact(record.name, end, "", "", NOW, "t", {"reasons": ["r"]}))
     store.close(Fact(record.name, FactKind.ROLLOUT_CLOSED, "", "", NOW, "t", {"outcome": "ended"}))
-    assert ask_for_withdrawal(store.rollout(record.name), store, REASON, NOW, "t").payload["reason"] == REASON
+    assert (
+        ask_for_withdrawal(at_desk(store.rollout(record.name), store, now=NOW, actor="t"), REASON).payload["reason"]
+        == REASON
+    )
     assert stage(store.rollout(record.name)) == "withdrawn"
 
 
@@ -113,7 +119,7 @@ def test_what_no_site_holds_any_more_cannot_be_withdrawn_again(store: FactStore)
     record = opened(store)
     store.close(Fact(record.name, FactKind.ROLLOUT_CLOSED, "", "", NOW, "t", {"outcome": "stopped"}))
     with pytest.raises(RefusedError, match="no site holds its preview"):
-        ask_for_withdrawal(store.rollout(record.name), store, REASON, NOW, "t")
+        ask_for_withdrawal(at_desk(store.rollout(record.name), store, now=NOW, actor="t"), REASON)
 
 
 @pytest.mark.parametrize(
@@ -122,19 +128,24 @@ def test_what_no_site_holds_any_more_cannot_be_withdrawn_again(store: FactStore)
 def test_only_previews_are_withdrawn(store: FactStore, path: RolloutPath) -> None:
     other = Rollout("other", (Fact("other", FactKind.ROLLOUT_OPENED, "", "", NOW, "t", {"path": path.value}),))
     with pytest.raises(RefusedError, match="no preview"):
-        ask_for_withdrawal(other, store, REASON, NOW, "t")
+        ask_for_withdrawal(at_desk(other, store, now=NOW, actor="t"), REASON)
 
 
 def test_nobody_is_told_and_nothing_closed_before_the_tags_are_gone(store: FactStore) -> None:
     record = previewed(store)
-    ask_for_withdrawal(record, store, REASON, NOW, "t")
+    ask_for_withdrawal(at_desk(record, store, now=NOW, actor="t"), REASON)
     record = store.rollout(record.name)
     with pytest.raises(NotYetAllowedError, match="tags-gone"):
-        tell_of_withdrawal(record, store, SITES, "pps@example.org", "https://x.example.org", templates(), NOW, "t")
+        tell_of_withdrawal(
+            at_desk(record, store, templates=templates(), now=NOW, actor="t"),
+            SITES,
+            "pps@example.org",
+            "https://x.example.org",
+        )
     with pytest.raises(NotYetAllowedError, match="tags-gone"):
-        close_withdrawn(record, store, NOW, "t")
+        close_withdrawn(at_desk(record, store, now=NOW, actor="t"))
     with pytest.raises(NotYetAllowedError, match="nobody has asked"):
-        tags_are_gone(previewed_again(store), store, None, [], NOW, gone_within=MONTH, actor="t")  # type: ignore[arg-type]
+        tags_are_gone(at_desk(previewed_again(store), store, now=NOW, actor="t"), None, [], gone_within=MONTH)  # type: ignore[arg-type]
 
 
 def previewed_again(store: FactStore) -> Rollout:
@@ -166,7 +177,7 @@ def test_a_preview_is_retired_some_time_after_the_end_of_its_rollout_if_a_site_s
     late = NOW + MONTH + timedelta(seconds=1)
     assert [r.name for r in retired_previews(store, late, MONTH)] == [held.name]
     # a withdrawn one is taken up every night until it is finished
-    ask_for_withdrawal(store.rollout(still_open.name), store, REASON, NOW, "t")
+    ask_for_withdrawal(at_desk(store.rollout(still_open.name), store, now=NOW, actor="t"), REASON)
     assert {r.name for r in retired_previews(store, late + MONTH, MONTH)} == {held.name, still_open.name}
 
 

@@ -13,6 +13,7 @@ import pytest
 import requests
 import yaml
 from tests.support.airflow import RunningAirflow, airflow  # noqa: F401
+from tests.support.airflow_waits import import_errors, wait_for_run, wait_for_tasks, xcom
 from tests.support.sandbox_grid import wait_until
 from tests.support.sshd import SshServer, new_key, public_key, sshd  # noqa: F401
 
@@ -27,15 +28,17 @@ pytestmark = pytest.mark.e2e
 def question(airflow: RunningAirflow) -> AirflowQuestion:
     admin = airflow.client()
     run = admin.trigger("ask_the_emt", {})
-    admin.wait_for_tasks("ask_the_emt", run, lambda tasks: [t.state for t in tasks] == ["awaiting_input"], 180)
+    wait_for_tasks(admin, "ask_the_emt", run, lambda tasks: [t.state for t in tasks] == ["awaiting_input"], 180)
     (asked,) = admin.questions("ask_the_emt", run)
     return asked
 
 
 def test_every_dag_loads_in_the_real_dag_processor(airflow: RunningAirflow) -> None:
     admin = airflow.client()
-    assert admin.import_errors() == []
-    assert {"bc_client_update", "nightly_distribution", "ask_the_emt"} <= set(admin.dags())
+    wanted = {"bc_client_update", "nightly_distribution", "ask_the_emt"}
+    wait_until(lambda: wanted <= set(admin.dags()) or import_errors(admin), "the DAGs", 120)
+    assert import_errors(admin) == []
+    assert wanted <= set(admin.dags())
 
 
 def test_the_user_interface_leads_to_the_bulletin(airflow: RunningAirflow) -> None:
@@ -83,7 +86,7 @@ def test_a_human_task_is_answered_by_its_role_and_by_nobody_else_and_only_once(
     airflow.client("emt").answer(question, ["Yes"])
     with pytest.raises(AlreadyOpenError):
         airflow.client("emt").answer(question, ["No"])
-    assert airflow.client().wait_for_run(question.dag, question.run, 180) == "success"
+    assert wait_for_run(airflow.client(), question.dag, question.run, 180) == "success"
 
 
 def test_an_answer_that_falls_victim_to_a_deadlock_in_airflows_database_is_given_again(
@@ -104,7 +107,7 @@ def test_an_answer_that_falls_victim_to_a_deadlock_in_airflows_database_is_given
             other.execute(f"{task} FOR UPDATE", where)  # the circle is closed; here we go on when it has been broken
             other.rollback()
             answering.result(timeout=60)
-    assert airflow.client().wait_for_run(question.dag, question.run, 180) == "success"
+    assert wait_for_run(airflow.client(), question.dag, question.run, 180) == "success"
 
 
 def test_who_may_answer_may_not_go_round_the_question(airflow: RunningAirflow, question: AirflowQuestion) -> None:
@@ -159,16 +162,16 @@ def test_a_worker_reaches_a_site_by_a_connection_made_from_the_registry_with_its
     try:
         write_registry(airflow.config, sshd, sshd.host_key)
         run = admin.trigger("reach_a_site", {"site": "SITE-A"})
-        assert admin.wait_for_run("reach_a_site", run, 180) == "success"
-        assert admin.xcom("reach_a_site", run, "login") == "hello"
+        assert wait_for_run(admin, "reach_a_site", run, 180) == "success"
+        assert xcom(admin, "reach_a_site", run, "login") == "hello"
         expected = sshd.target()
-        assert admin.xcom("reach_a_site", run, "target") == (
+        assert xcom(admin, "reach_a_site", run, "target") == (
             f"{expected.user}@127.0.0.1:{expected.port} {expected.host_key} {expected.key_file}"
         )
 
         write_registry(airflow.config, sshd, public_key(new_key(tmp_path / "other")))
         run = admin.trigger("reach_a_site", {"site": "SITE-A"})
-        assert admin.wait_for_run("reach_a_site", run, 180) == "failed"
+        assert wait_for_run(admin, "reach_a_site", run, 180) == "failed"
         assert {t.task: t.state for t in admin.tasks("reach_a_site", run)} == {"login": "failed", "target": "success"}
     finally:
         (airflow.config / "sites.yaml").write_text(before)
@@ -179,7 +182,7 @@ def test_a_component_that_is_killed_is_started_again_and_said_so(airflow: Runnin
     before, said = embedded.pid("triggerer"), len(embedded.ended)
     psutil.Process(before).kill()
     deadline = time.monotonic() + 60
-    while not (len(embedded.ended) > said and embedded.process_id("triggerer") not in (None, before)):
+    while not (len(embedded.ended) > said and embedded.pid("triggerer") not in (None, before)):
         assert time.monotonic() < deadline
         time.sleep(0.05)
     assert "triggerer ended with code -9" in str(embedded.ended[-1])

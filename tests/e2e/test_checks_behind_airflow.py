@@ -14,6 +14,7 @@ from fastapi.routing import APIRoute
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.support.airflow import RunningAirflow, airflow  # noqa: F401
+from tests.support.airflow_waits import runs_of, wait_for_tasks
 
 from pps.adapters.services.airflow_rest import AirflowQuestion
 
@@ -46,7 +47,7 @@ def question(airflow: RunningAirflow) -> AirflowQuestion:
     """A human task that waits for the EMT; nobody here answers it."""
     admin = airflow.client()
     run = admin.trigger("ask_the_emt", {})
-    admin.wait_for_tasks("ask_the_emt", run, lambda tasks: [t.state for t in tasks] == ["awaiting_input"], 180)
+    wait_for_tasks(admin, "ask_the_emt", run, lambda tasks: [t.state for t in tasks] == ["awaiting_input"], 180)
     (asked,) = admin.questions("ask_the_emt", run)
     return asked
 
@@ -189,7 +190,7 @@ def test_a_start_for_another_time_or_name_is_refused_and_takes_nothing_from_othe
     answer = airflow.client("emt").request("POST", path, json={**body, **more})
     assert answer.status_code == 422
     assert why in str(answer.json()["detail"])
-    assert not [run for run in airflow.client().runs("minor_server_pilot") if "710001" in run["dag_run_id"]]
+    assert not [run for run in runs_of(airflow.client(), "minor_server_pilot") if "710001" in run["dag_run_id"]]
 
 
 def test_a_night_is_not_started_by_a_backfill_nor_under_the_name_of_the_next(airflow: RunningAirflow) -> None:
@@ -203,7 +204,7 @@ def test_a_night_is_not_started_by_a_backfill_nor_under_the_name_of_the_next(air
     taken = {"logical_date": None, "dag_run_id": "scheduled__2030-01-01T03:00:00+00:00"}
     answer = client.request("POST", "api/v2/dags/nightly_distribution/dagRuns", json=taken)
     assert answer.status_code == 422
-    assert not [r for r in airflow.client().runs("nightly_distribution") if r["dag_run_id"].startswith("backfill")]
+    assert not [r for r in runs_of(airflow.client(), "nightly_distribution") if r["dag_run_id"].startswith("backfill")]
 
 
 def test_no_dag_of_ours_can_be_started_by_an_asset(airflow: RunningAirflow) -> None:

@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from tests.support.airflow import RunningAirflow, airflow  # noqa: F401
+from tests.support.airflow_waits import wait_for_run
 
 pytestmark = pytest.mark.e2e
 
@@ -27,7 +28,7 @@ def test_a_hundred_human_tasks_answered_as_soon_as_they_ask_all_succeed(airflow:
             list(pool.map(lambda n_q: clients[n_q[0] % len(clients)].answer(n_q[1], ["Yes"]), enumerate(asked)))
             answered |= {question.map_index for question in asked}
             time.sleep(0.2)
-    state = admin.wait_for_run("soak_answers", run, 300)
+    state = wait_for_run(admin, "soak_answers", run, 300)
     assert Counter((t.state, t.try_number) for t in admin.tasks("soak_answers", run) if t.task == "ask") == {
         ("success", 1): ANSWERS
     }
@@ -37,7 +38,7 @@ def test_a_hundred_human_tasks_answered_as_soon_as_they_ask_all_succeed(airflow:
 def test_deferred_tasks_whose_moment_has_passed_all_succeed(airflow: RunningAirflow) -> None:
     admin = airflow.client()
     run = admin.trigger("soak_waits", {"count": WAITS})
-    state = admin.wait_for_run("soak_waits", run, 300)
+    state = wait_for_run(admin, "soak_waits", run, 300)
     assert Counter((t.state, t.try_number) for t in admin.tasks("soak_waits", run) if t.task == "wait") == {
         ("success", 1): WAITS
     }

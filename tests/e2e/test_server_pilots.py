@@ -74,10 +74,7 @@ def kill_airflow(grid: Grid) -> None:
         psutil.Process(process).kill()
     grid.waits_for(
         "the restart",
-        lambda: (
-            all(airflow.process_id(name) not in (None, was) for name, was in killed.items())
-            and airflow.health().is_good
-        ),
+        lambda: all(airflow.pid(name) not in (None, was) for name, was in killed.items()) and airflow.health().is_good,
     )
 
 
@@ -144,7 +141,8 @@ def test_a_non_bc_update_runs_at_a_platinum_site_and_silence_of_its_vo_stands_in
     pilot.coordinate("Select", "select_sites", sites=partner(grid, PartnerLevel.GOLD))
     assert not grid.rollout(pilot.name).has(FactKind.SITES_SELECTED), "a Gold partner runs no such update"
     pilot.coordinate("Select", "select_sites", sites=site)
-    pilot.coordinate("Agreed", "agree_at_kick_off", vos="lhcb", run_for="5s", feedback_within="8s")
+    silence = {"set_up_within": "3m", "run_for": "5s", "feedback_within": "8s"}  # the VO is heard until both are over
+    pilot.coordinate("Agreed", "agree_at_kick_off", vos="lhcb", **silence)
     pilot.member_site_passes()
     pilot.set_up(site, "4.0.0")
     pilot.report(site)

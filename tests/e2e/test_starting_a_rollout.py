@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import requests
 from tests.support.airflow import RunningAirflow, airflow  # noqa: F401
+from tests.support.airflow_waits import runs_of
 
 from pps.domain.record.facts import Fact, FactKind
 
@@ -52,7 +53,7 @@ def test_of_twenty_who_start_the_same_patch_at_once_one_does_and_the_others_are_
     assert {reason(a) for a in answers if a.status_code == 409} == {
         f"The run bc-client-{patch}-1 exists already: somebody started this patch a moment ago. Follow that run."
     }
-    runs = [run["dag_run_id"] for run in airflow.client().runs("bc_client_update")]
+    runs = [run["dag_run_id"] for run in runs_of(airflow.client(), "bc_client_update")]
     assert [name for name in runs if f"-{patch}-" in name] == [f"bc-client-{patch}-1"]
 
 
@@ -159,9 +160,9 @@ def test_other_spellings_of_the_address_do_not_go_round_the_check(airflow: Runni
 
 def test_other_ways_to_make_runs_are_closed_for_rollouts(airflow: RunningAirflow) -> None:
     admin = airflow.client()
-    before = {run["dag_run_id"] for run in admin.runs("bc_client_update")}
+    before = {run["dag_run_id"] for run in runs_of(admin, "bc_client_update")}
     backfill = {"dag_id": "bc_client_update", "from_date": "2026-01-01T00:00:00Z", "to_date": "2026-01-02T00:00:00Z"}
     assert 400 <= admin.request("POST", "api/v2/backfills", json=backfill).status_code < 500
     bulk = {"actions": [{"action": "create", "entities": [{"dag_run_id": "x", "dag_id": "bc_client_update"}]}]}
     admin.request("PATCH", _RUNS, json=bulk)
-    assert {run["dag_run_id"] for run in admin.runs("bc_client_update")} == before
+    assert {run["dag_run_id"] for run in runs_of(admin, "bc_client_update")} == before

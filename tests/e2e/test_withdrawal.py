@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from tests.support.airflow_waits import wait_for_run
 from tests.support.whole import Grid, far, grid  # noqa: F401
 
 from pps.domain.base.errors import RefusedError
@@ -48,7 +49,7 @@ def test_a_preview_is_withdrawn_while_vos_try_it(grid: Grid) -> None:
         grid.as_user("emt").trigger(DAG, {"rollout": name, "reason": WHY})
 
     asked = grid.client.trigger(DAG, {"rollout": name, "reason": WHY})
-    assert grid.client.wait_for_run(DAG, asked, 300) == "success"
+    assert wait_for_run(grid.client, DAG, asked, 300) == "success"
     record = grid.rollout(name)
     kinds = [f.kind for f in record.facts]
     assert kinds.index(FactKind.TAG_REMOVED) < kinds.index(FactKind.TAGS_GONE) < kinds.index(FactKind.PREVIEW_REMOVED)
@@ -68,5 +69,5 @@ def test_a_preview_is_withdrawn_while_vos_try_it(grid: Grid) -> None:
     # twice is once
     before = grid.rollout(name).facts
     again = grid.client.trigger(DAG, {"rollout": name, "reason": WHY})
-    grid.client.wait_for_run(DAG, again, 300)
+    wait_for_run(grid.client, DAG, again, 300)
     assert grid.rollout(name).facts == before

@@ -13,7 +13,7 @@ from tests.support.front import MemoryServices, site, write_config
 from tests.support.postgres import StoreUrls
 from typer.testing import CliRunner
 
-from pps.activities.people.feedback import give_feedback, invitation_token
+from pps.activities.people.feedback import Said, give_feedback, invitation_token
 from pps.adapters.record.store import FactStore
 from pps.cli.front import Front
 from pps.cli.main import app
@@ -32,7 +32,8 @@ def test_each_limit_that_turns_answers_away_is_counted_without_a_word_of_whose_t
 
     def gives(vo: str, text: str, network: str, token: str = "") -> bool:
         try:
-            give_feedback(fact_store, name, vo, "problem", text, "ada", token, None, NOW, SECRET, LIMITS, network)
+            said = Said(vo, "problem", text, "ada", token)
+            give_feedback(fact_store, name, said, NOW, SECRET, limits=LIMITS, network=network)
         except RefusedError:
             return False
         return True

@@ -19,9 +19,10 @@ from tests.support.front import MemoryServices, site, write_config
 from tests.support.postgres import StoreUrls
 from typer.testing import CliRunner
 
-from pps.activities.ports import Mail
+from pps.activities.ports.people import Mail
 from pps.adapters.record import schema
-from pps.adapters.record.store import GIVE_UP_AFTER, FactStore, upgrade
+from pps.adapters.record.outbox_table import GIVE_UP_AFTER
+from pps.adapters.record.store import FactStore, upgrade
 from pps.cli import facts
 from pps.cli.front import Front
 from pps.cli.main import app

@@ -10,12 +10,14 @@ from pathlib import Path
 import pytest
 from tests.support import signing
 from tests.support import yaim_trees as trees
+from tests.support.desks import at_office
 from tests.support.examples import sqlite_store
 from tests.support.provider import LIMITS, NOW, Provider, apt_provider, provider  # noqa: F401
 from upath import UPath
 
-from pps.activities.packages.classification import Classification, classify, examine, overrule, standing_verdict
-from pps.activities.ports import TarballLimits
+from pps.activities.packages.classification import Classification, classify, examine
+from pps.activities.packages.verdicts import overrule, standing_verdict
+from pps.activities.ports.packages import TarballLimits
 from pps.adapters.packages.package_files import PackageFiles
 from pps.adapters.packages.production_packages import ProductionFolder
 from pps.adapters.packages.repository_seal import RepositorySeal
@@ -71,15 +73,13 @@ class World:
 
     def classify(self, patch: Patch, limits: TarballLimits = LIMITS) -> Classification:
         return classify(
-            self.store,
+            at_office(self.store, now=NOW, actor="pps"),
             patch,
             repositories=self.provider.repositories,
             production=ProductionFolder(UPath(self.production), seal=self.seal),
             reader=PackageFiles(),
             limits=limits,
             workdir=self.provider.root / "work",
-            now=NOW,
-            actor="pps",
         )
 
 
@@ -178,7 +178,7 @@ def test_twice_is_once_and_another_finding_takes_its_place(world: World) -> None
     world.classify(patch)
     world.classify(patch)
     assert kinds() == [FactKind.CLASSIFIED]
-    overrule(world.store, patch, BC, "It is a test.", NOW, "rm")
+    overrule(at_office(world.store, now=NOW, actor="rm"), patch, BC, "It is a test.")
     world.classify(patch)
     assert standing_verdict(world.store.dossier(4711)) == (BC, True, "It is a test.")
     world.release(world.made("1-1", trees.PRODUCTION))

@@ -21,12 +21,14 @@ from typing import Any
 import pytest
 from tests.support.clean_roots import CommentingTracker
 from tests.support.deployment_bench import opened
+from tests.support.desks import at_desk
 from tests.support.examples import NOW, sqlite_store, templates
 from tests.support.provider import Provider, apt_provider  # noqa: F401
 from tests.support.scenarios import a_scenario
 
 from pps.activities.ports.clean_roots import CleanRoots
 from pps.activities.quality import deployment_tests
+from pps.adapters.packages.folders import PublishedFolder
 from pps.adapters.roots import clean_root, debian_base
 from pps.adapters.roots.clean_root import DebianRoot, DebianRoots, RootLimits
 from pps.domain.base.errors import CleanRootError
@@ -124,16 +126,12 @@ def tried(provider: Provider, patch: Patch, roots: CleanRoots) -> tuple[Fact, st
     store, www = sqlite_store(), provider.root / "www"
     name = opened(store, patch, [a_scenario()]).name
     deployment_tests.run_scenario(
-        store.rollout(name),
-        store,
+        at_desk(store.rollout(name), store, patch=patch, actor="pps", clock=lambda: NOW),
         "wn",
-        patch,
         roots,
         provider.repositories,
-        publication=www,
+        publication=PublishedFolder(www),
         keyring=provider.keyrings.get(provider.http.url),
-        now=lambda: NOW,
-        actor="pps",
     )
     end = scenario_end(store.rollout(name), "wn")
     assert end is not None
@@ -183,15 +181,10 @@ def test_an_update_whose_script_fails_goes_back_to_the_provider_with_its_log(
     assert "cannot find the voms server" in log
     tracker = CommentingTracker()
     deployment_tests.tell_provider(
-        store.rollout(end.rollout),
-        store,
-        patch,
-        tracker,  # type: ignore[arg-type]
-        templates(),
-        publication=apt_provider.root / "www",
+        at_desk(store.rollout(end.rollout), store, templates=templates(), patch=patch, now=NOW, actor="pps"),
+        tracker,
+        publication=PublishedFolder(apt_provider.root / "www"),
         fall_back="",
-        now=NOW,
-        actor="pps",
     )
     ((mail, _, _),) = store.outbox(end.rollout)
     assert mail.to == "grid-packages@example.org"

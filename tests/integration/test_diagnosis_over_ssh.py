@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from tests.support.sshd import SshServer, free_port, login_through, running_sshd, sshd  # noqa: F401
 
-from pps.activities.ports import SiteLimits, SiteShell
+from pps.activities.ports.sites import SiteLimits, SiteShell
 from pps.activities.sites.diagnosis import Health, diagnose_sites
 from pps.adapters.sites.ssh_asyncssh import AsyncsshShell
 from pps.adapters.sites.ssh_openssh import OpenSshShell

@@ -21,11 +21,13 @@ import pytest
 from airflow.sdk.exceptions import AirflowTaskTimeout
 from airflow.sdk.execution_time.timeout import timeout
 from tests.support.chaos_proxy import chaos_proxy
+from tests.support.desks import at_desk
 from tests.support.previews import SMALL, FactsInMemory, FolderArtefacts
 from tests.support.sshd import SshServer, login_through, new_key, public_key, running_sshd, sshd  # noqa: F401
 
 from pps.activities.clients.distribution import SiteOutcome, distribute, look
-from pps.activities.ports import SiteLimits, SshTarget, Tarball
+from pps.activities.ports.packages import Tarball
+from pps.activities.ports.sites import SiteLimits, SshTarget
 from pps.activities.sites.batch import Door
 from pps.activities.sites.receiver import Holding, How, Receiver
 from pps.adapters.sites.ssh_asyncssh import AsyncsshShell
@@ -66,15 +68,13 @@ class World:
         self.put_on_record(tarball)
         return asyncio.run(
             distribute(
-                self.facts.rollout(),
-                self.facts,
+                at_desk(self.facts.rollout(), self.facts, clock=lambda: NOON),
                 tarball,
                 sites,
                 door,
                 artefacts=self.store,
-                now=lambda: NOON,
                 cache=self.cache,
-                **progress,  # type: ignore[arg-type]
+                **progress,
             )
         )
 
@@ -365,10 +365,11 @@ def test_two_distributions_at_once_install_once_and_both_end_well(world: World) 
         return await asyncio.gather(
             *(
                 distribute(
-                    *(world.facts.rollout(), world.facts, tarball, sites),
+                    at_desk(world.facts.rollout(), world.facts, clock=lambda: NOON),
+                    tarball,
+                    sites,
                     world.door(world.targets(sites)),
                     artefacts=world.store,
-                    now=lambda: NOON,
                     cache=world.cache,
                 )
                 for _ in range(2)

@@ -9,7 +9,7 @@ import pytest
 from tests.support.bad_input import ADDRESSES
 from tests.support.smtp_sink import SmtpSink, smtp_sink  # noqa: F401
 
-from pps.activities.ports import Mail
+from pps.activities.ports.people import Mail
 from pps.adapters.services.mail import message_id
 from pps.domain.base.errors import ServiceError
 

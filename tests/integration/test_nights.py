@@ -6,12 +6,12 @@ import asyncio
 import os
 import subprocess
 import time
-from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 from tests.integration.test_receiver_races import EVERYBODYS_PYTHON
+from tests.support.desks import at_office
 from tests.support.local_shell import make_sh
 from tests.support.previews import SMALL, Tree
 from tests.support.withdrawals import LIMITS, World, world  # noqa: F401
@@ -39,8 +39,15 @@ PYTHON: Tree = {
 def night(world: World) -> list[dict[str, str]]:
     given = world.services
     looked = Night(
-        *(given.facts, world.sites, world.targets, world.shell, given.artefacts, given.information_system),
-        *(LIMITS, 4, lambda: world.clock, "airflow"),
+        *(
+            at_office(given.facts, clock=lambda: world.clock, actor="airflow"),
+            world.sites,
+            world.targets,
+            world.shell,
+            given.artefacts,
+            given.information_system,
+        ),
+        *(LIMITS, 4),
     )
     return asyncio.run(plan_the_night(looked))
 
@@ -72,10 +79,13 @@ def run_program(tree: Path, umask: int, *account: str) -> None:
 
 
 @pytest.fixture
-def theirs(world: World, tmp_path: Path) -> Iterator[World]:
+def tmp_path(open_folder: Path) -> Path:
+    return open_folder
+
+
+@pytest.fixture
+def theirs(world: World, tmp_path: Path) -> World:
     """Sites whose account is another one than root: all that is installed there belongs to it."""
-    for folder in (tmp_path, *tmp_path.parents[:2]):
-        folder.chmod(0o755)
     tools = tmp_path / "tools"
     make_sh(tools, "dash")
     (tools / "sh").unlink()
@@ -89,7 +99,7 @@ def theirs(world: World, tmp_path: Path) -> Iterator[World]:
         above = Path(site.preview_root).parent
         for path in (above, *above.rglob("*")):
             os.chown(path, SITE_ACCOUNT, SITE_ACCOUNT)
-    yield world
+    return world
 
 
 @pytest.mark.needs("root")

@@ -15,7 +15,7 @@ from tests.support.examples import NOW, opened
 from tests.support.smtp_sink import SmtpSink, smtp_sink  # noqa: F401
 
 from pps.activities.people.outbox import empty_outbox
-from pps.activities.ports import Mail
+from pps.activities.ports.people import Mail
 from pps.adapters.record.store import FactStore
 
 pytestmark = pytest.mark.needs("postgres")

@@ -17,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.support.archives import CONTROL, ar, deb, deb_of, member, tar
 
-from pps.activities.ports import UnpackBudget
+from pps.activities.ports.packages import UnpackBudget
 from pps.adapters.packages.package_files import PackageFiles
 from pps.adapters.packages.unpacking import link_target
 from pps.domain.base.errors import HostileArchiveError, PackageError

@@ -15,7 +15,7 @@ from tests.support.archives import header_at, rpm_edited
 from tests.support.provider import NOW
 from upath import UPath
 
-from pps.activities.ports import UnpackBudget
+from pps.activities.ports.packages import UnpackBudget
 from pps.adapters.packages.package_files import PackageFiles
 from pps.adapters.packages.repository_writer import publish_packages
 from pps.domain.base.errors import PackageError

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.support.desks import at_desk
 from tests.support.examples import NOW, PLATFORM, templates
 from tests.support.pilot_runs import ANA, SUPPORT, APilot, gold
 
@@ -89,7 +90,9 @@ def test_a_pilot_is_set_up_crashes_recovers_and_is_rolled_back(bdii: Bdii, tmp_p
         pilot = APilot(sites=("PIC",)).says("PIC", endpoint=before["endpoint"], version="3.1.23", previous="3.1.22")
 
         def verify() -> tuple[str, ...]:
-            return pilot_setup.verify_set_up(pilot.record, pilot.store, PROBES, bdii, SITE, pilot.patch, NOW, "pps")
+            return pilot_setup.verify_set_up(
+                at_desk(pilot.record, pilot.store, patch=pilot.patch, now=NOW, actor="pps"), PROBES, bdii, SITE
+            )
 
         assert "answers with version 3.1.22; the pilot's is 3.1.23" in verify()[0]
         act(ServiceAction.UPGRADE, "3.1.23")
@@ -105,11 +108,18 @@ def test_a_pilot_is_set_up_crashes_recovers_and_is_rolled_back(bdii: Bdii, tmp_p
         assert states == ["CRITICAL", "OK"]
 
         pilot_roll_back.ask_roll_back(
-            pilot.record, pilot.store, templates(), SITE, "It loses jobs now and then.", "ana", ANA, SUPPORT, NOW
+            at_desk(pilot.record, pilot.store, templates=templates(), now=NOW),
+            SITE,
+            "It loses jobs now and then.",
+            "ana",
+            ANA,
+            SUPPORT,
         )
 
         def rolled_back() -> tuple[str, ...]:
-            return pilot_roll_back.verify_roll_back(pilot.record, pilot.store, PROBES, bdii, SITE, NOW, "pps")
+            return pilot_roll_back.verify_roll_back(
+                at_desk(pilot.record, pilot.store, now=NOW, actor="pps"), PROBES, bdii, SITE
+            )
 
         assert len(rolled_back()) == 2
         assert act(ServiceAction.ROLL_BACK)["version"] == "3.1.22"

@@ -8,6 +8,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from tests.support.desks import at_desk
 from tests.support.examples import templates
 from tests.support.pilot_walks import COORDINATOR, DAY, OLD, WEEK, Walk, endpoint_of, walking
 
@@ -190,15 +191,12 @@ def test_a_site_that_rolls_back_ends_its_part_and_the_wrap_up_is_still_held(mino
     assert not minor.asks("pilot-roll-back", "PIC"), "nobody has asked for one"
     pic = minor.services.config.sites["PIC"]
     pilot_roll_back.ask_roll_back(
-        minor.record,
-        minor.store,
-        minor.services.templates,
+        at_desk(minor.record, minor.store, templates=minor.services.templates, now=minor.clock),
         pic,
         "Jobs are lost every night.",
         "carla",
         CARLA,
         "support@example.org",
-        minor.clock,
     )
     assert minor.holds("pilot_ends_at_site", site="PIC")
     minor.answers("pilot-roll-back", "Rolled back", "PIC", version=OLD)
@@ -250,7 +248,7 @@ def test_a_pilot_whose_policies_are_overruled_waits_for_no_vo_and_needs_no_deplo
     major.store.record_in_dossier(major.patch.number, fact)
     assert major.holds("vos_are_heard")
     pilot_journal.declare_success(
-        major.record, major.store, "It is a fix that cannot wait.", "carla", CARLA, major.clock
+        at_desk(major.record, major.store, now=major.clock), "It is a fix that cannot wait.", "carla", CARLA
     )
     assert major.holds("pilot_run_is_over")
     major.reported()
@@ -396,7 +394,13 @@ def test_a_vo_that_shows_interest_is_invited_to_the_kick_off(major: Walk) -> Non
     vos = {vo.name: vo.representatives for vo in major.services.config.people.vos}
     mine, to = {"user:ada"}, major.services.coordination.address
     pilot_screening.show_interest(
-        major.record, major.store, templates(), "atlas", "Bulk submission.", "ada", mine, vos, to, major.clock
+        at_desk(major.record, major.store, templates=templates(), now=major.clock),
+        "atlas",
+        "Bulk submission.",
+        "ada",
+        mine,
+        vos,
+        to,
     )
     major.answers("pilot-selection", "Select", sites="PIC")
     major.step("invite_to_kick_off")

@@ -16,7 +16,7 @@ from tests.support.preview import Preview, install_preview, make_site
 from tests.support.previews import SMALL, FolderArtefacts
 
 from pps.activities.clients.probing import probe_site
-from pps.activities.ports import SiteLimits
+from pps.activities.ports.sites import SiteLimits
 from pps.activities.sites.receiver import Holding, How, Receiver
 from pps.domain.sites.probes import ProbeState
 
@@ -139,12 +139,10 @@ def test_a_used_preview_is_built_upon_and_removed(tmp_path: Path, path: str) -> 
 
 
 @pytest.mark.needs("root")
-def test_what_root_left_in_it_is_no_damage_and_a_removal_that_cannot_delete_it_says_so(tmp_path: Path) -> None:
-    store = FolderArtefacts(tmp_path / "store")
+def test_what_root_left_in_it_is_no_damage_and_a_removal_that_cannot_delete_it_says_so(open_folder: Path) -> None:
+    store = FolderArtefacts(open_folder / "store")
     tarball = store.make(SMALL, "1.0")
-    for folder in tmp_path, *tmp_path.parents[:2]:
-        folder.chmod(0o755)
-    site = AtSite(tmp_path / "site", as_user="setpriv --reuid=65534 --regid=65534 --clear-groups")
+    site = AtSite(open_folder / "site", as_user="setpriv --reuid=65534 --regid=65534 --clear-groups")
     site.root.mkdir(parents=True)
     os.chown(site.root, 65534, 65534)
     site.install(tarball, payload(store, tarball))

@@ -10,12 +10,13 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from tests.support.desks import at_desk
 from tests.support.local_shell import LocalShell, make_sh, target_of
 from tests.support.memory_facts import MemoryFacts
 from tests.support.preview import NOW, PACKAGES, Preview, digest_of, install_preview, make_site
 
 from pps.activities.clients.probing import PROBES, probe, probe_site
-from pps.activities.ports import SiteLimits
+from pps.activities.ports.sites import SiteLimits
 from pps.activities.sites.batch import Door
 from pps.domain.packages.manifest import ManifestPackage
 from pps.domain.packages.patch import PackageRef
@@ -419,12 +420,10 @@ def probe_all(
 ) -> tuple[Fact, ...]:
     return asyncio.run(
         probe(
-            record,
-            facts,
+            at_desk(record, facts, now=NOW),
             sites[0].tarball,
             [p.site for p in sites],
             Door({p.site.name: target_of(p.site.name) for p in sites}, shell, SiteLimits(), at_once, "run-1", "test"),
-            now=NOW,
             probe_s=PATIENCE_S,
         )
     )
@@ -480,7 +479,7 @@ def test_the_facts_hold_every_result(site: Site, any_path: str) -> None:
     (fact,) = probe_all(preview.record(), facts, [preview], LocalShell(any_path))
     assert fact.kind is FactKind.PROBES_PASSED
     assert facts.facts == [fact]
-    assert [set(r) for r in fact.payload["results"]] == [{"probe", "state", "text", "perfdata"}] * 5
+    assert [set(r) for r in fact.payload["results"]] == [{"probe", "state", "text", "perfdata"}] * len(PROBES)
     assert fact.payload["results"][0]["state"] == "OK"
 
 

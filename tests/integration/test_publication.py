@@ -8,12 +8,13 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 import pytest
+from tests.support.desks import at_desk
 from tests.support.local_shell import LocalShell, target_of
 from tests.support.memory_facts import MemoryFacts
 from tests.support.preview import NOW, make_site
 
 from pps.activities.clients.publication import manage_tag, probe_publication, publish_tags, tags_seen, withdraw_tags
-from pps.activities.ports import SiteLimits
+from pps.activities.ports.sites import SiteLimits
 from pps.activities.sites.batch import Door
 from pps.adapters.services.bdii import Bdii
 from pps.adapters.services.classads import ClassAdMatchmaker
@@ -49,12 +50,12 @@ class Grid:
         return Door(self.targets, self.shell, SiteLimits(), 4, occasion, "test")
 
     def publish(self, occasion: str = "run-1") -> list[str]:
-        done = publish_tags(self.facts.rollout("r"), self.facts, TAG, self.sites, self.door(occasion), NOW)
+        done = publish_tags(at_desk(self.facts.rollout("r"), self.facts, now=NOW), TAG, self.sites, self.door(occasion))
         return [f"{f.subject} {f.kind.value}" for f in asyncio.run(done)]
 
     def withdraw(self, occasion: str = "run-1") -> list[str]:
         done = withdraw_tags(
-            self.facts.rollout("r"), self.facts, TAG, self.sites, self.door(occasion), NOW, reason=REASON
+            at_desk(self.facts.rollout("r"), self.facts, now=NOW), TAG, self.sites, self.door(occasion), reason=REASON
         )
         return [f"{f.subject} {f.kind.value}" for f in asyncio.run(done)]
 
@@ -195,14 +196,11 @@ def test_a_tag_is_seen_where_the_information_system_shows_it(
     deadline = time.monotonic() + 20
     while True:
         missing = tags_seen(
-            grid.facts.rollout("r"),
-            grid.facts,
+            at_desk(grid.facts.rollout("r"), grid.facts, now=NOW, actor="t"),
             bdii,
             grid.sites,
             TAG,
-            now=NOW,
             occasion="run-1",
-            actor="t",
             matchmaker=ClassAdMatchmaker(),
         )
         if "SITE-0" not in missing or time.monotonic() > deadline:
@@ -226,7 +224,9 @@ class Answer:
 
 
 def look(grid: Grid, answer: Answer) -> dict[str, str]:
-    return tags_seen(grid.facts.rollout("r"), grid.facts, answer, grid.sites, TAG, now=NOW, occasion="run-1", actor="t")
+    return tags_seen(
+        at_desk(grid.facts.rollout("r"), grid.facts, now=NOW, actor="t"), answer, grid.sites, TAG, occasion="run-1"
+    )
 
 
 def test_all_waiting_sites_are_looked_up_in_one_query_and_nobody_else(grid: Grid) -> None:
@@ -246,14 +246,11 @@ def test_a_dead_information_system_is_an_error_and_changes_no_state(grid: Grid) 
     grid.publish()
     with pytest.raises(ServiceError):
         tags_seen(
-            grid.facts.rollout("r"),
-            grid.facts,
+            at_desk(grid.facts.rollout("r"), grid.facts, now=NOW, actor="t"),
             Bdii("ldap://127.0.0.1:9"),
             grid.sites,
             TAG,
-            now=NOW,
             occasion="x",
-            actor="t",
         )
     assert grid.states()[:2] == [SiteState.TAGGED.value] * 2
 

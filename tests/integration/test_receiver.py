@@ -21,7 +21,7 @@ from tests.support.local_shell import make_sh
 from tests.support.previews import SMALL, FolderArtefacts, Tree
 
 from pps.activities.packages.payloads import prepare_payload
-from pps.activities.ports import Tarball
+from pps.activities.ports.packages import Tarball
 from pps.activities.sites.receiver import receiver_script
 from pps.domain.packages.manifest import Manifest
 

@@ -20,7 +20,8 @@ from tests.integration.test_receiver import NEXT, AtSite, one_site, payload, sit
 from tests.support.local_shell import make_sh
 from tests.support.previews import SMALL, FolderArtefacts
 
-from pps.activities.ports import Tarball
+from pps.activities.clients.probing import PROBES
+from pps.activities.ports.packages import Tarball
 from pps.activities.sites.diagnosis import site_check_script
 from pps.activities.sites.script import load_script
 
@@ -191,7 +192,11 @@ def test_the_accounts_environment_has_no_effect(
             [str(site.root), *[str(site.folder / "production")] * 2, str(info), "ce.example.org", "ops"],
             "end 1",
         ),
-        ("probes.sh", [str(site.root / tarball.name), tarball.digest, "/x", "/x", "-", "9"], "PPS-PROBES-END 5"),
+        (
+            "probes.sh",
+            [str(site.root / tarball.name), tarball.digest, "/x", "/x", "-", "9"],
+            f"PPS-PROBES-END {len(PROBES)}",
+        ),
     ):
         done = subprocess.run(
             ["/bin/sh", "-c", load_script(script), "sh", *arguments],

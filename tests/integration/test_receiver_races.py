@@ -20,7 +20,7 @@ from tests.integration.test_receiver import AtSite, payload
 from tests.support.local_shell import make_sh
 from tests.support.previews import SMALL, FolderArtefacts
 
-from pps.activities.ports import Tarball
+from pps.activities.ports.packages import Tarball
 
 pytestmark = [pytest.mark.needs("root", "shells"), pytest.mark.usefixtures("usual_umask")]
 

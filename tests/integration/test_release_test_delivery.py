@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import shutil
 from dataclasses import dataclass, replace
-from functools import cached_property, partial
+from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.support import signing
+from tests.support.desks import at_desk
 from tests.support.examples import NOW, templates
 from tests.support.http_folder import serving
 from tests.support.provider import LIMITS, Provider, provider  # noqa: F401
@@ -19,6 +21,7 @@ from pps.activities.packages.fetching import kept_packages
 from pps.activities.packages.production import Production, Publisher
 from pps.activities.quality import release_testing
 from pps.activities.release import decision as release_decision
+from pps.adapters.packages.folders import PublishedFolder
 from pps.adapters.packages.package_files import PackageFiles
 from pps.adapters.packages.production_packages import ProductionFolder
 from pps.adapters.packages.repositories import OwnRepositories
@@ -45,43 +48,36 @@ class Delivery:
 
     @property
     def publish(self) -> Publisher:
-        return partial(publish_packages, seal=self.seal)
+        def published(place: str, *what: Any) -> None:
+            publish_packages(UPath(self.production) / place, *what, seal=self.seal)
+
+        return published
 
     def run(self, base: str = "", patch: Patch | None = None) -> tuple[str, ...]:
         return release_testing.deliver(
-            self.test.record,
-            self.test.store,
-            patch or self.test.patch,
+            at_desk(self.test.record, self.test.store, patch=patch or self.test.patch, now=NOW, actor="pps"),
             SITES,
+            release_testing.Outlet(PublishedFolder(UPath(self.production)), self.publish, base),
             repositories=self.provider.repositories,
             reader=PackageFiles(),
             artefacts=self.provider.store(),
             limits=LIMITS,
-            production=UPath(self.production),
-            publish_packages=self.publish,
-            base=base,
             workdir=self.provider.root / "work",
-            now=NOW,
-            actor="pps",
         )
 
     def release(self) -> tuple[str, ...]:
         return release_decision.release_update(
-            self.test.record,
-            self.test.store,
-            self.test.patch,
+            at_desk(self.test.record, self.test.store, patch=self.test.patch, now=LATE, actor="pps"),
             Production(
                 self.provider.store(),
                 Moves(),
-                UPath(self.production),
+                PublishedFolder(UPath(self.production)),
                 self.publish,
                 templates(),
                 [],
                 url="https://packages.example.org",
                 keys=signing.KEYS,
             ),
-            LATE,
-            "pps",
         )
 
     def in_production(self) -> dict[str, str]:

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
+from datetime import timedelta
 
 import pytest
 from airflow.sdk.exceptions import TaskDeferred
+from tests.support.front import CONFIG
 
+from pps.config.loader import Configuration
 from pps.domain.base.errors import NotYetAllowedError, ServiceError
-from pps.orchestration import conditions
-from pps.orchestration.sensors import ConditionTrigger, FeedbackSensor
+from pps.orchestration import sensors
+from pps.orchestration.sensors import ConditionTrigger, WaitUntil
+from pps.workflow.waits import WAITS, Wait
 
 Answer = bool | Exception
 
@@ -30,15 +35,18 @@ def answers(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[str]]:
                 raise answer
             return answer
 
-        monkeypatch.setitem(conditions.CONDITIONS, "feedback_is_over", condition)
-        monkeypatch.setattr(conditions, "interval_s", lambda _: 0.01)
+        every = timedelta(milliseconds=10)
+        monkeypatch.setitem(WAITS, "feedback_is_over", Wait(condition, lambda policies: every))
+        monkeypatch.setattr(Wait, "is_over", lambda self, office, **arguments: self.holds(**arguments))
+        monkeypatch.setattr(sensors, "office", lambda acts: nullcontext())
+        monkeypatch.setattr(sensors, "load_configuration", lambda: Configuration(CONFIG))
         return asked
 
     return prepare
 
 
-def sensor() -> FeedbackSensor:
-    return FeedbackSensor(task_id="wait_for_feedback", rollout="bc-client-4711-1")
+def sensor() -> WaitUntil:
+    return WaitUntil(task_id="wait_for_feedback", wait="feedback_is_over", arguments={"rollout": "bc-client-4711-1"})
 
 
 def test_it_holds_no_worker_while_the_answer_is_no(answers: Callable[..., list[str]]) -> None:

@@ -329,7 +329,7 @@ def test_no_process_and_no_file_of_a_signature_is_left_and_nobody_else_could_rea
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     seen = []
-    real = openpgp._run
+    real = openpgp.run
 
     def watched(command: list[str], given: bytes) -> subprocess.CompletedProcess[bytes]:
         for word in command:
@@ -338,7 +338,7 @@ def test_no_process_and_no_file_of_a_signature_is_left_and_nobody_else_could_rea
         assert not any("PRIVATE" in word or len(word) > 300 for word in command)
         return real(command, given)
 
-    monkeypatch.setattr(openpgp, "_run", watched)
+    monkeypatch.setattr(openpgp, "run", watched)
     openpgp.sign([signing.key().secret], "text\n")
     assert {mode for _, mode in seen} == {0o700}
     assert not [folder for folder, _ in seen if folder.exists()]

@@ -16,7 +16,7 @@ import asyncssh
 import pytest
 from tests.support.sshd import SshServer, login_through, new_key, public_key, running_sshd
 
-from pps.activities.ports import SiteLimits, SiteShell, SshTarget
+from pps.activities.ports.sites import SiteLimits, SiteShell, SshTarget
 from pps.activities.sites.script import ScriptOutput, run_script
 from pps.adapters.sites.ssh_asyncssh import AsyncsshShell
 from pps.adapters.sites.ssh_openssh import OpenSshShell

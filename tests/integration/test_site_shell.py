@@ -16,7 +16,7 @@ from tests.support.asyncssh_server import asyncssh_server  # noqa: F401
 from tests.support.chaos_proxy import chaos_proxy
 from tests.support.sshd import SshServer, login_through, new_key, public_key, running_sshd, sshd  # noqa: F401
 
-from pps.activities.ports import SiteLimits, SiteShell, SshTarget
+from pps.activities.ports.sites import SiteLimits, SiteShell, SshTarget
 from pps.activities.sites.script import ScriptOutput, run_script
 from pps.adapters.sites.site_shell import site_shell
 from pps.adapters.sites.ssh_asyncssh import AsyncsshShell

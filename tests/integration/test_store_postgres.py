@@ -19,9 +19,10 @@ from tests.support.examples import NOW, SECRET, asked, previewed
 from tests.support.postgres import StoreUrls
 
 from pps.activities.people import feedback
-from pps.activities.ports import Mail
+from pps.activities.ports.people import Mail
 from pps.adapters.record import tables
-from pps.adapters.record.store import CLAIM, FactStore, upgrade
+from pps.adapters.record.outbox_table import CLAIM
+from pps.adapters.record.store import FactStore, upgrade
 from pps.domain.base.errors import AlreadyOpenError, ConfigurationError, NotYetAllowedError, ServiceError
 from pps.domain.record.facts import Fact, FactKind
 
@@ -236,7 +237,7 @@ def test_one_answer_posted_twenty_times_at_once_is_one_record(fact_store: FactSt
     answers = at_once(
         20,
         lambda _: feedback.give_feedback(
-            fact_store, record.name, "atlas", "works", "fine", "x", token, "click", NOW, SECRET
+            fact_store, record.name, feedback.Said("atlas", "works", "fine", "x", token, "click"), NOW, SECRET
         ),
     )
     assert len(set(answers)) == 1

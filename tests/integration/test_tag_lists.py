@@ -24,8 +24,8 @@ pytestmark = pytest.mark.usefixtures("usual_umask")
 
 
 @pytest.fixture(params=["dash", "bash", pytest.param("busybox", marks=pytest.mark.needs("shells"))])
-def path(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    return make_sh(tmp_path / "tools", request.param)
+def path(request: pytest.FixtureRequest, open_folder: Path) -> str:
+    return make_sh(open_folder / "tools", request.param)
 
 
 @pytest.fixture
@@ -415,10 +415,6 @@ def as_our_account(path: str, *arguments: str | Path) -> tuple[int, list[str]]:
 def others_list(path: str) -> Iterator[Path]:
     """A list of the VO's manager in a folder of the VO's group, where any account can come by."""
     with tempfile.TemporaryDirectory() as folder:
-        tools = Path(path.split(":", maxsplit=1)[0])
-        for above in (tools, *tools.parents):
-            if not above.stat().st_mode & 0o001:
-                above.chmod(0o755)
         Path(folder).chmod(0o755)
         file = tag_list(Path(folder) / "info", f"a\r\n{TAG}\r\nb\r\n")
         os.chown(file.parent, MANAGER, GROUP)

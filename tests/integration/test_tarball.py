@@ -19,13 +19,14 @@ from pathlib import Path
 import pytest
 from tests.support import signing
 from tests.support.archives import REF, deb_of, member
+from tests.support.desks import at_desk
 from tests.support.http_folder import serving
 from tests.support.memory_facts import MemoryFacts
 from tests.support.provider import LIMITS, NOW, Provider, apt_provider, provider  # noqa: F401
 from upath import UPath
 
 from pps.activities.packages.tarball import build_tarball, ensure_tarball
-from pps.activities.ports import PackageReader, Tarball, TarballLimits
+from pps.activities.ports.packages import PackageReader, Tarball, TarballLimits
 from pps.adapters.packages.package_files import PackageFiles
 from pps.adapters.packages.production_packages import ProductionFolder
 from pps.adapters.packages.repository_writer import publish_packages
@@ -240,16 +241,12 @@ def test_alternatives_stand_in_the_tarball_and_what_could_not_be_replayed_is_nam
     facts = MemoryFacts()
     record = Rollout("bc-client-4711-1")
     tarball = ensure_tarball(
-        record,
-        patch,
-        facts=facts,  # type: ignore[arg-type]
+        at_desk(record, facts, patch=patch, now=NOW, actor="pps"),
         repositories=provider.repositories,
         reader=PackageFiles(),
         artefacts=provider.store(),
         limits=LIMITS,
         workdir=provider.root / "work",
-        now=NOW,
-        actor="pps",
     )
     prefix = unpacked(tarball, provider, tmp_path / "prefix")
     assert run_in(prefix, ["dash"], "tool").strip() == "two"
@@ -600,16 +597,12 @@ def test_the_tarball_is_built_once_and_its_fact_tells_where_it_is(apt_provider: 
 
     def ensure() -> Tarball:
         return ensure_tarball(
-            Rollout("bc-client-4711-1", tuple(record.facts)),
-            patch,
-            facts=record,  # type: ignore[arg-type]
+            at_desk(Rollout("bc-client-4711-1", tuple(record.facts)), record, patch=patch, now=NOW, actor="run-1"),
             repositories=apt_provider.repositories,
             reader=PackageFiles(),
             artefacts=apt_provider.store(),
             limits=LIMITS,
             workdir=apt_provider.root / "work",
-            now=NOW,
-            actor="run-1",
         )
 
     first = ensure()

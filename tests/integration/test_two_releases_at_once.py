@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
 import multiprocessing
-import multiprocessing.synchronize
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
@@ -19,8 +19,8 @@ from tests.support import signing
 from upath import UPath
 
 from pps.activities.packages.production import SUITE
-from pps.activities.release import release
 from pps.adapters.packages import repository_seal
+from pps.adapters.packages.folders import PublishedFolder
 from pps.adapters.packages.production_packages import ProductionFolder
 from pps.adapters.packages.repository_seal import RepositorySeal
 from pps.adapters.packages.repository_writer import publish_packages
@@ -78,7 +78,11 @@ def test_of_two_releases_at_once_both_are_in_the_index(
         if second_is_in.is_set():
             return True
         if place == "folder":
-            return any("->" in line and "FLOCK" in line for line in Path("/proc/locks").read_text().splitlines())
+            ours = {str(path.stat().st_ino) for path in (tmp_path, *tmp_path.rglob("*")) if path.exists()}
+            waiting = [
+                line for line in Path("/proc/locks").read_text().splitlines() if "->" in line and "FLOCK" in line
+            ]
+            return any(word.rpartition(":")[2] in ours for line in waiting for word in line.split() if ":" in word)
         with psycopg.connect(store_url.replace("+psycopg", "")) as connection:
             waiting = "select 1 from pg_locks where locktype = 'advisory' and not granted"
             return connection.execute(waiting).fetchone() is not None
@@ -137,6 +141,7 @@ def test_two_attempts_that_publish_the_same_file_do_not_disturb_each_other(tmp_p
     (tmp_path / "production").mkdir()
     target.with_name("tarball.tar.gz.part").mkdir()  # what another attempt has left, or is writing
     target.write_bytes(b"other" * 200_000)  # of the same size
-    release._publish_file(source, target, release._sha256(source))
+    digest = hashlib.sha256(source.read_bytes()).hexdigest()
+    PublishedFolder(target.parent).publish_file(target.name, source, digest)
     assert target.read_bytes() == source.read_bytes()
     assert [p.name for p in target.parent.iterdir() if p.name.endswith(".part")] == ["tarball.tar.gz.part"]

@@ -12,7 +12,6 @@ import hashlib
 import json
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -22,11 +21,13 @@ import pytest
 import sqlalchemy as sa
 import yaml
 from fastapi.testclient import TestClient
+from tests.support.desks import is_over
 from tests.support.examples import DUE, NOW
 from tests.support.front import MemoryAirflow, MemoryBdii, MemoryServices, MemoryTracker, site, write_config
 from tests.support.local_shell import LocalShell
 from tests.support.postgres import StoreUrls
 from tests.support.previews import FolderArtefacts
+from tests.support.tasks import tasks_work_with
 from tests.support.withdrawals import Postbox
 from tests.unit.web.test_late_answers import airflow_user
 from typer.testing import CliRunner
@@ -36,14 +37,13 @@ from pps.activities.clients.standing import public_view
 from pps.activities.people import asking
 from pps.activities.people.feedback import invitation_token
 from pps.activities.sites.diagnosis import Health
+from pps.adapters.packages.folders import PublishedFolder
 from pps.adapters.record.store import FactStore
 from pps.cli import doctor
 from pps.cli.front import Front
 from pps.cli.main import app
 from pps.config.loader import Configuration, problems_in
 from pps.domain.people import feedback
-from pps.orchestration import runtime
-from pps.orchestration.conditions import CONDITIONS
 from pps.orchestration.steps import clients as steps
 from pps.orchestration.steps import withdrawal as steps_withdrawal
 from pps.services import Services
@@ -210,14 +210,7 @@ def steps_world(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Any]]:
     """The steps work with these services, at this time, for nobody in particular."""
     world: list[Any] = [None, None]
 
-    @contextmanager
-    def services() -> Iterator[Any]:
-        yield world[0]
-
-    for module in (steps, steps_withdrawal, runtime, __import__("pps.orchestration.conditions", fromlist=["x"])):
-        for name, made in (("services", services), ("now", lambda: world[1]), ("actor", lambda: "test")):
-            if hasattr(module, name):
-                monkeypatch.setattr(module, name, made)
+    tasks_work_with(monkeypatch, lambda: world[0], lambda: world[1])
     return world
 
 
@@ -235,16 +228,16 @@ def test_the_night_runs_over_what_the_version_before_has_left(
         "shell": LocalShell(),
         "feedback_secret": SECRET,
         "tracker": MemoryTracker(),
-        "publication_folder": UPath(config.folder / "publication_folder"),
+        "publication_folder": PublishedFolder(UPath(config.folder / "publication_folder")),
     }
-    services = MemoryServices(config, lambda _: None, given)
+    services = MemoryServices(config, lambda _: None, given | {"clock": lambda: steps_world[1]})
     monkeypatch.setattr(steps, "_targets", lambda sites: {})  # no site has a Connection any more
     last = max(store.rollout(name).facts[-1].at for name in STATE["rollouts"])
     for day in (1, 45):
         steps_world[:] = [services, last + timedelta(days=day)]
         assert isinstance(steps.look_at_sites.function(), list)
         retired = steps_withdrawal.withdraw_retired_tags.function()
-        assert CONDITIONS["retired_tags_are_gone"](rollouts=retired) in (True, False)
+        assert is_over(services, "retired_tags_are_gone", rollouts=retired) in (True, False)
         steps_withdrawal.remove_retired_previews.function(retired)
         steps.update_release_bulletin_of_tonight.function()
         steps.remind.function()

@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from tests.support.desks import at_desk
 from tests.support.examples import RememberingStore, templates
 from tests.support.previews import SMALL, FactsInMemory, FolderArtefacts, Tree
 from upath import UPath
@@ -23,7 +24,7 @@ from pps.activities.packages.payloads import is_sound, links_into, prepare_paylo
 from pps.activities.packages.production import verified_copies
 from pps.activities.packages.tarball import manifest_of, tarball_of, whole_tarball_of
 from pps.activities.people.tampering import tell_of_tampering
-from pps.activities.ports import Tarball
+from pps.activities.ports.packages import Tarball
 from pps.adapters.packages.artefacts import ArtefactStore
 from pps.domain.base.errors import TamperedError
 from pps.domain.record.facts import Fact, FactKind
@@ -195,7 +196,10 @@ def test_people_in_charge_hear_of_it_once_and_no_site_is_marked(tmp_path: Path) 
     store.open("bc-client", 4711, Fact(NAME, FactKind.ROLLOUT_OPENED, "", "", NOON, "test", opened), "run")
     error = TamperedError("client-1.0, MANIFEST", "has not the digest on record.", "Find out who changed it.")
     to = ["pps@example.org", "rm@example.org", "pps@example.org"]
-    told = [tell_of_tampering(error, store.rollout(NAME), store, templates(), to, NOON, "test") for _ in range(2)]
+    told = [
+        tell_of_tampering(at_desk(store.rollout(NAME), store, templates=templates(), now=NOON, actor="test"), error, to)
+        for _ in range(2)
+    ]
     assert told == [True, False]
     assert {mail.to for mail, _, _ in store.outbox(NAME)} == {"pps@example.org", "rm@example.org"}
     assert all("has not the digest on record" in mail.text for mail, _, _ in store.outbox(NAME))
@@ -208,7 +212,7 @@ def test_a_night_says_so_and_plans_nothing_for_that_preview(tmp_path: Path) -> N
     night = nightly.Night(
         *(None,) * 4,  # type: ignore[arg-type]
         kept.store,
-        *(None,) * 5,  # type: ignore[arg-type]
+        *(None,) * 3,  # type: ignore[arg-type]
         lambda record, error: heard.append(record.name),
     )
     assert nightly._may_be_sent(night, kept.record)

@@ -17,7 +17,7 @@ from tests.unit.cli.test_doctor import doctor, healthy, mail_server, shell  # no
 from upath import UPath
 
 from pps.activities.packages.production import SUITE
-from pps.activities.ports import Tarball
+from pps.activities.ports.packages import Tarball
 from pps.activities.release.signing import Misfit, OwnIndex
 from pps.adapters.packages.published_files import Seen, misfits, tarball_misfits
 from pps.adapters.packages.repository_writer import publish_packages
@@ -25,6 +25,8 @@ from pps.cli.front import Front
 from pps.domain.packages.patch import Repository, RepositoryKind
 from pps.domain.record.facts import Fact, FactKind
 from pps.sandbox.provider.packages import make_sample_packages
+from pps.workflow.alarm import tell_what_is_not_as_published
+from pps.workflow.desk import FrontOffice
 
 
 class Published:
@@ -130,7 +132,8 @@ def test_the_doctor_names_it_and_people_hear_of_it_once(healthy: Front, tmp_path
     victim.write_bytes(b"evil")
     assert str(victim) in doctor(healthy)[1]["published files"][1]
     for _ in range(2):
-        assert len(services_.tell_what_is_not_as_published(now, "airflow:nightly")) == 1
+        office = FrontOffice.of(services_, lambda: now, "airflow:nightly")
+        assert len(tell_what_is_not_as_published(office)) == 1
     told = [f for f in store.rollout(name).facts if f.kind is FactKind.ARTEFACT_REFUSED]
     assert len(told) == 1 and str(victim) in told[0].payload["what"]
     for index in (Path(root.path) / "dists").rglob("*"):

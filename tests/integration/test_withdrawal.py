@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from airflow.sdk.exceptions import TaskDeferred
+from tests.support.desks import at_desk, is_over
 from tests.support.local_shell import target_of
 from tests.support.previews import SMALL
 from tests.support.sshd import SshServer, sshd  # noqa: F401
@@ -17,9 +18,9 @@ from pps.adapters.sites.ssh_openssh import OpenSshShell
 from pps.domain.base.errors import NotYetAllowedError, RefusedError, ServiceError
 from pps.domain.record.facts import FactKind
 from pps.domain.record.rollouts import SiteState
-from pps.orchestration import conditions
-from pps.orchestration.sensors import RetiredTagsSensor, TagsGoneSensor
+from pps.orchestration.sensors import WaitUntil
 from pps.orchestration.steps import withdrawal as steps_withdrawal
+from pps.workflow.waits import WAITS
 
 NEXT = {**SMALL, "bin/tool": b"#!/bin/sh\necho 3\n"}
 
@@ -65,7 +66,7 @@ def test_no_file_goes_before_the_information_system_has_let_go_of_the_tag(world:
     world.asks(name)
     steps_withdrawal.withdraw_tags.function(name)
 
-    assert not conditions.CONDITIONS["tags_are_gone"](rollout=name)
+    assert not is_over(world.services, "tags_are_gone", rollout=name)
     with pytest.raises(NotYetAllowedError, match="no longer shows the tags"):
         steps_withdrawal.remove_previews.function(name)
     with pytest.raises(NotYetAllowedError):
@@ -73,7 +74,7 @@ def test_no_file_goes_before_the_information_system_has_let_go_of_the_tag(world:
     assert world.at_sites(name) == "ABC"
 
     world.information_system.stale = set()
-    assert conditions.CONDITIONS["tags_are_gone"](rollout=name)
+    assert is_over(world.services, "tags_are_gone", rollout=name)
     assert world.of(name, FactKind.TAGS_GONE)[0].payload == {"still_shown": []}
 
 
@@ -97,13 +98,13 @@ def test_an_information_system_that_is_down_is_waited_for_until_the_limit(world:
 
     world.clock += timedelta(minutes=20)
     with pytest.raises(ServiceError):
-        conditions.CONDITIONS["tags_are_gone"](rollout=name)
+        is_over(world.services, "tags_are_gone", rollout=name)
     with pytest.raises(TaskDeferred):
-        TagsGoneSensor(task_id="wait_for_tags_to_go", rollout=name).execute({})
+        WaitUntil(task_id="wait", wait="tags_are_gone", arguments={"rollout": name}).execute({})
     assert not world.of(name, FactKind.TAGS_GONE)
 
     world.clock += timedelta(minutes=1)
-    TagsGoneSensor(task_id="wait_for_tags_to_go", rollout=name).execute({})
+    WaitUntil(task_id="wait", wait="tags_are_gone", arguments={"rollout": name}).execute({})
     gone = world.of(name, FactKind.TAGS_GONE)[0].payload
     assert gone["still_shown"] == ["A", "B", "C"] and "does not answer" in gone["reason"]
     steps_withdrawal.remove_previews.function(name)
@@ -177,18 +178,18 @@ def test_everybody_who_was_told_of_it_and_the_sites_hear_that_it_is_gone_and_why
         assert REASON in mail.html
     assert "A: nothing. The preview below" in mails["admin-a@example.org"].text
     assert "What sites must do" not in mails["atlas@example.org"].text
-    bulletin = (world.services.publication_folder / "bulletin.html").read_text()
+    bulletin = (world.services.publication_folder.root / "bulletin.html").read_text()
     assert "g-withdrawn" in bulletin and "Usable at" not in bulletin
 
 
 def test_nobody_is_invited_to_a_preview_that_is_withdrawn(world: World) -> None:
     name = world.opens(SMALL, "1.0")
     world.asks(name)
-    record = world.record(name)
+    desk = at_desk(world.record(name), world.facts, now=world.clock)
     invite = (notification.broadcast, notification.invite_originators)
     for tell in invite:
         with pytest.raises(NotYetAllowedError, match="corrupts files"):
-            tell(record, world.facts, None, None, world.services.templates, world.clock, "t")  # type: ignore[arg-type]
+            tell(desk, None)  # type: ignore[arg-type]
 
 
 # --- bad sites and nights ----------------------------------------------------------------------------------------
@@ -226,7 +227,7 @@ def test_a_site_that_comes_back_in_the_middle_loses_its_tag_now_and_its_files_in
     world.asks(name)
     steps_withdrawal.withdraw_tags.function(name)
     world.clock += timedelta(minutes=21)
-    assert conditions.CONDITIONS["tags_are_gone"](rollout=name)
+    assert is_over(world.services, "tags_are_gone", rollout=name)
     world.shell.unreachable = set()
 
     steps_withdrawal.remove_previews.function(name)
@@ -303,12 +304,12 @@ def test_what_another_rollout_offers_cannot_be_withdrawn_under_its_old_name(worl
     assert world.at_sites(first) == ""
 
 
-def test_sensors_ask_their_conditions_with_what_the_tasks_before_them_returned() -> None:
-    assert TagsGoneSensor(task_id="a", rollout="r").arguments == {"rollout": "r"}
-    assert RetiredTagsSensor(task_id="b", rollouts=["r"]).arguments == {"rollouts": ["r"]}
-    assert conditions.CONDITIONS["retired_tags_are_gone"](rollouts=[])
-    for condition in ("tags_are_gone", "retired_tags_are_gone"):
-        assert conditions.interval_s(condition) == 30
+def test_a_wait_is_one_of_the_table_and_asks_at_the_interval_of_the_policies(world: World) -> None:
+    with pytest.raises(ValueError, match="is none of"):
+        WaitUntil(task_id="a", wait="tags_are_green", arguments={"rollout": "r"})
+    assert is_over(world.services, "retired_tags_are_gone", rollouts=[])
+    for wait in ("tags_are_gone", "retired_tags_are_gone"):
+        assert WAITS[wait].every(world.services.config.policies) == timedelta(seconds=30)
 
 
 @pytest.mark.needs("openssh")

@@ -8,6 +8,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from tests.support.desks import at_desk, is_over
 from tests.support.local_shell import target_of
 from tests.support.previews import SMALL
 from tests.support.withdrawals import LIMITS, REASON, World, world  # noqa: F401
@@ -17,7 +18,6 @@ from pps.activities.sites.receiver import Receiver
 from pps.domain.base.errors import NotYetAllowedError
 from pps.domain.record.facts import FactKind
 from pps.domain.record.rollouts import SiteState
-from pps.orchestration import conditions
 from pps.orchestration.steps import withdrawal as steps_withdrawal
 
 
@@ -67,7 +67,7 @@ def test_the_removal_waits_for_an_installer_that_holds_the_sites_lock(world: Wor
             await asyncio.sleep(0.01)
         world.asks(name)
         await asyncio.to_thread(steps_withdrawal.withdraw_tags.function, name)
-        assert await asyncio.to_thread(conditions.CONDITIONS["tags_are_gone"], rollout=name)
+        assert await asyncio.to_thread(is_over, world.services, "tags_are_gone", rollout=name)
 
         async def pause(seconds: float) -> None:
             waited.append(seconds)
@@ -76,7 +76,11 @@ def test_the_removal_waits_for_an_installer_that_holds_the_sites_lock(world: Wor
                 await asyncio.shield(push)
 
         await withdrawal.remove_previews(
-            world.record(name), world.facts, world.these("A"), world.door, world.clock, reason=REASON, pause=pause
+            at_desk(world.record(name), world.facts, now=world.clock),
+            world.these("A"),
+            world.door,
+            reason=REASON,
+            pause=pause,
         )
 
     asyncio.run(both())

@@ -7,8 +7,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from pps.activities.ports import IndexedPackage
 from pps.activities.ports.clean_roots import CommandResult
+from pps.activities.ports.packages import IndexedPackage
 from pps.domain.base.errors import CleanRootError, RolloutError
 from pps.domain.packages.patch import PackageRef, Repository
 from pps.domain.sites.site import Platform

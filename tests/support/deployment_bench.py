@@ -7,12 +7,15 @@ from pathlib import Path
 from typing import Any
 
 from tests.support.clean_roots import CommentingTracker, PretendedRepositories, PretendedRoots
+from tests.support.desks import at_desk, at_office
 from tests.support.examples import NOW, PATCH, templates
 from tests.support.scenarios import a_scenario
 
 from pps.activities.quality import deployment_tests
+from pps.adapters.packages.folders import PublishedFolder
 from pps.adapters.record.store import FactStore
 from pps.domain.packages.patch import Patch
+from pps.domain.people.questions import Given
 from pps.domain.quality.scenarios import Scenario, ScenarioResult
 from pps.domain.record.rollouts import Rollout
 
@@ -21,8 +24,8 @@ TABLE = (AUTOMATIC, OF_SITE)
 
 
 def opened(store: FactStore, patch: Patch = PATCH, table: Iterable[Scenario] = TABLE, run: str = "r/1") -> Rollout:
-    name = deployment_tests.open_deployment_test(store, patch, table, run=run, now=NOW, actor="pps")
-    deployment_tests.plan_scenarios(store.rollout(name), store, patch, table, NOW, "pps")
+    name = deployment_tests.open_deployment_test(at_office(store, now=NOW, actor="pps"), patch, table, run=run)
+    deployment_tests.plan_scenarios(at_desk(store.rollout(name), store, patch=patch, now=NOW, actor="pps"), table)
     return store.rollout(name)
 
 
@@ -40,39 +43,31 @@ class Bench:
 
     def run(self, scenario: str = "wn", patch: Patch | None = None) -> ScenarioResult:
         return deployment_tests.run_scenario(
-            self.record,
-            self.store,
+            at_desk(self.record, self.store, patch=patch or self.patch, actor="pps", clock=lambda: NOW),
             scenario,
-            patch or self.patch,
             self.roots,
             self.repositories,
-            publication=self.folder,
-            now=lambda: NOW,
-            actor="pps",
+            publication=PublishedFolder(self.folder),
         )
 
     def site_answers(self, result: ScenarioResult, report: str = "", log: str = "") -> None:
+        said = Given(result.capitalize(), {"report": report, "log": log}, "ada", NOW)
         facts = deployment_tests.ended_at_site(
-            self.record, "wn-torque", result, report, log, publication=self.folder, user="ada", at=NOW
+            at_desk(self.record, self.store), "wn-torque", said, PublishedFolder(self.folder)
         )
         self.store.record(*facts)
 
     def tell(self) -> int:
         return deployment_tests.tell_provider(
-            self.record,
-            self.store,
-            self.patch,
+            at_desk(self.record, self.store, templates=templates(), patch=self.patch, now=NOW, actor="pps"),
             self.tracker,
-            templates(),
-            publication=self.folder,
+            publication=PublishedFolder(self.folder),
             fall_back="pps-support@example.org",
-            now=NOW,
-            actor="pps",
         )
 
     def close(self) -> Any:
         return deployment_tests.close_deployment_test(
-            self.record, self.store, publication=self.folder, now=NOW, actor="pps"
+            at_desk(self.record, self.store, now=NOW, actor="pps"), publication=PublishedFolder(self.folder)
         )
 
     def log(self, scenario: str = "wn") -> str:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from pathlib import Path
 
 from pps.activities.people.notification import Audience, Party
-from pps.activities.ports import Facts, Mail
+from pps.activities.ports.people import Mail
+from pps.activities.ports.record import Facts
 from pps.adapters.record.store import FactStore
 from pps.adapters.services.templates import JinjaTemplates
 from pps.domain.packages.patch import Bug, PackageRef, Patch, PatchState, Repository, RepositoryKind, Severity
@@ -104,11 +107,29 @@ class RememberingStore(FactStore):
         return tuple((self.queued.get(mail.key, mail), *rest) for mail, *rest in super().outbox(rollout))
 
 
-def sqlite_store() -> FactStore:
-    """A store in memory, for unit tests."""
+def sqlite_store(folder: Path | None = None) -> FactStore:
+    """A store in memory, for unit tests; in a folder, if several threads are to use it."""
+    if folder:
+        (folder / "facts.db").write_bytes(_migrated())
+        return RememberingStore(f"sqlite:///{folder}/facts.db")
     store = RememberingStore("sqlite://")
-    store.upgrade()
+    _connection(store).deserialize(_migrated())
     return store
+
+
+@cache
+def _migrated() -> bytes:
+    """An empty database with the newest schema: the migrations run once for all tests."""
+    store = FactStore("sqlite://")
+    store.upgrade()
+    return _connection(store).serialize()
+
+
+def _connection(store: FactStore) -> sqlite3.Connection:
+    with store._transaction() as connection:
+        raw = connection.connection.dbapi_connection
+    assert isinstance(raw, sqlite3.Connection)
+    return raw
 
 
 def opened(facts: Facts, patch: Patch = PATCH, at: datetime = NOW, run: str = "bc_client_update/first") -> Rollout:

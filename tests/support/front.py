@@ -22,10 +22,12 @@ import yaml
 from tests.support import signing
 from upath import UPath
 
-from pps.activities.ports import Mail, OpenRollout
+from pps.activities.ports.people import Mail
+from pps.activities.ports.record import OpenRollout
+from pps.adapters.packages.folders import PublishedFolder
 from pps.adapters.packages.repository_seal import RepositorySeal
 from pps.adapters.services.airflow_rest import AirflowQuestion
-from pps.cli.front import DAGS, Front
+from pps.cli.front import Front
 from pps.config.loader import Configuration
 from pps.domain.base.errors import NotYetAllowedError, PatchNotFoundError
 from pps.domain.packages.patch import Bug, PackageRef, Patch, PatchState, Repository, RepositoryKind, Severity
@@ -35,6 +37,7 @@ from pps.domain.record.facts import Fact, FactKind
 from pps.domain.record.rollouts import Rollout, dossier_name, rollout_id
 from pps.domain.sites.site import Platform
 from pps.services import Services
+from pps.workflow.paths import STARTS
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 ROLLOUT = "bc-client-4711-1"
@@ -155,6 +158,10 @@ class MemoryFacts:
         with self._lock:
             return Rollout(dossier_name(patch), tuple(f for f in self.facts if f.rollout == dossier_name(patch)))
 
+    def standing(self, names: Collection[str]) -> Mapping[str, Rollout]:
+        with self._lock:
+            return {name: Rollout(name, tuple(f for f in self.facts if f.rollout == name)) for name in names}
+
     def record_in_dossier(self, patch: int, *facts: Fact, mails: Sequence[Mail] = ()) -> tuple[Fact, ...]:
         assert all(f.rollout == dossier_name(patch) for f in facts)
         return self.record(*facts, mails=mails)
@@ -222,7 +229,7 @@ class MemoryAirflow:
             n: {"status": "healthy"} for n in ("metadatabase", "scheduler", "triggerer", "dag_processor")
         }
     )
-    paused: dict[str, bool] = field(default_factory=lambda: dict.fromkeys(DAGS, False))
+    paused: dict[str, bool] = field(default_factory=lambda: dict.fromkeys(STARTS, False))
 
     def trigger(self, dag: str, conf: Mapping[str, Any]) -> str:
         self.started.append((dag, conf))
@@ -317,7 +324,7 @@ def services(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> MemoryServices:
         "tracker": MemoryTracker(PATCH, replace(PATCH, number=4712, state=PatchState.REJECTED, new_variables=("X",))),
         "information_system": MemoryBdii(),
         "feedback_secret": SECRET,
-        "publication_folder": UPath(config.folder / "publication_folder"),
+        "publication_folder": PublishedFolder(UPath(config.folder / "publication_folder")),
     }
     return MemoryServices(config, lambda _: None, given)
 

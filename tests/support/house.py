@@ -33,7 +33,7 @@ def sections() -> str:
         room = path.parent.relative_to(ROOT / "plugins/pps")
         named.update((section, str(room)) for section in _spoken_of(path.read_text()))
     for (section, room), times in named.items():
-        if room.split("/")[0] in ("domain", "activities") and times > 1:  # once is a remark
+        if room.split("/")[0] in ("domain", "activities", "workflow") and times > 1:  # once is a remark
             rooms[section].add(room)
     for path in sorted((ROOT / "tests").rglob("test_*.py")):
         for section in re.findall(r"mark\.sd\(\"([0-9.]+)\"", path.read_text()):
@@ -52,6 +52,30 @@ def decisions() -> str:
         number, _, title = path.read_text().splitlines()[0].removeprefix("# ").partition(". ")
         lines.append(f"{number}. [{title}]({path.name})")
     return "\n".join(lines)
+
+
+#: What may be meant by a path in a text: from the root, from the product's, from the tests'.
+_BASES = (ROOT, ROOT / "plugins/pps", ROOT / "tests")
+_PATH = re.compile(r"(?:T=)?(\.?\w[\w.-]*(?:/[\w.-]+)*/?)")
+_ENDINGS = (".py", ".sh", ".md", ".yaml", ".toml", ".txt", ".html", ".lock")
+
+
+def paths_named(text: str) -> set[str]:
+    """The paths that a document names between backticks, or hands to make; one with a place holder is none.
+
+    A path has a `/`, or the ending of a file. Place holders are `<topic>` and `...`.
+    """
+    words = " ".join(said or made for said, made in re.findall(r"`([^`\n]+)`|^(make .*)", text, re.MULTILINE)).split()
+    bare = (word.replace('"', "").strip("():,;") for word in words)
+    found = (match[1] for word in bare if "..." not in word and (match := _PATH.fullmatch(word)))
+    return {path for path in found if "/" in path or path.endswith(_ENDINGS)}
+
+
+def is_there(path: str) -> bool:
+    """Tell whether the repository has it; a bare file's name is enough where it stands once or more."""
+    if any((base / path).exists() for base in _BASES):
+        return True
+    return "/" not in path and any(next((ROOT / top).rglob(path), None) for top in ("plugins", "dags", "config"))
 
 
 def with_block(text: str, block: str) -> str:

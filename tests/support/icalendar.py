@@ -8,6 +8,8 @@ from email import message_from_bytes
 from email.message import EmailMessage
 from email.policy import default
 
+from icalendar import Calendar
+
 _LINE = re.compile(r'([A-Z-]+)((?:;[A-Z-]+=(?:"[^"\x00-\x1f]*"|[^";:,\x00-\x1f]*))*):([^\x00-\x08\x0a-\x1f]*)')
 _TEXT = re.compile(r"(?:[^\\;,]|\\[\\;,Nn])*")
 #: RFC 5546, 3.2.2 and 3.2.5: presence in a VEVENT of each method, (at least, at most).
@@ -67,7 +69,7 @@ def read(text: str) -> Scheduled:
     if of["METHOD"] == "CANCEL":
         assert got["STATUS"] == "CANCELLED", "of a whole event (RFC 5546, 3.2.5)"
         assert not any("RSVP" in parameters for _, parameters, _ in event)
-    return Scheduled(
+    scheduled = Scheduled(
         of["METHOD"],
         got["UID"],
         int(got.get("SEQUENCE", "0")),
@@ -75,6 +77,27 @@ def read(text: str) -> Scheduled:
         got.get("STATUS", ""),
         got["ORGANIZER"].removeprefix("mailto:"),
         frozenset(attendees),
+    )
+    assert as_calendars_read_it(text) == scheduled
+    return scheduled
+
+
+def as_calendars_read_it(text: str) -> Scheduled:
+    """The same by a library that others use, and that forgives more."""
+    calendar = Calendar.from_ical(text)
+    (event,) = calendar.walk("VEVENT")
+    assert (calendar.errors, event.errors) == ([], [])
+    attendees = event["ATTENDEE"]
+    return Scheduled(
+        str(calendar["METHOD"]),
+        str(event["UID"]),
+        int(event.get("SEQUENCE", 0)),
+        f"{event['DTSTART'].dt:%Y%m%dT%H%M%SZ}" if "DTSTART" in event else "",
+        str(event.get("STATUS", "")),
+        str(event["ORGANIZER"]).removeprefix("mailto:"),
+        frozenset(
+            str(a).removeprefix("mailto:").lower() for a in (attendees if isinstance(attendees, list) else [attendees])
+        ),
     )
 
 

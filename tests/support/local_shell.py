@@ -13,7 +13,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from pps.activities.ports import SiteLimits, SshTarget
+from pps.activities.ports.sites import SiteLimits, SshTarget
 from pps.domain.base.errors import SiteError, SiteUnreachableError
 
 TOOLS = ("/usr/local/bin", "/usr/bin", "/bin", "/usr/sbin", "/sbin")

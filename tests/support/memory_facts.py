@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from datetime import datetime
 
-from pps.activities.ports import Mail, OpenRollout
+from pps.activities.ports.people import Mail
+from pps.activities.ports.record import OpenRollout
 from pps.domain.record.facts import Fact, FactKind
 from pps.domain.record.rollouts import Rollout
 

@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 
 from tests.support import signing
+from tests.support.desks import at_desk
 from tests.support.examples import sqlite_store
 from tests.support.provider import Provider
 from upath import UPath
@@ -56,17 +57,13 @@ class Mirroring:
 
     def make(self, patch: Patch, now: datetime = NOW) -> Fact:
         return mirroring.make_mirror(
-            self.record,
-            self.store,
-            patch,
+            at_desk(self.record, self.store, patch=patch, now=now, actor="repository-manager"),
             mirrors=self.mirrors,
             repositories=self.repositories,
             reader=PackageFiles(),
             publish_packages=partial(publish_packages, seal=self.seal),
             limits=self.limits,
             workdir=self.folder.parent / "work",
-            now=now,
-            actor="repository-manager",
             told=lambda *what: self.told.append(what),
         )
 

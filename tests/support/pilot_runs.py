@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
+from tests.support.desks import at_desk
 from tests.support.examples import NOW, PATCH, SITES, sqlite_store, templates
 
 from pps.activities.pilots import set_up as pilot_setup
@@ -142,14 +143,10 @@ class APilot:
 
     def verify(self, site: str, hours: float = 2) -> tuple[str, ...]:
         return pilot_setup.verify_set_up(
-            self.record,
-            self.store,
+            at_desk(self.record, self.store, patch=self.patch, now=NOW + timedelta(hours=hours), actor="pps"),
             self.services,
             self.published,
             GOLD[site],
-            self.patch,
-            NOW + timedelta(hours=hours),
-            "pps",
         )
 
     def set_up(self, *sites: str, hours: float = 2) -> APilot:
@@ -167,15 +164,11 @@ class APilot:
         from pps.activities.pilots.running import look_at_pilot
 
         return look_at_pilot(
-            self.record,
-            self.store,
+            at_desk(self.record, self.store, templates=templates(), now=now, actor="pps"),
             self.services,
             GOLD,
-            templates(),
             support=SUPPORT,
             incident_after=INCIDENT,
-            now=now,
-            actor="pps",
         )
 
     def kinds(self, kind: FactKind) -> list[Fact]:

@@ -16,18 +16,21 @@ from typing import Any
 
 import pytest
 import yaml
-from tests.support.examples import NOW, SECRET, templates
+from tests.support.desks import front, is_over
+from tests.support.examples import NOW, SECRET, sqlite_store, templates
 from tests.support.front import MemoryServices, MemoryTracker, site, write_config
 from tests.support.http_folder import serving
 from tests.support.pilot_runs import Published, Services
 from tests.support.pilots import MAJOR, MINOR, SCOPE
 from tests.support.provider import WHY_UNSIGNED, Provider
+from tests.support.tasks import tasks_work_with
 from tests.support.withdrawals import Postbox
 from upath import UPath
 
 from pps.activities.people import feedback
-from pps.activities.ports import Mail
+from pps.activities.ports.people import Mail
 from pps.activities.quality import deployment_tests
+from pps.adapters.packages.folders import PublishedFolder
 from pps.adapters.record.store import FactStore
 from pps.config.loader import Configuration
 from pps.domain.packages.patch import Patch, PatchState, RepositoryKind
@@ -38,12 +41,12 @@ from pps.domain.record.facts import Fact, FactKind
 from pps.domain.record.rollouts import Rollout, RolloutPath
 from pps.domain.sites.endpoints import PublishedService
 from pps.domain.sites.probes import ProbeState
-from pps.orchestration import alarm, conditions, forms_pilot, forms_pilot_meetings, forms_pilot_site, people
-from pps.orchestration.form_book import FORMS
-from pps.orchestration.forms import Given, put
 from pps.orchestration.people import HumanStep
 from pps.orchestration.steps import pilots as steps
 from pps.orchestration.steps import quality as steps_quality
+from pps.workflow.desk import FrontDesk
+from pps.workflow.form_book import FORMS
+from pps.workflow.forms import Given, put
 
 COORDINATOR = Role.PPS_COORDINATOR.value
 DAY, WEEK = timedelta(days=1), timedelta(weeks=1)
@@ -159,11 +162,16 @@ class Walk:
         return str(self.store.rollout(name or self.name).need(FactKind.ROLLOUT_CLOSED, "").payload["outcome"])
 
     def notes(self, kind: str = "txt") -> str:
-        return str((self.services.publication_folder / f"release-notes/{self.name}.{kind}").read_text())
+        return str((self.services.publication_folder.root / f"release-notes/{self.name}.{kind}").read_text())
 
     def in_production(self) -> Mapping[str, str]:
         found = self.services.production_packages.open(self.patch.repository.kind)
         return {p.ref.name: p.sha256 for p in found.newest(self.patch.packages).values()}
+
+    @property
+    def desk(self) -> FrontDesk:
+        """As a task opens it now."""
+        return front(self.services, self.name, "erika")
 
     # --- what happens
 
@@ -190,20 +198,20 @@ class Walk:
         return first
 
     def holds(self, condition: str, **more: str) -> bool:
-        return conditions.CONDITIONS[condition](rollout=self.name, **more)
+        return is_over(self.services, condition, rollout=self.name, **more)
 
     def asks(self, form: str, about: str) -> bool:
         """The human step puts its question; False if there is nothing to ask."""
-        asked = FORMS[form].prepare(self.services, self.record, about)
+        asked = FORMS[form].prepare(self.desk, about)
         if asked is None:
             return False
         link = "https://pps.example.org/answer"
-        put(self.services, self.record, FORMS[form], about, asked, link=link, now=self.clock, actor="pps")
+        put(self.desk, FORMS[form], about, asked, link)
         return True
 
     def body(self, form: str, about: str = COORDINATOR) -> str:
         """What the question says."""
-        asked = FORMS[form].prepare(self.services, self.record, about)
+        asked = FORMS[form].prepare(self.desk, about)
         assert asked is not None
         return asked.body
 
@@ -218,19 +226,19 @@ class Walk:
         assert set(fields) <= set(known)
         defaults = {key: schema["default"] for key, schema in known.items()}
         user = "carla" if about == COORDINATOR else f"admin-{about.lower()}"
-        return str(self._human(form, about)._take(Given(choice, defaults | fields, user, self.clock)))
+        return str(self._human(form, about)._take(self.desk, Given(choice, defaults | fields, user, self.clock)))
 
     def retries(self, form: str, about: str = COORDINATOR) -> str:
         """The task begins anew, as after a failure; what it returns without asking again, or ""."""
         human = self._human(form, about)
-        return human._standing(self.record) or human._taken_now(self.record)
+        return human._standing(self.record) or human._taken_now(self.desk)
 
     def is_silent(self, form: str, about: str = COORDINATOR) -> str:
         """Nobody answers until the time is up."""
         assert self.asks(form, about)
         asked = [f for f in self.of(FactKind.QUESTION_ASKED) if (f.occasion, f.subject) == (form, about)]
         self.clock = datetime.fromisoformat(asked[0].payload["due"]) + timedelta(seconds=1)
-        return str(self._human(form, about)._silent(self.services))
+        return str(self._human(form, about)._silent(self.desk))
 
     def _human(self, form: str, about: str) -> HumanStep:
         return HumanStep(task_id="question", form=form, rollout=self.name, about=about)
@@ -326,7 +334,7 @@ class Walk:
     def said(self, vo: str, opinion: str, text: str) -> None:
         """A VO answers with its own invitation."""
         token = feedback.invitation_token(SECRET, self.name, vo)
-        feedback.give_feedback(self.store, self.name, vo, opinion, text, vo, token, None, self.clock, SECRET)
+        feedback.give_feedback(self.store, self.name, feedback.Said(vo, opinion, text, vo, token), self.clock, SECRET)
 
     def deployment_tested(self, result: ScenarioResult | None = ScenarioResult.PASS) -> Walk:
         """The other activity, "in parallel and separately", has ended so; None: it has begun."""
@@ -366,8 +374,7 @@ def walking(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, path: RolloutPath, 
     with serving(tmp_path / "provider") as source, serving(tmp_path / "config/mirror") as mirror:
         update = server(Provider(RepositoryKind.APT, tmp_path, source), major=path is RolloutPath.MAJOR_PILOT, **patch)
         config = configuration(tmp_path / "config", mirror.url.rstrip("/"), source.url)
-        store = FactStore(f"sqlite:///{tmp_path}/facts.db")
-        store.upgrade()
+        store = sqlite_store(tmp_path)
         given = {
             "facts": store,
             "tracker": Tracker(update),
@@ -376,20 +383,11 @@ def walking(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, path: RolloutPath, 
             "service_probes": Services(),
             "information_system": Published(),
             "feedback_secret": SECRET,
-            "publication_folder": UPath(config.folder / "publication_folder"),
+            "publication_folder": PublishedFolder(UPath(config.folder / "publication_folder")),
         }
         walk = Walk(MemoryServices(config, lambda _: None, given), path, update, {})
-
-        @contextmanager
-        def services() -> Iterator[MemoryServices]:
-            yield walk.services
-
-        for module in (steps, steps_quality, conditions, people):
-            monkeypatch.setattr(module, "services", services)
-        for module in (alarm, steps, conditions, people, forms_pilot, forms_pilot_meetings, forms_pilot_site):
-            monkeypatch.setattr(module, "now", lambda: walk.clock)
-        for module in (alarm, steps, people, forms_pilot, forms_pilot_meetings, forms_pilot_site):
-            monkeypatch.setattr(module, "actor", lambda: "erika")
+        walk.services.given["clock"] = lambda: walk.clock
+        tasks_work_with(monkeypatch, lambda: walk.services, lambda: walk.clock, "erika")
         monkeypatch.setattr(steps, "get_current_context", lambda: walk.context)
         yield walk
         store.dispose()

@@ -7,6 +7,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from tests.support.desks import at_desk, at_office
 from tests.support.examples import NOW, PATCH, SITES, sqlite_store, templates
 from tests.support.front import CONFIG
 
@@ -16,6 +17,7 @@ from pps.activities.pilots.request import PilotRequest
 from pps.adapters.record.store import FactStore
 from pps.config.loader import Configuration
 from pps.domain.packages.patch import Bug, Patch, PatchKind, PatchState, Severity
+from pps.domain.people.questions import Given
 from pps.domain.pilots.looks import day_of, samples
 from pps.domain.pilots.pilot import Pilot
 from pps.domain.pilots.server_updates import MinorLimits
@@ -65,14 +67,12 @@ class APilot:
         self.patch, self.store = patch, store or sqlite_store()
         self.at = NOW
         self.name = pilot_request.request_pilot(
-            self.store,
+            at_office(self.store, now=NOW, actor="pps"),
             patch,
             PilotRequest("erika", SCOPE, vo, **asked),
             LIMITS,
             VOS,
             run="pilot/first",
-            now=NOW,
-            actor="pps",
         )
 
     @property
@@ -99,19 +99,19 @@ class APilot:
         return self
 
     def accepted(self) -> APilot:
-        self.store.record(*pilot_request.facts_of_acceptance(self.record, "Accept", {}, "carla", self.at, "pps"))
+        self.store.record(
+            *pilot_request.facts_of_acceptance(
+                at_desk(self.record, now=self.at, actor="pps"), Given("Accept", {}, "carla", self.at)
+            )
+        )
         return self
 
     def ranked(self, sites: Any = None, **more: Any) -> APilot:
         pilot_screening.rank_candidates(
-            self.record,
-            self.store,
-            self.patch,
+            at_desk(self.record, self.store, patch=self.patch, now=self.at, actor="pps"),
             (GOLD if sites is None else sites).values(),
             2,
             **more,
-            now=self.at,
-            actor="pps",
         )
         return self
 
@@ -121,13 +121,17 @@ class APilot:
         vos = dict.fromkeys(VOS, ()) | {"atlas": ("ada",), "lhcb": ("lena",)}
         to = "coordination@example.org"
         return pilot_screening.show_interest(
-            self.record, self.store, templates(), vo, text, "ada", mine, vos, to, self.at
+            at_desk(self.record, self.store, templates=templates(), now=self.at), vo, text, "ada", mine, vos, to
         )
 
     def selected(self, *sites: str) -> APilot:
         form = {"sites": "\n".join(sites or ("PIC",))}
         self.store.record(
-            *pilot_screening.facts_of_selection(self.record, self.patch, "Select", form, "carla", self.at, "user carla")
+            *pilot_screening.facts_of_selection(
+                at_desk(self.record, now=self.at, actor="user carla"),
+                self.patch,
+                Given("Select", form, "carla", self.at),
+            )
         )
         return self
 

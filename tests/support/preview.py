@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from pps.activities.ports import Tarball
+from pps.activities.ports.packages import Tarball
 from pps.activities.sites.script import load_script
 from pps.domain.packages.manifest import Manifest, ManifestEntry, ManifestPackage
 from pps.domain.packages.patch import PackageRef

@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
 
-from pps.activities.ports import Mail, Tarball
+from pps.activities.ports.packages import Tarball
+from pps.activities.ports.people import Mail
 from pps.domain.packages.manifest import Manifest, ManifestEntry
 from pps.domain.record.facts import Fact, FactKind
 from pps.domain.record.rollouts import Rollout

@@ -12,7 +12,7 @@ from tests.support.http_folder import HttpFolder, serving
 from upath import UPath
 
 from pps.activities.packages.tarball import build_tarball
-from pps.activities.ports import Tarball, TarballLimits
+from pps.activities.ports.packages import Tarball, TarballLimits
 from pps.adapters.packages.artefacts import ArtefactStore
 from pps.adapters.packages.package_files import PackageFiles
 from pps.adapters.packages.repositories import ProviderRepositories

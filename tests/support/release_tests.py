@@ -8,15 +8,18 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
+from tests.support.desks import at_desk, at_office
 from tests.support.examples import NOW, PATCH, SITES, sqlite_store, templates
 from tests.support.front import CONFIG
 
 from pps.activities.people import asking
+from pps.activities.people.asking import Asking
 from pps.activities.quality import release_answers, release_testing
 from pps.activities.release import decision as release_decision
 from pps.adapters.record.store import FactStore
 from pps.config.loader import Configuration
 from pps.domain.packages.patch import PackageRef, Patch, PatchState
+from pps.domain.people.questions import Given
 from pps.domain.quality.pools import Pool
 from pps.domain.quality.release_tests import ACCEPT, DECISION, MANAGER, REJECT, STEP
 from pps.domain.record.facts import Fact, FactKind
@@ -44,7 +47,7 @@ class AReleaseTest:
     def __init__(self, patch: Patch = CERTIFIED, store: FactStore | None = None) -> None:
         self.store, self.patch = store or sqlite_store(), patch
         self.name = release_testing.open_release_test(
-            self.store, patch, POOLS, SITES, None, run=RUN, now=NOW, actor="release-manager"
+            at_office(self.store, now=NOW, actor="release-manager"), patch, POOLS, SITES, None, run=RUN
         )
 
     @property
@@ -52,7 +55,7 @@ class AReleaseTest:
         return self.store.rollout(self.name)
 
     def planned(self) -> AReleaseTest:
-        release_testing.plan(self.record, self.store, self.patch, POOLS, SITES, NOW, "pps")
+        release_testing.plan(at_desk(self.record, self.store, patch=self.patch, now=NOW, actor="pps"), POOLS, SITES)
         return self
 
     def delivered(self) -> AReleaseTest:
@@ -71,19 +74,11 @@ class AReleaseTest:
 
     def ask(self, step: str, subject: str, due: datetime, *people: str) -> None:
         asking.ask(
-            self.record,
-            self.store,
-            templates(),
+            at_desk(self.record, self.store, templates=templates(), now=NOW, actor="pps"),
+            Asking(f"{subject}: please answer", "What it is about.", due, people, "somebody@example.org"),
             step=step,
             subject=subject,
-            title=f"{subject}: please answer",
-            body="What it is about.",
-            due=due,
-            to="somebody@example.org",
-            assigned_to=people,
             link=f"https://pps.example.org/answer/{subject}",
-            now=NOW,
-            actor="pps",
         )
 
     def answers(
@@ -92,37 +87,35 @@ class AReleaseTest:
         """As the human step takes an answer that Airflow hands over."""
         user = user or f"admin-{site.lower()}"
         form = (WELL if choice == ACCEPT else BADLY) if form is None else form
-        more = release_answers.facts_of_answer(self.record, site, choice, form, user, at, ACTIVITY)
+        more = release_answers.facts_of_answer(self.record, site, Given(choice, form, user, at), ACTIVITY)
         asking.keep_answer(
-            self.record, self.store, step=STEP, subject=site, choice=choice, form=form, user=user, at=at, more=more
+            at_desk(self.record, self.store, now=at), Given(choice, form, user, at), step=STEP, subject=site, more=more
         )
         return self
 
     def late(self, site: str, choice: str = REJECT, *, user: str = "", at: datetime = LATE) -> AReleaseTest:
         form = WELL if choice == ACCEPT else BADLY
         user = user or f"admin-{site.lower()}"
-        release_answers.keep_late_answer(self.record, self.store, site, choice, form, user, ACTIVITY, at)
+        release_answers.keep_late_answer(
+            at_desk(self.record, self.store, now=at), site, Given(choice, form, user, at), ACTIVITY
+        )
         return self
 
     def time_is_up(self) -> AReleaseTest:
         for site in self.record.planned_sites:
-            asking.note_silence(self.record, self.store, step=STEP, subject=site, now=LATE, actor="pps")
+            asking.note_silence(at_desk(self.record, self.store, now=LATE, actor="pps"), step=STEP, subject=site)
         return self
 
     def decided(self, choice: str, reason: str | None = None, *, user: str = "grace") -> AReleaseTest:
         if not any(f.kind is FactKind.QUESTION_ASKED and f.occasion == DECISION for f in self.record.facts):
             self.ask(DECISION, MANAGER, DECISION_DUE, f"role:{MANAGER}")
         form, at = {"reason": reason}, LATE
-        more = release_decision.facts_of_decision(self.record, choice, form, user, at)
+        more = release_decision.facts_of_decision(at_desk(self.record, self.store), Given(choice, form, user, at))
         asking.keep_answer(
-            self.record,
-            self.store,
+            at_desk(self.record, self.store, now=at),
+            Given(choice, form, user, at),
             step=DECISION,
             subject=MANAGER,
-            choice=choice,
-            form=form,
-            user=user,
-            at=at,
             more=more,
         )
         return self

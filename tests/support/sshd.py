@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from pps.activities.ports import SshTarget
+from pps.activities.ports.sites import SshTarget
 from pps.domain.sites.site import Platform, Site, SshEndpoint
 
 

@@ -4,7 +4,7 @@
 from tests.support.whole import Grid, far, grid  # noqa: F401
 ```
 
-One installation serves all modules; each scenario has a patch of its own.
+One installation serves all modules of a worker (tests/support/side_by_side.py); each scenario has a patch of its own.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from typing import Any, TypeVar
 
 import pytest
 from tests.support.airflow import end_airflow
+from tests.support.airflow_waits import wait_for_run
 
 from pps.adapters.services.airflow_rest import AirflowClient, AirflowQuestion
 from pps.domain.base.errors import RolloutError
@@ -77,14 +78,14 @@ class Grid:
                     return found
             except RolloutError:
                 pass
-            time.sleep(0.2)
+            time.sleep(0.4)  # each look costs Airflow some time of the processor
         raise AssertionError(f"{what}: not within {within_s} s")
 
     def waits_for_fact(self, name: str, kind: FactKind, within_s: float = 300) -> None:
         self.waits_for(f"fact {kind}", lambda: self.rollout(name).has(kind), within_s)
 
     def ends(self, run: str, within_s: float = 300, dag: str = BC) -> str:
-        return self.client.wait_for_run(dag, run, within_s)
+        return wait_for_run(self.client, dag, run, within_s)
 
     def member_site(self) -> str:
         """The PPS member site, whose people try deployment scenarios by hand."""
@@ -113,14 +114,14 @@ class Grid:
 
     def night(self) -> None:
         run = self.installation.client("admin").trigger("nightly_distribution", {})
-        state = self.installation.client("admin").wait_for_run("nightly_distribution", run, 150)
+        state = wait_for_run(self.installation.client("admin"), "nightly_distribution", run, 150)
         assert state == "success"
 
     def certify(self, patch: int, state: PatchState = PatchState.CERTIFIED) -> None:
         self.services.tracker.set_state(patch, state, "The certification has ended.")
 
     def notes(self, name: str) -> str:
-        text = (Path(self.services.publication_folder.path) / "release-notes" / f"{name}.txt").read_text()
+        text = (Path(self.services.publication_folder.root) / "release-notes" / f"{name}.txt").read_text()
         return " ".join(text.split())
 
     def mails_of(self, name: str) -> Counter[tuple[str, str]]:
@@ -128,7 +129,19 @@ class Grid:
         return Counter((", ".join(m.recipients), m.subject) for m in kept_mails(self.mails) if number in m.subject)
 
 
+#: On a busy machine answers come late. Nobody is silent in a pilot, so there patience costs no time; in the other
+#: paths somebody is, and two minutes are what the people beside that one need.
+_PATIENT: dict[str, dict[str, object]] = {
+    "pilots": dict.fromkeys(
+        ("answer_within", "set_up_within", "roll_back_within", "report_within", "wrap_up_within"), "20m"
+    ),
+    **{path: {"answer_within": "2m"} for path in ("local_configuration", "deployment_test", "overrule")},
+    "release_test": {"answer_working_days": 0.0014},
+}
+#: Three Airflows share two cores in `make test`; an idle scheduler that looks ten times a second takes a tenth of one.
+_QUIET = {"AIRFLOW__SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.3"}
 _KEY = pytest.StashKey[Grid]()
+_END = pytest.StashKey[ExitStack]()
 
 
 @pytest.fixture(scope="session")
@@ -139,15 +152,23 @@ def grid(request: pytest.FixtureRequest) -> Grid:
         end_airflow(request.config)
         stack = ExitStack()
         stash[_KEY] = stack.enter_context(_running())
+        stash[_END] = stack
         request.config.add_cleanup(stack.close)
     return stash[_KEY]
+
+
+def end_grid(config: pytest.Config) -> None:
+    """End it now, if it runs."""
+    if _END in config.stash:
+        config.stash[_END].close()
+        del config.stash[_KEY], config.stash[_END]
 
 
 @contextmanager
 def _running() -> Iterator[Grid]:
     with tempfile.TemporaryDirectory(prefix="pps-whole-", ignore_cleanup_errors=True) as name:
         folder = Path(name)
-        with Installation(folder / "installation") as installation:
+        with Installation(folder / "installation", environment=_QUIET, policies=_PATIENT) as installation:
             yield Grid(installation, folder)
 
 

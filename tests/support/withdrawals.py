@@ -8,27 +8,31 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from tests.support.desks import at_desk, is_over
+from tests.support.examples import sqlite_store
 from tests.support.front import MemoryServices, write_config
 from tests.support.local_shell import LocalChannel, LocalShell, target_of
 from tests.support.preview import make_site
 from tests.support.previews import FolderArtefacts, Tree
+from tests.support.tasks import tasks_work_with
 from upath import UPath
 
 from pps.activities.clients import distribution, publication, withdrawal
-from pps.activities.ports import Mail, SiteLimits, SshTarget, Tarball
+from pps.activities.ports.packages import Tarball
+from pps.activities.ports.people import Mail
+from pps.activities.ports.sites import SiteLimits, SshTarget
 from pps.activities.sites.batch import Door
-from pps.adapters.record.store import FactStore
+from pps.adapters.packages.folders import PublishedFolder
 from pps.domain.base.errors import ServiceError
 from pps.domain.record.facts import Fact, FactKind
 from pps.domain.record.rollouts import Rollout, SiteState
 from pps.domain.sites.site import Site
-from pps.orchestration import conditions
 from pps.orchestration.steps import clients as steps
 from pps.orchestration.steps import withdrawal as steps_withdrawal
 
@@ -117,8 +121,7 @@ class World:
 
     def __init__(self, folder: Path) -> None:
         self.clock = START
-        self.facts = FactStore(f"sqlite:///{folder}/facts.db")
-        self.facts.upgrade()
+        self.facts = sqlite_store(folder)
         self.artefacts = FolderArtefacts(folder / "store")
         self.cache = folder / "cache"
         self.shell = HookedShell()
@@ -128,12 +131,13 @@ class World:
         self.sites = config.sites
         self.information_system = TagLists(self.sites)
         given = {
+            "clock": lambda: self.clock,
             "facts": self.facts,
             "artefacts": self.artefacts,
             "information_system": self.information_system,
             "mailer": self.postbox,
             "shell": self.shell,
-            "publication_folder": UPath(config.folder / "publication_folder"),
+            "publication_folder": PublishedFolder(UPath(config.folder / "publication_folder")),
         }
         self.services = MemoryServices(config, lambda _: None, given)
 
@@ -184,19 +188,21 @@ class World:
         record = self.record(name)
         tarball = self.artefacts.tarballs[self.tarball(name)]
         return await distribution.distribute(
-            record,
-            self.facts,
+            at_desk(record, self.facts, clock=lambda: self.clock),
             tarball,
             self.these(sites),
             self.door,
             artefacts=self.artefacts,
-            now=lambda: self.clock,
             cache=self.cache,
         )
 
     def publish(self, name: str, sites: str) -> None:
         record = self.record(name)
-        asyncio.run(publication.publish_tags(record, self.facts, record.tag, self.these(sites), self.door, self.clock))
+        asyncio.run(
+            publication.publish_tags(
+                at_desk(record, self.facts, now=self.clock), record.tag, self.these(sites), self.door
+            )
+        )
 
     @property
     def door(self) -> Door:
@@ -211,14 +217,16 @@ class World:
     # --- what is done
 
     def asks(self, name: str, reason: str = REASON) -> None:
-        withdrawal.ask_for_withdrawal(self.record(name), self.facts, reason, self.clock, "coordinator")
+        withdrawal.ask_for_withdrawal(
+            at_desk(self.record(name), self.facts, now=self.clock, actor="coordinator"), reason
+        )
 
     def withdraws(self, name: str, reason: str = REASON, wait: timedelta = timedelta(minutes=1)) -> None:
         """The DAG `withdraw_rollout`, step by step."""
         self.asks(name, reason)
         steps_withdrawal.withdraw_tags.function(name)
         self.clock += wait
-        assert conditions.CONDITIONS["tags_are_gone"](rollout=name)
+        assert is_over(self.services, "tags_are_gone", rollout=name)
         steps_withdrawal.remove_previews.function(name)
         steps_withdrawal.tell_of_withdrawal.function(name)
 
@@ -227,9 +235,9 @@ class World:
         self.clock += after
         retired = steps_withdrawal.withdraw_retired_tags.function()
         self.clock += timedelta(minutes=1)
-        if not conditions.CONDITIONS["retired_tags_are_gone"](rollouts=retired):
+        if not is_over(self.services, "retired_tags_are_gone", rollouts=retired):
             self.clock += timedelta(hours=1)
-            assert conditions.CONDITIONS["retired_tags_are_gone"](rollouts=retired)
+            assert is_over(self.services, "retired_tags_are_gone", rollouts=retired)
         steps_withdrawal.remove_retired_previews.function(retired)
         return retired
 
@@ -284,17 +292,7 @@ def _entry(site: Site) -> dict[str, object]:
 def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
     """The steps' own world is replaced: services, clock, and the way to the sites."""
     made = World(tmp_path)
-
-    @contextmanager
-    def services() -> Iterator[MemoryServices]:
-        yield made.services
-
-    for module in (steps_withdrawal, conditions):
-        monkeypatch.setattr(module, "services", services)
-        monkeypatch.setattr(module, "now", lambda: made.clock)
-    for module in (steps_withdrawal, steps):
-        monkeypatch.setattr(module, "actor", lambda: "test")
-        monkeypatch.setattr(module, "now", lambda: made.clock)
+    tasks_work_with(monkeypatch, lambda: made.services, lambda: made.clock)
     monkeypatch.setattr(steps, "_targets", made.targets)
     yield made
     made.facts.dispose()

@@ -125,10 +125,10 @@ def _schema_patterns(schema: Any) -> Iterator[str]:
 
 
 def _in_forms() -> Iterator[Used]:
-    from pps.orchestration.form_book import FORMS
-    from pps.orchestration.params import STARTS
+    from pps.workflow.form_book import FORMS
+    from pps.workflow.paths import STARTS
 
-    schemas = [(dag, schema) for dag, (schema, _) in STARTS.items()] + [(k, f.fields or {}) for k, f in FORMS.items()]
+    schemas = [(dag, start.schema) for dag, start in STARTS.items()] + [(k, f.fields or {}) for k, f in FORMS.items()]
     for where, schema in schemas:
         for pattern in _schema_patterns(schema):
             yield Used(f"form {where}", pattern, 0, anchored=False)
@@ -180,6 +180,7 @@ def _slow_on(used: Used) -> str | None:
     return None
 
 
+@pytest.mark.slow
 def test_every_pattern_of_the_product_is_linear() -> None:
     patterns = [used for path in sorted(PRODUCT.rglob("*.py")) for used in _patterns_of(path)] + list(_in_forms())
     assert len(patterns) > 80

@@ -16,22 +16,27 @@ import typer
 from pps.activities.sites.diagnosis import Finding, Health, diagnose_sites, failure
 from pps.cli import output
 from pps.cli.facts import look_at_chains
-from pps.cli.front import DAGS, Front, front
+from pps.cli.front import Front, front
 from pps.cli.packages.keys import signing_findings
-from pps.config import models
 from pps.config.activity_models import ActivitiesFile
+from pps.config.base_models import Model
 from pps.config.loader import problems_in
+from pps.config.people_models import PeopleFile
+from pps.config.policy_models import Policies
 from pps.config.pool_models import PoolsFile
 from pps.config.scenario_models import ScenariosFile
+from pps.config.service_models import ServiceFile
+from pps.config.site_models import SitesFile
 from pps.domain.base.errors import RolloutError, ServiceError
 from pps.domain.packages import interpreter
 from pps.domain.sites.site import Site
+from pps.workflow.paths import STARTS
 
-_FILES: dict[str, type[models.Model]] = {
-    "service.yaml": models.ServiceFile,
-    "policies.yaml": models.Policies,
-    "people.yaml": models.PeopleFile,
-    "sites.yaml": models.SitesFile,
+_FILES: dict[str, type[Model]] = {
+    "service.yaml": ServiceFile,
+    "policies.yaml": Policies,
+    "people.yaml": PeopleFile,
+    "sites.yaml": SitesFile,
     "activities.yaml": ActivitiesFile,
     "scenarios.yaml": ScenariosFile,
     "pools.yaml": PoolsFile,
@@ -311,7 +316,7 @@ def _airflow(here: Front) -> Iterator[Finding]:
             yield Finding(
                 f"Airflow {component}", Health.FAIL, f"is {state or 'not running'}.", f"Start airflow {process}."
             )
-    for dag in DAGS:
+    for dag in STARTS:
         if dag not in known:
             yield Finding(f"DAG {dag}", Health.FAIL, "Airflow does not know it.", "Look for import errors in Airflow.")
         elif known[dag]:

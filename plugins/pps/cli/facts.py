@@ -143,14 +143,12 @@ def _known(path: Path | None) -> dict[str, chain.Head]:
 
 def _write(path: Path, text: str) -> None:
     """As a whole: a file that is cut short would say that rollouts are new."""
-    aside = path.with_name(f".{path.name}.{os.getpid()}.part")
+    from pps.adapters.packages.folders import aside
+
     try:
-        with aside.open("x", encoding="ascii") as file:
+        with aside(path) as part, part.open("x", encoding="ascii") as file:
             file.write(text)
             file.flush()
             os.fsync(file.fileno())
-        aside.replace(path)
     except OSError as error:
         raise ConfigurationError(str(path), f"cannot be written ({error}).", "Name another file.") from error
-    finally:
-        aside.unlink(missing_ok=True)

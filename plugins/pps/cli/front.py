@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -18,20 +19,7 @@ from pps.adapters.services.airflow_rest import AirflowQuestion
 from pps.cli.output import complain
 from pps.domain.base.errors import ConfigurationError, NotYetAllowedError, RefusedError, RolloutError, ServiceError
 from pps.services import Services
-
-#: The DAGs of this version; tests/integration/test_dags.py holds the list against dags/.
-DAGS = (
-    "bc_client_update",
-    "non_bc_client_update",
-    "pre_deployment_test",
-    "release_testing",
-    "minor_server_pilot",
-    "major_server_pilot",
-    "overrule_policies",
-    "withdraw_rollout",
-    "nightly_distribution",
-    "reminders",
-)
+from pps.workflow.desk import FrontDesk, FrontOffice
 
 
 class Airflow(Protocol):
@@ -81,6 +69,19 @@ class Front:
         from pps.adapters.services.airflow_rest import AirflowClient
 
         return AirflowClient(url, user, password)
+
+    @property
+    def actor(self) -> str:
+        """Who types this: the user for Airflow where one is set, else of this machine."""
+        return os.environ.get("PPS_AIRFLOW_USER") or getpass.getuser()
+
+    def office(self) -> FrontOffice:
+        """Where commands work that put something on record."""
+        return FrontOffice.of(self.services, self.now, self.actor)
+
+    def desk(self, rollout: str) -> FrontDesk:
+        """The desk of a rollout."""
+        return self.office().desk(rollout)
 
     def post(self, path: str, body: Mapping[str, Any], *, about: str) -> dict[str, Any]:
         """Ask our own API, `path` below pps/api/v1, and return its answer; its refusal is an error about `about`."""

@@ -14,9 +14,7 @@ from pps.cli.clients import bulletin, rollouts, withdrawal
 from pps.cli.front import Front, PpsGroup, front, group
 from pps.cli.packages import classify, keys, mirrors, patches
 from pps.cli.people import credits, feedback, mails, overrule, tasks
-from pps.cli.pilots import doors as pilot_doors
-from pps.cli.pilots import pilots
-from pps.cli.pilots import running as pilot_run
+from pps.cli.pilots import doors, pilots, running
 from pps.cli.quality import deployment_tests, pools, release_tests, sam, scenarios
 from pps.cli.sites import registry as sites
 from pps.config.loader import load_configuration
@@ -96,8 +94,8 @@ app.add_typer(scenarios.app, name="scenarios")
 app.add_typer(deployment_tests.app, name="deployment-test")
 app.add_typer(pools.app, name="pools")
 app.add_typer(release_tests.app, name="release-test")
-pilots.app.add_typer(pilot_run.app)
-pilots.app.add_typer(pilot_doors.app)
+pilots.app.add_typer(running.app)
+pilots.app.add_typer(doors.app)
 app.add_typer(pilots.app, name="pilot")
 app.add_typer(sam.app, name="sam")
 app.add_typer(feedback.app, name="feedback")

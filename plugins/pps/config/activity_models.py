@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, StrictInt, model_validator
 
-from pps.config.models import Model, Name
+from pps.config.base_models import Model, Name
 from pps.domain.people.effort import Activity, EffortUnit, to_ph
 
 _Title = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]+$")]

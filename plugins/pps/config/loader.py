@@ -13,9 +13,12 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from pps.config.activity_models import ActivitiesFile
-from pps.config.models import PeopleFile, Policies, ServiceFile, SiteModel, SitesFile
+from pps.config.people_models import PeopleFile
+from pps.config.policy_models import Policies
 from pps.config.pool_models import PoolsFile
 from pps.config.scenario_models import ScenariosFile
+from pps.config.service_models import ServiceFile
+from pps.config.site_models import SiteModel, SitesFile
 from pps.domain.base.errors import ConfigurationError, RolloutError
 from pps.domain.base.names import is_name
 from pps.domain.people.effort import Activity

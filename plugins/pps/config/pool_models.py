@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from pps.config.models import Model, Name
+from pps.config.base_models import Model, Name
 from pps.domain.quality.pools import Pool
 
 

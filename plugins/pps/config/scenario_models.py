@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import StrictBool, model_validator
 
-from pps.config.models import Model, Name, PlatformName
+from pps.config.base_models import Model, Name, PlatformName
 from pps.domain.quality.scenarios import ANY_NODE, AUTOMATIC, Origin, OriginKind, Scenario
 from pps.domain.sites.site import Platform
 

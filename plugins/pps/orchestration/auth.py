@@ -28,7 +28,7 @@ def _rights(role: Any) -> set[tuple[str, str]]:
 
 
 class GridAuthManager(FabAuthManager):
-    """FAB, plus human tasks assigned to `role:<Name>` (see `roles.assigned_to`)."""
+    """FAB, plus human tasks assigned to `role:<Name>`."""
 
     def is_authorized_hitl_task(self, *, assigned_users: set[str], user: Any) -> bool:
         """Tell whether the task is assigned to this user, by id, as `user:<name>`, or by one of the roles held now."""

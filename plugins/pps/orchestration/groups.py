@@ -5,11 +5,13 @@ from __future__ import annotations
 from airflow.providers.standard.operators.trigger_dagrun import TriggerDagRunOperator
 from airflow.sdk import task_group
 
+from pps.domain.record.rollouts import RolloutPath
 from pps.orchestration.people import HumanStep
-from pps.orchestration.sensors import TagSensor, TagsGoneSensor
+from pps.orchestration.sensors import WaitUntil
 from pps.orchestration.steps import clients as steps
 from pps.orchestration.steps import non_bc as steps_non_bc
 from pps.orchestration.steps import withdrawal as steps_withdrawal
+from pps.workflow.paths import dag_of
 
 
 @task_group
@@ -21,7 +23,7 @@ def preview(rollout: str, batch: str) -> None:
     distributed = steps.distribute_client(rollout, batch)
     tested = steps.run_probe_tests(rollout, batch)
     published = steps.publish_tag(rollout, batch)
-    seen = TagSensor(task_id="wait_for_tag", rollout=rollout, batch=batch)
+    seen = WaitUntil(task_id="wait_for_tag", wait="tags_are_seen", arguments={"rollout": rollout, "batch": batch})
     distributed >> tested >> published >> seen
 
 
@@ -29,7 +31,7 @@ def preview(rollout: str, batch: str) -> None:
 def withdrawal(rollout: str) -> None:
     """What follows when it is on record that a preview is to be withdrawn: tags, waiting, files, telling."""
     tags = steps_withdrawal.withdraw_tags(rollout)
-    gone = TagsGoneSensor(task_id="wait_for_tags_to_go", rollout=rollout)
+    gone = WaitUntil(task_id="wait_for_tags_to_go", wait="tags_are_gone", arguments={"rollout": rollout})
     removed = steps_withdrawal.remove_previews(rollout)
     told = steps_withdrawal.tell_of_withdrawal(rollout)
     tags >> gone >> removed >> told
@@ -44,7 +46,7 @@ def site_at_its_own_pace(rollout: str, site: str, batch: str) -> None:
     configured = HumanStep(task_id="configure", form="local-configuration", rollout=rollout, about=site)
     tested = steps.run_probe_tests(rollout, batch)
     published = steps.publish_tag(rollout, batch)
-    seen = TagSensor(task_id="wait_for_tag", rollout=rollout, batch=batch)
+    seen = WaitUntil(task_id="wait_for_tag", wait="tags_are_seen", arguments={"rollout": rollout, "batch": batch})
     configured >> tested >> published >> seen >> steps_non_bc.update_release_bulletin(rollout)
 
 
@@ -59,7 +61,7 @@ def start_deployment_test(
     """
     return TriggerDagRunOperator(
         task_id=task_id,
-        trigger_dag_id="pre_deployment_test",
+        trigger_dag_id=dag_of(RolloutPath.PRE_DEPLOYMENT),
         trigger_run_id=f"{{{{ ti.xcom_pull(task_ids='{opened_by}') }}}}.{run}",
         conf={"patch": "{{ params.patch }}"},
         skip_when_already_exists=True,

@@ -7,15 +7,13 @@ from typing import Any
 from airflow.providers.standard.operators.trigger_dagrun import TriggerDagRunOperator
 from airflow.sdk import task_group
 
-from pps.activities.pilots import kick_off as pilot_kick_off
+from pps.activities.pilots import kick_off, roll_back, wrap_up
 from pps.activities.pilots import report as pilot_report
-from pps.activities.pilots import roll_back as pilot_roll_back
 from pps.activities.pilots import set_up as pilot_setup
-from pps.activities.pilots import wrap_up as pilot_wrap_up
 from pps.domain.people.roles import Role
 from pps.domain.pilots.pilot import ACCEPTANCE, SELECTION
 from pps.orchestration.people import HumanStep
-from pps.orchestration.sensors import PilotRollBackSensor, PilotSetUpSensor, PilotSiteSensor
+from pps.orchestration.sensors import WaitUntil
 from pps.orchestration.steps import pilots as steps
 
 #: The pilot's name as text. Its edge from `open_pilot` would let a task run whose other predecessors were skipped.
@@ -25,8 +23,8 @@ SAME_ROLLOUT = "{{ ti.xcom_pull(task_ids='open_pilot') }}"
 COORDINATOR_FORMS = {
     "accept_request": ACCEPTANCE,
     "select_sites": SELECTION,
-    "agree_at_kick_off": pilot_kick_off.STEP,
-    "decide_at_wrap_up": pilot_wrap_up.STEP,
+    "agree_at_kick_off": kick_off.STEP,
+    "decide_at_wrap_up": wrap_up.STEP,
 }
 
 
@@ -44,10 +42,14 @@ def pilot_site(rollout: str, site: str) -> None:
     No site waits for another. Nobody is asked for a roll-back unless somebody wants one (`pps pilot roll-back`).
     """
     set_up = HumanStep(task_id="set_up", form=pilot_setup.STEP, rollout=rollout, about=site)
-    seen = PilotSetUpSensor(task_id="wait_for_service", rollout=rollout, site=site)
-    ends = PilotSiteSensor(task_id="wait_for_end_or_roll_back", rollout=rollout, site=site)
-    back = HumanStep(task_id="roll_back", form=pilot_roll_back.STEP, rollout=rollout, about=site)
-    gone = PilotRollBackSensor(task_id="wait_for_roll_back", rollout=rollout, site=site)
+    seen = WaitUntil(task_id="wait_for_service", wait="pilot_is_set_up", arguments={"rollout": rollout, "site": site})
+    ends = WaitUntil(
+        task_id="wait_for_end_or_roll_back", wait="pilot_ends_at_site", arguments={"rollout": rollout, "site": site}
+    )
+    back = HumanStep(task_id="roll_back", form=roll_back.STEP, rollout=rollout, about=site)
+    gone = WaitUntil(
+        task_id="wait_for_roll_back", wait="pilot_is_rolled_back", arguments={"rollout": rollout, "site": site}
+    )
     told = steps.tell_of_roll_back(rollout, site)
     report = HumanStep(task_id="report", form=pilot_report.STEP, rollout=rollout, about=site)
     set_up >> seen >> ends >> back >> gone >> told >> report

@@ -15,16 +15,17 @@ from airflow.providers.standard.operators.hitl import HITLOperator
 from airflow.sdk import Context
 from airflow.sdk.exceptions import ParamValidationError
 
-from pps.activities.people import asking, outbox
+from pps.activities.people import asking
 from pps.domain.base.errors import RefusedError, ServiceError
 from pps.domain.people import questions
+from pps.domain.people.questions import Given
 from pps.domain.record.facts import Fact
 from pps.domain.record.rollouts import Rollout
-from pps.orchestration.form_book import FORMS
-from pps.orchestration.forms import Given, put
 from pps.orchestration.params import as_params
-from pps.orchestration.runtime import actor, now, services
-from pps.services import Services
+from pps.orchestration.runtime import desk
+from pps.workflow.desk import FrontDesk
+from pps.workflow.form_book import FORMS
+from pps.workflow.forms import Form, put
 
 EXPIRED = "expired"
 NOT_ASKED = "not asked"
@@ -53,7 +54,7 @@ class HumanStep(HITLOperator):
 
     def __init__(self, *, form: str, rollout: str, about: str, **kwargs: Any) -> None:
         # by name: Airflow keeps a task's arguments as text
-        self.form = FORMS[form]
+        self.form: Form = FORMS[form]
         kwargs.pop("params", None)  # those of the DAG, which Airflow hands to every task
         # people have until the date that was agreed with them; Airflow would take a limit of the work for theirs
         kwargs["execution_timeout"] = None
@@ -71,50 +72,50 @@ class HumanStep(HITLOperator):
 
     def execute(self, context: Context) -> Any:
         """Put the question unless it is answered already; park until the answer, or the agreed time."""
-        with services() as s:
-            record = s.facts.rollout(self.rollout)
-            if standing := self._standing(record) or self._taken_now(record):
+        with desk(self.rollout) as d:
+            if standing := self._standing(d.rollout) or self._taken_now(d):
                 return standing
-            asking_for = self.form.prepare(s, record, self.about)
+            asking_for = self.form.prepare(d, self.about)
             if asking_for is None:
                 return NOT_ASKED
-            link = form_link(s.config.service.public_url, context["ti"])
-            asked = put(s, record, self.form, self.about, asking_for, link=link, now=now(), actor=actor())
-            outbox.empty_outbox(s.facts, s.mailer, now)
-            if now() > asked.due:
-                return self._silent(s)
+            asked = put(d, self.form, self.about, asking_for, form_link(d.config.service.public_url, context["ti"]))
+            d.send()
+            if d.clock() > asked.due:
+                return self._silent(d)
         self.subject, self.body = asking_for.title, asking_for.body
         self.assigned_users = [{"id": who, "name": who.partition(":")[2]} for who in asked.assigned_to]
         # from the stored date: a retry does not start the time again
-        self.response_timeout = max(asked.due - now(), _SOONEST)
+        self.response_timeout = max(asked.due - d.clock(), _SOONEST)
         return super().execute(context)
 
     def execute_complete(self, context: Context, event: dict[str, Any]) -> Any:
         """Take the answer. One that cannot be taken is asked for again, as long as there is time."""
         if event.get("error_type") == "timeout":
-            with services() as s:
-                return self._silent(s)
+            with desk(self.rollout) as d:
+                return self._silent(d)
         try:
             given = super().execute_complete(context, event)
-            return self._take(
-                Given(
-                    str(given["chosen_options"][0]),
-                    dict(given["params_input"]),
-                    str((given["responded_by_user"] or {}).get("name", "")),
-                    given["responded_at"],
+            with desk(self.rollout) as d:
+                return self._take(
+                    d,
+                    Given(
+                        str(given["chosen_options"][0]),
+                        dict(given["params_input"]),
+                        str((given["responded_by_user"] or {}).get("name", "")),
+                        given["responded_at"],
+                    ),
                 )
-            )
         except (ValueError, ParamValidationError, RefusedError) as error:
             self.log.warning("The answer cannot be taken, and is asked for again: %s", error)
         return self.execute(context)
 
-    def _taken_now(self, record: Rollout) -> str:
+    def _taken_now(self, d: FrontDesk) -> str:
         """Take an answer that came while a service was down; "" if there is none, or it is refused now."""
-        aside = questions.set_aside(record, self.form.step, self.about)
+        aside = questions.set_aside(d.rollout, self.form.step, self.about)
         if aside is None:
             return ""
         try:
-            return self._take(Given(aside.choice, dict(aside.form), aside.user, aside.at))
+            return self._take(d, Given(aside.choice, dict(aside.form), aside.user, aside.at))
         except RefusedError as error:
             self.log.warning("The answer that was set aside cannot be taken, and is asked for again: %s", error)
             return ""
@@ -124,48 +125,34 @@ class HumanStep(HITLOperator):
             return answer.choice
         return EXPIRED if questions.has_expired(record, self.form.step, self.about) else ""
 
-    def _take(self, given: Given) -> str:
+    def _take(self, d: FrontDesk, given: Given) -> str:
         if not given.user:
             raise RefusedError(self.about, ("Airflow does not say who answered.",))
-        with services() as s:
-            record = s.facts.rollout(self.rollout)
-            asked = questions.question(record, self.form.step, self.about)
-            decides = not self._standing(record) and asked is not None and given.at <= asked.due
-            more = self._follow(s, record, given) if decides else ()
-            asking.keep_answer(record, s.facts, **self._said(given), more=more)
-            if not decides:
-                return self._silent(s)
-            self._after(s)
-            return given.choice
+        asked = questions.question(d.rollout, self.form.step, self.about)
+        decides = not self._standing(d.rollout) and asked is not None and given.at <= asked.due
+        more = self._follow(d, given) if decides else ()
+        asking.keep_answer(d, given, step=self.form.step, subject=self.about, more=more)
+        if not decides:
+            return self._silent(d)
+        self._after(d)
+        return given.choice
 
-    def _follow(self, s: Services, record: Rollout, given: Given) -> tuple[Fact, ...]:
+    def _follow(self, d: FrontDesk, given: Given) -> tuple[Fact, ...]:
         """What follows from an answer. A retry asks again, so an answer that needs a service that is down is kept."""
         try:
-            return self.form.follow(s, record, self.about, given)
+            return self.form.follow(d, self.about, given)
         except ServiceError as error:
-            asking.set_aside(record, s.facts, **self._said(given), reason=str(error))
+            asking.set_aside(d, given, step=self.form.step, subject=self.about, reason=str(error))
             raise
 
-    def _said(self, given: Given) -> dict[str, Any]:
-        return {
-            "step": self.form.step,
-            "subject": self.about,
-            "choice": given.choice,
-            "form": given.form,
-            "user": given.user,
-            "at": given.at,
-        }
+    def _silent(self, d: FrontDesk) -> str:
+        more = self.form.silence(d, self.about)
+        asking.note_silence(d.later(), step=self.form.step, subject=self.about, more=more)
+        d.look_again()
+        self._after(d)
+        return self._standing(d.rollout) or EXPIRED
 
-    def _silent(self, s: Services) -> str:
-        record = s.facts.rollout(self.rollout)
-        more = self.form.silence(s, record, self.about)
-        asking.note_silence(
-            record, s.facts, step=self.form.step, subject=self.about, now=now(), actor=actor(), more=more
-        )
-        self._after(s)
-        return self._standing(s.facts.rollout(self.rollout)) or EXPIRED
-
-    def _after(self, s: Services) -> None:
+    def _after(self, d: FrontDesk) -> None:
         if self.form.after is not None:
-            self.form.after(s, s.facts.rollout(self.rollout), self.about)
-            outbox.empty_outbox(s.facts, s.mailer, now)
+            self.form.after(d, self.about)
+            d.send()

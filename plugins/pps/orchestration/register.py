@@ -14,7 +14,7 @@ from airflow.utils.state import DagRunState
 from sqlalchemy import func, or_, select
 from sqlalchemy.orm import Session
 
-from pps.activities.ports import Facts
+from pps.activities.ports.record import Facts
 from pps.domain.record.rollouts import line_of
 
 

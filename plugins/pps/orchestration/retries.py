@@ -8,7 +8,7 @@ from typing import Any
 from airflow.sdk import ExceptionRetryPolicy, RetryAction, RetryRule
 
 from pps.config.loader import load_configuration
-from pps.config.models import TaskLimitsPolicy
+from pps.config.policy_models import TaskLimitsPolicy
 from pps.domain.base.errors import RolloutError, ServiceError, SiteError
 
 #: A service, or a site, may answer next time; every other error of ours waits for a person.

@@ -10,6 +10,8 @@ from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Any
 
 from pps.domain.people.roles import Role, reasons_against_asking_for_pilot
+from pps.domain.record.rollouts import PILOTS
+from pps.workflow.paths import OVERRULE, dag_of
 
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session
@@ -33,14 +35,14 @@ ANSWER: frozenset[Right] = LOOK | {(_EDIT, "HITL Detail")}
 START: frozenset[Right] = ANSWER | {(_CREATE, "DAG Runs")}
 
 #: SD 4.1.3, 1: pilots are requested by the EMT, and by VOs.
-_PILOTS = frozenset({"minor_server_pilot", "major_server_pilot"})
+_PILOTS = frozenset(dag_of(path) for path in PILOTS)
 _MAY_START = (Role.RELEASE_MANAGER, Role.PPS_COORDINATOR, Role.EMT, Role.VO_REPRESENTATIVE)
 
 #: Roles of SD 2 that sign in, with their rights. `viewer` and `admin` use FAB's own Viewer and Admin.
 ROLES: dict[str, frozenset[Right]] = {role.value: START if role in _MAY_START else ANSWER for role in Role}
 #: Roles that start some DAGs only. FAB's right to start is for all of them, so the auth manager looks here as well.
 STARTS_ONLY: dict[str, frozenset[str]] = {
-    Role.EMT.value: frozenset({"overrule_policies"}) | _PILOTS,  # SD 4.1.3: critical bugs and vulnerabilities
+    Role.EMT.value: frozenset({OVERRULE}) | _PILOTS,  # SD 4.1.3: critical bugs and vulnerabilities
     Role.VO_REPRESENTATIVE.value: _PILOTS,
 }
 
@@ -67,14 +69,6 @@ def reasons_against_start(
         return ()
     vo, continues = str(conf.get("vo") or ""), str(conf.get("continues") or "")
     return reasons_against_asking_for_pilot(vo, continues, representatives, mine)
-
-
-def assigned_to(*roles: str) -> list[dict[str, str]]:
-    """`assigned_users` of a human task that people of these roles may answer; `KeyError` for an unknown role."""
-    for role in roles:
-        if role != "Admin":
-            ROLES[role]
-    return [{"id": f"role:{role}", "name": role} for role in roles]
 
 
 def create_roles(session: Session) -> None:

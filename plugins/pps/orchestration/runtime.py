@@ -18,6 +18,7 @@ from pps.domain.base.errors import RolloutError
 from pps.orchestration.in_time import until_heard
 from pps.orchestration.targets import credentials
 from pps.services import Services
+from pps.workflow.desk import FrontDesk, FrontOffice
 
 if TYPE_CHECKING:
     from pps.adapters.record.store import FactStore
@@ -36,6 +37,24 @@ def services() -> Iterator[Services]:
         raise
     finally:
         opened.close()
+
+
+@contextmanager
+def office(acts: str = "") -> Iterator[FrontOffice]:
+    """An office for one task that is about no single rollout.
+
+    Args:
+        acts: who does, where it is not `actor`.
+    """
+    with services() as s:
+        yield FrontOffice.of(s, now, acts or actor())
+
+
+@contextmanager
+def desk(rollout: str, acts: str = "") -> Iterator[FrontDesk]:
+    """The desk of a rollout, for one task."""
+    with office(acts) as o:
+        yield o.desk(rollout)
 
 
 # --- for those who ask again and again ----------------------------------------------------------

@@ -10,7 +10,7 @@ from typing import Any
 from airflow.sdk import Connection
 from airflow.sdk.exceptions import AirflowNotFoundException
 
-from pps.activities.ports import SshTarget
+from pps.activities.ports.sites import SshTarget
 from pps.domain.base.errors import HostKeyError, SiteError, SiteUnreachableError
 from pps.domain.sites.site import Site
 

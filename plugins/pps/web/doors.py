@@ -22,6 +22,7 @@ from pps.domain.sites.site import Site
 from pps.services import Services
 from pps.web.guards import check_origin, check_type, read_text, strict_json
 from pps.web.public import rollout_or_404
+from pps.workflow.desk import FrontDesk, FrontOffice
 
 log = logging.getLogger(__name__)
 
@@ -38,11 +39,11 @@ class Body(BaseModel):
 B = TypeVar("B", bound=Body)
 
 
-def site_of(s: Services, name: str) -> Site:
+def site_of(d: FrontDesk, name: str) -> Site:
     """A site of the registry; 404 otherwise."""
-    if name not in s.config.sites:
+    if (site := d.site(name)) is None:
         raise HTTPException(404, "The site registry has no such site.")
-    return s.config.sites[name]
+    return site
 
 
 def _about_site(fact: Fact) -> Mapping[str, Any]:
@@ -68,7 +69,7 @@ class WebDoor:
         """201 for what is new, 200 for what was on record already.
 
         Args:
-            act: called with services, record, body, user name, all identities, and now.
+            act: called with the desk, body, user name, and all identities.
             said: what the answer says of the fact, beside rollout, time, user, and whether it is new.
         """
         check_origin(request, self.services().config.service.public_url)
@@ -79,8 +80,8 @@ class WebDoor:
         at = self.now()
 
         def work() -> Fact:
-            s = self.services()
-            return act(s, rollout_or_404(s.facts, name), body, who, mine, at)
+            office = FrontOffice.of(self.services(), lambda: at, f"user {who}")
+            return act(office.desk(rollout_or_404(office.facts, name)), body, who, mine)
 
         fact = await run_in_threadpool(work)
         known = {"rollout": name, **said(fact), "at": fact.at.isoformat(), "user": fact.payload.get("user", "")}

@@ -17,11 +17,13 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pps.activities.quality import release_answers
 from pps.domain.base.names import is_name
 from pps.domain.people import questions
+from pps.domain.people.questions import Given
 from pps.domain.people.roles import identities
 from pps.domain.quality.release_tests import STEP
 from pps.services import Services
 from pps.web.guards import check_origin, check_type, read_text, strict_json
 from pps.web.public import rollout_or_404
+from pps.workflow.desk import FrontOffice
 
 Text = Annotated[str, Field(max_length=10_000)]
 
@@ -63,7 +65,12 @@ def router(
             raise HTTPException(403, f"You were not asked for {body.subject}; its administrators in sites.yaml are.")
         activity = s.config.activity(release_answers.ACTIVITY)
         form = body.form.model_dump()
-        answer = release_answers.keep_late_answer(record, s.facts, body.subject, body.choice, form, user, activity, at)
+        answer = release_answers.keep_late_answer(
+            FrontOffice.of(s, lambda: at, f"user {user}").desk(record),
+            body.subject,
+            Given(body.choice, form, user, at),
+            activity,
+        )
         said = {"rollout": name, "site": body.subject, "choice": answer.choice, "user": user, "late": answer.late}
         # an answer that was on record already carries the time of its first arrival
         return {**said, "counts": False, "at": answer.at.isoformat()}, answer.at == at

@@ -10,23 +10,20 @@ from fastapi import APIRouter, Depends, HTTPException, Request
 from fastapi.responses import JSONResponse
 from pydantic import Field
 
-from pps.activities.pilots import kick_off as pilot_kick_off
-from pps.activities.pilots import meetings as pilot_meetings
-from pps.activities.pilots import screening as pilot_screening
-from pps.activities.pilots import set_up as pilot_setup
-from pps.activities.pilots import wrap_up as pilot_wrap_up
+from pps.activities.pilots import kick_off, meetings, screening, set_up, wrap_up
 from pps.domain.base.durations import parse_moment
 from pps.domain.people import questions
 from pps.domain.people.roles import Role
 from pps.domain.record.facts import Fact
-from pps.domain.record.rollouts import Rollout
 from pps.services import Services
 from pps.web.doors import Body, Name, Reason, WebDoor
+from pps.workflow.desk import FrontDesk
+from pps.workflow.pilots.meetings import participants
 
 #: Meeting -> the question for its outcome, and what it is about.
 _MEETINGS = {
-    pilot_meetings.KICK_OFF: (pilot_kick_off.STEP, pilot_kick_off.AGENDA),
-    pilot_meetings.WRAP_UP: (pilot_wrap_up.STEP, pilot_wrap_up.AGENDA),
+    meetings.KICK_OFF: (kick_off.STEP, kick_off.AGENDA),
+    meetings.WRAP_UP: (wrap_up.STEP, wrap_up.AGENDA),
 }
 
 
@@ -34,7 +31,7 @@ class InterestBody(Body):
     """A VO wants to take part."""
 
     vo: Name
-    text: Annotated[str, Field(max_length=2 * pilot_screening.LONGEST_INTEREST)]
+    text: Annotated[str, Field(max_length=2 * screening.LONGEST_INTEREST)]
 
 
 class MoveBody(Body):
@@ -61,12 +58,10 @@ def router(
     async def interest(name: str, request: Request, user: Any = Depends(current_user)) -> JSONResponse:  # noqa: B008
         """Say that a VO takes part in a major pilot (SD 4.1.3, 2)."""
 
-        def act(s: Services, record: Rollout, body: InterestBody, who: str, mine: frozenset[str], at: datetime) -> Fact:
-            vos = {vo.name: vo.representatives for vo in s.config.people.vos}
-            to = s.coordination.address
-            return pilot_screening.show_interest(
-                record, s.facts, s.templates, body.vo, body.text, who, mine, vos, to, at
-            )
+        def act(d: FrontDesk, body: InterestBody, who: str, mine: frozenset[str]) -> Fact:
+            vos = {vo.name: vo.representatives for vo in d.config.people.vos}
+            to = d.services.coordination.address
+            return screening.show_interest(d, body.vo, body.text, who, mine, vos, to)
 
         return await door.answered(request, InterestBody, name, user, act, lambda fact: {"vo": fact.subject})
 
@@ -77,28 +72,16 @@ def router(
             raise HTTPException(404, f"A pilot has these meetings: {', '.join(_MEETINGS)}.")
         step, agenda = _MEETINGS[what]
 
-        def act(s: Services, record: Rollout, body: MoveBody, who: str, mine: frozenset[str], at: datetime) -> Fact:
+        def act(d: FrontDesk, body: MoveBody, who: str, mine: frozenset[str]) -> Fact:
             try:
                 starts = parse_moment(body.to)
             except ValueError as error:
                 raise HTTPException(422, f"to: {error}") from error
-            asked = questions.question(record, step, Role.PPS_COORDINATOR)
-            return pilot_meetings.move_meeting(
-                record,
-                s.facts,
-                what,
-                starts,
-                body.reason,
-                who,
-                mine,
-                lambda: s.participants(record, what),
-                agenda,
-                asked.due if asked else None,
-                s.templates,
-                organizer=s.config.service.reply_to,
-                public_url=s.config.service.public_url,
-                now=at,
-            )
+            asked = questions.question(d.rollout, step, Role.PPS_COORDINATOR)
+            host = meetings.Host(d.config.service.reply_to, d.config.service.public_url)
+            why = meetings.Move(body.reason, who, mine)
+            due = asked.due if asked else None
+            return meetings.move_meeting(d, what, starts, why, lambda: participants(d, what), agenda, host, due=due)
 
         return await door.answered(request, MoveBody, name, user, act, _meeting)
 
@@ -106,11 +89,8 @@ def router(
     async def justify(name: str, request: Request, user: Any = Depends(current_user)) -> JSONResponse:  # noqa: B008
         """Put on record why a pilot runs software that is not certified (SD 4.1.3, "General policies")."""
 
-        def act(
-            s: Services, record: Rollout, body: JustificationBody, who: str, mine: frozenset[str], at: datetime
-        ) -> Fact:
-            patch = s.tracker.patch(record.patch_number)
-            return pilot_setup.justify_software(record, s.facts, patch, body.reason, who, mine, at)
+        def act(d: FrontDesk, body: JustificationBody, who: str, mine: frozenset[str]) -> Fact:
+            return set_up.justify_software(d, body.reason, who, mine)
 
         return await door.answered(
             request, JustificationBody, name, user, act, lambda fact: {"reason": fact.payload["reason"]}

@@ -13,19 +13,19 @@ from fastapi import APIRouter, Depends, HTTPException, Request
 from fastapi.responses import JSONResponse
 from pydantic import Field
 
-from pps.activities.pilots import journal as pilot_journal
+from pps.activities.pilots import journal
 from pps.activities.pilots import roll_back as pilot_roll_back
 from pps.domain.record.facts import Fact
-from pps.domain.record.rollouts import Rollout
 from pps.services import Services
 from pps.web.doors import Body, Name, Reason, WebDoor, site_of
+from pps.workflow.desk import FrontDesk
 
 
 class EntryBody(Body):
     """One entry of the journal."""
 
     site: Name
-    text: Annotated[str, Field(max_length=pilot_journal.LONGEST_TEXT)]
+    text: Annotated[str, Field(max_length=journal.LONGEST_TEXT)]
     call_expert: bool = False
     """the provider of the packages gets a copy: service experts join on request"""
 
@@ -53,13 +53,13 @@ def router(
     async def log(name: str, request: Request, user: Any = Depends(current_user)) -> JSONResponse:  # noqa: B008
         """Keep an entry for a site, and send it to the support list."""
 
-        def act(s: Services, record: Rollout, body: EntryBody, who: str, mine: frozenset[str], at: datetime) -> Fact:
-            expert = s.tracker.patch(record.patch_number).provider if body.call_expert else ""
+        def act(d: FrontDesk, body: EntryBody, who: str, mine: frozenset[str]) -> Fact:
+            expert = d.patch.provider if body.call_expert else ""
             if body.call_expert and not expert:
                 raise HTTPException(409, "The patch names no provider; write to the support list, it calls an expert.")
-            to = [s.config.service.reply_to, *([expert] if expert else [])]
-            site = site_of(s, body.site)
-            return pilot_journal.log_entry(record, s.facts, s.templates, site, body.text, who, mine, to, at)
+            to = [d.config.service.reply_to, *([expert] if expert else [])]
+            site = site_of(d, body.site)
+            return journal.log_entry(d, site, body.text, who, mine, to)
 
         return await door.answered(request, EntryBody, name, user, act)
 
@@ -67,11 +67,9 @@ def router(
     async def roll_back(name: str, request: Request, user: Any = Depends(current_user)) -> JSONResponse:  # noqa: B008
         """Ask a site to take its pilot service back."""
 
-        def act(s: Services, record: Rollout, body: RollBackBody, who: str, mine: frozenset[str], at: datetime) -> Fact:
-            site, support = site_of(s, body.site), s.config.service.reply_to
-            return pilot_roll_back.ask_roll_back(
-                record, s.facts, s.templates, site, body.reason, who, mine, support, at
-            )
+        def act(d: FrontDesk, body: RollBackBody, who: str, mine: frozenset[str]) -> Fact:
+            site, support = site_of(d, body.site), d.config.service.reply_to
+            return pilot_roll_back.ask_roll_back(d, site, body.reason, who, mine, support)
 
         return await door.answered(request, RollBackBody, name, user, act)
 
@@ -79,8 +77,8 @@ def router(
     async def success(name: str, request: Request, user: Any = Depends(current_user)) -> JSONResponse:  # noqa: B008
         """End the run before its time."""
 
-        def act(s: Services, record: Rollout, body: SuccessBody, who: str, mine: frozenset[str], at: datetime) -> Fact:
-            return pilot_journal.declare_success(record, s.facts, body.reason, who, mine, at)
+        def act(d: FrontDesk, body: SuccessBody, who: str, mine: frozenset[str]) -> Fact:
+            return journal.declare_success(d, body.reason, who, mine)
 
         return await door.answered(request, SuccessBody, name, user, act)
 

@@ -9,7 +9,6 @@ import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import parse_qsl
 
@@ -18,12 +17,13 @@ from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
-from upath import UPath
 
+from pps.activities.clients import bulletin_pages
 from pps.activities.clients.bulletin import stage
 from pps.activities.clients.standing import public_view, tag_of
-from pps.activities.ports import Facts
-from pps.domain.base.errors import NotYetAllowedError, RefusedError, RolloutError, ServiceError
+from pps.activities.ports.publication import PublicationFolder
+from pps.activities.ports.record import Facts
+from pps.domain.base.errors import NotYetAllowedError, RefusedError, RolloutError
 from pps.domain.base.names import is_name
 from pps.domain.packages.tags import jdl_requirement
 from pps.domain.people.feedback import Opinion, VoAnswer, feedback_due
@@ -52,6 +52,7 @@ DOCUMENT_HEADERS = {
     "Cache-Control": "no-cache",
 }
 _NOTES = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+~-]{0,63}\.(html|txt)")
+_PAGE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+~-]{0,63}\.html")
 _KEY = re.compile(r"[A-Za-z0-9_.:-]{1,128}")
 ANSWERS_AT_ONCE, ANSWERS_PER_S = 10, 10 / 60
 
@@ -120,26 +121,15 @@ class _Channel:
         A key alone would swallow a text that was corrected after "back"; the content alone would
         take two people who both only say "works" for one.
         """
-        from pps.activities.people.feedback import give_feedback
+        from pps.activities.people.feedback import Said, give_feedback
 
         services, now = self.services(), self.now()
         rollout_or_404(services.facts, name)
         parts = (key, body.vo, body.opinion.value, body.text, body.author)
         identity = hashlib.sha256("\0".join(parts).encode()).hexdigest()
-        answer = give_feedback(
-            services.facts,
-            name,
-            body.vo,
-            body.opinion,
-            body.text,
-            body.author,
-            body.token,
-            identity,
-            now,
-            services.feedback_secret,
-            services.config.policies.feedback.limits(),
-            network,
-        )
+        said = Said(body.vo, body.opinion, body.text, body.author, body.token, identity)
+        limits, secret = services.config.policies.feedback.limits(), services.feedback_secret
+        answer = give_feedback(services.facts, name, said, now, secret, limits=limits, network=network)
         # an answer that was on record already carries the time of its first arrival
         return answer, answer.at == now
 
@@ -163,9 +153,18 @@ def router(services: Callable[[], Services], now: Callable[[], datetime]) -> API
         return Response(_bulletin("bulletin.json"), media_type="application/json")
 
     @api.get("/bulletin")
+    @api.get("/bulletin.html")
     def bulletin_page() -> Response:
         """The bulletin as it was last written, for people."""
         return HTMLResponse(_bulletin("bulletin.html"), headers=DOCUMENT_HEADERS)
+
+    @api.get(f"/{bulletin_pages.FOLDER}/{{file}}")
+    def bulletin_sites(file: str) -> Response:
+        """All sites of one preview, `<rollout>.html`, or of all, `sites.html`."""
+        if not _PAGE.fullmatch(file):
+            raise HTTPException(404, "There is no such page.")
+        text = published(services().publication_folder, f"{bulletin_pages.FOLDER}/{file}")
+        return HTMLResponse(text, headers=DOCUMENT_HEADERS)
 
     @api.get("/release-notes/{file}")
     def release_notes(file: str) -> Response:
@@ -226,19 +225,12 @@ def router(services: Callable[[], Services], now: Callable[[], datetime]) -> API
     return api
 
 
-def published(folder: UPath, name: str) -> bytes:
+def published(folder: PublicationFolder, name: str) -> bytes:
     """A file of the publication folder; 404 unless it is there, itself and no link to something else."""
-    missing = HTTPException(404, "This has not been written yet.")
-    try:
-        if folder.protocol in ("", "file"):
-            root = Path(folder.path).resolve()
-            if (root / name).resolve() != root / name:
-                raise missing
-        return bytes((folder / name).read_bytes())
-    except (FileNotFoundError, IsADirectoryError, NotADirectoryError) as error:
-        raise missing from error
-    except OSError as error:
-        raise ServiceError("publication folder", "cannot be read.", "Run: pps doctor") from error
+    found = folder.read(name)
+    if found is None:
+        raise HTTPException(404, "This has not been written yet.")
+    return found
 
 
 def _checked(data: Any) -> FeedbackBody:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from airflow.providers.standard.operators.hitl import HITLOperator
 from airflow.sdk import dag, task
 
-from pps.orchestration.roles import assigned_to
+EMT = [{"id": "role:EMT", "name": "EMT"}]
 
 
 @dag(schedule=None)
 def ask_the_emt() -> None:
-    HITLOperator(task_id="ask", subject="Minor?", options=["Yes", "No"], assigned_users=assigned_to("EMT"))
+    HITLOperator(task_id="ask", subject="Minor?", options=["Yes", "No"], assigned_users=EMT)
 
 
 @task

@@ -30,7 +30,7 @@ from tests.support.front import (  # noqa: F401
 from typer.testing import CliRunner
 
 from pps.activities.people.feedback import invitation_token
-from pps.activities.ports import Mail
+from pps.activities.ports.people import Mail
 from pps.adapters.services.airflow_rest import AirflowQuestion
 from pps.cli.front import Front
 from pps.cli.main import app

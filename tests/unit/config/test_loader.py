@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from pps.config import models
+from pps.config import site_models
 from pps.config.loader import Configuration, load_configuration
 from pps.domain.base.errors import ConfigurationError
 
@@ -63,13 +63,13 @@ def test_a_registry_of_many_sites_walks_through_the_time_zone_database_once(
         walks.append(1)
         return {"UTC", "Europe/Rome"}
 
-    monkeypatch.setattr(models, "available_timezones", walk)
-    models._timezones.cache_clear()
+    monkeypatch.setattr(site_models, "available_timezones", walk)
+    site_models._timezones.cache_clear()
     many = [{**SITE, "name": f"SITE-{n}", "timezone": "Europe/Rome"} for n in range(20)]
     try:
         assert len(sites(tmp_path, yaml.dump({"sites": many}, Dumper=NoAliases)).sites) == 20
     finally:
-        models._timezones.cache_clear()
+        site_models._timezones.cache_clear()
     assert walks == [1]
 
 

@@ -11,7 +11,7 @@ from tests.unit.cli.test_doctor import change
 
 from pps.cli.front import Front
 from pps.config.loader import Configuration
-from pps.config.models import ServiceFile
+from pps.config.service_models import ServiceFile
 from pps.domain.base.errors import ConfigurationError
 from pps.domain.packages.repository_trust import Trust
 from pps.services import Services

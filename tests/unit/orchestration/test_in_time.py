@@ -15,7 +15,7 @@ from airflow.sdk.exceptions import AirflowTaskTimeout
 from airflow.sdk.execution_time.timeout import timeout
 
 import pps.orchestration
-from pps.activities.ports import SiteLimits, SshTarget
+from pps.activities.ports.sites import SiteLimits, SshTarget
 from pps.adapters.sites import ssh_asyncssh
 from pps.orchestration import in_time
 from pps.orchestration.in_time import awaited, until_heard

@@ -28,7 +28,7 @@ from tests.support.front import (  # noqa: F401
 )
 
 from pps.activities.people.feedback import invitation_token
-from pps.activities.ports import Mail
+from pps.activities.ports.people import Mail
 from pps.domain.base.errors import ServiceError
 from pps.domain.people.feedback import answers
 from pps.domain.record.facts import FactKind
@@ -175,13 +175,31 @@ def test_an_impossible_name_never_reaches_the_store(
 def test_release_notes_are_asked_for_by_the_name_of_a_rollout_only(
     anybody: TestClient, services: MemoryServices, file: str
 ) -> None:
-    notes = services.publication_folder / "release-notes"
+    notes = services.publication_folder.root / "release-notes"
     notes.mkdir()
     (notes / "bc-client-4711-1.txt").write_text("notes")
-    (services.publication_folder / "bulletin.html").write_text("<p>bulletin</p>")
+    (services.publication_folder.root / "bulletin.html").write_text("<p>bulletin</p>")
     assert anybody.get("/release-notes/bc-client-4711-1.txt").text == "notes"
     assert anybody.get("/release-notes/bc-client-4711-2.txt").status_code == 404
     assert anybody.get(f"/release-notes/{file}").status_code == 404
+
+
+@pytest.mark.parametrize("file", ["..%2Fbulletin.html", "x.html%00", "bc-client-4711-1.json", "%2e%2e", "secret.html"])
+def test_pages_of_the_bulletin_lead_to_each_other_and_to_nothing_else(
+    anybody: TestClient, services: MemoryServices, file: str
+) -> None:
+    folder = services.publication_folder
+    folder.publish("bulletin.html", '<a href="bulletin/bc-client-4711-1.html">300 sites</a>')
+    folder.publish("bulletin/bc-client-4711-1.html", '<a href="../bulletin.html">back</a>')
+    (folder.root / "x").write_text("secret")
+    (folder.root / "bulletin" / "secret.html").symlink_to(folder.root / "x")
+    at = anybody.get("/bulletin")
+    for _ in range(2):
+        at = anybody.get(str(at.url.join(at.text.split('"')[1])))
+        assert at.status_code == 200
+        assert "frame-ancestors 'self'" in at.headers["content-security-policy"]
+    assert at.text == anybody.get("/bulletin").text
+    assert anybody.get(f"/bulletin/{file}").status_code == 404
 
 
 def test_a_bulletin_that_was_never_written_is_an_empty_one_not_an_error(anybody: TestClient) -> None:
@@ -192,8 +210,8 @@ def test_a_bulletin_that_was_never_written_is_an_empty_one_not_an_error(anybody:
 
 
 def test_the_bulletin_comes_as_it_was_written(anybody: TestClient, services: MemoryServices) -> None:
-    (services.publication_folder / "bulletin.html").write_text("<p>bulletin</p>")
-    (services.publication_folder / "bulletin.json").write_text('{"version": 1}')
+    (services.publication_folder.root / "bulletin.html").write_text("<p>bulletin</p>")
+    (services.publication_folder.root / "bulletin.json").write_text('{"version": 1}')
     page = anybody.get("/bulletin")
     assert page.text == "<p>bulletin</p>"
     assert "frame-ancestors 'self'" in page.headers["content-security-policy"]

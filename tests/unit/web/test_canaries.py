@@ -11,19 +11,21 @@ from typing import Any
 import pytest
 from fastapi.routing import APIRoute
 from fastapi.testclient import TestClient
+from tests.support.desks import at_desk, at_office
 from tests.support.examples import DUE, NOW, PATCH, SECRET, asked, previewed, templates
 from tests.support.front import MemoryServices, services  # noqa: F401
 from tests.support.pilot_runs import GOLD, INCIDENT, APilot
 from tests.unit.activities.release.test_release_notes import classified
 from tests.unit.web.test_late_answers import airflow_user, shared_store
 
-from pps.activities.clients.bulletin import write_bulletin
-from pps.activities.packages.classification import overrule
-from pps.activities.people.feedback import give_feedback, invitation_token
+from pps.activities.clients.bulletin_pages import write_bulletin
+from pps.activities.packages.verdicts import overrule
+from pps.activities.people.feedback import Said, give_feedback, invitation_token
 from pps.activities.pilots import report as pilot_report
 from pps.activities.pilots.notes import write_pilot_notes
 from pps.activities.quality import deployment_tests
 from pps.activities.release.notes import write_release_notes
+from pps.adapters.packages.folders import PublishedFolder
 from pps.adapters.record.store import FactStore
 from pps.domain.clients.updates import ClientVerdict
 from pps.domain.pilots.pilot import NOT_CERTIFIED
@@ -57,12 +59,12 @@ def a_preview(store: FactStore, folder: Path) -> None:
     record = asked(store, previewed(store))
     for vo, token, at in (("atlas", TOKEN, NOW), ("cms", None, NOW), ("atlas", TOKEN, DUE + timedelta(days=1))):
         said = f"{SAID} {at:%d}"
-        give_feedback(store, record.name, vo, "problem", said, f"Canary {SAID}"[:200], token, None, at, SECRET)
+        give_feedback(store, record.name, Said(vo, "problem", said, f"Canary {SAID}"[:200], token), at, SECRET)
     # as versions before this one have stored it
     old = {"v": 1, "opinion": "comment", "text": SAID, "author": SAID, "invited": True}
     store.record(Fact(record.name, FactKind.FEEDBACK_GIVEN, "ops", "old", NOW, "VO ops", old))
     classified(store)
-    overrule(store, PATCH, ClientVerdict.BC, SAID, NOW, USER)
+    overrule(at_office(store, now=NOW, actor=USER), PATCH, ClientVerdict.BC, SAID)
     by = {"urgency": "urgent", "reason": SAID, "by": {"EMT": USER, "PPS Coordinator": USER}, "state": "x"}
     overruled = Fact(dossier_name(4711), FactKind.POLICIES_OVERRULED, "", "o-1", NOW, USER, by)
     store.record_in_dossier(4711, overruled)
@@ -76,7 +78,17 @@ def a_preview(store: FactStore, folder: Path) -> None:
         (FactKind.PREVIEW_REMOVED, "PIC", {"reason": SAID, "tarball": "x"}),
     ):
         store.record(Fact(record.name, kind, subject, "canary", NOW, f"user {USER}", payload))
-    write_release_notes(store.rollout(record.name), store, PATCH, templates(), folder, DUE + timedelta(days=9), USER)
+    write_release_notes(
+        at_desk(
+            store.rollout(record.name),
+            store,
+            templates=templates(),
+            patch=PATCH,
+            now=DUE + timedelta(days=9),
+            actor=USER,
+        ),
+        PublishedFolder(folder),
+    )
 
 
 def a_deployment_test(store: FactStore, folder: Path) -> None:
@@ -87,7 +99,9 @@ def a_deployment_test(store: FactStore, folder: Path) -> None:
     for name in [s["name"] for s in record.need(FactKind.SCENARIOS_PLANNED, "").payload["scenarios"]]:
         said = {"result": "fail", "platform": "p", "reason": SAID, "log": "", "by": USER, "steps": [SAID]}
         store.record(Fact(record.name, FactKind.SCENARIO_ENDED, name, "", NOW, f"user {USER}", said))
-    deployment_tests.close_deployment_test(store.rollout(record.name), store, publication=folder, now=NOW, actor=USER)
+    deployment_tests.close_deployment_test(
+        at_desk(store.rollout(record.name), store, now=NOW, actor=USER), publication=PublishedFolder(folder)
+    )
 
 
 def a_pilot(store: FactStore, folder: Path) -> None:
@@ -107,19 +121,17 @@ def a_pilot(store: FactStore, folder: Path) -> None:
     answer = {"step": pilot_report.STEP, "choice": "Report", "form": form, "user": USER}
     pilot.fact(FactKind.ANSWER_GIVEN, "PIC", f"{pilot_report.STEP}/1", **answer)
     pilot_report.write_report(
-        pilot.record,
-        store,
-        pilot.patch,
+        at_desk(pilot.record, store, templates=templates(), patch=pilot.patch, now=NOW, actor=USER),
         GOLD["PIC"],
-        templates(),
-        folder,
+        PublishedFolder(folder),
         incident_after=INCIDENT,
-        now=NOW,
-        actor=USER,
     )
     decision = {"decision": "release", "guidelines": SAID, "reason": SAID, "remarks": [SAID], "reasons_against": [SAID]}
     pilot.fact(FactKind.WRAPPED_UP, "", "1", **decision, no_feedback=False, user=USER, participants=[])
-    write_pilot_notes(pilot.record, store, pilot.patch, templates(), folder, NOW, USER)
+    write_pilot_notes(
+        at_desk(pilot.record, store, templates=templates(), patch=pilot.patch, now=NOW, actor=USER),
+        PublishedFolder(folder),
+    )
 
 
 def _addresses(path: str, folder: Path, rollouts: list[str]) -> Iterator[str]:
@@ -133,12 +145,12 @@ def _addresses(path: str, folder: Path, rollouts: list[str]) -> Iterator[str]:
 
 
 def test_no_canary_sings_on_a_public_page_file_or_feed(services: MemoryServices, store: FactStore) -> None:
-    folder = Path(services.publication_folder.path)
+    folder = Path(services.publication_folder.root)
     services.__dict__["facts"] = store
     a_preview(store, folder)
     a_deployment_test(store, folder)
     a_pilot(store, folder)
-    write_bulletin(store, services.config.sites, templates(), folder, NOW, "https://pps.example.org")
+    write_bulletin(store, services.config.sites, templates(), PublishedFolder(folder), NOW, "https://pps.example.org")
     app = create_app(lambda: services, airflow_user, lambda: NOW)
     web = TestClient(app, base_url="https://pps.example.org")
     rollouts = [row.name for row in store.rollouts()]
@@ -154,7 +166,15 @@ def test_no_canary_sings_on_a_public_page_file_or_feed(services: MemoryServices,
     assert {path for method, path in PUBLIC if method == "GET"} == {
         path for path in {r.path for r in app.routes if isinstance(r, APIRoute)} if ("GET", path) in PUBLIC
     }
-    for kind in ("release-notes", "pilots", "deployment-tests", "bulletin", "feedback", "api/v1/rollouts"):
+    for kind in (
+        "release-notes",
+        "pilots",
+        "deployment-tests",
+        "bulletin",
+        "bulletin/bc-client",
+        "feedback",
+        "api/v1/rollouts",
+    ):
         assert any(address.startswith(f"/{kind}") for address in shown), f"nothing of {kind} was shown"
     leaks = {
         address: text[max(0, at - 80) : at + 60]

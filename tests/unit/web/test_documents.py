@@ -10,6 +10,7 @@ from urllib.parse import quote
 import pytest
 from fastapi.testclient import TestClient
 from tests.support.bad_input import HTML, NAMES
+from tests.support.desks import at_desk
 from tests.support.examples import NOW, templates
 from tests.support.front import MemoryServices, services  # noqa: F401
 from tests.support.pilot_runs import GOLD, INCIDENT, APilot
@@ -17,6 +18,7 @@ from tests.unit.web.test_late_answers import airflow_user, shared_store
 
 from pps.activities.pilots import report as pilot_report
 from pps.activities.quality import deployment_tests
+from pps.adapters.packages.folders import PublishedFolder
 from pps.domain.record.facts import Fact, FactKind
 from pps.domain.record.rollouts import RolloutPath as Way
 from pps.web.app import create_app
@@ -36,7 +38,7 @@ def pilot(tmp_path: Path, services: MemoryServices) -> Any:
 
 @pytest.fixture
 def folder(services: MemoryServices) -> Path:
-    return Path(services.publication_folder.path)
+    return Path(services.publication_folder.root)
 
 
 @pytest.fixture
@@ -52,15 +54,10 @@ def reported(pilot: APilot, folder: Path, **said: str) -> None:
     answer = {"step": pilot_report.STEP, "choice": "Report", "form": said, "user": "ana"}
     pilot.fact(FactKind.ANSWER_GIVEN, "PIC", f"{pilot_report.STEP}/1", **answer)
     pilot_report.write_report(
-        pilot.record,
-        pilot.store,
-        pilot.patch,
+        at_desk(pilot.record, pilot.store, templates=templates(), patch=pilot.patch, now=NOW, actor="pps"),
         GOLD["PIC"],
-        templates(),
-        folder,
+        PublishedFolder(folder),
         incident_after=INCIDENT,
-        now=NOW,
-        actor="pps",
     )
 
 

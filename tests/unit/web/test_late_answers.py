@@ -14,7 +14,8 @@ import pytest
 from fastapi import HTTPException, Request
 from fastapi.testclient import TestClient
 from tests.support.bad_input import HTML, JSON, NAMES, TEXTS
-from tests.support.examples import NOW, RememberingStore
+from tests.support.desks import at_desk
+from tests.support.examples import NOW, sqlite_store
 from tests.support.front import MemoryServices, services  # noqa: F401
 from tests.support.release_tests import DUE, LATE, AReleaseTest
 
@@ -90,9 +91,7 @@ def web(services: MemoryServices, test: AReleaseTest, clock: Clock) -> TestClien
 
 def shared_store(folder: Path) -> FactStore:
     """A store that several threads may use."""
-    store = RememberingStore(f"sqlite:///{folder}/facts.db")
-    store.upgrade()
-    return store
+    return sqlite_store(folder)
 
 
 def as_user(name: str) -> dict[str, str]:
@@ -240,7 +239,7 @@ def test_texts_are_kept_as_data(web: TestClient, test: AReleaseTest, text: str) 
 
 def test_an_answer_after_the_end_is_kept_and_changes_nothing(web: TestClient, test: AReleaseTest) -> None:
     test.time_is_up().decided("Hold", "Nobody has tried it.")
-    release_decision.close_release_test(test.record, test.store, LATE, "pps")
+    release_decision.close_release_test(at_desk(test.record, test.store, now=LATE, actor="pps"))
     assert web.post(PATH, json=GOOD, headers=ADMIN).status_code == 201
     assert standings(test.record)[0].answer is None
     assert test.record.the(FactKind.ROLLOUT_CLOSED).payload["outcome"] == "held"

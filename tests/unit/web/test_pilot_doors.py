@@ -12,6 +12,7 @@ import pytest
 import yaml
 from fastapi.testclient import TestClient
 from tests.support.bad_input import HTML, JSON, NAMES, TEXTS
+from tests.support.desks import at_desk
 from tests.support.examples import NOW, templates
 from tests.support.front import MemoryServices, MemoryTracker, services, site, write_config  # noqa: F401
 from tests.support.pilots import DAY, MAJOR, WEEK, APilot
@@ -94,18 +95,13 @@ def called(pilot: APilot, *parties: str) -> APilot:
 
 def invite(pilot: APilot, what: str, *parties: str) -> None:
     pilot_meetings.call_meeting(
-        pilot.record,
-        pilot.store,
+        at_desk(pilot.record, pilot.store, templates=templates(), now=NOW, actor="pps"),
         what,
         [Party(party, f"{party}@example.org") for party in parties],
         pilot_kick_off.AGENDA,
-        templates(),
+        pilot_meetings.Host("pps-support@localhost", "https://pps.example.org"),
         starts=STARTS,
         lasts=timedelta(hours=1),
-        organizer="pps-support@localhost",
-        public_url="https://pps.example.org",
-        now=NOW,
-        actor="pps",
     )
 
 
@@ -274,20 +270,14 @@ def test_of_two_who_move_it_at_once_the_second_is_told(web: TestClient, pilot: A
     post(web, "meetings/kick-off", MOVE)
     with pytest.raises(NotYetAllowedError, match="somebody else has just moved it"):
         pilot_meetings.move_meeting(
-            before,
-            pilot.store,
+            at_desk(before, pilot.store, templates=templates(), now=NOW),
             "kick-off",
             STARTS + timedelta(hours=3),
-            "",
-            "cora",
-            {"role:PPS Coordinator"},
+            pilot_meetings.Move("", "cora", {"role:PPS Coordinator"}),
             tuple,
             pilot_kick_off.AGENDA,
-            None,
-            templates(),
-            organizer="pps-support@localhost",
-            public_url="https://pps.example.org",
-            now=NOW,
+            pilot_meetings.Host("pps-support@localhost", "https://pps.example.org"),
+            due=None,
         )
     assert len(invitations(pilot)["pic@example.org"]) == 2
 

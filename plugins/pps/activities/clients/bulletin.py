@@ -1,8 +1,8 @@
 """The release bulletin: which version is at which site, now (SD 4.1.1, step 5 and "live map").
 
-Written anew from the facts into the publication folder as `bulletin.html` for people and
-`bulletin.json` for programs. The same facts give the same bytes. It is public: it holds no person,
-no address and no site's own words.
+Written anew from the facts into the publication folder: `bulletin.json` for programs, and pages for people
+(`bulletin_pages`). The same facts give the same bytes. It is public: it holds no person, no address and no site's own
+words.
 
 `bulletin.json`, version 1 (times are ISO 8601 in UTC; keys may be added, none is renamed):
 
@@ -26,22 +26,20 @@ moment in which the withdrawal is asked for, also after any of the others (its s
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Any
 
-from pps.activities.people.publishing import publish
-from pps.activities.ports import Facts, OpenRollout, Templates
+from pps.activities.ports.record import Facts, OpenRollout
 from pps.domain.base.texts import one_line, shown_to_the_public
 from pps.domain.packages.tags import jdl_requirement
 from pps.domain.people.feedback import summary
-from pps.domain.people.links import feedback_link
 from pps.domain.people.overruling import Overruling, overruling
 from pps.domain.people.users import users_in
 from pps.domain.record.facts import FactKind
-from pps.domain.record.rollouts import PREVIEWS, Rollout, RolloutPath, SiteState
+from pps.domain.record.rollouts import PREVIEWS, Rollout, RolloutPath, SiteState, dossier_name
 from pps.domain.sites.site import Site
 
 SHOWN_AFTER_CLOSING = timedelta(days=30)
@@ -51,6 +49,7 @@ SHOWN_STATES = (
     SiteState.AVAILABLE,
     SiteState.TAGGED,
     SiteState.TESTED,
+    SiteState.CONFIGURED,
     SiteState.INSTALLED,
     SiteState.PLANNED,
     SiteState.FAILED,
@@ -80,34 +79,19 @@ def stage(record: Rollout) -> str:
 def bulletin(facts: Facts, sites: Mapping[str, Site], now: datetime) -> Mapping[str, Any]:
     """The content of bulletin.json: every open preview, and what was closed in the last 30 days."""
     shown = facts.rollouts(paths=(*PREVIEWS, RolloutPath.RELEASE_TEST), closed_after=now - SHOWN_AFTER_CLOSING)
-    records = [(row, facts.rollout(row.name)) for row in shown]
+    standing = facts.standing([name for row in shown for name in (row.name, dossier_name(row.patch))])
+    records = [(row, standing[row.name]) for row in shown]
     # an update under release test is not public yet (SD 4.2.3)
     records = [(row, r) for row, r in records if row.path in PREVIEWS or r.has(FactKind.RELEASED_TO_PRODUCTION)]
     updated = max((f.at for _, record in records for f in record.facts), default=None)
     return {
         "version": VERSION,
         "updated_at": _iso(updated),
-        "rollouts": [_rollout(row, record, sites, facts.dossier(row.patch)) for row, record in records],
+        "rollouts": [_rollout(row, record, sites, standing[dossier_name(row.patch)]) for row, record in records],
     }
 
 
-def write_bulletin(
-    facts: Facts, sites: Mapping[str, Site], templates: Templates, folder: Any, now: datetime, public_url: str
-) -> tuple[str, ...]:
-    """Write both files; returns the names of those whose content has changed.
-
-    Args:
-        sites: the registry, for region and platform; a site that left it is still shown.
-        folder: publication folder, a pathlib-like path.
-    """
-    content = bulletin(facts, sites, now)
-    files = {
-        "bulletin.json": json.dumps(content, indent=2, ensure_ascii=False) + "\n",
-        "bulletin.html": templates.render("bulletin.html", _page(content, now, public_url)),
-    }
-    return tuple(name for name, text in files.items() if publish(folder, name, text))
-
-
+@lru_cache(maxsize=1024)  # a batch's sites share their moments
 def _iso(moment: datetime | None) -> str | None:
     return moment.astimezone(UTC).isoformat(timespec="seconds") if moment else None
 
@@ -167,39 +151,3 @@ def _overruled(found: Overruling | None) -> dict[str, Any] | None:
     if found is None:
         return None
     return {"urgency": found.urgency.value, "reason": found.reason, "by": [role for role, _ in found.by]}
-
-
-def _page(content: Mapping[str, Any], now: datetime, public_url: str) -> Mapping[str, Any]:
-    """The view of bulletin.html: rollouts as columns, sites as rows, what can be tested first."""
-    rollouts = [
-        {
-            **r,
-            "opened_at": _moment(r["opened_at"]),
-            "closed_at": _moment(r["closed_at"]),
-            "feedback": {**r["feedback"], "until": _moment(r["feedback"]["until"])},
-            "feedback_link": feedback_link(public_url, r["rollout"]),
-            "feedback_open": r["closed_at"] is None and now <= (_moment(r["feedback"]["until"]) or now),
-            "usable": r["counts"].get(SiteState.AVAILABLE.value, 0),
-            "announced": r["stage"] != "withdrawn"
-            and any(r["counts"].get(state.value) for state in (SiteState.AVAILABLE, SiteState.TAGGED)),
-            "planned": len(r["sites"]) - r["counts"].get(SiteState.LEFT_OUT.value, 0),
-        }
-        for r in content["rollouts"]
-    ]
-    rollouts.sort(key=lambda r: r["closed_at"] is not None)  # stable: open ones first, newest first in each
-    cells = {(s["site"], r["rollout"]): {**s, "since": _moment(s["since"])} for r in rollouts for s in r["sites"]}
-    places = {s["site"]: (s["roc"] or "", s["site"], s["platform"] or "") for r in rollouts for s in r["sites"]}
-    rows = [
-        {"site": name, "roc": roc, "platform": platform, "cells": [cells.get((name, r["rollout"])) for r in rollouts]}
-        for roc, name, platform in sorted(places.values())
-    ]
-    return {
-        "updated_at": _moment(content["updated_at"]),
-        "rollouts": rollouts,
-        "rows": rows,
-        "states": [state.value for state in SHOWN_STATES],
-    }
-
-
-def _moment(text: str | None) -> datetime | None:
-    return datetime.fromisoformat(text) if text else None

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import timedelta
 from enum import StrEnum
 
-from pps.activities.ports import Facts, Tracker
+from pps.activities.desk import Desk
+from pps.activities.ports.tracker import Tracker
 from pps.domain.base.errors import NotYetAllowedError
 from pps.domain.packages.patch import PatchState
-from pps.domain.record.facts import Fact, FactKind
+from pps.domain.record.facts import FactKind
 from pps.domain.record.rollouts import Rollout
 
 
@@ -34,41 +35,23 @@ _OUTCOMES = {
 }
 
 
-def certification_is_over(
-    record: Rollout,
-    facts: Facts,
-    tracker: Tracker,
-    now: datetime,
-    actor: str,
-    *,
-    wait_at_most: timedelta,
-    overruled: bool = False,
-) -> bool:
+def certification_is_over(desk: Desk, tracker: Tracker, *, wait_at_most: timedelta, overruled: bool = False) -> bool:
     """Ask the tracker; record the end once. Also true when the rollout was stopped or withdrawn meanwhile.
 
     A patch that goes back to the provider (`With provider`) or is reopened is not over: its
     certification goes on.
     """
+    record = desk.rollout
     if record.has(FactKind.CERTIFICATION_ENDED) or record.is_over:
         return True
     opened = record.need(FactKind.ROLLOUT_OPENED, "Open the rollout first.")
     state = tracker.patch(int(opened.payload["patch"])).state
     outcome = _OUTCOMES.get(state, CertificationOutcome.OVERRULED if overruled else None)
-    if outcome is None and now >= opened.at + wait_at_most:
+    if outcome is None and desk.now >= opened.at + wait_at_most:
         outcome = CertificationOutcome.EXPIRED
     if outcome is None:
         return False
-    facts.record(
-        Fact(
-            record.name,
-            FactKind.CERTIFICATION_ENDED,
-            "",
-            "",
-            now,
-            actor,
-            {"outcome": outcome.value, "state": state.value},
-        )
-    )
+    desk.record(desk.fact(FactKind.CERTIFICATION_ENDED, "", "", {"outcome": outcome.value, "state": state.value}))
     return True
 
 

@@ -5,17 +5,18 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from pps.activities.clients.withdrawal import take_back
+from pps.activities.desk import Desk
 from pps.activities.packages.payloads import is_sound, links_into, prepare_payload
 from pps.activities.packages.tarball import checked, manifest_of, tarballs_on_record
-from pps.activities.ports import Artefacts, Facts, Tarball
-from pps.activities.sites.batch import Door
+from pps.activities.ports.packages import Artefacts, Tarball
+from pps.activities.ports.record import Facts
+from pps.activities.sites.batch import Door, in_turns
 from pps.activities.sites.receiver import Holding, How, Receipt, Receiver, RefusedBySiteError
 from pps.domain.base.errors import (
     ConfigurationError,
@@ -26,12 +27,11 @@ from pps.domain.base.errors import (
     TamperedError,
 )
 from pps.domain.packages.manifest import Manifest
-from pps.domain.record.facts import Fact, FactKind
+from pps.domain.record.facts import FactKind
 from pps.domain.record.rollouts import Rollout, SiteState
 from pps.domain.sites.site import Site
 
 log = logging.getLogger(__name__)
-T = TypeVar("T")
 
 STEP = "distribute"
 _PAUSE_S = 2.0
@@ -141,14 +141,12 @@ class Payloads:
 
 
 async def distribute(
-    record: Rollout,
-    facts: Facts,
+    desk: Desk,
     tarball: Tarball,
     sites: Sequence[Site],
     door: Door,
     *,
     artefacts: Artefacts,
-    now: Callable[[], datetime],
     cache: Path,
     progress: Callable[[SiteOutcome], None] = lambda outcome: None,
     alarm: Callable[[TamperedError], None] = lambda error: log.error("%s", error),
@@ -172,13 +170,14 @@ async def distribute(
         NotYetAllowedError: the preview was withdrawn. If that was asked while this was at work, further sites are
             left alone, and those that were served meanwhile have been cleared again, or will be by the withdrawal.
     """
+    record = desk.rollout
     record.must_not_be_withdrawn()
-    payloads = Payloads(tarball, facts, artefacts, cache, alarm)
+    payloads = Payloads(tarball, desk.facts, artefacts, cache, alarm)
 
     async def one(site: Site) -> SiteOutcome:
         began = time.monotonic()
         receipt, error = None, None
-        if facts.has(record.name, FactKind.WITHDRAWAL_ASKED):
+        if desk.facts.has(record.name, FactKind.WITHDRAWAL_ASKED):
             return SiteOutcome(site.name, None, SiteError(site.name, "The preview was withdrawn meanwhile."), 0.0)
         try:
             there = Receiver(door.shell, door.target(site), site, door.limits)
@@ -190,19 +189,20 @@ async def distribute(
             error = SiteError(site.name, str(failure))
         outcome = SiteOutcome(site.name, receipt, error, time.monotonic() - began)
         said = _kind_and_payload(record, tarball, outcome)
-        if error and facts.has(record.name, FactKind.WITHDRAWAL_ASKED):
+        if error and desk.facts.has(record.name, FactKind.WITHDRAWAL_ASKED):
             said = None  # what did not arrive is not missed any more
         if said is not None:
             kind, payload = said
             which = record.occasion(kind, site.name, f"{door.occasion}/{STEP}" if error else door.occasion)
-            facts.record(Fact(record.name, kind, site.name, which, now(), door.actor, payload))
+            desk.record(desk.by(door.actor, desk.clock()).fact(kind, site.name, which, payload))
         progress(outcome)
         return outcome
 
-    outcomes = await _at_once(one, sites, door.at_once)
-    if facts.has(record.name, FactKind.WITHDRAWAL_ASKED):
-        await take_back(facts.rollout(record.name), facts, sites, door, now())
-        facts.rollout(record.name).must_not_be_withdrawn()
+    outcomes = await in_turns(one, sites, door.at_once)
+    if desk.facts.has(record.name, FactKind.WITHDRAWAL_ASKED):
+        desk.look_again()  # somebody else has asked for it
+        await take_back(desk.later(), sites, door)
+        desk.look_again().must_not_be_withdrawn()
     return outcomes
 
 
@@ -215,7 +215,7 @@ async def look(tarball: Tarball, sites: Sequence[Site], door: Door) -> Mapping[s
         except SiteError as error:
             return site.name, (Holding.UNREACHABLE, str(error))
 
-    return dict(await _at_once(one, sites, door.at_once))
+    return dict(await in_turns(one, sites, door.at_once))
 
 
 async def _deliver(there: Receiver, tarball: Tarball, payloads: Payloads, thoroughly: bool) -> Receipt:
@@ -249,22 +249,6 @@ async def _deliver_once(there: Receiver, tarball: Tarball, payloads: Payloads, t
             raise
         log.warning("%s: refused (%s); sending everything", there.site.name, error.why)
     return await there.install(tarball, payloads.full, thoroughly=thoroughly)
-
-
-async def _at_once(act: Callable[[Site], Awaitable[T]], sites: Sequence[Site], at_once: int) -> tuple[T, ...]:
-    places = asyncio.Semaphore(at_once)
-
-    async def in_turn(site: Site) -> T:
-        async with places:
-            return await act(site)
-
-    try:
-        async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(in_turn(site)) for site in sites]
-    except BaseExceptionGroup as errors:
-        # No site's fault (those are outcomes): the store, the tarball, or the task's time. One is enough to say.
-        raise errors.exceptions[0] from errors
-    return tuple(task.result() for task in tasks)
 
 
 def _kind_and_payload(

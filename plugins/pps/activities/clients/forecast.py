@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from pps.activities.clients.opening import batches_of, level_for, reasons_against_opening, variables_to_ask_for
-from pps.activities.packages.classification import required_variables
+from pps.activities.packages.verdicts import required_variables
 from pps.domain.clients.batches import BatchLimits
 from pps.domain.packages.patch import Patch
 from pps.domain.packages.tags import RunTimeEnvironmentTag, preview_tag

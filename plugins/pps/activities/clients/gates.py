@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
 
-from pps.activities.people.letters import circular
-from pps.activities.ports import Facts, Templates
+from pps.activities.desk import Desk
 from pps.domain.base.errors import NotYetAllowedError
 from pps.domain.clients.batches import CANARY, BatchLimits, GateVerdict, judge_canaries, reasons_to_stop
-from pps.domain.record.facts import Fact, FactKind
+from pps.domain.record.facts import FactKind
 from pps.domain.record.rollouts import Rollout, SiteState
 
 
-def pass_gate(
-    record: Rollout, facts: Facts, limits: BatchLimits, now: datetime, actor: str
-) -> tuple[GateVerdict, tuple[str, ...]]:
+def pass_gate(desk: Desk, limits: BatchLimits) -> tuple[GateVerdict, tuple[str, ...]]:
     """Judge the canaries; a healthy verdict is recorded and stays."""
-    canaries = record.all_progress(record.batch(CANARY))
+    canaries = desk.rollout.all_progress(desk.rollout.batch(CANARY))
     unreachable = frozenset(
         c.site
         for c in canaries
@@ -25,7 +21,7 @@ def pass_gate(
     )
     verdict, why = judge_canaries(canaries, unreachable, limits)
     if verdict is GateVerdict.HEALTHY:
-        facts.record(Fact(record.name, FactKind.GATE_PASSED, "", "", now, actor, {"why": list(why)}))
+        desk.record(desk.fact(FactKind.GATE_PASSED, "", "", {"why": list(why)}))
     return verdict, why
 
 
@@ -34,32 +30,21 @@ def budget_reasons(record: Rollout, limits: BatchLimits) -> tuple[str, ...]:
     return reasons_to_stop(record.all_progress(record.planned_sites), limits)
 
 
-def stop(
-    record: Rollout,
-    facts: Facts,
-    templates: Templates,
-    reasons: Sequence[str],
-    recipients: Sequence[str],
-    now: datetime,
-    actor: str,
-) -> None:
+def stop(desk: Desk, reasons: Sequence[str], recipients: Sequence[str]) -> None:
     """Stop a rollout: no further site is touched, the patch is free for a new one, the people in charge are told."""
-    opened = record.need(FactKind.ROLLOUT_OPENED, "Open the rollout first.").payload
-    states = {p.state for p in record.all_progress()}
+    opened = desk.rollout.need(FactKind.ROLLOUT_OPENED, "Open the rollout first.").payload
+    states = {p.state for p in desk.rollout.all_progress()}
     announced = bool(states & {SiteState.TAGGED, SiteState.AVAILABLE})
-    view = {"rollout": record.name, "opened": opened, "reasons": list(reasons), "announced": announced}
-    mails = circular(
-        templates,
+    view = {"rollout": desk.name, "opened": opened, "reasons": list(reasons), "announced": announced}
+    mails = desk.circular(
         "rollout_stopped",
         view,
-        key=f"{record.name}/stopped",
+        key=f"{desk.name}/stopped",
         to=recipients,
         subject=f"Stopped: {opened['metapackage']} {opened['version']} (patch {opened['patch']})",
     )
-    facts.record(
-        Fact(record.name, FactKind.ROLLOUT_STOPPED, "", "", now, actor, {"reasons": list(reasons)}), mails=mails
-    )
-    facts.close(Fact(record.name, FactKind.ROLLOUT_CLOSED, "", "", now, actor, {"outcome": "stopped"}))
+    desk.record(desk.fact(FactKind.ROLLOUT_STOPPED, "", "", {"reasons": list(reasons)}), mails=mails)
+    desk.close(desk.fact(FactKind.ROLLOUT_CLOSED, "", "", {"outcome": "stopped"}))
 
 
 def must_go_on(record: Rollout) -> None:

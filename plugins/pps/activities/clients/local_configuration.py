@@ -6,11 +6,12 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
-from pps.activities.people.letters import letter
-from pps.activities.ports import Facts, Tarball, Templates
+from pps.activities.desk import Desk
+from pps.activities.ports.packages import Tarball
 from pps.domain.base.errors import RefusedError
 from pps.domain.base.texts import clean_text, one_line
 from pps.domain.packages.patch import Patch
+from pps.domain.people.questions import Given
 from pps.domain.record.facts import Fact, FactKind
 from pps.domain.record.rollouts import ONE_SITE, Rollout, SiteState
 from pps.domain.sites.site import Site
@@ -49,56 +50,53 @@ def instructions(record: Rollout, patch: Patch, site: Site, tarball: Tarball, du
     }
 
 
-def facts_of_answer(
-    record: Rollout, site: str, choice: str, form: Mapping[str, Any], user: str, now: datetime, actor: str
-) -> tuple[Fact, ...]:
+def facts_of_answer(desk: Desk, site: str, given: Given) -> tuple[Fact, ...]:
     """What follows from an answer: the site is configured, or left out with its people's reason.
 
     Raises:
         RefusedError: the form does not say what was set, or why it cannot be done.
     """
-    settings = clean_text(str(form.get("settings") or "")).strip()
-    remarks = clean_text(str(form.get("remarks") or "")).strip()
-    if choice == CONFIGURED:
-        if missing := [name for name in record.variables_to_set if name not in settings]:
+    settings = clean_text(str(given.form.get("settings") or "")).strip()
+    remarks = clean_text(str(given.form.get("remarks") or "")).strip()
+    if given.choice == CONFIGURED:
+        if missing := [name for name in desk.rollout.variables_to_set if name not in settings]:
             raise RefusedError(
                 f"configuration of {site}",
                 (f"The answer does not say how {', '.join(missing)} was set.",),
                 "Name each variable with its value, one a line.",
             )
-        payload = {"settings": settings, "remarks": remarks, "user": user}
-        return (Fact(record.name, FactKind.SITE_CONFIGURED, site, "", now, actor, payload),)
+        payload = {"settings": settings, "remarks": remarks, "user": given.user}
+        return (desk.fact(FactKind.SITE_CONFIGURED, site, "", payload),)
     if not remarks:
         raise RefusedError(f"configuration of {site}", ("The remarks do not say why it cannot be done.",))
-    return (_left_out(record, site, f"Its people cannot configure it: {one_line(remarks)}", now, actor),)
+    return (_left_out(desk, site, f"Its people cannot configure it: {one_line(remarks)}"),)
 
 
-def facts_of_silence(record: Rollout, site: str, due: datetime, now: datetime, actor: str) -> tuple[Fact, ...]:
+def facts_of_silence(desk: Desk, site: str, due: datetime) -> tuple[Fact, ...]:
     """What follows when nobody answered in time: the site is left out, and nobody else waits for it."""
-    return (_left_out(record, site, f"Nobody there has configured it until {due:%Y-%m-%d %H:%M} UTC.", now, actor),)
+    return (_left_out(desk, site, f"Nobody there has configured it until {due:%Y-%m-%d %H:%M} UTC."),)
 
 
-def _left_out(record: Rollout, site: str, reason: str, now: datetime, actor: str) -> Fact:
-    return Fact(record.name, FactKind.SITE_LEFT_OUT, site, "configuration", now, actor, {"reason": reason})
+def _left_out(desk: Desk, site: str, reason: str) -> Fact:
+    return desk.fact(FactKind.SITE_LEFT_OUT, site, "configuration", {"reason": reason})
 
 
-def tell_left_out(record: Rollout, facts: Facts, site: Site, templates: Templates, now: datetime, actor: str) -> int:
+def tell_left_out(desk: Desk, site: Site) -> int:
     """Tell a site that it was left out, and why; returns how many mails are new."""
-    progress = record.progress(site.name)
+    progress = desk.rollout.progress(site.name)
     if progress.state is not SiteState.LEFT_OUT:
         return 0
-    opened = record.opened
-    told = Fact(record.name, FactKind.TOLD, site.name, "left-out", now, actor, {"reason": progress.reason})
-    view = {"rollout": record.name, "opened": opened, "site": site, "reason": progress.reason}
-    mail = letter(
-        templates,
+    opened = desk.rollout.opened
+    told = desk.fact(FactKind.TOLD, site.name, "left-out", {"reason": progress.reason})
+    view = {"rollout": desk.name, "opened": opened, "site": site, "reason": progress.reason}
+    mail = desk.letter(
         "site_left_out",
         view,
-        key=f"{record.name}/{told.kind.value}/{site.name}/left-out",
+        key=told,
         to=site.contact,
         subject=f"{site.name} is left out: preview of {opened['metapackage']} {opened['version']}",
     )
-    return len(facts.record(told, mails=[mail]))
+    return len(desk.record(told, mails=[mail]))
 
 
 def is_offered(record: Rollout, enough: int) -> bool:
@@ -110,11 +108,6 @@ def is_offered(record: Rollout, enough: int) -> bool:
         return True
     states = [p.state for p in record.all_progress(record.planned_sites)]
     return sum(s in _OFFERED for s in states) >= enough or not any(s in _COMING for s in states)
-
-
-def offering(record: Rollout) -> tuple[str, ...]:
-    """The sites that offer the preview now."""
-    return tuple(p.site for p in record.all_progress(record.planned_sites) if p.state in _OFFERED)
 
 
 def plan_of(sites: Iterable[Site], size: int) -> dict[str, list[str]]:

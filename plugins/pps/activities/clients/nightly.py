@@ -15,8 +15,11 @@ from datetime import datetime
 from pps.activities.clients import publication
 from pps.activities.clients.distribution import look
 from pps.activities.clients.opening import level_for
+from pps.activities.desk import Office
 from pps.activities.packages.tarball import tarball_on_record, whole_tarball_of
-from pps.activities.ports import Artefacts, Facts, InformationSystem, SiteLimits, SiteShell, SshTarget
+from pps.activities.ports.packages import Artefacts
+from pps.activities.ports.services import InformationSystem
+from pps.activities.ports.sites import SiteLimits, SiteShell, SshTarget
 from pps.activities.sites.batch import Door
 from pps.activities.sites.receiver import Holding
 from pps.domain.base.errors import NotYetAllowedError, ServiceError, TamperedError
@@ -31,7 +34,7 @@ log = logging.getLogger(__name__)
 class Night:
     """All that a look at the sites needs."""
 
-    facts: Facts
+    office: Office
     registry: Mapping[str, Site]
     targets: Callable[[Sequence[Site]], Mapping[str, SshTarget]]
     shell: SiteShell
@@ -39,8 +42,6 @@ class Night:
     information_system: InformationSystem
     limits: SiteLimits
     at_once: int
-    now: Callable[[], datetime]
-    actor: str
     alarm: Callable[[Rollout, TamperedError], None] = field(default=lambda record, error: log.error("%s", error))
     """hears of a tarball in the store that is not what is on record"""
 
@@ -52,8 +53,8 @@ async def plan_the_night(night: Night) -> list[dict[str, str]]:
     not what is on record: it goes to no site, and sites that have what is on record keep it.
     """
     planned = []
-    for row in night.facts.rollouts(open_only=True, paths=PREVIEWS):
-        record = night.facts.rollout(row.name)
+    for row in night.office.facts.rollouts(open_only=True, paths=PREVIEWS):
+        record = night.office.facts.rollout(row.name)
         if not record.is_open_preview:
             continue
         try:
@@ -62,10 +63,18 @@ async def plan_the_night(night: Night) -> list[dict[str, str]]:
             night.alarm(record, error)
             continue
         if await asyncio.to_thread(_may_be_sent, night, record) and needing:
-            record = night.facts.rollout(row.name)
-            batch = _name_of_the_night(record, needing, night.now())
-            plan = Fact(record.name, FactKind.NIGHT_PLANNED, "", batch, night.now(), night.actor, {"sites": needing})
-            night.facts.record(plan)
+            record = night.office.facts.rollout(row.name)
+            batch = _name_of_the_night(record, needing, night.office.clock())
+            plan = Fact(
+                record.name,
+                FactKind.NIGHT_PLANNED,
+                "",
+                batch,
+                night.office.clock(),
+                night.office.actor,
+                {"sites": needing},
+            )
+            night.office.facts.record(plan)
             planned.append({"rollout": record.name, "batch": batch})
     return planned
 
@@ -92,8 +101,8 @@ async def _sites_that_need_something(night: Night, record: Rollout) -> list[str]
         # a site whose people have not configured the client yet waits for them, not for a night (SD 4.1.2, 3)
         if not reasons_against_preview(site, platforms, level) and record.may_test(site.name)
     ]
-    occasion = f"night-{night.now():%Y-%m-%d}"
-    door = Door(night.targets(sites), night.shell, night.limits, night.at_once, occasion, night.actor)
+    occasion = f"night-{night.office.clock():%Y-%m-%d}"
+    door = Door(night.targets(sites), night.shell, night.limits, night.at_once, occasion, night.office.actor)
     held = await look(tarball_on_record(record), sites, door)
     lost = [s for s in sites if record.holds_preview(s.name) and held[s.name][0] in (Holding.ABSENT, Holding.DAMAGED)]
     await _record_losses(night, record, lost, {s.name: held[s.name][1] for s in lost}, door)
@@ -119,20 +128,20 @@ async def _record_losses(
     if not lost:
         return
     await publication.withdraw_tags(
-        record,
-        night.facts,
+        night.office.desk(record).later(),
         record.tag,
         lost,
         door,
-        night.now(),
         reason="The preview is no longer whole at the site.",
     )
-    record = night.facts.rollout(record.name)
+    record = night.office.facts.rollout(record.name)
     for site in lost:
         which = record.occasion(FactKind.PREVIEW_LOST, site.name, door.occasion)
         payload = {"reason": why[site.name] or "The preview is gone."}
-        night.facts.record(
-            Fact(record.name, FactKind.PREVIEW_LOST, site.name, which, night.now(), night.actor, payload)
+        night.office.facts.record(
+            Fact(
+                record.name, FactKind.PREVIEW_LOST, site.name, which, night.office.clock(), night.office.actor, payload
+            )
         )
 
 

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from datetime import datetime
 from typing import Any
 
 from pps.activities.clients.local_configuration import plan_of
-from pps.activities.packages.classification import reasons_against_bc, reasons_against_non_bc, required_variables
-from pps.activities.ports import Facts
+from pps.activities.desk import Desk, Office
+from pps.activities.packages.verdicts import reasons_against_bc, reasons_against_non_bc, required_variables
 from pps.domain.base.errors import RefusedError
 from pps.domain.clients.batches import BatchLimits, plan_batches
 from pps.domain.packages.patch import Patch, PatchState
@@ -21,14 +20,7 @@ from pps.domain.sites.site import PartnerLevel, Site, reasons_against_preview
 
 
 def open_client_rollout(
-    facts: Facts,
-    patch: Patch,
-    *,
-    tag_vo: str,
-    run: str,
-    now: datetime,
-    actor: str,
-    path: RolloutPath = RolloutPath.BC_CLIENT,
+    office: Office, patch: Patch, *, tag_vo: str, run: str, path: RolloutPath = RolloutPath.BC_CLIENT
 ) -> str:
     """Admit a patch to the preview of a client and register its rollout; returns the rollout's name.
 
@@ -39,7 +31,7 @@ def open_client_rollout(
         RefusedError: a precondition of SD 4.1.1 or 4.1.2 does not hold; nothing was recorded.
         AlreadyOpenError: another run has a rollout of this patch open.
     """
-    name = facts.next_name(path, patch.number, run)
+    name = office.facts.next_name(path, patch.number, run)
     payload: dict[str, Any] = {
         "path": path,
         "patch": patch.number,
@@ -52,14 +44,16 @@ def open_client_rollout(
         "run": run,
     }
     if path is RolloutPath.NON_BC_CLIENT:
-        required = required_variables(facts.dossier(patch.number), patch)
+        required = required_variables(office.facts.dossier(patch.number), patch)
         payload |= {"variables": list(variables_to_ask_for(patch, required)), "required": required}
-    opening = Fact(name, FactKind.ROLLOUT_OPENED, "", "", now, actor, payload)
-    already_ours = any(r.name == name and r.closed_at is None for r in facts.rollouts(open_only=True))
-    if not already_ours and (reasons := reasons_against_opening(facts.dossier(patch.number), patch, path)):
+    opening = Fact(name, FactKind.ROLLOUT_OPENED, "", "", office.now, office.actor, payload)
+    already_ours = any(r.name == name and r.closed_at is None for r in office.facts.rollouts(open_only=True))
+    if not already_ours and (reasons := reasons_against_opening(office.facts.dossier(patch.number), patch, path)):
         raise RefusedError(patch.subject, reasons, "Correct the patch in the tracker, then start again.")
-    facts.open(path, patch.number, opening, run)
-    facts.record(Fact(name, FactKind.PATCH_ADMITTED, "", "", now, actor, {"state": patch.state.value}))
+    office.facts.open(path, patch.number, opening, run)
+    office.facts.record(
+        Fact(name, FactKind.PATCH_ADMITTED, "", "", office.now, office.actor, {"state": patch.state.value})
+    )
     return name
 
 
@@ -95,18 +89,17 @@ def batches_of(name: str, path: RolloutPath, takers: Sequence[Site], limits: Bat
     return plan_batches(name, takers, limits)
 
 
-def record_plan(
-    record: Rollout, facts: Facts, patch: Patch, sites: Iterable[Site], limits: BatchLimits, now: datetime, actor: str
-) -> tuple[str, ...]:
+def record_plan(desk: Desk, sites: Iterable[Site], limits: BatchLimits) -> tuple[str, ...]:
     """Agree on the batches once; returns their names, without the canaries.
 
     Sites that get no preview are left out with the reason on record. A plan that is on record
     stays, whatever has happened to the registry since: the nightly distribution brings the preview
     to sites that join later.
     """
+    record = desk.rollout
     if not record.has(FactKind.PLAN_AGREED):
         sites, level = list(sites), level_for(record.path)
-        reasons = {site.name: reasons_against_preview(site, patch.platforms, level) for site in sites}
+        reasons = {site.name: reasons_against_preview(site, desk.patch.platforms, level) for site in sites}
         batches = batches_of(record.name, record.path, [s for s in sites if not reasons[s.name]], limits)
         if not any(batches.values()):
             raise RefusedError(
@@ -115,11 +108,11 @@ def record_plan(
                 "Check the platforms of the patch against: pps sites list.",
             )
         left_out = [
-            Fact(record.name, FactKind.SITE_LEFT_OUT, name, "plan", now, actor, {"reason": " ".join(why)})
+            desk.fact(FactKind.SITE_LEFT_OUT, name, "plan", {"reason": " ".join(why)})
             for name, why in reasons.items()
             if why
         ]
-        facts.record(Fact(record.name, FactKind.PLAN_AGREED, "", "", now, actor, {"batches": batches}), *left_out)
-        record = facts.rollout(record.name)
+        desk.record(desk.fact(FactKind.PLAN_AGREED, "", "", {"batches": batches}), *left_out)
+        record = desk.look_again()
     plan = record.need(FactKind.PLAN_AGREED, "Plan the batches first.")
     return tuple(batch for batch in plan.payload["batches"] if batch != "canary")

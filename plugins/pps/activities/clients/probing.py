@@ -5,18 +5,27 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import asdict, replace
-from datetime import datetime
 from typing import Any
 
-from pps.activities.ports import Facts, SiteLimits, SiteShell, SshTarget, Tarball
+from pps.activities.desk import Desk
+from pps.activities.ports.packages import Tarball
+from pps.activities.ports.sites import SiteLimits, SiteShell, SshTarget
 from pps.activities.sites.batch import Door, Scribe, serve_sites
 from pps.activities.sites.script import ScriptOutput, load_script, run_script
 from pps.domain.record.facts import Fact, FactKind
-from pps.domain.record.rollouts import Rollout, SiteState
+from pps.domain.record.rollouts import SiteState
 from pps.domain.sites.probes import ProbeResult, ProbeState, reasons_against_tag
 from pps.domain.sites.site import Site
 
-PROBES = ("tree", "environment", "production", "libraries", "versions")
+
+def probes_in(script: str) -> tuple[str, ...]:
+    """The names of the probes, in order, as the script itself lists them."""
+    listed = re.search(r'^probes="([^"]*)"$', script, re.MULTILINE)
+    return tuple(word.partition(":")[0] for word in listed[1].split()) if listed else ()
+
+
+#: Their names stand once, in the script: a site that reports one less, or one more, has not reported whole.
+PROBES = probes_in(load_script("probes.sh"))
 _LINE = re.compile(r"PPS-PROBE ([a-z]+) (OK|WARNING|CRITICAL|UNKNOWN) - ([^|]*)\|(.*)")
 _PERFDATA = re.compile(r"(?:[A-Za-z_]{1,32}=\d{1,15}B?(?: |$)){0,8}")
 _TEXT_AT_MOST = 400
@@ -77,7 +86,7 @@ async def probe_site(
     probe_s: int,
     needed: Sequence[str] = (),
 ) -> tuple[ProbeResult, ...]:
-    """Run probes 1 to 5 at one site over one connection; raises what the channel raises.
+    """Run all probes at one site over one connection; raises what the channel raises.
 
     Args:
         production_digest: what production was before the preview came, as the distribution recorded it.
@@ -98,14 +107,7 @@ async def probe_site(
 
 
 async def probe(
-    record: Rollout,
-    facts: Facts,
-    tarball: Tarball,
-    sites: Sequence[Site],
-    door: Door,
-    *,
-    now: datetime,
-    probe_s: int = 60,
+    desk: Desk, tarball: Tarball, sites: Sequence[Site], door: Door, *, probe_s: int = 60
 ) -> tuple[Fact, ...]:
     """Probe the sites that have the preview installed; each site's outcome is a fact as soon as it is known.
 
@@ -119,8 +121,9 @@ async def probe(
     Raises:
         NotYetAllowedError: the preview was withdrawn.
     """
+    record = desk.rollout
     record.must_not_be_withdrawn()
-    scribe = Scribe(record, door.occasion, now, door.actor)
+    scribe = Scribe(record, door.occasion, desk.now, door.actor)
 
     async def one(site: Site) -> Fact | None:
         installed = record.installation(site.name)
@@ -137,7 +140,7 @@ async def probe(
             probe_s=probe_s,
             needed=record.variables_to_set,
         )
-        if facts.has(record.name, FactKind.WITHDRAWAL_ASKED):
+        if desk.facts.has(record.name, FactKind.WITHDRAWAL_ASKED):
             return None  # asked meanwhile: a preview that is being removed fails its probes
         payload: dict[str, Any] = {
             "tarball": tarball.name,
@@ -147,4 +150,4 @@ async def probe(
             return scribe.fact(FactKind.PROBES_FAILED, site, payload | {"reason": " ".join(reasons)})
         return scribe.fact(FactKind.PROBES_PASSED, site, payload)
 
-    return await serve_sites(sites, one, scribe, facts, step="probe", at_once=door.at_once)
+    return await serve_sites(sites, one, scribe, desk, step="probe", at_once=door.at_once)

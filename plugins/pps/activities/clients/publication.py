@@ -5,16 +5,17 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from datetime import datetime
 from typing import Literal
 
-from pps.activities.ports import Facts, InformationSystem, Matchmaker, SiteLimits, SiteShell, SshTarget
+from pps.activities.desk import Desk
+from pps.activities.ports.services import InformationSystem, Matchmaker
+from pps.activities.ports.sites import SiteLimits, SiteShell, SshTarget
 from pps.activities.sites.batch import Door, Scribe, serve_sites
 from pps.activities.sites.script import load_script, run_script
 from pps.domain.base.errors import NotYetAllowedError, SiteBusyError, SiteError, SiteRefusedError, SiteUnreachableError
 from pps.domain.packages.tags import RunTimeEnvironmentTag, jdl_requirement
 from pps.domain.record.facts import Fact, FactKind
-from pps.domain.record.rollouts import Rollout, SiteState
+from pps.domain.record.rollouts import SiteState
 from pps.domain.sites.probes import ProbeResult, ProbeState
 from pps.domain.sites.site import Site
 
@@ -58,14 +59,7 @@ async def manage_tag(
     return TagAnswer(word, frozenset(line[8:] for line in output.lines if line.startswith("PPS-TAG ")))
 
 
-async def publish_tags(
-    record: Rollout,
-    facts: Facts,
-    tag: RunTimeEnvironmentTag,
-    sites: Sequence[Site],
-    door: Door,
-    now: datetime,
-) -> tuple[Fact, ...]:
+async def publish_tags(desk: Desk, tag: RunTimeEnvironmentTag, sites: Sequence[Site], door: Door) -> tuple[Fact, ...]:
     """Add the tag at the sites whose probes have passed, and record TAG_ADDED for each.
 
     A site whose probes have not passed is left alone: that is the rule (SD 4.1.1, 3 before 4), not an
@@ -74,8 +68,9 @@ async def publish_tags(
     Raises:
         NotYetAllowedError: the preview was withdrawn.
     """
+    record = desk.rollout
     record.must_not_be_withdrawn()
-    scribe = Scribe(record, door.occasion, now, door.actor)
+    scribe = Scribe(record, door.occasion, desk.now, door.actor)
 
     async def one(site: Site) -> Fact | None:
         try:
@@ -91,33 +86,25 @@ async def publish_tags(
             raise
         if answer.word not in ("added", "present"):
             raise SiteRefusedError(site.name, f"the tag script answered {answer.word!r}.")
-        if facts.has(record.name, FactKind.WITHDRAWAL_ASKED):
+        if desk.facts.has(record.name, FactKind.WITHDRAWAL_ASKED):
             # Asked while we were at it. The withdrawal may have been here before us, so the tag goes again; if it
             # is asked after this line, the withdrawal comes by after us.
             await manage_tag("remove", site, tag, target=door.target(site), shell=door.shell, limits=door.limits)
             return None
         if answer.word == "present" and published:
             return None
-        return Fact(
-            record.name,
-            FactKind.TAG_ADDED,
-            site.name,
-            door.occasion,
-            now,
-            door.actor,
-            {"tag": str(tag), "changed": answer.word == "added"},
+        return desk.by(door.actor).fact(
+            FactKind.TAG_ADDED, site.name, door.occasion, {"tag": str(tag), "changed": answer.word == "added"}
         )
 
-    return await serve_sites(sites, one, scribe, facts, step="publish tag", at_once=door.at_once)
+    return await serve_sites(sites, one, scribe, desk, step="publish tag", at_once=door.at_once)
 
 
 async def withdraw_tags(
-    record: Rollout,
-    facts: Facts,
+    desk: Desk,
     tag: RunTimeEnvironmentTag,
     sites: Sequence[Site],
     door: Door,
-    now: datetime,
     *,
     reason: str,
     failed: Callable[[Site, SiteError], Fact | None] | None = None,
@@ -130,18 +117,18 @@ async def withdraw_tags(
         failed: what a site's error becomes; without it, SITE_FAILED.
     """
 
-    scribe = Scribe(record, door.occasion, now, door.actor)
+    scribe = Scribe(desk.rollout, door.occasion, desk.now, door.actor)
 
     async def one(site: Site) -> Fact | None:
         answer = await manage_tag("remove", site, tag, target=door.target(site), shell=door.shell, limits=door.limits)
         if answer.word not in ("removed", "absent"):
             raise SiteRefusedError(site.name, f"the tag script answered {answer.word!r}.")
-        if answer.word == "absent" and not record.announces(site.name):
+        if answer.word == "absent" and not desk.rollout.announces(site.name):
             return None
         payload = {"tag": str(tag), "reason": reason, "changed": answer.word == "removed"}
         return scribe.fact(FactKind.TAG_REMOVED, site, payload)
 
-    return await serve_sites(sites, one, scribe, facts, step="withdraw tag", at_once=door.at_once, failed=failed)
+    return await serve_sites(sites, one, scribe, desk, step="withdraw tag", at_once=door.at_once, failed=failed)
 
 
 def probe_publication(
@@ -183,15 +170,12 @@ def probe_publication(
 
 
 def tags_seen(
-    record: Rollout,
-    facts: Facts,
+    desk: Desk,
     information_system: InformationSystem,
     sites: Sequence[Site],
     tag: RunTimeEnvironmentTag,
     *,
-    now: datetime,
     occasion: str,
-    actor: str,
     matchmaker: Matchmaker | None = None,
 ) -> dict[str, str]:
     """Look once whether the information system shows the tag of the TAGGED sites; record TAG_SEEN for those.
@@ -203,13 +187,13 @@ def tags_seen(
     Raises:
         ServiceError: the information system does not answer.
     """
-    waiting = [site for site in sites if record.progress(site.name).state is SiteState.TAGGED]
+    waiting = [site for site in sites if desk.rollout.progress(site.name).state is SiteState.TAGGED]
     if not waiting:
         return {}
     seen = information_system.tags_of([site.subcluster for site in waiting])
-    if facts.has(record.name, FactKind.WITHDRAWAL_ASKED):
+    if desk.facts.has(desk.name, FactKind.WITHDRAWAL_ASKED):
         return {}  # it is the tag's end that is waited for now
-    scribe = Scribe(record, occasion, now, actor)
+    scribe = Scribe(desk.rollout, occasion, desk.now, desk.actor)
     missing = {}
     for site in waiting:
         result = probe_publication(site, tag, seen, matchmaker)
@@ -221,5 +205,5 @@ def tags_seen(
             "subcluster": site.subcluster,
             "probe": {**asdict(result), "state": result.state.name},
         }
-        facts.record(scribe.fact(FactKind.TAG_SEEN, site, payload))
+        desk.record(scribe.fact(FactKind.TAG_SEEN, site, payload))
     return missing

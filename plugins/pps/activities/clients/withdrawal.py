@@ -18,7 +18,9 @@ from datetime import datetime, timedelta
 from typing import Any, Literal, TypeVar
 
 from pps.activities.clients import publication
-from pps.activities.ports import Facts, InformationSystem
+from pps.activities.desk import Desk
+from pps.activities.ports.record import Facts
+from pps.activities.ports.services import InformationSystem
 from pps.activities.sites.batch import Door, Scribe, serve_sites
 from pps.activities.sites.receiver import Receiver
 from pps.domain.base.errors import NotYetAllowedError, RefusedError, ServiceError, SiteBusyError, SiteError
@@ -39,8 +41,9 @@ _PAUSES_S = (1.0, 2.0, 4.0, 8.0, 15.0, 30.0)
 # --- asking ------------------------------------------------------------------------------------------------------
 
 
-def reasons_against_withdrawal(record: Rollout, facts: Facts, reason: str) -> tuple[str, ...]:
+def reasons_against_withdrawal(desk: Desk, reason: str) -> tuple[str, ...]:
     """Say why the preview cannot be withdrawn; no reasons means that it can. One that has ended can be, too."""
+    record = desk.rollout
     if record.path not in PREVIEWS:
         return (f"{record.name} takes the path {record.path.value}: it has brought no preview to sites.",)
     if record.is_withdrawn:
@@ -48,7 +51,7 @@ def reasons_against_withdrawal(record: Rollout, facts: Facts, reason: str) -> tu
     reasons = list(reasons_against_reason(reason))
     if record.is_closed:
         held = sites_with_preview(record)
-        kept = kept_for(record, facts, "tarball")
+        kept = kept_for(desk, "tarball")
         if not held:
             reasons.append("It has ended, and no site holds its preview any more.")
         elif all(site in kept for site in held):
@@ -57,7 +60,7 @@ def reasons_against_withdrawal(record: Rollout, facts: Facts, reason: str) -> tu
     return tuple(reasons)
 
 
-def ask_for_withdrawal(record: Rollout, facts: Facts, reason: str, now: datetime, actor: str) -> Fact:
+def ask_for_withdrawal(desk: Desk, reason: str) -> Fact:
     """Put on record, once, that a preview is to be withdrawn, and why. From then on it goes to no further site.
 
     Returns:
@@ -66,13 +69,14 @@ def ask_for_withdrawal(record: Rollout, facts: Facts, reason: str, now: datetime
     Raises:
         RefusedError: it is no preview, no site holds it, or the reason is none.
     """
-    if reasons := reasons_against_withdrawal(record, facts, reason):
+    record = desk.rollout
+    if reasons := reasons_against_withdrawal(desk, reason):
         raise RefusedError(f"withdrawal of {record.name}", reasons, f"Look at: pps rollout show {record.name}")
     if not record.is_withdrawn:
         payload = {"reason": _as_sentence(reason)}
-        facts.record(Fact(record.name, FactKind.WITHDRAWAL_ASKED, "", "", now, actor, payload))
+        desk.record(desk.fact(FactKind.WITHDRAWAL_ASKED, "", "", payload))
         # read again: of two at once one was first
-        record = facts.rollout(record.name)
+        record = desk.look_again()
     return record.need(FactKind.WITHDRAWAL_ASKED, "Ask for the withdrawal first.")
 
 
@@ -97,23 +101,23 @@ def sites_to_clear(record: Rollout, now: datetime, look_again_for: timedelta) ->
     return sites_with_preview(record)
 
 
-def kept_for(record: Rollout, facts: Facts, what: Shared) -> Mapping[str, str]:
+def kept_for(desk: Desk, what: Shared) -> Mapping[str, str]:
     """Sites where another rollout still offers the same tag, or the same tarball -> that rollout's name.
 
     A patch that was stopped and started again has the same ones: what belongs to an open rollout, or to a
     newer one that has ended, is not ours to take away. The newer one takes it away when its time comes.
     """
-    mine = _shared(record, what)
+    mine = _shared(desk.rollout, what)
     kept: dict[str, str] = {}
     kind, key = (FactKind.ROLLOUT_OPENED, "tag") if what == "tag" else (FactKind.TARBALL_BUILT, "name")
     # not every rollout that ever was is read, only those that had the same
-    alike = {fact.rollout for fact in facts.with_payload(kind, key, [mine])} if mine else set()
+    alike = {fact.rollout for fact in desk.facts.with_payload(kind, key, [mine])} if mine else set()
     newer = True  # the register lists newest first
-    for row in facts.rollouts(paths=PREVIEWS) if alike - {record.name} else ():
-        if row.name == record.name:
+    for row in desk.facts.rollouts(paths=PREVIEWS) if alike - {desk.name} else ():
+        if row.name == desk.name:
             newer = False
         elif row.name in alike and (newer or row.closed_at is None):
-            other = facts.rollout(row.name)
+            other = desk.facts.rollout(row.name)
             if _shared(other, what) != mine or other.is_withdrawn:
                 continue
             for site in other.reached_sites:
@@ -133,38 +137,21 @@ def _shared(record: Rollout, what: Shared) -> str:
 # --- the steps, in their order -----------------------------------------------------------------------------------
 
 
-async def withdraw_tags(
-    record: Rollout,
-    facts: Facts,
-    sites: Sequence[Site],
-    door: Door,
-    now: datetime,
-    *,
-    reason: str,
-) -> tuple[Fact, ...]:
+async def withdraw_tags(desk: Desk, sites: Sequence[Site], door: Door, *, reason: str) -> tuple[Fact, ...]:
     """Remove the tag at these sites, whatever their facts say; a site that cannot be reached keeps its state."""
-    kept = kept_for(record, facts, "tag")
+    kept = kept_for(desk, "tag")
     return await publication.withdraw_tags(
-        record,
-        facts,
-        record.tag,
+        desk,
+        desk.rollout.tag,
         [site for site in sites if site.name not in kept],
         door,
-        now,
         reason=reason,
         failed=_keeps_its_state,
     )
 
 
 def tags_are_gone(
-    record: Rollout,
-    facts: Facts,
-    information_system: InformationSystem,
-    sites: Sequence[Site],
-    now: datetime,
-    *,
-    gone_within: timedelta,
-    actor: str,
+    desk: Desk, information_system: InformationSystem, sites: Sequence[Site], *, gone_within: timedelta
 ) -> bool:
     """Look once whether any of these sites' SubClusters shows the tag; record TAGS_GONE when none does.
 
@@ -174,7 +161,8 @@ def tags_are_gone(
     Raises:
         ServiceError: the information system does not answer, and there is time left.
     """
-    kept = kept_for(record, facts, "tag")
+    record = desk.rollout
+    kept = kept_for(desk, "tag")
     watched = {site.name: site.subcluster for site in sites if site.name not in kept}
     since = _since_tags_were_gone(record)
     removed = [f.at for f in since if f.kind is FactKind.TAG_REMOVED and f.subject in watched]
@@ -183,7 +171,7 @@ def tags_are_gone(
     asked = record.the(FactKind.WITHDRAWAL_ASKED) or record.the(FactKind.ROLLOUT_CLOSED)
     if asked is None:
         raise NotYetAllowedError(record.name, "nobody has asked to withdraw it.", "Ask for the withdrawal first.")
-    too_late = now > max([asked.at, *removed]) + gone_within
+    too_late = desk.now > max([asked.at, *removed]) + gone_within
     payload: dict[str, Any] = {}
     try:
         shown = information_system.tags_of(watched.values()) if watched else {}
@@ -197,18 +185,15 @@ def tags_are_gone(
         if still and not too_late:
             return False
         payload = {"still_shown": still}
-    earlier = sum(f.kind is FactKind.TAGS_GONE for f in record.facts)
-    occasion = str(earlier + 1) if earlier else ""
-    facts.record(Fact(record.name, FactKind.TAGS_GONE, "", occasion, now, actor, payload))
+    occasion = desk.next_occasion(FactKind.TAGS_GONE)
+    desk.record(desk.fact(FactKind.TAGS_GONE, "", occasion, payload))
     return True
 
 
 async def remove_previews(
-    record: Rollout,
-    facts: Facts,
+    desk: Desk,
     sites: Sequence[Site],
     door: Door,
-    now: datetime,
     *,
     reason: str,
     pause: Callable[[float], Awaitable[None]] = asyncio.sleep,
@@ -223,13 +208,14 @@ async def remove_previews(
     Raises:
         NotYetAllowedError: it is not on record that the tags are gone.
     """
+    record = desk.rollout
     record.need(FactKind.TAGS_GONE, "Wait until the information system no longer shows the tags.")
     tarball = _shared(record, "tarball")
     if not tarball:
         return ()  # it was never built, so no site has it
-    tags_kept, files_kept = kept_for(record, facts, "tag"), kept_for(record, facts, "tarball")
+    tags_kept, files_kept = kept_for(desk, "tag"), kept_for(desk, "tarball")
     fresh = {f.subject for f in _since_tags_were_gone(record) if f.kind is FactKind.TAG_REMOVED}
-    scribe = Scribe(record, door.occasion, now, door.actor)
+    scribe = Scribe(record, door.occasion, desk.now, door.actor)
 
     async def one(site: Site) -> Fact | None:
         held = record.holds_preview(site.name) or record.announces(site.name)
@@ -246,7 +232,7 @@ async def remove_previews(
             if answer.word == "removed":
                 return scribe.fact(FactKind.TAG_REMOVED, site, gone)
             if record.announces(site.name):
-                facts.record(scribe.fact(FactKind.TAG_REMOVED, site, gone))
+                desk.record(scribe.fact(FactKind.TAG_REMOVED, site, gone))
         if site.name in files_kept:
             payload["kept_for"] = files_kept[site.name]
             return scribe.fact(FactKind.PREVIEW_REMOVED, site, payload) if held else None
@@ -259,33 +245,32 @@ async def remove_previews(
         return scribe.fact(FactKind.PREVIEW_REMOVED, site, payload | {"changed": was_there})
 
     return await serve_sites(
-        sites, one, scribe, facts, step="remove preview", at_once=door.at_once, failed=_keeps_its_state
+        sites, one, scribe, desk, step="remove preview", at_once=door.at_once, failed=_keeps_its_state
     )
 
 
-async def take_back(
-    record: Rollout, facts: Facts, sites: Sequence[Site], door: Door, now: datetime
-) -> tuple[Fact, ...]:
+async def take_back(desk: Desk, sites: Sequence[Site], door: Door) -> tuple[Fact, ...]:
     """A push finds at its end that the preview was withdrawn meanwhile: clear its sites again.
 
     If the tags are not gone yet, the withdrawal has its removal before it, and comes by these sites itself.
     """
-    if not record.has(FactKind.TAGS_GONE):
+    if not desk.rollout.has(FactKind.TAGS_GONE):
         return ()
-    asked = record.need(FactKind.WITHDRAWAL_ASKED, "Ask for the withdrawal first.")
-    return await remove_previews(record, facts, sites, door, now, reason=asked.payload["reason"])
+    asked = desk.rollout.need(FactKind.WITHDRAWAL_ASKED, "Ask for the withdrawal first.")
+    return await remove_previews(desk, sites, door, reason=asked.payload["reason"])
 
 
-def close_withdrawn(record: Rollout, facts: Facts, now: datetime, actor: str) -> None:
+def close_withdrawn(desk: Desk) -> None:
     """End a withdrawn rollout, if it has not ended before: the patch is free for another one."""
+    record = desk.rollout
     asked = record.need(FactKind.WITHDRAWAL_ASKED, "Ask for the withdrawal first.")
     record.need(FactKind.TAGS_GONE, "Wait until the information system no longer shows the tags.")
     if record.is_closed:
         return
     if not record.is_stopped:
         payload = {"reasons": [f"Its preview was withdrawn. {asked.payload['reason']}"]}
-        facts.record(Fact(record.name, FactKind.ROLLOUT_STOPPED, "", "", now, actor, payload))
-    facts.close(Fact(record.name, FactKind.ROLLOUT_CLOSED, "", "", now, actor, {"outcome": "withdrawn"}))
+        desk.record(desk.fact(FactKind.ROLLOUT_STOPPED, "", "", payload))
+    desk.close(desk.fact(FactKind.ROLLOUT_CLOSED, "", "", {"outcome": "withdrawn"}))
 
 
 # --- the night ---------------------------------------------------------------------------------------------------

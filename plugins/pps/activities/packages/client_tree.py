@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import BinaryIO, Literal, cast
 
 from pps.activities.packages.layout import Alternative, checked_for_libc, is_read_elsewhere, place, read_alternatives
-from pps.activities.ports import OpenedPackage, UnpackBudget
+from pps.activities.ports.packages import OpenedPackage, UnpackBudget
 from pps.domain.base.errors import PackageError
 from pps.domain.base.texts import one_line
 from pps.domain.packages.manifest import ManifestEntry

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
 
-from pps.activities.ports import IndexedPackage, PackageMember, PackageReader, TarballLimits, UnpackBudget
+from pps.activities.ports.packages import IndexedPackage, PackageMember, PackageReader, TarballLimits, UnpackBudget
 from pps.domain.base.errors import PackageError
 from pps.domain.base.texts import one_line
 from pps.domain.packages.yaim import FILE_BYTES_AT_MOST, TREE_BYTES_AT_MOST, role_of

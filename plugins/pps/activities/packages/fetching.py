@@ -6,13 +6,12 @@ import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from pps.activities.ports import (
+from pps.activities.desk import Desk
+from pps.activities.ports.packages import (
     Artefacts,
-    Facts,
     IndexedPackage,
     OpenedPackage,
     PackageReader,
@@ -24,7 +23,7 @@ from pps.activities.ports import (
 from pps.domain.base.errors import PackageError
 from pps.domain.packages.patch import Patch
 from pps.domain.packages.repository_trust import Trust
-from pps.domain.record.facts import Fact, FactKind
+from pps.domain.record.facts import FactKind
 from pps.domain.record.rollouts import Rollout
 
 #: Packages that a sentence names.
@@ -52,11 +51,11 @@ def find_packages(
     return repository, indexed
 
 
-def note_trust(record: Rollout, facts: Facts, patch: Patch, trust: Trust, now: datetime, actor: str) -> None:
+def note_trust(desk: Desk, trust: Trust) -> None:
     """Put on record that the provider's index need not be signed, and why; the bulletin shows it."""
-    if trust.unsigned and not record.has(FactKind.INDEX_UNSIGNED):
-        payload = {"repository": patch.repository.url, "reason": trust.unsigned}
-        facts.record(Fact(record.name, FactKind.INDEX_UNSIGNED, "", "", now, actor, payload))
+    if trust.unsigned and not desk.rollout.has(FactKind.INDEX_UNSIGNED):
+        payload = {"repository": desk.patch.repository.url, "reason": trust.unsigned}
+        desk.record(desk.fact(FactKind.INDEX_UNSIGNED, "", "", payload))
 
 
 def check_identity(package: IndexedPackage, opened: OpenedPackage) -> None:
@@ -91,9 +90,7 @@ def keep_packages(
     return indexed
 
 
-def keep_packages_once(
-    record: Rollout, facts: Facts, patch: Patch, now: datetime, actor: str, **needed: Any
-) -> tuple[tuple[str, str], ...]:
+def keep_packages_once(desk: Desk, patch: Patch, **needed: Any) -> tuple[tuple[str, str], ...]:
     """Keep the packages of a rollout's patch and put that on record; what was kept first stays. Returns them.
 
     What is tried, and what may be released, are these very bytes.
@@ -102,10 +99,11 @@ def keep_packages_once(
         patch: with the repository that is to be read: the mirror, where there is one.
         needed: the further arguments of `keep_packages`.
     """
+    record = desk.rollout
     if not record.has(FactKind.PACKAGES_KEPT):
         kept = [[str(p.ref), p.sha256] for p in keep_packages(patch, **needed)]
-        facts.record(Fact(record.name, FactKind.PACKAGES_KEPT, "", "", now, actor, {"packages": kept}))
-        record = facts.rollout(record.name)  # of two attempts at once one was first
+        desk.record(desk.fact(FactKind.PACKAGES_KEPT, "", "", {"packages": kept}))
+        record = desk.look_again()  # of two attempts at once one was first
     return kept_packages(record)
 
 

@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 
@@ -111,11 +111,6 @@ class Alternative:
     link: str
     target: str
     priority: int
-
-
-def alternatives(install_script: str) -> Iterator[Alternative]:
-    """The links that a package's install script declares; see `read_alternatives`."""
-    yield from read_alternatives(install_script)[0]
 
 
 def read_alternatives(install_script: str) -> tuple[tuple[Alternative, ...], tuple[str, ...]]:

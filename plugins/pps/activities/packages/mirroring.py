@@ -16,18 +16,17 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any
 
+from pps.activities.desk import Desk
 from pps.activities.packages.fetching import check_identity, empty_folder
-from pps.activities.ports import (
-    Facts,
+from pps.activities.ports.mirrors import MirrorLimits, Mirrors
+from pps.activities.ports.packages import (
     IndexedPackage,
     PackageReader,
     PackageRepositories,
     PackageRepository,
     UnpackBudget,
 )
-from pps.activities.ports.mirrors import MirrorLimits, Mirrors
 from pps.domain.base.errors import (
     NotYetAllowedError,
     PackageError,
@@ -51,8 +50,8 @@ from pps.domain.packages.repository_seals import is_seal
 from pps.domain.record.facts import Fact, FactKind
 from pps.domain.record.rollouts import PILOTS, Rollout
 
-#: Writes package files and their index into a folder. Arguments: folder, repository, files, date of the index.
-Publisher = Callable[[Any, Repository, Iterable[pathlib.Path], datetime], None]
+#: Writes package files and their index into a local folder. Arguments: folder, repository, files, date of the index.
+Publisher = Callable[[pathlib.Path, Repository, Iterable[pathlib.Path], datetime], None]
 
 #: Hears how far it is: how many are done, how many there are, which one was the last.
 Told = Callable[[int, int, str], None]
@@ -115,9 +114,7 @@ def plan_mirror(
 
 
 def make_mirror(
-    record: Rollout,
-    facts: Facts,
-    patch: Patch,
+    desk: Desk,
     *,
     mirrors: Mirrors,
     repositories: PackageRepositories,
@@ -125,8 +122,6 @@ def make_mirror(
     publish_packages: Publisher,
     limits: MirrorLimits,
     workdir: pathlib.Path,
-    now: datetime,
-    actor: str,
     told: Told = _silent,
 ) -> Fact:
     """Make the mirror of a pilot, or find the one that it has; return the fact that stands for it.
@@ -139,6 +134,7 @@ def make_mirror(
         publish_packages: writes packages and index into a local folder.
         workdir: needs room for one package.
     """
+    record = desk.rollout
     if reasons := reasons_against_mirror(record):
         raise RefusedError(f"mirror of {record.name}", reasons)
     made = record.the(FactKind.MIRROR_MADE)
@@ -147,12 +143,12 @@ def make_mirror(
         if isinstance(found, str):
             raise TamperedError(f"mirror of {record.name}", found, "Find out who changed it; restore its folder.")
         return made
-    repository, plan = plan_mirror(patch, repositories, limits)
+    repository, plan = plan_mirror(desk.patch, repositories, limits)
     # what is listed carries the date of the opening, so that a second attempt comes to the same bytes; APT's date is in
     # the Release file, which is not listed
     opened = record.need(FactKind.ROLLOUT_OPENED, "Open the rollout first.").at
-    dated = now if plan.source.kind is RepositoryKind.APT else opened
-    with mirrors.aside(record.name, now) as folder, empty_folder(workdir) as work:
+    dated = desk.now if plan.source.kind is RepositoryKind.APT else opened
+    with mirrors.aside(record.name, desk.now) as folder, empty_folder(workdir) as work:
         publish_packages(folder, _one_index(plan.source), _fetched(repository, plan, reader, work, told), dated)
         listed = _described(plan, mirrors.contents(folder))
         if made is not None and listed.digest != made.payload["digest"]:
@@ -175,19 +171,20 @@ def make_mirror(
         "suite": _one_index(plan.source).suite,
         "components": list(_one_index(plan.source).components),
     }
-    facts.record(Fact(record.name, FactKind.MIRROR_MADE, "", "", now, actor, payload))
+    desk.record(desk.fact(FactKind.MIRROR_MADE, "", "", payload))
     # of two that were at it at once, the first fact counts; as a rule both made the same
-    stands = facts.rollout(record.name).need(FactKind.MIRROR_MADE, "Make the mirror again.")
+    stands = desk.look_again().need(FactKind.MIRROR_MADE, "Make the mirror again.")
     if stands.payload.get("digest") != listed.digest:
         raise RefusedError(f"mirror of {record.name}", ("Somebody else has decided on it at the same time.",))
     return stands
 
 
-def skip_mirror(record: Rollout, facts: Facts, reason: str, now: datetime, actor: str) -> Fact:
+def skip_mirror(desk: Desk, reason: str) -> Fact:
     """Put on record why this pilot needs no mirror; the same decision twice is one.
 
     Source: SD 4.1.3, 6: "may be not needed in some cases".
     """
+    record = desk.rollout
     reasons = list(reasons_against_reason(reason))
     made = record.the(FactKind.MIRROR_MADE)
     if made is not None and "skipped" in made.payload:
@@ -200,8 +197,8 @@ def skip_mirror(record: Rollout, facts: Facts, reason: str, now: datetime, actor
         reasons.append("It is over.")
     if reasons:
         raise RefusedError(f"mirror of {record.name}", tuple(reasons), "Look at: pps mirror list")
-    facts.record(Fact(record.name, FactKind.MIRROR_MADE, "", "", now, actor, {"skipped": one_line(reason, 1000)}))
-    return facts.rollout(record.name).need(FactKind.MIRROR_MADE, "Say it again.")
+    desk.record(desk.fact(FactKind.MIRROR_MADE, "", "", {"skipped": one_line(reason, 1000)}))
+    return desk.look_again().need(FactKind.MIRROR_MADE, "Say it again.")
 
 
 def mirror_repository(record: Rollout, mirror_url: str) -> Repository | None:

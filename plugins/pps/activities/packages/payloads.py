@@ -35,7 +35,7 @@ from pathlib import Path
 from typing import IO
 
 from pps.activities.packages.tarball import file_of
-from pps.activities.ports import Artefacts, Tarball
+from pps.activities.ports.packages import Artefacts, Tarball
 from pps.domain.base.errors import PackageError
 from pps.domain.packages.manifest import Manifest, ManifestEntry
 

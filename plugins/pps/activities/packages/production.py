@@ -10,17 +10,20 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
 from pps.activities.packages.repository_use import PublishedKeys
-from pps.activities.ports import Artefacts, Templates, Tracker
+from pps.activities.ports.packages import Artefacts
+from pps.activities.ports.people import Templates
+from pps.activities.ports.publication import PublicationFolder
+from pps.activities.ports.tracker import Tracker
 from pps.domain.base.errors import TamperedError
 from pps.domain.packages.patch import Patch, Repository, RepositoryKind
 
 SUITE = "production"
 
-#: Adds package files to the repository below a folder; twice is once. Arguments: folder, repository, files, now.
-Publisher = Callable[[Any, Repository, Sequence[pathlib.Path], datetime], None]
+#: Adds package files to a repository below the production folder; twice is once.
+#: Arguments: place below the folder, repository, files, now.
+Publisher = Callable[[str, Repository, Sequence[pathlib.Path], datetime], None]
 
 
 @dataclass(frozen=True)
@@ -29,8 +32,8 @@ class Production:
 
     artefacts: Artefacts
     tracker: Tracker
-    repository: Any
-    """its folder: a pathlib-like path, also of an object store"""
+    folder: PublicationFolder
+    """with the repositories, and the tarballs of clients"""
     publish_packages: Publisher
     templates: Templates
     recipients: Sequence[str]
@@ -42,7 +45,7 @@ class Production:
     def add_packages(self, patch: Patch, digests: Sequence[str], now: datetime) -> None:
         """Add kept packages to the repository, by their SHA-256; those that are in it already change nothing."""
         with verified_copies(self.artefacts, digests) as files:
-            self.publish_packages(self.repository / patch.repository.kind.value, self.source(patch), files, now)
+            self.publish_packages(patch.repository.kind.value, self.source(patch), files, now)
 
     def source(self, patch: Patch) -> Repository:
         """Where sites find the packages of a patch that is in production."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from pps.activities.ports import Templates
+from pps.activities.ports.people import Templates
 from pps.domain.packages.patch import Repository
 from pps.domain.packages.repository_seals import PublicKey
 from pps.domain.people.links import keyring_link, keys_link

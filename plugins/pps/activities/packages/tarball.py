@@ -13,27 +13,27 @@ import io
 import tarfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from datetime import datetime
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from pps.activities.desk import Desk
 from pps.activities.packages.client_tree import ClientTree, Part
 from pps.activities.packages.fetching import check_identity, empty_folder, find_packages
 from pps.activities.packages.layout import NEVER_BUNDLED_PACKAGES
-from pps.activities.ports import (
+from pps.activities.ports.packages import (
     Artefacts,
-    Facts,
     PackageReader,
     PackageRepositories,
     Tarball,
     TarballLimits,
     UnpackBudget,
 )
+from pps.activities.ports.record import Facts
 from pps.domain.base.errors import NotYetAllowedError, PackageError, TamperedError
 from pps.domain.base.texts import one_line
 from pps.domain.packages.manifest import Manifest, ManifestEntry, ManifestPackage
 from pps.domain.packages.patch import Patch
-from pps.domain.record.facts import Fact, FactKind
+from pps.domain.record.facts import FactKind
 from pps.domain.record.rollouts import Rollout
 
 #: Any fixed time would do; zero makes GNU tar complain of an implausibly old one.
@@ -42,17 +42,13 @@ _REMARKS_AT_MOST = 50
 
 
 def ensure_tarball(
-    rollout: Rollout,
-    patch: Patch,
+    desk: Desk,
     *,
-    facts: Facts,
     repositories: PackageRepositories,
     reader: PackageReader,
     artefacts: Artefacts,
     limits: TarballLimits,
     workdir: Path,
-    now: datetime,
-    actor: str,
 ) -> Tarball:
     """Build the tarball of a rollout once, and record it; a retry finds it in the store.
 
@@ -62,6 +58,8 @@ def ensure_tarball(
     Raises:
         TamperedError: the store holds something else under this name.
     """
+    rollout = desk.rollout
+    patch = desk.patch
     built = rollout.the(FactKind.TARBALL_BUILT)
     if built is not None and artefacts.find(built.payload["name"]) is not None:
         return whole_tarball_of(rollout, artefacts)
@@ -84,7 +82,7 @@ def ensure_tarball(
     kept = artefacts.find(tarball.name)
     if kept is not None and kept != tarball:
         # another rollout of the same packages was first, perhaps with another zlib: the same content in other bytes
-        if kept not in tarballs_on_record(facts, tarball.name):
+        if kept not in tarballs_on_record(desk.facts, tarball.name):
             raise TamperedError(
                 tarball.name,
                 "is in the artefact store already, with content that no rollout has on record.",
@@ -102,9 +100,8 @@ def ensure_tarball(
         "packages": list(tarball.packages),
         "remarks": [one_line(remark, 1000) for remark in remarks[:_REMARKS_AT_MOST]],
     }
-    earlier = sum(f.kind is FactKind.TARBALL_BUILT for f in rollout.facts)
-    occasion = f"{earlier + 1}" if earlier else ""  # built again: the same MANIFEST, packed by another zlib
-    facts.record(Fact(rollout.name, FactKind.TARBALL_BUILT, "", occasion, now, actor, payload))
+    occasion = desk.next_occasion(FactKind.TARBALL_BUILT)  # built again: the same MANIFEST, packed by another zlib
+    desk.record(desk.fact(FactKind.TARBALL_BUILT, "", occasion, payload))
     return tarball
 
 

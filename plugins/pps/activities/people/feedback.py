@@ -6,16 +6,18 @@ import base64
 import hashlib
 import hmac
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from itsdangerous import Signer
 
-from pps.activities.ports import Facts
+from pps.activities.desk import Desk
+from pps.activities.ports.record import Facts
 from pps.domain.base.errors import ConfigurationError, NotYetAllowedError, RefusedError
 from pps.domain.base.names import checked_name
 from pps.domain.base.texts import clean_text, for_the_public, one_line
 from pps.domain.people import feedback as rules
-from pps.domain.people.feedback import FeedbackLimits, FeedbackSummary, Limit, Opinion, VoAnswer
+from pps.domain.people.feedback import FeedbackLimits, Limit, Opinion, VoAnswer
 from pps.domain.record.facts import Fact, FactKind
 from pps.domain.record.rollouts import Rollout
 
@@ -25,26 +27,26 @@ LONGEST_AUTHOR = 200
 _KEY_BYTES = 32
 
 
-def agree_feedback_date(record: Rollout, facts: Facts, due: datetime, now: datetime, actor: str) -> datetime:
+def agree_feedback_date(desk: Desk, due: datetime) -> datetime:
     """Agree once on the date until which feedback counts; a retry returns the date that is on record.
 
     Raises:
         RefusedError: `due` is not after `now`.
         ValueError: `due` has no time zone.
     """
-    agreed = rules.feedback_due(record)
+    agreed = rules.feedback_due(desk.rollout)
     if agreed is not None:
         return agreed
     if due.tzinfo is None:
         raise ValueError("the date for feedback has no time zone")
-    if due <= now:
+    if due <= desk.now:
         raise RefusedError(
-            record.name, (f"The date for feedback, {due.isoformat()}, has passed already.",), "Give a later one."
+            desk.name, (f"The date for feedback, {due.isoformat()}, has passed already.",), "Give a later one."
         )
     payload = {"due": due.astimezone(UTC).isoformat()}
-    facts.record(Fact(record.name, FactKind.FEEDBACK_DATE_AGREED, "", "", now, actor, payload))
+    desk.record(desk.fact(FactKind.FEEDBACK_DATE_AGREED, "", "", payload))
     # read again: of two at once one was first
-    agreed = rules.feedback_due(facts.rollout(record.name))
+    agreed = rules.feedback_due(desk.look_again())
     assert agreed is not None  # noqa: S101 (just recorded)
     return agreed
 
@@ -110,17 +112,27 @@ def _has_expired(record: Rollout, token: str, late_for: timedelta, now: datetime
     return until is not None and now > until + late_for
 
 
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What somebody says of a preview, as it comes in."""
+
+    vo: str
+    opinion: Opinion | str
+    text: str
+    author: str
+    token: str | None = None
+    """of the VO's invitation"""
+    key: str | None = None
+    """the caller's name for this answer; without one, the content is the name"""
+
+
 def give_feedback(
     facts: Facts,
     rollout: str,
-    vo: str,
-    opinion: Opinion | str,
-    text: str,
-    author: str,
-    token: str | None,
-    idempotency_key: str | None,
+    said: Said,
     now: datetime,
     secret: bytes,
+    *,
     limits: FeedbackLimits = FeedbackLimits(),  # noqa: B008 (frozen)
     network: str = "",
 ) -> VoAnswer:
@@ -131,7 +143,6 @@ def give_feedback(
     VO stands beside the one before. What the text shows of persons is hidden before it is stored.
 
     Args:
-        idempotency_key: the caller's name for this answer; without one, the content is the name.
         network: from which it came; "" where nobody knows, or where it is our own people who enter it.
 
     Raises:
@@ -139,18 +150,18 @@ def give_feedback(
         RefusedError: with one sentence for each thing that is wrong with the answer, or the channel holds all it can.
         NotYetAllowedError: there is no such rollout, or it has ended.
     """
-    checked_name(vo, "VO")
+    vo, token = checked_name(said.vo, "VO"), said.token
     record = facts.rollout(checked_name(rollout, "rollout"))
-    text = clean_text(text).strip()
-    author = one_line(author, LONGEST_AUTHOR)
+    text = clean_text(said.text).strip()
+    author = one_line(said.author, LONGEST_AUTHOR)
     invited = bool(token) and check_token(secret, rollout, vo, token or "")
     expired = invited and _has_expired(record, token or "", limits.late_for, now)
-    if reasons := _reasons_against(opinion, text, token, invited, expired):
+    if reasons := _reasons_against(said.opinion, text, token, invited, expired):
         raise RefusedError(f"feedback on {rollout}", reasons, "Nothing was stored; correct it and send it again.")
-    opinion, text = Opinion(opinion), for_the_public(text)
+    opinion, text = Opinion(said.opinion), for_the_public(text)
     source = "" if invited or not network else _digest_of_network(secret, rollout, network)
     content = [vo, opinion.value, text, author, str(invited)]
-    named = ["key", vo, author, str(invited), idempotency_key] if idempotency_key else ["content", *content]
+    named = ["key", vo, author, str(invited), said.key] if said.key else ["content", *content]
     identity = hashlib.sha256("\0".join(named).encode("utf-8", "replace")).hexdigest()[:32]
     given = rules.answers(record)
     if (known := _answer(record, vo, identity)) is not None:
@@ -225,16 +236,12 @@ def _answer(record: Rollout, vo: str, identity: str) -> VoAnswer | None:
     return next((a for a in rules.answers(record) if a.vo == vo and a.identity == identity), None)
 
 
-def end_of_feedback(record: Rollout, now: datetime, actor: str) -> Fact:
+def end_of_feedback(desk: Desk) -> Fact:
     """The fact that the asking has ended, with its outcome; `NotYetAllowedError` while there is still time."""
-    if not rules.feedback_is_over(record, now):
+    record = desk.rollout
+    if not rules.feedback_is_over(record, desk.now):
         due = rules.feedback_due(record)
         raise NotYetAllowedError(
             record.name, f"feedback is open until {due.isoformat() if due else 'a date to be agreed'}.", "Wait for it."
         )
-    return Fact(record.name, FactKind.FEEDBACK_ENDED, "", "", now, actor, {"outcome": rules.outcome(record).value})
-
-
-def summary(record: Rollout) -> FeedbackSummary:
-    """What the VOs said, sorted for release notes and pages."""
-    return rules.summary(record)
+    return desk.fact(FactKind.FEEDBACK_ENDED, "", "", {"outcome": rules.outcome(record).value})

@@ -1,4 +1,10 @@
-"""A meeting as an iCalendar invitation (RFC 5545, RFC 5546): it stands in everybody's calendar, and leaves it again."""
+"""A meeting as an iCalendar invitation (RFC 5545, RFC 5546): it stands in everybody's calendar, and leaves it again.
+
+Written here and not by the library `icalendar`, which reads what we write in the tests. It would spare us escaping and
+folding, some 20 lines; it writes control characters, times without a zone and empty uids as they are given, so all
+checks would stay ours. All times are in UTC, so there is no time zone to describe. Whoever has to read what calendars
+answer takes the library for that.
+"""
 
 from __future__ import annotations
 

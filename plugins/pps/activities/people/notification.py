@@ -8,13 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
 from typing import Any, NamedTuple
 
+from pps.activities.desk import Desk
 from pps.activities.people.feedback import invitation_token
-from pps.activities.people.letters import letter
-from pps.activities.ports import Facts, Mail, Templates
-from pps.domain.base.texts import one_line
+from pps.activities.ports.people import Mail
 from pps.domain.packages.patch import Bug, Patch
 from pps.domain.packages.tags import jdl_requirement
 from pps.domain.people.feedback import feedback_due, invited_vos
@@ -42,46 +40,41 @@ class Audience:
     """signs the VOs' invitations"""
 
 
-def broadcast(
-    record: Rollout, facts: Facts, patch: Patch, audience: Audience, templates: Templates, now: datetime, actor: str
-) -> int:
+def broadcast(desk: Desk, audience: Audience) -> int:
     """General notification to VOs and ROCs (SD 4.1.1, step 6); returns how many mails are new.
 
     A VO's mail is its invitation as well: it carries the VO's own link to the feedback channel and
     the agreed date, so that nobody gets two mails about one thing.
     """
-    return invite_vos(record, facts, patch, audience, templates, now, actor) + _queue(
-        facts,
-        (
-            (
-                Fact(record.name, FactKind.BROADCAST_QUEUED, roc.name, "roc", now, actor, {"to": roc.address}),
-                lambda roc=roc: _mail(
-                    templates,
-                    "broadcast",
-                    roc.address,
-                    f"Preview of {patch.metapackage} {patch.version} at production sites (patch {patch.number})",
-                    {**_preview(record, patch, audience), "recipient": roc.name},
-                ),
-            )
-            for roc in audience.rocs
-            if not _told(record, FactKind.BROADCAST_QUEUED, roc.name, "roc")
-        ),
-    )
+    invited, patch = invite_vos(desk, audience), desk.patch
+    subject = f"Preview of {patch.metapackage} {patch.version} at production sites (patch {patch.number})"
+    view = _preview(desk.rollout, patch, audience)
+    letters = []
+    for roc in audience.rocs:
+        if not _told(desk.rollout, FactKind.BROADCAST_QUEUED, roc.name, "roc"):
+            fact = desk.fact(FactKind.BROADCAST_QUEUED, roc.name, "roc", {"to": roc.address})
+            own = {**view, "recipient": roc.name}
+            letters.append((fact, desk.letter("broadcast", own, key=fact, to=roc.address, subject=subject)))
+    return invited + _queue(desk, letters)
 
 
-def invite_vos(
-    record: Rollout, facts: Facts, patch: Patch, audience: Audience, templates: Templates, now: datetime, actor: str
-) -> int:
+def invite_vos(desk: Desk, audience: Audience) -> int:
     """Invite each VO to try the preview and to say how it went; returns how many mails are new.
 
     Raises:
         NotYetAllowedError: the date for feedback has not been agreed on, or the preview was withdrawn.
     """
+    record = desk.rollout
+    patch = desk.patch
     record.must_not_be_withdrawn()
     record.need(FactKind.FEEDBACK_DATE_AGREED, "Agree on a date for feedback first.")
     known = invited_vos(record)
 
-    def mail(vo: Party) -> Mail:
+    subject = f"Please try {patch.metapackage} {patch.version} before it goes to production (patch {patch.number})"
+    letters = []
+    for vo in audience.vos:
+        if vo.name in known:
+            continue
         token = invitation_token(audience.secret, record.name, vo.name, feedback_due(record))
         view = {
             **_preview(record, patch, audience),
@@ -90,92 +83,65 @@ def invite_vos(
             "feedback_link": feedback_link(audience.public_url, record.name, vo.name, token),
             "feedback_api": feedback_api(audience.public_url, record.name),
         }
-        subject = f"Please try {patch.metapackage} {patch.version} before it goes to production (patch {patch.number})"
-        jdl = ("requirement.jdl", "text/plain", templates.render("requirement.jdl", view))
-        return _mail(templates, "invitation_vo", vo.address, subject, view, (jdl,))
-
-    return _queue(
-        facts,
-        (
-            (
-                Fact(record.name, FactKind.VO_INVITED, vo.name, "", now, actor, {"to": vo.address}),
-                lambda vo=vo: mail(vo),
-            )
-            for vo in audience.vos
-            if vo.name not in known
-        ),
-    )
+        jdl = ("requirement.jdl", "text/plain", desk.templates.render("requirement.jdl", view))
+        fact = desk.fact(FactKind.VO_INVITED, vo.name, "", {"to": vo.address})
+        mail = desk.letter("invitation_vo", view, key=fact, to=vo.address, subject=subject, attachments=(jdl,))
+        letters.append((fact, mail))
+    return _queue(desk, letters)
 
 
-def invite_originators(
-    record: Rollout, facts: Facts, patch: Patch, audience: Audience, templates: Templates, now: datetime, actor: str
-) -> int:
+def invite_originators(desk: Desk, audience: Audience) -> int:
     """Personal notification to who reported the fixed bugs, with the invitation to verify (SD 4.1.1, step 7).
 
     One mail to a person, with all their bugs. Returns how many mails are new.
     """
+    record = desk.rollout
+    patch = desk.patch
     record.must_not_be_withdrawn()
     by_person: dict[str, list[Bug]] = {}
     for bug in patch.bugs:
         by_person.setdefault(bug.originator.lower(), []).append(bug)
 
-    def mail(bugs: list[Bug]) -> Mail:
-        numbers = ", ".join(str(b.number) for b in bugs)
-        yours = f"Your bug{'s' if len(bugs) > 1 else ''} {numbers}"
+    letters = []
+    for person, bugs in by_person.items():
+        if _told(record, FactKind.ORIGINATOR_INVITED, person, ""):
+            continue
+        numbers = [b.number for b in bugs]
+        yours = f"Your bug{'s' if len(bugs) > 1 else ''} {', '.join(map(str, numbers))}"
         subject = f"{yours}: please verify the fix in {patch.metapackage} {patch.version}"
         view = {**_preview(record, patch, audience), "mine": bugs}
-        return _mail(templates, "invitation_originator", bugs[0].originator, one_line(subject), view)
-
-    return _queue(
-        facts,
-        (
-            (
-                Fact(
-                    record.name, FactKind.ORIGINATOR_INVITED, person, "", now, actor, {"bugs": [b.number for b in bugs]}
-                ),
-                lambda bugs=bugs: mail(bugs),
-            )
-            for person, bugs in by_person.items()
-            if not _told(record, FactKind.ORIGINATOR_INVITED, person, "")
-        ),
-    )
+        fact = desk.fact(FactKind.ORIGINATOR_INVITED, person, "", {"bugs": numbers})
+        mail = desk.letter("invitation_originator", view, key=fact, to=bugs[0].originator, subject=subject)
+        letters.append((fact, mail))
+    return _queue(desk, letters)
 
 
-def tell_failed_sites(
-    record: Rollout, facts: Facts, sites: Mapping[str, Site], templates: Templates, now: datetime, actor: str
-) -> int:
+def tell_failed_sites(desk: Desk, sites: Mapping[str, Site]) -> int:
     """Tell the contact of each failed site why it is left out, and what to do; returns how many mails are new.
 
     Once for each time of trouble: a site that fails night after night is told when it begins, and
     again only after it has been well in between. A site that left the registry is not told.
     """
+    record = desk.rollout
     opened = record.need(FactKind.ROLLOUT_OPENED, "Open the rollout first.").payload
-    return _queue(
-        facts,
-        (
-            (
-                Fact(record.name, FactKind.SITE_TOLD, p.site, began, now, actor, {"reason": p.reason}),
-                lambda p=p: _mail(
-                    templates,
-                    "site_failed",
-                    sites[p.site].contact,
-                    f"{p.site}: preview of {opened['metapackage']} {opened['version']} could not be made available",
-                    {
-                        "rollout": record.name,
-                        "opened": opened,
-                        "site": sites[p.site],
-                        "reason": p.reason,
-                        "at": p.fact.at,
-                        "installed": p.fact.kind is FactKind.PROBES_FAILED,
-                        "announced": record.announces(p.site),
-                    },
-                ),
-            )
-            for p in record.all_progress()
-            if p.state is SiteState.FAILED and p.site in sites and (began := trouble_began(record, p.site)) is not None
-            if not _told(record, FactKind.SITE_TOLD, p.site, began)
-        ),
-    )
+    letters = []
+    for p in record.all_progress():
+        began = trouble_began(record, p.site) if p.state is SiteState.FAILED and p.site in sites else None
+        if began is None or p.fact is None or _told(record, FactKind.SITE_TOLD, p.site, began):
+            continue
+        view = {
+            "rollout": record.name,
+            "opened": opened,
+            "site": sites[p.site],
+            "reason": p.reason,
+            "at": p.fact.at,
+            "installed": p.fact.kind is FactKind.PROBES_FAILED,
+            "announced": record.announces(p.site),
+        }
+        subject = f"{p.site}: preview of {opened['metapackage']} {opened['version']} could not be made available"
+        fact = desk.fact(FactKind.SITE_TOLD, p.site, began, {"reason": p.reason})
+        letters.append((fact, desk.letter("site_failed", view, key=fact, to=sites[p.site].contact, subject=subject)))
+    return _queue(desk, letters)
 
 
 def people_to_tell_of_withdrawal(
@@ -193,16 +159,7 @@ def people_to_tell_of_withdrawal(
     return tuple((to, tuple(own)) for to, own in found.values())
 
 
-def tell_of_withdrawal(
-    record: Rollout,
-    facts: Facts,
-    sites: Mapping[str, Site],
-    coordination: str,
-    public_url: str,
-    templates: Templates,
-    now: datetime,
-    actor: str,
-) -> int:
+def tell_of_withdrawal(desk: Desk, sites: Mapping[str, Site], coordination: str, public_url: str) -> int:
     """Tell all who were told of the preview, and the sites that had it, that it is gone, and why; once.
 
     Who reported the fixed bugs hears it, too. One mail to an address, whatever parts it has. Returns how many
@@ -211,6 +168,7 @@ def tell_of_withdrawal(
     Raises:
         NotYetAllowedError: nobody has asked for a withdrawal, or its tags are not gone yet.
     """
+    record = desk.rollout
     asked = record.need(FactKind.WITHDRAWAL_ASKED, "Ask for the withdrawal first.")
     gone = record.need(FactKind.TAGS_GONE, "Wait until the information system no longer shows the tags.")
     opened = record.opened
@@ -230,17 +188,12 @@ def tell_of_withdrawal(
     # a preview that was open is stopped by this; of one that had ended nothing is left to stop
     word = "Withdrawn" if record.is_closed else "Stopped and withdrawn"
     subject = f"{word}: {opened['metapackage']} {opened['version']} (patch {opened['patch']})"
-    return _queue(
-        facts,
-        (
-            (
-                Fact(record.name, FactKind.TOLD, to.lower(), TOLD_OF_WITHDRAWAL, now, actor, {"to": to}),
-                lambda to=to, own=own: _mail(templates, "withdrawn", to, subject, {**view, "own": own}),
-            )
-            for to, own in people_to_tell_of_withdrawal(record, sites, coordination)
-            if not _told(record, FactKind.TOLD, to.lower(), TOLD_OF_WITHDRAWAL)
-        ),
-    )
+    letters = []
+    for to, own in people_to_tell_of_withdrawal(record, sites, coordination):
+        if not _told(record, FactKind.TOLD, to.lower(), TOLD_OF_WITHDRAWAL):
+            fact = desk.fact(FactKind.TOLD, to.lower(), TOLD_OF_WITHDRAWAL, {"to": to})
+            letters.append((fact, desk.letter("withdrawn", {**view, "own": own}, key=fact, to=to, subject=subject)))
+    return _queue(desk, letters)
 
 
 def addresses_told(record: Rollout) -> tuple[str, ...]:
@@ -285,23 +238,7 @@ def _told(record: Rollout, kind: FactKind, subject: str, occasion: str) -> bool:
     return any(f.kind is kind and f.subject == subject and f.occasion == occasion for f in record.facts)
 
 
-def _mail(
-    templates: Templates,
-    template: str,
-    to: str,
-    subject: str,
-    view: Mapping[str, Any],
-    attachments: tuple[tuple[str, str, str], ...] = (),
-) -> Mail:
-    """A mail without its key; `_queue` gives it that of its fact."""
-    return letter(templates, template, view, key="", to=to, subject=subject, attachments=attachments)
-
-
-def _queue(facts: Facts, letters: Iterable[tuple[Fact, Any]]) -> int:
+def _queue(desk: Desk, letters: Iterable[tuple[Fact, Mail]]) -> int:
     """Record all facts and queue all mails in one transaction; returns how many facts were new."""
-    pairs = [(fact, write()) for fact, write in letters]
-    mails = []
-    for fact, mail in pairs:
-        key = "/".join(part for part in (fact.rollout, fact.kind.value, fact.subject, fact.occasion) if part)
-        mails.append(Mail(key, mail.to, mail.subject, mail.text, mail.html, mail.attachments))
-    return len(facts.record(*(fact for fact, _ in pairs), mails=mails))
+    pairs = list(letters)
+    return len(desk.record(*(fact for fact, _ in pairs), mails=[mail for _, mail in pairs]))

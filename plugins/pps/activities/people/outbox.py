@@ -6,7 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
-from pps.activities.ports import Facts, Mailer
+from pps.activities.ports.people import Mailer
+from pps.activities.ports.record import Facts
 from pps.domain.base.errors import ServiceError
 
 #: Mails claimed at a time: few enough to be sent within the claim, enough for one connection to pay off.

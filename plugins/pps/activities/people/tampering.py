@@ -4,26 +4,13 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from datetime import datetime
 
-from pps.activities.people.letters import circular
-from pps.activities.ports import Facts, Templates
+from pps.activities.desk import Desk
 from pps.domain.base.errors import PackageError
-from pps.domain.record.facts import Fact, FactKind
-from pps.domain.record.rollouts import Rollout
+from pps.domain.record.facts import FactKind
 
 
-def tell_of_tampering(
-    error: PackageError,
-    record: Rollout,
-    facts: Facts,
-    templates: Templates,
-    recipients: Sequence[str],
-    now: datetime,
-    actor: str,
-    *,
-    published: bool = False,
-) -> bool:
+def tell_of_tampering(desk: Desk, error: PackageError, recipients: Sequence[str], *, published: bool = False) -> bool:
     """Put on record what was refused, and queue a mail about it; tells whether that is news.
 
     Nothing else follows from it: no site is marked, and none loses what it has.
@@ -33,18 +20,15 @@ def tell_of_tampering(
     """
     digest = hashlib.sha256(f"{error.subject}\n{error.why}".encode("utf-8", "replace")).hexdigest()[:16]
     payload = {"what": error.subject, "why": error.why, "next_step": error.next_step}
-    mails = circular(
-        templates,
+    mails = desk.circular(
         "artefact_refused",
-        {"rollout": record.name, "opened": record.opened, "published": published, **payload},
-        key=f"{record.name}/artefact-refused/{digest}",
+        {"rollout": desk.name, "opened": desk.rollout.opened, "published": published, **payload},
+        key=f"{desk.name}/artefact-refused/{digest}",
         to=recipients,
         subject=(
-            f"Found: what is published for {record.name} is not what was published"
+            f"Found: what is published for {desk.name} is not what was published"
             if published
-            else f"Refused: what is kept for {record.name} is not what is on record"
+            else f"Refused: what is kept for {desk.name} is not what is on record"
         ),
     )
-    return bool(
-        facts.record(Fact(record.name, FactKind.ARTEFACT_REFUSED, "", digest, now, actor, payload), mails=mails)
-    )
+    return bool(desk.record(desk.fact(FactKind.ARTEFACT_REFUSED, "", digest, payload), mails=mails))

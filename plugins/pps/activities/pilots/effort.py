@@ -3,24 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime
 
-from pps.activities.ports import Facts
-from pps.domain.people.effort import Activity, credit_fact
+from pps.activities.desk import Desk
+from pps.domain.people.effort import Activity, Doer, credit_fact
 from pps.domain.pilots.credits import credits_due
 from pps.domain.pilots.pilot import Pilot
-from pps.domain.record.rollouts import Rollout
 from pps.domain.sites.site import Site
 
 
-def credit_pilot(
-    record: Rollout,
-    facts: Facts,
-    activities: Mapping[str, Activity],
-    sites: Mapping[str, Site],
-    now: datetime,
-    actor: str,
-) -> int:
+def credit_pilot(desk: Desk, activities: Mapping[str, Activity], sites: Mapping[str, Site]) -> int:
     """Record every credit that the pilot's facts have earned until now; returns how many are new.
 
     To be called after any step, and by the daily sweep for the weeks of support; how often does not matter.
@@ -29,20 +20,11 @@ def credit_pilot(
         sites: the registry, for the region; a site that has left it keeps its credits, without a region.
     """
     new = 0
-    for due in credits_due(Pilot(record), now):
+    for due in credits_due(Pilot(desk.rollout), desk.now):
         activity = activities[due.activity]
         site = due.who if due.is_site else ""
-        fact = credit_fact(
-            record,
-            activity,
-            due.who,
-            due.occasion,
-            due.at,
-            actor,
-            site=site,
-            roc=sites[site].roc if site in sites else "",
-            role=due.role,
-            person=due.person,
-        )
-        new += len(facts.record(fact))
+        roc = sites[site].roc if site in sites else ""
+        doer = Doer(due.who, site, roc, due.role, due.person)
+        fact = credit_fact(desk.rollout, activity, doer, due.occasion, due.at, desk.actor)
+        new += len(desk.record(fact))
     return new

@@ -8,15 +8,15 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from pps.activities.people.letters import letter
+from pps.activities.desk import Desk
 from pps.activities.pilots.set_up import field, reasons_against_software
-from pps.activities.ports import Facts, Templates
 from pps.domain.base.durations import duration_text, parse_duration
 from pps.domain.base.errors import NotYetAllowedError, RefusedError
 from pps.domain.base.names import is_name
 from pps.domain.base.texts import one_line, reasons_against_reason
 from pps.domain.packages.patch import Patch
-from pps.domain.pilots import rules as pilot_rules
+from pps.domain.people.questions import Given
+from pps.domain.pilots import rules
 from pps.domain.pilots.credits import INSTRUCTION, SITE
 from pps.domain.pilots.pilot import NOT_CERTIFIED, Pilot
 from pps.domain.record.facts import Fact, FactKind
@@ -46,12 +46,10 @@ class Timeline:
     feedback_within: timedelta
 
 
-def usual_timeline(
-    record: Rollout, facts: Facts, *, set_up_within: timedelta, run_for: timedelta, feedback_within: timedelta
-) -> Timeline:
+def usual_timeline(desk: Desk, *, set_up_within: timedelta, run_for: timedelta, feedback_within: timedelta) -> Timeline:
     """The policy's times; another round runs for as long as the wrap-up before it has decided."""
-    before = record.need(FactKind.SITES_SELECTED, "Select the sites first.").payload.get("taken_over")
-    wrapped = facts.rollout(str(before)).the(FactKind.WRAPPED_UP) if before else None
+    before = desk.rollout.need(FactKind.SITES_SELECTED, "Select the sites first.").payload.get("taken_over")
+    wrapped = desk.facts.rollout(str(before)).the(FactKind.WRAPPED_UP) if before else None
     if wrapped is not None and wrapped.payload.get("prolong_for_s"):
         run_for = timedelta(seconds=float(wrapped.payload["prolong_for_s"]))
     return Timeline(set_up_within, run_for, feedback_within)
@@ -60,22 +58,15 @@ def usual_timeline(
 # --- step 3 -------------------------------------------------------------------------------------
 
 
-def instruct_sites(
-    record: Rollout,
-    facts: Facts,
-    patch: Patch,
-    sites: Mapping[str, Site],
-    usual: Timeline,
-    templates: Templates,
-    now: datetime,
-    actor: str,
-) -> int:
+def instruct_sites(desk: Desk, sites: Mapping[str, Site], usual: Timeline) -> int:
     """Give the selected sites pointers to the documentation, and the timeline (SD 4.1.3, 3); how many mails are new.
 
     Those of another round had it in the first one. A site that has left the registry is not told.
     """
+    record = desk.rollout
+    patch = desk.patch
     pilot = Pilot(record)
-    pilot_rules.must_be_accepted(pilot)
+    rules.must_be_accepted(pilot)
     selected = record.need(FactKind.SITES_SELECTED, "The Coordinator selects the sites first.")
     if selected.payload.get("taken_over"):
         return 0
@@ -99,18 +90,18 @@ def instruct_sites(
             "usual": usual,
         }
         payload = {"to": site.contact, "user": selected.payload.get("user", "")}
-        told.append(Fact(record.name, FactKind.TOLD, name, INSTRUCTION, now, actor, payload))
+        fact = desk.fact(FactKind.TOLD, name, INSTRUCTION, payload)
+        told.append(fact)
         mails.append(
-            letter(
-                templates,
+            desk.letter(
                 "pilot_instruction",
                 view,
-                key=f"{record.name}/{FactKind.TOLD.value}/{name}/{INSTRUCTION}",
+                key=fact,
                 to=site.contact,
                 subject=f"{name}: you run the pilot of {patch.metapackage} {patch.version} (patch {patch.number})",
             )
         )
-    return len(facts.record(*told, mails=mails))
+    return len(desk.record(*told, mails=mails))
 
 
 # --- step 5 -------------------------------------------------------------------------------------
@@ -135,16 +126,7 @@ def kick_off_view(record: Rollout, patch: Patch, usual: Timeline, due: datetime)
 
 
 def facts_of_kick_off(
-    record: Rollout,
-    patch: Patch,
-    choice: str,
-    form: Mapping[str, Any],
-    user: str,
-    at: datetime,
-    actor: str,
-    *,
-    usual: Timeline,
-    vos: Collection[str],
+    desk: Desk, patch: Patch, given: Given, *, usual: Timeline, vos: Collection[str]
 ) -> tuple[Fact, ...]:
     """What follows from the outcome of the meeting: dates, agreed once and absolute, which drive every later wait.
 
@@ -158,31 +140,31 @@ def facts_of_kick_off(
     Raises:
         RefusedError: with a sentence for each thing that is wrong with the form; or no agreement, and no reason.
     """
-    if choice == NOT_AGREED:
-        if lacking := reasons_against_reason(field(form, "reason")):
-            raise RefusedError(record.name, lacking, "Who asked for the pilot will read it.")
+    if given.choice == NOT_AGREED:
+        if lacking := reasons_against_reason(field(given.form, "reason")):
+            raise RefusedError(desk.name, lacking, "Who asked for the pilot will read it.")
         return ()
-    pilot = Pilot(record)
+    pilot = Pilot(desk.rollout)
     try:
-        pilot_rules.may_kick_off(pilot)
+        rules.may_kick_off(pilot)
     except NotYetAllowedError as error:
-        raise RefusedError(record.name, (f"It cannot be agreed so: {error.why}",), error.next_step) from error
+        raise RefusedError(desk.name, (f"It cannot be agreed so: {error.why}",), error.next_step) from error
     reasons: list[str] = []
     times = {
-        name: agreed_time(field(form, name), f"for {name!r}", getattr(usual, name), reasons)
+        name: agreed_time(field(given.form, name), f"for {name!r}", getattr(usual, name), reasons)
         for name in Timeline.__slots__
     }
-    committed = tuple(dict.fromkeys(word for word in re.split(r"[\s,]+", field(form, "vos")) if word))
+    committed = tuple(dict.fromkeys(word for word in re.split(r"[\s,]+", field(given.form, "vos")) if word))
     if unknown := [one_line(vo, 60) for vo in committed if vo not in vos]:
         reasons.append(f"Not in people.yaml: {', '.join(unknown)}.")
     if committed and not pilot.is_major:
         reasons.append("It is a minor pilot, in which VOs have no part.")
-    experts = _experts(pilot, field(form, "experts"), reasons)
-    present = named(field(form, "itr"), "ITR", reasons)
-    more = _justified(record, patch, field(form, "justification"), user, at, actor, reasons)
+    experts = _experts(pilot, field(given.form, "experts"), reasons)
+    present = named(field(given.form, "itr"), "ITR", reasons)
+    more = _justified(desk, patch, field(given.form, "justification"), given.user, reasons)
     if reasons:
-        raise RefusedError(f"kick-off of {record.name}", tuple(reasons), "Correct the form, and answer again.")
-    set_up_until = at + times["set_up_within"] if pilot.awaited else at
+        raise RefusedError(f"kick-off of {desk.name}", tuple(reasons), "Correct the form, and answer again.")
+    set_up_until = desk.now + times["set_up_within"] if pilot.awaited else desk.now
     # a minor pilot asks no VO: its date is that of its end, at the latest
     feedback_until = set_up_until + times["feedback_within" if pilot.is_major else "run_for"]
     payload = {
@@ -190,18 +172,16 @@ def facts_of_kick_off(
         "run_for_s": times["run_for"].total_seconds(),
         "feedback_until": feedback_until.isoformat(),
         "vos": list(committed),
-        "requirements": field(form, "requirements"),
-        "published": form.get("published") is not False,
+        "requirements": field(given.form, "requirements"),
+        "published": given.form.get("published") is not False,
         "experts": experts,
         "participants": present,
-        "user": user,
+        "user": given.user,
     }
     dated = (
-        (Fact(record.name, FactKind.FEEDBACK_DATE_AGREED, "", "", at, actor, {"due": feedback_until.isoformat()}),)
-        if committed
-        else ()
+        (desk.fact(FactKind.FEEDBACK_DATE_AGREED, "", "", {"due": feedback_until.isoformat()}),) if committed else ()
     )
-    return (Fact(record.name, FactKind.KICK_OFF_AGREED, "", "", at, actor, payload), *dated, *more)
+    return (desk.fact(FactKind.KICK_OFF_AGREED, "", "", payload), *dated, *more)
 
 
 def agreed_time(text: str, what: str, usual: timedelta, reasons: list[str]) -> timedelta:
@@ -243,13 +223,11 @@ def named(text: str, role: str, reasons: list[str]) -> list[dict[str, str]]:
     return [{"role": role, "who": name} for name in names]
 
 
-def _justified(
-    record: Rollout, patch: Patch, text: str, user: str, at: datetime, actor: str, reasons: list[str]
-) -> tuple[Fact, ...]:
+def _justified(desk: Desk, patch: Patch, text: str, user: str, reasons: list[str]) -> tuple[Fact, ...]:
     """SD 4.1.3: "The use of non-certified software [...] has however to be justified, documented and recorded"."""
-    if not reasons_against_software(record, patch):
+    if not reasons_against_software(desk.rollout, patch):
         return ()
-    why = text or str(record.opened["justification"])
+    why = text or str(desk.rollout.opened["justification"])
     reasons += (r.replace("The reason", "The justification") for r in reasons_against_reason(why))
     payload = {"decision": "allowed", "reason": one_line(why, 1000), "state": patch.state.value, "user": user}
-    return (Fact(record.name, FactKind.DECIDED, "", NOT_CERTIFIED, at, actor, payload),)
+    return (desk.fact(FactKind.DECIDED, "", NOT_CERTIFIED, payload),)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from pps.activities.desk import Desk, Office, key_of
 from pps.activities.people.invitation import FILE, MIME_TYPE, Meeting, cancellation, invitation, meeting_uid
-from pps.activities.people.letters import letter
 from pps.activities.people.notification import Party
-from pps.activities.ports import Facts, Templates
 from pps.domain.base.errors import NotYetAllowedError, RefusedError
 from pps.domain.base.texts import one_line
 from pps.domain.packages.patch import Patch
@@ -85,54 +85,66 @@ def vos_of(record: Rollout, what: str, *, until: datetime | None = None) -> tupl
     return (*(f.subject for f in shown), *([asked.payload["vo"]] if asked else ()))
 
 
+@dataclass(frozen=True, slots=True)
+class Host:
+    """In whose name people are invited."""
+
+    organizer: str
+    """mail address"""
+    public_url: str
+    """ours; a meeting's identity is that of its first invitation, wherever we are reached since"""
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """A meeting gets another date."""
+
+    reason: str = ""
+    """those who are invited read it"""
+    user: str = ""
+    mine: Collection[str] = ()
+    """all under which `user` is known (`roles.identities`)"""
+
+
 def call_meeting(
-    record: Rollout,
-    facts: Facts,
+    desk: Desk,
     what: str,
     parties: Sequence[Party],
     agenda: Sequence[str],
-    templates: Templates,
+    host: Host,
     *,
     starts: datetime,
     lasts: timedelta,
-    organizer: str,
-    public_url: str,
-    now: datetime,
-    actor: str,
-    move: bool = False,
-    reason: str = "",
-    user: str = "",
+    move: Move | None = None,
 ) -> Fact:
     """Invite everybody to a meeting, once; returns the invitation that stands.
 
     Args:
         agenda: sentences.
         starts: agreed with the first call; a retry changes nothing.
-        public_url: ours; a meeting's identity is that of its first invitation, wherever we are reached since.
         move: the date is another one after all: people are invited again, and their calendars move the meeting.
-        reason: why it moves; those who are invited read it.
-        user: who moves it.
 
     Raises:
         RefusedError: it would begin in the past.
         NotYetAllowedError: the pilot has ended.
     """
+    record = desk.rollout
     calls = _calls(record, what)
     if calls and (not move or calls[-1].payload["starts"] == starts.isoformat()):
         return calls[-1]
     if record.is_over:
         raise NotYetAllowedError(record.name, "it has ended; nobody is invited any more.", "Look at: pps pilot show.")
-    if starts < now:
+    if starts < desk.now:
         raise RefusedError(f"{what} of {record.name}", (f"{starts.isoformat()} has passed already.",), "Take another.")
     opened = record.opened
     planned = Meeting(
-        uid=_uid_of(record, what, calls) if calls else meeting_uid(_identity(record, what), public_url),
+        uid=_uid_of(record, what, calls) if calls else meeting_uid(_identity(record, what), host.public_url),
         sequence=len(calls),
         summary=_summary(record, what),
         description="\n".join((f"{record.name}, patch {record.patch_number}: {opened['title']}", "", *agenda)),
         starts=starts,
         ends=starts + lasts,
-        organizer=_organizer(calls, organizer),
+        organizer=_organizer(calls, host.organizer),
         attendees=tuple(party.address for party in parties),
     )
     occasion = f"{what}/{len(calls) + 1}" if calls else what
@@ -143,10 +155,10 @@ def call_meeting(
         "names": [p.name for p in parties],
         "uid": planned.uid,
         "organizer": planned.organizer,
-        **({"reason": reason, "user": user} if calls else {}),
+        **({"reason": move.reason, "user": move.user} if calls and move else {}),
     }
-    called = Fact(record.name, FactKind.MEETING_CALLED, "", occasion, now, actor, payload)
-    calendar = invitation(planned, now)
+    called = desk.fact(FactKind.MEETING_CALLED, "", occasion, payload)
+    calendar = invitation(planned, desk.now)
     view = {
         "rollout": record.name,
         "opened": opened,
@@ -155,16 +167,15 @@ def call_meeting(
         "agenda": tuple(agenda),
         "moved": bool(calls),
         "was": datetime.fromisoformat(calls[-1].payload["starts"]) if calls else None,
-        "reason": reason,
+        "reason": move.reason if move else "",
         "parties": tuple(parties),
     }
     subject = f"Moved: {planned.summary}" if calls else planned.summary
-    key = f"{record.name}/{FactKind.MEETING_CALLED.value}/{occasion}"
-    facts.record(
+    key = key_of(called)
+    desk.record(
         called,
         mails=[
-            letter(
-                templates,
+            desk.letter(
                 "pilot_meeting",
                 view,
                 key=f"{key}/{p.address.lower()}",
@@ -175,7 +186,7 @@ def call_meeting(
             for p in parties
         ],
     )
-    stands = meeting(facts.rollout(record.name), what)
+    stands = meeting(desk.look_again(), what)
     assert stands is not None  # noqa: S101 (just recorded)
     return stands
 
@@ -204,33 +215,24 @@ def _summary(record: Rollout, what: str) -> str:
 # --- it will not take place ---------------------------------------------------------------------
 
 
-def cancel_meetings(
-    record: Rollout, facts: Facts, templates: Templates, *, organizer: str, now: datetime, actor: str
-) -> int:
+def cancel_meetings(desk: Desk, *, organizer: str) -> int:
     """Take the meetings of a pilot that has ended before them out of everybody's calendar; how many mails are new.
 
     All who were ever invited hear of it, once, under the identity with which they were invited. A meeting that has
     begun is not called off: it may have been held.
     """
+    record = desk.rollout
     new = 0
     for what in MEETINGS if record.is_over else ():
         calls = _calls(record, what)
         known = any(f.kind is FactKind.MEETING_CANCELLED and f.occasion == what for f in record.facts)
-        if calls and not known and datetime.fromisoformat(calls[-1].payload["starts"]) > now:
-            new += _cancel(record, facts, what, calls, templates, organizer, now, actor)
+        if calls and not known and datetime.fromisoformat(calls[-1].payload["starts"]) > desk.now:
+            new += _cancel(desk, what, calls, organizer)
     return new
 
 
-def _cancel(
-    record: Rollout,
-    facts: Facts,
-    what: str,
-    calls: Sequence[Fact],
-    templates: Templates,
-    organizer: str,
-    now: datetime,
-    actor: str,
-) -> int:
+def _cancel(desk: Desk, what: str, calls: Sequence[Fact], organizer: str) -> int:
+    record = desk.rollout
     opened = record.opened
     invited = {str(address).lower(): str(address) for called in calls for address in called.payload["to"]}
     called_off = Meeting(
@@ -262,11 +264,11 @@ def _cancel(
         "outcome": str(said.get("outcome", "")),
         "reasons": reasons,
     }
-    calendar = cancellation(called_off, now)
-    key = f"{record.name}/{FactKind.MEETING_CANCELLED.value}/{what}"
+    calendar = cancellation(called_off, desk.now)
+    cancelled = desk.fact(FactKind.MEETING_CANCELLED, "", what, payload)
+    key = key_of(cancelled)
     mails = [
-        letter(
-            templates,
+        desk.letter(
             "pilot_meeting_cancelled",
             view,
             key=f"{key}/{address.lower()}",
@@ -276,17 +278,14 @@ def _cancel(
         )
         for address in invited.values()
     ]
-    cancelled = Fact(record.name, FactKind.MEETING_CANCELLED, "", what, now, actor, payload)
-    return len(mails) if facts.record(cancelled, mails=mails) else 0
+    return len(mails) if desk.record(cancelled, mails=mails) else 0
 
 
-def cancel_meetings_of_ended(
-    facts: Facts, templates: Templates, *, ended_within: timedelta, organizer: str, now: datetime, actor: str
-) -> int:
+def cancel_meetings_of_ended(office: Office, *, ended_within: timedelta, organizer: str) -> int:
     """The same for all pilots that have ended lately, whichever way: a task that broke off has told nobody."""
-    rows = facts.rollouts(paths=PILOTS, closed_after=now - ended_within)
+    rows = office.facts.rollouts(paths=PILOTS, closed_after=office.now - ended_within)
     return sum(
-        cancel_meetings(facts.rollout(row.name), facts, templates, organizer=organizer, now=now, actor=actor)
+        cancel_meetings(office.desk(office.facts.rollout(row.name)), organizer=organizer)
         for row in rows
         if row.closed_at is not None
     )
@@ -296,28 +295,21 @@ def cancel_meetings_of_ended(
 
 
 def move_meeting(
-    record: Rollout,
-    facts: Facts,
+    desk: Desk,
     what: str,
     starts: datetime,
-    reason: str,
-    user: str,
-    mine: Collection[str],
+    move: Move,
     parties: Callable[[], Iterable[Party]],
     agenda: Sequence[str],
-    due: datetime | None,
-    templates: Templates,
+    host: Host,
     *,
-    organizer: str,
-    public_url: str,
-    now: datetime,
+    due: datetime | None,
 ) -> Fact:
     """Move a meeting in everybody's calendar, once for each date; returns the invitation that stands.
 
     Source: SD 4.1.3, 4: "[PPS Coordinator]: Organise a pilot kick-off meeting".
 
     Args:
-        mine: all under which `user` is known (`roles.identities`).
         parties: whom it concerns now, asked for when it may move; who was invited before is invited again as well.
         due: until when its outcome must be entered; None: nobody has asked for it yet.
 
@@ -325,9 +317,10 @@ def move_meeting(
         RefusedError: by somebody else than the Coordinator, into the past, or later than its outcome is waited for.
         NotYetAllowedError: nobody was invited, or its outcome is on record.
     """
+    record = desk.rollout
     Pilot(record)  # or it is none
     starts = starts.astimezone(UTC).replace(microsecond=0)
-    if f"role:{Role.PPS_COORDINATOR}" not in mine:
+    if f"role:{Role.PPS_COORDINATOR}" not in move.mine:
         raise RefusedError(f"{what} of {record.name}", (f"Only the {Role.PPS_COORDINATOR} may move it.",))
     called = meeting(record, what)
     if called is None:
@@ -344,23 +337,9 @@ def move_meeting(
     known = {party.address.lower() for party in concerned}
     before = zip(called.payload["to"], called.payload.get("names", called.payload["to"]), strict=True)
     everybody = (*concerned, *(Party(name, address) for address, name in before if address.lower() not in known))
-    stands = call_meeting(
-        record,
-        facts,
-        what,
-        everybody,
-        agenda,
-        templates,
-        starts=starts,
-        lasts=lasts,
-        organizer=organizer,
-        public_url=public_url,
-        now=now,
-        actor=f"user {user}",
-        move=True,
-        reason=one_line(reason, 1000),
-        user=user,
-    )
+    move = replace(move, reason=one_line(move.reason, 1000))
+    moved_by = desk.by(f"user {move.user}")
+    stands = call_meeting(moved_by, what, everybody, agenda, host, starts=starts, lasts=lasts, move=move)
     if stands.payload["starts"] != starts.isoformat():  # two at once: the first counts
         raise NotYetAllowedError(
             record.name, f"somebody else has just moved it to {stands.payload['starts']}.", "Look, and move it again."

@@ -3,33 +3,30 @@
 from __future__ import annotations
 
 import hashlib
-from datetime import datetime
 from typing import Any
 
-from pps.activities.people.publishing import publish
+from pps.activities.desk import Desk
 from pps.activities.pilots.set_up import justification
 from pps.activities.pilots.wrap_up import needed_decision, results
-from pps.activities.ports import Facts, Templates
+from pps.activities.ports.publication import PublicationFolder
 from pps.activities.quality import deployment_tests
 from pps.activities.release.notes import FOLDER
 from pps.activities.release.overruling import view as overruling_view
 from pps.domain.base.texts import shown_to_the_public
 from pps.domain.clients.updates import platforms_for_production
-from pps.domain.packages.patch import Patch, Severity
+from pps.domain.packages.patch import Severity
 from pps.domain.people.overruling import overruling
 from pps.domain.people.users import users_in
 from pps.domain.pilots.pilot import Pilot
 from pps.domain.pilots.success import words_of_vos
 from pps.domain.quality.scenarios import deployment_verdict
-from pps.domain.record.facts import Fact, FactKind
+from pps.domain.record.facts import FactKind
 from pps.domain.record.rollouts import Rollout
 
 _SEVERITIES = list(Severity)
 
 
-def write_pilot_notes(
-    record: Rollout, facts: Facts, patch: Patch, templates: Templates, folder: Any, now: datetime, actor: str
-) -> str:
+def write_pilot_notes(desk: Desk, folder: PublicationFolder) -> str:
     """Write `release-notes/<pilot>.html` and `.txt` below `folder`; returns the digest of their content.
 
     Written again from the same facts and patch they are the same, and so is the record.
@@ -37,27 +34,30 @@ def write_pilot_notes(
     Raises:
         NotYetAllowedError: the wrap-up has not decided; until then nobody knows whether users are heard.
     """
-    test = deployment_tests.newest_deployment_test(facts, patch.number, ended_only=True)
+    patch = desk.patch
+    test = deployment_tests.newest_deployment_test(desk.facts, patch.number, ended_only=True)
     users = users_in(
-        record, facts.dossier(patch.number), *earlier_rounds(record, facts), *([test] if test is not None else [])
+        desk.rollout, desk.facts.dossier(patch.number), *earlier_rounds(desk), *([test] if test is not None else [])
     )
-    view = shown_to_the_public(notes(record, facts, patch), users)
+    view = shown_to_the_public(notes(desk), users)
     files = {
-        f"{FOLDER}/{record.name}.{kind}": templates.render(f"pilot_notes.{kind}", view) for kind in ("html", "txt")
+        f"{FOLDER}/{desk.name}.{kind}": desk.templates.render(f"pilot_notes.{kind}", view) for kind in ("html", "txt")
     }
     digest = hashlib.sha256("\0".join(files.values()).encode()).hexdigest()[:16]
     for name, text in files.items():
-        publish(folder, name, text)
+        folder.publish(name, text)
     payload = {"files": sorted(files), "digest": digest}
-    facts.record(Fact(record.name, FactKind.RELEASE_NOTES_WRITTEN, "", digest, now, actor, payload))
+    desk.record(desk.fact(FactKind.RELEASE_NOTES_WRITTEN, "", digest, payload))
     return digest
 
 
-def notes(record: Rollout, facts: Facts, patch: Patch) -> dict[str, Any]:
+def notes(desk: Desk) -> dict[str, Any]:
     """The view of the templates `pilot_notes.*`. It holds no clock time of its own, so it is repeatable."""
+    record = desk.rollout
+    patch = desk.patch
     pilot, decided = Pilot(record), needed_decision(record)
-    dossier = facts.dossier(patch.number)
-    test = deployment_tests.newest_deployment_test(facts, patch.number, ended_only=True)
+    dossier = desk.facts.dossier(patch.number)
+    test = deployment_tests.newest_deployment_test(desk.facts, patch.number, ended_only=True)
     tested = platforms_for_production(patch, deployment_verdict(test) if test else None)
     judged = record.the(FactKind.PILOT_JUDGED)
     return {
@@ -73,7 +73,7 @@ def notes(record: Rollout, facts: Facts, patch: Patch) -> dict[str, Any]:
         "decided": decided.payload,
         "inconclusive": decided.payload.get("inconclusive", []),
         "words": words_of_vos(pilot),
-        "earlier": [_round(before) for before in earlier_rounds(record, facts)],
+        "earlier": [_round(before) for before in earlier_rounds(desk)],
         "committed": pilot.agreement.vos if pilot.agreement else (),
         "deployment": deployment_tests.results(test) if test else None,
         "overruled": overruling_view(overruling(dossier)),
@@ -89,11 +89,11 @@ def _justification(record: Rollout) -> str:
     return "" if record.opened["certified"] else str(record.opened["justification"])
 
 
-def earlier_rounds(record: Rollout, facts: Facts) -> tuple[Rollout, ...]:
+def earlier_rounds(desk: Desk) -> tuple[Rollout, ...]:
     """The rounds that the wrap-ups before this one have prolonged, the first one first."""
     found: list[Rollout] = []
-    while before := _round_before(found[0] if found else record):
-        found.insert(0, facts.rollout(before))
+    while before := _round_before(found[0] if found else desk.rollout):
+        found.insert(0, desk.facts.rollout(before))
     return tuple(found)
 
 

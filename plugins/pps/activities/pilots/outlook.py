@@ -5,10 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from datetime import datetime
 
-from pps.activities.pilots import kick_off as pilot_kick_off
-from pps.activities.pilots import meetings as pilot_meetings
-from pps.activities.pilots import set_up as pilot_setup
-from pps.activities.pilots import wrap_up as pilot_wrap_up
+from pps.activities.pilots import kick_off, meetings, set_up, wrap_up
 from pps.domain.people import questions
 from pps.domain.people.roles import Role
 from pps.domain.pilots.pilot import ACCEPTANCE, RELEASE, SELECTION, Pilot, Stage
@@ -31,7 +28,7 @@ def note_on_site(pilot: Pilot, site: str) -> str:
         return _newest(record, FactKind.SITE_LEFT_OUT, site)
     if asked := pilot.roll_back_asked(site):
         return f"A roll-back is asked for: {asked.payload['reason']}"
-    return " ".join(pilot_setup.newest_reasons(record, site)) if pilot.first_set_up(site) is None else ""
+    return " ".join(set_up.newest_reasons(record, site)) if pilot.first_set_up(site) is None else ""
 
 
 def _newest(record: Rollout, kind: FactKind, site: str) -> str:
@@ -58,7 +55,7 @@ def _screening(pilot: Pilot, now: datetime) -> str:
 
 
 def _meeting(pilot: Pilot, now: datetime, what: str, step: str, then: str) -> str:
-    called = pilot_meetings.meeting(pilot.record, what)
+    called = meetings.meeting(pilot.record, what)
     if called is None:
         return f"The {what} meeting is called."
     starts = datetime.fromisoformat(called.payload["starts"])
@@ -67,7 +64,7 @@ def _meeting(pilot: Pilot, now: datetime, what: str, step: str, then: str) -> st
 
 
 def _kick_off(pilot: Pilot, now: datetime) -> str:
-    return _meeting(pilot, now, pilot_meetings.KICK_OFF, pilot_kick_off.STEP, "what was agreed")
+    return _meeting(pilot, now, meetings.KICK_OFF, kick_off.STEP, "what was agreed")
 
 
 def _set_up(pilot: Pilot, now: datetime) -> str:
@@ -89,9 +86,9 @@ def _wrap_up(pilot: Pilot, now: datetime) -> str:
         decision = decided.payload["decision"]
         waits = " It is released when its deployment test has ended well." if decision == RELEASE else ""
         return f"The decision was: {decision}.{waits}"
-    if pilot_meetings.meeting(pilot.record, pilot_meetings.WRAP_UP) is None and pilot.missing_reports:
+    if meetings.meeting(pilot.record, meetings.WRAP_UP) is None and pilot.missing_reports:
         return f"Reports are awaited from {', '.join(pilot.missing_reports)}; the wrap-up meeting follows."
-    return _meeting(pilot, now, pilot_meetings.WRAP_UP, pilot_wrap_up.STEP, "the decision")
+    return _meeting(pilot, now, meetings.WRAP_UP, wrap_up.STEP, "the decision")
 
 
 def _closed(pilot: Pilot, now: datetime) -> str:

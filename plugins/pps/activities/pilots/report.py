@@ -7,18 +7,18 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
-from pps.activities.people.publishing import publish
+from pps.activities.desk import Desk
 from pps.activities.pilots.set_up import STEP as SET_UP_STEP
 from pps.activities.pilots.set_up import field, justification
-from pps.activities.ports import Facts, Templates
+from pps.activities.ports.publication import PublicationFolder
 from pps.domain.base.errors import NotYetAllowedError, RefusedError
 from pps.domain.base.texts import shown_to_the_public
 from pps.domain.packages.patch import Patch
 from pps.domain.people import questions
+from pps.domain.people.questions import Given
 from pps.domain.people.users import users_in
-from pps.domain.pilots import looks as pilot_looks
+from pps.domain.pilots import looks, rules
 from pps.domain.pilots import pilot as pilots
-from pps.domain.pilots import rules as pilot_rules
 from pps.domain.pilots.pilot import Pilot
 from pps.domain.record.facts import Fact, FactKind
 from pps.domain.record.rollouts import Rollout
@@ -40,15 +40,13 @@ class ShownOutage(NamedTuple):
     text: str
 
 
-def facts_of_report(
-    record: Rollout, site: str, choice: str, form: Mapping[str, Any], user: str, now: datetime, actor: str
-) -> tuple[Fact, ...]:
+def facts_of_report(desk: Desk, site: str, given: Given) -> tuple[Fact, ...]:
     """What follows from a report: nothing but the report itself (`write_report` keeps it), if it says what it must.
 
     Raises:
         RefusedError: it says nothing of resources and stability, which no probe of ours can see.
     """
-    if missing := [name for name in ("resources", "stability") if not field(form, name)]:
+    if missing := [name for name in ("resources", "stability") if not field(given.form, name)]:
         reason = f"The report does not say anything of: {', '.join(missing)}."
         raise RefusedError(f"report of {site}", (reason,), "Source: SD 4.1.3, 9: resource consumption, stability.")
     return ()
@@ -74,8 +72,8 @@ def report_view(
         until: the end of what is looked at, where neither roll-back nor the end of the run came before.
     """
     pilot = Pilot(record)
-    installed, counted = pilot.newest_set_up(site.name), pilot_looks.observed(pilot, site.name, until)
-    seen = pilot_looks.availability(pilot, site.name, until)
+    installed, counted = pilot.newest_set_up(site.name), looks.observed(pilot, site.name, until)
+    seen = looks.availability(pilot, site.name, until)
     if installed is None or counted is None or seen is None:
         raise NotYetAllowedError(
             f"{record.name} at {site.name}", "no pilot service was set up there.", "Nothing to do."
@@ -83,7 +81,7 @@ def report_view(
     begin, end = counted
     outages = [
         ShownOutage(o.began, o.ended, (o.ended or end) - o.began, o.text)
-        for o in pilot_looks.outages(pilot_looks.samples(record, site.name))
+        for o in looks.outages(looks.samples(record, site.name))
         if o.began < end
     ]
     ended, rolled_back = pilot.run_ended, pilot.rolled_back(site.name)
@@ -103,10 +101,10 @@ def report_view(
         "up": seen.up,
         "down": seen.down,
         "unknown": seen.unknown,
-        "days_looked": pilot_looks.days_looked(record, site.name),
+        "days_looked": looks.days_looked(record, site.name),
         "outages": outages,
         "incidents": [o for o in outages if o.lasted >= incident_after],
-        "journal": list(pilot_looks.journal(record, site.name)),
+        "journal": list(looks.journal(record, site.name)),
         "rolled_back": rolled_back.payload if rolled_back else None,
         "outcome": ended.payload["outcome"] if ended else "",
         "outcome_reason": ended.payload.get("reason", "") if ended else "",
@@ -118,48 +116,35 @@ def report_view(
     return dict(shown_to_the_public(view, users_in(record)))
 
 
-def write_report(
-    record: Rollout,
-    facts: Facts,
-    patch: Patch,
-    site: Site,
-    templates: Templates,
-    folder: Any,
-    *,
-    incident_after: timedelta,
-    now: datetime,
-    actor: str,
-) -> str:
+def write_report(desk: Desk, site: Site, folder: PublicationFolder, *, incident_after: timedelta) -> str:
     """Write `pilots/<rollout>/<site>.html` and `.txt` below `folder`; returns the digest of their content.
 
     Written again from the same facts they are the same, and so is the record. Where the site's people have said
     nothing in time, the report is what we have seen, and says that.
 
-    Args:
-        folder: publication folder, a pathlib-like path.
-
     Raises:
         NotYetAllowedError: the run goes on, or no service was set up there.
     """
+    record = desk.rollout
     pilot = Pilot(record)
-    pilot_rules.may_report(pilot, site.name)
+    rules.may_report(pilot, site.name)
     said = questions.decisive(record, STEP, site.name)
     view = report_view(
         record,
-        patch,
+        desk.patch,
         site,
         said.form if said else {},
-        pilot.run_ended_at or now,
+        pilot.run_ended_at or desk.now,
         incident_after=incident_after,
         answered=said is not None,
     )
     files = {
-        f"{FOLDER}/{record.name}/{site.name}.{kind}": templates.render(f"pilot_report.{kind}", view)
+        f"{FOLDER}/{record.name}/{site.name}.{kind}": desk.templates.render(f"pilot_report.{kind}", view)
         for kind in ("html", "txt")
     }
     digest = hashlib.sha256("\0".join(files.values()).encode()).hexdigest()[:16]
     for name, text in files.items():
-        publish(folder, name, text)
+        folder.publish(name, text)
     payload = {"files": sorted(files), "digest": digest, "answered": said is not None}
-    facts.record(Fact(record.name, FactKind.REPORT_WRITTEN, site.name, digest, now, actor, payload))
+    desk.record(desk.fact(FactKind.REPORT_WRITTEN, site.name, digest, payload))
     return digest

@@ -7,15 +7,15 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from pps.activities.packages.classification import found_variables
-from pps.activities.people.letters import letter
-from pps.activities.ports import Facts, Templates
+from pps.activities.desk import Desk, Office
+from pps.activities.packages.verdicts import found_variables
 from pps.domain.base.errors import NotYetAllowedError, RefusedError
 from pps.domain.base.texts import LONGEST_REASON, clean_text, reasons_against_reason
 from pps.domain.packages.patch import Patch
 from pps.domain.people.overruling import overruling
+from pps.domain.people.questions import Given
 from pps.domain.people.roles import Role
-from pps.domain.pilots import rules as pilot_rules
+from pps.domain.pilots import rules
 from pps.domain.pilots.pilot import ACCEPTANCE, ACCEPTED, DECLINED, Pilot
 from pps.domain.pilots.server_updates import CERTIFIED, MinorLimits, UpdateVerdict, judge, reasons_against_pilot
 from pps.domain.record.facts import Fact, FactKind
@@ -84,15 +84,13 @@ def reasons_against_request(
 
 
 def request_pilot(
-    facts: Facts,
+    office: Office,
     patch: Patch,
     asked: PilotRequest,
     limits: MinorLimits,
     vos: Collection[str],
     *,
     run: str,
-    now: datetime,
-    actor: str,
     path: RolloutPath | None = None,
 ) -> str:
     """Put the request and the rules' verdict on record; returns the pilot's name. A retry returns the same.
@@ -104,10 +102,10 @@ def request_pilot(
         RefusedError: the rules say no; nothing was recorded.
         AlreadyOpenError: a pilot of this patch is open.
     """
-    dossier = facts.dossier(patch.number)
+    dossier = office.facts.dossier(patch.number)
     verdict = verdict_on(patch, dossier, limits)
-    name = facts.next_name(verdict.path, patch.number, run)
-    already_ours = any(r.name == name and r.closed_at is None for r in facts.rollouts(open_only=True))
+    name = office.facts.next_name(verdict.path, patch.number, run)
+    already_ours = any(r.name == name and r.closed_at is None for r in office.facts.rollouts(open_only=True))
     reasons = reasons_against_request(patch, dossier, asked, vos)
     if path not in (None, verdict.path):
         wanted = f"It is a {verdict.size} update: its pilot is the {verdict.size} one."
@@ -132,8 +130,8 @@ def request_pilot(
         "round": 1,
         "run": run,
     }
-    opening = Fact(name, FactKind.ROLLOUT_OPENED, "", "", now, actor, payload)
-    facts.open(verdict.path, patch.number, opening, run)
+    opening = Fact(name, FactKind.ROLLOUT_OPENED, "", "", office.now, office.actor, payload)
+    office.facts.open(verdict.path, patch.number, opening, run)
     judged = {
         "kind": verdict.size.value,
         "compatibility": verdict.compatibility.value,
@@ -146,10 +144,10 @@ def request_pilot(
         "vo": asked.vo,
         "scope": clean_text(asked.scope).strip()[:LONGEST_REASON],
     }
-    if not facts.has(name, FactKind.PILOT_JUDGED):  # a retry judges nothing anew: the record has its path
-        facts.record(
-            Fact(name, FactKind.PILOT_REQUESTED, "", "", now, f"user {asked.by}", requested),
-            Fact(name, FactKind.PILOT_JUDGED, "", "", now, actor, judged),
+    if not office.facts.has(name, FactKind.PILOT_JUDGED):  # a retry judges nothing anew: the record has its path
+        office.facts.record(
+            Fact(name, FactKind.PILOT_REQUESTED, "", "", office.now, f"user {asked.by}", requested),
+            Fact(name, FactKind.PILOT_JUDGED, "", "", office.now, office.actor, judged),
         )
     return name
 
@@ -165,44 +163,43 @@ def acceptance_view(record: Rollout, patch: Patch) -> Mapping[str, Any]:
     }
 
 
-def facts_of_acceptance(
-    record: Rollout, choice: str, form: Mapping[str, Any], user: str, at: datetime, actor: str
-) -> tuple[Fact, ...]:
+def facts_of_acceptance(desk: Desk, given: Given) -> tuple[Fact, ...]:
     """What follows from the Coordinator's answer; nothing where a decision is on record.
 
     Raises:
         RefusedError: it is no answer, or the request is declined without a reason.
     """
-    reason = clean_text(str(form.get("reason") or "")).strip()
+    reason = clean_text(str(given.form.get("reason") or "")).strip()
     reasons = []
-    if choice not in OPTIONS:
-        reasons.append(f"{choice[:40]!r} is no answer; it is one of {', '.join(OPTIONS)}.")
-    if choice == DECLINE:
+    if given.choice not in OPTIONS:
+        reasons.append(f"{given.choice[:40]!r} is no answer; it is one of {', '.join(OPTIONS)}.")
+    if given.choice == DECLINE:
         reasons += reasons_against_reason(reason)
     if reasons:
-        raise RefusedError(record.name, tuple(reasons), "Who asked for the pilot will read it.")
-    return _decided(record, ACCEPTED if choice == ACCEPT else DECLINED, reason, user, at, actor)
+        raise RefusedError(desk.name, tuple(reasons), "Who asked for the pilot will read it.")
+    return _decided(desk, ACCEPTED if given.choice == ACCEPT else DECLINED, reason, given.user)
 
 
-def facts_of_silence(record: Rollout, due: datetime, now: datetime, actor: str) -> tuple[Fact, ...]:
+def facts_of_silence(desk: Desk, due: datetime) -> tuple[Fact, ...]:
     """What follows when the Coordinator has not answered: the request lapses, and may be made again."""
     reason = f"The PPS Coordinator has not answered until {due:%Y-%m-%d %H:%M} UTC."
-    return _decided(record, DECLINED, reason, "", now, actor)
+    return _decided(desk, DECLINED, reason, "")
 
 
-def _decided(record: Rollout, decision: str, reason: str, user: str, at: datetime, actor: str) -> tuple[Fact, ...]:
-    if Pilot(record).acceptance is not None:
+def _decided(desk: Desk, decision: str, reason: str, user: str) -> tuple[Fact, ...]:
+    if Pilot(desk.rollout).acceptance is not None:
         return ()
     payload = {"decision": decision, "reason": reason, "user": user}
-    return (Fact(record.name, FactKind.DECIDED, "", ACCEPTANCE, at, actor, payload),)
+    return (desk.fact(FactKind.DECIDED, "", ACCEPTANCE, payload),)
 
 
-def tell_acceptance(record: Rollout, facts: Facts, to: str, templates: Templates, now: datetime, actor: str) -> bool:
+def tell_acceptance(desk: Desk, to: str) -> bool:
     """Tell who asked how it was decided, and close a declined request; True if the mail is new. Twice is once.
 
     Args:
         to: address of the VO or the EMT; "" sends no mail.
     """
+    record = desk.rollout
     decided = Pilot(record).acceptance
     if decided is None:
         return False
@@ -214,24 +211,23 @@ def tell_acceptance(record: Rollout, facts: Facts, to: str, templates: Templates
             "reason": decided.payload["reason"],
             "judged": record.need(FactKind.PILOT_JUDGED, "Ask for the pilot first.").payload,
         }
-        told = Fact(record.name, FactKind.TOLD, to.lower(), ACCEPTANCE, now, actor, {"to": to})
+        told = desk.fact(FactKind.TOLD, to.lower(), ACCEPTANCE, {"to": to})
         word = "Declined" if declined else "Accepted"
-        mail = letter(
-            templates,
+        mail = desk.letter(
             "pilot_answered",
             view,
-            key=f"{record.name}/{told.kind.value}/{to.lower()}/{ACCEPTANCE}",
+            key=told,
             to=to,
             subject=f"{word}: pilot of {record.opened['metapackage']} {record.opened['version']}",
         )
-        new = facts.record(told, mails=[mail])
+        new = desk.record(told, mails=[mail])
     if declined and not record.is_closed:
         payload = {"outcome": DECLINED, "reasons": [decided.payload["reason"]]}
-        facts.close(Fact(record.name, FactKind.ROLLOUT_CLOSED, "", "", now, actor, payload))
+        desk.close(desk.fact(FactKind.ROLLOUT_CLOSED, "", "", payload))
     return bool(new)
 
 
-def open_next_round(record: Rollout, facts: Facts, *, run: str, now: datetime, actor: str) -> str:
+def open_next_round(desk: Desk, *, run: str) -> str:
     """Open another round of a pilot that the wrap-up has prolonged; returns its name. A retry returns the same.
 
     It goes on with a new kick-off: request, verdict, sites, mirror and what is set up are taken over, each dated as it
@@ -240,16 +236,26 @@ def open_next_round(record: Rollout, facts: Facts, *, run: str, now: datetime, a
     Raises:
         NotYetAllowedError: the wrap-up has not decided so, or this round is still open.
     """
+    record = desk.rollout
     before = Pilot(record)
-    name = facts.next_name(record.path, record.patch_number, run)
-    if name != record.name and facts.has(name, FactKind.SITES_SELECTED) and facts.rollout(name).opened["run"] == run:
+    name = desk.facts.next_name(record.path, record.patch_number, run)
+    if (
+        name != record.name
+        and desk.facts.has(name, FactKind.SITES_SELECTED)
+        and desk.facts.rollout(name).opened["run"] == run
+    ):
         return name
-    pilot_rules.may_be_prolonged(before)
+    rules.may_be_prolonged(before)
     if name == record.name:
         raise NotYetAllowedError(record.name, "this run has opened it.", "Another round is another run.")
     payload = {**record.opened, "pilot": before.first_round, "round": before.round + 1, "run": run}
-    facts.open(record.path, record.patch_number, Fact(name, FactKind.ROLLOUT_OPENED, "", "", now, actor, payload), run)
-    facts.record(*(_taken_over(record, fact, name, before.sites) for fact in record.facts if _goes_on(fact, before)))
+    desk.facts.open(
+        record.path,
+        record.patch_number,
+        Fact(name, FactKind.ROLLOUT_OPENED, "", "", desk.now, desk.actor, payload),
+        run,
+    )
+    desk.record(*(_taken_over(record, fact, name, before.sites) for fact in record.facts if _goes_on(fact, before)))
     return name
 
 

@@ -6,16 +6,16 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from pps.activities.people.letters import circular
+from pps.activities.desk import Desk
 from pps.activities.people.notification import Party
 from pps.activities.pilots.set_up import field
-from pps.activities.ports import Facts, InformationSystem, Mail, Templates
-from pps.activities.ports.services import ServiceProbes
+from pps.activities.ports.services import InformationSystem, ServiceProbes
 from pps.domain.base.errors import InvalidNameError, NotYetAllowedError, RefusedError
 from pps.domain.base.texts import one_line, reasons_against_reason
 from pps.domain.people import questions
+from pps.domain.people.questions import Given
 from pps.domain.people.roles import Role
-from pps.domain.pilots import rules as pilot_rules
+from pps.domain.pilots import rules
 from pps.domain.pilots.pilot import Pilot
 from pps.domain.record.facts import Fact, FactKind
 from pps.domain.record.rollouts import Rollout
@@ -28,17 +28,7 @@ CANNOT = "Cannot"
 OPTIONS = (DONE, CANNOT)
 
 
-def ask_roll_back(
-    record: Rollout,
-    facts: Facts,
-    templates: Templates,
-    site: Site,
-    reason: str,
-    user: str,
-    mine: Collection[str],
-    support: str,
-    now: datetime,
-) -> Fact:
+def ask_roll_back(desk: Desk, site: Site, reason: str, user: str, mine: Collection[str], support: str) -> Fact:
     """Ask that a site takes its service back to the version of before; asked twice is asked once.
 
     The site's people are told, and the support list: a pilot is a production service, so the reaction must be prompt.
@@ -50,26 +40,29 @@ def ask_roll_back(
         RefusedError: by somebody else than the site's people or the Coordinator, or without a reason.
         NotYetAllowedError: the site runs no pilot service.
     """
+    record = desk.rollout
     pilot = Pilot(record)
-    pilot_rules.must_take_part(pilot, site.name)
+    rules.must_take_part(pilot, site.name)
     if (asked := pilot.roll_back_asked(site.name)) is not None:
         return asked
-    reasons = (*pilot_rules.reasons_against_acting(site, mine), *reasons_against_reason(reason))
+    reasons = (*rules.reasons_against_acting(site, mine), *reasons_against_reason(reason))
     if reasons:
         raise RefusedError(f"roll-back at {site.name}", reasons, "Ask the coordination.")
     if pilot.service_at(site.name) is None:
         raise NotYetAllowedError(
             f"{record.name} at {site.name}", "no pilot service runs there.", "Look at: pps pilot journal."
         )
-    times = sum(f.kind is FactKind.ROLL_BACK_ASKED and f.subject == site.name for f in record.facts)
     by = site.name if f"user:{user}" in {f"user:{name}" for name in site.administrators} else Role.PPS_COORDINATOR.value
     payload = {"reason": one_line(reason, 1000), "user": user, "by": by}
-    occasion = str(times + 1) if times else ""
-    asked = Fact(record.name, FactKind.ROLL_BACK_ASKED, site.name, occasion, now, f"user {user}", payload)
-    view = {"rollout": record.name, "opened": record.opened, "site": site, "asked": asked.payload, "at": now}
+    occasion = desk.next_occasion(FactKind.ROLL_BACK_ASKED, site.name)
+    asked = desk.by(f"user {user}").fact(FactKind.ROLL_BACK_ASKED, site.name, occasion, payload)
+    view = {"rollout": record.name, "opened": record.opened, "site": site, "asked": asked.payload, "at": desk.now}
     title = one_line(f"{site.name}: roll back {record.opened['metapackage']} {record.opened['version']}")
-    facts.record(asked, mails=_mails(asked, [*site.contacts, support], title, "pilot_roll_back_asked", templates, view))
-    known = Pilot(facts.rollout(record.name)).roll_back_asked(site.name)
+    desk.record(
+        asked,
+        mails=desk.circular("pilot_roll_back_asked", view, key=asked, to=[*site.contacts, support], subject=title),
+    )
+    known = Pilot(desk.look_again()).roll_back_asked(site.name)
     assert known is not None  # noqa: S101 (just recorded)
     return known
 
@@ -96,38 +89,30 @@ def instructions(record: Rollout, site: Site, due: datetime) -> dict[str, Any]:
     }
 
 
-def facts_of_roll_back(
-    record: Rollout, site: str, choice: str, form: Mapping[str, Any], user: str, now: datetime, actor: str
-) -> tuple[Fact, ...]:
+def facts_of_roll_back(desk: Desk, site: str, given: Given) -> tuple[Fact, ...]:
     """What follows from the answer of the site's people: a journal entry; `verify_roll_back` looks for itself.
 
     Raises:
         RefusedError: the form names no version that was known before, or does not say why it cannot be done.
     """
-    version, remarks = field(form, "version"), field(form, "remarks")
-    before = previous_version(record, site)
+    version, remarks = field(given.form, "version"), field(given.form, "remarks")
+    before = previous_version(desk.rollout, site)
     reasons: tuple[str, ...] = ()
-    if choice == DONE and version and not is_version(version):
+    if given.choice == DONE and version and not is_version(version):
         reasons = (f"{version[:40]!r} is no version.",)
-    elif choice == DONE and before and version and not same_version(version, before):
+    elif given.choice == DONE and before and version and not same_version(version, before):
         reasons = (f"Version {version} runs now; before the pilot it was {before}.",)
-    elif choice != DONE and not remarks:
+    elif given.choice != DONE and not remarks:
         reasons = ("The remarks do not say why it cannot be rolled back.",)
     if reasons:
         raise RefusedError(f"roll-back at {site}", reasons, "Correct the form, and answer again.")
-    said = f"{choice}{f', version {version}' if version else ''}.{f' {remarks}' if remarks else ''}"
-    payload = {"text": said, "user": user}
-    return (Fact(record.name, FactKind.JOURNAL_ENTRY, site, f"{STEP}-{now:%Y%m%dT%H%M%S}", now, actor, payload),)
+    said = f"{given.choice}{f', version {version}' if version else ''}.{f' {remarks}' if remarks else ''}"
+    payload = {"text": said, "user": given.user}
+    return (desk.fact(FactKind.JOURNAL_ENTRY, site, f"{STEP}-{desk.now:%Y%m%dT%H%M%S}", payload),)
 
 
 def verify_roll_back(
-    record: Rollout,
-    facts: Facts,
-    probes: ServiceProbes,
-    information_system: InformationSystem,
-    site: Site,
-    now: datetime,
-    actor: str,
+    desk: Desk, probes: ServiceProbes, information_system: InformationSystem, site: Site
 ) -> tuple[str, ...]:
     """Put on record that a site has rolled back, once, if it is so; else say why not, in sentences for the site.
 
@@ -138,6 +123,7 @@ def verify_roll_back(
         NotYetAllowedError: nobody has asked for it.
         ServiceError: the information system does not answer; try again.
     """
+    record = desk.rollout
     pilot = Pilot(record)
     service = pilot.service_at(site.name)
     if service is None:
@@ -155,10 +141,9 @@ def verify_roll_back(
     )
     if reasons:
         return reasons
-    times = sum(f.kind is FactKind.SERVICE_ROLLED_BACK and f.subject == site.name for f in record.facts)
     payload = {"reason": asked.payload["reason"], "version": wanted, "by": asked.payload["by"]}
-    occasion = str(times + 1) if times else ""
-    facts.record(Fact(record.name, FactKind.SERVICE_ROLLED_BACK, site.name, occasion, now, actor, payload))
+    occasion = desk.next_occasion(FactKind.SERVICE_ROLLED_BACK, site.name)
+    desk.record(desk.fact(FactKind.SERVICE_ROLLED_BACK, site.name, occasion, payload))
     return ()
 
 
@@ -199,16 +184,13 @@ def _still_shown(
 
 
 def roll_back_is_settled(
-    record: Rollout,
-    facts: Facts,
+    desk: Desk,
     probes: ServiceProbes,
     information_system: InformationSystem,
     site: Site | None,
     site_name: str,
     *,
     give_up_after: timedelta,
-    now: datetime,
-    actor: str,
 ) -> bool:
     """Tell whether nothing is left to wait for: it is rolled back, nobody wants it, or it took too long.
 
@@ -217,26 +199,18 @@ def roll_back_is_settled(
     Raises:
         ServiceError: the information system does not answer; try again.
     """
-    asked = Pilot(record).roll_back_asked(site_name)
-    if asked is None or site is None or now > asked.at + give_up_after:
+    asked = Pilot(desk.rollout).roll_back_asked(site_name)
+    if asked is None or site is None or desk.now > asked.at + give_up_after:
         return True
-    return not verify_roll_back(record, facts, probes, information_system, site, now, actor)
+    return not verify_roll_back(desk, probes, information_system, site)
 
 
-def tell_users(
-    record: Rollout,
-    facts: Facts,
-    templates: Templates,
-    site: Site,
-    vos: Sequence[Party],
-    support: str,
-    now: datetime,
-    actor: str,
-) -> int:
+def tell_users(desk: Desk, site: Site, vos: Sequence[Party], support: str) -> int:
     """Tell those who use the pilot that a site has taken it back, and why; returns how many mails are new.
 
     VOs of a major pilot, and the support list; a minor one has no users who know of it (SD 4.1.3).
     """
+    record = desk.rollout
     pilot = Pilot(record)
     done = pilot.rolled_back(site.name)
     if done is None:
@@ -244,7 +218,7 @@ def tell_users(
     new = 0
     for name, address in (*vos, Party("pps-support", support)):
         occasion = f"rolled-back/{site.name}{f'/{done.occasion}' if done.occasion else ''}"
-        told = Fact(record.name, FactKind.TOLD, name, occasion, now, actor, {"to": address})
+        told = desk.fact(FactKind.TOLD, name, occasion, {"to": address})
         view = {
             "rollout": record.name,
             "opened": record.opened,
@@ -258,7 +232,9 @@ def tell_users(
         title = one_line(
             f"{site.name} has rolled back the pilot of {record.opened['metapackage']} {record.opened['version']}"
         )
-        new += len(facts.record(told, mails=_mails(told, [address], title, "pilot_rolled_back", templates, view)))
+        new += len(
+            desk.record(told, mails=desk.circular("pilot_rolled_back", view, key=told, to=[address], subject=title))
+        )
     return new
 
 
@@ -266,10 +242,3 @@ def users_of(record: Rollout, vos: Sequence[Party]) -> tuple[Party, ...]:
     """The VOs that committed themselves at the kick-off."""
     agreed = Pilot(record).agreement
     return tuple(vo for vo in vos if agreed is not None and vo.name in agreed.vos)
-
-
-def _mails(
-    fact: Fact, to: Sequence[str], title: str, template: str, templates: Templates, view: Mapping[str, Any]
-) -> list[Mail]:
-    key = f"{fact.rollout}/{fact.kind.value}/{fact.subject}/{fact.occasion}"
-    return circular(templates, template, view, key=key, to=to, subject=title)

@@ -6,17 +6,17 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 
+from pps.activities.desk import Desk, Office
 from pps.activities.people.feedback import invitation_token
-from pps.activities.people.letters import letter
 from pps.activities.people.notification import Audience
 from pps.activities.pilots.journal import end_run, entry_mails
-from pps.activities.ports import Facts, Templates
+from pps.activities.ports.record import Facts
 from pps.activities.ports.services import ServiceAnswer, ServiceProbes
 from pps.domain.base.errors import InvalidNameError
 from pps.domain.base.texts import one_line
 from pps.domain.people import questions
 from pps.domain.people.links import feedback_link
-from pps.domain.pilots import looks as pilot_looks
+from pps.domain.pilots import looks
 from pps.domain.pilots.pilot import Pilot
 from pps.domain.pilots.success import silent_vos
 from pps.domain.record.facts import Fact, FactKind
@@ -34,27 +34,18 @@ _LATE_STEP = "late-set-up"
 # --- the run and its end ------------------------------------------------------------------------
 
 
-def note_end(record: Rollout, facts: Facts, now: datetime, actor: str) -> bool:
+def note_end(desk: Desk) -> bool:
     """Put the end of the run on record, once; False while it goes on."""
-    pilot = Pilot(record)
-    if not pilot.run_is_over(now):
+    pilot = Pilot(desk.rollout)
+    if not pilot.run_is_over(desk.now):
         return False
-    if not record.is_over and pilot.run_ended is None and (outcome := pilot.outcome_now(now)) is not None:
-        end_run(record, facts, outcome, "", now, actor)
+    if not desk.rollout.is_over and pilot.run_ended is None and (outcome := pilot.outcome_now(desk.now)) is not None:
+        end_run(desk, outcome, "")
     return True
 
 
 def look_at_pilot(
-    record: Rollout,
-    facts: Facts,
-    probes: ServiceProbes,
-    sites: Mapping[str, Site],
-    templates: Templates,
-    *,
-    support: str,
-    incident_after: timedelta,
-    now: datetime,
-    actor: str,
+    desk: Desk, probes: ServiceProbes, sites: Mapping[str, Site], *, support: str, incident_after: timedelta
 ) -> bool:
     """One look: probe the service at every site that runs the pilot, keep what changed; True when the run is over.
 
@@ -65,21 +56,11 @@ def look_at_pilot(
         support: address of the support list, which hears of incidents (SD 4.1.3, 8).
         incident_after: a service that has not answered for so long is an incident.
     """
-    if note_end(record, facts, now, actor):
+    if note_end(desk):
         return True
-    running = Pilot(record).serving
-    for site, answer in zip(running, _answers(record, probes, running), strict=True):
-        note_look(
-            record,
-            facts,
-            site,
-            answer,
-            templates,
-            to=_whom_to_tell(sites, site, support),
-            incident_after=incident_after,
-            now=now,
-            actor=actor,
-        )
+    running = Pilot(desk.rollout).serving
+    for site, answer in zip(running, _answers(desk.rollout, probes, running), strict=True):
+        note_look(desk, site, answer, to=_whom_to_tell(sites, site, support), incident_after=incident_after)
     return False
 
 
@@ -118,60 +99,41 @@ def _whom_to_tell(sites: Mapping[str, Site], site: str, support: str) -> list[st
 
 
 def note_look(
-    record: Rollout,
-    facts: Facts,
-    site: str,
-    answer: ServiceAnswer,
-    templates: Templates,
-    *,
-    to: Sequence[str],
-    incident_after: timedelta,
-    now: datetime,
-    actor: str,
+    desk: Desk, site: str, answer: ServiceAnswer, *, to: Sequence[str], incident_after: timedelta
 ) -> tuple[Fact, ...]:
     """Keep what one look at one site showed: a change of state, the day's first look, an incident and its end."""
+    record = desk.rollout
     result = answer.result
     seen = {"state": result.state.name, "text": one_line(result.text), "version": answer.version}
     found = []
-    look = pilot_looks.Sample(now, result.state, one_line(result.text))
-    if change := pilot_looks.change_to_keep(record, site, look, incident_after):
-        occasion = f"{pilot_looks.CHANGE}{len(pilot_looks.changes(record, site)) + 1}"
+    look = looks.Sample(desk.now, result.state, one_line(result.text))
+    if change := looks.change_to_keep(record, site, look, incident_after):
+        occasion = f"{looks.CHANGE}{len(looks.changes(record, site)) + 1}"
         kept = {**seen, "state": change.state.name, "text": one_line(change.text, 400)}
-        found.append(Fact(record.name, FactKind.SERVICE_PROBED, site, occasion, now, actor, kept))
-    day = pilot_looks.day_of(now)
+        found.append(desk.fact(FactKind.SERVICE_PROBED, site, occasion, kept))
+    day = looks.day_of(desk.now)
     if not any(f.kind is FactKind.SERVICE_PROBED and (f.subject, f.occasion) == (site, day) for f in record.facts):
-        found.append(Fact(record.name, FactKind.SERVICE_PROBED, site, day, now, actor, seen))
-    new = facts.record(*found)
-    if found:
-        record = facts.rollout(record.name)
-    return (*new, *_note_incidents(record, facts, site, templates, to, incident_after, now, actor))
+        found.append(desk.fact(FactKind.SERVICE_PROBED, site, day, seen))
+    new = desk.record(*found)
+    return (*new, *_note_incidents(desk, site, to, incident_after))
 
 
-def _note_incidents(
-    record: Rollout,
-    facts: Facts,
-    site: str,
-    templates: Templates,
-    to: Sequence[str],
-    incident_after: timedelta,
-    now: datetime,
-    actor: str,
-) -> tuple[Fact, ...]:
+def _note_incidents(desk: Desk, site: str, to: Sequence[str], incident_after: timedelta) -> tuple[Fact, ...]:
     """An outage that lasts is an incident, told once; so is its end. A short one is in the journal, and no news."""
-    known = {f.occasion for f in record.facts if f.kind is FactKind.JOURNAL_ENTRY and f.subject == site}
+    known = {f.occasion for f in desk.rollout.facts if f.kind is FactKind.JOURNAL_ENTRY and f.subject == site}
     new: list[Fact] = []
-    for outage in pilot_looks.outages(pilot_looks.samples(record, site)):
+    for outage in looks.outages(looks.samples(desk.rollout, site)):
         begun = f"{_INCIDENT}{outage.began:%Y%m%dT%H%M%S%f}"
         ended = f"{begun}-over"
-        lasted = (outage.ended or now) - outage.began
+        lasted = (outage.ended or desk.now) - outage.began
         entries = []
         if begun not in known and outage.ended is None and lasted >= incident_after:
             entries.append((begun, f"Incident: no good answer since {_moment(outage.began)}. {outage.text}"))
         if begun in known and ended not in known and outage.ended is not None:
             entries.append((ended, f"The incident of {_moment(outage.began)} is over since {_moment(outage.ended)}."))
         for occasion, text in entries:
-            entry = Fact(record.name, FactKind.JOURNAL_ENTRY, site, occasion, now, actor, {"text": text, "user": ""})
-            new += facts.record(entry, mails=entry_mails(record, entry, templates, to))
+            entry = desk.fact(FactKind.JOURNAL_ENTRY, site, occasion, {"text": text, "user": ""})
+            new += desk.record(entry, mails=entry_mails(desk, entry, to))
     return tuple(new)
 
 
@@ -188,13 +150,7 @@ def open_pilots(facts: Facts) -> tuple[Rollout, ...]:
 
 
 def remind_about_pilots(
-    facts: Facts,
-    templates: Templates,
-    audience: Audience,
-    sites: Mapping[str, Site],
-    remind_at: Sequence[float],
-    now: datetime,
-    actor: str,
+    office: Office, audience: Audience, sites: Mapping[str, Site], remind_at: Sequence[float]
 ) -> int:
     """Remind VOs of their feedback, and sites that are late with the set-up; returns how many mails are new.
 
@@ -203,21 +159,14 @@ def remind_about_pilots(
     is reminded of that by `asking.remind`.
     """
     new = 0
-    for record in open_pilots(facts):
-        new += _remind_vos(record, facts, templates, audience, remind_at, now, actor)
-        new += _remind_late_sites(record, facts, templates, sites, now, actor)
+    for record in open_pilots(office.facts):
+        new += _remind_vos(office.desk(record), audience, remind_at)
+        new += _remind_late_sites(office.desk(record), sites)
     return new
 
 
-def _remind_vos(
-    record: Rollout,
-    facts: Facts,
-    templates: Templates,
-    audience: Audience,
-    remind_at: Sequence[float],
-    now: datetime,
-    actor: str,
-) -> int:
+def _remind_vos(desk: Desk, audience: Audience, remind_at: Sequence[float]) -> int:
+    record = desk.rollout
     pilot = Pilot(record)
     agreed, began = pilot.agreement, pilot.running_since
     # VOs "get explicitly involved in the activity only in case of major updates"
@@ -229,10 +178,10 @@ def _remind_vos(
         if vo not in parties:
             continue
         asked = questions.Question(FEEDBACK_STEP, vo, began, due, parties[vo].address, "", ())
-        if not (which := questions.reminder_due(asked, now, remind_at)):
+        if not (which := questions.reminder_due(asked, desk.now, remind_at)):
             continue
         occasion = f"{FEEDBACK_STEP}/{which}" if pilot.round == 1 else f"{FEEDBACK_STEP}/{pilot.round}/{which}"
-        reminded = Fact(record.name, FactKind.REMINDED, vo, occasion, now, actor)
+        reminded = desk.fact(FactKind.REMINDED, vo, occasion)
         token = invitation_token(audience.secret, record.name, vo, due)
         view = {
             "rollout": record.name,
@@ -245,41 +194,30 @@ def _remind_vos(
         title = (
             f"Reminder: how does the pilot of {record.opened['metapackage']} {record.opened['version']} work for {vo}?"
         )
-        new += _tell(record, facts, templates, reminded, parties[vo].address, title, "pilot_feedback_reminder", view)
+        new += _tell(desk, reminded, parties[vo].address, title, "pilot_feedback_reminder", view)
     return new
 
 
-def _remind_late_sites(
-    record: Rollout, facts: Facts, templates: Templates, sites: Mapping[str, Site], now: datetime, actor: str
-) -> int:
+def _remind_late_sites(desk: Desk, sites: Mapping[str, Site]) -> int:
     """Once a day, who has let the agreed time for the set-up pass."""
+    record = desk.rollout
     pilot = Pilot(record)
     agreed = pilot.agreement
-    if record.is_over or agreed is None or now <= agreed.set_up_until or pilot.run_ended is not None:
+    if record.is_over or agreed is None or desk.now <= agreed.set_up_until or pilot.run_ended is not None:
         return 0
     new, due = 0, agreed.set_up_until
     for name in pilot.awaited:
         if name not in sites:
             continue
-        occasion = f"{_LATE_STEP}/{now:%Y-%m-%d}"
-        reminded = Fact(record.name, FactKind.REMINDED, name, occasion, now, actor)
+        occasion = f"{_LATE_STEP}/{desk.now:%Y-%m-%d}"
+        reminded = desk.fact(FactKind.REMINDED, name, occasion)
         view = {"rollout": record.name, "opened": record.opened, "site": sites[name], "due": due}
         title = f"{name}: the pilot of {record.opened['metapackage']} {record.opened['version']} is not set up yet"
-        new += _tell(record, facts, templates, reminded, sites[name].contact, title, "pilot_late", view)
+        new += _tell(desk, reminded, sites[name].contact, title, "pilot_late", view)
     return new
 
 
-def _tell(
-    record: Rollout,
-    facts: Facts,
-    templates: Templates,
-    fact: Fact,
-    to: str,
-    title: str,
-    template: str,
-    view: Mapping[str, object],
-) -> int:
-    if any((f.kind, f.subject, f.occasion) == (fact.kind, fact.subject, fact.occasion) for f in record.facts):
+def _tell(desk: Desk, fact: Fact, to: str, title: str, template: str, view: Mapping[str, object]) -> int:
+    if any((f.kind, f.subject, f.occasion) == (fact.kind, fact.subject, fact.occasion) for f in desk.rollout.facts):
         return 0
-    key = f"{record.name}/{fact.kind.value}/{fact.subject}/{fact.occasion}"
-    return len(facts.record(fact, mails=[letter(templates, template, view, key=key, to=to, subject=title)]))
+    return len(desk.record(fact, mails=[desk.letter(template, view, key=fact, to=to, subject=title)]))

@@ -9,17 +9,18 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
+from pps.activities.desk import Desk
 from pps.activities.people.effort import credits_on_record
-from pps.activities.people.letters import letter
 from pps.activities.people.notification import Party
 from pps.activities.pilots.meetings import KICK_OFF, meeting, vos_of
-from pps.activities.ports import Facts, Templates
+from pps.activities.ports.record import Facts
 from pps.domain.base.errors import NotYetAllowedError, RefusedError
 from pps.domain.base.texts import clean_text, one_line, reasons_against_reason
 from pps.domain.packages.patch import Patch
 from pps.domain.people.links import interest_door
+from pps.domain.people.questions import Given
 from pps.domain.people.roles import reasons_against_speaking_for_vo
-from pps.domain.pilots import rules as pilot_rules
+from pps.domain.pilots import rules
 from pps.domain.pilots.candidates import Load, Ranking, rank
 from pps.domain.pilots.pilot import Pilot
 from pps.domain.record.facts import Fact, FactKind
@@ -60,40 +61,34 @@ def loads(facts: Facts, but: str = "") -> dict[str, Load]:
 
 
 def rank_candidates(
-    record: Rollout,
-    facts: Facts,
-    patch: Patch,
+    desk: Desk,
     sites: Iterable[Site],
     open_pilots_at_most: int,
     *,
     volunteers: Collection[str] = (),
     in_downtime: Collection[str] = (),
-    now: datetime,
-    actor: str,
 ) -> Ranking:
     """Rank the sites and record it; the same ranking again is once, another one takes its place.
 
     Raises:
         NotYetAllowedError: the request is not accepted, or the sites are agreed on.
     """
-    pilot = Pilot(record)
-    pilot_rules.must_be_accepted(pilot)
-    if record.has(FactKind.KICK_OFF_AGREED):
-        raise NotYetAllowedError(record.name, "the kick-off has agreed on its sites.", "Look at: pps pilot show.")
-    found = foresee(record, facts, patch, sites, open_pilots_at_most, volunteers=volunteers, in_downtime=in_downtime)
+    pilot = Pilot(desk.rollout)
+    rules.must_be_accepted(pilot)
+    if desk.rollout.has(FactKind.KICK_OFF_AGREED):
+        raise NotYetAllowedError(desk.name, "the kick-off has agreed on its sites.", "Look at: pps pilot show.")
+    found = foresee(desk, sites, open_pilots_at_most, volunteers=volunteers, in_downtime=in_downtime)
     payload = {
         "candidates": [{"site": c.site, "score": c.score, "reasons": list(c.reasons)} for c in found.candidates],
         "excluded": {site: list(reasons) for site, reasons in found.excluded.items()},
         "volunteers": sorted(volunteers),
     }
-    _record_newest(record, facts, FactKind.CANDIDATES_RANKED, payload, now, actor)
+    _record_newest(desk, FactKind.CANDIDATES_RANKED, payload)
     return found
 
 
 def foresee(
-    record: Rollout,
-    facts: Facts,
-    patch: Patch,
+    desk: Desk,
     sites: Iterable[Site],
     open_pilots_at_most: int,
     *,
@@ -103,48 +98,37 @@ def foresee(
     """The ranking as it would be recorded now; touches nothing."""
     return rank(
         sites,
-        patch,
-        Pilot(record).level,
+        desk.patch,
+        Pilot(desk.rollout).level,
         volunteers=volunteers,
         in_downtime=in_downtime,
-        loads=loads(facts, record.name),
+        loads=loads(desk.facts, desk.name),
         open_pilots_at_most=open_pilots_at_most,
     )
 
 
-def _record_newest(
-    record: Rollout, facts: Facts, kind: FactKind, payload: Mapping[str, Any], now: datetime, actor: str
-) -> None:
+def _record_newest(desk: Desk, kind: FactKind, payload: Mapping[str, Any]) -> None:
     """Record what was found, unless the newest fact of the kind says the same."""
-    newest = record.the(kind)
+    newest = desk.rollout.the(kind)
     if newest is not None and dict(newest.payload) == payload:
         return
     digest = hashlib.sha256(json.dumps(payload, sort_keys=True).encode()).hexdigest()[:16]
     # found, then something else, then this again: a further occasion, or the record would keep the other one
-    same = sum(f.kind is kind and f.occasion.partition(".")[0] == digest for f in record.facts)
-    facts.record(Fact(record.name, kind, "", f"{digest}.{same + 1}" if same else digest, now, actor, payload))
+    desk.record(desk.fact(kind, "", desk.next_occasion(kind, "", digest), payload))
 
 
 # --- interest of VOs
 
 
-def ask_for_interest(
-    record: Rollout,
-    facts: Facts,
-    patch: Patch,
-    vos: Sequence[Party],
-    reply_to: str,
-    public_url: str,
-    templates: Templates,
-    now: datetime,
-    actor: str,
-) -> int:
+def ask_for_interest(desk: Desk, vos: Sequence[Party], reply_to: str, public_url: str) -> int:
     """Tell the VOs of the new features, and ask who wants to take part; returns how many mails are new.
 
     A minor pilot is "kept internal to the service infrastructure": nobody is asked.
     """
+    record = desk.rollout
+    patch = desk.patch
     pilot = Pilot(record)
-    pilot_rules.must_be_accepted(pilot)
+    rules.must_be_accepted(pilot)
     if not pilot.is_major:
         return 0
     view = {
@@ -159,24 +143,15 @@ def ask_for_interest(
     for vo in vos:
         if any(f.kind is FactKind.BROADCAST_QUEUED and f.subject == vo.name for f in record.facts):
             continue
-        told.append(Fact(record.name, FactKind.BROADCAST_QUEUED, vo.name, "", now, actor, {"to": vo.address}))
+        fact = desk.fact(FactKind.BROADCAST_QUEUED, vo.name, "", {"to": vo.address})
+        told.append(fact)
         mine = {**view, "recipient": vo.name}
-        key = f"{record.name}/{FactKind.BROADCAST_QUEUED.value}/{vo.name}"
-        mails.append(letter(templates, "pilot_interest", mine, key=key, to=vo.address, subject=subject))
-    return len(facts.record(*told, mails=mails))
+        mails.append(desk.letter("pilot_interest", mine, key=fact, to=vo.address, subject=subject))
+    return len(desk.record(*told, mails=mails))
 
 
 def show_interest(
-    record: Rollout,
-    facts: Facts,
-    templates: Templates,
-    vo: str,
-    text: str,
-    user: str,
-    mine: Collection[str],
-    vos: Mapping[str, Collection[str]],
-    to: str,
-    now: datetime,
+    desk: Desk, vo: str, text: str, user: str, mine: Collection[str], vos: Mapping[str, Collection[str]], to: str
 ) -> Fact:
     """Keep a VO's interest, with what it wants, and tell the coordination, once; returns it as it is on record.
 
@@ -191,8 +166,9 @@ def show_interest(
         NotYetAllowedError: the request is not accepted, or the pilot has ended.
         RefusedError: a minor pilot, an unknown VO, somebody else's, no text, or the kick-off has passed.
     """
+    record = desk.rollout
     pilot = Pilot(record)
-    pilot_rules.must_be_accepted(pilot)
+    rules.must_be_accepted(pilot)
     said = clean_text(text).strip()
     reasons: list[str] = []
     if not pilot.is_major:
@@ -215,9 +191,8 @@ def show_interest(
     if reasons:
         raise RefusedError(f"interest of {vo[:60]} in {record.name}", tuple(reasons), "Write to the coordination.")
     digest = hashlib.sha256(said.encode()).hexdigest()[:16]
-    same = sum(f.occasion.partition(".")[0] == digest for f in before)
-    occasion = f"{digest}.{same + 1}" if same else digest
-    shown = Fact(record.name, FactKind.INTEREST_SHOWN, vo, occasion, now, f"user {user}", {"text": said, "user": user})
+    occasion = desk.next_occasion(FactKind.INTEREST_SHOWN, vo, digest)
+    shown = desk.by(f"user {user}").fact(FactKind.INTEREST_SHOWN, vo, occasion, {"text": said, "user": user})
     kick_off = meeting(record, KICK_OFF)
     invited = vos_of(record, KICK_OFF, until=kick_off.at) if kick_off else ()
     view = {
@@ -232,15 +207,14 @@ def show_interest(
         "invited": bool(kick_off) and vo in invited,
     }
     opened = record.opened
-    mail = letter(
-        templates,
+    mail = desk.letter(
         "pilot_interest_shown",
         view,
-        key=f"{record.name}/{shown.kind.value}/{vo}/{occasion}",
+        key=shown,
         to=to,
         subject=f"{vo} wants to take part in the pilot of {opened['metapackage']} {opened['version']}",
     )
-    facts.record(shown, mails=[mail])
+    desk.record(shown, mails=[mail])
     return shown
 
 
@@ -272,9 +246,7 @@ def selection_view(record: Rollout, patch: Patch, due: datetime) -> Mapping[str,
     }
 
 
-def facts_of_selection(
-    record: Rollout, patch: Patch, choice: str, form: Mapping[str, Any], user: str, at: datetime, actor: str
-) -> tuple[Fact, ...]:
+def facts_of_selection(desk: Desk, patch: Patch, given: Given) -> tuple[Fact, ...]:
     """What follows from the Coordinator's selection: the checked documentation, and the sites.
 
     Source: SD 4.1.3, 2: "restrict the rose of candidates/options and select the sites to run the pilot"; "verify
@@ -283,28 +255,30 @@ def facts_of_selection(
     Raises:
         RefusedError: it names no candidate, documentation is missing, or nothing is selected without a reason.
     """
-    reason = clean_text(str(form.get("reason") or "")).strip()
-    if choice == NONE:
+    reason = clean_text(str(given.form.get("reason") or "")).strip()
+    if given.choice == NONE:
         if reasons := reasons_against_reason(reason):
-            raise RefusedError(record.name, reasons, "Who asked for the pilot will read it.")
+            raise RefusedError(desk.name, reasons, "Who asked for the pilot will read it.")
         return ()
-    found = documentation(patch, form)
+    found = documentation(patch, given.form)
     missing = [what for what, where in found.items() if not where]
-    sites = tuple(dict.fromkeys(re.split(r"[\s,]+", str(form.get("sites") or "").strip()) if form.get("sites") else ()))
-    sites = tuple(site for site in sites if site)
-    checked = Fact(
-        record.name, FactKind.DOCUMENTATION_CHECKED, "", "selection", at, actor, {"missing": missing, "found": found}
+    sites = tuple(
+        dict.fromkeys(
+            re.split(r"[\s,]+", str(given.form.get("sites") or "").strip()) if given.form.get("sites") else ()
+        )
     )
+    sites = tuple(site for site in sites if site)
+    checked = desk.fact(FactKind.DOCUMENTATION_CHECKED, "", "selection", {"missing": missing, "found": found})
     try:
-        pilot_rules.may_select(Pilot(Rollout(record.name, (*record.facts, checked))), sites)
+        rules.may_select(Pilot(Rollout(desk.name, (*desk.rollout.facts, checked))), sites)
     except NotYetAllowedError as error:
-        raise RefusedError(record.name, (f"It cannot be selected so: {error.why}",), error.next_step) from error
-    payload = {"sites": list(sites), "reason": reason, "user": user}
-    selected = Fact(record.name, FactKind.SITES_SELECTED, "", "", at, actor, payload)
+        raise RefusedError(desk.name, (f"It cannot be selected so: {error.why}",), error.next_step) from error
+    payload = {"sites": list(sites), "reason": reason, "user": given.user}
+    selected = desk.fact(FactKind.SITES_SELECTED, "", "", payload)
     return (checked, selected)
 
 
-def close_without_site(record: Rollout, facts: Facts, reason: str, now: datetime, actor: str) -> None:
+def close_without_site(desk: Desk, reason: str) -> None:
     """End a pilot for which no site was selected."""
     payload = {"outcome": "no site", "reasons": [reason]}
-    facts.close(Fact(record.name, FactKind.ROLLOUT_CLOSED, "", "", now, actor, payload))
+    desk.close(desk.fact(FactKind.ROLLOUT_CLOSED, "", "", payload))

@@ -7,15 +7,15 @@ from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
-from pps.activities.people.letters import letter
-from pps.activities.ports import Facts, InformationSystem, Templates
-from pps.activities.ports.services import ServiceAnswer, ServiceProbes
+from pps.activities.desk import Desk
+from pps.activities.ports.services import InformationSystem, ServiceAnswer, ServiceProbes
 from pps.domain.base.errors import InvalidNameError, NotYetAllowedError, RefusedError
 from pps.domain.base.texts import clean_text, one_line, reasons_against_reason
 from pps.domain.packages.patch import Patch, PatchState
 from pps.domain.people import questions
+from pps.domain.people.questions import Given
 from pps.domain.people.roles import Role
-from pps.domain.pilots import rules as pilot_rules
+from pps.domain.pilots import rules
 from pps.domain.pilots.pilot import NOT_CERTIFIED, Pilot
 from pps.domain.record.facts import Fact, FactKind
 from pps.domain.record.rollouts import Rollout
@@ -61,34 +61,32 @@ def instructions(
     }
 
 
-def facts_of_set_up(
-    record: Rollout, site: Site, choice: str, form: Mapping[str, Any], user: str, now: datetime, actor: str
-) -> tuple[Fact, ...]:
+def facts_of_set_up(desk: Desk, site: Site, given: Given) -> tuple[Fact, ...]:
     """What follows from the answer of a site's people: nothing yet where they have set it up (`verify_set_up` looks
     first), else the site is left out with their reason.
 
     Raises:
         RefusedError: the form does not say where the service answers and as which version, or why it cannot be done.
     """
-    if choice == SET_UP:
-        if reasons := _reasons_against_form(record, site, form):
+    if given.choice == SET_UP:
+        if reasons := _reasons_against_form(desk.rollout, site, given.form):
             raise RefusedError(f"set-up at {site.name}", reasons, "Correct the form, and answer again.")
         return ()
-    if not (why := field(form, "remarks")):
+    if not (why := field(given.form, "remarks")):
         raise RefusedError(f"set-up at {site.name}", ("The remarks do not say why it cannot be done.",))
     reason = f"Its people cannot set the service up: {one_line(why, 500)}"
-    return (left_out(record, site.name, reason, now, actor, user=user),)
+    return (left_out(desk, site.name, reason, user=given.user),)
 
 
-def facts_of_silence(record: Rollout, site: str, due: datetime, now: datetime, actor: str) -> tuple[Fact, ...]:
+def facts_of_silence(desk: Desk, site: str, due: datetime) -> tuple[Fact, ...]:
     """What follows when nobody answered in time: the others do not wait for this site."""
     reason = f"Nobody there has said until {due:%Y-%m-%d %H:%M} UTC that the service is set up."
-    return (left_out(record, site, reason, now, actor),)
+    return (left_out(desk, site, reason),)
 
 
-def left_out(record: Rollout, site: str, reason: str, now: datetime, actor: str, **more: str) -> Fact:
+def left_out(desk: Desk, site: str, reason: str, **more: str) -> Fact:
     """The fact that a site takes no part in the pilot."""
-    return Fact(record.name, FactKind.SITE_LEFT_OUT, site, "set-up", now, actor, {"reason": reason, **more})
+    return desk.fact(FactKind.SITE_LEFT_OUT, site, "set-up", {"reason": reason, **more})
 
 
 def endpoint_in(form: Mapping[str, Any]) -> Endpoint:
@@ -123,7 +121,7 @@ def reasons_against_software(record: Rollout, patch: Patch) -> tuple[str, ...]:
     Exceptions [...] has however to be justified, documented and recorded".
     """
     try:
-        pilot_rules.may_use(Pilot(record), certified=patch.state in _CERTIFIED)
+        rules.may_use(Pilot(record), certified=patch.state in _CERTIFIED)
     except NotYetAllowedError:
         pass
     else:
@@ -137,9 +135,7 @@ def justification(record: Rollout) -> Fact | None:
     return Pilot(record).exception
 
 
-def justify_software(
-    record: Rollout, facts: Facts, patch: Patch, reason: str, user: str, mine: Collection[str], now: datetime
-) -> Fact:
+def justify_software(desk: Desk, reason: str, user: str, mine: Collection[str]) -> Fact:
     """Put on record why a pilot runs software that is not certified; the first justification stands.
 
     A set-up that was refused for it goes on by itself. Sites read the reason in their report, all in the release notes.
@@ -151,20 +147,21 @@ def justify_software(
         RefusedError: by somebody else than Coordinator or EMT, no reason, or the patch is certified.
         NotYetAllowedError: the pilot has ended.
     """
-    if (known := justification(record)) is not None:
+    patch = desk.patch
+    if (known := justification(desk.rollout)) is not None:
         return known
-    if record.is_over:
-        raise NotYetAllowedError(record.name, "it has ended.", "Look at: pps pilot show.")
+    if desk.rollout.is_over:
+        raise NotYetAllowedError(desk.name, "it has ended.", "Look at: pps pilot show.")
     reasons = reasons_against_reason(reason)
     if not {f"role:{role}" for role in _MAY_JUSTIFY} & set(mine):
         reasons += (f"Only the {' and the '.join(_MAY_JUSTIFY)} may decide on it.",)
     if patch.state in _CERTIFIED:
         reasons += (f'The patch is "{patch.state}": there is nothing to justify.',)
     if reasons:
-        raise RefusedError(f"justification for {record.name}", reasons)
+        raise RefusedError(f"justification for {desk.name}", reasons)
     payload = {"decision": "allowed", "reason": one_line(reason, 1000), "state": patch.state.value, "user": user}
-    facts.record(Fact(record.name, FactKind.DECIDED, "", NOT_CERTIFIED, now, f"user {user}", payload))
-    known = justification(facts.rollout(record.name))
+    desk.record(desk.by(f"user {user}").fact(FactKind.DECIDED, "", NOT_CERTIFIED, payload))
+    known = justification(desk.look_again())
     assert known is not None  # noqa: S101 (just recorded)
     return known
 
@@ -220,15 +217,7 @@ def look_at_service(
 
 
 def verify_set_up(
-    record: Rollout,
-    facts: Facts,
-    probes: ServiceProbes,
-    information_system: InformationSystem,
-    site: Site,
-    patch: Patch,
-    now: datetime,
-    actor: str,
-    more: Iterable[Fact] = (),
+    desk: Desk, probes: ServiceProbes, information_system: InformationSystem, site: Site, more: Iterable[Fact] = ()
 ) -> tuple[str, ...]:
     """Put on record that the service is set up, once, if it is so; else say why not, in sentences for the site.
 
@@ -241,19 +230,20 @@ def verify_set_up(
     Raises:
         ServiceError: the information system does not answer; try again.
     """
+    record = desk.rollout
     record.must_not_be_withdrawn()
     pilot = Pilot(record)
     if pilot.service_at(site.name) is not None:
         return ()
     try:
-        pilot_rules.may_set_up(pilot, site.name)
+        rules.may_set_up(pilot, site.name)
     except NotYetAllowedError as error:
         return (f"{error.why} {error.next_step}",)
     said = questions.decisive(record, STEP, site.name)
     if said is None or said.choice != SET_UP:
         return (f"Nobody at {site.name} has said that the service is set up.",)
     wanted = str(record.opened["version"])
-    reasons = reasons_against_software(record, patch)
+    reasons = reasons_against_software(record, desk.patch)
     try:
         endpoint, answer, against = look_at_service(record, site, said.form, probes)
     except (InvalidNameError, RefusedError) as error:
@@ -266,7 +256,6 @@ def verify_set_up(
         reasons += (f"{endpoint.url} does not say its version, and is not published: nobody can see which one it is.",)
     if reasons:
         return reasons
-    times = sum(f.kind is FactKind.SERVICE_SET_UP and f.subject == site.name for f in record.facts)
     payload = {
         "endpoint": endpoint.url,
         "version_at": endpoint.version_at,
@@ -275,36 +264,27 @@ def verify_set_up(
         "published": published,
         "by": said.user,
     }
-    occasion = str(times + 1) if times else ""
-    facts.record(Fact(record.name, FactKind.SERVICE_SET_UP, site.name, occasion, now, actor, payload), *more)
+    occasion = desk.next_occasion(FactKind.SERVICE_SET_UP, site.name)
+    desk.record(desk.fact(FactKind.SERVICE_SET_UP, site.name, occasion, payload), *more)
     return ()
 
 
-def tell_reasons(
-    record: Rollout,
-    facts: Facts,
-    site: Site,
-    reasons: tuple[str, ...],
-    templates: Templates,
-    now: datetime,
-    actor: str,
-) -> int:
+def tell_reasons(desk: Desk, site: Site, reasons: tuple[str, ...]) -> int:
     """Tell a site why its service does not count as set up; the same reasons once. Returns how many mails are new."""
     if not reasons:
         return 0
     occasion = f"set-up/{hashlib.sha256(' '.join(reasons).encode()).hexdigest()[:16]}"
-    told = Fact(record.name, FactKind.TOLD, site.name, occasion, now, actor, {"reasons": list(reasons)})
-    view = {"rollout": record.name, "opened": record.opened, "site": site, "reasons": reasons}
-    opened = record.opened
-    mail = letter(
-        templates,
+    told = desk.fact(FactKind.TOLD, site.name, occasion, {"reasons": list(reasons)})
+    view = {"rollout": desk.name, "opened": desk.rollout.opened, "site": site, "reasons": reasons}
+    opened = desk.rollout.opened
+    mail = desk.letter(
         "pilot_not_verified",
         view,
-        key=f"{record.name}/{told.kind.value}/{site.name}/{occasion}",
+        key=told,
         to=site.contact,
         subject=f"{site.name}: the pilot of {opened['metapackage']} {opened['version']} is not seen yet",
     )
-    return len(facts.record(told, mails=[mail]))
+    return len(desk.record(told, mails=[mail]))
 
 
 def newest_reasons(record: Rollout, site: str) -> tuple[str, ...]:
@@ -316,19 +296,14 @@ def newest_reasons(record: Rollout, site: str) -> tuple[str, ...]:
 
 
 def set_up_is_settled(
-    record: Rollout,
-    facts: Facts,
+    desk: Desk,
     probes: ServiceProbes,
     information_system: InformationSystem,
     site: Site | None,
     site_name: str,
-    patch: Patch,
-    templates: Templates,
     *,
     patience: timedelta,
     grace: timedelta,
-    now: datetime,
-    actor: str,
     more: Iterable[Fact] = (),
 ) -> bool:
     """Tell whether nothing is left to wait for at a site: its service is verified, or it is left out.
@@ -340,6 +315,7 @@ def set_up_is_settled(
     Raises:
         ServiceError: the information system does not answer; try again.
     """
+    record = desk.rollout
     pilot = Pilot(record)
     if record.is_over or pilot.is_left_out(site_name) or site_name in pilot.served:
         return True
@@ -347,15 +323,15 @@ def set_up_is_settled(
     if said is None:
         return questions.has_expired(record, STEP, site_name)
     if site is None:
-        facts.record(left_out(record, site_name, f"{site_name} has left the site registry.", now, actor))
+        desk.record(left_out(desk, site_name, f"{site_name} has left the site registry."))
         return True
-    reasons = verify_set_up(record, facts, probes, information_system, site, patch, now, actor, more)
+    reasons = verify_set_up(desk, probes, information_system, site, more)
     if not reasons:
         return True
-    if pilot.agreement is not None and now > pilot.agreement.set_up_until + grace:
+    if pilot.agreement is not None and desk.now > pilot.agreement.set_up_until + grace:
         reason = f"Its service is not as it should be, long after the agreed time. {' '.join(reasons)}"
-        facts.record(left_out(record, site_name, one_line(reason, 1000), now, actor))
+        desk.record(left_out(desk, site_name, one_line(reason, 1000)))
         return True
-    if now >= said.at + patience:
-        tell_reasons(record, facts, site, reasons, templates, now, actor)
+    if desk.now >= said.at + patience:
+        tell_reasons(desk, site, reasons)
     return False

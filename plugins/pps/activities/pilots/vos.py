@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from datetime import datetime
 
+from pps.activities.desk import Desk
 from pps.activities.people.feedback import invitation_token
-from pps.activities.people.letters import letter
 from pps.activities.people.notification import Audience
-from pps.activities.ports import Facts, Templates
-from pps.domain.packages.patch import Patch
 from pps.domain.people import feedback
 from pps.domain.people.links import feedback_api, feedback_link
-from pps.domain.pilots import rules as pilot_rules
+from pps.domain.pilots import rules
 from pps.domain.pilots.pilot import Pilot
-from pps.domain.record.facts import Fact, FactKind
+from pps.domain.record.facts import FactKind
 from pps.domain.record.rollouts import Rollout
 
 
@@ -25,7 +23,7 @@ def vos_may_begin(record: Rollout) -> bool:
 def vos_are_heard(record: Rollout, now: datetime) -> bool:
     """Tell whether nothing more is to be waited for from the VOs: all have answered, or the agreed date has passed.
 
-    None is waited for that has not committed itself, nor where no site has the service any more (`pilot_success`).
+    None is waited for that has not committed itself, nor where no site has the service any more (`success`).
     """
     pilot = Pilot(record)
     if record.is_over or pilot.agreement is None or not pilot.agreement.vos or not pilot.serving:
@@ -33,9 +31,7 @@ def vos_are_heard(record: Rollout, now: datetime) -> bool:
     return feedback.feedback_is_over(record, now)
 
 
-def invite_vos(
-    record: Rollout, facts: Facts, patch: Patch, audience: Audience, templates: Templates, now: datetime, actor: str
-) -> int:
+def invite_vos(desk: Desk, audience: Audience) -> int:
     """Tell each committed VO where the pilot is, and ask for its feedback; returns how many mails are new.
 
     Nobody is invited to a service that is gone already.
@@ -43,11 +39,13 @@ def invite_vos(
     Args:
         audience: all VOs of people.yaml; those that have committed themselves are picked.
     """
+    record = desk.rollout
+    patch = desk.patch
     pilot = Pilot(record)
     agreed = pilot.agreement
     if not pilot.is_major or agreed is None or not agreed.vos or record.is_over or not pilot.serving:
         return 0
-    pilot_rules.may_run(pilot)
+    rules.may_run(pilot)
     record.need(FactKind.FEEDBACK_DATE_AGREED, "Enter the outcome of the kick-off meeting.")
     known = feedback.invited_vos(record)
     told, mails = [], []
@@ -68,18 +66,18 @@ def invite_vos(
             "feedback_link": feedback_link(audience.public_url, record.name, vo.name, token),
             "feedback_api": feedback_api(audience.public_url, record.name),
         }
-        told.append(Fact(record.name, FactKind.VO_INVITED, vo.name, "", now, actor, {"to": vo.address}))
+        fact = desk.fact(FactKind.VO_INVITED, vo.name, "", {"to": vo.address})
+        told.append(fact)
         mails.append(
-            letter(
-                templates,
+            desk.letter(
                 "pilot_invitation_vo",
                 view,
-                key=f"{record.name}/{FactKind.VO_INVITED.value}/{vo.name}",
+                key=fact,
                 to=vo.address,
                 subject=f"The pilot of {patch.metapackage} {patch.version} runs: please use it (patch {patch.number})",
             )
         )
-    return len(facts.record(*told, mails=mails))
+    return len(desk.record(*told, mails=mails))
 
 
 def _endpoint(pilot: Pilot, site: str) -> str:

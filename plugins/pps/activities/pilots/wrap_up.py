@@ -7,19 +7,18 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
+from pps.activities.desk import Desk
 from pps.activities.packages.fetching import reasons_if_changed
 from pps.activities.pilots.kick_off import agreed_time, named
 from pps.activities.pilots.set_up import field
-from pps.activities.ports import Facts
 from pps.activities.quality.deployment_tests import newest_deployment_test, newest_deployment_verdict
 from pps.activities.release.release import reasons_against_release
 from pps.domain.base.errors import NotYetAllowedError, RefusedError
 from pps.domain.base.texts import clean_text, one_line, reasons_against_reason
-from pps.domain.packages.patch import Patch
 from pps.domain.people.links import document_link
 from pps.domain.people.overruling import overruling
-from pps.domain.pilots import looks as pilot_looks
-from pps.domain.pilots import rules as pilot_rules
+from pps.domain.people.questions import Given
+from pps.domain.pilots import looks, rules
 from pps.domain.pilots.pilot import PROLONG, REJECT, RELEASE, Pilot
 from pps.domain.pilots.success import Assessment, JudgedBy, words_of_vos
 from pps.domain.record.facts import Fact, FactKind
@@ -56,7 +55,7 @@ def results(record: Rollout, now: datetime) -> tuple[SiteResult, ...]:
 
 
 def _result(record: Rollout, pilot: Pilot, site: str, now: datetime) -> SiteResult:
-    fact, seen = pilot.first_set_up(site), pilot_looks.availability(pilot, site, now)
+    fact, seen = pilot.first_set_up(site), looks.availability(pilot, site, now)
     if pilot.rolled_back(site) is not None:
         state = "rolled back"
     elif pilot.is_left_out(site):
@@ -79,36 +78,31 @@ def report_links(found: Iterable[SiteResult], public_url: str) -> dict[str, str]
     return {r.site: document_link(public_url, r.report) for r in found if r.report}
 
 
-def reasons_against_pilot_release(record: Rollout, facts: Facts, patch: Patch) -> tuple[str, ...]:
+def reasons_against_pilot_release(desk: Desk) -> tuple[str, ...]:
     """Say why the update of a pilot may not go to production now; no reasons means that it may.
 
     Source: SD 4.1.3: "deployment test of the update over significant deployment scenarios are run in parallel and
     separately from the pilot activity": release needs both, and certification, unless the policies are overruled. What
     goes out is what was tried, so a patch that has changed since needs a pilot of its own, overruled or not.
     """
-    reasons = list(reasons_against_release(facts, patch))
-    overruled = overruling(facts.dossier(patch.number)) is not None
-    if not overruled and newest_deployment_verdict(facts, patch.number, patch) is None:
+    patch = desk.patch
+    reasons = list(reasons_against_release(desk.facts, patch))
+    overruled = overruling(desk.facts.dossier(patch.number)) is not None
+    if not overruled and newest_deployment_verdict(desk.facts, patch.number, patch) is None:
         reasons.append("No pre-deployment test of it has ended yet.")
-    if record.has(FactKind.PACKAGES_KEPT):
-        reasons += reasons_if_changed(record, patch)
+    if desk.rollout.has(FactKind.PACKAGES_KEPT):
+        reasons += reasons_if_changed(desk.rollout, patch)
     return tuple(reasons)
 
 
-def wrap_up_view(
-    record: Rollout,
-    facts: Facts,
-    patch: Patch,
-    assessment: Assessment,
-    due: datetime,
-    now: datetime,
-    public_url: str,
-) -> Mapping[str, Any]:
+def wrap_up_view(desk: Desk, assessment: Assessment, due: datetime, public_url: str) -> Mapping[str, Any]:
     """The view of the template `ask_pilot_wrap_up.md`."""
+    record = desk.rollout
+    patch = desk.patch
     pilot = Pilot(record)
-    test = newest_deployment_test(facts, patch.number)
+    test = newest_deployment_test(desk.facts, patch.number)
     ended = record.need(FactKind.RUN_ENDED, "Wait for the end of the run.").payload
-    found = results(record, now)
+    found = results(record, desk.now)
     return {
         "rollout": record.name,
         "patch": patch,
@@ -121,27 +115,17 @@ def wrap_up_view(
         "reports": report_links(found, public_url),
         "journal": [
             f"{e.at:%Y-%m-%d %H:%M} {f'{e.who}: ' if e.who else ''}{one_line(e.text, 300)}"
-            for e in pilot_looks.journal(record)
+            for e in looks.journal(record)
         ],
         "words": words_of_vos(pilot),
         "unfinished_roll_backs": [s for s in pilot.selected if pilot.roll_back_asked(s)],
         "deployment_test": test.name if test else "",
-        "against_release": reasons_against_pilot_release(record, facts, patch),
+        "against_release": reasons_against_pilot_release(desk),
         "due": due,
     }
 
 
-def facts_of_wrap_up(
-    record: Rollout,
-    choice: str,
-    form: Mapping[str, Any],
-    user: str,
-    at: datetime,
-    actor: str,
-    *,
-    assessment: Assessment,
-    usual: timedelta,
-) -> tuple[Fact, ...]:
+def facts_of_wrap_up(desk: Desk, given: Given, *, assessment: Assessment, usual: timedelta) -> tuple[Fact, ...]:
     """What follows from the meeting: the decision, the guidelines, and who took part.
 
     Source: SD 4.1.3, 10: "an assessment is done and a decision is made about the follow-up (including decision to
@@ -154,28 +138,30 @@ def facts_of_wrap_up(
         RefusedError: it is too early, or the decision needs a reason and has none.
     """
     try:
-        pilot_rules.may_wrap_up(Pilot(record))
+        rules.may_wrap_up(Pilot(desk.rollout))
     except NotYetAllowedError as error:
-        raise RefusedError(record.name, (f"It cannot be wrapped up yet: {error.why}",), error.next_step) from error
-    decision, reasons = _DECISIONS[choice], list[str]()
-    reason = field(form, "reason")
+        raise RefusedError(desk.name, (f"It cannot be wrapped up yet: {error.why}",), error.next_step) from error
+    decision, reasons = _DECISIONS[given.choice], list[str]()
+    reason = field(given.form, "reason")
     if decision != RELEASE:
         reasons += reasons_against_reason(reason)
     elif assessment.has_doubts and (lacking := reasons_against_reason(reason)):
         what = "Something stands against a release" if assessment.reasons_against else "Too little was seen of the run"
         reasons.append(f"{what}; say why it is released all the same.")
         reasons += lacking
-    span = agreed_time(field(form, "prolong_for"), "to prolong it", usual, reasons) if decision == PROLONG else None
-    if decision == PROLONG and not Pilot(record).sites:
+    span = (
+        agreed_time(field(given.form, "prolong_for"), "to prolong it", usual, reasons) if decision == PROLONG else None
+    )
+    if decision == PROLONG and not Pilot(desk.rollout).sites:
         reasons.append("No site is left that would run another round; ask for a new pilot.")
-    present = named(field(form, "itr"), "ITR", reasons)
+    present = named(field(given.form, "itr"), "ITR", reasons)
     if reasons:
-        raise RefusedError(f"wrap-up of {record.name}", tuple(reasons), "Correct the form, and answer again.")
+        raise RefusedError(f"wrap-up of {desk.name}", tuple(reasons), "Correct the form, and answer again.")
     payload: dict[str, Any] = {
         "decision": decision,
         "reason": reason,
-        "guidelines": clean_text(str(form.get("guidelines") or "")).strip(),
-        "user": user,
+        "guidelines": clean_text(str(given.form.get("guidelines") or "")).strip(),
+        "user": given.user,
         "participants": present,
         "judged_by": assessment.by.value,
         "reasons_against": list(assessment.reasons_against),
@@ -185,7 +171,7 @@ def facts_of_wrap_up(
     }
     if span is not None:
         payload["prolong_for_s"] = span.total_seconds()
-    return (Fact(record.name, FactKind.WRAPPED_UP, "", "", at, actor, payload),)
+    return (desk.fact(FactKind.WRAPPED_UP, "", "", payload),)
 
 
 def needed_decision(record: Rollout) -> Fact:

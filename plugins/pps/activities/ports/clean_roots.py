@@ -1,4 +1,4 @@
-"""What a deployment test needs of the machine it runs on (a port, beside those of ports.py)."""
+"""What a deployment test needs of the machine it runs on."""
 
 from __future__ import annotations
 

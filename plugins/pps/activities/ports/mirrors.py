@@ -1,4 +1,4 @@
-"""Where mirrors of providers' repositories are kept (a port, beside those of ports.py)."""
+"""Where mirrors of providers' repositories are kept."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Protocol
+from pathlib import Path
+from typing import Protocol
 
 from pps.domain.packages.mirrors import MirrorFile, MirrorList
 
@@ -22,13 +23,13 @@ class MirrorLimits:
 class Mirrors(Protocol):
     """Write-once folders `<rollout>/<digest>/`, served over HTTP (file://, s3://, ...)."""
 
-    def aside(self, rollout: str, now: datetime) -> AbstractContextManager[Any]:
-        """An empty local folder (pathlib-like) to make a mirror in; what is left of it goes with the context."""
+    def aside(self, rollout: str, now: datetime) -> AbstractContextManager[Path]:
+        """An empty local folder to make a mirror in; what is left of it goes with the context."""
 
-    def contents(self, folder: Any) -> tuple[MirrorFile, ...]:
+    def contents(self, folder: Path) -> tuple[MirrorFile, ...]:
         """Every file below a folder of `aside` with its digest, safe on the disk from then on."""
 
-    def keep(self, folder: Any, rollout: str, listed: MirrorList) -> str:
+    def keep(self, folder: Path, rollout: str, listed: MirrorList) -> str:
         """Put a folder of `aside` in its place, whole or not at all, and return that place; twice is once.
 
         `TamperedError` if something else is there: a mirror is never written over.

@@ -10,20 +10,23 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
-from datetime import datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from pps.activities.people.letters import letter
-from pps.activities.people.publishing import publish
-from pps.activities.ports import Facts, PackageRepositories, Templates, Tracker
+from pps.activities.desk import Desk, Office
 from pps.activities.ports.clean_roots import CleanRoots
+from pps.activities.ports.packages import PackageRepositories
+from pps.activities.ports.publication import PublicationFolder
+from pps.activities.ports.record import Facts
+from pps.activities.ports.tracker import Tracker
 from pps.activities.quality.scenario_run import readable_log, try_update
-from pps.domain.base.errors import NotYetAllowedError, PatchNotFoundError, RefusedError
+from pps.domain.base.errors import NotYetAllowedError, PatchNotFoundError, RefusedError, ServiceError
 from pps.domain.base.texts import one_line, shown_to_the_public
 from pps.domain.packages.patch import Patch
+from pps.domain.people.questions import Given
 from pps.domain.people.users import users_in
 from pps.domain.quality.scenarios import (
     DeploymentOutcome,
@@ -61,17 +64,15 @@ def update_digest(patch: Patch) -> str:
     return hashlib.sha256(json.dumps(content).encode()).hexdigest()[:16]
 
 
-def open_deployment_test(
-    facts: Facts, patch: Patch, scenarios: Iterable[Scenario], *, run: str, now: datetime, actor: str
-) -> str:
+def open_deployment_test(office: Office, patch: Patch, scenarios: Iterable[Scenario], *, run: str) -> str:
     """Register the deployment test of a patch; returns its name. The same `run` once more gets the same name.
 
     Raises:
         RefusedError: the patch is in another state, or no scenario fits it; nothing was recorded.
         AlreadyOpenError: another run tests this patch.
     """
-    name = facts.next_name(PRE_DEPLOYMENT, patch.number, run)
-    already_ours = any(r.name == name for r in facts.rollouts(open_only=True, paths=(PRE_DEPLOYMENT,)))
+    name = office.facts.next_name(PRE_DEPLOYMENT, patch.number, run)
+    already_ours = any(r.name == name for r in office.facts.rollouts(open_only=True, paths=(PRE_DEPLOYMENT,)))
     if not already_ours and (reasons := reasons_against_deployment_test(patch, scenarios)):
         raise RefusedError(patch.subject, reasons, "Correct the patch, or declare scenarios: pps scenarios list")
     payload = {
@@ -84,46 +85,48 @@ def open_deployment_test(
         "update": update_digest(patch),
         "run": run,
     }
-    facts.open(PRE_DEPLOYMENT, patch.number, Fact(name, FactKind.ROLLOUT_OPENED, "", "", now, actor, payload), run)
+    office.facts.open(
+        PRE_DEPLOYMENT,
+        patch.number,
+        Fact(name, FactKind.ROLLOUT_OPENED, "", "", office.now, office.actor, payload),
+        run,
+    )
     return name
 
 
-def plan_scenarios(
-    record: Rollout, facts: Facts, patch: Patch, scenarios: Iterable[Scenario], now: datetime, actor: str
-) -> tuple[Scenario, ...]:
+def plan_scenarios(desk: Desk, scenarios: Iterable[Scenario]) -> tuple[Scenario, ...]:
     """Agree once on the scenarios of this test; the table may change meanwhile, the plan does not."""
+    record = desk.rollout
+    patch = desk.patch
     if not record.has(FactKind.SCENARIOS_PLANNED):
         wanted = applicable(scenarios, patch)
         if not wanted:
             raise RefusedError(record.name, reasons_against_deployment_test(patch, ()), "See: pps scenarios list")
         payload = {"scenarios": [scenario_payload(s) for s in wanted]}
-        facts.record(Fact(record.name, FactKind.SCENARIOS_PLANNED, "", "", now, actor, payload))
-        record = facts.rollout(record.name)
+        desk.record(desk.fact(FactKind.SCENARIOS_PLANNED, "", "", payload))
+        record = desk.look_again()
     return planned_scenarios(record)
 
 
 def run_scenario(
-    record: Rollout,
-    facts: Facts,
+    desk: Desk,
     scenario_name: str,
-    patch: Patch,
     clean_roots: CleanRoots,
     repositories: PackageRepositories,
     *,
-    publication: Any,
+    publication: PublicationFolder,
     keyring: Path | None = None,
     step_within: timedelta = timedelta(minutes=30),
-    now: Callable[[], datetime],
-    actor: str,
 ) -> ScenarioResult:
     """Run one automatic scenario and record how it ended, with its log. What was learnt once is not asked again.
 
     A scenario that ended inconclusively is run again when the task is cleared.
 
     Args:
-        publication: the publication folder, pathlib-like.
         keyring: with which the provider's repository must be signed.
     """
+    record = desk.rollout
+    patch = desk.patch
     scenario = planned_scenario(record, scenario_name)
     if not scenario.is_automatic:
         raise NotYetAllowedError(record.name, f"{scenario_name} is run by {scenario.runner}.", "Wait for its answer.")
@@ -134,47 +137,31 @@ def run_scenario(
     if update_digest(patch) != record.opened["update"]:
         result, reason = ScenarioResult.INCONCLUSIVE, "The patch has changed since this test began. Start a new one."
     place = log_name(record.name, scenario_name)
-    publish(publication, place, _headed(record, scenario, result, report.log))
+    publication.publish(place, _headed(record, scenario, result, report.log))
     more = {"log": place, "steps": [asdict(step) for step in report.steps]}
-    facts.record(ended(record, scenario, result, reason, now(), actor, more))
+    desk.record(ended(desk.later(), scenario, result, reason, more))
     return result
 
 
 def ended(
-    record: Rollout,
-    scenario: Scenario,
-    result: ScenarioResult,
-    reason: str,
-    now: datetime,
-    actor: str,
-    more: Mapping[str, Any] | None = None,
+    desk: Desk, scenario: Scenario, result: ScenarioResult, reason: str, more: Mapping[str, Any] | None = None
 ) -> Fact:
     """The fact that a scenario ended, for the occasion that is next: an inconclusive one may end again."""
-    before = sum(f.kind is FactKind.SCENARIO_ENDED and f.subject == scenario.name for f in record.facts)
     payload = {"result": result.value, "platform": str(scenario.platform), "reason": reason, "log": ""}
-    occasion = str(before + 1) if before else ""
+    occasion = desk.next_occasion(FactKind.SCENARIO_ENDED, scenario.name)
     by = {"by": scenario.runner}
-    return Fact(
-        record.name, FactKind.SCENARIO_ENDED, scenario.name, occasion, now, actor, {**payload, **by, **(more or {})}
-    )
+    return desk.fact(FactKind.SCENARIO_ENDED, scenario.name, occasion, {**payload, **by, **(more or {})})
 
 
-def ended_at_site(
-    record: Rollout,
-    scenario_name: str,
-    result: ScenarioResult,
-    report: str,
-    log_excerpt: str,
-    *,
-    publication: Any,
-    user: str,
-    at: datetime,
-) -> tuple[Fact, ...]:
+def ended_at_site(desk: Desk, scenario_name: str, given: Given, publication: PublicationFolder) -> tuple[Fact, ...]:
     """The fact that follows from a member site's answer, its log published; none if the scenario has ended.
 
     Raises:
         RefusedError: the site says that it did not pass, and not why.
     """
+    record = desk.rollout
+    result = ScenarioResult(given.choice.lower())
+    report, log_excerpt = str(given.form.get("report") or ""), str(given.form.get("log") or "")
     scenario = planned_scenario(record, scenario_name)
     if _standing(record, scenario_name):
         return ()
@@ -182,35 +169,26 @@ def ended_at_site(
         raise RefusedError(scenario_name, (f"A result of {result!s} needs a report that says why.",), "Answer again.")
     place = log_name(record.name, scenario_name)
     text = readable_log("\n\n".join(part for part in (report.strip(), log_excerpt.rstrip()) if part) + "\n")
-    publish(publication, place, _headed(record, scenario, result, text))
-    more = {"log": place, "by": scenario.runner, "user": user, "steps": []}
-    return (ended(record, scenario, result, one_line(report, 600), at, f"user {user}", more),)
+    publication.publish(place, _headed(record, scenario, result, text))
+    more = {"log": place, "by": scenario.runner, "user": given.user, "steps": []}
+    return (ended(desk.by(given.who, given.at), scenario, result, one_line(report, 600), more),)
 
 
-def nobody_ran(record: Rollout, scenario_name: str, reason: str, now: datetime, actor: str) -> tuple[Fact, ...]:
+def nobody_ran(desk: Desk, scenario_name: str, reason: str) -> tuple[Fact, ...]:
     """The fact that a scenario ended without having been run; none if it has ended."""
-    if scenario_end(record, scenario_name) is not None:
+    if scenario_end(desk.rollout, scenario_name) is not None:
         return ()
-    return (ended(record, planned_scenario(record, scenario_name), ScenarioResult.INCONCLUSIVE, reason, now, actor),)
+    return (ended(desk, planned_scenario(desk.rollout, scenario_name), ScenarioResult.INCONCLUSIVE, reason),)
 
 
-def tell_provider(
-    record: Rollout,
-    facts: Facts,
-    patch: Patch,
-    tracker: Tracker,
-    templates: Templates,
-    *,
-    publication: Any,
-    fall_back: str,
-    now: datetime,
-    actor: str,
-) -> int:
+def tell_provider(desk: Desk, tracker: Tracker, *, publication: PublicationFolder, fall_back: str) -> int:
     """A scenario that failed goes back to the provider with its log; returns how many mails are new.
 
     Args:
         fall_back: address for a patch without provider.
     """
+    record = desk.rollout
+    patch = desk.patch
     to = patch.provider or fall_back
     failed = [s for s in planned_scenarios(record) if _standing(record, s.name) is ScenarioResult.FAIL]
     new = 0
@@ -226,30 +204,28 @@ def tell_provider(
             "by": "the automatic runner" if scenario.is_automatic else scenario.runner,
             "at": end.at,
         }
-        fact = Fact(record.name, FactKind.PROVIDER_TOLD, scenario.name, "", now, actor, {"to": to})
-        mail = letter(
-            templates,
+        fact = desk.fact(FactKind.PROVIDER_TOLD, scenario.name, "", {"to": to})
+        mail = desk.letter(
             "deployment_failed",
             view,
-            key=f"{record.name}/{FactKind.PROVIDER_TOLD}/{scenario.name}",
+            key=fact,
             to=to,
             subject=f"Failed: {patch.metapackage} {patch.version} in scenario {scenario.name} (patch {patch.number})",
             attachments=((f"{scenario.name}.txt", "text/plain", _log_text(publication, end)),),
         )
-        new += len(facts.record(fact, mails=[mail]))
+        new += len(desk.record(fact, mails=[mail]))
     for scenario in failed:
         _comment(tracker, record, scenario)
     return new
 
 
-def close_deployment_test(
-    record: Rollout, facts: Facts, *, publication: Any, now: datetime, actor: str
-) -> DeploymentVerdict:
+def close_deployment_test(desk: Desk, *, publication: PublicationFolder) -> DeploymentVerdict:
     """Publish the results and end the test. Twice is once.
 
     Raises:
         NotYetAllowedError: a scenario has not ended.
     """
+    record = desk.rollout
     verdict = deployment_verdict(record)
     if record.is_closed:
         return verdict
@@ -258,13 +234,13 @@ def close_deployment_test(
         raise NotYetAllowedError(record.name, f"{', '.join(open_ones)} has not ended.", "Wait, or clear its task.")
     shown = shown_to_the_public(results(record), users_in(record))
     text = json.dumps(shown, indent=2, ensure_ascii=False) + "\n"
-    publish(publication, f"{FOLDER}/{record.name}/{RESULTS}", text)
+    publication.publish(f"{FOLDER}/{record.name}/{RESULTS}", text)
     payload = {
         "outcome": verdict.outcome.value,
         "platforms": [str(p) for p in verdict.platforms],
         "reasons": list(verdict.reasons),
     }
-    facts.close(Fact(record.name, FactKind.ROLLOUT_CLOSED, "", "", now, actor, payload))
+    desk.close(desk.fact(FactKind.ROLLOUT_CLOSED, "", "", payload))
     return verdict
 
 
@@ -358,11 +334,14 @@ def _headed(record: Rollout, scenario: Scenario, result: ScenarioResult, text: s
     )
 
 
-def _log_text(publication: Any, end: Fact) -> str:
+def _log_text(publication: PublicationFolder, end: Fact) -> str:
+    if not end.payload["log"]:
+        return ""
     try:
-        return str((publication / end.payload["log"]).read_text(encoding="utf-8")) if end.payload["log"] else ""
-    except OSError:
-        return "The log is no longer there.\n"
+        log = publication.read(end.payload["log"])
+    except ServiceError:  # the provider hears of the failure all the same
+        log = None
+    return "The log is no longer there.\n" if log is None else log.decode()
 
 
 def _comment(tracker: Tracker, record: Rollout, scenario: Scenario) -> None:

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
+from pps.activities.desk import Desk
 from pps.activities.packages.fetching import kept_packages
 from pps.activities.packages.repository_use import PublishedKeys, how_to_use
 from pps.activities.people import asking
-from pps.activities.ports import Facts, Templates
 from pps.activities.quality.release_testing import FOLDER, delivery
 from pps.domain.base.errors import NotYetAllowedError, RefusedError
 from pps.domain.packages.patch import Patch, Repository, RepositoryKind
 from pps.domain.people import questions
-from pps.domain.people.effort import Activity, credit_fact
-from pps.domain.people.questions import Answer
+from pps.domain.people.effort import Activity, Doer, credit_fact
+from pps.domain.people.questions import Answer, Given
 from pps.domain.quality import release_tests as rules
 from pps.domain.quality.release_tests import STEP
 from pps.domain.record.facts import Fact, FactKind
@@ -27,14 +28,7 @@ ACTIVITY = "release-test"
 
 
 def question_view(
-    record: Rollout,
-    patch: Patch,
-    site: Site,
-    services: Sequence[str],
-    due: datetime,
-    link: str,
-    keys: PublishedKeys,
-    templates: Templates,
+    desk: Desk, patch: Patch, site: Site, services: Sequence[str], due: datetime, link: str, keys: PublishedKeys
 ) -> Mapping[str, Any]:
     """The view of the template `ask_release_test.md`.
 
@@ -43,27 +37,25 @@ def question_view(
         services: to which the site's pool usually applies updates; a hint.
         link: where late answers go.
     """
-    delivered = delivery(record, site.name)
+    delivered = delivery(desk.rollout, site.name)
     if delivered is None:
-        raise NotYetAllowedError(f"{record.name} at {site.name}", "nothing was delivered yet.", "Deliver it first.")
+        raise NotYetAllowedError(f"{desk.name} at {site.name}", "nothing was delivered yet.", "Deliver it first.")
     kind, components = patch.repository.kind, patch.repository.components[:1]
     suite = FOLDER if kind is RepositoryKind.APT else ""
     source = Repository(kind, delivered.payload["repository"], suite, components)
     return {
-        "rollout": record.name,
+        "rollout": desk.name,
         "patch": patch,
         "site": site,
         "services": services,
-        "how_to_use": how_to_use(source, record.name, keys, templates),
-        "packages": [name for name, _ in kept_packages(record)],
+        "how_to_use": how_to_use(source, desk.name, keys, desk.templates),
+        "packages": [name for name, _ in kept_packages(desk.rollout)],
         "due": due,
         "late_link": link,
     }
 
 
-def facts_of_answer(
-    record: Rollout, site: str, choice: str, form: Mapping[str, Any], user: str, at: datetime, activity: Activity
-) -> tuple[Fact, ...]:
+def facts_of_answer(record: Rollout, site: str, given: Given, activity: Activity) -> tuple[Fact, ...]:
     """What follows from a site's answer, in time or late: who has applied the update is credited, once.
 
     Source: SD 4.2.3, table: "Production Site: Apply a middleware update for release testing".
@@ -71,45 +63,35 @@ def facts_of_answer(
     Raises:
         RefusedError: the form does not say what the answer needs.
     """
-    if reasons := rules.reasons_against_answer(choice, form):
+    if reasons := rules.reasons_against_answer(given.choice, given.form):
         raise RefusedError(f"answer of {site}", reasons, "Fill it in, then answer again.")
-    if not rules.has_applied(choice):
+    if not rules.has_applied(given.choice):
         return ()
     delivered = delivery(record, site)
     roc = str(delivered.payload["roc"]) if delivered else ""
-    return (credit_fact(record, activity, site, "", at, f"user {user}", site=site, roc=roc, person=user),)
+    return (credit_fact(record, activity, Doer(site, site, roc, person=given.user), "", given.at, given.who),)
 
 
-def keep_late_answer(
-    record: Rollout,
-    facts: Facts,
-    site: str,
-    choice: str,
-    form: Mapping[str, Any],
-    user: str,
-    activity: Activity,
-    now: datetime,
-) -> Answer:
+def keep_late_answer(desk: Desk, site: str, given: Given, activity: Activity) -> Answer:
     """Keep an answer that no longer decides; the same one twice is one record.
 
     Raises:
         NotYetAllowedError: nobody has asked the site, or the question is open: then Airflow's form is the door.
         RefusedError: the form does not say what the answer needs, or is too large.
     """
+    record = desk.rollout
     asked = questions.question(record, STEP, site)
     if asked is None:
         raise NotYetAllowedError(f"{record.name}, {site}", "nobody has asked yet.", "Wait for the mail.")
-    if is_open(record, site, now):
+    if is_open(record, site, desk.now):
         raise NotYetAllowedError(
             f"{record.name}, {site}",
             "the question is still open, and an answer counts.",
             f"Answer it in Airflow: {link_of(record, site)}",
         )
-    more = facts_of_answer(record, site, choice, form, user, now, activity)
-    texts = {name: rules.field(form, name) for name in ("report", "services")}
-    return asking.keep_answer(
-        record, facts, step=STEP, subject=site, choice=choice, form=texts, user=user, at=now, more=more
-    )
+    more = facts_of_answer(record, site, given, activity)
+    texts = {name: rules.field(given.form, name) for name in ("report", "services")}
+    return asking.keep_answer(desk, replace(given, form=texts), step=STEP, subject=site, more=more)
 
 
 def late_link(public_url: str, record: Rollout) -> str:

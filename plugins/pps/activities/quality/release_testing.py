@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import pathlib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
-from datetime import datetime
-from typing import Any
+from dataclasses import dataclass, replace
 
+from pps.activities.desk import Desk, Office
 from pps.activities.packages.fetching import keep_packages_once
 from pps.activities.packages.production import Publisher, verified_copies
-from pps.activities.ports import Artefacts, Facts, PackageReader, PackageRepositories, TarballLimits
+from pps.activities.ports.packages import Artefacts, PackageReader, PackageRepositories, TarballLimits
+from pps.activities.ports.publication import PublicationFolder
 from pps.domain.base.errors import NotYetAllowedError, RefusedError
 from pps.domain.packages.patch import Patch
 from pps.domain.quality import release_tests as rules
@@ -24,15 +24,13 @@ FOLDER = "release-test"
 
 
 def open_release_test(
-    facts: Facts,
+    office: Office,
     patch: Patch,
     pools: Iterable[Pool],
     sites: Mapping[str, Site],
     chosen: Sequence[str] | None,
     *,
     run: str,
-    now: datetime,
-    actor: str,
 ) -> str:
     """Register the test of an update; returns its name. A retry of the same `run` returns the same.
 
@@ -43,8 +41,8 @@ def open_release_test(
         RefusedError: the patch is not certified, or is out; or no site would take part. Nothing was recorded.
         AlreadyOpenError: this patch is being tried already.
     """
-    name = facts.next_name(RolloutPath.RELEASE_TEST, patch.number, run)
-    already_ours = any(r.name == name and r.closed_at is None for r in facts.rollouts(open_only=True))
+    name = office.facts.next_name(RolloutPath.RELEASE_TEST, patch.number, run)
+    already_ours = any(r.name == name and r.closed_at is None for r in office.facts.rollouts(open_only=True))
     wanted = chosen_pools(pools, chosen)
     reasons = reasons_against_opening(patch, wanted, sites)
     if reasons and not already_ours:
@@ -59,10 +57,15 @@ def open_release_test(
         "pools": [pool.name for pool in wanted],
         "run": run,
     }
-    facts.open(
-        RolloutPath.RELEASE_TEST, patch.number, Fact(name, FactKind.ROLLOUT_OPENED, "", "", now, actor, payload), run
+    office.facts.open(
+        RolloutPath.RELEASE_TEST,
+        patch.number,
+        Fact(name, FactKind.ROLLOUT_OPENED, "", "", office.now, office.actor, payload),
+        run,
     )
-    facts.record(Fact(name, FactKind.PATCH_ADMITTED, "", "", now, actor, {"state": patch.state.value}))
+    office.facts.record(
+        Fact(name, FactKind.PATCH_ADMITTED, "", "", office.now, office.actor, {"state": patch.state.value})
+    )
     return name
 
 
@@ -93,84 +96,74 @@ def division(
     return taking_part, left_out
 
 
-def plan(
-    record: Rollout,
-    facts: Facts,
-    patch: Patch,
-    pools: Iterable[Pool],
-    sites: Mapping[str, Site],
-    now: datetime,
-    actor: str,
-) -> tuple[str, ...]:
+def plan(desk: Desk, pools: Iterable[Pool], sites: Mapping[str, Site]) -> tuple[str, ...]:
     """Agree on the sites, once; returns them. Who is left out is on record with the reasons.
 
     Raises:
         RefusedError: nobody is left, because the registry has changed since the opening.
     """
+    record = desk.rollout
     if not record.has(FactKind.PLAN_AGREED):
-        taking_part, left_out = division(patch, chosen_pools(pools, record.opened["pools"]), sites)
+        taking_part, left_out = division(desk.patch, chosen_pools(pools, record.opened["pools"]), sites)
         if not any(taking_part.values()):
             why = (reason for reasons in left_out.values() for reason in reasons)
             raise RefusedError(record.name, ("No site can take part.", *why), "Correct the registry, clear this task.")
-        facts.record(
-            Fact(record.name, FactKind.PLAN_AGREED, "", "", now, actor, {"batches": taking_part}),
+        desk.record(
+            desk.fact(FactKind.PLAN_AGREED, "", "", {"batches": taking_part}),
             *(
-                Fact(record.name, FactKind.SITE_LEFT_OUT, name, "plan", now, actor, {"reason": " ".join(reasons)})
+                desk.fact(FactKind.SITE_LEFT_OUT, name, "plan", {"reason": " ".join(reasons)})
                 for name, reasons in left_out.items()
             ),
         )
-        record = facts.rollout(record.name)
+        record = desk.look_again()
     return record.planned_sites
 
 
+@dataclass(frozen=True, slots=True)
+class Outlet:
+    """Where the sites of a release test, and no production client, get the update."""
+
+    production: PublicationFolder
+    """folder of the production repository"""
+    publish_packages: Publisher
+    base: str
+    """address under which sites reach the folder `release-test` of it; "" for the folder's own"""
+
+
 def deliver(
-    record: Rollout,
-    facts: Facts,
-    patch: Patch,
+    desk: Desk,
     sites: Mapping[str, Site],
+    outlet: Outlet,
     *,
     repositories: PackageRepositories,
     reader: PackageReader,
     artefacts: Artefacts,
     limits: TarballLimits,
-    production: Any,
-    publish_packages: Publisher,
-    base: str,
     workdir: pathlib.Path,
-    now: datetime,
-    actor: str,
 ) -> tuple[str, ...]:
     """Put the update where the sites of the plan, and no production client, get it; returns the sites.
 
     The packages are fetched once, checked against the provider's index; what was fetched then is what the sites
     try, and what may be released.
-
-    Args:
-        production: folder of the production repository (a pathlib-like path, also of an object store).
-        base: address under which sites reach the folder `release-test` of it; "" for the folder's own.
     """
+    record = desk.rollout
+    patch = desk.patch
     planned = record.planned_sites
     if not planned:
         raise NotYetAllowedError(record.name, "has no plan yet.", "Plan the sites first.")
     if record.is_closed:
         return planned
     kept = keep_packages_once(
-        record,
-        facts,
-        patch,
-        now,
-        actor,
-        repositories=repositories,
-        reader=reader,
-        artefacts=artefacts,
-        limits=limits,
-        workdir=workdir,
+        desk, patch, repositories=repositories, reader=reader, artefacts=artefacts, limits=limits, workdir=workdir
     )
-    folder = production / FOLDER / record.name / patch.repository.kind.value
+    place = f"{FOLDER}/{record.name}/{patch.repository.kind.value}"
     with verified_copies(artefacts, [sha256 for _, sha256 in kept]) as files:
-        publish_packages(folder, replace(patch.repository, suite=FOLDER), files, now)
-    address = f"{base.rstrip('/')}/{record.name}/{patch.repository.kind.value}" if base else folder.as_uri()
-    facts.record(*(_delivered(record, pool, name, sites, address, now, actor) for pool, name in _planned(record)))
+        outlet.publish_packages(place, replace(patch.repository, suite=FOLDER), files, desk.now)
+    base = outlet.base
+    address = (
+        f"{base.rstrip('/')}/{record.name}/{patch.repository.kind.value}" if base else outlet.production.address(place)
+    )
+    desk.record(*(_delivered(desk, pool, name, sites, address) for pool, name in _planned(record)))
     return planned
 
 
@@ -179,13 +172,11 @@ def _planned(record: Rollout) -> list[tuple[str, str]]:
     return [(pool, name) for pool, names in batches.items() for name in names]
 
 
-def _delivered(
-    record: Rollout, pool: str, name: str, sites: Mapping[str, Site], address: str, now: datetime, actor: str
-) -> Fact:
+def _delivered(desk: Desk, pool: str, name: str, sites: Mapping[str, Site], address: str) -> Fact:
     # the region of this moment: a site that moves later takes no credit along
     roc = sites[name].roc if name in sites else ""
     payload = {"pool": pool, "roc": roc, "repository": address}
-    return Fact(record.name, FactKind.PATCH_DELIVERED, name, "", now, actor, payload)
+    return desk.fact(FactKind.PATCH_DELIVERED, name, "", payload)
 
 
 def delivery(record: Rollout, site: str) -> Fact | None:

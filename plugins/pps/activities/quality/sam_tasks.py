@@ -11,11 +11,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from pps.activities.ports import Facts
+from pps.activities.ports.record import Facts
 from pps.domain.base.errors import NotYetAllowedError, RefusedError
 from pps.domain.base.names import is_name
 from pps.domain.base.texts import one_line
-from pps.domain.people.effort import Activity, credit_fact, iso_week_of
+from pps.domain.people.effort import Activity, Doer, credit_fact, iso_week_of
 from pps.domain.record.facts import Fact, FactKind
 from pps.domain.record.rollouts import Rollout, RolloutPath
 
@@ -147,6 +147,6 @@ def done(
     actor = f"user {user}"
     record = Rollout(RECORD)
     ended = Fact(RECORD, FactKind.TASK_DONE, "", str(number), now, actor, {"text": said})
-    credit = credit_fact(record, activities[task.activity], user, str(number), now, actor, person=user)
+    credit = credit_fact(record, activities[task.activity], Doer(user, person=user), str(number), now, actor)
     new = facts.record(ended, credit)
     return next(t for t in tasks(facts) if t.number == number), bool(new)

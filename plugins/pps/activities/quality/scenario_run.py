@@ -15,8 +15,8 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 
-from pps.activities.ports import PackageRepositories
 from pps.activities.ports.clean_roots import CleanRoot, CleanRoots, CommandResult
+from pps.activities.ports.packages import PackageRepositories
 from pps.activities.sites.script import load_script
 from pps.domain.base.errors import CleanRootError, ConfigurationError, PackageError, RolloutError, ServiceError
 from pps.domain.base.texts import clean_text, one_line

@@ -6,13 +6,15 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
+from pps.activities.desk import Desk
 from pps.activities.packages.fetching import reasons_if_changed
 from pps.activities.packages.production import Production
-from pps.activities.ports import Facts, Tracker
+from pps.activities.ports.tracker import Tracker
 from pps.activities.release.release import earlier_answer, reasons_against_release, release_kept_packages
 from pps.domain.base.errors import NotYetAllowedError, RefusedError
 from pps.domain.packages.patch import Patch
 from pps.domain.people import questions
+from pps.domain.people.questions import Given
 from pps.domain.quality import release_tests as rules
 from pps.domain.quality.release_tests import DECISION, HOLD, RELEASE, STEP
 from pps.domain.record.facts import Fact, FactKind
@@ -36,26 +38,25 @@ def decision_view(record: Rollout, patch: Patch, due: datetime) -> Mapping[str, 
     }
 
 
-def facts_of_decision(
-    record: Rollout, choice: str, form: Mapping[str, Any], user: str, at: datetime
-) -> tuple[Fact, ...]:
+def facts_of_decision(desk: Desk, given: Given) -> tuple[Fact, ...]:
     """What follows from the Release Manager's decision; questions that are still open end with it.
 
     Raises:
         RefusedError: the decision needs a reason.
     """
-    if reasons := rules.reasons_against_decision(record, choice, form):
-        raise RefusedError(f"decision on {record.name}", reasons, "Give a reason, then decide again.")
-    return _decided(record, choice, rules.field(form, "reason"), user, at, f"user {user}")
+    if reasons := rules.reasons_against_decision(desk.rollout, given.choice, given.form):
+        raise RefusedError(f"decision on {desk.name}", reasons, "Give a reason, then decide again.")
+    return _decided(desk.by(given.who, given.at), given.choice, rules.field(given.form, "reason"), given.user)
 
 
-def facts_of_no_decision(record: Rollout, due: datetime, now: datetime, actor: str) -> tuple[Fact, ...]:
+def facts_of_no_decision(desk: Desk, due: datetime) -> tuple[Fact, ...]:
     """What follows when nobody decides in time: the update is held."""
     reason = f"The Release Manager has not decided until {due:%Y-%m-%d %H:%M} UTC."
-    return _decided(record, HOLD, reason, "", now, actor)
+    return _decided(desk, HOLD, reason, "")
 
 
-def _decided(record: Rollout, choice: str, reason: str, user: str, at: datetime, actor: str) -> tuple[Fact, ...]:
+def _decided(desk: Desk, choice: str, reason: str, user: str) -> tuple[Fact, ...]:
+    record = desk.rollout
     found = rules.standings(record)
     payload = {
         "decision": choice,
@@ -67,8 +68,8 @@ def _decided(record: Rollout, choice: str, reason: str, user: str, at: datetime,
     ended = {"reason": "It was decided on the update meanwhile."}
     still_open = [s.site for s in found if s.question is not None and questions.is_open(record, s.question)]
     return (
-        Fact(record.name, FactKind.DECIDED, "", DECISION, at, actor, payload),
-        *(Fact(record.name, FactKind.QUESTION_EXPIRED, site, STEP, at, actor, ended) for site in still_open),
+        desk.fact(FactKind.DECIDED, "", DECISION, payload),
+        *(desk.fact(FactKind.QUESTION_EXPIRED, site, STEP, ended) for site in still_open),
     )
 
 
@@ -80,9 +81,7 @@ def needed_decision(record: Rollout) -> rules.Decision:
     return found
 
 
-def release_update(
-    record: Rollout, facts: Facts, patch: Patch, production: Production, now: datetime, actor: str
-) -> tuple[str, ...]:
+def release_update(desk: Desk, production: Production) -> tuple[str, ...]:
     """Release what was tried; returns the reasons if the rules for production (SD 4.1.1, 4.1.2) do not allow it.
 
     Every step looks first, so a retry continues where it broke off.
@@ -90,21 +89,19 @@ def release_update(
     Raises:
         NotYetAllowedError: the Release Manager has not decided to release it.
     """
+    record = desk.rollout
+    patch = desk.patch
     if needed_decision(record).choice != RELEASE:
         raise NotYetAllowedError(record.name, "the Release Manager holds it.", "Start a new release test.")
     if (answered := earlier_answer(record)) is not None:
         return answered
     applied = [s for s in rules.standings(record) if s.answer and rules.has_applied(s.answer.choice)]
     return release_kept_packages(
-        record,
-        facts,
-        patch,
+        desk,
         production,
-        (*reasons_against_release(facts, patch), *reasons_if_changed(record, patch)),
+        (*reasons_against_release(desk.facts, patch), *reasons_if_changed(record, patch)),
         template="released_update",
         more={"tried_at": len(applied)},
-        now=now,
-        actor=actor,
     )
 
 
@@ -117,8 +114,9 @@ def hold_update(record: Rollout, patch: Patch, tracker: Tracker) -> str:
     return decided.reason
 
 
-def close_release_test(record: Rollout, facts: Facts, now: datetime, actor: str) -> str:
+def close_release_test(desk: Desk) -> str:
     """End the test; returns its outcome: `released`, `not released` (the rules said no) or `held`."""
+    record = desk.rollout
     decided = needed_decision(record)
     payload: dict[str, Any] = {"outcome": "held", "reason": decided.reason}
     if record.has(FactKind.RELEASED_TO_PRODUCTION):
@@ -127,5 +125,5 @@ def close_release_test(record: Rollout, facts: Facts, now: datetime, actor: str)
         payload = {"outcome": "not released", "reasons": list(refused.payload["reasons"])}
     elif decided.choice == RELEASE:
         raise NotYetAllowedError(record.name, "is to be released, and is not yet.", "Clear the task of the release.")
-    facts.close(Fact(record.name, FactKind.ROLLOUT_CLOSED, "", "", now, actor, payload))
+    desk.close(desk.fact(FactKind.ROLLOUT_CLOSED, "", "", payload))
     return str(payload["outcome"])

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from datetime import datetime
 from typing import Any
 
 from pps.activities.clients.bulletin import SHOWN_STATES
-from pps.activities.packages import classification
+from pps.activities.desk import Desk
+from pps.activities.packages import verdicts
 from pps.activities.people.feedback import end_of_feedback
-from pps.activities.people.publishing import publish
-from pps.activities.ports import Facts, Templates
+from pps.activities.ports.publication import PublicationFolder
 from pps.activities.quality import deployment_tests
 from pps.activities.release.overruling import view as overruling_view
 from pps.domain.base.texts import shown_to_the_public
@@ -22,67 +21,55 @@ from pps.domain.people import feedback
 from pps.domain.people.overruling import overruling
 from pps.domain.people.users import users_in
 from pps.domain.quality.scenarios import deployment_verdict
-from pps.domain.record.facts import Fact, FactKind
+from pps.domain.record.facts import FactKind
 from pps.domain.record.rollouts import Rollout
 
 FOLDER = "release-notes"
 _SEVERITIES = list(Severity)
 
 
-def write_release_notes(
-    record: Rollout, facts: Facts, patch: Patch, templates: Templates, folder: Any, now: datetime, actor: str
-) -> str:
+def write_release_notes(desk: Desk, folder: PublicationFolder) -> str:
     """Write `release-notes/<rollout>.html` and `.txt` below `folder`; returns the digest of their content.
 
     With them it is on record that the asking has ended. Written again from the same facts and patch,
     they are the same, and so is the record; what came late changes them and is a new occasion.
 
-    Args:
-        folder: publication folder, a pathlib-like path.
-
     Raises:
         NotYetAllowedError: feedback may still come in time. Notes that said "no feedback" too
             early would be believed.
     """
-    dossier = facts.dossier(patch.number)
+    record = desk.rollout
+    patch = desk.patch
+    dossier = desk.facts.dossier(patch.number)
     if overruling(dossier) is None:
-        ended = end_of_feedback(record, now, actor)
+        ended = end_of_feedback(desk)
     else:  # nobody waits for feedback then (SD 4.1.3); what has come is in the notes all the same
         outcome = {"outcome": feedback.outcome(record).value}
-        ended = Fact(record.name, FactKind.FEEDBACK_ENDED, "", "", now, actor, outcome)
-    deployment = deployment_tests.newest_deployment_test(facts, patch.number, ended_only=True)
+        ended = desk.fact(FactKind.FEEDBACK_ENDED, "", "", outcome)
+    deployment = deployment_tests.newest_deployment_test(desk.facts, patch.number, ended_only=True)
     users = users_in(record, dossier, *([deployment] if deployment else []))
     content = shown_to_the_public(notes(record, patch, dossier, deployment), users)
     files = {
-        f"{FOLDER}/{record.name}.{kind}": templates.render(f"release_notes.{kind}", content) for kind in ("html", "txt")
+        f"{FOLDER}/{record.name}.{kind}": desk.templates.render(f"release_notes.{kind}", content)
+        for kind in ("html", "txt")
     }
     digest = hashlib.sha256("\0".join(files.values()).encode()).hexdigest()[:16]
     for name, text in files.items():
-        publish(folder, name, text)
-    facts.record(
+        folder.publish(name, text)
+    desk.record(
         ended,
-        Fact(
-            record.name,
-            FactKind.RELEASE_NOTES_WRITTEN,
-            "",
-            digest,
-            now,
-            actor,
-            {"files": sorted(files), "digest": digest},
-        ),
+        desk.fact(FactKind.RELEASE_NOTES_WRITTEN, "", digest, {"files": sorted(files), "digest": digest}),
     )
     return digest
 
 
-def renew_release_notes(
-    record: Rollout, facts: Facts, patch: Patch, templates: Templates, folder: Any, now: datetime, actor: str
-) -> None:
+def renew_release_notes(desk: Desk, folder: PublicationFolder) -> None:
     """Write notes again that are on record: what has come since then must stand in them before anything is released.
 
     Source: SD 4.1.2: the deployment test runs beside the preview, so it may end after the feedback.
     """
-    if record.has(FactKind.RELEASE_NOTES_WRITTEN):
-        write_release_notes(record, facts, patch, templates, folder, now, actor)
+    if desk.rollout.has(FactKind.RELEASE_NOTES_WRITTEN):
+        write_release_notes(desk, folder)
 
 
 def notes(
@@ -116,5 +103,5 @@ def notes(
         "counts": [(state.value, counts[state]) for state in SHOWN_STATES if counts[state]],
         "feedback": feedback.summary(record),
         "stopped": record.is_stopped or record.is_withdrawn,
-        "classification": classification.view(dossier),
+        "classification": verdicts.view(dossier),
     }

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime
 from typing import Any
 
+from pps.activities.desk import Desk, Office
 from pps.activities.packages.production import Production
-from pps.activities.ports import Facts
+from pps.activities.ports.record import Facts
 from pps.activities.release.release import release_kept_packages
 from pps.domain.base.errors import RefusedError
 from pps.domain.base.texts import clean_text
@@ -31,17 +31,15 @@ SHORTEST_REASON = 20
 _TOO_LATE = (PatchState.REJECTED, PatchState.OBSOLETE, PatchState.IN_PRODUCTION)
 
 
-def open_overruling(
-    facts: Facts, patch: Patch, urgency: Urgency | str, reason: str, *, run: str, now: datetime, actor: str
-) -> str:
+def open_overruling(office: Office, patch: Patch, urgency: Urgency | str, reason: str, *, run: str) -> str:
     """Put a request to overrule the policies on record; returns the name of its record. A retry returns the same.
 
     Raises:
         RefusedError: there is nothing to overrule, or no reason worth the name.
         AlreadyOpenError: a request for this patch waits for its answers.
     """
-    name = facts.next_name(RolloutPath.OVERRULE, patch.number, run)
-    already_ours = any(r.name == name and r.closed_at is None for r in facts.rollouts(open_only=True))
+    name = office.facts.next_name(RolloutPath.OVERRULE, patch.number, run)
+    already_ours = any(r.name == name and r.closed_at is None for r in office.facts.rollouts(open_only=True))
     justified = clean_text(reason).strip()
     reasons = []
     if patch.state in _TOO_LATE:
@@ -64,8 +62,11 @@ def open_overruling(
         "reason": justified,
         "run": run,
     }
-    facts.open(
-        RolloutPath.OVERRULE, patch.number, Fact(name, FactKind.ROLLOUT_OPENED, "", "", now, actor, payload), run
+    office.facts.open(
+        RolloutPath.OVERRULE,
+        patch.number,
+        Fact(name, FactKind.ROLLOUT_OPENED, "", "", office.now, office.actor, payload),
+        run,
     )
     return name
 
@@ -81,34 +82,29 @@ def check_answer(subject: str, choice: str, form: Mapping[str, Any]) -> None:
         raise RefusedError(subject, ("A refusal needs a reason in the remarks.",))
 
 
-def conclude(record: Rollout, facts: Facts, now: datetime, actor: str) -> tuple[str, ...]:
+def conclude(desk: Desk) -> tuple[str, ...]:
     """Count the two answers. Both agree: the decision stands in the patch's dossier. Else the reasons against it.
 
     Reads the facts, not Airflow's task states: whoever marks a question answered by hand has decided nothing.
     """
+    record = desk.rollout
     given = {step: questions.decisive(record, step, role) for step, role in ROLES.items()}
     reasons = reasons_against_overruling(given)
     opened = record.opened
     if reasons:
-        facts.record(
-            Fact(
-                record.name,
-                FactKind.DECIDED,
-                "",
-                "overrule",
-                now,
-                actor,
-                {"decision": "not overruled", "reasons": list(reasons)},
-            )
+        desk.record(
+            desk.fact(FactKind.DECIDED, "", "overrule", {"decision": "not overruled", "reasons": list(reasons)})
         )
-        facts.close(Fact(record.name, FactKind.ROLLOUT_CLOSED, "", "", now, actor, {"outcome": "not overruled"}))
+        desk.close(desk.fact(FactKind.ROLLOUT_CLOSED, "", "", {"outcome": "not overruled"}))
         return reasons
     by = {role: answer.user for step, role in ROLES.items() if (answer := given[step]) is not None}
     decision = {"urgency": opened["urgency"], "reason": opened["reason"], "by": by, "state": opened["state"]}
     number = record.patch_number
-    facts.record(Fact(record.name, FactKind.DECIDED, "", "overrule", now, actor, {"decision": "overruled", "by": by}))
+    desk.record(desk.fact(FactKind.DECIDED, "", "overrule", {"decision": "overruled", "by": by}))
     name = dossier_name(number)
-    facts.record_in_dossier(number, Fact(name, FactKind.POLICIES_OVERRULED, "", record.name, now, actor, decision))
+    desk.facts.record_in_dossier(
+        number, Fact(name, FactKind.POLICIES_OVERRULED, "", record.name, desk.now, desk.actor, decision)
+    )
     return ()
 
 
@@ -117,9 +113,7 @@ def standing(facts: Facts, patch_number: int) -> Overruling | None:
     return overruling(facts.dossier(patch_number))
 
 
-def release_server(
-    record: Rollout, facts: Facts, patch: Patch, production: Production, now: datetime, actor: str
-) -> None:
+def release_server(desk: Desk, production: Production) -> None:
     """Release the packages of a server update that were kept, and end the request.
 
     A server update has no preview to go with; a pilot that is open goes on, and ends as synchronised.
@@ -127,17 +121,15 @@ def release_server(
     Raises:
         NotYetAllowedError: the packages are not kept, or the release notes are not written.
     """
-    record.need(FactKind.RELEASE_NOTES_WRITTEN, "Write the release notes first: they name the decision.")
-    if not record.has(FactKind.RELEASED_TO_PRODUCTION):
-        release_kept_packages(
-            record, facts, patch, production, (), template="released_overruled", more={}, now=now, actor=actor
-        )
-    close_overruled(record, facts, "released", now, actor)
+    desk.rollout.need(FactKind.RELEASE_NOTES_WRITTEN, "Write the release notes first: they name the decision.")
+    if not desk.rollout.has(FactKind.RELEASED_TO_PRODUCTION):
+        release_kept_packages(desk, production, (), template="released_overruled", more={})
+    close_overruled(desk, "released")
 
 
-def close_overruled(record: Rollout, facts: Facts, outcome: str, now: datetime, actor: str) -> None:
+def close_overruled(desk: Desk, outcome: str) -> None:
     """End the record of the request, with what came of it."""
-    facts.close(Fact(record.name, FactKind.ROLLOUT_CLOSED, "", "", now, actor, {"outcome": outcome}))
+    desk.close(desk.fact(FactKind.ROLLOUT_CLOSED, "", "", {"outcome": outcome}))
 
 
 def view(found: Overruling | None) -> dict[str, Any] | None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 
 from pps.activities.packages.tarball import tarballs_on_record
-from pps.activities.ports import Facts, Tarball
+from pps.activities.ports.packages import Tarball
+from pps.activities.ports.record import Facts
 from pps.activities.release.signing import Misfit
 from pps.domain.base.errors import TamperedError
 from pps.domain.record.facts import FactKind

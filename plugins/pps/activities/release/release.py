@@ -2,22 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
-import pathlib
-import shutil
-import tempfile
 from collections.abc import Mapping, Sequence
-from datetime import datetime
-from typing import Any
 
-from pps.activities.packages.classification import standing_verdict
+from pps.activities.desk import Desk
 from pps.activities.packages.fetching import kept_packages
 from pps.activities.packages.production import Production
 from pps.activities.packages.repository_use import how_to_use
 from pps.activities.packages.tarball import file_of, manifest_of, tarball_on_record, whole_tarball_of
-from pps.activities.people.letters import circular
-from pps.activities.people.publishing import write_whole
-from pps.activities.ports import Facts
+from pps.activities.packages.verdicts import standing_verdict
+from pps.activities.ports.record import Facts
 from pps.activities.quality.deployment_tests import newest_deployment_verdict
 from pps.domain.base.errors import TamperedError
 from pps.domain.base.texts import clean_text
@@ -25,11 +18,11 @@ from pps.domain.clients.updates import platforms_for_production, reasons_against
 from pps.domain.packages.patch import Patch, PatchState
 from pps.domain.people.links import release_notes_link
 from pps.domain.people.overruling import overruling
-from pps.domain.record.facts import Fact, FactKind
+from pps.domain.record.facts import FactKind
 from pps.domain.record.rollouts import Rollout, RolloutPath
 
 
-def decide_on_release(record: Rollout, facts: Facts, patch: Patch, now: datetime, actor: str) -> tuple[str, ...]:
+def decide_on_release(desk: Desk) -> tuple[str, ...]:
     """Say why the patch does not go to production now; no reasons means that it does.
 
     A refusal ends the rollout: a pre-deployment test is needed, which is another path (SD 4.2.2).
@@ -38,17 +31,19 @@ def decide_on_release(record: Rollout, facts: Facts, patch: Patch, now: datetime
         NotYetAllowedError: the release notes, which carry the feedback, are not written yet; or the
             preview was withdrawn.
     """
+    record = desk.rollout
+    patch = desk.patch
     record.need(FactKind.RELEASE_NOTES_WRITTEN, "Write the release notes first: they carry the feedback.")
     if record.has(FactKind.RELEASED_TO_PRODUCTION):
         return ()
     record.must_not_be_withdrawn()
-    reasons = reasons_against_release(facts, patch)
-    if not reasons and released_elsewhere(facts, record):
-        facts.close(Fact(record.name, FactKind.ROLLOUT_CLOSED, "", "", now, actor, {"outcome": "synchronised"}))
+    reasons = reasons_against_release(desk.facts, patch)
+    if not reasons and released_elsewhere(desk):
+        desk.close(desk.fact(FactKind.ROLLOUT_CLOSED, "", "", {"outcome": "synchronised"}))
         return (f"Patch {patch.number} is in production already; this preview was synchronised with it.",)
     if reasons:
-        facts.record(Fact(record.name, FactKind.RELEASE_REFUSED, "", "", now, actor, {"reasons": list(reasons)}))
-        facts.close(Fact(record.name, FactKind.ROLLOUT_CLOSED, "", "", now, actor, {"outcome": "not released"}))
+        desk.record(desk.fact(FactKind.RELEASE_REFUSED, "", "", {"reasons": list(reasons)}))
+        desk.close(desk.fact(FactKind.ROLLOUT_CLOSED, "", "", {"outcome": "not released"}))
     return reasons
 
 
@@ -63,10 +58,12 @@ def reasons_against_release(facts: Facts, patch: Patch) -> tuple[str, ...]:
     )
 
 
-def released_elsewhere(facts: Facts, record: Rollout) -> bool:
+def released_elsewhere(desk: Desk) -> bool:
     """Tell whether another record released this patch: a joint decision (SD 4.1.3), or a release test (SD 4.2.3)."""
-    others = facts.rollouts(paths=[RolloutPath.OVERRULE, RolloutPath.RELEASE_TEST], patch=record.patch_number)
-    return any(facts.rollout(row.name).has(FactKind.RELEASED_TO_PRODUCTION) for row in others)
+    others = desk.facts.rollouts(
+        paths=[RolloutPath.OVERRULE, RolloutPath.RELEASE_TEST], patch=desk.rollout.patch_number
+    )
+    return any(desk.facts.rollout(row.name).has(FactKind.RELEASED_TO_PRODUCTION) for row in others)
 
 
 def earlier_answer(record: Rollout) -> tuple[str, ...] | None:
@@ -76,9 +73,7 @@ def earlier_answer(record: Rollout) -> tuple[str, ...] | None:
     return () if record.has(FactKind.RELEASED_TO_PRODUCTION) else None
 
 
-def release_to_production(
-    record: Rollout, facts: Facts, patch: Patch, production: Production, now: datetime, actor: str
-) -> None:
+def release_to_production(desk: Desk, production: Production) -> None:
     """Publish tarball and packages, move the patch in the tracker, tell people, end the rollout.
 
     Every step looks first, so a retry continues where it broke off. What is published has, byte for byte, the
@@ -87,6 +82,7 @@ def release_to_production(
     Raises:
         TamperedError: the store holds something else, or it was changed while it was copied; nothing is announced.
     """
+    record = desk.rollout
     if record.has(FactKind.RELEASED_TO_PRODUCTION) and record.is_closed:
         return
     if not record.has(FactKind.RELEASED_TO_PRODUCTION):
@@ -96,35 +92,18 @@ def release_to_production(
         raise TamperedError(record.name, why, "Start a new rollout of the patch.")
     tarball = whole_tarball_of(record, production.artefacts)
     packages = manifest_of(tarball, production.artefacts).packages
-    production.add_packages(patch, [package.sha256 for package in packages], now)
-    folder = production.repository / "tarballs" / tarball.name
+    production.add_packages(desk.patch, [package.sha256 for package in packages], desk.now)
+    place = f"tarballs/{tarball.name}"
     for file, sha256 in sorted(tarball.files.items()):
-        _publish_file(file_of(tarball, file, production.artefacts), folder / file, sha256)
+        production.folder.publish_file(f"{place}/{file}", file_of(tarball, file, production.artefacts), sha256)
     _announce_release(
-        record,
-        facts,
-        patch,
-        production,
-        template="released",
-        packages=[str(p.ref) for p in packages],
-        more={"tarball": tarball.name},
-        now=now,
-        actor=actor,
+        desk, production, template="released", packages=[str(p.ref) for p in packages], more={"tarball": tarball.name}
     )
-    facts.close(Fact(record.name, FactKind.ROLLOUT_CLOSED, "", "", now, actor, {"outcome": "released"}))
+    desk.close(desk.fact(FactKind.ROLLOUT_CLOSED, "", "", {"outcome": "released"}))
 
 
 def release_kept_packages(
-    record: Rollout,
-    facts: Facts,
-    patch: Patch,
-    production: Production,
-    reasons: tuple[str, ...],
-    *,
-    template: str,
-    more: Mapping[str, str | int],
-    now: datetime,
-    actor: str,
+    desk: Desk, production: Production, reasons: tuple[str, ...], *, template: str, more: Mapping[str, str | int]
 ) -> tuple[str, ...]:
     """Release the very packages that sites have tried, unless there are reasons against it; returns these.
 
@@ -134,35 +113,25 @@ def release_kept_packages(
         more: what the mail shows and the fact keeps beside platforms and packages.
     """
     if reasons:
-        facts.record(Fact(record.name, FactKind.RELEASE_REFUSED, "", "", now, actor, {"reasons": list(reasons)}))
+        desk.record(desk.fact(FactKind.RELEASE_REFUSED, "", "", {"reasons": list(reasons)}))
         return reasons
-    kept = kept_packages(record)
-    production.add_packages(patch, [sha256 for _, sha256 in kept], now)
+    kept = kept_packages(desk.rollout)
+    production.add_packages(desk.patch, [sha256 for _, sha256 in kept], desk.now)
     packages = [name for name, _ in kept]
-    _announce_release(
-        record, facts, patch, production, template=template, packages=packages, more=more, now=now, actor=actor
-    )
+    _announce_release(desk, production, template=template, packages=packages, more=more)
     return ()
 
 
 def _announce_release(
-    record: Rollout,
-    facts: Facts,
-    patch: Patch,
-    production: Production,
-    *,
-    template: str,
-    packages: Sequence[str],
-    more: Mapping[str, str | int],
-    now: datetime,
-    actor: str,
+    desk: Desk, production: Production, *, template: str, packages: Sequence[str], more: Mapping[str, str | int]
 ) -> None:
     """Move a patch whose packages are published to `In production`, put that on record, tell people."""
+    patch = desk.patch
     tracker = production.tracker
-    deployment = newest_deployment_verdict(facts, patch.number, patch)
-    overruled = overruling(facts.dossier(patch.number))
+    deployment = newest_deployment_verdict(desk.facts, patch.number, patch)
+    overruled = overruling(desk.facts.dossier(patch.number))
     platforms = [str(p) for p in platforms_for_production(patch, deployment, overruled=overruled is not None)]
-    comment = f"Released to production by rollout {record.name} for {', '.join(platforms)}."
+    comment = f"Released to production by rollout {desk.name} for {', '.join(platforms)}."
     if overruled and patch.state is PatchState.IN_CERTIFICATION:
         # the tracker knows no way past certification; its history says who took it
         comment = f"{comment} EMT and PPS coordination overruled the policies together (SD 4.1.3)."
@@ -172,57 +141,34 @@ def _announce_release(
         tracker.set_state(patch.number, PatchState.READY_FOR_PRODUCTION, comment)
     tracker.set_state(patch.number, PatchState.IN_PRODUCTION, comment)
     view = {
-        "rollout": record.name,
-        "opened": record.opened,
+        "rollout": desk.name,
+        "opened": desk.rollout.opened,
         "platforms": platforms,
         "packages": packages,
         "overruled": overruled,
         "repository": (source := production.source(patch)),
         "how_to_use": how_to_use(source, "pps-production", production.keys, production.templates),
-        "notes_link": _notes_link(record, facts, production.keys.public_url),
+        "notes_link": _notes_link(desk, production.keys.public_url),
         "release_notes": clean_text(patch.release_notes).strip(),
         **more,
     }
-    mails = circular(
-        production.templates,
+    mails = desk.circular(
         template,
         view,
-        key=f"{record.name}/released",
+        key=f"{desk.name}/released",
         to=production.recipients,
         subject=f"In production: {patch.metapackage} {patch.version} (patch {patch.number})",
     )
     payload = {"platforms": platforms, "packages": len(packages), **more}
-    released = Fact(record.name, FactKind.RELEASED_TO_PRODUCTION, "", "", now, actor, payload)
-    facts.record(released, mails=mails)
+    released = desk.fact(FactKind.RELEASED_TO_PRODUCTION, "", "", payload)
+    desk.record(released, mails=mails)
 
 
-def _notes_link(record: Rollout, facts: Facts, public_url: str) -> str:
+def _notes_link(desk: Desk, public_url: str) -> str:
     """The release notes of this release, or of the patch's newest rollout that has written some; "" without any."""
-    if record.has(FactKind.RELEASE_NOTES_WRITTEN):
-        return release_notes_link(public_url, record.name)
-    rows = facts.rollouts(patch=record.patch_number)
-    written = (row.name for row in rows if facts.has(row.name, FactKind.RELEASE_NOTES_WRITTEN))
+    if desk.rollout.has(FactKind.RELEASE_NOTES_WRITTEN):
+        return release_notes_link(public_url, desk.name)
+    rows = desk.facts.rollouts(patch=desk.rollout.patch_number)
+    written = (row.name for row in rows if desk.facts.has(row.name, FactKind.RELEASE_NOTES_WRITTEN))
     name = next(written, None)
     return release_notes_link(public_url, name) if name else ""
-
-
-def _publish_file(source: pathlib.Path, target: Any, sha256: str) -> None:
-    """Publish a copy of our own that has the digest on record; readers get the old file or the new one, whole.
-
-    A file that is there already and is another one is replaced: only what is on record is published. Two attempts
-    may be at it at once.
-    """
-    if target.exists() and _sha256(target) == sha256:
-        return
-    with tempfile.TemporaryDirectory(prefix="pps-publish-") as name:
-        copy = pathlib.Path(name) / "copy"
-        shutil.copyfile(source, copy)
-        if _sha256(copy) != sha256:
-            raise TamperedError(source.name, "was changed while it was published.", "Find out who changed it.")
-        with copy.open("rb") as file:
-            write_whole(target, iter(lambda: file.read(1 << 20), b""))
-
-
-def _sha256(path: Any) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from pps.activities.packages.production import SUITE
-from pps.activities.ports import Facts
+from pps.activities.ports.record import Facts
 from pps.activities.quality.release_testing import FOLDER
 from pps.domain.base.errors import RolloutError, ServiceError
 from pps.domain.packages.mirrors import LIST, MirrorList

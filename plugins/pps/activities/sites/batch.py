@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar, cast
 
-from pps.activities.ports import Facts, SiteLimits, SiteShell, SshTarget
+from pps.activities.desk import Desk
+from pps.activities.ports.sites import SiteLimits, SiteShell, SshTarget
 from pps.domain.base.errors import SiteError
 from pps.domain.record.facts import Fact, FactKind
 from pps.domain.record.rollouts import Rollout
 from pps.domain.sites.site import Site
+
+S = TypeVar("S")
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,11 +62,40 @@ class Scribe:
         return self.fact(FactKind.SITE_FAILED, site, payload, step)
 
 
+async def in_turns(act: Callable[[S], Awaitable[T]], sites: Sequence[S], at_once: int) -> tuple[T, ...]:
+    """Do something for each site, `at_once` of them at a time; what came of it, in their order.
+
+    What one site does wrong is for `act` to catch. Any other error is ours (the store of facts, a tarball), and no site
+    is to suffer by it: those that are being served are served to their end, no further one is begun, and the error is
+    raised. When this task is cancelled, all of it is.
+    """
+    places, ours = asyncio.Semaphore(at_once), list[Exception]()
+
+    async def in_turn(site: S) -> T | None:
+        async with places:
+            if ours:
+                return None
+            try:
+                return await act(site)
+            except Exception as error:  # raised below
+                ours.append(error)
+                return None
+
+    try:
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(in_turn(site)) for site in sites]
+    except BaseExceptionGroup as errors:  # the task's time
+        raise errors.exceptions[0] from errors
+    if ours:
+        raise ours[0]
+    return tuple(cast(T, task.result()) for task in tasks)
+
+
 async def serve_sites(
     sites: Iterable[Site],
     one: Callable[[Site], Awaitable[Fact | None]],
     scribe: Scribe,
-    facts: Facts,
+    desk: Desk,
     *,
     step: str,
     at_once: int,
@@ -70,26 +103,20 @@ async def serve_sites(
 ) -> tuple[Fact, ...]:
     """Run `one` for every site, `at_once` of them at a time; record its fact as soon as it is known.
 
-    A `SiteError` becomes SITE_FAILED with this `step`, or what `failed` makes of it. Any other error is
-    ours: it is raised after all sites were served, so that neighbours lose nothing by it.
+    A `SiteError` becomes SITE_FAILED with this `step`, or what `failed` makes of it. Any other error is ours: see
+    `in_turns`.
 
     Returns:
         The facts in the order of `sites`, without those that had none.
     """
-    gate = asyncio.Semaphore(at_once)
 
     async def served(site: Site) -> Fact | None:
-        async with gate:
-            try:
-                fact = await one(site)
-            except SiteError as error:
-                fact = failed(site, error) if failed else scribe.failure(site, step, error)
+        try:
+            fact = await one(site)
+        except SiteError as error:
+            fact = failed(site, error) if failed else scribe.failure(site, step, error)
         if fact is not None:
-            facts.record(fact)
+            desk.record(fact)
         return fact
 
-    outcomes = await asyncio.gather(*(served(site) for site in sites), return_exceptions=True)
-    for outcome in outcomes:
-        if isinstance(outcome, BaseException):
-            raise outcome
-    return tuple(o for o in outcomes if isinstance(o, Fact))
+    return tuple(fact for fact in await in_turns(served, tuple(sites), at_once) if fact is not None)

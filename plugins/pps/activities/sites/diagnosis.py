@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
-from pps.activities.ports import SiteLimits, SiteShell, SshTarget
+from pps.activities.ports.sites import SiteLimits, SiteShell, SshTarget
+from pps.activities.sites.batch import in_turns
 from pps.activities.sites.login_errors import cleaned
 from pps.activities.sites.script import load_script, run_script
 from pps.domain.base.errors import HostKeyError, RolloutError
@@ -134,11 +134,9 @@ async def diagnose_sites(
     tag_vo: str,
 ) -> tuple[Finding, ...]:
     """Look at many sites, `at_once` of them at the same time; findings come in the order given."""
-    turn = asyncio.Semaphore(at_once)
 
-    async def one(site: Site, target: SshTarget) -> tuple[Finding, ...]:
-        async with turn:
-            return await diagnose_site(site, target, shell, limits, now, tag_vo)
+    async def one(place: tuple[Site, SshTarget]) -> tuple[Finding, ...]:
+        return await diagnose_site(*place, shell, limits, now, tag_vo)
 
-    found = await asyncio.gather(*(one(site, target) for site, target in sites))
+    found = await in_turns(one, tuple(sites), at_once)
     return tuple(finding for findings in found for finding in findings)

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
-from pps.activities.ports import SiteChannel, SiteLimits, SiteShell, SshTarget, Tarball
+from pps.activities.ports.packages import Tarball
+from pps.activities.ports.sites import SiteChannel, SiteLimits, SiteShell, SshTarget
 from pps.activities.sites.login_errors import cleaned
 from pps.activities.sites.script import load_script
 from pps.domain.base.errors import SiteBusyError, SiteError, SiteRefusedError, SiteUnreachableError

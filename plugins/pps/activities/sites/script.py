@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cache
 from importlib import resources
 
-from pps.activities.ports import SiteLimits, SiteShell, SshTarget
+from pps.activities.ports.sites import SiteLimits, SiteShell, SshTarget
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import BinaryIO
 
-from pps.activities.ports import IndexedPackage, UnpackBudget
+from pps.activities.ports.packages import IndexedPackage, UnpackBudget
 from pps.adapters.packages.archive import CappedStream, inflating
 from pps.adapters.packages.download import TOO_MANY, Downloader, NotServedError
 from pps.adapters.packages.signatures import check_detached, signed_text

@@ -20,7 +20,7 @@ from typing import Any, BinaryIO, Literal, Protocol, cast
 
 import zstandard
 
-from pps.activities.ports import UnpackBudget
+from pps.activities.ports.packages import UnpackBudget
 from pps.domain.base.errors import HostileArchiveError, PackageError
 
 _CHUNK = 1 << 16

@@ -13,10 +13,8 @@ have no rename; there the marker, one object, is put when all others are.
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import io
 import json
-import os
 import re
 import shutil
 import tempfile
@@ -27,23 +25,15 @@ from typing import BinaryIO
 
 from upath import UPath
 
-from pps.activities.ports import Tarball
+from pps.activities.ports.packages import Tarball
+from pps.adapters.packages.folders import CHUNK, aside, blocks_of, on_disk, sha256_of, write_whole
 from pps.domain.base.errors import InvalidNameError, PackageError, ServiceError, TamperedError
 
 _MARKER = "tarball.json"
 _MARKER_BYTES = 1 << 20
-_CHUNK = 1 << 20
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+~-]{0,199}")
 _OF_NO_NAME = re.compile(r"^[^A-Za-z0-9]+|[^A-Za-z0-9._+~-]")
 _DIGEST = re.compile(r"[0-9a-f]{64}")
-
-
-def sha256_of(file: BinaryIO) -> str:
-    """Digest of the rest of an open file."""
-    digest = hashlib.sha256()
-    while data := file.read(_CHUNK):
-        digest.update(data)
-    return digest.hexdigest()
 
 
 @dataclass(frozen=True)
@@ -140,7 +130,7 @@ class ArtefactStore:
     @property
     def _disk(self) -> Path | None:
         """The root as a local folder, if it is one."""
-        return Path(self.root.path) if self.root.protocol in ("", "file", "local") else None
+        return on_disk(self.root)
 
     def _listed(self, name: str, file: str) -> str:
         tarball = self.find(name)
@@ -163,18 +153,17 @@ class ArtefactStore:
                     return cached
         if self._disk is None:
             cached.parent.mkdir(parents=True, exist_ok=True)
-            part = cached.with_name(f".{cached.name}.{os.getpid()}-{os.urandom(4).hex()}.part")
-            try:
+            with aside(cached) as part:
                 with _answering(self.root), part.open("xb") as to, _or_nothing(remote) as source:
-                    shutil.copyfileobj(source, to, _CHUNK)
+                    shutil.copyfileobj(source, to, CHUNK)
                 with part.open("rb") as file:
-                    sound = sha256_of(file) == sha256
-                if sound:
-                    part.replace(cached)
-                    return cached
-            finally:
-                part.unlink(missing_ok=True)
-        raise TamperedError(
+                    if sha256_of(file) != sha256:
+                        raise self._damaged(remote)
+            return cached
+        raise self._damaged(remote)
+
+    def _damaged(self, remote: UPath) -> TamperedError:
+        return TamperedError(
             f"{self.root}, {remote.name}",
             "is damaged or missing in the artefact store.",
             "Find out who changed it. Restore it, or remove its folder and build it again.",
@@ -189,10 +178,9 @@ class ArtefactStore:
                 return
             target = self.root / place
             for name, path in files.items():
-                with path.open("rb") as source, (target / name).open("wb") as to:
-                    shutil.copyfileobj(source, to, _CHUNK)
+                write_whole(target / name, blocks_of(path))
             if marker is not None:
-                (target / marker[0]).write_bytes(marker[1])
+                write_whole(target / marker[0], [marker[1]])
 
 
 def _store_on_disk(
@@ -200,24 +188,24 @@ def _store_on_disk(
 ) -> None:
     target = root / place
     target.parent.mkdir(parents=True, exist_ok=True)
-    aside = Path(tempfile.mkdtemp(dir=root, prefix=".aside-"))
+    filled = Path(tempfile.mkdtemp(dir=root, prefix=".aside-"))
     try:
-        aside.chmod(0o755)
+        filled.chmod(0o755)
         for name, path in files.items():
-            shutil.copyfile(path, aside / name)
+            shutil.copyfile(path, filled / name)
         if marker is not None:
-            (aside / marker[0]).write_bytes(marker[1])
-        for path in aside.iterdir():
+            (filled / marker[0]).write_bytes(marker[1])
+        for path in filled.iterdir():
             path.chmod(0o644)
         if target.exists() and not there():  # left by a crash of an older version, or damaged
             shutil.rmtree(target)
         try:
-            aside.rename(target)
+            filled.rename(target)
         except OSError:
             if not there():  # another builder was faster: the same content, so his will do
                 raise
     finally:
-        shutil.rmtree(aside, ignore_errors=True)
+        shutil.rmtree(filled, ignore_errors=True)
 
 
 def _or_nothing(remote: UPath) -> BinaryIO:

@@ -4,6 +4,11 @@ An index is what every site's apt reads: a package must not be able to say more 
 field that stands there twice, a control character or a line that apt, dpkg and we could read in different ways is an
 error, only fields that are known here are written, and relations are written only if apt can read them: with one
 that it cannot, it refuses the whole index.
+
+Why not python-debian: of two fields of one name its `Deb822` takes the last without a word, a carriage return begins a
+field, and what is no field is passed over. Its strict reader (`_deb822_repro`) refuses some of that, lets control
+characters through, and says of itself that its way with unsound files may change. So it judges in the tests, which show
+each difference.
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import BinaryIO
 
-from pps.activities.ports import UnpackBudget
+from pps.activities.ports.packages import UnpackBudget
 from pps.adapters.packages.archive import CappedStream, FileSlice, inflating, tar_members
 from pps.adapters.packages.control_fields import control_fields
 from pps.adapters.packages.unpacking import Unpacked

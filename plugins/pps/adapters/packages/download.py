@@ -13,6 +13,7 @@ from typing import BinaryIO
 import requests
 import urllib3
 
+from pps.adapters.packages.folders import aside
 from pps.domain.base.digests import Digest
 from pps.domain.base.errors import PackageError, ServiceError
 from pps.domain.packages.repository_trust import Address
@@ -102,13 +103,8 @@ class Downloader:
 
     def save(self, path: str, to: Path, size: int, sha256: str, base: str = "") -> Path:
         """Like `file`, into a file that is there only if it is right."""
-        part = to.with_name(to.name + ".part")
-        try:
-            with part.open("wb") as file:
-                self.file(path, file, size, Digest("sha256", sha256), base=base)
-            part.replace(to)
-        finally:
-            part.unlink(missing_ok=True)
+        with aside(to) as part, part.open("xb") as file:
+            self.file(path, file, size, Digest("sha256", sha256), base=base)
         return to
 
     def _get(self, place: Address, path: str) -> requests.Response:

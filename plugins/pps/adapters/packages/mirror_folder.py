@@ -25,10 +25,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 from upath import UPath
 
+from pps.adapters.packages.folders import blocks_of, on_disk, write_whole
 from pps.domain.base.errors import RolloutError, ServiceError, TamperedError
 from pps.domain.base.names import checked_name
 from pps.domain.packages.mirrors import LIST, MirrorFile, MirrorList
@@ -49,7 +50,7 @@ class MirrorFolder:
     cache: Path
 
     @contextlib.contextmanager
-    def aside(self, rollout: str, now: datetime) -> Iterator[UPath]:
+    def aside(self, rollout: str, now: datetime) -> Iterator[Path]:
         """See `mirrors.Mirrors`."""
         checked_name(rollout, "rollout")
         base = self._disk or self.cache
@@ -58,46 +59,44 @@ class MirrorFolder:
             _sweep(base, now)
             folder = Path(tempfile.mkdtemp(dir=base, prefix=f"{_ASIDE}{rollout}-"))
         try:
-            yield UPath(folder)
+            yield folder
         finally:
             shutil.rmtree(folder, ignore_errors=True)
 
-    def contents(self, folder: Any) -> tuple[MirrorFile, ...]:
+    def contents(self, folder: Path) -> tuple[MirrorFile, ...]:
         """See `mirrors.Mirrors`; the files become read-only on the way."""
-        local = Path(folder.path)
         with self._answering():
             found = []
-            for path, file in _walk(local):
+            for path, file in _walk(folder):
                 with file.open("rb") as opened:
                     found.append(_read(path, opened))
                     os.fsync(opened.fileno())
                 file.chmod(0o444)
-            for place in (local, *(p for p in local.rglob("*") if p.is_dir())):
-                place.chmod(0o700 if place == local else 0o755)
+            for place in (folder, *(p for p in folder.rglob("*") if p.is_dir())):
+                place.chmod(0o700 if place == folder else 0o755)
                 _sync(place)
         return tuple(found)
 
-    def keep(self, folder: Any, rollout: str, listed: MirrorList) -> str:
+    def keep(self, folder: Path, rollout: str, listed: MirrorList) -> str:
         """See `mirrors.Mirrors`."""
         place = f"{checked_name(rollout, 'rollout')}/{listed.digest}"
         if (there := self.listing(place)) is not None:
             return self._same(place, listed, there)
-        local = Path(folder.path)
         with self._answering():
             if (disk := self._disk) is None:
-                _send(local, self.root / place, listed)
+                _send(folder, self.root / place, listed)
                 return place
             target = disk / place
             target.parent.mkdir(parents=True, exist_ok=True)
-            with (local / LIST).open("xb") as file:
+            with (folder / LIST).open("xb") as file:
                 file.write(listed.text.encode())
                 file.flush()
                 os.fsync(file.fileno())
-            (local / LIST).chmod(0o444)
-            local.chmod(0o755)
-            _sync(local)
+            (folder / LIST).chmod(0o444)
+            folder.chmod(0o755)
+            _sync(folder)
             try:
-                local.rename(target)
+                folder.rename(target)
             except OSError:  # somebody was faster; if it is the same, his will do
                 return self._same(place, listed, self.listing(place))
             _sync(target.parent)
@@ -135,7 +134,7 @@ class MirrorFolder:
     @property
     def _disk(self) -> Path | None:
         """The root as a local folder, if it is one."""
-        return Path(self.root.path) if self.root.protocol in ("", "file", "local") else None
+        return on_disk(self.root)
 
     def _same(self, place: str, listed: MirrorList, there: str | None) -> str:
         if there == listed.text:
@@ -191,9 +190,8 @@ def _send(local: Path, target: UPath, listed: MirrorList) -> None:
     # what signs the index, and is not listed, comes after it
     names += [path for path, _ in _walk(local) if path not in set(names)]
     for name in names:
-        with (local / name).open("rb") as source, (target / name).open("wb") as to:
-            shutil.copyfileobj(source, to, _CHUNK)
-    (target / LIST).write_bytes(listed.text.encode())
+        write_whole(target / name, blocks_of(local / name))
+    write_whole(target / LIST, [listed.text.encode()])
 
 
 def _sync(folder: Path) -> None:

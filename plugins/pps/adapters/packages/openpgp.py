@@ -22,14 +22,13 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from urllib.parse import quote
 
+from pps.adapters.packages.gnupg import PREFIX, gpgv, run
 from pps.domain.base.errors import ConfigurationError, PackageError
 from pps.domain.packages.repository_seals import PublicKey
 
-_SECONDS = 120
 _GONE_WITHIN_S = 10.0
 #: A socket's path has 107 characters at most, and the agent's lies in the folder.
 _LONGEST_FOLDER = 60
-_PREFIX = "pps-gpg-"
 _FORGOTTEN = timedelta(hours=1)
 #: rsa3072: what every gpg, apt and rpm in production reads, old ones and those in FIPS mode as well.
 ALGORITHM = "rsa3072"
@@ -119,7 +118,7 @@ def _home() -> Iterator[Path]:
     if len(str(base)) > _LONGEST_FOLDER:
         base = Path("/tmp")  # noqa: S108 (mkdtemp makes a folder of our own in it, 0700)
     _sweep(base)
-    home = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=base))
+    home = Path(tempfile.mkdtemp(prefix=PREFIX, dir=base))
     try:
         yield home
     finally:
@@ -129,7 +128,7 @@ def _home() -> Iterator[Path]:
 
 def _sweep(base: Path) -> None:
     """What a process left that was killed; an agent whose folder is gone ends by itself."""
-    for left in base.glob(f"{_PREFIX}*"):
+    for left in base.glob(f"{PREFIX}*"):
         with contextlib.suppress(OSError):
             status = left.lstat()
             if status.st_uid == os.getuid() and time.time() - status.st_mtime > _FORGOTTEN.total_seconds():
@@ -139,9 +138,9 @@ def _sweep(base: Path) -> None:
 def _end_agent(home: Path) -> None:
     """End the agent of a key ring, and see that it has ended."""
     with contextlib.suppress(OSError, subprocess.SubprocessError):
-        asked = _run(["gpg-connect-agent", "--no-autostart", "--homedir", str(home), "GETINFO pid", "/bye"], b"")
+        asked = run(["gpg-connect-agent", "--no-autostart", "--homedir", str(home), "GETINFO pid", "/bye"], b"")
         found = re.search(rb"^D (\d+)", asked.stdout, re.MULTILINE)
-        _run(["gpgconf", "--homedir", str(home), "--kill", "all"], b"")
+        run(["gpgconf", "--homedir", str(home), "--kill", "all"], b"")
         if found is None:
             return
         pid, deadline = int(found[1]), time.monotonic() + _GONE_WITHIN_S
@@ -166,7 +165,7 @@ def _lives(pid: int) -> bool:
 
 def keys_in(data: bytes) -> tuple[PublicKey, ...]:
     """The keys in an exported key ring, public or secret; `ConfigurationError` if there are none."""
-    with tempfile.TemporaryDirectory(prefix=_PREFIX) as home:
+    with tempfile.TemporaryDirectory(prefix=PREFIX) as home:
         shown = _gpg(Path(home), "--no-autostart", "--with-colons", "--show-keys", given=data, may_fail=True)
     found: list[PublicKey] = []
     fields: list[str] = []
@@ -194,18 +193,19 @@ def public_without(public: bytes, fingerprint: str) -> bytes:
         return _gpg(home, "--armor", "--export-options", "export-minimal", "--export", *left) if left else b""
 
 
-def dearmoured(text: bytes) -> bytes:
-    """Armoured keys as a key ring for gpgv, which reads no armour; anything else as it is."""
-    blocks = re.findall(
-        rb"-----BEGIN PGP PUBLIC KEY BLOCK-----\r?\n(.*?)-----END PGP PUBLIC KEY BLOCK-----", text, re.DOTALL
-    )
-    ring = b""
-    for block in blocks:
-        _, _, body = block.replace(b"\r\n", b"\n").rpartition(b"\n\n")
-        body = body if body else block
-        lines = [line for line in body.split(b"\n") if line and not line.startswith(b"=") and b":" not in line]
-        ring += base64.b64decode(b"".join(lines))
-    return ring if blocks else text
+def dearmoured(keys: bytes) -> bytes:
+    """Public keys as gpgv reads them: of armour it reads none. `ValueError` if an armoured one is damaged."""
+    if b"-----BEGIN PGP" not in keys:
+        return keys
+    # beside the key an armour holds headers (Version: ...) and a checksum (=...)
+    blocks = (block.replace(b"\r", b"").split(b"\n") for block in _BLOCK.findall(keys))
+    bodies = (b"".join(line.strip() for line in lines if b":" not in line and line[:1] != b"=") for lines in blocks)
+    return b"".join(base64.b64decode(body, validate=True) for body in bodies)
+
+
+_BLOCK = re.compile(
+    rb"-----BEGIN PGP PUBLIC KEY BLOCK-----[ \t\r]*\n(.*?)-----END PGP PUBLIC KEY BLOCK-----", re.DOTALL
+)
 
 
 # --- the check -----------------------------------------------------------------------------------
@@ -228,32 +228,23 @@ def verified(public: bytes, subject: str, signed: bytes, detached: bytes | None 
         public: the keys, armoured.
         detached: the signature, where it is not in the text itself.
     """
-    with tempfile.TemporaryDirectory(prefix=_PREFIX) as folder:
-        ring, message, text, signature = (Path(folder, name) for name in ("ring.gpg", "message", "text", "signature"))
-        ring.write_bytes(dearmoured(public))
-        message.write_bytes(signed)
-        command = ["gpgv", "--homedir", folder, "--status-fd", "1", "--keyring", str(ring)]
-        if detached is None:
-            done = _run([*command, "--output", str(text), str(message)], b"")
-        else:
-            signature.write_bytes(detached)
-            done = _run([*command, str(signature), str(message)], b"")
-        words = [line.split() for line in done.stdout.decode(errors="replace").split("\n")]
-        said = [(w[1], w[2:]) for w in words if len(w) > 1 and w[0] == "[GNUPG:]"]
-        # the last word of VALIDSIG is the primary key, of which ours have no other
-        signers = frozenset(rest[-1] for word, rest in said if word == "VALIDSIG")
-        good = sum(word == "GOODSIG" for word, _ in said)
-        bad = [word for word, _ in said if word in _BAD]
-        if detached is None and signed.count(_BEGIN) != 1:  # of two blocks it would not be clear what was signed
-            bad.append("not one signed text")
-        if bad or not signers or good < len(signers):
-            why = ", ".join(bad) or next((word for word, _ in said if word in ("NODATA", "NO_PUBKEY")), "no signature")
-            raise PackageError(
-                subject,
-                f"is not signed by our key ({why}).",
-                "Find out who has written it; nothing is taken from it.",
-            )
-        return VerifiedSignature(text.read_bytes() if detached is None else signed, signers)
+    said = gpgv(dearmoured(public), signed, detached)
+    # the last word of VALIDSIG is the primary key, of which ours have no other
+    signers = frozenset(s.valid[-1] for s in said.signatures if s.valid)
+    good = sum(s.verdict == "GOODSIG" for s in said.signatures)
+    bad = [word for word in said.keywords if word in _BAD]
+    if detached is None and signed.count(_BEGIN) != 1:  # of two blocks it would not be clear what was signed
+        bad.append("not one signed text")
+    data = said.data if detached is None else signed
+    if bad or not signers or good < len(signers) or data is None:
+        none = (word for word in said.keywords if word in ("NODATA", "NO_PUBKEY"))
+        why = ", ".join(bad) or next(none, "no signature")
+        raise PackageError(
+            subject,
+            f"is not signed by our key ({why}).",
+            "Find out who has written it; nothing is taken from it.",
+        )
+    return VerifiedSignature(data, signers)
 
 
 _BEGIN = b"-----BEGIN PGP SIGNED MESSAGE-----"
@@ -261,19 +252,8 @@ _BAD = ("BADSIG", "EXPSIG", "EXPKEYSIG", "REVKEYSIG", "KEYREVOKED", "UNEXPECTED"
 
 
 def _gpg(home: Path, *arguments: str, given: bytes = b"", may_fail: bool = False) -> bytes:
-    done = _run(["gpg", "--homedir", str(home), "--batch", "--no-tty", "--quiet", *arguments], given)
+    done = run(["gpg", "--homedir", str(home), "--batch", "--no-tty", "--quiet", *arguments], given)
     if done.returncode != 0 and not may_fail:
         why = (done.stderr.decode(errors="replace").strip().splitlines() or ["no reason given"])[-1]
         raise ConfigurationError("signing key", f"cannot be used ({why[:200]}).", "Look at: pps keys show")
     return done.stdout
-
-
-def _run(command: list[str], given: bytes) -> subprocess.CompletedProcess[bytes]:
-    try:
-        # nothing of ours: the environment may hold the secret, and what it says of GnuPG is not for us
-        environment = {"PATH": os.environ.get("PATH", "/usr/bin:/bin"), "LC_ALL": "C"}
-        return subprocess.run(command, input=given, capture_output=True, timeout=_SECONDS, check=False, env=environment)
-    except (OSError, subprocess.TimeoutExpired) as error:
-        raise ConfigurationError(
-            command[0], f"cannot be run ({type(error).__name__}).", "Install gnupg and gpgv."
-        ) from error

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
-from pps.activities.ports import OpenedPackage, PackageMember, UnpackBudget
+from pps.activities.ports.packages import OpenedPackage, PackageMember, UnpackBudget
 from pps.adapters.packages import deb, rpm
 from pps.adapters.packages.archive import FileSlice
 from pps.adapters.packages.confined import Confined

@@ -11,7 +11,7 @@ from xml.etree import ElementTree
 from upath import UPath
 
 from pps.activities.packages.production import SUITE
-from pps.activities.ports import IndexedPackage
+from pps.activities.ports.packages import IndexedPackage
 from pps.adapters.packages.deb import stanza_fields
 from pps.adapters.packages.repository_seal import RepositorySeal
 from pps.adapters.packages.repository_writer import known_packages, unsigned_index

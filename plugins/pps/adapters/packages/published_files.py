@@ -14,10 +14,9 @@ from pathlib import Path
 
 from upath import UPath
 
-from pps.activities.people.publishing import publish
-from pps.activities.ports import IndexedPackage, Tarball
+from pps.activities.ports.packages import IndexedPackage, Tarball
 from pps.activities.release.signing import Misfit, OwnIndex
-from pps.adapters.packages.artefacts import sha256_of
+from pps.adapters.packages.folders import on_disk, publish, sha256_of
 from pps.adapters.packages.production_packages import listed_packages
 from pps.adapters.packages.repository_seal import RepositorySeal
 from pps.domain.base.errors import ConfigurationError, RolloutError, ServiceError
@@ -107,8 +106,8 @@ def _why_other(target: UPath, sha256: str, seen: Seen) -> str:
 
 def _mark(target: UPath) -> str | None:
     """What changes with a file's content; None: nothing is known; "": it is no plain file."""
-    if target.protocol in ("", "file", "local"):
-        found = Path(target.path).lstat()
+    if (path := on_disk(target)) is not None:
+        found = path.lstat()
         if not stat.S_ISREG(found.st_mode):
             return ""
         return f"{found.st_ino} {found.st_size} {found.st_mtime_ns} {found.st_ctime_ns}"

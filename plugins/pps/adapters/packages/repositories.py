@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
-from pps.activities.ports import IndexedPackage, PackageRepository
+from pps.activities.ports.packages import IndexedPackage, PackageRepository
 from pps.adapters.packages.apt import AptRepository
 from pps.adapters.packages.download import Downloader
 from pps.adapters.packages.yum import YumRepository

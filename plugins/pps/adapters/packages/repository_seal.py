@@ -24,7 +24,7 @@ from pathlib import Path
 
 from upath import UPath
 
-from pps.activities.people.publishing import publish
+from pps.adapters.packages.folders import on_disk, publish
 from pps.adapters.packages.openpgp import VerifiedSignature, keys_in, sign, sign_detached, verified
 from pps.domain.base.errors import ConfigurationError, PackageError, RolloutError, ServiceError
 from pps.domain.packages.manifest import checked_tree_path
@@ -298,11 +298,11 @@ def alone(root: UPath, turns: Turns | None, *, make: bool = False) -> Iterator[N
     Args:
         make: the folder, if it is not there.
     """
-    path, is_local = Path(root.path), root.protocol in ("", "file", "local")
-    if make and is_local:
+    path = on_disk(root)
+    if make and path is not None:
         path.mkdir(parents=True, exist_ok=True)
     with contextlib.ExitStack() as held:
-        if not (is_local and _locked(path, held)) and turns is not None:
+        if not (path is not None and _locked(path, held)) and turns is not None:
             held.enter_context(turns(f"repository {root}".rstrip("/")))
         yield
 
@@ -339,7 +339,8 @@ def _signatures(repomd: bytes) -> tuple[str, str]:
 
 def _content(file: UPath) -> bytes | None:
     try:
-        if file.protocol in ("", "file", "local") and not stat.S_ISREG(Path(file.path).lstat().st_mode):
+        path = on_disk(file)
+        if path is not None and not stat.S_ISREG(path.lstat().st_mode):
             # a pipe would keep us for ever, and where a link leads is not ours
             raise ServiceError(f"repository file {file}", "is no plain file.", "Find out who has put it there.")
         return bytes(file.read_bytes())

@@ -19,9 +19,9 @@ from xml.etree import ElementTree
 
 from upath import UPath
 
-from pps.activities.people.publishing import write_whole
 from pps.adapters.packages.confined import Confined
 from pps.adapters.packages.deb import stanza_fields
+from pps.adapters.packages.folders import blocks_of, write_whole
 from pps.adapters.packages.package_files import described
 from pps.adapters.packages.repository_seal import RepositorySeal, alone, index_files
 from pps.domain.base.errors import ConfigurationError, PackageError, ServiceError
@@ -101,11 +101,6 @@ def _is_there(target: UPath, sha256: str, size: int) -> bool:
     )
 
 
-def _blocks(path: Path) -> Iterable[bytes]:
-    with path.open("rb") as file:
-        yield from iter(lambda: file.read(_CHUNK), b"")
-
-
 def _zipped(data: bytes) -> bytes:
     out = io.BytesIO()
     with gzip.GzipFile(filename="", mode="wb", fileobj=out, mtime=0) as file:
@@ -147,7 +142,7 @@ def _publish_apt(
         # the epoch is not part of a Debian file name, but two epochs must not share one
         place = f"pool/{component}/{ref.name}/{ref.name}_{ref.version.replace(':', '+epoch+')}_{ref.arch}.deb"
         if not _is_there(root / place, sha256, size):
-            write_whole(root / place, _blocks(path))
+            write_whole(root / place, blocks_of(path))
         stanza = f"{said}\nFilename: {place}\nSize: {size}\nSHA256: {sha256}\n"
         new.setdefault(ref.arch, []).append(stanza)
     listed = _apt_architectures(known, component) | {a for a in new if a != "all"}
@@ -228,7 +223,7 @@ def _publish_yum(
         ref, said = _said(confined, path, "rpm")
         place = f"Packages/{ref.name}-{ref.version.replace(':', '+epoch+')}.{ref.arch}.rpm"
         if not _is_there(root / place, sha256, size):
-            write_whole(root / place, _blocks(path))
+            write_whole(root / place, blocks_of(path))
         if place not in elements:
             elements[place] = _rpm_element(ref, said, place, sha256, size)
     if set(elements) == before and repomd.exists():

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, BinaryIO
 
-from pps.activities.ports import UnpackBudget
+from pps.activities.ports.packages import UnpackBudget
 from pps.adapters.packages.archive import CappedStream, FileSlice, RawMember, inflating, member_content
 from pps.adapters.packages.rpm_header import MAGIC, NEXT, RpmHeader, read_headers
 from pps.adapters.packages.unpacking import Unpacked

@@ -1,7 +1,7 @@
 """Stanzas of an APT index, read as a stream and as APT reads them: CR LF as well as LF; a line of blanks ends none.
 
 Where APT takes one of two answers (a field that stands twice: the last), nothing is taken: what a site would install
-is then not what we have looked at.
+is then not what we have looked at. (python-debian takes the last as well, and holds a stanza of any length in memory.)
 """
 
 from __future__ import annotations

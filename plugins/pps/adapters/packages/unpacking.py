@@ -14,7 +14,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import BinaryIO, Literal
 
-from pps.activities.ports import PackageMember, UnpackBudget
+from pps.activities.ports.packages import PackageMember, UnpackBudget
 from pps.adapters.packages.archive import NEXT, RawMember
 from pps.domain.base.errors import HostileArchiveError, PackageError
 from pps.domain.packages.manifest import checked_tree_path

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
-from pps.activities.ports import IndexedPackage, UnpackBudget
+from pps.activities.ports.packages import IndexedPackage, UnpackBudget
 from pps.adapters.packages.apt import with_sha256
 from pps.adapters.packages.archive import CappedStream, inflating
 from pps.adapters.packages.download import TOO_MANY, Downloader, NotServedError

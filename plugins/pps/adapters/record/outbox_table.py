@@ -7,16 +7,15 @@ given up; its sha256 stays. A sender that is killed before that mark finds text 
 from __future__ import annotations
 
 import hashlib
-from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import AbstractContextManager
 from datetime import datetime, timedelta
 from typing import Any
 
 import sqlalchemy as sa
 
-from pps.activities.ports import Mail
+from pps.activities.ports.people import Mail
 from pps.adapters.record import tables
+from pps.adapters.record.database import Database
 from pps.adapters.record.tables import insert_once, storable
 from pps.domain.base.texts import clean_text
 
@@ -50,12 +49,8 @@ def queue(connection: sa.Connection, mails: Iterable[Mail]) -> None:
         insert_once(connection, tables.outbox, row)
 
 
-class Outbox(ABC):
-    """The outbox' part of the port `Facts`; the store of facts gives it its transactions."""
-
-    @abstractmethod
-    def _transaction(self) -> AbstractContextManager[sa.Connection]:
-        """A transaction of the store, committed at the end of the block."""
+class Outbox(Database):
+    """The outbox' part of the port `Facts`."""
 
     def unsent(self, limit: int, now: datetime) -> Sequence[Mail]:
         """Claim mails that are due; another sender skips them until the claim ends."""

@@ -9,34 +9,36 @@ transaction that records facts first locks the rows of their rollouts in the reg
 
 from __future__ import annotations
 
-import hashlib
-import os
-import threading
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
 from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
-from pps.activities.ports import Mail, OpenRollout
-from pps.adapters.record import schema, tables
-from pps.adapters.record.outbox_table import CLAIM, GIVE_UP_AFTER, LONGEST_PAUSE, Outbox, pause_after, queue
+from pps.activities.ports.people import Mail
+from pps.activities.ports.record import OpenRollout
+from pps.adapters.record import tables
+from pps.adapters.record.database import parsed
+from pps.adapters.record.outbox_table import Outbox, queue
 from pps.adapters.record.tables import insert_once, storable
-from pps.domain.base.errors import AlreadyOpenError, ConfigurationError, NotYetAllowedError, RolloutError, ServiceError
+from pps.domain.base.errors import AlreadyOpenError, NotYetAllowedError
 from pps.domain.people.feedback import Limit
 from pps.domain.record import chain
 from pps.domain.record.facts import Fact, FactKind
-from pps.domain.record.rollouts import NO_ROLLOUTS, Rollout, RolloutPath, dossier_name, line_of, rollout_id
-
-__all__ = ["CLAIM", "GIVE_UP_AFTER", "LONGEST_PAUSE", "FactStore", "pause_after", "upgrade"]
+from pps.domain.record.rollouts import (
+    NO_ROLLOUTS,
+    OVERTAKEN_KINDS,
+    STATE_KINDS,
+    Rollout,
+    RolloutPath,
+    dossier_name,
+    line_of,
+    rollout_id,
+)
 
 #: How many facts are read at a time where all are.
 _FACTS_AT_ONCE = 1000
-#: How long a turn is waited for; to publish a large release takes minutes. A task then tries again.
-_TURN_AFTER_S = 600
 
 
 def upgrade(url: str, application: str = "") -> None:
@@ -48,56 +50,13 @@ def upgrade(url: str, application: str = "") -> None:
     """
     store = FactStore(url)
     try:
-        store.upgrade(_parsed(application).username or "" if application else "")
+        store.upgrade(parsed(application).username or "" if application else "")
     finally:
         store.dispose()
 
 
 class FactStore(Outbox):
-    """The port `Facts` on SQLAlchemy.
-
-    The engine is made when first needed, and anew after a fork: Airflow forks its task processes,
-    and a connection shared by two processes mixes up their answers.
-    """
-
-    def __init__(self, url: str) -> None:
-        """`url`: `postgresql+psycopg://user:password@host/database`; Airflow's `postgres://` will do as well."""
-        self._url = _parsed(url)
-        self._engine: sa.Engine | None = None
-        self._pid = 0
-        # SQLite, in unit tests, locks no rows
-        self._in_turn = threading.RLock() if self._url.get_backend_name() == "sqlite" else nullcontext()
-
-    def __repr__(self) -> str:
-        return f"FactStore({self.address!r})"
-
-    @property
-    def address(self) -> str:
-        """Where it is, without the password."""
-        return self._url.render_as_string(hide_password=True)
-
-    def upgrade(self, application: str = "") -> None:
-        """Bring the database to the newest schema, and give the application's role its rights; see `upgrade`."""
-        with self._transaction() as connection:
-            schema.upgrade(connection)
-            if application and application != self._url.username:
-                schema.grant(connection, application)
-
-    def is_current(self) -> bool:
-        """Tell whether the database has the newest schema (`pps doctor`); `ServiceError` if it does not answer."""
-        with self._transaction() as connection:
-            return schema.is_current(connection)
-
-    def too_many_rights(self) -> tuple[str, ...]:
-        """Say what this role could do to facts beside recording and reading them; nothing is as it should be."""
-        with self._transaction() as connection:
-            return schema.too_many_rights(connection)
-
-    def dispose(self) -> None:
-        """Close the connections of this process."""
-        if self._engine is not None and self._pid == os.getpid():
-            self._engine.dispose()
-        self._engine = None
+    """The port `Facts` on SQLAlchemy."""
 
     # --- the register of rollouts
 
@@ -219,6 +178,26 @@ class FactStore(Outbox):
             next_step = "Names are listed by: pps rollout list."
             raise NotYetAllowedError(f"rollout {name[:80]!r}", "is not on record.", next_step)
         return Rollout(name, facts)
+
+    def standing(self, names: Collection[str]) -> Mapping[str, Rollout]:
+        """Rollouts and dossiers as they stand; see the port."""
+        fact = tables.facts.c
+        these, kind = fact.rollout.in_(sorted(names)), fact.kind
+        of_sites = sa.and_(these, kind.in_([k.value for k in STATE_KINDS]))
+        newest_of_site = sa.select(sa.func.max(fact.id)).where(of_sites).group_by(fact.rollout, fact.subject)
+        newest_of_actor = sa.select(sa.func.max(fact.id)).where(these).group_by(fact.rollout, fact.actor)
+        last_change = sa.select(fact.rollout, sa.func.max(fact.at)).where(these).group_by(fact.rollout)
+        latest = sa.select(sa.func.max(fact.id)).where(these, sa.tuple_(fact.rollout, fact.at).in_(last_change))
+        overtaken = sa.and_(
+            kind.in_([k.value for k in OVERTAKEN_KINDS]),
+            fact.id.not_in(newest_of_site),
+            fact.id.not_in(newest_of_actor),
+            fact.id.not_in(latest.group_by(fact.rollout)),
+        )
+        found: dict[str, list[Fact]] = {name: [] for name in names}
+        for one in self._facts(sa.and_(these, sa.not_(overtaken))):
+            found[one.rollout].append(one)
+        return {name: Rollout(name, tuple(facts)) for name, facts in found.items()}
 
     def has(self, rollout: str, kind: FactKind) -> bool:
         """Tell whether a fact of this kind is on record."""
@@ -343,102 +322,6 @@ class FactStore(Outbox):
             heads[row.name] = connection.execute(newest).scalar() or ""
         return heads
 
-    # --- the database
-
-    @contextmanager
-    def turn(self, at: str) -> Iterator[None]:
-        """Wait until nobody else who uses this database holds the turn at `at`, and hold it until this ends.
-
-        In a transaction, since a session may not be ours alone behind a pooler. If the database breaks meanwhile
-        somebody else may have had the turn: `ServiceError`, when it ends.
-        """
-        if self._url.get_backend_name() == "sqlite":  # in unit tests, which have one process
-            with self._in_turn:
-                yield
-            return
-        key = int.from_bytes(hashlib.sha256(at.encode()).digest()[:8], signed=True)
-        with self._transaction() as connection:
-            connection.execute(sa.text("SET LOCAL idle_in_transaction_session_timeout = 0"))
-            connection.execute(sa.text(f"SET LOCAL lock_timeout = '{_TURN_AFTER_S}s'"))
-            try:
-                connection.execute(sa.select(sa.func.pg_advisory_xact_lock(key)))
-            except sa.exc.OperationalError as error:
-                if getattr(error.orig, "sqlstate", "") != "55P03":
-                    raise
-                why = f"has been in somebody else's hands for {_TURN_AFTER_S} s."
-                raise ServiceError(at, why, "Try again later.") from error
-            yield
-
-    @contextmanager
-    def _transaction(self) -> Iterator[sa.Connection]:
-        if self._engine is None or self._pid != os.getpid():
-            self._engine, self._pid = _engine(self._url), os.getpid()
-        try:
-            with self._in_turn, self._engine.begin() as connection:
-                yield connection
-        except RolloutError:
-            raise
-        except SQLAlchemyError as error:
-            raise _ours(error) from error
-
 
 def _fact(row: Any) -> Fact:
     return Fact(row.rollout, FactKind(row.kind), row.subject, row.occasion, row.at, row.actor, row.payload)
-
-
-def _parsed(url: str) -> sa.URL:
-    try:
-        parsed = sa.make_url(url)
-    except (SQLAlchemyError, ValueError):
-        # The text may hold a password: neither it nor the parser's message goes on.
-        raise ConfigurationError(
-            "the store's address", "is not a URL.", "Give it as postgresql+psycopg://user:password@host/database."
-        ) from None
-    if parsed.drivername in ("postgres", "postgresql"):
-        return parsed.set(drivername="postgresql+psycopg")
-    if parsed.get_backend_name() not in ("postgresql", "sqlite"):
-        raise ConfigurationError(
-            "the store's address", f"names a {parsed.get_backend_name()[:20]} database.", "Use PostgreSQL."
-        )
-    return parsed
-
-
-def _engine(url: sa.URL) -> sa.Engine:
-    if url.get_backend_name() == "sqlite":
-        engine = sa.create_engine(url, poolclass=sa.StaticPool if url.database in (None, "", ":memory:") else None)
-        sa.event.listen(engine, "connect", _connected_to_sqlite)
-        # it locks no rows: whoever wants to write later takes the whole database from the beginning
-        sa.event.listen(engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN IMMEDIATE"))
-        return engine
-    return sa.create_engine(
-        url,
-        pool_size=2,  # many short processes, each with one or two connections
-        max_overflow=3,
-        pool_pre_ping=True,
-        pool_recycle=600,
-        hide_parameters=True,  # feedback and addresses do not belong into logs
-        connect_args={
-            "connect_timeout": 10,
-            "application_name": "pps",
-            "prepare_threshold": None,  # prepared statements do not pass a transaction pooler
-        },
-    )
-
-
-def _connected_to_sqlite(dbapi: Any, _: Any) -> None:
-    dbapi.isolation_level = None  # its driver begins no transactions of its own
-    dbapi.execute("PRAGMA foreign_keys = ON")
-
-
-def _ours(error: SQLAlchemyError) -> RolloutError:
-    cause = getattr(error, "orig", None)
-    text = str(cause or error).strip().partition("\n")[0][:300]
-    if getattr(cause, "sqlstate", "") in ("42P01", "42703") or "no such table" in text or "no such column" in text:
-        return ConfigurationError("the store", "has no tables, or old ones.", "Run: pps db upgrade")
-    if getattr(cause, "sqlstate", "") == "42501":  # what is refused here must not be tried again and again
-        return ConfigurationError(
-            "the store", f"refuses it ({text}).", "Run `pps db upgrade` as docs/production.md says."
-        )
-    if isinstance(error, IntegrityError) and (getattr(cause, "sqlstate", "") == "23503" or "FOREIGN KEY" in text):
-        return NotYetAllowedError("the rollout", "is not in the register of rollouts.", "Open the rollout first.")
-    return ServiceError("the store", f"{type(error).__name__}: {text}.", "Check the database, then try again.")

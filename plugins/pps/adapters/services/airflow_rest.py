@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any
 from urllib.parse import quote
 
 import requests
@@ -14,8 +13,6 @@ from pps.domain.base.errors import AlreadyOpenError, RefusedError, ServiceError
 
 _PAGE = 100  # Airflow's own most
 _ATTEMPTS = 3
-T = TypeVar("T")
-_ENDED = frozenset({"success", "failed"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,26 +65,10 @@ class AirflowClient:
         """`queued`, `running`, `success` or `failed`."""
         return str(self._call("GET", f"dags/{_q(dag)}/dagRuns/{_q(run)}")["state"])
 
-    def runs(self, dag: str) -> list[dict[str, Any]]:
-        """All runs of a DAG, as Airflow describes them."""
-        return list(self._pages(f"dags/{_q(dag)}/dagRuns", "dag_runs"))
-
-    def wait_for_run(self, dag: str, run: str, within_s: float, states: Collection[str] = _ENDED) -> str:
-        """Wait until a run is in one of the states and return it; `ServiceError` when that takes too long."""
-        return self._wait(
-            lambda: self.run_state(dag, run), lambda state: state in states, f"run {run} of {dag}", within_s
-        )
-
     def tasks(self, dag: str, run: str) -> list[TaskState]:
         """Every task instance of a run."""
         found = self._pages(f"dags/{_q(dag)}/dagRuns/{_q(run)}/taskInstances", "task_instances")
         return [TaskState(t["task_id"], t["map_index"], t["state"], t["try_number"]) for t in found]
-
-    def wait_for_tasks(
-        self, dag: str, run: str, are_so: Callable[[Sequence[TaskState]], bool], within_s: float
-    ) -> list[TaskState]:
-        """Wait until the run's task instances are as asked, and return them."""
-        return self._wait(lambda: self.tasks(dag, run), are_so, f"tasks of run {run} of {dag}", within_s)
 
     def questions(self, dag: str = "~", run: str = "~") -> list[AirflowQuestion]:
         """Human tasks that wait for an answer; of one DAG or run, or (`~`) of all."""
@@ -111,33 +92,9 @@ class AirflowClient:
         body = {"chosen_options": list(options), "params_input": dict(params or {})}
         self._call("PATCH", f"{where}/{question.map_index}/hitlDetails", json=body)
 
-    def xcom(self, dag: str, run: str, task: str, map_index: int = -1, key: str = "return_value") -> Any:
-        """What a task returned."""
-        where = f"dags/{_q(dag)}/dagRuns/{_q(run)}/taskInstances/{_q(task)}/xcomEntries/{_q(key)}"
-        return self._call("GET", where, params={"map_index": map_index})["value"]
-
-    def clear(self, dag: str, run: str, tasks: Sequence[str]) -> None:
-        """Let these tasks, and those after them, run again."""
-        body = {
-            "dry_run": False,
-            "dag_run_id": run,
-            "task_ids": list(tasks),
-            "include_downstream": True,
-            "only_failed": False,
-        }
-        self._call("POST", f"dags/{_q(dag)}/clearTaskInstances", json=body)
-
     def dags(self) -> dict[str, bool]:
         """Every DAG that this user sees -> whether it is paused."""
         return {d["dag_id"]: d["is_paused"] for d in self._pages("dags", "dags")}
-
-    def unpause(self, dag: str) -> None:
-        """Let a DAG's runs start."""
-        self._call("PATCH", f"dags/{_q(dag)}", json={"is_paused": False})
-
-    def import_errors(self) -> list[str]:
-        """Why DAG files do not load, one text each."""
-        return [f"{e['filename']}: {e['stack_trace']}" for e in self._pages("importErrors", "import_errors")]
 
     def request(self, method: str, path: str, **arguments: Any) -> requests.Response:
         """Any other call, signed in; the answer as it is, or that of the third attempt if there was need to repeat."""
@@ -175,16 +132,6 @@ class AirflowClient:
             offset += len(page[key])
             if not page[key] or offset >= (page.get("total_entries") or 0):
                 return
-
-    def _wait(self, look: Callable[[], T], is_so: Callable[[T], bool], what: str, within_s: float) -> T:
-        deadline = time.monotonic() + within_s
-        pause = 0.1
-        while not is_so(seen := look()):
-            if time.monotonic() > deadline:
-                raise ServiceError("Airflow", f"{what}: not so within {within_s:g} s; last seen: {str(seen)[:500]}.")
-            time.sleep(pause)
-            pause = min(1.0, pause * 1.3)
-        return seen
 
 
 def _q(part: str) -> str:

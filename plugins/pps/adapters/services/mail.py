@@ -16,7 +16,7 @@ from email.policy import SMTP
 from email.utils import format_datetime
 from typing import Literal
 
-from pps.activities.ports import Mail
+from pps.activities.ports.people import Mail
 from pps.domain.base.errors import InvalidNameError, ServiceError
 from pps.domain.base.names import checked_address, checked_name
 from pps.domain.base.texts import one_line

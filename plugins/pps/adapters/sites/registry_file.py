@@ -20,7 +20,7 @@ import yaml
 
 from pps.activities.sites.registry_import import ImportPlan, SiteChange
 from pps.config.loader import read_model
-from pps.config.models import SitesFile
+from pps.config.site_models import SitesFile
 from pps.domain.base.errors import ConfigurationError, NotYetAllowedError
 
 _UNCHANGED = "sites.yaml is unchanged."

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 
-from pps.activities.ports import SiteShell
+from pps.activities.ports.sites import SiteShell
 
 
 def site_shell() -> SiteShell:

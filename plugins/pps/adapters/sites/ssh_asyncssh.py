@@ -10,7 +10,7 @@ from pathlib import Path
 
 import asyncssh
 
-from pps.activities.ports import SiteChannel, SiteLimits, SshTarget
+from pps.activities.ports.sites import SiteChannel, SiteLimits, SshTarget
 from pps.activities.sites import login_errors
 from pps.activities.sites.conversation import Conversation, start_command
 from pps.domain.base.errors import RolloutError, SiteError

@@ -16,7 +16,7 @@ from contextlib import asynccontextmanager, suppress
 from functools import partial
 from pathlib import Path
 
-from pps.activities.ports import SiteChannel, SiteLimits, SshTarget
+from pps.activities.ports.sites import SiteChannel, SiteLimits, SshTarget
 from pps.activities.sites import login_errors
 from pps.activities.sites.conversation import Conversation, start_command
 from pps.domain.base.errors import ConfigurationError, RolloutError, SiteUnreachableError

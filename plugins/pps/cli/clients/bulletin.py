@@ -40,7 +40,7 @@ def show(ctx: typer.Context, as_json: output.Json = False) -> None:
 @app.command()
 def write(ctx: typer.Context, as_json: output.Json = False) -> None:
     """Write the bulletin's HTML and JSON files anew; the same facts give the same files."""
-    from pps.activities.clients.bulletin import write_bulletin
+    from pps.activities.clients.bulletin_pages import write_bulletin
 
     here = front(ctx)
     services = here.services

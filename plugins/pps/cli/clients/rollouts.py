@@ -13,20 +13,21 @@ from pps.activities.clients.bulletin import stage
 from pps.activities.clients.forecast import Forecast, foresee
 from pps.activities.clients.standing import tag_of, told
 from pps.activities.clients.withdrawal import sites_with_preview
-from pps.activities.packages.classification import preview_path
+from pps.activities.packages.verdicts import preview_path
 from pps.cli import output
 from pps.cli.clients.following import check_run, follow_rollout
 from pps.cli.front import Front, front, group
 from pps.cli.packages.patches import PatchNumber
-from pps.config.models import VoModel, parse_duration
+from pps.config.base_models import parse_duration
+from pps.config.people_models import VoModel
 from pps.domain.base.errors import ConfigurationError, RefusedError
 from pps.domain.packages.tags import jdl_requirement
 from pps.domain.people.feedback import feedback_due, outcome, turned_away_text
 from pps.domain.record.facts import FactKind
 from pps.domain.record.rollouts import PREVIEWS, Rollout, RolloutPath, SiteState
+from pps.workflow.paths import dag_of
 
 #: Path of a preview -> the DAG that walks it.
-DAG_OF = {RolloutPath.BC_CLIENT: "bc_client_update", RolloutPath.NON_BC_CLIENT: "non_bc_client_update"}
 
 
 class PathChoice(StrEnum):
@@ -85,7 +86,7 @@ def start(
     due = feedback_date(feedback_until, here.now()) if feedback_until else None
     vos = _invited(here, vo)
     taken, forecast = _forecast(here, patch, path)
-    dag = DAG_OF[taken]
+    dag = dag_of(taken)
     if dry_run:
         _show_forecast(here, forecast, due, vos, as_json=as_json)
         if forecast.reasons_against:

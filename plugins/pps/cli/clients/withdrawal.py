@@ -13,10 +13,8 @@ from pps.cli.clients.following import check_run, follow_rollout
 from pps.cli.front import Front, front
 from pps.domain.base.errors import RefusedError, ServiceError
 from pps.domain.record.facts import FactKind
-from pps.domain.record.rollouts import Rollout
-
-#: The DAG that does it.
-DAG = "withdraw_rollout"
+from pps.workflow.desk import FrontDesk
+from pps.workflow.paths import WITHDRAW
 
 
 def withdraw(
@@ -36,18 +34,18 @@ def withdraw(
     were told of it hear why. Production is not touched. Files that another version shares stay.
     """
     here = front(ctx)
-    record = here.services.facts.rollout(name)
-    against = reasons_against_withdrawal(record, here.services.facts, reason)
+    desk = here.desk(name)
+    against = reasons_against_withdrawal(desk, reason)
     if dry_run:
-        _show_plan(here, record, reason, against, as_json=as_json)
+        _show_plan(here, desk, reason, against, as_json=as_json)
         if against:
             raise typer.Exit(1)
         return None
     if against:
         raise RefusedError(f"withdrawal of {name}", against, f"Look at: pps rollout show {name}")
-    run = here.airflow.trigger(DAG, {"rollout": name, "reason": reason})
+    run = here.airflow.trigger(WITHDRAW, {"rollout": name, "reason": reason})
     if as_json and not follow:
-        return output.say_json({"rollout": name, "dag_id": DAG, "run_id": run})
+        return output.say_json({"rollout": name, "dag_id": WITHDRAW, "run_id": run})
     if not as_json:
         output.say(f"The withdrawal of {name} has begun (Airflow run {run}).")
     if follow:
@@ -56,18 +54,18 @@ def withdraw(
             here,
             name,
             as_json=as_json,
-            just_started=lambda: check_run(here, DAG, run, step),
+            just_started=lambda: check_run(here, WITHDRAW, run, step),
             until=lambda seen: seen.withdrawal_is_finished,
         )
     return output.say(f"See how far it is: pps rollout show {name}")
 
 
-def _show_plan(here: Front, record: Rollout, reason: str, against: tuple[str, ...], *, as_json: bool) -> None:
-    services = here.services
+def _show_plan(here: Front, desk: FrontDesk, reason: str, against: tuple[str, ...], *, as_json: bool) -> None:
+    services, record = here.services, desk.rollout
     sites = services.config.sites
     asked = record.the(FactKind.WITHDRAWAL_ASKED)
     shown: list[str] | None = []
-    kept = kept_for(record, services.facts, "tarball")
+    kept = kept_for(desk, "tarball")
     try:
         known = services.known_sites(record.reached_sites)
         tags = services.information_system.tags_of([site.subcluster for site in known])

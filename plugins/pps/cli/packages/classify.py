@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import getpass
-import os
 import tempfile
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from pps.activities.packages import classification
-from pps.activities.packages.classification import Classification, Standing, standing_verdict
+from pps.activities.packages import classification, verdicts
+from pps.activities.packages.classification import Classification
+from pps.activities.packages.verdicts import Standing, standing_verdict
 from pps.cli import output
 from pps.cli.front import Front, front
 from pps.cli.packages.patches import PatchNumber
@@ -52,7 +51,7 @@ def classify(
     if overrule is None or not facts.dossier(patch).has(FactKind.CLASSIFIED):
         found = _look(here, known, record=record)
     if overrule is not None:
-        classification.overrule(facts, known, overrule, reason, here.now(), actor())
+        verdicts.overrule(here.office(), known, overrule, reason)
     standing = standing_verdict(facts.dossier(patch))
     if as_json:
         data = {"patch": patch, "recorded": record, "standing": standing._asdict() if standing.verdict else None}
@@ -63,26 +62,19 @@ def classify(
     return output.say(*_last_words(standing, patch, found=found, record=record))
 
 
-def actor() -> str:
-    """Who types this: the user for Airflow where one is set, else of this machine."""
-    return os.environ.get("PPS_AIRFLOW_USER") or getpass.getuser()
-
-
 def _look(here: Front, patch: Patch, *, record: bool) -> Classification:
     services = here.services
     with tempfile.TemporaryDirectory(prefix="pps-classify-") as folder:
         limits = services.config.policies.tarball.to_port()
         if record:
             return classification.classify(
-                services.facts,
+                here.office(),
                 patch,
                 repositories=services.repositories,
                 production=services.production_packages,
                 reader=services.package_reader,
                 limits=limits,
                 workdir=Path(folder),
-                now=here.now(),
-                actor=actor(),
             )
         return classification.examine(
             patch,

@@ -12,13 +12,13 @@ from typing import IO, Annotated
 
 import typer
 
-from pps.activities.people.publishing import publish
 from pps.activities.release.signing import renew_all
 from pps.activities.sites.diagnosis import Finding, Health, failure
+from pps.adapters.packages.folders import publish
 from pps.adapters.packages.openpgp import as_connection, keys_in, make_key, public_without
 from pps.cli import output
 from pps.cli.front import Front, front, group
-from pps.config.models import parse_duration
+from pps.config.base_models import parse_duration
 from pps.domain.base.errors import ConfigurationError, RefusedError, RolloutError
 from pps.domain.packages.repository_seals import KEYRING, PublicKey
 from pps.domain.people.links import keys_link

@@ -15,11 +15,11 @@ from pps.activities.packages import mirroring
 from pps.activities.packages.mirroring import Told, Verification
 from pps.cli import output
 from pps.cli.front import Front, front, group
-from pps.cli.packages.classify import actor
 from pps.domain.base.errors import ConfigurationError, NotYetAllowedError, TamperedError
 from pps.domain.packages.mirrors import LIST, SourceChanges
 from pps.domain.record.facts import Fact, FactKind
 from pps.domain.record.rollouts import Rollout
+from pps.workflow.alarm import raise_alarm
 
 app = group("Mirrors: snapshots of the developers' repositories, for pilots in production.")
 
@@ -64,31 +64,27 @@ def make(
     """
     here = front(ctx)
     services = here.services
-    record = services.facts.rollout(name)
-    made = record.the(FactKind.MIRROR_MADE)
+    desk = here.desk(name)
+    made = desk.rollout.the(FactKind.MIRROR_MADE)
     if dry_run:
-        return _show_plan(here, record, as_json=as_json)
+        return _show_plan(here, desk.rollout, as_json=as_json)
     with (
         tempfile.TemporaryDirectory(prefix="pps-mirror-") as folder,
         progress(quiet=as_json) as told,
     ):
         try:
             fact = mirroring.make_mirror(
-                record,
-                services.facts,
-                services.tracker.patch(record.patch_number),
+                desk,
                 mirrors=services.mirrors,
                 repositories=services.repositories,
                 reader=services.package_reader,
                 publish_packages=services.publish_packages,
                 limits=services.config.policies.mirror.to_port(),
                 workdir=Path(folder),
-                now=here.now(),
-                actor=actor(),
                 told=told,
             )
         except TamperedError as error:
-            services.tell_of_tampering(record, error, here.now, actor())
+            raise_alarm(desk, error)
             raise
     if as_json:
         return output.say_json(_described(here, fact))
@@ -146,7 +142,7 @@ def skip(
 ) -> None:
     """Put on record why a pilot needs no mirror: its service is not published in production, say."""
     here = front(ctx)
-    fact = mirroring.skip_mirror(here.services.facts.rollout(name), here.services.facts, reason, here.now(), actor())
+    fact = mirroring.skip_mirror(here.desk(name), reason)
     if as_json:
         return output.say_json(_described(here, fact))
     return output.say(f"{name} has no mirror: {fact.payload['skipped']}")

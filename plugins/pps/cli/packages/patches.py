@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from pps.activities.packages.classification import Standing, reasons_against_bc, standing_verdict
+from pps.activities.packages.verdicts import Standing, reasons_against_bc, standing_verdict
 from pps.cli import output
 from pps.cli.front import Front, front, group
 from pps.domain.clients.updates import reasons_against_production

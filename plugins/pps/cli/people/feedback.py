@@ -34,7 +34,7 @@ def give(
     as_json: output.Json = False,
 ) -> None:
     """Give feedback; the same feedback given twice counts once."""
-    from pps.activities.people.feedback import give_feedback
+    from pps.activities.people.feedback import Said, give_feedback
 
     here = front(ctx)
     if text == "-":
@@ -46,7 +46,9 @@ def give(
     key = hashlib.sha256("\0".join((rollout, vo, opinion, text, author)).encode("utf-8", "replace")).hexdigest()
     services = here.services
     secret, limits = services.feedback_secret, services.config.policies.feedback.limits()
-    answer = give_feedback(services.facts, rollout, vo, opinion, text, author, token, key, here.now(), secret, limits)
+    answer = give_feedback(
+        services.facts, rollout, Said(vo, opinion, text, author, token, key), here.now(), secret, limits=limits
+    )
     if as_json:
         return output.say_json(answer)
     counts = "it counts for the VO" if answer.invited and not answer.late else "it is shown, but counts for no VO"

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from pps.activities.ports import Mail
+from pps.activities.ports.people import Mail
 from pps.cli import output
 from pps.cli.front import front, group
 

@@ -10,8 +10,7 @@ from pps.cli import output
 from pps.cli.front import front
 from pps.cli.packages.patches import PatchNumber
 from pps.domain.people.overruling import Urgency
-
-DAG = "overrule_policies"
+from pps.workflow.paths import OVERRULE
 
 
 def overrule(
@@ -35,7 +34,7 @@ def overrule(
     or deployment test. Release notes and bulletin show who decided, and why.
     """
     here = front(ctx)
-    run = here.airflow.trigger(DAG, {"patch": patch, "urgency": urgency.value, "reason": reason})
+    run = here.airflow.trigger(OVERRULE, {"patch": patch, "urgency": urgency.value, "reason": reason})
     if as_json:
-        return output.say_json({"request": run, "dag_id": DAG, "run_id": run})
+        return output.say_json({"request": run, "dag_id": OVERRULE, "run_id": run})
     return output.say(f"EMT and coordination are asked ({run}).", "See what waits: pps tasks list")

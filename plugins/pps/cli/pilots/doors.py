@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from pps.activities.pilots import meetings as pilot_meetings
+from pps.activities.pilots import meetings
 from pps.cli import output
 from pps.cli.front import front, group
 from pps.cli.pilots.running import PilotName, post
@@ -22,8 +22,8 @@ app = group("Server pilots: who takes part, when the meetings are, and what may 
 class What(StrEnum):
     """The meetings of a pilot."""
 
-    KICK_OFF = pilot_meetings.KICK_OFF
-    WRAP_UP = pilot_meetings.WRAP_UP
+    KICK_OFF = meetings.KICK_OFF
+    WRAP_UP = meetings.WRAP_UP
 
 
 @app.command()

@@ -7,14 +7,12 @@ from typing import Annotated, Any
 
 import typer
 
-from pps.activities.pilots import outlook as pilot_outlook
+from pps.activities.pilots import outlook, screening
 from pps.activities.pilots import request as pilot_request
-from pps.activities.pilots import screening as pilot_screening
 from pps.activities.pilots.request import PilotRequest
 from pps.activities.release.overruling import standing
 from pps.cli import output
 from pps.cli.front import Front, front, group
-from pps.cli.packages.classify import actor
 from pps.cli.packages.patches import PatchNumber
 from pps.cli.pilots import standing as pilot_standing
 from pps.domain.base.errors import NotYetAllowedError, RefusedError
@@ -25,10 +23,8 @@ from pps.domain.pilots.pilot import Pilot
 from pps.domain.pilots.server_updates import Compatibility, UpdateVerdict
 from pps.domain.pilots.success import Assessment, assess, silent_vos, words_of_vos
 from pps.domain.record.facts import FactKind
-from pps.domain.record.rollouts import PILOTS, RolloutPath
-
-#: Path -> the DAG that walks it.
-DAG = {RolloutPath.MINOR_PILOT: "minor_server_pilot", RolloutPath.MAJOR_PILOT: "major_server_pilot"}
+from pps.domain.record.rollouts import PILOTS
+from pps.workflow.paths import dag_of
 
 app = group("Pilots: a server update runs in production at partner sites, for an agreed time.")
 
@@ -107,7 +103,7 @@ def request(
     services = here.services
     found = services.tracker.patch(patch)
     verdict = _verdict(here, found)
-    asked = PilotRequest(actor(), scope, vo, justification)
+    asked = PilotRequest(here.actor, scope, vo, justification)
     vos = [known.name for known in services.config.people.vos]
     reasons = pilot_request.reasons_against_request(found, services.facts.dossier(patch), asked, vos)
     if opened := services.facts.rollouts(open_only=True, paths=PILOTS, patch=patch):
@@ -127,9 +123,9 @@ def request(
         raise RefusedError(found.subject, reasons, f"See: pps pilot judge {patch}")
     conf = {"patch": patch, "scope": scope} | ({"vo": vo} if vo else {})
     conf |= {"justification": justification} if justification else {}
-    run = here.airflow.trigger(DAG[verdict.path], conf)
+    run = here.airflow.trigger(dag_of(verdict.path), conf)
     if as_json:
-        return output.say_json({"pilot": name, "dag_id": DAG[verdict.path], "run_id": run, **_data(found, verdict)})
+        return output.say_json({"pilot": name, "dag_id": dag_of(verdict.path), "run_id": run, **_data(found, verdict)})
     _say_verdict(found, verdict)
     return output.say("", f"Asked for {name} (Airflow run {run}).", f"Look at it: pps pilot show {name}")
 
@@ -177,7 +173,7 @@ def _state(here: Front, pilot: Pilot) -> dict[str, Any]:
         "pilot": pilot.name,
         "patch": record.patch_number,
         "stage": pilot.stage,
-        "next": pilot_outlook.what_comes_next(pilot, here.now()),
+        "next": outlook.what_comes_next(pilot, here.now()),
         "first_round": pilot.first_round,
         "round": pilot.round,
         "kind": judged.payload["kind"] if judged else None,
@@ -198,7 +194,7 @@ def _state(here: Front, pilot: Pilot) -> dict[str, Any]:
         else None,
         "running_since": pilot.running_since,
         "runs_until": pilot.runs_until,
-        "interested": pilot_screening.interested(record),
+        "interested": screening.interested(record),
         "sites": [_site(here, pilot, site) for site in pilot.selected],
         "feedback": {"given": [w.vo for w in words_of_vos(pilot)], "silent": silent_vos(pilot)},
         "missing_reports": pilot.missing_reports,
@@ -218,7 +214,7 @@ def _site(here: Front, pilot: Pilot, site: str) -> dict[str, Any]:
     else:
         state = "running" if fact else "awaited"
     well = f"{seen.text} %" if seen and seen.text else None
-    since, note = fact.at if fact else None, pilot_outlook.note_on_site(pilot, site)
+    since, note = fact.at if fact else None, outlook.note_on_site(pilot, site)
     return {
         "site": site,
         "state": state,
@@ -293,18 +289,15 @@ def candidates(
     """Rank the sites that could run a pilot, with reasons; and say why others cannot."""
     here = front(ctx)
     services = here.services
-    found = services.facts.rollout(name)
+    desk = here.desk(name)
     for site in (*(volunteer or ()), *(downtime or ())):
         services.config.site(site)  # a typo is an error
-    patch = services.tracker.patch(Pilot(found).record.patch_number)
     sites, most = services.config.sites.values(), services.config.policies.pilots.open_pilots_at_most
     names = {"volunteers": volunteer or (), "in_downtime": downtime or ()}
     if record:
-        ranking = pilot_screening.rank_candidates(
-            found, services.facts, patch, sites, most, **names, now=here.now(), actor=f"user {actor()}"
-        )
+        ranking = screening.rank_candidates(desk.by(f"user {here.actor}"), sites, most, **names)
     else:
-        ranking = pilot_screening.foresee(found, services.facts, patch, sites, most, **names)
+        ranking = screening.foresee(desk, sites, most, **names)
     if as_json:
         return output.say_json({"pilot": name, "recorded": record, **output.to_data(ranking)})
     return _say_ranking(ranking)

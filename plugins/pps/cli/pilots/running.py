@@ -9,7 +9,7 @@ import typer
 from pps.cli import output
 from pps.cli.front import Front, front, group
 from pps.domain.base.errors import NotYetAllowedError, RefusedError
-from pps.domain.pilots import looks as pilot_looks
+from pps.domain.pilots import looks
 from pps.domain.pilots.pilot import Pilot
 
 app = group("Server pilots at partner sites (SD 4.1.3, 4.1.4).")
@@ -52,7 +52,7 @@ def journal(
     """Show how a pilot runs: until when, which site answers, and everything that happened."""
     here = front(ctx)
     pilot = _pilot(here, rollout)
-    entries = pilot_looks.journal(pilot.record, site or None)
+    entries = looks.journal(pilot.record, site or None)
     standing = [_standing(here, pilot, name) for name in pilot.served if site in ("", name)]
     end, ended = pilot.runs_until, pilot.run_ended
     if as_json:
@@ -111,8 +111,8 @@ def _pilot(here: Front, name: str) -> Pilot:
 
 
 def _standing(here: Front, pilot: Pilot, site: str) -> dict[str, Any]:
-    known, service = pilot_looks.samples(pilot.record, site), pilot.service_at(site)
-    seen = pilot_looks.availability(pilot, site, here.now())
+    known, service = looks.samples(pilot.record, site), pilot.service_at(site)
+    seen = looks.availability(pilot, site, here.now())
     return {
         "site": site,
         "state": known[-1].state.name if service else "rolled back",

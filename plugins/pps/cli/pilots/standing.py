@@ -6,13 +6,13 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from pps.activities.pilots import meetings as pilot_meetings
+from pps.activities.pilots import meetings
 from pps.activities.pilots.wrap_up import report_links, results
 from pps.cli import output
 from pps.cli.front import Front
 from pps.domain.base.texts import one_line
 from pps.domain.people import questions
-from pps.domain.pilots import looks as pilot_looks
+from pps.domain.pilots import looks
 from pps.domain.record.rollouts import Rollout
 
 _NEWEST = 10
@@ -30,8 +30,8 @@ def more(here: Front, record: Rollout) -> dict[str, Any]:
                 "ends": datetime.fromisoformat(called.payload["ends"]),
                 "moved": "/" in called.occasion,
             }
-            for what in pilot_meetings.MEETINGS
-            if (called := pilot_meetings.meeting(record, what))
+            for what in meetings.MEETINGS
+            if (called := meetings.meeting(record, what))
         ],
         "questions": [
             {"who": asked.subject, "step": asked.step, "what": asked.title, "due": asked.due}
@@ -39,7 +39,7 @@ def more(here: Front, record: Rollout) -> dict[str, Any]:
             if questions.is_open(record, asked)
         ],
         "reports": report_links(results(record, here.now()), url),
-        "journal": pilot_looks.journal(record),
+        "journal": looks.journal(record),
     }
 
 

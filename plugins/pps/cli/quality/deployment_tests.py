@@ -12,9 +12,11 @@ from pps.cli.front import front, group
 from pps.cli.packages.patches import PatchNumber
 from pps.domain.base.errors import NotYetAllowedError, RefusedError
 from pps.domain.quality.scenarios import applicable, planned_scenario, reasons_against_deployment_test
+from pps.domain.record.rollouts import RolloutPath
+from pps.workflow.paths import dag_of
 
 #: The DAG that walks SD 4.2.2.
-DAG = "pre_deployment_test"
+DAG = dag_of(RolloutPath.PRE_DEPLOYMENT)
 
 app = group("The deployment test of an update, over its scenarios.")
 
@@ -92,10 +94,10 @@ def show(
         )
     if log:
         planned_scenario(record, log)
-        file = services.publication_folder / log_name(record.name, log)
-        if not file.exists():
+        text = services.publication_folder.read(log_name(record.name, log))
+        if text is None:
             raise NotYetAllowedError(f"scenario {log}", "has no log yet.", f"See: pps deployment-test show {patch}")
-        return output.say(file.read_text(encoding="utf-8"))
+        return output.say(text.decode())
     found = results(record)
     if as_json:
         return output.say_json(found)

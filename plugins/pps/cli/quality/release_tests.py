@@ -19,9 +19,10 @@ from pps.domain.quality import release_tests as rules
 from pps.domain.quality.pools import chosen_pools
 from pps.domain.quality.release_tests import STEP
 from pps.domain.record.rollouts import Rollout, RolloutPath
+from pps.workflow.paths import dag_of
 
 #: The DAG that walks SD 4.2.3.
-DAG = "release_testing"
+DAG = dag_of(RolloutPath.RELEASE_TEST)
 
 app = group("Release testing: selected production sites try an update before it goes public.")
 

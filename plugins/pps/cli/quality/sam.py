@@ -9,7 +9,6 @@ import typer
 from pps.activities.quality import sam_tasks
 from pps.cli import output
 from pps.cli.front import front, group
-from pps.cli.packages.classify import actor
 
 app = group("Tasks for the monitoring (SAM): clone a sensor, create a display, a week of support.")
 
@@ -27,7 +26,7 @@ def assign(
     here = front(ctx)
     config = here.services.config
     found = sam_tasks.assign(
-        here.services.facts, config.activities, task, user, actor(), here.now(), what=what, week=week
+        here.services.facts, config.activities, task, user, here.actor, here.now(), what=what, week=week
     )
     if as_json:
         return output.say_json(found)
@@ -45,7 +44,7 @@ def done(
     """Say that a task is done; whoever it was assigned to is credited, once."""
     here = front(ctx)
     config = here.services.config
-    found, new = sam_tasks.done(here.services.facts, config.activities, number, actor(), text, here.now())
+    found, new = sam_tasks.done(here.services.facts, config.activities, number, here.actor, text, here.now())
     credits = config.activity(found.activity).credits
     if as_json:
         return output.say_json({"task": found, "new": new, "credits": credits})

@@ -10,7 +10,7 @@ from pps.cli import output
 from pps.cli.front import front, group
 from pps.cli.sites.importing import import_sites
 from pps.config.loader import problems_in
-from pps.config.models import SitesFile
+from pps.config.site_models import SitesFile
 
 app = group("The sites: who they are, and what they agreed to.")
 app.command("import")(import_sites)

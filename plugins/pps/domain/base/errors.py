@@ -18,7 +18,6 @@ RolloutError
     HostKeyError            the site's administrator must confirm the new key
     SiteBusyError           another installer holds the site's lock: retry
     SiteRefusedError        the receiver at the site said no (disk full, digest, ...)
-    ProbeFailedError        leave the site out, tell it why
 ```
 
 Every error carries three things: what is affected, why, and what to do next.
@@ -107,7 +106,3 @@ class SiteBusyError(SiteError):
 
 class SiteRefusedError(SiteError):
     """The receiver at the site refused: disk full, wrong digest, clock, ..."""
-
-
-class ProbeFailedError(SiteError):
-    """A probe at the site found the preview, or the production clients, broken."""

@@ -92,6 +92,11 @@ def for_the_public(text: str, names: Collection[str] = ()) -> str:
     Args:
         names: of users, which are hidden where they stand as a word.
     """
+    text = _once(text) if len(text) <= _SHORT else _without_persons(text)
+    return _words(tuple(sorted(names))).sub(HIDDEN, text) if names else text
+
+
+def _without_persons(text: str) -> str:
     text = _PRIVATE_KEY.sub(HIDDEN, _OTHER_SIGNS.sub("@", text))
     text = _NAME_OF_CERTIFICATE.sub("[name in a certificate]", text)
     text = _LOGIN.sub("", text)
@@ -101,8 +106,12 @@ def for_the_public(text: str, names: Collection[str] = ()) -> str:
     text = _USER.sub(rf"\1{HIDDEN}", text)
     for mailbox in (_MAILBOX, _SPELT, _APART, _SAID, _WORDS):
         text = mailbox.sub(r"\1***@\2", text)
-    text = _QUOTED.sub(r"***@\1", text)
-    return _words(tuple(sorted(names))).sub(HIDDEN, text) if names else text
+    return _QUOTED.sub(r"***@\1", text)
+
+
+#: The same few hundred names of sites stand in every view; what people write is longer, and is not kept.
+_SHORT = 60
+_once = lru_cache(maxsize=2048)(_without_persons)
 
 
 @lru_cache(maxsize=64)
@@ -122,9 +131,9 @@ def shown_to_the_public(view: Any, names: Collection[str] = ()) -> Any:
 
 
 def _shown(view: Any, door: Callable[[str], str]) -> Any:
-    if type(view) is str:
-        return door(view)
-    if isinstance(view, Mapping):
+    if view is None or type(view) is str:
+        return view and door(view)
+    if type(view) is dict or isinstance(view, Mapping):
         return {key: _shown(value, door) for key, value in view.items()}
     if isinstance(view, tuple) and hasattr(view, "_fields"):
         return type(view)(*(_shown(value, door) for value in view))

@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from enum import StrEnum
 
-from pps.domain.base.errors import ConfigurationError, RefusedError
+from pps.domain.base.errors import RefusedError
 from pps.domain.record.facts import Fact, FactKind
 from pps.domain.record.rollouts import Rollout
 
@@ -33,11 +33,6 @@ class EffortUnit(StrEnum):
 
 #: SD 4, the conversion table: PD = 8PH, PW = 5PD = 40PH, PM = 4PW = 20PD = 160PH.
 PH_IN: Mapping[EffortUnit, int] = {EffortUnit.PH: 1, EffortUnit.PD: 8, EffortUnit.PW: 40, EffortUnit.PM: 160}
-
-#: Of the pilot activities, the one that SD's totals count apart from the Gold Site's own work.
-SERVICE_EXPERT = "pilot-service-expert"
-_PILOT_SECTION = "4.1.3"
-_COORDINATOR, _GOLD_SITE = "PPS Coordinator", "Gold Site"
 
 
 def to_ph(amount: Decimal | int | str, unit: EffortUnit) -> int:
@@ -97,19 +92,23 @@ class Credit:
     at: datetime
 
 
+@dataclass(frozen=True, slots=True)
+class Doer:
+    """Who did it."""
+
+    who: str
+    """a site's name where a site does the activity (then also `site`), else a user's"""
+    site: str = ""
+    roc: str = ""
+    """of the site when it did it"""
+    role: str = ""
+    """in which role; must be one of the activity's. Not needed where the activity has only one"""
+    person: str = ""
+    """the user who did it for the site"""
+
+
 def credit_fact(
-    record: Rollout,
-    activity: Activity,
-    who: str,
-    occasion: str,
-    now: datetime,
-    actor: str,
-    *,
-    site: str = "",
-    roc: str = "",
-    role: str = "",
-    person: str = "",
-    times: int = 1,
+    record: Rollout, activity: Activity, doer: Doer, occasion: str, now: datetime, actor: str, *, times: int = 1
 ) -> Fact:
     """The fact that credits a completed activity to who did it.
 
@@ -119,17 +118,15 @@ def credit_fact(
     Source: SD 4, "upon completion of the task".
 
     Args:
-        who: a site's name where a site does the activity (then also `site`), else a user's.
         occasion: which time, where an activity can be done more than once: a week, a scenario, a round.
-        role: in which role; must be one of the activity's. Not needed where the activity has only one.
-        person: the user who did it for the site.
         times: how many of them at once (e.g. weeks); give each its own occasion where they end one by one.
 
     Raises:
         RefusedError: nobody is named, the role has no part in the activity, or `times` is not positive.
     """
     reasons = []
-    if not who:
+    role = doer.role
+    if not doer.who:
         reasons.append("Nobody is named who did it.")
     if role and role not in activity.who:
         reasons.append(f"{role} has no part in it; it is done by {', '.join(activity.who)}.")
@@ -142,12 +139,12 @@ def credit_fact(
         "credits": activity.credits * times,
         "effort_ph": activity.effort_ph * times,
         "role": role or (activity.who[0] if len(activity.who) == 1 else ""),
-        "site": site,
-        "roc": roc,
-        "person": person,
+        "site": doer.site,
+        "roc": doer.roc,
+        "person": doer.person,
     }
     key = f"{activity.key}/{occasion}" if occasion else activity.key
-    return Fact(record.name, FactKind.CREDITED, who, key, now, actor, payload)
+    return Fact(record.name, FactKind.CREDITED, doer.who, key, now, actor, payload)
 
 
 def credits_of(facts: Iterable[Fact]) -> tuple[Credit, ...]:
@@ -259,42 +256,3 @@ def totals(credits: Iterable[Credit], by: Grouping) -> tuple[Total, ...]:
     if by in (Grouping.MONTH, Grouping.WEEK):
         return tuple(sorted(sums, key=lambda t: t.key))
     return tuple(sorted(sums, key=lambda t: (-t.credits, -t.times, t.key)))
-
-
-@dataclass(frozen=True, slots=True)
-class PilotEffort:
-    """What a pilot costs, as SD 4.1.3 adds it up ("Total SA1 effort"), in person hours."""
-
-    coordination_ph: int
-    """what the Coordinator does alone; the meetings come on top (docs/adr/0010)"""
-    gold_site_ph: int
-    """all of the Gold Site's own work, meetings included"""
-    service_expert_ph: int
-    """to be counted if the Gold Site or SA1 personnel provides it"""
-    coordination_meetings_ph: int
-    """what SD's table gives the Coordinator for meetings and SD's total leaves out"""
-
-
-def pilot_effort(activities: Mapping[str, Activity], weeks: int) -> PilotEffort:
-    """Foresee the effort of a pilot that is supported for so many weeks at one Gold Site.
-
-    Source: SD 4.1.3, "Total SA1 effort (for a 3-week pilot)"; how the totals are read: docs/adr/0010.
-    """
-    if weeks < 0:
-        raise ValueError(f"a pilot of {weeks} weeks")
-    if SERVICE_EXPERT not in activities:
-        raise ConfigurationError(
-            f"activity {SERVICE_EXPERT}", "is not in activities.yaml.", "SD 4.1.3 has it: put it back."
-        )
-
-    def hours(*chosen: Activity) -> int:
-        return sum(a.effort_ph * (weeks if a.per == "week" else 1) for a in chosen)
-
-    pilot = [a for a in activities.values() if a.section == _PILOT_SECTION]
-    coordinators = [a for a in pilot if _COORDINATOR in a.who]
-    return PilotEffort(
-        coordination_ph=hours(*(a for a in coordinators if len(a.who) == 1)),
-        gold_site_ph=hours(*(a for a in pilot if _GOLD_SITE in a.who and a.key != SERVICE_EXPERT)),
-        service_expert_ph=hours(activities[SERVICE_EXPERT]),
-        coordination_meetings_ph=hours(*(a for a in coordinators if len(a.who) > 1)),
-    )

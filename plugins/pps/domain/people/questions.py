@@ -33,6 +33,21 @@ class Question:
 
 
 @dataclass(frozen=True, slots=True)
+class Given:
+    """An answer as it comes in: by whom is the word of the door that it came through, not the form's."""
+
+    choice: str
+    form: Mapping[str, Any]
+    user: str
+    at: datetime
+
+    @property
+    def who(self) -> str:
+        """Who has answered, as facts name people."""
+        return f"user {self.user}"
+
+
+@dataclass(frozen=True, slots=True)
 class Answer:
     """One answer, as it was given."""
 

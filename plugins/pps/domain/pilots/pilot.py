@@ -1,6 +1,6 @@
 """A pilot: a server update in production at partner sites, for an agreed time (SD 4.1.3, 4.1.4).
 
-As a rollout, a pilot is what its facts say. What may follow from them is in `pilot_rules`.
+As a rollout, a pilot is what its facts say. What may follow from them is in `rules`.
 """
 
 from __future__ import annotations

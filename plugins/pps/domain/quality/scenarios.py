@@ -258,11 +258,6 @@ def _why(record: Rollout, scenario: Scenario) -> str:
     return str(fact.payload.get("reason") or "no reason is on record.") if fact else ""
 
 
-def platforms_passed(record: Rollout) -> tuple[Platform, ...]:
-    """The platforms for which the release may go out, in order."""
-    return tuple(platform for platform, reasons in reasons_against_platforms(record).items() if not reasons)
-
-
 class DeploymentOutcome(StrEnum):
     """How the deployment test of an update ended."""
 

@@ -51,7 +51,7 @@ class Link:
 
 
 def digest_of(
-    previous: str, rollout: str, kind: str, subject: str, occasion: str, at: datetime, actor: str, payload: Any
+    previous: str, *, rollout: str, kind: str, subject: str, occasion: str, at: datetime, actor: str, payload: Any
 ) -> str:
     """The hash of a fact that follows one with the hash `previous`."""
     when = at.astimezone(UTC).isoformat(timespec="microseconds")
@@ -123,7 +123,14 @@ def _misfit(number: int, before: str, link: Link) -> str:
         what = f"fact {number - 1}" if number > 1 else "the beginning"
         return f"{which} does not follow {what}: a fact was changed, removed or put between."
     computed = digest_of(
-        link.previous, link.rollout, link.kind, link.subject, link.occasion, link.at, link.actor, link.payload
+        link.previous,
+        rollout=link.rollout,
+        kind=link.kind,
+        subject=link.subject,
+        occasion=link.occasion,
+        at=link.at,
+        actor=link.actor,
+        payload=link.payload,
     )
     return "" if computed == link.digest else f"{which} was changed after it was recorded."
 

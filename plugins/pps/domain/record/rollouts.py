@@ -89,6 +89,21 @@ _STATE_AFTER: Mapping[FactKind, SiteState] = {
 }
 
 
+#: Kinds of facts that tell a site's state.
+STATE_KINDS = tuple(_STATE_AFTER)
+
+#: Of these, which programs record for hundreds of sites, all but a site's newest may be left out where only its state
+#: is asked for: their payloads name nobody, so whoever's name must be hidden from the public is found without them.
+OVERTAKEN_KINDS = (
+    FactKind.PREVIEW_INSTALLED,
+    FactKind.PROBES_PASSED,
+    FactKind.PROBES_FAILED,
+    FactKind.TAG_ADDED,
+    FactKind.TAG_SEEN,
+    FactKind.SITE_FAILED,
+)
+
+
 @dataclass(frozen=True, slots=True)
 class SiteProgress:
     """One site's part in a rollout."""

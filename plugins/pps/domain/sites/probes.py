@@ -1,4 +1,4 @@
-"""Results of probes, in the Nagios convention and with SAM's names for them."""
+"""Results of probes, in the Nagios convention."""
 
 from __future__ import annotations
 
@@ -13,11 +13,6 @@ class ProbeState(IntEnum):
     WARNING = 1
     CRITICAL = 2
     UNKNOWN = 3
-
-    @property
-    def sam_code(self) -> int:
-        """SAM's number for it: ok 10, warning 40, critical 60, unknown counts as error 50."""
-        return (10, 40, 60, 50)[self]
 
 
 @dataclass(frozen=True, slots=True)

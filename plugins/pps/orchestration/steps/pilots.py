@@ -16,41 +16,26 @@ from airflow.sdk import TriggerRule, get_current_context, task
 
 from pps.activities.packages import mirroring
 from pps.activities.packages.fetching import keep_packages_once, note_trust, reasons_if_changed
-from pps.activities.people import outbox
 from pps.activities.people.invitation import meeting_time
 from pps.activities.people.notification import Party
-from pps.activities.pilots import end as pilot_end
-from pps.activities.pilots import kick_off as pilot_kick_off
+from pps.activities.pilots import end, kick_off, notes, request, roll_back, screening, wrap_up
 from pps.activities.pilots import meetings as pilot_meetings
-from pps.activities.pilots import notes as pilot_notes
-from pps.activities.pilots import request as pilot_request
-from pps.activities.pilots import roll_back as pilot_roll_back
-from pps.activities.pilots import screening as pilot_screening
 from pps.activities.pilots import vos as pilot_vos
-from pps.activities.pilots import wrap_up as pilot_wrap_up
 from pps.activities.quality import deployment_tests
 from pps.activities.release import overruling
-from pps.domain.pilots import rules as pilot_rules
+from pps.domain.pilots import rules
 from pps.domain.pilots.pilot import PROLONG, RELEASE, Pilot
 from pps.domain.record.facts import FactKind
-from pps.domain.record.rollouts import Rollout, RolloutPath
-from pps.orchestration import forms_pilot_meetings as meetings
-from pps.orchestration.alarm import watched
+from pps.domain.record.rollouts import RolloutPath
 from pps.orchestration.retries import LIMITS
-from pps.orchestration.runtime import actor, now, run_of, services
-from pps.services import Services
+from pps.orchestration.runtime import desk, office, run_of
+from pps.workflow.alarm import watched
+from pps.workflow.desk import FrontDesk
+from pps.workflow.pilots import meetings
 
 log = logging.getLogger(__name__)
 
 NOT_PUBLISHED = "The service is not published in the production information system, so no mirror is needed."
-
-
-def _send(s: Services) -> None:
-    outbox.empty_outbox(s.facts, s.mailer, now)
-
-
-def _credit(s: Services, rollout: str) -> None:
-    meetings.credit(s, s.facts.rollout(rollout))
 
 
 # --- request and pre-screening ------------------------------------------------------------------
@@ -61,37 +46,28 @@ def open_pilot(path: str) -> str:
     """Step 1. Put the request on record, or open the next round; refused with reasons where the rules say no."""
     context = get_current_context()
     params, run = context["params"], run_of(context)
-    with services() as s:
+    with office() as o:
         if before := params.get("continues"):
-            return pilot_request.open_next_round(s.facts.rollout(before), s.facts, run=run, now=now(), actor=actor())
-        patch = s.tracker.patch(int(params["patch"]))
-        vo, vos = params.get("vo") or "", {known.name: known.representatives for known in s.config.people.vos}
+            return request.open_next_round(o.desk(before), run=run)
+        patch = o.services.tracker.patch(int(params["patch"]))
+        vo, vos = params.get("vo") or "", {known.name: known.representatives for known in o.config.people.vos}
         # who may ask for which VO was said when the run was started (`roles.reasons_against_asking_for_pilot`)
-        asked = pilot_request.PilotRequest(
-            actor(), str(params["scope"]), vo, params.get("justification") or "", actor() in vos.get(vo, ())
+        asked = request.PilotRequest(
+            o.actor, str(params["scope"]), vo, params.get("justification") or "", o.actor in vos.get(vo, ())
         )
-        return pilot_request.request_pilot(
-            s.facts,
-            patch,
-            asked,
-            s.config.policies.minor_update.to_domain(),
-            list(vos),
-            run=run,
-            now=now(),
-            actor=actor(),
-            path=RolloutPath(path),
+        return request.request_pilot(
+            o, patch, asked, o.policies.minor_update.to_domain(), list(vos), run=run, path=RolloutPath(path)
         )
 
 
 def _goes_on(rollout: str, kind: FactKind) -> bool:
     """A pilot that was declined or given up is closed, with its reason on record; nothing follows then."""
-    with services() as s:
-        record = s.facts.rollout(rollout)
-        closed = record.the(FactKind.ROLLOUT_CLOSED)
+    with desk(rollout) as d:
+        closed = d.rollout.the(FactKind.ROLLOUT_CLOSED)
         if closed is not None:
             log.warning("%s: %s", closed.payload["outcome"], " ".join(closed.payload.get("reasons", ())))
             return False
-        record.need(kind, "Clear the task of the question before.")
+        d.rollout.need(kind, "Clear the task of the question before.")
         return True
 
 
@@ -100,42 +76,30 @@ def request_is_accepted(rollout: str) -> bool:
     """Step 1. Whether the Coordinator has accepted the request."""
     if not _goes_on(rollout, FactKind.PILOT_REQUESTED):
         return False
-    with services() as s:
-        pilot_rules.must_be_accepted(Pilot(s.facts.rollout(rollout)))
+    with desk(rollout) as d:
+        rules.must_be_accepted(Pilot(d.rollout))
         return True
 
 
 @task
 def rank_candidates(rollout: str) -> list[str]:
     """Step 2. Candidates among the partners, with reasons. Returns them, the best first; none in a later round."""
-    with services() as s:
-        record = s.facts.rollout(rollout)
-        if record.has(FactKind.SITES_SELECTED):
+    with desk(rollout) as d:
+        if d.rollout.has(FactKind.SITES_SELECTED):
             return []
-        found = pilot_screening.rank_candidates(
-            record,
-            s.facts,
-            s.tracker.patch(record.patch_number),
-            s.config.sites.values(),
-            s.config.policies.pilots.open_pilots_at_most,
-            now=now(),
-            actor=actor(),
-        )
+        found = screening.rank_candidates(d, d.config.sites.values(), d.policies.pilots.open_pilots_at_most)
         return [candidate.site for candidate in found.candidates]
 
 
 @task
 def ask_vos_for_interest(rollout: str) -> int:
     """Step 2. Tell the VOs of the new features; returns how many mails are new."""
-    with services() as s:
-        record = s.facts.rollout(rollout)
-        if record.has(FactKind.SITES_SELECTED):
+    with desk(rollout) as d:
+        if d.rollout.has(FactKind.SITES_SELECTED):
             return 0
-        patch, service = s.tracker.patch(record.patch_number), s.config.service
-        new = pilot_screening.ask_for_interest(
-            record, s.facts, patch, s.audience().vos, service.reply_to, service.public_url, s.templates, now(), actor()
-        )
-        _send(s)
+        service = d.config.service
+        new = screening.ask_for_interest(d, d.services.audience().vos, service.reply_to, service.public_url)
+        d.send()
         return new
 
 
@@ -151,50 +115,29 @@ def sites_are_selected(rollout: str) -> bool:
 @task
 def instruct_sites(rollout: str) -> int:
     """Step 3. Pointers to the documentation, and the timeline; returns how many mails are new."""
-    with services() as s:
-        record = s.facts.rollout(rollout)
-        new = pilot_kick_off.instruct_sites(
-            record,
-            s.facts,
-            s.tracker.patch(record.patch_number),
-            s.config.sites,
-            meetings.usual_timeline(s, record),
-            s.templates,
-            now(),
-            actor(),
-        )
-        _credit(s, rollout)
-        _send(s)
+    with desk(rollout) as d:
+        new = kick_off.instruct_sites(d, d.config.sites, meetings.usual_timeline(d))
+        meetings.credit(d)
+        d.send()
         return new
 
 
-def _call(s: Services, record: Rollout, what: str, agenda: tuple[str, ...]) -> str:
-    policy = s.config.policies.pilots
-    called = pilot_meetings.call_meeting(
-        record,
-        s.facts,
-        what,
-        s.participants(record, what),
-        agenda,
-        s.templates,
-        starts=meeting_time(now(), policy.meeting_after),
-        lasts=policy.meeting_lasts,
-        organizer=s.config.service.reply_to,
-        public_url=s.config.service.public_url,
-        now=now(),
-        actor=actor(),
-    )
-    _send(s)
+def _call(d: FrontDesk, what: str, agenda: tuple[str, ...]) -> str:
+    policy = d.policies.pilots
+    host = pilot_meetings.Host(d.config.service.reply_to, d.config.service.public_url)
+    starts = meeting_time(d.now, policy.meeting_after)
+    parties = meetings.participants(d, what)
+    called = pilot_meetings.call_meeting(d, what, parties, agenda, host, starts=starts, lasts=policy.meeting_lasts)
+    d.send()
     return str(called.payload["starts"])
 
 
 @task
 def invite_to_kick_off(rollout: str) -> str:
     """Step 4. The meeting, in everybody's calendar. Returns when it begins."""
-    with services() as s:
-        record = s.facts.rollout(rollout)
-        pilot_rules.may_kick_off(Pilot(record))
-        return _call(s, record, pilot_meetings.KICK_OFF, pilot_kick_off.AGENDA)
+    with desk(rollout) as d:
+        rules.may_kick_off(Pilot(d.rollout))
+        return _call(d, pilot_meetings.KICK_OFF, kick_off.AGENDA)
 
 
 @task.short_circuit
@@ -209,47 +152,38 @@ def dates_are_agreed(rollout: str) -> bool:
 @task(execution_timeout=LIMITS.mirror)
 def mirror_repository(rollout: str) -> str:
     """Step 6. A mirror if the service is published, and the very packages kept. Returns the mirror, or why none."""
-    with services() as s, tempfile.TemporaryDirectory(prefix="pps-mirror-") as folder:
-        record = s.facts.rollout(rollout)
-        patch = s.tracker.patch(record.patch_number)
-        note_trust(record, s.facts, patch, s.trust_in(patch.repository.url), now(), actor())
-        needed: dict[str, Any] = {"reader": s.package_reader, "workdir": Path(folder)}
-        with watched(s, record):
-            if record.has(FactKind.MIRROR_MADE):
-                made = record.need(FactKind.MIRROR_MADE, "")
-            elif not Pilot(record).is_published:
-                made = mirroring.skip_mirror(record, s.facts, NOT_PUBLISHED, now(), actor())
-            elif not s.config.service.mirror_folder:
+    with desk(rollout) as d, tempfile.TemporaryDirectory(prefix="pps-mirror-") as folder:
+        patch = d.patch
+        note_trust(d, d.services.trust_in(patch.repository.url))
+        needed: dict[str, Any] = {"reader": d.services.package_reader, "workdir": Path(folder)}
+        with watched(d):
+            if d.rollout.has(FactKind.MIRROR_MADE):
+                made = d.rollout.need(FactKind.MIRROR_MADE, "")
+            elif not Pilot(d.rollout).is_published:
+                made = mirroring.skip_mirror(d, NOT_PUBLISHED)
+            elif not d.config.service.mirror_folder:
                 why = "service.yaml names no mirror_folder: the sites install from the developers' own repository."
-                made = mirroring.skip_mirror(record, s.facts, why, now(), actor())
+                made = mirroring.skip_mirror(d, why)
             else:
                 made = mirroring.make_mirror(
-                    record,
-                    s.facts,
-                    patch,
-                    mirrors=s.mirrors,
-                    repositories=s.repositories,
-                    publish_packages=s.publish_packages,
-                    limits=s.config.policies.mirror.to_port(),
-                    now=now(),
-                    actor=actor(),
+                    d,
+                    mirrors=d.services.mirrors,
+                    repositories=d.services.repositories,
+                    publish_packages=d.services.publish_packages,
+                    limits=d.policies.mirror.to_port(),
                     **needed,
                 )
-            record = s.facts.rollout(rollout)
-            mirror = mirroring.mirror_repository(record, s.mirror_url)
-            pilot_rules.must_be_accepted(Pilot(record))
+            mirror = mirroring.mirror_repository(d.rollout, d.services.mirror_url)
+            rules.must_be_accepted(Pilot(d.rollout))
             keep_packages_once(
-                record,
-                s.facts,
+                d,
                 replace(patch, repository=mirror) if mirror else patch,
-                now(),
-                actor(),
-                repositories=s.own_repositories if mirror else s.repositories,
-                artefacts=s.artefacts,
-                limits=s.config.policies.tarball.to_port(),
+                repositories=d.services.own_repositories if mirror else d.services.repositories,
+                artefacts=d.services.artefacts,
+                limits=d.policies.tarball.to_port(),
                 **needed,
             )
-        _credit(s, rollout)
+        meetings.credit(d)
         return str(made.payload.get("mirror") or made.payload["skipped"])
 
 
@@ -259,40 +193,30 @@ def mirror_repository(rollout: str) -> str:
 @task
 def sites_of_pilot(rollout: str) -> list[str]:
     """Steps 7 to 9. The sites that take part, each at its own pace."""
-    with services() as s:
-        return list(Pilot(s.facts.rollout(rollout)).sites)
+    with desk(rollout) as d:
+        return list(Pilot(d.rollout).sites)
 
 
 @task
 def tell_of_roll_back(rollout: str, site: str) -> int:
     """Step 8. Users are told that a site has gone back to the version of before; returns how many mails are new."""
-    with services() as s:
-        record = s.facts.rollout(rollout)
-        if site not in s.config.sites or Pilot(record).rolled_back(site) is None:
+    with desk(rollout) as d:
+        if site not in d.config.sites or Pilot(d.rollout).rolled_back(site) is None:
             return 0
-        vos = [Party(vo.name, vo.contact) for vo in s.config.people.vos]
-        new = pilot_roll_back.tell_users(
-            record,
-            s.facts,
-            s.templates,
-            s.config.sites[site],
-            pilot_roll_back.users_of(record, vos),
-            s.config.service.reply_to,
-            now(),
-            actor(),
+        vos = [Party(vo.name, vo.contact) for vo in d.config.people.vos]
+        new = roll_back.tell_users(
+            d, d.config.sites[site], roll_back.users_of(d.rollout, vos), d.config.service.reply_to
         )
-        _send(s)
+        d.send()
         return new
 
 
 @task
 def invite_vos(rollout: str) -> int:
     """Step 8. The committed VOs are asked to use the service, and for their feedback; how many mails are new."""
-    with services() as s:
-        record = s.facts.rollout(rollout)
-        patch = s.tracker.patch(record.patch_number)
-        new = pilot_vos.invite_vos(record, s.facts, patch, s.audience(), s.templates, now(), actor())
-        _send(s)
+    with desk(rollout) as d:
+        new = pilot_vos.invite_vos(d, d.services.audience())
+        d.send()
         return new
 
 
@@ -303,21 +227,19 @@ def invite_vos(rollout: str) -> int:
 @task(trigger_rule=TriggerRule.ALL_DONE_MIN_ONE_SUCCESS)
 def invite_to_wrap_up(rollout: str) -> str:
     """Step 10. The meeting, in everybody's calendar. Returns when it begins."""
-    with services() as s:
-        record = s.facts.rollout(rollout)
-        record.need(FactKind.RUN_ENDED, "Wait for the end of the run.")
-        _credit(s, rollout)
-        return _call(s, record, pilot_meetings.WRAP_UP, pilot_wrap_up.AGENDA)
+    with desk(rollout) as d:
+        d.rollout.need(FactKind.RUN_ENDED, "Wait for the end of the run.")
+        meetings.credit(d)
+        return _call(d, pilot_meetings.WRAP_UP, wrap_up.AGENDA)
 
 
 @task.branch
 def follow_decision(rollout: str) -> str:
     """Step 10. What the wrap-up decided, as the facts tell it; fails where nobody did."""
-    with services() as s:
-        record = s.facts.rollout(rollout)
-        if record.is_closed and not record.has(FactKind.WRAPPED_UP):
+    with desk(rollout) as d:
+        if d.rollout.is_closed and not d.rollout.has(FactKind.WRAPPED_UP):
             return "end_pilot"  # nobody decided in time
-        decision = pilot_wrap_up.needed_decision(record).payload["decision"]
+        decision = wrap_up.needed_decision(d.rollout).payload["decision"]
     log.info("The decision is: %s", decision)
     return {RELEASE: "wait_for_deployment_test", PROLONG: "prolong_pilot"}.get(decision, "end_pilot")
 
@@ -325,11 +247,10 @@ def follow_decision(rollout: str) -> str:
 @task.branch
 def renew_deployment_test(rollout: str) -> str:
     """Step 10. Another test where the newest was of another update; a release that is refused anyway waits for none."""
-    with services() as s:
-        record = s.facts.rollout(rollout)
-        patch = s.tracker.patch(record.patch_number)
-        needed = deployment_tests.needs_deployment_test(s.facts, patch) and not reasons_if_changed(record, patch)
-        if needed and overruling.standing(s.facts, patch.number) is None:
+    with desk(rollout) as d:
+        patch = d.patch
+        needed = deployment_tests.needs_deployment_test(d.facts, patch) and not reasons_if_changed(d.rollout, patch)
+        if needed and overruling.standing(d.facts, patch.number) is None:
             log.info("The newest deployment test was not of patch %s as it is now.", patch.number)
             return "start_another_deployment_test"
         return "release_update"
@@ -339,35 +260,31 @@ def renew_deployment_test(rollout: str) -> str:
 @task(trigger_rule=TriggerRule.NONE_FAILED_MIN_ONE_SUCCESS, execution_timeout=LIMITS.build)
 def release_update(rollout: str) -> bool:
     """Step 10. Release notes, then the packages that were tried into production, unless the rules say no."""
-    with services() as s:
-        record = s.facts.rollout(rollout)
-        patch = s.tracker.patch(record.patch_number)
-        pilot_notes.write_pilot_notes(record, s.facts, patch, s.templates, s.publication_folder, now(), actor())
-        record = s.facts.rollout(rollout)
-        with watched(s, record):
-            reasons = pilot_end.release_pilot(record, s.facts, patch, s.production, now(), actor())
+    with desk(rollout) as d:
+        notes.write_pilot_notes(d, d.services.publication_folder)
+        with watched(d):
+            reasons = end.release_pilot(d, d.services.production)
         for reason in reasons:
             log.warning("Not released to production: %s", reason)
-        _send(s)
+        d.send()
         return not reasons
 
 
 @task
 def prolong_pilot(rollout: str) -> str:
     """Step 10. This round ends; returns the name of the next one, which is another run of this DAG."""
-    with services() as s:
-        pilot_end.close_pilot(s.facts.rollout(rollout), s.facts, now(), actor())
-        record = s.facts.rollout(rollout)
-        meetings.tell_end(s, record)
-        _send(s)
-        return pilot_end.next_round_name(record, s.facts)
+    with desk(rollout) as d:
+        end.close_pilot(d)
+        meetings.tell_end(d)
+        d.send()
+        return end.next_round_name(d)
 
 
 @task(trigger_rule=TriggerRule.NONE_FAILED_MIN_ONE_SUCCESS)
 def end_pilot(rollout: str) -> str:
     """Step 10. The end: everybody is told; returns the outcome."""
-    with services() as s:
-        outcome = pilot_end.close_pilot(s.facts.rollout(rollout), s.facts, now(), actor())
-        meetings.tell_end(s, s.facts.rollout(rollout))
-        _send(s)
+    with desk(rollout) as d:
+        outcome = end.close_pilot(d)
+        meetings.tell_end(d)
+        d.send()
         return outcome

@@ -103,13 +103,9 @@ class EmbeddedAirflow:
         """Components that died since the start."""
         return self._servers.ended
 
-    def process_id(self, component: str) -> int | None:
-        """As `pid`, or None while the component is down."""
+    def pid(self, component: str) -> int | None:
+        """Process id of `api-server`, `scheduler`, `dag-processor` or `triggerer`; None while it is down."""
         return self._servers.pids.get(component)
-
-    def pid(self, component: str) -> int:
-        """Process id of `api-server`, `scheduler`, `dag-processor` or `triggerer`."""
-        return self._servers.pids[component]
 
     def password(self, user: str) -> str:
         """The password of a user; made once for each installation and kept in a file of mode 0600."""
@@ -209,6 +205,8 @@ class EmbeddedAirflow:
                 "AIRFLOW__API__ENABLE_SWAGGER_UI": "False",
                 "AIRFLOW__API_AUTH__JWT_SECRET": kept["jwt"],
                 "AIRFLOW__DAG_PROCESSOR__REFRESH_INTERVAL": "30",
+                # a file that changes is parsed at once all the same
+                "AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "600",
                 "AIRFLOW__SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.1",
                 # the time of a human task is seen to be up within 2 s, not 15 s
                 "AIRFLOW__SCHEDULER__TRIGGER_TIMEOUT_CHECK_INTERVAL": "2",

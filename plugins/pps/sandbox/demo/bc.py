@@ -9,12 +9,13 @@ from pps.domain.packages.patch import Patch, PatchState
 from pps.domain.packages.tags import jdl_requirement
 from pps.domain.people.feedback import Outcome, outcome
 from pps.domain.record.facts import FactKind
-from pps.domain.record.rollouts import Rollout, SiteState
+from pps.domain.record.rollouts import Rollout, RolloutPath, SiteState
 from pps.sandbox.demo import looks
 from pps.sandbox.demo.play import Demo, DemoSummary, Table
 from pps.sandbox.provider.packages import ProviderPackages
+from pps.workflow.paths import dag_of
 
-DAG = "bc_client_update"
+DAG = dag_of(RolloutPath.BC_CLIENT)
 
 
 class BcDemo(Demo):

@@ -11,14 +11,15 @@ from pps.activities.quality.deployment_tests import FOLDER, RESULTS, log_name
 from pps.adapters.roots.clean_root import DebianRoots
 from pps.domain.base.errors import CleanRootError
 from pps.domain.quality.scenarios import Scenario, ScenarioResult, planned_scenarios, scenario_end, scenario_result
-from pps.domain.record.rollouts import Rollout
+from pps.domain.record.rollouts import Rollout, RolloutPath
 from pps.domain.sites.site import Platform
 from pps.sandbox.airflow.configuration import administrator_of
 from pps.sandbox.demo import looks
 from pps.sandbox.demo.play import Demo, DemoSummary, Table, Tell
 from pps.services import clean_root_cache
+from pps.workflow.paths import dag_of
 
-DAG = "pre_deployment_test"
+DAG = dag_of(RolloutPath.PRE_DEPLOYMENT)
 COLUMNS = {"scenario": "scenario", "runner": "runner", "result": "result", "seconds": "time", "reason": "why"}
 
 

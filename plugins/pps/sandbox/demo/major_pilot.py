@@ -7,12 +7,12 @@ from datetime import timedelta
 from functools import partial
 from typing import ClassVar
 
-from pps.activities.pilots import wrap_up as pilot_wrap_up
+from pps.activities.pilots import wrap_up
 from pps.activities.pilots.meetings import KICK_OFF, WRAP_UP
 from pps.domain.packages.patch import Bug, Patch, Severity
 from pps.domain.pilots.pilot import Pilot
 from pps.domain.record.facts import FactKind
-from pps.domain.record.rollouts import Rollout
+from pps.domain.record.rollouts import Rollout, RolloutPath
 from pps.sandbox.airflow.configuration import ROLE_CONTACTS, VOS
 from pps.sandbox.demo import looks, pilot_looks
 from pps.sandbox.demo import pilot_ends as ends
@@ -21,6 +21,7 @@ from pps.sandbox.demo.play import DemoSummary, Table
 from pps.sandbox.grid.smtp import kept_mails
 from pps.sandbox.provider.packages import ProviderPackages
 from pps.sandbox.provider.service_packages import CONFIGURATION, FILE, PARAMETER
+from pps.workflow.paths import dag_of
 
 NUMBER, VERSION = 4752, "3.2.0"
 FIRST_VO, SECOND_VO = "cms", "atlas"
@@ -48,7 +49,7 @@ _MORE_BUGS = (
 class MajorPilotDemo(PilotDemo):
     """A VO asks and reports a problem; the wrap-up prolongs; another VO is content; the release."""
 
-    dag: ClassVar[str] = "major_server_pilot"
+    dag: ClassVar[str] = dag_of(RolloutPath.MAJOR_PILOT)
     asks: ClassVar[str] = "vo-representative"
     version: ClassVar[str] = VERSION
     new_parameter: ClassVar[bool] = True
@@ -105,11 +106,11 @@ class MajorPilotDemo(PilotDemo):
                 **ACCEPT,
                 **select(self.site),
                 **agree(vos=FIRST_VO, run_for="8s", feedback_within="2m", requirements=IN_JDL),
-                "decide_at_wrap_up": (pilot_wrap_up.PROLONG_IT, prolong),
+                "decide_at_wrap_up": (wrap_up.PROLONG_IT, prolong),
             }
         return {
             **agree(vos=SECOND_VO, feedback_within="2m", requirements=IN_JDL),
-            "decide_at_wrap_up": (pilot_wrap_up.RELEASE_IT, {"guidelines": GUIDELINES}),
+            "decide_at_wrap_up": (wrap_up.RELEASE_IT, {"guidelines": GUIDELINES}),
         }
 
     def _play(self, name: str) -> None:

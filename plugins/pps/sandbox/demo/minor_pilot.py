@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import ClassVar
 
-from pps.activities.pilots import wrap_up as pilot_wrap_up
+from pps.activities.pilots import wrap_up
 from pps.activities.pilots.meetings import KICK_OFF, WRAP_UP
 from pps.domain.packages.patch import Patch
 from pps.domain.pilots.looks import outages, samples
 from pps.domain.record.facts import FactKind
-from pps.domain.record.rollouts import Rollout
+from pps.domain.record.rollouts import Rollout, RolloutPath
 from pps.sandbox.airflow.configuration import ROLE_CONTACTS
 from pps.sandbox.demo import looks, pilot_looks
 from pps.sandbox.demo import pilot_ends as ends
@@ -19,6 +19,7 @@ from pps.sandbox.demo.play import DemoSummary
 from pps.sandbox.grid.pilot_service import ServiceAction
 from pps.sandbox.grid.smtp import kept_mails
 from pps.sandbox.provider.packages import ProviderPackages
+from pps.workflow.paths import dag_of
 
 NUMBER, VERSION = 4751, "3.1.24"
 RUNS_FOR = "35s"  # so that an outage is noticed, becomes an incident and passes on a busy machine as well
@@ -31,7 +32,7 @@ GUIDELINES = "Stop the manager before the upgrade: it writes its queue when it e
 class MinorPilotDemo(PilotDemo):
     """Request of the EMT, one Gold site, an outage that passes, the decision, the release."""
 
-    dag: ClassVar[str] = "minor_server_pilot"
+    dag: ClassVar[str] = dag_of(RolloutPath.MINOR_PILOT)
     asks: ClassVar[str] = "emt"
     version: ClassVar[str] = VERSION
     report: ClassVar[Mapping[str, str]] = {
@@ -72,7 +73,7 @@ class MinorPilotDemo(PilotDemo):
             **ACCEPT,
             **select(self.site),
             **agree(run_for=RUNS_FOR, requirements="Tell the coordination of every change."),
-            "decide_at_wrap_up": (pilot_wrap_up.RELEASE_IT, decided),
+            "decide_at_wrap_up": (wrap_up.RELEASE_IT, decided),
         }
 
     def _at_the_site(self, record: Rollout) -> None:

@@ -23,7 +23,7 @@ from pps.domain.packages.patch import Patch, PatchState, Repository, RepositoryK
 from pps.domain.packages.tags import jdl_requirement
 from pps.domain.quality.scenarios import ScenarioResult, planned_scenarios
 from pps.domain.record.facts import Fact, FactKind
-from pps.domain.record.rollouts import Rollout, SiteState
+from pps.domain.record.rollouts import Rollout, RolloutPath, SiteState
 from pps.domain.sites.site import PartnerLevel
 from pps.sandbox.airflow.configuration import administrator_of
 from pps.sandbox.airflow.installation import Installation
@@ -39,8 +39,10 @@ from pps.sandbox.provider.yaim_packages import (
     UPDATE,
     write_yaim_package,
 )
+from pps.workflow.desk import FrontOffice
+from pps.workflow.paths import dag_of
 
-DAG = "non_bc_client_update"
+DAG = dag_of(RolloutPath.NON_BC_CLIENT)
 NUMBER, VERSION = 4721, "3.2.0"
 SETTING = f"{NEW_VARIABLE}=bdii,file"
 DECLINES = "Our firewall lets worker nodes ask no service discovery before the next downtime."
@@ -152,15 +154,13 @@ class NonBcDemo(Demo):
         services = self.services
         with tempfile.TemporaryDirectory(prefix="pps-demo-") as folder:
             found = classification.classify(
-                services.facts,
+                FrontOffice.of(services, lambda: datetime.now(UTC), "release-manager"),
                 patch,
                 repositories=services.repositories,
                 production=services.production_packages,
                 reader=services.package_reader,
                 limits=services.config.policies.tarball.to_port(),
                 workdir=Path(folder),
-                now=datetime.now(UTC),
-                actor="release-manager",
             )
         self.tell(f"The Release Manager classifies patch {patch.number} by its packages: {found.verdict}")
         for change in found.changes:

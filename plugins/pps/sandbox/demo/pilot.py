@@ -13,11 +13,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
 
-from pps.activities.pilots import kick_off as pilot_kick_off
+from pps.activities.pilots import kick_off, screening, set_up
 from pps.activities.pilots import report as pilot_report
 from pps.activities.pilots import request as pilot_request
-from pps.activities.pilots import screening as pilot_screening
-from pps.activities.pilots import set_up as pilot_setup
 from pps.adapters.services.airflow_rest import AirflowQuestion
 from pps.domain.base.errors import RefusedError, ServiceError
 from pps.domain.packages.patch import Bug, Patch, PatchKind, PatchState, Severity
@@ -153,12 +151,12 @@ class PilotDemo(Demo):
     def _sets_up(self, question: AirflowQuestion) -> None:
         """The site's people upgrade their service, then say so; those of another site may not."""
         other = next(s for s in self.services.config.sites if s != self.site)
-        self._may_not(administrator_of(other), question, pilot_setup.CANNOT, f"answer for {self.site}")
+        self._may_not(administrator_of(other), question, set_up.CANNOT, f"answer for {self.site}")
         service = self.control.act_on_service(self.site, ServiceAction.UPGRADE, self.version)["service"]
         self.tell(f"{self.site} upgrades its service from {service['previous']} to {service['version']}")
         form = filled(question, endpoint=service["endpoint"], version=service["version"], previous=service["previous"])
-        self.people.answer(administrator_of(self.site), question, pilot_setup.SET_UP, form)
-        self.tell(f"{self.site} answers: {pilot_setup.SET_UP}, at {service['endpoint']}")
+        self.people.answer(administrator_of(self.site), question, set_up.SET_UP, form)
+        self.tell(f"{self.site} answers: {set_up.SET_UP}, at {service['endpoint']}")
 
     def _reports(self, question: AirflowQuestion) -> None:
         self.people.answer(administrator_of(self.site), question, pilot_report.REPORT, filled(question, **self.report))
@@ -224,9 +222,9 @@ ACCEPT: Answers = {"accept_request": (pilot_request.ACCEPT, {})}
 def select(site: str) -> Answers:
     """The site is selected."""
     reason = "It knows the service, and its people have promised a week of care."
-    return {"select_sites": (pilot_screening.SELECT, {"sites": site, "reason": reason})}
+    return {"select_sites": (screening.SELECT, {"sites": site, "reason": reason})}
 
 
 def agree(**agreed: Any) -> Answers:
     """What the kick-off meeting agrees on."""
-    return {"agree_at_kick_off": (pilot_kick_off.AGREED, agreed)}
+    return {"agree_at_kick_off": (kick_off.AGREED, agreed)}

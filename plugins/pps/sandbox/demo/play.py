@@ -220,7 +220,7 @@ class Demo(ABC):
     @property
     def www(self) -> Path:
         """The publication folder; the sandbox keeps it on this machine's disk."""
-        return Path(self.services.publication_folder.path)
+        return Path(self.services.publication_folder.root.path)
 
     @property
     def production(self) -> Path:

@@ -18,14 +18,15 @@ from pps.domain.people import questions
 from pps.domain.people.effort import Grouping, selected, totals
 from pps.domain.quality.release_tests import ACCEPT, MANAGER, REJECT, RELEASE, STEP
 from pps.domain.record.facts import Fact, FactKind
-from pps.domain.record.rollouts import Rollout
+from pps.domain.record.rollouts import Rollout, RolloutPath
 from pps.sandbox.airflow.configuration import ROLE_CONTACTS, administrator_of
 from pps.sandbox.airflow.installation import Installation
 from pps.sandbox.demo import looks
 from pps.sandbox.demo.play import Demo, DemoSummary, Table, Tell
 from pps.sandbox.provider.packages import ProviderPackages
+from pps.workflow.paths import dag_of
 
-DAG = "release_testing"
+DAG = dag_of(RolloutPath.RELEASE_TEST)
 NUMBER, VERSION = 4741, "3.2.2"
 APPLIED = "two worker nodes and a user interface"
 REPORT = "Proxies of one VO are not renewed: its VOMS server still speaks the old protocol only."
@@ -34,7 +35,6 @@ REASON = "That VOMS server is out of support, and its operators replace it this 
 
 #: Where the question to a site says that the packages are.
 _SOURCE = re.compile(r"deb \[signed-by=\S+\] (file://\S+) \S+ \S+")
-_NOTHING: Mapping[str, None] = {"services": None, "report": None}
 
 
 @dataclass(frozen=True)

@@ -2,22 +2,29 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Collection, Mapping
 from datetime import timedelta
 from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
 from tests.support.bad_input import HTML, JINJA
+from tests.support.desks import at_desk
 from tests.support.examples import NOW, PATCH, SITES, asked, opened, previewed, sqlite_store, templates
 from tests.support.snapshots import matches_snapshot
 
-from pps.activities.clients.bulletin import write_bulletin
+from pps.activities.clients.bulletin import bulletin
+from pps.activities.clients.bulletin_pages import write_bulletin
 from pps.activities.packages.fetching import note_trust
+from pps.adapters.packages.folders import PublishedFolder
 from pps.adapters.record.store import FactStore
 from pps.domain.packages.repository_trust import Trust
 from pps.domain.record.facts import Fact, FactKind
+from pps.domain.record.rollouts import Rollout
 
 URL = "https://pps.example.org"
+OF_ONE, MAP = "bulletin/bc-client-4711-1.html", "bulletin/sites.html"
+FILES = ("bulletin.json", OF_ONE, MAP, "bulletin.html")
 
 
 @pytest.fixture
@@ -26,7 +33,7 @@ def store() -> FactStore:
 
 
 def write(store: FactStore, folder: Path, now: timedelta = timedelta()) -> tuple[str, ...]:
-    return write_bulletin(store, SITES, templates(), folder, NOW + now, URL)
+    return write_bulletin(store, SITES, templates(), PublishedFolder(folder), NOW + now, URL)
 
 
 class Page(HTMLParser):
@@ -59,7 +66,7 @@ class Page(HTMLParser):
 @pytest.mark.sd("4.1.1", step=5)
 def test_the_bulletin_tells_which_version_is_at_which_site(store: FactStore, tmp_path: Path) -> None:
     asked(store, previewed(store))
-    assert write(store, tmp_path) == ("bulletin.json", "bulletin.html")
+    assert write(store, tmp_path) == FILES
     content = json.loads((tmp_path / "bulletin.json").read_text())
     (rollout,) = content["rollouts"]
     assert {s["site"]: s["state"] for s in rollout["sites"]} == {
@@ -72,9 +79,17 @@ def test_the_bulletin_tells_which_version_is_at_which_site(store: FactStore, tmp
     }
     assert rollout["counts"] == {"available": 2, "tagged": 1, "failed": 2, "left out": 1}
     matches_snapshot("bulletin.json", (tmp_path / "bulletin.json").read_text())
-    rows = Page((tmp_path / "bulletin.html").read_text()).rows
+    rows = Page((tmp_path / MAP).read_text()).rows
     assert "SouthWest PIC debian12-amd64 available 01 Dec 09:39" in rows
     assert "Italy INFN-BARI debian12-amd64 failed 01 Dec 09:36" in rows
+    assert Page((tmp_path / OF_ONE).read_text()).rows[1:] == [
+        "failed INFN-BARI Italy debian12-amd64 01 Dec 2025 09:36",
+        "failed LIP-Lisbon SouthWest debian12-amd64 01 Dec 2025 09:37",
+        "tagged IFIC-LCG2 SouthWest debian12-amd64 01 Dec 2025 09:37",
+        "available INFN-T1 Italy debian12-amd64 01 Dec 2025 09:40",
+        "available PIC SouthWest debian12-amd64 01 Dec 2025 09:39",
+        "left out CNAF-PPS Italy debian12-amd64 01 Dec 2025 09:30",
+    ]
 
 
 def test_users_find_the_tag_and_the_line_for_their_jdl(store: FactStore, tmp_path: Path) -> None:
@@ -87,11 +102,11 @@ def test_users_find_the_tag_and_the_line_for_their_jdl(store: FactStore, tmp_pat
 def test_what_has_not_changed_is_not_written_again(store: FactStore, tmp_path: Path) -> None:
     record = previewed(store)
     write(store, tmp_path)
-    before = {f.name: f.stat().st_mtime_ns for f in tmp_path.iterdir()}
+    before = {f: f.stat().st_mtime_ns for f in tmp_path.rglob("*")}
     assert write(store, tmp_path, timedelta(hours=1)) == ()
-    assert {f.name: f.stat().st_mtime_ns for f in tmp_path.iterdir()} == before
+    assert {f: f.stat().st_mtime_ns for f in tmp_path.rglob("*")} == before
     store.record(Fact(record.name, FactKind.TAG_SEEN, "IFIC-LCG2", "x", NOW, "pps"))
-    assert write(store, tmp_path) == ("bulletin.json", "bulletin.html")
+    assert write(store, tmp_path) == FILES
 
 
 def test_an_ended_rollout_is_shown_for_a_month(store: FactStore, tmp_path: Path) -> None:
@@ -112,7 +127,7 @@ def test_several_previews_stand_side_by_side(store: FactStore, tmp_path: Path) -
     previewed(store)
     opened(store, dataclasses.replace(PATCH, number=4712, metapackage="lcg-utils"), run="second")
     write(store, tmp_path)
-    rows = Page((tmp_path / "bulletin.html").read_text()).rows
+    rows = Page((tmp_path / MAP).read_text()).rows
     assert rows[0] == "Region Site Platform lcg-utils 3.1.23 patch 4712 glite-WN 3.1.23 patch 4711"
     assert "SouthWest PIC debian12-amd64 not planned available 01 Dec 09:39" in rows
 
@@ -122,7 +137,7 @@ def test_the_bulletin_shows_no_person_no_address_and_no_words_of_a_site(store: F
     payload = {"opinion": "problem", "text": "secret of a VO", "author": "a person", "invited": True}
     store.record(Fact(record.name, FactKind.FEEDBACK_GIVEN, "atlas", "1", NOW, "VO atlas", payload))
     write(store, tmp_path)
-    for file in tmp_path.iterdir():
+    for file in (f for f in tmp_path.rglob("*") if f.is_file()):
         text = file.read_text()
         assert not [
             w for w in ("a person", "secret of a VO", "@example.org", "no answer on port", "zz-local") if w in text
@@ -132,30 +147,99 @@ def test_the_bulletin_shows_no_person_no_address_and_no_words_of_a_site(store: F
 def test_the_page_loads_nothing_and_runs_nothing(store: FactStore, tmp_path: Path) -> None:
     previewed(store)
     write(store, tmp_path)
-    page = Page((tmp_path / "bulletin.html").read_text())
-    assert not {"script", "img", "link", "iframe", "object"} & set(page.tags)
-    assert all(link.startswith((URL, "#", "bulletin.json")) for link in page.links)
+    for name in FILES[1:]:
+        page = Page((tmp_path / name).read_text())
+        assert not {"script", "img", "link", "iframe", "object"} & set(page.tags)
+        for link in page.links:
+            assert link.startswith(URL) or (tmp_path / name).parent.joinpath(link).is_file(), (name, link)
+
+
+def test_the_first_page_is_short_and_leads_to_every_site(store: FactStore, tmp_path: Path) -> None:
+    names = [f"SITE-{n:03}" for n in range(300)]
+    for number in range(10):
+        record = opened(store, dataclasses.replace(PATCH, number=4711 + number), run=f"run {number}")
+        store.record(Fact(record.name, FactKind.PLAN_AGREED, "", "", NOW, "pps", {"batches": {"fleet": names}}))
+        store.record(*(Fact(record.name, FactKind.SITE_FAILED, site, "fleet", NOW, "pps") for site in names[:20]))
+    write(store, tmp_path)
+    first = (tmp_path / "bulletin.html").read_text()
+    assert len(first.encode()) < 100_000
+    assert f"{', '.join(names[:12])} and 8 more" in first
+    pages = [tmp_path / link for link in Page(first).links if link.startswith("bulletin/")]
+    assert sorted({page.name for page in pages}) == sorted(
+        ["sites.html", *(f"bc-client-{4711 + n}-1.html" for n in range(10))]
+    )
+    for page in pages:
+        rows = Page(page.read_text()).rows
+        assert len(rows) == 301
+        assert all(any(name in row.split() for row in rows) for name in names)
+        if page.name != "sites.html":
+            assert [row.split()[0] for row in rows[1:]] == ["failed"] * 20 + ["planned"] * 280
+
+
+class Whole(FactStore):
+    """Reads whole histories."""
+
+    def standing(self, names: Collection[str]) -> Mapping[str, Rollout]:
+        return {
+            n: self.dossier(int(n.removeprefix("patch-"))) if n.startswith("patch-") else self.rollout(n) for n in names
+        }
+
+
+def test_what_newer_facts_have_overtaken_is_not_read_and_changes_nothing(tmp_path: Path) -> None:
+    store, whole = (kind(f"sqlite:///{tmp_path}/facts.db") for kind in (FactStore, Whole))
+    store.upgrade()
+    record = previewed(store, dataclasses.replace(PATCH, title="As ada.l and eve.m wrote"))
+    for actor, kind, night in (
+        ("ada.l", FactKind.TAG_ADDED, "night-1"),
+        ("pps", FactKind.TAG_SEEN, "night-1"),
+        ("pps", FactKind.PROBES_FAILED, "night-2"),
+        ("pps", FactKind.PROBES_PASSED, "night-3"),
+        ("pps", FactKind.PREVIEW_LOST, "night-4"),
+        ("pps", FactKind.PREVIEW_INSTALLED, "night-4"),
+    ):
+        store.record(*(Fact(record.name, kind, site, night, NOW, actor) for site in ("PIC", "INFN-T1", "NEW-SITE")))
+    by = {"user": "eve.m"}  # what people record is kept: their names must be known, to be hidden
+    store.record(Fact(record.name, FactKind.SITE_CONFIGURED, "PIC", "", NOW, "pps", by))
+    store.record(Fact(record.name, FactKind.PROBES_PASSED, "PIC", "night-5", NOW, "pps"))
+    assert bulletin(store, SITES, NOW) == bulletin(whole, SITES, NOW)
+    assert bulletin(store, SITES, NOW)["rollouts"][0]["title"] == "As *** and *** wrote"
+    read = store.standing([record.name])[record.name].facts
+    assert len(read) < len(store.rollout(record.name).facts) - 15
+    assert store.standing(["patch-1"]) == {"patch-1": Rollout("patch-1")}
+    store.dispose()
+    whole.dispose()
+
+
+def test_a_site_that_its_own_people_have_configured_is_counted(store: FactStore, tmp_path: Path) -> None:
+    record = previewed(store)
+    store.record(Fact(record.name, FactKind.SITE_CONFIGURED, "IFIC-LCG2", "", NOW, "pps"))
+    write(store, tmp_path)
+    (shown,) = json.loads((tmp_path / "bulletin.json").read_text())["rollouts"]
+    assert shown["counts"]["configured"] == 1
+    assert sum(shown["counts"].values()) == len(shown["sites"])
+    assert '<span class="state s-configured">1 configured</span>' in (tmp_path / "bulletin.html").read_text()
 
 
 @pytest.mark.parametrize("text", [*HTML, *JINJA])
 def test_text_of_the_tracker_stays_text(store: FactStore, tmp_path: Path, text: str) -> None:
     previewed(store)
     write(store, tmp_path)
-    plain = Page((tmp_path / "bulletin.html").read_text())
+    plain = {name: Page((tmp_path / name).read_text()) for name in FILES[1:]}
     other = sqlite_store()
     previewed(other, dataclasses.replace(PATCH, title=text))
     write(other, tmp_path)
-    page = Page((tmp_path / "bulletin.html").read_text())
-    assert (page.tags, page.links, page.events) == (plain.tags, plain.links, [])
+    for name, was in plain.items():
+        page = Page((tmp_path / name).read_text())
+        assert (page.tags, page.links, page.events) == (was.tags, was.links, [])
 
 
 def test_a_source_without_a_signature_is_shown_with_the_reason(store: FactStore, tmp_path: Path) -> None:
     record = opened(store)
-    note_trust(record, store, PATCH, Trust(keyring=Path("keys.gpg")), NOW, "pps")
+    note_trust(at_desk(record, store, patch=PATCH, now=NOW, actor="pps"), Trust(keyring=Path("keys.gpg")))
     assert not store.rollout(record.name).has(FactKind.INDEX_UNSIGNED)
     for _ in range(2):
         trust = Trust(unsigned="The developer signs from <June> on.")
-        note_trust(store.rollout(record.name), store, PATCH, trust, NOW, "pps")
+        note_trust(at_desk(store.rollout(record.name), store, patch=PATCH, now=NOW, actor="pps"), trust)
     write(store, tmp_path)
     (shown,) = json.loads((tmp_path / "bulletin.json").read_text())["rollouts"]
     assert shown["unsigned"] == "The developer signs from <June> on."

@@ -8,7 +8,7 @@ import pytest
 from tests.support.front import PATCH, site
 
 from pps.activities.clients.forecast import Forecast, foresee
-from pps.config.models import SiteModel
+from pps.config.site_models import SiteModel
 from pps.domain.clients.batches import BatchLimits
 from pps.domain.packages.patch import Patch
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from tests.support.desks import at_desk
 from tests.support.examples import AUDIENCE, DUE, NOW, PATCH, previewed, sqlite_store, templates
 
 from pps.activities.clients import gates
@@ -33,7 +34,9 @@ def test_the_budget_counts_failures_of_the_last_batch(store: FactStore) -> None:
 def test_stopping_frees_the_patch_tells_each_person_once_and_touches_no_further_site(store: FactStore) -> None:
     record = previewed(store)
     for _ in range(2):
-        gates.stop(record, store, templates(), ["Two failed."], ["pps@example.org"], NOW, "test")
+        gates.stop(
+            at_desk(record, store, templates=templates(), now=NOW, actor="test"), ["Two failed."], ["pps@example.org"]
+        )
     stopped = store.rollout(record.name)
     assert stopped.is_stopped
     assert stopped.is_closed
@@ -46,8 +49,10 @@ def test_stopping_frees_the_patch_tells_each_person_once_and_touches_no_further_
 
 def test_who_was_told_of_a_preview_hears_that_it_was_stopped(store: FactStore) -> None:
     record = previewed(store)
-    agree_feedback_date(record, store, DUE, NOW, "test")
+    agree_feedback_date(at_desk(record, store, now=NOW, actor="test"), DUE)
     assert addresses_told(record) == ()
-    broadcast(store.rollout(record.name), store, PATCH, AUDIENCE, templates(), NOW, "test")
+    broadcast(
+        at_desk(store.rollout(record.name), store, templates=templates(), patch=PATCH, now=NOW, actor="test"), AUDIENCE
+    )
     everybody = {party.address for party in (*AUDIENCE.vos, *AUDIENCE.rocs)}
     assert set(addresses_told(store.rollout(record.name))) == everybody

@@ -2,23 +2,38 @@
 
 from __future__ import annotations
 
+import subprocess
+
 import pytest
 
-from pps.activities.clients.probing import PROBES, read_results
+from pps.activities.clients.probing import PROBES, probes_in, read_results
 from pps.activities.sites.script import ScriptOutput, load_script
 from pps.domain.sites.probes import ProbeState, reasons_against_tag
 
-GOOD = ("PPS-PROBES 1", *(f"PPS-PROBE {name} OK - fine|n=1" for name in PROBES), "PPS-PROBES-END 5")
+GOOD = ("PPS-PROBES 1", *(f"PPS-PROBE {name} OK - fine|n=1" for name in PROBES), f"PPS-PROBES-END {len(PROBES)}")
 
 
 def report(*lines: str, exit_code: int = 0) -> ScriptOutput:
     return ScriptOutput(lines, exit_code)
 
 
+def test_a_word_more_in_the_script_is_a_probe_more_that_is_run_reported_and_counted() -> None:
+    script = load_script("probes.sh").replace('\nprobes="', '\nprobes="extra:UNKNOWN ')
+    arguments = ["/nowhere", "0" * 64, "/nowhere", "/nowhere", "-", "4"]
+    said = subprocess.run(
+        ["/bin/sh", "-c", script, "sh", *arguments], capture_output=True, text=True, check=True
+    ).stdout
+    probes = probes_in(script)
+    assert probes == ("extra", *PROBES)
+    assert [line.split()[1] for line in said.splitlines()[1:-1]] == list(probes)
+    assert "PPS-PROBE extra UNKNOWN - ended without a verdict" in said
+    assert said.splitlines()[-1] == f"PPS-PROBES-END {len(probes)}"
+
+
 def test_a_whole_report_passes() -> None:
     results = read_results(report(*GOOD))
     assert [r.probe for r in results] == list(PROBES)
-    assert [r.line for r in results] == ["OK - fine|n=1"] * 5
+    assert [r.line for r in results] == ["OK - fine|n=1"] * len(PROBES)
     assert reasons_against_tag(results) == ()
 
 
@@ -30,7 +45,7 @@ def test_a_report_that_lacks_any_line_does_not_pass(left_out: int) -> None:
 
 def test_a_report_that_is_cut_off_names_the_probes_that_were_not_run() -> None:
     results = read_results(report(*GOOD[:3], exit_code=143))
-    assert [r.state for r in results] == [ProbeState.OK] * 2 + [ProbeState.UNKNOWN] * 3
+    assert [r.state for r in results] == [ProbeState.OK] * 2 + [ProbeState.UNKNOWN] * (len(PROBES) - 2)
     assert results[2].text == "the site did not report this probe (exit 143)"
 
 

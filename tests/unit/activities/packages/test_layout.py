@@ -8,7 +8,6 @@ from hypothesis import strategies as st
 
 from pps.activities.packages.layout import (
     Alternative,
-    alternatives,
     checked_for_libc,
     is_read_elsewhere,
     place,
@@ -96,7 +95,7 @@ fi
 
 
 def test_alternatives_are_read_from_install_scripts() -> None:
-    assert list(alternatives(SCRIPT)) == [
+    assert list(read_alternatives(SCRIPT)[0]) == [
         Alternative("usr/bin/voms-proxy-info", "usr/bin/voms-proxy-info2", 50),
         Alternative("usr/share/man/man1/voms-proxy-info.1.gz", "usr/share/man/man1/voms-proxy-info2.1.gz", 50),
         Alternative("usr/bin/x", "usr/bin/x2", -10),
@@ -117,7 +116,7 @@ def test_alternatives_are_read_from_install_scripts() -> None:
     ],
 )
 def test_what_is_not_literal_is_passed_over(line: str) -> None:
-    assert list(alternatives(line)) == []
+    assert list(read_alternatives(line)[0]) == []
 
 
 @pytest.mark.parametrize(
@@ -148,7 +147,7 @@ def test_a_call_is_read_whatever_the_path_of_the_tool_and_the_layout_of_its_word
 def test_followers_and_loops_are_read() -> None:
     call = "alternatives --install /usr/bin/x x /usr/bin/y 5 --follower /usr/bin/z z /usr/bin/zz --slave /m m /mm\n"
     loop = 'for t in ls cp; do\n update-alternatives --install /usr/bin/gfal-$t gfal-$t "/usr/bin/gfal2-${t}" 5\ndone\n'
-    assert [(a.link, a.target) for a in alternatives(call + loop)] == [
+    assert [(a.link, a.target) for a in read_alternatives(call + loop)[0]] == [
         ("usr/bin/x", "usr/bin/y"),
         ("usr/bin/z", "usr/bin/zz"),
         ("m", "mm"),
@@ -192,7 +191,7 @@ def test_what_is_no_call_is_neither_read_nor_named(script: str) -> None:
 
 
 def links(script: str) -> list[tuple[str, str]]:
-    return [(found.link, found.target) for found in alternatives(script)]
+    return [(found.link, found.target) for found in read_alternatives(script)[0]]
 
 
 @pytest.mark.parametrize(
@@ -279,7 +278,7 @@ def test_configuration_that_only_etc_has_is_told_from_what_is_found_in_the_tree(
 
 @given(st.text())
 def test_no_script_makes_reading_fail(text: str) -> None:
-    list(alternatives("update-alternatives --install " + text))
+    read_alternatives("update-alternatives --install " + text)
 
 
 @pytest.mark.parametrize(

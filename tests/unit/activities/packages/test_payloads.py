@@ -14,7 +14,7 @@ import pytest
 from tests.support.previews import SMALL, FolderArtefacts, Tree, tree_manifest
 
 from pps.activities.packages.payloads import links_into, prepare_payload
-from pps.activities.ports import Tarball
+from pps.activities.ports.packages import Tarball
 from pps.domain.base.errors import PackageError
 from pps.domain.packages.manifest import Manifest
 
@@ -129,6 +129,7 @@ def test_a_part_that_is_not_what_manifest_says_is_noticed_at_the_centre(tmp_path
     assert [p for p in (tmp_path / "cache").iterdir() if not p.name.startswith(".")] == []
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_the_tarball(tmp_path: Path) -> None:
     store = FolderArtefacts(tmp_path)
     tarball = store.make({"bin/big": bytes(60_000_000), **{f"share/{n}": b"x" for n in range(3000)}}, "1.0")

@@ -8,14 +8,16 @@ from pathlib import Path
 
 import pytest
 from tests.support.bad_input import HTML, JINJA
+from tests.support.desks import at_desk, at_office
 from tests.support.examples import NOW, opened, sqlite_store, templates
 from tests.support.snapshots import matches_snapshot
 
 from pps.activities.people import asking
+from pps.activities.people.asking import Asking
 from pps.adapters.record.store import FactStore
 from pps.domain.base.errors import NotYetAllowedError, RefusedError
 from pps.domain.people import questions
-from pps.domain.people.questions import Answer, Question
+from pps.domain.people.questions import Answer, Given, Question
 from pps.domain.record.facts import Fact, FactKind
 from pps.domain.record.rollouts import Rollout
 
@@ -30,26 +32,20 @@ def store() -> FactStore:
 
 def ask(store: FactStore, record: Rollout, due_in: timedelta = DUE - NOW, body: str = "Apply it.") -> Question:
     return asking.ask(
-        record,
-        store,
-        templates(),
+        at_desk(record, store, templates=templates(), now=NOW, actor="pps"),
+        Asking("PIC: please apply glite-WN 3.1.23", body, NOW + due_in, ("user:admin-pic",), "pic@example.org"),
         step=STEP,
         subject=SITE,
-        title="PIC: please apply glite-WN 3.1.23",
-        body=body,
-        due=NOW + due_in,
-        to="pic@example.org",
-        assigned_to=("user:admin-pic",),
         link="https://pps.example.org/dags/x",
-        now=NOW,
-        actor="pps",
     )
 
 
 def answer(store: FactStore, name: str, choice: str = "Accept", hours: float = 1, **form: str) -> Answer:
     at = NOW + timedelta(hours=hours)
     record = store.rollout(name)
-    return asking.keep_answer(record, store, step=STEP, subject=SITE, choice=choice, form=form, user="admin-pic", at=at)
+    return asking.keep_answer(
+        at_desk(record, store, now=at), Given(choice, form, "admin-pic", at), step=STEP, subject=SITE
+    )
 
 
 def test_a_question_is_put_and_mailed_once_and_its_time_is_agreed_once(store: FactStore) -> None:
@@ -105,7 +101,7 @@ def test_an_answer_is_kept_with_what_follows_from_it_or_not_at_all(store: FactSt
     follows = Fact(record.name, FactKind.SITE_CONFIGURED, SITE, "", NOW, "x", {})
     asked = store.rollout(record.name)
     asking.keep_answer(
-        asked, store, step=STEP, subject=SITE, choice="Accept", form={}, user="u", at=NOW, more=[follows]
+        at_desk(asked, store, now=NOW), Given("Accept", {}, "u", NOW), step=STEP, subject=SITE, more=[follows]
     )
     kinds = [f.kind for f in store.rollout(record.name).facts]
     assert kinds[-2:] == [FactKind.ANSWER_GIVEN, FactKind.SITE_CONFIGURED]
@@ -130,7 +126,9 @@ def test_silence_is_noted_once_when_the_time_is_over_and_not_where_somebody_answ
 
     def silence(now_in: timedelta) -> bool:
         now = NOW + now_in
-        return asking.note_silence(store.rollout(record.name), store, step=STEP, subject=SITE, now=now, actor="pps")
+        return asking.note_silence(
+            at_desk(store.rollout(record.name), store, now=now, actor="pps"), step=STEP, subject=SITE
+        )
 
     assert not silence(DUE - NOW)
     assert silence(DUE - NOW + timedelta(seconds=1))
@@ -144,7 +142,9 @@ def test_a_sweep_reminds_at_each_share_of_the_time_once_and_not_after_an_answer(
     ask(store, record)
 
     def sweep(hours: float) -> int:
-        return asking.remind(store, templates(), (0.5, 0.9), NOW + timedelta(hours=hours), "pps")
+        return asking.remind(
+            at_office(store, templates=templates(), now=NOW + timedelta(hours=hours), actor="pps"), (0.5, 0.9)
+        )
 
     assert [sweep(h) for h in (1, 12, 13, 22, 23, 25)] == [0, 1, 0, 1, 0, 0]
     subjects = [mail.subject for mail, _, _ in store.outbox(record.name)]
@@ -155,12 +155,13 @@ def test_who_has_answered_is_not_reminded(store: FactStore) -> None:
     record = opened(store)
     ask(store, record)
     answer(store, record.name)
-    assert asking.remind(store, templates(), (0.5,), NOW + timedelta(hours=20), "pps") == 0
+    assert (
+        asking.remind(at_office(store, templates=templates(), now=NOW + timedelta(hours=20), actor="pps"), (0.5,)) == 0
+    )
 
 
 def test_two_answers_at_once_are_both_kept_and_one_decides(tmp_path: Path) -> None:
-    store = FactStore(f"sqlite:///{tmp_path}/facts.db")
-    store.upgrade()
+    store = sqlite_store(tmp_path)
     record = opened(store)
     ask(store, record)
     stores = [FactStore(f"sqlite:///{tmp_path}/facts.db") for _ in range(6)]

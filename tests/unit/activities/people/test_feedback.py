@@ -4,6 +4,7 @@ from datetime import datetime, timedelta
 
 import pytest
 from tests.support.bad_input import HTML, JINJA, TEXTS
+from tests.support.desks import at_desk
 from tests.support.examples import DUE, NOW, SECRET, asked, previewed, sqlite_store
 from tests.support.front import CONFIG
 
@@ -11,7 +12,7 @@ from pps.activities.people import feedback
 from pps.adapters.record.store import FactStore
 from pps.config.loader import Configuration
 from pps.domain.base.errors import ConfigurationError, InvalidNameError, NotYetAllowedError, RefusedError
-from pps.domain.people.feedback import FeedbackLimits, Outcome, VoAnswer
+from pps.domain.people.feedback import FeedbackLimits, Outcome, VoAnswer, summary
 from pps.domain.record.facts import Fact, FactKind
 from pps.domain.record.rollouts import Rollout
 
@@ -29,8 +30,9 @@ def record(store: FactStore) -> Rollout:
 def give(
     store: FactStore, record: Rollout, vo: str = "atlas", opinion: str = "works", text: str = "", **given: object
 ) -> VoAnswer:
-    own = {"author": "", "token": None, "idempotency_key": None, "now": NOW, "secret": SECRET}
-    return feedback.give_feedback(store, record.name, vo, opinion, text, **{**own, **given})  # type: ignore[arg-type]
+    own = {"author": "", "token": None, "idempotency_key": None, "now": NOW, "secret": SECRET} | given
+    said = feedback.Said(vo, opinion, text, *(own.pop(k) for k in ("author", "token", "idempotency_key")))
+    return feedback.give_feedback(store, record.name, said, **own)  # type: ignore[arg-type]
 
 
 def invitation(record: Rollout, vo: str = "atlas") -> str:
@@ -43,15 +45,20 @@ def kept(store: FactStore, record: Rollout) -> list[Fact]:
 
 def test_the_date_is_agreed_once_and_a_retry_keeps_the_first(store: FactStore) -> None:
     record = previewed(store)
-    assert feedback.agree_feedback_date(record, store, DUE, NOW, "pps") == DUE
+    assert feedback.agree_feedback_date(at_desk(record, store, now=NOW, actor="pps"), DUE) == DUE
     later = NOW + timedelta(hours=1)
-    assert feedback.agree_feedback_date(store.rollout(record.name), store, DUE + timedelta(days=3), later, "pps") == DUE
-    assert feedback.agree_feedback_date(record, store, DUE + timedelta(days=3), later, "pps") == DUE
+    assert (
+        feedback.agree_feedback_date(
+            at_desk(store.rollout(record.name), store, now=later, actor="pps"), DUE + timedelta(days=3)
+        )
+        == DUE
+    )
+    assert feedback.agree_feedback_date(at_desk(record, store, now=later, actor="pps"), DUE + timedelta(days=3)) == DUE
 
 
 def test_a_date_that_has_passed_is_refused(store: FactStore) -> None:
     with pytest.raises(RefusedError, match="has passed already"):
-        feedback.agree_feedback_date(previewed(store), store, NOW, NOW, "pps")
+        feedback.agree_feedback_date(at_desk(previewed(store), store, now=NOW, actor="pps"), NOW)
 
 
 def test_the_invitation_of_a_vo_is_good_for_this_vo_and_this_rollout_only(store: FactStore, record: Rollout) -> None:
@@ -94,14 +101,14 @@ def test_a_late_answer_is_kept_and_marked(store: FactStore, record: Rollout) -> 
     assert not give(store, record, token=invitation(record), now=DUE).late
     late = give(store, record, "ops", token=invitation(record, "ops"), now=DUE + timedelta(seconds=1))
     assert late.late
-    said = feedback.summary(store.rollout(record.name))
+    said = summary(store.rollout(record.name))
     assert [a.vo for a in said.late] == ["ops"]
     assert said.outcome is Outcome.SOME
 
 
 def test_an_unknown_and_an_ended_rollout_take_no_feedback(store: FactStore, record: Rollout) -> None:
     with pytest.raises(NotYetAllowedError, match="not on record"):
-        feedback.give_feedback(store, "bc-client-1-1", "atlas", "works", "", "", None, None, NOW, SECRET)
+        feedback.give_feedback(store, "bc-client-1-1", feedback.Said("atlas", "works", "", ""), NOW, SECRET)
     first = give(store, record)
     store.close(Fact(record.name, FactKind.ROLLOUT_CLOSED, "", "", NOW, "pps", {}))
     with pytest.raises(NotYetAllowedError, match="has ended"):
@@ -209,6 +216,6 @@ def test_the_shipped_numbers_are_the_usual_ones() -> None:
 
 def test_feedback_does_not_end_before_its_date(store: FactStore, record: Rollout) -> None:
     with pytest.raises(NotYetAllowedError, match="open until 2025-12-15"):
-        feedback.end_of_feedback(record, DUE, "pps")
-    ended = feedback.end_of_feedback(record, DUE + timedelta(seconds=1), "pps")
+        feedback.end_of_feedback(at_desk(record, now=DUE, actor="pps"))
+    ended = feedback.end_of_feedback(at_desk(record, now=DUE + timedelta(seconds=1), actor="pps"))
     assert ended.payload == {"outcome": "none"}

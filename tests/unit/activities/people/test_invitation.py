@@ -7,9 +7,13 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from icalendar import Calendar, Event
 
 from pps.activities.people.invitation import Meeting, invitation, meeting_time
 from pps.domain.base.errors import InvalidNameError
+from pps.domain.base.texts import clean_text
 
 STAMP = datetime(2026, 3, 5, 9, 30, tzinfo=UTC)
 MEETING = Meeting(
@@ -43,10 +47,11 @@ def unfolded(text: str) -> list[str]:
 
 
 def value(text: str, name: str) -> str:
-    """A TEXT property, unescaped."""
-    (line,) = [line for line in unfolded(text) if line.startswith(f"{name}:")]
-    raw = line.partition(":")[2]
-    return re.sub(r"\\(.)", lambda m: "\n" if m[1] in "nN" else m[1], raw)
+    """A property as a calendar reads it."""
+    calendar = Calendar.from_ical(text)
+    (event,) = calendar.walk("VEVENT")
+    assert (calendar.errors, event.errors) == ([], [])
+    return str(event[name])
 
 
 @pytest.mark.sd("4.1.3", step=4)
@@ -87,6 +92,22 @@ def test_no_text_adds_a_line_and_no_line_is_longer_than_75_octets(text: str) -> 
 @pytest.mark.parametrize("text", ["semi;colon,comma\\backslash\\n", "two\nlines", "a\\;b", "日本語, テキスト" * 20])
 def test_a_calendar_reads_what_was_written(text: str) -> None:
     assert value(invitation(replace(MEETING, summary=text), STAMP), "SUMMARY") == text
+
+
+@given(st.lists(st.sampled_from([*"\\;,:nN \n\r\x07\u2028日🙂"]) | st.characters()).map("".join))
+def test_a_calendar_reads_any_text_as_it_was_written_without_what_no_reader_should_meet(text: str) -> None:
+    assert value(invitation(replace(MEETING, description=text), STAMP), "DESCRIPTION") == clean_text(text)
+
+
+def test_the_library_writes_control_characters_times_without_a_zone_and_no_uid_as_they_are_given() -> None:
+    """Why we write calendar objects ourselves, and let the library read them."""
+    event = Event()
+    event.add("summary", "a\x07b\x00")  # RFC 5545, 3.1: no control characters
+    event.add("dtstart", datetime(2026, 3, 9, 14))  # 3.3.5: a floating time, another one for each who reads it
+    event.add("uid", "")  # 3.8.4.7: of the whole world one
+    written = event.to_ical().split(b"\r\n")
+    assert {b"SUMMARY:a\x07b\x00", b"DTSTART:20260309T140000", b"UID:"} <= set(written)
+    assert "SUMMARY:ab" in unfolded(invitation(replace(MEETING, summary="a\x07b\x00"), STAMP))
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ import pytest
 from markupsafe import escape
 from tests.support import signing
 from tests.support.bad_input import HTML, JINJA, TEXTS
+from tests.support.desks import at_desk
 from tests.support.examples import AUDIENCE, DUE, NOW, PATCH, SECRET, SITES, previewed, sqlite_store, templates
 from tests.support.snapshots import matches_snapshot
 
@@ -38,16 +39,25 @@ def dated(store: FactStore, patch: Patch = PATCH) -> Rollout:
 
 def tell_all(store: FactStore, record: Rollout, patch: Patch = PATCH, audience: Audience = AUDIENCE) -> list[int]:
     return [
-        notification.broadcast(record, store, patch, audience, templates(), NOW, "pps"),
-        notification.invite_originators(record, store, patch, audience, templates(), NOW, "pps"),
-        notification.tell_failed_sites(record, store, SITES, templates(), NOW, "pps"),
+        notification.broadcast(
+            at_desk(record, store, templates=templates(), patch=patch, now=NOW, actor="pps"), audience
+        ),
+        notification.invite_originators(
+            at_desk(record, store, templates=templates(), patch=patch, now=NOW, actor="pps"), audience
+        ),
+        notification.tell_failed_sites(at_desk(record, store, templates=templates(), now=NOW, actor="pps"), SITES),
     ]
 
 
 @pytest.mark.sd("4.1.1", step=6)
 def test_each_vo_and_roc_gets_one_mail_and_each_vo_its_own_invitation(store: FactStore) -> None:
     record = dated(store)
-    assert notification.broadcast(record, store, PATCH, AUDIENCE, templates(), NOW, "pps") == 4
+    assert (
+        notification.broadcast(
+            at_desk(record, store, templates=templates(), patch=PATCH, now=NOW, actor="pps"), AUDIENCE
+        )
+        == 4
+    )
     mails = {m.to: m for m, _, _ in store.outbox(record.name)}
     assert set(mails) == {p.address for p in (*AUDIENCE.vos, *AUDIENCE.rocs)}
     for vo in AUDIENCE.vos:
@@ -61,7 +71,12 @@ def test_each_vo_and_roc_gets_one_mail_and_each_vo_its_own_invitation(store: Fac
 @pytest.mark.sd("4.1.1", step=7)
 def test_each_originator_gets_one_mail_with_all_their_bugs(store: FactStore) -> None:
     record = dated(store)
-    assert notification.invite_originators(record, store, PATCH, AUDIENCE, templates(), NOW, "pps") == 2
+    assert (
+        notification.invite_originators(
+            at_desk(record, store, templates=templates(), patch=PATCH, now=NOW, actor="pps"), AUDIENCE
+        )
+        == 2
+    )
     support = next(m for m, _, _ in store.outbox(record.name) if m.to == "user-support@example.org")
     assert support.subject == "Your bugs 31415, 16180: please verify the fix in glite-WN 3.1.23"
     assert "27182" not in support.text
@@ -81,12 +96,19 @@ def test_a_vo_that_joins_later_is_invited_and_the_others_not_again(store: FactSt
     record = dated(store)
     tell_all(store, record)
     more = dataclasses.replace(AUDIENCE, vos=(*AUDIENCE.vos, Party("cms", "cms@example.org")))
-    assert notification.broadcast(store.rollout(record.name), store, PATCH, more, templates(), NOW, "pps") == 1
+    assert (
+        notification.broadcast(
+            at_desk(store.rollout(record.name), store, templates=templates(), patch=PATCH, now=NOW, actor="pps"), more
+        )
+        == 1
+    )
 
 
 def test_nobody_is_invited_before_the_date_is_agreed(store: FactStore) -> None:
     with pytest.raises(NotYetAllowedError, match="date for feedback"):
-        notification.broadcast(previewed(store), store, PATCH, AUDIENCE, templates(), NOW, "pps")
+        notification.broadcast(
+            at_desk(previewed(store), store, templates=templates(), patch=PATCH, now=NOW, actor="pps"), AUDIENCE
+        )
 
 
 def test_a_site_is_told_once_for_each_time_of_trouble(store: FactStore) -> None:
@@ -97,7 +119,9 @@ def test_a_site_is_told_once_for_each_time_of_trouble(store: FactStore) -> None:
         store.record(Fact(record.name, kind, "INFN-BARI", f"night-{night}", at, "pps", payload))
 
     def told() -> int:
-        return notification.tell_failed_sites(store.rollout(record.name), store, SITES, templates(), NOW, "pps")
+        return notification.tell_failed_sites(
+            at_desk(store.rollout(record.name), store, templates=templates(), now=NOW, actor="pps"), SITES
+        )
 
     assert told() == 2
     happens(FactKind.SITE_FAILED, 1, reason="still no answer")
@@ -114,7 +138,10 @@ def test_a_site_is_told_once_for_each_time_of_trouble(store: FactStore) -> None:
 
 
 def test_a_site_that_left_the_registry_is_not_told(store: FactStore) -> None:
-    assert notification.tell_failed_sites(dated(store), store, {}, templates(), NOW, "pps") == 0
+    assert (
+        notification.tell_failed_sites(at_desk(dated(store), store, templates=templates(), now=NOW, actor="pps"), {})
+        == 0
+    )
 
 
 @pytest.mark.parametrize("text", [*HTML, *JINJA, *TEXTS])
@@ -223,7 +250,8 @@ def withdrawn(store: FactStore, reason: str) -> list[str]:
         Fact(record.name, FactKind.PREVIEW_REMOVED, "LIP-Lisbon", "", NOW, "pps", {"reason": reason}),
     )
     sites = {name: dataclasses.replace(site, contact="grid-sites@example.org") for name, site in SITES.items()}
-    told = (store.rollout(record.name), store, sites, "pps@example.org", AUDIENCE.public_url, templates(), NOW, "pps")
+    desk = at_desk(store.rollout(record.name), store, templates=templates(), now=NOW, actor="pps")
+    told = (desk, sites, "pps@example.org", AUDIENCE.public_url)
     assert notification.tell_of_withdrawal(*told) == 8
     assert notification.tell_of_withdrawal(*told) == 0
     mails = [m for m, _, _ in store.outbox(record.name) if "/told/" in m.key]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 import pytest
+from tests.support.desks import at_desk, at_office
 from tests.support.examples import templates
 from tests.support.icalendar import Scheduled, read_mail
 from tests.support.pilots import DAY, MAJOR, APilot
@@ -36,25 +37,21 @@ def called(
     organizer: str = "pps@example.org",
 ) -> Fact:
     return pilot_meetings.call_meeting(
-        pilot.record,
-        pilot.store,
+        at_desk(pilot.record, pilot.store, templates=templates(), now=pilot.at, actor="pps"),
         pilot_meetings.KICK_OFF,
         [Party(p, f"{p}@example.org") for p in parties or ("pic", "atlas")],
         pilot_kick_off.AGENDA,
-        templates(),
+        pilot_meetings.Host(organizer, url),
         starts=starts,
         lasts=timedelta(hours=1),
-        organizer=organizer,
-        public_url=url,
-        now=pilot.at,
-        actor="pps",
-        move=move,
+        move=pilot_meetings.Move() if move else None,
     )
 
 
 def cancelled(pilot: APilot) -> int:
     return pilot_meetings.cancel_meetings(
-        pilot.record, pilot.store, templates(), organizer="whoever@example.org", now=pilot.at, actor="pps"
+        at_desk(pilot.record, pilot.store, templates=templates(), now=pilot.at, actor="pps"),
+        organizer="whoever@example.org",
     )
 
 
@@ -64,7 +61,7 @@ def sent(pilot: APilot) -> list[tuple[str, Scheduled]]:
 
 
 def ended(pilot: APilot) -> APilot:
-    pilot_end.give_up(pilot.record, pilot.store, pilot_end.NO_AGREEMENT, REASON, pilot.at, "carla")
+    pilot_end.give_up(at_desk(pilot.record, pilot.store, now=pilot.at, actor="carla"), pilot_end.NO_AGREEMENT, REASON)
     return pilot
 
 
@@ -138,12 +135,9 @@ def test_a_sweep_finds_what_a_broken_task_has_left_but_nothing_of_long_ago() -> 
 
     def sweep() -> int:
         return pilot_meetings.cancel_meetings_of_ended(
-            pilot.store,
-            templates(),
+            at_office(pilot.store, templates=templates(), now=pilot.at, actor="pps"),
             ended_within=7 * DAY,
             organizer="pps@example.org",
-            now=pilot.at,
-            actor="pps",
         )
 
     pilot.wait(8 * DAY)

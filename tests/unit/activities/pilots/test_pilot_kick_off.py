@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
+from tests.support.desks import at_desk
 from tests.support.examples import NOW, templates
 from tests.support.pilots import DAY, GOLD, MAJOR, MINOR, VOS, WEEK, APilot
 from tests.support.snapshots import matches_snapshot
@@ -18,6 +19,7 @@ from pps.activities.pilots import set_up as pilot_setup
 from pps.activities.pilots.kick_off import Timeline, facts_of_kick_off
 from pps.domain.base.errors import NotYetAllowedError, RefusedError
 from pps.domain.packages.patch import Patch, PatchState
+from pps.domain.people.questions import Given
 from pps.domain.record.facts import Fact, FactKind
 
 URL = "https://pps.example.org"
@@ -27,7 +29,13 @@ REASON = "The fix cannot wait for certification."
 
 
 def agreed(pilot: APilot, patch: Patch = MAJOR, choice: str = "Agreed", **form: Any) -> tuple[Fact, ...]:
-    return facts_of_kick_off(pilot.record, patch, choice, form, "carla", pilot.at, "user carla", usual=USUAL, vos=VOS)
+    return facts_of_kick_off(
+        at_desk(pilot.record, now=pilot.at, actor="user carla"),
+        patch,
+        Given(choice, form, "carla", pilot.at),
+        usual=USUAL,
+        vos=VOS,
+    )
 
 
 def selected(patch: Patch = MAJOR, *sites: str, **asked: Any) -> APilot:
@@ -35,24 +43,21 @@ def selected(patch: Patch = MAJOR, *sites: str, **asked: Any) -> APilot:
 
 
 def instructed(pilot: APilot, patch: Patch = MAJOR) -> int:
-    return pilot_kick_off.instruct_sites(pilot.record, pilot.store, patch, GOLD, USUAL, templates(), pilot.at, "pps")
+    return pilot_kick_off.instruct_sites(
+        at_desk(pilot.record, pilot.store, templates=templates(), patch=patch, now=pilot.at, actor="pps"), GOLD, USUAL
+    )
 
 
 def called(pilot: APilot, starts: datetime, *parties: str, move: bool = False) -> Fact:
     return pilot_meetings.call_meeting(
-        pilot.record,
-        pilot.store,
+        at_desk(pilot.record, pilot.store, templates=templates(), now=pilot.at, actor="pps"),
         pilot_meetings.KICK_OFF,
         [Party(p, f"{p}@example.org") for p in parties or ("pic", "atlas")],
         pilot_kick_off.AGENDA,
-        templates(),
+        pilot_meetings.Host("pps@example.org", URL),
         starts=starts,
         lasts=timedelta(hours=1),
-        organizer="pps@example.org",
-        public_url=URL,
-        now=pilot.at,
-        actor="pps",
-        move=move,
+        move=pilot_meetings.Move() if move else None,
     )
 
 

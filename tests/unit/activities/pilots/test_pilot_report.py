@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from markupsafe import escape
 from tests.support.bad_input import HTML, JINJA
+from tests.support.desks import at_desk
 from tests.support.examples import NOW, templates
 from tests.support.pilot_runs import ANA, GOLD, INCIDENT, RUN_FOR, SUPPORT, APilot
 from tests.support.snapshots import matches_snapshot
@@ -16,8 +17,10 @@ from tests.support.snapshots import matches_snapshot
 from pps.activities.pilots import journal as pilot_journal
 from pps.activities.pilots import report as pilot_report
 from pps.activities.pilots.report import REPORT, STEP, facts_of_report, report_view, write_report
+from pps.adapters.packages.folders import PublishedFolder
 from pps.domain.base.errors import NotYetAllowedError, RefusedError
 from pps.domain.base.texts import clean_text
+from pps.domain.people.questions import Given
 from pps.domain.record.facts import FactKind
 from pps.domain.sites.probes import ProbeState
 
@@ -38,7 +41,9 @@ def eventful() -> APilot:
         pilot.answers("PIC", ProbeState(state)).look(hours)
     text = "Cleared /var, which was full."
     now = NOW + timedelta(hours=15)
-    pilot_journal.log_entry(pilot.record, pilot.store, templates(), PIC, text, "ana", ANA, [SUPPORT], now)
+    pilot_journal.log_entry(
+        at_desk(pilot.record, pilot.store, templates=templates(), now=now), PIC, text, "ana", ANA, [SUPPORT]
+    )
     assert pilot.look_at(END)
     return pilot
 
@@ -52,15 +57,17 @@ def report(pilot: APilot, **form: Any) -> APilot:
 
 def write(pilot: APilot, folder: Path, days: float = 1) -> str:
     return write_report(
-        pilot.record,
-        pilot.store,
-        pilot.patch,
+        at_desk(
+            pilot.record,
+            pilot.store,
+            templates=templates(),
+            patch=pilot.patch,
+            now=END + timedelta(days=days),
+            actor="pps",
+        ),
         PIC,
-        templates(),
-        folder,
+        PublishedFolder(folder),
         incident_after=INCIDENT,
-        now=END + timedelta(days=days),
-        actor="pps",
     )
 
 
@@ -118,9 +125,9 @@ def test_it_comes_after_the_run_or_after_the_site_s_own_roll_back(tmp_path: Path
 @pytest.mark.sd("4.1.3", step=9)
 def test_it_must_speak_of_what_no_probe_can_see() -> None:
     record = eventful().record
-    assert facts_of_report(record, "PIC", REPORT, SAID, "ana", END, "pps") == ()
+    assert facts_of_report(at_desk(record, now=END, actor="pps"), "PIC", Given(REPORT, SAID, "ana", END)) == ()
     with pytest.raises(RefusedError, match="resources, stability"):
-        facts_of_report(record, "PIC", REPORT, {"issues": "None."}, "ana", END, "pps")
+        facts_of_report(at_desk(record, now=END, actor="pps"), "PIC", Given(REPORT, {"issues": "None."}, "ana", END))
 
 
 @pytest.mark.parametrize("text", [*HTML, *JINJA])

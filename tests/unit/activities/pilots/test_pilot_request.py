@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from tests.support.bad_input import HTML
+from tests.support.desks import at_desk, at_office
 from tests.support.examples import NOW, sqlite_store, templates
 from tests.support.pilots import DAY, LIMITS, MAJOR, MINOR, SCOPE, VOS, WEEK, APilot
 from tests.support.snapshots import matches_snapshot
@@ -16,6 +17,7 @@ from pps.activities.pilots import request as pilot_request
 from pps.activities.pilots.request import PilotRequest, facts_of_acceptance, facts_of_silence, tell_acceptance
 from pps.domain.base.errors import AlreadyOpenError, NotYetAllowedError, RefusedError
 from pps.domain.packages.patch import PatchKind, PatchState
+from pps.domain.people.questions import Given
 from pps.domain.pilots.pilot import PROLONG, RELEASE, Pilot, Stage
 from pps.domain.record.facts import Fact, FactKind
 from pps.domain.record.rollouts import RolloutPath
@@ -23,7 +25,7 @@ from pps.domain.record.rollouts import RolloutPath
 
 def ask(store: Any, patch: Any = MAJOR, *, run: str = "pilot/first", scope: str = SCOPE, vo: str = "") -> str:
     asked = PilotRequest("erika", scope, vo)
-    return pilot_request.request_pilot(store, patch, asked, LIMITS, VOS, run=run, now=NOW, actor="pps")
+    return pilot_request.request_pilot(at_office(store, now=NOW, actor="pps"), patch, asked, LIMITS, VOS, run=run)
 
 
 @pytest.mark.parametrize(
@@ -90,14 +92,20 @@ def test_a_server_update_is_no_client_preview() -> None:
 
 def test_the_first_decision_stands() -> None:
     pilot = APilot().accepted()
-    assert facts_of_acceptance(pilot.record, "Decline", {"reason": "No site has time."}, "x", pilot.at, "pps") == ()
-    assert facts_of_silence(pilot.record, NOW, pilot.at, "pps") == ()
+    assert (
+        facts_of_acceptance(
+            at_desk(pilot.record, now=pilot.at, actor="pps"),
+            Given("Decline", {"reason": "No site has time."}, "x", pilot.at),
+        )
+        == ()
+    )
+    assert facts_of_silence(at_desk(pilot.record, now=pilot.at, actor="pps"), NOW) == ()
     assert pilot.pilot.stage is Stage.ACCEPTED
 
 
 def test_an_answer_that_is_none_is_refused() -> None:
     with pytest.raises(RefusedError, match="'Maybe' is no answer"):
-        facts_of_acceptance(APilot().record, "Maybe", {}, "x", NOW, "pps")
+        facts_of_acceptance(at_desk(APilot().record, now=NOW, actor="pps"), Given("Maybe", {}, "x", NOW))
 
 
 @pytest.mark.parametrize("declined", [True, False])
@@ -105,11 +113,17 @@ def test_who_asked_is_told_once_and_a_declined_request_frees_the_patch(declined:
     pilot = APilot(vo="atlas")
     if declined:
         form = {"reason": f"No site has time before May. {HTML[0]}"}
-        pilot.store.record(*facts_of_acceptance(pilot.record, "Decline", form, "carla", pilot.at, "pps"))
+        pilot.store.record(
+            *facts_of_acceptance(
+                at_desk(pilot.record, now=pilot.at, actor="pps"), Given("Decline", form, "carla", pilot.at)
+            )
+        )
     else:
         pilot.accepted()
     for new in (True, False):
-        told = tell_acceptance(pilot.record, pilot.store, "vo@example.org", templates(), pilot.at, "pps")
+        told = tell_acceptance(
+            at_desk(pilot.record, pilot.store, templates=templates(), now=pilot.at, actor="pps"), "vo@example.org"
+        )
         assert told is new
     ((mail, _, _),) = pilot.store.outbox(pilot.name)
     matches_snapshot("pilot_declined.txt" if declined else "pilot_accepted.txt", mail.text)
@@ -121,29 +135,33 @@ def test_who_asked_is_told_once_and_a_declined_request_frees_the_patch(declined:
 
 def test_before_the_answer_nobody_is_told() -> None:
     pilot = APilot()
-    assert not tell_acceptance(pilot.record, pilot.store, "vo@example.org", templates(), NOW, "pps")
+    assert not tell_acceptance(
+        at_desk(pilot.record, pilot.store, templates=templates(), now=NOW, actor="pps"), "vo@example.org"
+    )
 
 
 def test_silence_lets_the_request_lapse_without_an_address_too() -> None:
     pilot = APilot()
-    pilot.store.record(*facts_of_silence(pilot.record, NOW + DAY, NOW + 2 * DAY, "pps"))
-    assert not tell_acceptance(pilot.record, pilot.store, "", templates(), NOW + 2 * DAY, "pps")
+    pilot.store.record(*facts_of_silence(at_desk(pilot.record, now=NOW + 2 * DAY, actor="pps"), NOW + DAY))
+    assert not tell_acceptance(
+        at_desk(pilot.record, pilot.store, templates=templates(), now=NOW + 2 * DAY, actor="pps"), ""
+    )
     assert "has not answered until 2025-12-02" in pilot.record.the(FactKind.ROLLOUT_CLOSED).payload["reasons"][0]
 
 
 def test_only_a_closed_round_that_was_prolonged_has_another_and_a_retry_opens_no_third() -> None:
     released = APilot().running().ended().wrapped_up(RELEASE)
     with pytest.raises(NotYetAllowedError, match="the decision was release"):
-        pilot_request.open_next_round(released.record, released.store, run="pilot/2", now=NOW, actor="pps")
+        pilot_request.open_next_round(at_desk(released.record, released.store, now=NOW, actor="pps"), run="pilot/2")
     pilot = APilot().accepted().ranked().selected("PIC", "INFN-T1").kicked_off().set_up().set_up("INFN-T1")
     pilot.rolled_back("INFN-T1").wait(2 * WEEK).ended()
     with pytest.raises(NotYetAllowedError, match="wrap-up"):
-        pilot_request.open_next_round(pilot.record, pilot.store, run="pilot/2", now=NOW, actor="pps")
+        pilot_request.open_next_round(at_desk(pilot.record, pilot.store, now=NOW, actor="pps"), run="pilot/2")
     pilot.wrapped_up(PROLONG)
     with pytest.raises(NotYetAllowedError, match="Another round is another run"):
-        pilot_request.open_next_round(pilot.record, pilot.store, run="pilot/first", now=NOW, actor="pps")
+        pilot_request.open_next_round(at_desk(pilot.record, pilot.store, now=NOW, actor="pps"), run="pilot/first")
     names = {
-        pilot_request.open_next_round(pilot.record, pilot.store, run="pilot/2", now=pilot.at, actor="pps")
+        pilot_request.open_next_round(at_desk(pilot.record, pilot.store, now=pilot.at, actor="pps"), run="pilot/2")
         for _ in range(2)
     }
     assert names == {"major-pilot-4711-2"}

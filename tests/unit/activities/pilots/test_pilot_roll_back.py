@@ -5,11 +5,13 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
+from tests.support.desks import at_desk
 from tests.support.examples import AUDIENCE, NOW, templates
 from tests.support.pilot_runs import ANA, COORDINATION, GOLD, STRANGER, SUPPORT, APilot, endpoint_at
 
 from pps.activities.pilots import roll_back as activity
 from pps.domain.base.errors import NotYetAllowedError, RefusedError
+from pps.domain.people.questions import Given
 from pps.domain.pilots.pilot import Pilot
 from pps.domain.record.facts import Fact, FactKind
 from pps.domain.sites.probes import ProbeState
@@ -20,12 +22,16 @@ WHY = "Jobs are lost when the queue is full."
 
 def ask(pilot: APilot, mine: frozenset[str] = ANA, reason: str = WHY, user: str = "ana", hours: float = 30) -> Fact:
     now = NOW + timedelta(hours=hours)
-    return activity.ask_roll_back(pilot.record, pilot.store, templates(), PIC, reason, user, mine, SUPPORT, now)
+    return activity.ask_roll_back(
+        at_desk(pilot.record, pilot.store, templates=templates(), now=now), PIC, reason, user, mine, SUPPORT
+    )
 
 
 def verify(pilot: APilot, hours: float = 31) -> tuple[str, ...]:
     now = NOW + timedelta(hours=hours)
-    return activity.verify_roll_back(pilot.record, pilot.store, pilot.services, pilot.published, PIC, now, "pps")
+    return activity.verify_roll_back(
+        at_desk(pilot.record, pilot.store, now=now, actor="pps"), pilot.services, pilot.published, PIC
+    )
 
 
 @pytest.mark.sd("4.1.3", step=8)
@@ -85,7 +91,9 @@ def test_the_answer_of_the_site_s_people_is_in_the_journal() -> None:
     pilot = APilot().set_up("PIC")
 
     def answer(choice: str, **form: str) -> tuple[Fact, ...]:
-        return activity.facts_of_roll_back(pilot.record, "PIC", choice, form, "ana", NOW, "pps")
+        return activity.facts_of_roll_back(
+            at_desk(pilot.record, now=NOW, actor="pps"), "PIC", Given(choice, form, "ana", NOW)
+        )
 
     (said,) = answer(activity.DONE, version="3.1.22-1")
     assert said.payload["text"] == "Rolled back, version 3.1.22-1."
@@ -101,7 +109,9 @@ def test_users_of_a_major_pilot_are_told_once_with_the_reason() -> None:
 
     def tell() -> int:
         vos = activity.users_of(pilot.record, AUDIENCE.vos)
-        return activity.tell_users(pilot.record, pilot.store, templates(), PIC, vos, SUPPORT, NOW, "pps")
+        return activity.tell_users(
+            at_desk(pilot.record, pilot.store, templates=templates(), now=NOW, actor="pps"), PIC, vos, SUPPORT
+        )
 
     assert tell() == 0
     ask(pilot)
@@ -119,15 +129,12 @@ def test_the_wait_for_a_roll_back_ends_when_it_is_done_or_takes_too_long() -> No
 
     def settled(hours: float) -> bool:
         return activity.roll_back_is_settled(
-            pilot.record,
-            pilot.store,
+            at_desk(pilot.record, pilot.store, now=NOW + timedelta(hours=hours), actor="pps"),
             pilot.services,
             pilot.published,
             PIC,
             "PIC",
             give_up_after=timedelta(days=2),
-            now=NOW + timedelta(hours=hours),
-            actor="pps",
         )
 
     assert settled(1)  # nobody has asked

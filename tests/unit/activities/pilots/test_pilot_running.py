@@ -10,12 +10,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.support.bad_input import HTML, JINJA
-from tests.support.examples import AUDIENCE, NOW, templates
+from tests.support.desks import at_desk, at_office
+from tests.support.examples import AUDIENCE, NOW, sqlite_store, templates
 from tests.support.pilot_runs import ANA, COORDINATION, GOLD, INCIDENT, RUN_FOR, STRANGER, SUPPORT, APilot
+from tests.support.thoroughness import examples
 
 from pps.activities.pilots import journal as pilot_journal
 from pps.activities.pilots import running as pilot_running
-from pps.adapters.record.store import FactStore
 from pps.domain.base.errors import NotYetAllowedError, RefusedError
 from pps.domain.pilots import looks as pilot_looks
 from pps.domain.pilots.pilot import Pilot
@@ -56,8 +57,7 @@ def test_only_changes_of_state_are_kept_and_each_is_another_one() -> None:
 
 
 def test_two_looks_at_once_record_once(tmp_path: File) -> None:
-    store = FactStore(f"sqlite:///{tmp_path}/facts.db")
-    store.upgrade()
+    store = sqlite_store(tmp_path)
     pilot = APilot(store=store).set_up().answers("PIC", ProbeState.CRITICAL)
     with ThreadPoolExecutor(4) as pool:
         assert list(pool.map(pilot.look, [3.0] * 8)) == [False] * 8
@@ -118,7 +118,7 @@ _LOOKS = st.lists(st.tuples(st.sampled_from(ProbeState), st.integers(1, 240)), m
 
 
 @given(_LOOKS)
-@settings(max_examples=60)
+@settings(max_examples=examples(60))
 def test_the_changes_on_record_are_bounded_and_of_a_steady_service_they_are_all(
     looks: list[tuple[ProbeState, int]],
 ) -> None:
@@ -185,7 +185,7 @@ def test_success_is_declared_by_the_coordination_once() -> None:
 
     def declare(mine: frozenset[str], reason: str = why, hours: float = 30) -> Fact:
         now = NOW + timedelta(hours=hours)
-        return pilot_journal.declare_success(pilot.record, pilot.store, reason, "carla", mine, now)
+        return pilot_journal.declare_success(at_desk(pilot.record, pilot.store, now=now), reason, "carla", mine)
 
     with pytest.raises(RefusedError, match="Only the PPS Coordinator"):
         declare(ANA)
@@ -200,7 +200,9 @@ def test_success_is_declared_by_the_coordination_once() -> None:
 def test_no_success_before_the_installation_is_complete() -> None:
     pilot = APilot().set_up("PIC")
     with pytest.raises(RefusedError, match="The set-up at INFN-T1 is not verified yet"):
-        pilot_journal.declare_success(pilot.record, pilot.store, "It works very well.", "carla", COORDINATION, NOW)
+        pilot_journal.declare_success(
+            at_desk(pilot.record, pilot.store, now=NOW), "It works very well.", "carla", COORDINATION
+        )
 
 
 # --- the journal
@@ -209,7 +211,9 @@ def test_no_success_before_the_installation_is_complete() -> None:
 def entry(pilot: APilot, text: str = "Raised the limit of open files.", minutes: float = 0, mine=ANA, **more) -> Fact:
     now = NOW + timedelta(hours=9, minutes=minutes)
     to = more.get("to", [SUPPORT])
-    return pilot_journal.log_entry(pilot.record, pilot.store, templates(), PIC, text, "ana", mine, to, now)
+    return pilot_journal.log_entry(
+        at_desk(pilot.record, pilot.store, templates=templates(), now=now), PIC, text, "ana", mine, to
+    )
 
 
 @pytest.mark.sd("4.1.3", step=8)
@@ -263,7 +267,10 @@ def test_the_journal_is_a_pilot_s_and_of_its_sites() -> None:
 
 def sweep(pilot: APilot, hours: float) -> int:
     return pilot_running.remind_about_pilots(
-        pilot.store, templates(), AUDIENCE, GOLD, (0.5, 0.9), NOW + timedelta(hours=hours), "pps"
+        at_office(pilot.store, templates=templates(), now=NOW + timedelta(hours=hours), actor="pps"),
+        AUDIENCE,
+        GOLD,
+        (0.5, 0.9),
     )
 
 

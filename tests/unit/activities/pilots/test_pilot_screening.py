@@ -6,12 +6,14 @@ from dataclasses import replace
 
 import pytest
 from tests.support.bad_input import HTML
+from tests.support.desks import at_desk
 from tests.support.examples import AUDIENCE, templates
 from tests.support.pilots import DAY, GOLD, MAJOR, MINOR, APilot
 from tests.support.snapshots import matches_snapshot
 
 from pps.activities.pilots import screening
 from pps.domain.base.errors import NotYetAllowedError, RefusedError
+from pps.domain.people.questions import Given
 from pps.domain.pilots.candidates import Load
 from pps.domain.pilots.pilot import Stage
 from pps.domain.record.facts import FactKind
@@ -51,8 +53,8 @@ def test_every_vo_is_asked_once_and_may_say_what_it_wants() -> None:
     pilot = APilot(vo="atlas").accepted()
 
     def ask() -> int:
-        args = (AUDIENCE.vos, "pps@example.org", "https://pps.example.org", templates(), pilot.at, "pps")
-        return screening.ask_for_interest(pilot.record, pilot.store, pilot.patch, *args)
+        desk = at_desk(pilot.record, pilot.store, patch=pilot.patch, now=pilot.at)
+        return screening.ask_for_interest(desk, AUDIENCE.vos, "pps@example.org", "https://pps.example.org")
 
     assert (ask(), ask()) == (2, 0)
     mail = pilot.store.outbox(pilot.name)[0][0]
@@ -129,7 +131,9 @@ def test_documentation_that_the_patch_lacks_may_come_with_the_form() -> None:
     assert screening.documentation(patch)["installation"] == ""
     pilot = APilot(patch).accepted().ranked()
     form = {"sites": "PIC, INFN-T1\nPIC", "installation": "https://docs.example.org/new", "configuration": None}
-    facts = screening.facts_of_selection(pilot.record, patch, "Select", form, "carla", pilot.at, "user carla")
+    facts = screening.facts_of_selection(
+        at_desk(pilot.record, now=pilot.at, actor="user carla"), patch, Given("Select", form, "carla", pilot.at)
+    )
     pilot.store.record(*facts)
     assert pilot.pilot.sites == ("PIC", "INFN-T1")
     found = pilot.record.the(FactKind.DOCUMENTATION_CHECKED).payload
@@ -151,15 +155,19 @@ def test_documentation_that_the_patch_lacks_may_come_with_the_form() -> None:
 def test_a_selection_that_cannot_be_taken_is_refused(choice: str, form: dict, why: str) -> None:
     pilot = APilot().accepted().ranked()
     with pytest.raises(RefusedError, match=why):
-        screening.facts_of_selection(pilot.record, pilot.patch, choice, form, "carla", pilot.at, "user carla")
+        screening.facts_of_selection(
+            at_desk(pilot.record, now=pilot.at, actor="user carla"), pilot.patch, Given(choice, form, "carla", pilot.at)
+        )
 
 
 def test_no_site_ends_the_pilot_with_the_reason() -> None:
     pilot = APilot().accepted().ranked()
     form = {"reason": "All are busy until June."}
-    facts = screening.facts_of_selection(pilot.record, pilot.patch, "No site", form, "carla", pilot.at, "user carla")
+    facts = screening.facts_of_selection(
+        at_desk(pilot.record, now=pilot.at, actor="user carla"), pilot.patch, Given("No site", form, "carla", pilot.at)
+    )
     assert facts == ()
-    screening.close_without_site(pilot.record, pilot.store, form["reason"], pilot.at, "pps")
+    screening.close_without_site(at_desk(pilot.record, pilot.store, now=pilot.at, actor="pps"), form["reason"])
     assert pilot.pilot.stage is Stage.CLOSED
 
 

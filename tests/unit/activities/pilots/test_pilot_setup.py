@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from tests.support.bad_input import HTML, JINJA, TEXTS
+from tests.support.desks import at_desk
 from tests.support.examples import NOW, templates
 from tests.support.pilot_runs import COORDINATION, GOLD, SERVER, APilot, endpoint_at
 
@@ -15,6 +16,7 @@ from pps.activities.pilots import set_up as pilot_setup
 from pps.activities.pilots.set_up import CANNOT, SET_UP, facts_of_set_up, set_up_is_settled
 from pps.domain.base.errors import NotYetAllowedError, RefusedError
 from pps.domain.packages.patch import PatchState
+from pps.domain.people.questions import Given
 from pps.domain.pilots.pilot import Pilot
 from pps.domain.record.facts import FactKind
 from pps.domain.sites.probes import ProbeState
@@ -24,7 +26,9 @@ GOOD = {"endpoint": endpoint_at("PIC"), "version": "3.1.23", "previous": "3.1.22
 
 
 def answered(choice: str = SET_UP, **form: Any) -> Any:
-    return facts_of_set_up(APilot().record, PIC, choice, {**GOOD, **form}, "ana", NOW, "pps")
+    return facts_of_set_up(
+        at_desk(APilot().record, now=NOW, actor="pps"), PIC, Given(choice, {**GOOD, **form}, "ana", NOW)
+    )
 
 
 def test_an_answer_alone_sets_nothing_up() -> None:
@@ -115,9 +119,13 @@ def test_software_that_is_not_certified_needs_a_justification_on_record() -> Non
     (reason,) = pilot.verify("PIC")
     assert "not certified" in reason
     with pytest.raises(RefusedError):
-        pilot_setup.justify_software(pilot.record, pilot.store, pilot.patch, "x", "carla", COORDINATION, NOW)
+        pilot_setup.justify_software(
+            at_desk(pilot.record, pilot.store, patch=pilot.patch, now=NOW), "x", "carla", COORDINATION
+        )
     for why in ("LHCb cannot wait for bulk submission.", "Another reason for the same."):
-        kept = pilot_setup.justify_software(pilot.record, pilot.store, pilot.patch, why, "carla", COORDINATION, NOW)
+        kept = pilot_setup.justify_software(
+            at_desk(pilot.record, pilot.store, patch=pilot.patch, now=NOW), why, "carla", COORDINATION
+        )
     assert kept.payload["reason"] == "LHCb cannot wait for bulk submission."
     assert pilot.verify("PIC") == ()
 
@@ -144,18 +152,20 @@ def test_a_withdrawn_pilot_is_not_set_up_any_more() -> None:
 
 def settled(pilot: APilot, hours: float, site: str = "PIC") -> bool:
     return set_up_is_settled(
-        pilot.record,
-        pilot.store,
+        at_desk(
+            pilot.record,
+            pilot.store,
+            templates=templates(),
+            patch=pilot.patch,
+            now=NOW + timedelta(hours=hours),
+            actor="pps",
+        ),
         pilot.services,
         pilot.published,
         GOLD.get(site),
         site,
-        pilot.patch,
-        templates(),
         patience=timedelta(minutes=20),
         grace=timedelta(days=5),
-        now=NOW + timedelta(hours=hours),
-        actor="pps",
     )
 
 

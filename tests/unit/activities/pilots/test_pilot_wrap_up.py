@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from tests.support.desks import at_desk
 from tests.support.examples import AUDIENCE, NOW, SECRET, templates
 from tests.support.pilots import DAY, ENOUGH, MAJOR, MINOR, WEEK, APilot
 from tests.support.snapshots import matches_snapshot
@@ -20,6 +21,7 @@ from pps.activities.pilots import wrap_up as pilot_wrap_up
 from pps.activities.pilots.kick_off import usual_timeline
 from pps.activities.pilots.wrap_up import facts_of_wrap_up
 from pps.domain.base.errors import NotYetAllowedError, RefusedError
+from pps.domain.people.questions import Given
 from pps.domain.pilots.success import assess
 from pps.domain.record.facts import Fact, FactKind
 
@@ -38,12 +40,8 @@ def over(*vos: str, patch: Any = MAJOR, report: bool = True) -> APilot:
 
 def decided(pilot: APilot, choice: str, **form: Any) -> tuple[Fact, ...]:
     return facts_of_wrap_up(
-        pilot.record,
-        choice,
-        form,
-        "carla",
-        pilot.at,
-        "user carla",
+        at_desk(pilot.record, now=pilot.at, actor="user carla"),
+        Given(choice, form, "carla", pilot.at),
         assessment=assess(pilot.pilot, ENOUGH, pilot.at),
         usual=2 * WEEK,
     )
@@ -51,7 +49,7 @@ def decided(pilot: APilot, choice: str, **form: Any) -> tuple[Fact, ...]:
 
 def closed(pilot: APilot, choice: str, **form: Any) -> str:
     pilot.store.record(*decided(pilot, choice, **form))
-    return pilot_end.close_pilot(pilot.record, pilot.store, pilot.at, "pps")
+    return pilot_end.close_pilot(at_desk(pilot.record, pilot.store, now=pilot.at, actor="pps"))
 
 
 @pytest.mark.sd("4.1.3", step=10)
@@ -97,19 +95,35 @@ def test_to_prolong_is_another_round_with_another_kick_off() -> None:
     assert closed(pilot, "Prolong", reason=REASON, prolong_for="5d") == "prolonged"
     end = pilot.record.need(FactKind.ROLLOUT_CLOSED, "").payload
     assert end["next"] == "major-pilot-4711-2"
-    assert pilot_end.next_round_name(pilot.record, pilot.store) == end["next"]
-    following = pilot_request.open_next_round(pilot.record, pilot.store, run="pilot/second", now=pilot.at, actor="pps")
+    assert pilot_end.next_round_name(at_desk(pilot.record, pilot.store)) == end["next"]
+    following = pilot_request.open_next_round(
+        at_desk(pilot.record, pilot.store, now=pilot.at, actor="pps"), run="pilot/second"
+    )
     assert following == end["next"]
     usual = {"set_up_within": WEEK, "run_for": 2 * WEEK, "feedback_within": WEEK}
-    assert usual_timeline(pilot.store.rollout(following), pilot.store, **usual).run_for == 5 * DAY
+    assert usual_timeline(at_desk(pilot.store.rollout(following), pilot.store), **usual).run_for == 5 * DAY
 
 
 def test_a_rejected_pilot_is_closed_with_the_reason_and_all_are_told_once() -> None:
     pilot = over()
     assert closed(pilot, "Reject", reason=REASON) == "rejected"
-    assert pilot_end.close_pilot(pilot.record, pilot.store, pilot.at, "pps") == "rejected"
-    assert pilot_end.tell_end(pilot.record, pilot.store, EVERYBODY, templates(), pilot.at, "pps", public_url=URL) == 2
-    assert pilot_end.tell_end(pilot.record, pilot.store, EVERYBODY, templates(), pilot.at, "pps", public_url=URL) == 0
+    assert pilot_end.close_pilot(at_desk(pilot.record, pilot.store, now=pilot.at, actor="pps")) == "rejected"
+    assert (
+        pilot_end.tell_end(
+            at_desk(pilot.record, pilot.store, templates=templates(), now=pilot.at, actor="pps"),
+            EVERYBODY,
+            public_url=URL,
+        )
+        == 2
+    )
+    assert (
+        pilot_end.tell_end(
+            at_desk(pilot.record, pilot.store, templates=templates(), now=pilot.at, actor="pps"),
+            EVERYBODY,
+            public_url=URL,
+        )
+        == 0
+    )
     mail = next(m for m, _, _ in pilot.store.outbox(pilot.name) if m.to == "emt@example.org")
     matches_snapshot("pilot_ended.txt", mail.text)
 
@@ -119,18 +133,20 @@ def test_what_is_to_be_released_is_not_closed_before_it_is() -> None:
     with pytest.raises(NotYetAllowedError, match="is to be released, and is not yet"):
         closed(pilot, "Release")
     with pytest.raises(NotYetAllowedError, match="release-notes-written"):
-        pilot_end.release_pilot(pilot.record, pilot.store, MAJOR, None, NOW, "pps")  # type: ignore[arg-type]
+        pilot_end.release_pilot(at_desk(pilot.record, pilot.store, patch=MAJOR, now=NOW, actor="pps"), None)  # type: ignore[arg-type]
 
 
 def test_nobody_is_told_of_an_end_that_has_not_come() -> None:
     with pytest.raises(NotYetAllowedError):
-        pilot_end.tell_end(over().record, over().store, EVERYBODY, templates(), NOW, "pps", public_url=URL)
+        pilot_end.tell_end(
+            at_desk(over().record, over().store, templates=templates(), now=NOW, actor="pps"), EVERYBODY, public_url=URL
+        )
 
 
 def test_a_pilot_that_is_given_up_keeps_its_first_reason() -> None:
     pilot = over()
     for reason in ("Nobody came.", "Another."):
-        pilot_end.give_up(pilot.record, pilot.store, pilot_end.NOT_DECIDED, reason, pilot.at, "pps")
+        pilot_end.give_up(at_desk(pilot.record, pilot.store, now=pilot.at, actor="pps"), pilot_end.NOT_DECIDED, reason)
     assert pilot.record.need(FactKind.ROLLOUT_CLOSED, "").payload["reasons"] == ["Nobody came."]
 
 
@@ -138,7 +154,10 @@ def test_the_question_shows_verdict_reports_and_what_would_refuse_a_release() ->
     pilot = over()
     pilot.then(FactKind.JOURNAL_ENTRY, "PIC", "1", text="Moved to a new machine.", user="ana")
     view = pilot_wrap_up.wrap_up_view(
-        pilot.record, pilot.store, MAJOR, assess(pilot.pilot, ENOUGH, pilot.at), NOW + 30 * DAY, pilot.at, URL
+        at_desk(pilot.record, pilot.store, patch=MAJOR, now=pilot.at),
+        assess(pilot.pilot, ENOUGH, pilot.at),
+        NOW + 30 * DAY,
+        URL,
     )
     assert view["against_release"][-1] == "No pre-deployment test of it has ended yet."
     matches_snapshot("ask_pilot_wrap_up.md", templates().render("ask_pilot_wrap_up.md", view))
@@ -149,7 +168,7 @@ def test_the_question_shows_verdict_reports_and_what_would_refuse_a_release() ->
 def test_only_a_major_pilot_s_notes_say_that_no_feedback_was_received(patch: Any, says: bool) -> None:
     pilot = over(patch=patch)
     pilot.store.record(*decided(pilot, "Release", guidelines="Give it 2 GB."))
-    view = pilot_notes.notes(pilot.record, pilot.store, patch)
+    view = pilot_notes.notes(at_desk(pilot.record, pilot.store, patch=patch))
     text = templates().render("pilot_notes.txt", view)
     assert ("NO FEEDBACK FROM USERS was received during the pilot service" in text) is says
     if says:
@@ -161,7 +180,7 @@ def test_notes_quote_what_vos_say_and_escape_it() -> None:
     pilot.then(FactKind.FEEDBACK_GIVEN, "atlas", "1", opinion="works", text="<b>Fast</b>\nWhat users", invited=True)
     pilot.wait(4 * WEEK).ended().then(FactKind.REPORT_WRITTEN, "PIC", "d")
     pilot.store.record(*decided(pilot, "Release"))
-    view = pilot_notes.notes(pilot.record, pilot.store, MAJOR)
+    view = pilot_notes.notes(at_desk(pilot.record, pilot.store, patch=MAJOR))
     html, text = (templates().render(f"pilot_notes.{kind}", view) for kind in ("html", "txt"))
     assert "&lt;b&gt;Fast&lt;/b&gt;" in html
     assert "> <b>Fast</b>\n> What users" in text
@@ -175,12 +194,14 @@ def test_notes_of_a_later_round_tell_what_users_said_in_the_earlier_ones_and_why
     pilot.then(FactKind.FEEDBACK_GIVEN, "cms", "1", opinion="problem", text="Proxies <end> too early.", invited=True)
     pilot.wait(4 * WEEK).ended().then(FactKind.REPORT_WRITTEN, "PIC", "d")
     assert closed(pilot, "Prolong", reason="The margin was too short.") == "prolonged"
-    pilot.name = pilot_request.open_next_round(pilot.record, pilot.store, run="pilot/second", now=pilot.at, actor="pps")
+    pilot.name = pilot_request.open_next_round(
+        at_desk(pilot.record, pilot.store, now=pilot.at, actor="pps"), run="pilot/second"
+    )
     pilot.kicked_off("atlas").wait(DAY)
     pilot.then(FactKind.FEEDBACK_GIVEN, "atlas", "1", opinion="works", text="A million jobs.", invited=True)
     pilot.wait(4 * WEEK).ended().then(FactKind.REPORT_WRITTEN, "PIC", "d")
     pilot.store.record(*decided(pilot, "Release"))
-    view = pilot_notes.notes(pilot.record, pilot.store, MAJOR)
+    view = pilot_notes.notes(at_desk(pilot.record, pilot.store, patch=MAJOR))
     html, text = (templates().render(f"pilot_notes.{kind}", view) for kind in ("html", "txt"))
     matches_snapshot("pilot_notes_second_round.txt", text)
     assert text.index("> A million jobs.") < text.index("In round 1") < text.index("> Proxies <end> too early.")
@@ -198,7 +219,9 @@ def running(*vos: str) -> APilot:
 
 
 def invited(pilot: APilot) -> int:
-    return pilot_vos.invite_vos(pilot.record, pilot.store, MAJOR, AUDIENCE, templates(), pilot.at, "pps")
+    return pilot_vos.invite_vos(
+        at_desk(pilot.record, pilot.store, templates=templates(), patch=MAJOR, now=pilot.at, actor="pps"), AUDIENCE
+    )
 
 
 @pytest.mark.sd("4.1.3", step=8)

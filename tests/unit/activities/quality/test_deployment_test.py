@@ -12,6 +12,7 @@ import pytest
 from tests.support.bad_input import HTML, JINJA, TEXTS
 from tests.support.clean_roots import PretendedRepositories, PretendedRoots, fails
 from tests.support.deployment_bench import TABLE, Bench, opened
+from tests.support.desks import at_desk
 from tests.support.examples import NOW, PATCH, PLATFORM, sqlite_store
 from tests.support.examples import opened as preview
 from tests.support.snapshots import matches_snapshot
@@ -25,6 +26,7 @@ from pps.activities.quality.scenario_run import (
     try_update,
 )
 from pps.activities.release import release
+from pps.adapters.packages.folders import PublishedFolder
 from pps.adapters.record.store import FactStore
 from pps.domain.base.errors import (
     AlreadyOpenError,
@@ -74,7 +76,7 @@ def test_a_test_runs_beside_a_preview_of_the_same_patch(store: FactStore) -> Non
 
 
 def test_the_plan_stays_whatever_happens_to_the_table(bench: Bench) -> None:
-    again = deployment_tests.plan_scenarios(bench.record, bench.store, PATCH, (), NOW, "pps")
+    again = deployment_tests.plan_scenarios(at_desk(bench.record, bench.store, patch=PATCH, now=NOW, actor="pps"), ())
     assert again == TABLE
 
 
@@ -280,7 +282,9 @@ def test_an_automatic_scenario_is_not_a_sites_to_run_nor_the_other_way_round(ben
 
 def test_what_nobody_ran_is_inconclusive_once(bench: Bench) -> None:
     for _ in range(2):
-        bench.store.record(*deployment_tests.nobody_ran(bench.record, "wn-torque", "No answer.", NOW, "pps"))
+        bench.store.record(
+            *deployment_tests.nobody_ran(at_desk(bench.record, now=NOW, actor="pps"), "wn-torque", "No answer.")
+        )
     assert sum(f.kind is FactKind.SCENARIO_ENDED for f in bench.record.facts) == 1
 
 
@@ -348,15 +352,19 @@ def test_a_test_is_closed_when_every_scenario_has_ended_and_its_results_are_publ
     assert {s["name"]: s["result"] for s in results["scenarios"]} == {"wn": "pass", "wn-torque": "inconclusive"}
     with pytest.raises(NotYetAllowedError):
         deployment_tests.run_scenario(
-            replace(bench.record, facts=tuple(f for f in bench.record.facts if f.kind is not FactKind.SCENARIO_ENDED)),
-            bench.store,
+            at_desk(
+                replace(
+                    bench.record, facts=tuple(f for f in bench.record.facts if f.kind is not FactKind.SCENARIO_ENDED)
+                ),
+                bench.store,
+                patch=PATCH,
+                actor="pps",
+                clock=lambda: NOW,
+            ),
             "wn",
-            PATCH,
             bench.roots,
             bench.repositories,
-            publication=bench.folder,
-            now=lambda: NOW,
-            actor="pps",
+            publication=PublishedFolder(bench.folder),
         )
 
 
@@ -380,7 +388,9 @@ def test_the_decision_on_the_release_heeds_the_deployment_test(bench: Bench) -> 
         written = Fact(record.name, FactKind.RELEASE_NOTES_WRITTEN, "", "", NOW, "pps", {})
         bench.store.record(written)
         patch = replace(PATCH, state=PatchState.CERTIFIED)
-        return release.decide_on_release(bench.store.rollout(record.name), bench.store, patch, NOW, "pps")
+        return release.decide_on_release(
+            at_desk(bench.store.rollout(record.name), bench.store, patch=patch, now=NOW, actor="pps")
+        )
 
     failed(bench).site_answers(ScenarioResult.PASS)
     bench.close()

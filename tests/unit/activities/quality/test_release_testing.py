@@ -14,16 +14,18 @@ from typing import Any
 import pytest
 from tests.support import signing
 from tests.support.bad_input import HTML, JINJA, TEXTS
+from tests.support.desks import at_desk, at_office
 from tests.support.examples import NOW, SITES, sqlite_store, templates
 from tests.support.release_tests import ACTIVITY, BADLY, CERTIFIED, DUE, LATE, PACKAGE, POOLS, WELL, AReleaseTest
 from tests.support.snapshots import matches_snapshot
 from upath import UPath
 
-from pps.activities.clients.bulletin import bulletin, stage, write_bulletin
+from pps.activities.clients.bulletin import bulletin, stage
+from pps.activities.clients.bulletin_pages import write_bulletin
 from pps.activities.packages.production import Production
 from pps.activities.quality import release_answers, release_testing
 from pps.activities.release import decision as release_decision
-from pps.adapters.record.store import FactStore
+from pps.adapters.packages.folders import PublishedFolder
 from pps.adapters.services.templates import fenced
 from pps.domain.base.errors import AlreadyOpenError, NotYetAllowedError, RefusedError
 from pps.domain.base.texts import clean_text
@@ -55,8 +57,8 @@ class World:
         path.write_bytes(b"package")
         return path
 
-    def publish(self, folder: Any, repository: Repository, files: Sequence[Path], now: Any) -> None:
-        self.published.append((str(folder), tuple(f.name for f in files)))
+    def publish(self, place: str, repository: Repository, files: Sequence[Path], now: Any) -> None:
+        self.published.append((place, tuple(f.name for f in files)))
 
 
 def release(test: AReleaseTest, world: World, patch: Any = None) -> tuple[str, ...]:
@@ -64,14 +66,16 @@ def release(test: AReleaseTest, world: World, patch: Any = None) -> tuple[str, .
     production = Production(
         world,
         world,
-        UPath("memory://production"),
+        PublishedFolder(UPath("memory://production")),
         world.publish,
         templates(),
         people,
         url="https://packages.example.org",
         keys=signing.KEYS,
     )
-    return release_decision.release_update(test.record, test.store, patch or test.patch, production, LATE, "pps")
+    return release_decision.release_update(
+        at_desk(test.record, test.store, patch=patch or test.patch, now=LATE, actor="pps"), production
+    )
 
 
 # --- opening and plan
@@ -97,7 +101,7 @@ def test_without_a_site_that_can_take_part_nothing_is_opened() -> None:
     for pools, sites in (((), SITES), (POOLS, closed)):
         with pytest.raises(RefusedError, match="No site can take part"):
             release_testing.open_release_test(
-                sqlite_store(), CERTIFIED, pools, sites, None, run="r/1", now=NOW, actor="pps"
+                at_office(sqlite_store(), now=NOW, actor="pps"), CERTIFIED, pools, sites, None, run="r/1"
             )
 
 
@@ -106,15 +110,15 @@ def test_a_retry_opens_nothing_new_and_a_second_start_is_refused() -> None:
     assert AReleaseTest(store=store).name == AReleaseTest(store=store).name == "release-test-4711-1"
     with pytest.raises(AlreadyOpenError, match="release-test-4711-1"):
         release_testing.open_release_test(
-            store, CERTIFIED, POOLS, SITES, None, run="release_testing/other", now=NOW, actor="pps"
+            at_office(store, now=NOW, actor="pps"), CERTIFIED, POOLS, SITES, None, run="release_testing/other"
         )
 
 
 def test_who_is_left_out_is_on_record_with_the_reason_and_the_plan_stays() -> None:
     test = AReleaseTest()
     sites = SITES | {"PIC": replace(SITES["PIC"], certification=CertificationStatus.SUSPENDED)}
-    first = release_testing.plan(test.record, test.store, test.patch, POOLS, sites, NOW, "pps")
-    again = release_testing.plan(test.record, test.store, test.patch, POOLS, SITES, NOW, "pps")
+    first = release_testing.plan(at_desk(test.record, test.store, patch=test.patch, now=NOW, actor="pps"), POOLS, sites)
+    again = release_testing.plan(at_desk(test.record, test.store, patch=test.patch, now=NOW, actor="pps"), POOLS, SITES)
     assert first == again == ("IFIC-LCG2", "INFN-T1")
     assert [f.payload["reason"] for f in test.kinds(FactKind.SITE_LEFT_OUT)] == [
         "PIC is suspended in the site registry."
@@ -123,9 +127,13 @@ def test_who_is_left_out_is_on_record_with_the_reason_and_the_plan_stays() -> No
 
 def test_pools_are_chosen_at_the_start() -> None:
     store = sqlite_store()
-    name = release_testing.open_release_test(store, CERTIFIED, POOLS, SITES, ["italy"], run="r/1", now=NOW, actor="pps")
+    name = release_testing.open_release_test(
+        at_office(store, now=NOW, actor="pps"), CERTIFIED, POOLS, SITES, ["italy"], run="r/1"
+    )
     pools = (*POOLS, Pool("more", "Italy", ("INFN-BARI",)))
-    assert release_testing.plan(store.rollout(name), store, CERTIFIED, pools, SITES, NOW, "pps") == ("INFN-T1",)
+    assert release_testing.plan(
+        at_desk(store.rollout(name), store, patch=CERTIFIED, now=NOW, actor="pps"), pools, SITES
+    ) == ("INFN-T1",)
 
 
 # --- answers
@@ -180,7 +188,7 @@ def test_a_second_answer_in_time_is_kept_beside_the_first_which_counts() -> None
 
 def test_an_answer_after_the_end_is_kept_too() -> None:
     test = AReleaseTest().asked().time_is_up().decided(HOLD, "Nobody has tried it.")
-    release_decision.close_release_test(test.record, test.store, LATE, "pps")
+    release_decision.close_release_test(at_desk(test.record, test.store, now=LATE, actor="pps"))
     test.late("PIC", REJECT, at=LATE + timedelta(days=30))
     assert standings(test.record)[0].others[0].late
     assert decision(test.record).choice == HOLD
@@ -197,8 +205,7 @@ def test_questions_that_are_still_open_end_with_the_decision() -> None:
 
 
 def test_the_same_late_answer_from_many_at_once_is_one_record_and_one_credit(tmp_path: Path) -> None:
-    store = FactStore(f"sqlite:///{tmp_path}/facts.db")
-    store.upgrade()
+    store = sqlite_store(tmp_path)
     test = AReleaseTest(store=store).asked().time_is_up()
     together = threading.Barrier(8)
 
@@ -265,11 +272,11 @@ def test_the_first_of_two_decisions_stands() -> None:
 
 def test_silence_holds_the_update() -> None:
     test = AReleaseTest().asked().time_is_up()
-    test.store.record(*release_decision.facts_of_no_decision(test.record, LATE, LATE, "pps"))
+    test.store.record(*release_decision.facts_of_no_decision(at_desk(test.record, now=LATE, actor="pps"), LATE))
     world = World()
     assert "has not decided until 2025-12-02 10:30 UTC" in release_decision.hold_update(test.record, CERTIFIED, world)
     assert world.comments[0].startswith("Held by release test release-test-4711-1. ")
-    assert release_decision.close_release_test(test.record, test.store, LATE, "pps") == "held"
+    assert release_decision.close_release_test(at_desk(test.record, test.store, now=LATE, actor="pps")) == "held"
     assert decision(test.record).user == ""
 
 
@@ -278,7 +285,7 @@ def test_without_a_decision_on_record_nothing_follows_whatever_airflow_says() ->
     for step in (
         lambda: release(test, World()),
         lambda: release_decision.hold_update(test.record, CERTIFIED, World()),
-        lambda: release_decision.close_release_test(test.record, test.store, LATE, "pps"),
+        lambda: release_decision.close_release_test(at_desk(test.record, test.store, now=LATE, actor="pps")),
     ):
         with pytest.raises(NotYetAllowedError, match="nobody has decided"):
             step()
@@ -293,9 +300,9 @@ def test_a_release_publishes_what_was_tried_moves_the_patch_and_tells_people_onc
     test = AReleaseTest().asked().answers("PIC", ACCEPT).time_is_up().decided(RELEASE)
     world = World()
     assert release(test, world) == release(test, world) == ()
-    assert world.published == [("memory://production/apt", (PACKAGE,))]
+    assert world.published == [("apt", (PACKAGE,))]
     assert world.moves == [(4711, "Ready for production"), (4711, "In production")]
-    assert release_decision.close_release_test(test.record, test.store, LATE, "pps") == "released"
+    assert release_decision.close_release_test(at_desk(test.record, test.store, now=LATE, actor="pps")) == "released"
     mails = [mail for mail, _, _ in test.store.outbox(test.name) if "/released/" in mail.key]
     assert [mail.to for mail in mails] == ["roc-italy@example.org"]
     matches_snapshot("released_update.txt", mails[0].text)
@@ -311,14 +318,16 @@ def test_the_rules_for_production_hold_after_a_release_test_too() -> None:
     # a retry finds the refusal on record, whatever the tracker says by then
     assert release(test, world) == reasons
     assert world == World()
-    assert release_decision.close_release_test(test.record, test.store, LATE, "pps") == "not released"
+    assert (
+        release_decision.close_release_test(at_desk(test.record, test.store, now=LATE, actor="pps")) == "not released"
+    )
     assert test.record.the(FactKind.ROLLOUT_CLOSED).payload["reasons"] == list(reasons)
 
 
 def test_what_is_to_be_released_is_not_closed_before_it_is() -> None:
     test = AReleaseTest().asked().answers("PIC", ACCEPT).time_is_up().decided(RELEASE)
     with pytest.raises(NotYetAllowedError, match="not yet"):
-        release_decision.close_release_test(test.record, test.store, LATE, "pps")
+        release_decision.close_release_test(at_desk(test.record, test.store, now=LATE, actor="pps"))
     assert not test.record.is_closed
 
 
@@ -330,7 +339,7 @@ def test_the_bulletin_knows_an_update_when_it_is_public_and_not_before() -> None
     [shown] = bulletin(test.store, SITES, LATE)["rollouts"]
     assert (shown["rollout"], shown["stage"], shown["sites"]) == (test.name, "released", [])
     pages = UPath("memory://www")
-    write_bulletin(test.store, SITES, templates(), pages, LATE, "https://pps.example.org")
+    write_bulletin(test.store, SITES, templates(), PublishedFolder(pages), LATE, "https://pps.example.org")
     assert "It is in the production repository." in (pages / "bulletin.html").read_text()
 
 
@@ -341,13 +350,19 @@ def test_the_question_tells_where_the_update_is_and_until_when_in_the_site_s_zon
     test = AReleaseTest().delivered()
     site = SITES["PIC"]
     view = release_answers.question_view(
-        test.record, CERTIFIED, site, ("CREAM-CE",), DUE, "https://pps/answers", signing.KEYS, templates()
+        at_desk(test.record, templates=templates()),
+        CERTIFIED,
+        site,
+        ("CREAM-CE",),
+        DUE,
+        "https://pps/answers",
+        signing.KEYS,
     )
     text = templates().render("ask_release_test.md", view)
     matches_snapshot("ask_release_test.md", text)
     yum = replace(CERTIFIED, repository=replace(CERTIFIED.repository, kind="yum", components=()))
     view = release_answers.question_view(
-        test.record, yum, site, (), DUE, "https://pps/answers", signing.KEYS, templates()
+        at_desk(test.record, templates=templates()), yum, site, (), DUE, "https://pps/answers", signing.KEYS
     )
     assert "baseurl=https://packages.example.org/release-test-4711-1/apt" in templates().render(
         "ask_release_test.md", view

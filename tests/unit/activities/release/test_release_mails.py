@@ -9,14 +9,16 @@ from typing import Any
 
 import pytest
 from tests.support import signing
+from tests.support.desks import at_desk, at_office
 from tests.support.examples import NOW, PATCH, previewed, sqlite_store, templates
 from tests.support.release_tests import CERTIFIED, LATE, AReleaseTest
 from upath import UPath
 
 from pps.activities.packages.production import Production
-from pps.activities.ports import Mail
+from pps.activities.ports.people import Mail
 from pps.activities.release import decision as release_decision
 from pps.activities.release import overruling
+from pps.adapters.packages.folders import PublishedFolder
 from pps.adapters.record.store import FactStore
 from pps.domain.packages.patch import Patch, Repository, RepositoryKind
 from pps.domain.people.overruling import Urgency
@@ -44,7 +46,7 @@ def production(store: FactStore) -> Production:
     return Published(
         World(),  # type: ignore[arg-type]
         World(),  # type: ignore[arg-type]
-        UPath("memory://production"),
+        PublishedFolder(UPath("memory://production")),
         lambda *_: None,
         templates(),
         ["roc-italy@example.org"],
@@ -65,7 +67,7 @@ def test_of_an_overruled_release_it_names_repository_lines_and_release_notes(kin
     apt = kind is RepositoryKind.APT
     repository = Repository(kind, "https://provider.example.org", "preview" if apt else "", ("main",) if apt else ())
     patch = replace(PATCH, repository=repository)
-    name = overruling.open_overruling(store, patch, Urgency.URGENT, REASON, run="o/1", now=NOW, actor="emil")
+    name = overruling.open_overruling(at_office(store, now=NOW, actor="emil"), patch, Urgency.URGENT, REASON, run="o/1")
     decision = {"urgency": "urgent", "reason": REASON, "by": {"EMT": "emil"}, "state": patch.state.value}
     store.record_in_dossier(
         patch.number, Fact("patch-4711", FactKind.POLICIES_OVERRULED, "", name, NOW, "pps", decision)
@@ -75,7 +77,7 @@ def test_of_an_overruled_release_it_names_repository_lines_and_release_notes(kin
         Fact(name, FactKind.PACKAGES_KEPT, "", "", NOW, "pps", {"packages": kept}),
         Fact(name, FactKind.RELEASE_NOTES_WRITTEN, "", "d", NOW, "pps", {}),
     )
-    overruling.release_server(store.rollout(name), store, patch, production(store), NOW, "pps")
+    overruling.release_server(at_desk(store.rollout(name), store, patch=patch, now=NOW, actor="pps"), production(store))
     mail = mail_of(store, name)
     for text in (mail.text, mail.html):
         assert f"https://packages.example.org/{kind.value}" in text
@@ -95,7 +97,7 @@ def test_of_a_tested_update_it_names_the_notes_of_its_preview_or_has_the_patch_s
     def released(test: AReleaseTest) -> str:
         tested = test.asked().answers("PIC", ACCEPT).time_is_up().decided(RELEASE)
         release_decision.release_update(
-            tested.record, tested.store, tested.patch, production(tested.store), LATE, "pps"
+            at_desk(tested.record, tested.store, patch=tested.patch, now=LATE, actor="pps"), production(tested.store)
         )
         return mail_of(tested.store, tested.name).text
 

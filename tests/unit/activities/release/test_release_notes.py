@@ -8,12 +8,15 @@ import pytest
 from markupsafe import escape
 from tests.support.bad_input import HTML, JINJA
 from tests.support.deployment_bench import Bench
+from tests.support.desks import at_desk, at_office
 from tests.support.examples import DUE, NOW, PATCH, SECRET, asked, previewed, sqlite_store, templates
 from tests.support.snapshots import matches_snapshot
 
-from pps.activities.packages.classification import Classification, overrule, subject_of
-from pps.activities.people.feedback import give_feedback, invitation_token
+from pps.activities.packages.classification import Classification, subject_of
+from pps.activities.packages.verdicts import overrule
+from pps.activities.people.feedback import Said, give_feedback, invitation_token
 from pps.activities.release.notes import renew_release_notes, write_release_notes
+from pps.adapters.packages.folders import PublishedFolder
 from pps.adapters.record.store import FactStore
 from pps.domain.base.errors import NotYetAllowedError
 from pps.domain.base.texts import clean_text
@@ -47,11 +50,14 @@ def answer(
     at: timedelta = timedelta(),
 ) -> None:
     token = invitation_token(SECRET, record.name, vo) if invited else None
-    give_feedback(store, record.name, vo, opinion, text, "its author", token, None, NOW + at, SECRET)
+    give_feedback(store, record.name, Said(vo, opinion, text, "its author", token), NOW + at, SECRET)
 
 
 def write(store: FactStore, record: Rollout, folder: Path, patch: Patch = PATCH) -> tuple[str, str, str]:
-    digest = write_release_notes(store.rollout(record.name), store, patch, templates(), folder, AFTER, "pps")
+    digest = write_release_notes(
+        at_desk(store.rollout(record.name), store, templates=templates(), patch=patch, now=AFTER, actor="pps"),
+        PublishedFolder(folder),
+    )
     notes = folder / "release-notes"
     return digest, (notes / f"{record.name}.txt").read_text(), (notes / f"{record.name}.html").read_text()
 
@@ -94,7 +100,9 @@ def test_the_notes_carry_what_the_vos_said(store: FactStore, record: Rollout, tm
 
 def test_notes_are_not_written_while_feedback_may_still_come(store: FactStore, record: Rollout, tmp_path: Path) -> None:
     with pytest.raises(NotYetAllowedError, match="feedback is open"):
-        write_release_notes(record, store, PATCH, templates(), tmp_path, DUE, "pps")
+        write_release_notes(
+            at_desk(record, store, templates=templates(), patch=PATCH, now=DUE, actor="pps"), PublishedFolder(tmp_path)
+        )
     assert list(tmp_path.iterdir()) == []
 
 
@@ -116,7 +124,10 @@ def test_notes_of_a_stopped_preview_do_not_speak_of_a_date_to_come(
     store: FactStore, record: Rollout, tmp_path: Path
 ) -> None:
     store.record(Fact(record.name, FactKind.ROLLOUT_STOPPED, "", "", NOW, "pps", {"reasons": ["x"]}))
-    write_release_notes(store.rollout(record.name), store, PATCH, templates(), tmp_path, NOW, "pps")
+    write_release_notes(
+        at_desk(store.rollout(record.name), store, templates=templates(), patch=PATCH, now=NOW, actor="pps"),
+        PublishedFolder(tmp_path),
+    )
     for file in (tmp_path / "release-notes").iterdir():
         assert "none answered before the preview was stopped" in " ".join(file.read_text().split())
 
@@ -162,7 +173,12 @@ def test_the_notes_tell_who_overruled_the_classification_and_why_without_an_addr
     store: FactStore, record: Rollout, tmp_path: Path
 ) -> None:
     classified(store)
-    overrule(store, PATCH, ClientVerdict.BC, "These variables are for servers only.", NOW, "ada@example.org")
+    overrule(
+        at_office(store, now=NOW, actor="ada@example.org"),
+        PATCH,
+        ClientVerdict.BC,
+        "These variables are for servers only.",
+    )
     _, text, page = write(store, record, tmp_path)
     for notes in (" ".join(text.split()), page):
         assert "The Release Manager overruled it" in notes
@@ -186,7 +202,15 @@ def test_the_notes_say_that_the_policies_were_overruled_by_whom_and_why_and_wait
     store.record_in_dossier(PATCH.number, fact)
     # long before the agreed date
     write_release_notes(
-        store.rollout(record.name), store, PATCH, templates(), tmp_path, NOW + timedelta(minutes=20), "x"
+        at_desk(
+            store.rollout(record.name),
+            store,
+            templates=templates(),
+            patch=PATCH,
+            now=NOW + timedelta(minutes=20),
+            actor="x",
+        ),
+        PublishedFolder(tmp_path),
     )
     text, page = ((tmp_path / "release-notes" / f"{record.name}.{kind}").read_text() for kind in ("txt", "html"))
     for notes in (" ".join(text.split()), " ".join(page.split())):
@@ -201,7 +225,7 @@ def test_text_of_packages_and_of_the_release_manager_stays_text(
     store: FactStore, record: Rollout, tmp_path: Path, text: str
 ) -> None:
     classified(store, after=text)
-    overrule(store, PATCH, ClientVerdict.BC, f"Because: {text}", NOW, "rm")
+    overrule(at_office(store, now=NOW, actor="rm"), PATCH, ClientVerdict.BC, f"Because: {text}")
     _, plain, page = write(store, record, tmp_path)
     assert " ".join(text.split()) in " ".join(plain.split()).replace(" > ", " ")
     assert page.count(str(escape(text))) >= 2
@@ -223,7 +247,10 @@ def test_a_deployment_test_that_ends_after_the_feedback_stands_in_the_notes_befo
     store: FactStore, record: Rollout, tmp_path: Path
 ) -> None:
     def renew() -> str:
-        renew_release_notes(store.rollout(record.name), store, PATCH, templates(), tmp_path, AFTER, "pps")
+        renew_release_notes(
+            at_desk(store.rollout(record.name), store, templates=templates(), patch=PATCH, now=AFTER, actor="pps"),
+            PublishedFolder(tmp_path),
+        )
         file = tmp_path / "release-notes" / f"{record.name}.txt"
         return file.read_text() if file.exists() else ""
 

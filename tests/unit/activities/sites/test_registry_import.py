@@ -13,7 +13,7 @@ from tests.support.histories import DEBIAN, a_site
 from pps.activities.sites.registry_import import ImportPlan, SiteChange, plan_import
 from pps.adapters.sites.gocdb import parse_listing
 from pps.config.loader import site_problems
-from pps.config.models import SiteModel
+from pps.config.site_models import SiteModel
 from pps.domain.sites.gocdb import Listing
 from pps.domain.sites.site import CertificationStatus, Infrastructure, PartnerLevel, Site, reasons_against_preview
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from upath import UPath
 
-from pps.activities.ports import Tarball
+from pps.activities.ports.packages import Tarball
 from pps.adapters.packages.artefacts import ArtefactStore
 from pps.domain.base.errors import InvalidNameError, PackageError, ServiceError, TamperedError
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import pytest
+from debian._deb822_repro import parse_deb822_file
 from debian.deb822 import Deb822
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from tests.support.thoroughness import examples
 
 from pps.adapters.packages.control_fields import control_fields, index_stanza
 from pps.adapters.packages.deb import stanza_fields
@@ -22,7 +24,7 @@ CONTROLS = st.lists(st.sampled_from(PIECES), max_size=14).map(b"".join)
 
 
 @example(b"Package:", b"")
-@settings(max_examples=500)
+@settings(max_examples=examples(500))
 @given(CONTROLS, CONTROLS)
 def test_nobody_reads_another_package_in_what_we_let_through(before: bytes, after: bytes) -> None:
     for data in (before + HEAD + after, before + b"\n" + HEAD + after, HEAD + after):
@@ -53,3 +55,30 @@ def test_the_fields_that_sites_need_come_through_as_they_are() -> None:
 def test_a_relation_that_apt_cannot_read_is_named(value: str) -> None:
     with pytest.raises(PackageError, match="'Depends' of its control file, which apt cannot read"):
         index_stanza("x", control_fields("x", HEAD + f"Depends: {value}\n".encode()))
+
+
+@pytest.mark.parametrize(
+    ("more", "package", "strict_reader_refuses"),
+    [
+        (b"Package: openssl\n", "openssl", True),
+        (b"Description: a\rPackage: openssl\n", "openssl", False),
+        (b"Package openssl\n", "tool", True),
+        (b"Description: a\x0bPackage: openssl\n", "tool", False),
+        (b"Description: \x00\x1b[2J\n", "tool", False),
+        (b"\nPackage: openssl\n", "tool", False),
+    ],
+)
+def test_python_debian_takes_for_a_package_what_we_refuse(
+    more: bytes, package: str, strict_reader_refuses: bool
+) -> None:
+    data = HEAD + more
+    with pytest.raises(PackageError, match="in its control file"):
+        control_fields("x", data)
+    assert Deb822(data)["Package"] == package
+    lines = [line + b"\n" for line in data.split(b"\n")[:-1]]
+    try:
+        parse_deb822_file(lines, accept_files_with_duplicated_fields=False, accept_files_with_error_tokens=False)
+    except ValueError:
+        assert strict_reader_refuses
+    else:
+        assert not strict_reader_refuses

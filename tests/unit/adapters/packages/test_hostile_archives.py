@@ -16,11 +16,13 @@ import pytest
 import zstandard
 from tests.support.archives import CONTROL, ar, cpio, deb, deb_of, member, rpm_edited, rpm_of, tar
 
-from pps.activities.ports import PackageMember, UnpackBudget
+from pps.activities.ports.packages import PackageMember, UnpackBudget
 from pps.adapters.packages.archive import CappedStream
 from pps.adapters.packages.confined import Confined, Limits
 from pps.adapters.packages.package_files import PackageFiles
 from pps.domain.base.errors import HostileArchiveError, PackageError
+
+pytestmark = pytest.mark.slow
 
 REG, LINK = stat.S_IFREG, stat.S_IFLNK
 

@@ -114,7 +114,7 @@ def test_one_that_is_being_made_is_for_no_other_user_s_eyes_and_a_forgotten_one_
         at = (NOW - age).timestamp()
         os.utime(root / name, (at, at))
     with on_disk.aside(PILOT, NOW) as folder:
-        assert Path(folder.path).stat().st_mode & 0o077 == 0
+        assert folder.stat().st_mode & 0o077 == 0
         assert {p.name for p in root.iterdir()} == {".aside-working", folder.name}
     assert {p.name for p in root.iterdir()} == {".aside-working"}
 

@@ -9,9 +9,11 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 from tests.support.bad_input import TEXTS
 from tests.support.examples import NOW, sqlite_store
+from tests.support.thoroughness import examples
 
-from pps.activities.ports import Mail
-from pps.adapters.record.store import CLAIM, GIVE_UP_AFTER, LONGEST_PAUSE, FactStore, pause_after
+from pps.activities.ports.people import Mail
+from pps.adapters.record.outbox_table import CLAIM, GIVE_UP_AFTER, LONGEST_PAUSE, pause_after
+from pps.adapters.record.store import FactStore
 from pps.domain.base.errors import AlreadyOpenError, ConfigurationError, NotYetAllowedError, ServiceError
 from pps.domain.record.facts import Fact, FactKind
 
@@ -230,7 +232,7 @@ class StoreMachine(RuleBasedStateMachine):
 
 
 TestStoreMachine = StoreMachine.TestCase
-TestStoreMachine.settings = settings(max_examples=40, stateful_step_count=30)
+TestStoreMachine.settings = settings(max_examples=examples(40), stateful_step_count=30)
 
 
 def test_facts_of_a_kind_come_from_all_records_in_the_order_of_recording(store: FactStore) -> None:

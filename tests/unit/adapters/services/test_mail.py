@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.support.bad_input import ADDRESSES
 
-from pps.activities.ports import Mail
+from pps.activities.ports.people import Mail
 from pps.adapters.services.mail import SmtpMailer, message_id
 from pps.domain.base.errors import InvalidNameError
 from pps.domain.base.texts import one_line

@@ -16,7 +16,7 @@ from tests.support.front import NOW, PATCH, front, services  # noqa: F401
 from typer.testing import CliRunner
 from upath import UPath
 
-from pps.activities.ports import IndexedPackage
+from pps.activities.ports.packages import IndexedPackage
 from pps.adapters.packages.repository_writer import publish_packages
 from pps.cli.front import Front
 from pps.cli.main import app

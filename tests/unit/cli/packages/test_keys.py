@@ -21,7 +21,7 @@ from pps.adapters.packages.repository_writer import publish_packages
 from pps.cli.front import Front
 from pps.cli.main import app
 from pps.config.loader import problems_in
-from pps.config.models import ServiceFile
+from pps.config.service_models import ServiceFile
 from pps.domain.packages.patch import Repository, RepositoryKind
 from pps.domain.packages.repository_seals import KEYRING
 from pps.sandbox.provider.packages import make_sample_packages

@@ -12,7 +12,8 @@ import yaml
 from tests.support.front import NOW, PATCH, front, services  # noqa: F401
 from tests.unit.cli.test_commands import as_json, one_line, pps
 
-from pps.activities.ports import IndexedPackage, OpenRollout
+from pps.activities.ports.packages import IndexedPackage
+from pps.activities.ports.record import OpenRollout
 from pps.cli.front import Front
 from pps.domain.base.errors import PackageError, ServiceError
 from pps.domain.packages.patch import PackageRef, Repository

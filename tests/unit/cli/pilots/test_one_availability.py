@@ -8,9 +8,11 @@ from datetime import timedelta
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from tests.support.desks import at_desk
 from tests.support.examples import sqlite_store, templates
 from tests.support.front import front, services  # noqa: F401
 from tests.support.pilots import DAY, ENOUGH, GOLD, MAJOR, MINOR, WEEK, APilot
+from tests.support.thoroughness import examples
 from tests.unit.cli.pilots.test_pilots import here, pilot  # noqa: F401
 from tests.unit.cli.test_commands import as_json, one_line, pps
 
@@ -18,6 +20,7 @@ from pps.activities.pilots.notes import notes
 from pps.activities.pilots.report import report_view
 from pps.activities.pilots.wrap_up import facts_of_wrap_up, results, wrap_up_view
 from pps.cli.front import Front
+from pps.domain.people.questions import Given
 from pps.domain.pilots.success import assess
 from pps.domain.record.facts import FactKind
 
@@ -30,7 +33,7 @@ HAPPENINGS = st.lists(
 
 @pytest.mark.sd("4.1.3", step=9)
 @given(happenings=HAPPENINGS, round_two=st.booleans(), rolled_back=st.booleans())
-@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(25), suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_gate_report_show_journal_wrap_up_and_notes_give_the_same_number(
     here: Front,
     happenings: list[tuple[int, str, bool]],
@@ -61,9 +64,10 @@ def test_gate_report_show_journal_wrap_up_and_notes_give_the_same_number(
     asked = templates().render("ask_pilot_wrap_up.md", wrap_up(made))
     made.then(FactKind.REPORT_WRITTEN, "PIC", "d", files=["pilots/x/PIC.html"])
     why = {"reason": "It is needed at once, whatever was seen."}
-    asked_for = (made.record, "Release", why, "carla", made.at, "user carla")
-    made.store.record(*facts_of_wrap_up(*asked_for, assessment=assessment, usual=WEEK))
-    notes_text = templates().render("pilot_notes.txt", notes(made.record, made.store, made.patch))
+    desk = at_desk(made.record, made.store, now=made.at, actor="user carla")
+    said = Given("Release", why, "carla", made.at)
+    made.store.record(*facts_of_wrap_up(desk, said, assessment=assessment, usual=WEEK))
+    notes_text = templates().render("pilot_notes.txt", notes(at_desk(made.record, made.store, patch=made.patch)))
     for text in (asked, notes_text):
         assert set(re.findall(r"well ([0-9.]+) % of what was seen of the run", one_line(text))) == ({report} - {""})
 
@@ -83,7 +87,12 @@ def shown_by_the_command(here: Front, made: APilot) -> set[str]:
 def wrap_up(made: APilot) -> dict[str, object]:
     assessment = assess(made.pilot, ENOUGH, made.at)
     return dict(
-        wrap_up_view(made.record, made.store, made.patch, assessment, made.at, made.at, "https://pps.example.org")
+        wrap_up_view(
+            at_desk(made.record, made.store, patch=made.patch, now=made.at),
+            assessment,
+            made.at,
+            "https://pps.example.org",
+        )
     )
 
 

@@ -12,8 +12,7 @@ from tests.support.front import NOW, front, services  # noqa: F401
 from tests.support.scenarios import a_scenario
 from tests.unit.cli.test_commands import as_json, one_line, pps
 
-from pps.activities.people.publishing import publish
-from pps.activities.ports import OpenRollout
+from pps.activities.ports.record import OpenRollout
 from pps.cli.front import Front
 from pps.domain.quality.scenarios import scenario_payload
 from pps.domain.record.facts import Fact, FactKind
@@ -48,7 +47,7 @@ def a_test_of(front: Front, *, closed: bool = True) -> Front:
         fact(FactKind.SCENARIO_ENDED, "wn", result="fail", reason="dpkg: error processing voms-clients.", log=log),
         *([fact(FactKind.ROLLOUT_CLOSED, outcome="failed")] if closed else []),
     )
-    publish(front.services.publication_folder, log, "result: fail\n\x1b[31mdpkg says no\n")
+    front.services.publication_folder.publish(log, "result: fail\n\x1b[31mdpkg says no\n")
     return front
 
 

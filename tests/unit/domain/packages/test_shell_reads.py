@@ -263,6 +263,7 @@ HOSTILE = [
 ]  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("piece", HOSTILE)
 def test_a_hostile_text_costs_no_more_than_its_length(piece: str) -> None:
     def cost(times: int) -> float:

@@ -7,6 +7,7 @@ import subprocess
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from tests.support.thoroughness import examples
 
 from pps.domain.packages.versions import debian_order, rpm_order
 
@@ -21,7 +22,7 @@ DEBIAN = st.tuples(st.sampled_from(["", "0:", "1:", "12:"]), UPSTREAM, REVISION)
 
 
 @pytest.mark.needs("dnf")
-@settings(max_examples=20)
+@settings(max_examples=examples(20))
 @example(
     [("2.23.0^20240101git1a2b3c4", "2.23.0"), ("2.23.0^20240101git1a2b3c4", "2.23.0.1"), ("1~^", "1~"), ("1^~", "1^")]
 )
@@ -36,7 +37,7 @@ def test_rpm_orders_versions_as_we_do(pairs: list[tuple[str, str]]) -> None:
 
 
 @pytest.mark.needs("dpkg")
-@settings(max_examples=150)
+@settings(max_examples=examples(150))
 @given(DEBIAN, DEBIAN)
 def test_dpkg_orders_versions_as_we_do(one: str, other: str) -> None:
     sign = next(

@@ -393,6 +393,7 @@ def test_a_quote_that_never_ends_does_not_hide_what_follows(quote: str) -> None:
     assert "LAST" in required(f"echo a{quote}b\nrequires LAST\n")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "piece", ["${", "$(", '"', "'", "`", "<<A\n", "((", "\\", "A=(", "requires A", "{ ", "x=$'", "# '\n", "a'b\n"]
 )

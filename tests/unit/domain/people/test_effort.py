@@ -9,11 +9,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from tests.support.histories import NOON, History
+from tests.support.pilot_effort import pilot_effort
 
 from pps.domain.base.errors import ConfigurationError, RefusedError
 from pps.domain.people.effort import (
     Activity,
     Credit,
+    Doer,
     EffortUnit,
     Grouping,
     credit_fact,
@@ -21,7 +23,6 @@ from pps.domain.people.effort import (
     from_ph,
     iso_week_of,
     month_of,
-    pilot_effort,
     selected,
     to_ph,
     totals,
@@ -34,7 +35,8 @@ RECORD = History().rollout
 
 
 def credited(who: str = "PIC", occasion: str = "", activity: Activity = SETUP, **more) -> Fact:
-    return credit_fact(RECORD, activity, who, occasion, more.pop("now", NOON), "test", **more)
+    now, times = more.pop("now", NOON), more.pop("times", 1)
+    return credit_fact(RECORD, activity, Doer(who, **more), occasion, now, "test", times=times)
 
 
 @given(st.integers(0, 10**6), st.sampled_from(list(EffortUnit)))
@@ -80,7 +82,7 @@ def test_the_same_activity_credited_again_counts_once_whoever_repeats_it() -> No
 
 
 def test_another_occasion_another_site_and_another_record_count_again() -> None:
-    other = credit_fact(History("bc-client-1-1").rollout, SETUP, "PIC", "", NOON, "test")
+    other = credit_fact(History("bc-client-1-1").rollout, SETUP, Doer("PIC"), "", NOON, "test")
     assert len(credits_of([credited(), credited(occasion="2"), credited("CNAF"), other])) == 4
 
 

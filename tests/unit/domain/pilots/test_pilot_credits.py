@@ -6,14 +6,15 @@ from collections import Counter
 from datetime import timedelta
 
 import pytest
+from tests.support.desks import at_desk
 from tests.support.front import CONFIG
+from tests.support.pilot_effort import pilot_effort
 from tests.support.pilots import DAY, GOLD, MAJOR, WEEK, APilot
 
 from pps.activities.people.effort import credits_on_record
 from pps.activities.pilots import request as pilot_request
 from pps.activities.pilots.effort import credit_pilot
 from pps.config.loader import Configuration
-from pps.domain.people.effort import pilot_effort
 from pps.domain.pilots.credits import TABLE, credits_due
 from pps.domain.pilots.pilot import PROLONG, RELEASE
 from pps.domain.record.facts import FactKind
@@ -31,7 +32,7 @@ def three_weeks() -> APilot:
 
 
 def credit(pilot: APilot) -> int:
-    return credit_pilot(pilot.record, pilot.store, ACTIVITIES, GOLD, pilot.at, "pps")
+    return credit_pilot(at_desk(pilot.record, pilot.store, now=pilot.at, actor="pps"), ACTIVITIES, GOLD)
 
 
 @pytest.mark.sd("4.1.3")
@@ -90,7 +91,9 @@ def test_a_mirror_that_was_skipped_earns_nothing() -> None:
 def test_another_round_earns_its_own_meetings_and_weeks_and_not_again_what_it_takes_over() -> None:
     first = APilot(MAJOR).running("atlas").wait(2 * WEEK).ended()
     first.then(FactKind.REPORT_WRITTEN, "PIC").wrapped_up(PROLONG)
-    first.name = pilot_request.open_next_round(first.record, first.store, run="pilot/2", now=first.at, actor="pps")
+    first.name = pilot_request.open_next_round(
+        at_desk(first.record, first.store, now=first.at, actor="pps"), run="pilot/2"
+    )
     assert credits_due(first.pilot, first.at) == ()
     first.kicked_off("cms", run_for=WEEK).wait(WEEK).ended()
     earned = Counter(d.activity for d in credits_due(first.pilot, first.at))

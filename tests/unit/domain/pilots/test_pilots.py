@@ -9,6 +9,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 from tests.support.histories import NOON, History
+from tests.support.thoroughness import examples
 
 from pps.domain.base.errors import NotYetAllowedError
 from pps.domain.pilots import rules as pilot_rules
@@ -163,7 +164,7 @@ class Orders(RuleBasedStateMachine):
         assert {who for activity, who, _ in now if activity == "pilot-setup"} == setups
 
 
-Orders.TestCase.settings = settings(max_examples=60, stateful_step_count=40)
+Orders.TestCase.settings = settings(max_examples=examples(60), stateful_step_count=40)
 TestOrders = Orders.TestCase
 
 

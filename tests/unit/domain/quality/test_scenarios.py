@@ -21,7 +21,6 @@ from pps.domain.quality.scenarios import (
     deployment_verdict,
     planned_scenario,
     planned_scenarios,
-    platforms_passed,
     reasons_against_deployment_test,
     reasons_against_platforms,
 )
@@ -95,22 +94,21 @@ def test_the_newest_end_of_a_scenario_counts() -> None:
     again = History()
     again.facts = list(record.facts)
     again.then(FactKind.SCENARIO_ENDED, "wn", "2", result="pass")
-    assert platforms_passed(again.rollout) == (DEBIAN,)
+    assert deployment_verdict(again.rollout).platforms == (DEBIAN,)
 
 
 def test_a_platform_without_scenario_stays_behind_and_says_so() -> None:
     record = outcome_of((a_scenario(), ScenarioResult.PASS), platforms=(DEBIAN, SL5))
-    assert platforms_passed(record) == (DEBIAN,)
+    assert deployment_verdict(record).platforms == (DEBIAN,)
     assert reasons_against_platforms(record)[SL5] == ("sl5-x86_64: no deployment scenario covers it.",)
 
 
 def test_an_optional_scenario_holds_nothing_back_but_its_pass_counts() -> None:
     optional = a_scenario("extra", system="dpm", mandatory=False)
-    assert platforms_passed(outcome_of((a_scenario(), ScenarioResult.PASS), (optional, ScenarioResult.FAIL))) == (
-        DEBIAN,
-    )
-    assert platforms_passed(outcome_of((optional, ScenarioResult.PASS))) == (DEBIAN,)
-    assert platforms_passed(outcome_of((optional, ScenarioResult.FAIL))) == ()
+    both = outcome_of((a_scenario(), ScenarioResult.PASS), (optional, ScenarioResult.FAIL))
+    assert deployment_verdict(both).platforms == (DEBIAN,)
+    assert deployment_verdict(outcome_of((optional, ScenarioResult.PASS))).platforms == (DEBIAN,)
+    assert deployment_verdict(outcome_of((optional, ScenarioResult.FAIL))).platforms == ()
 
 
 def test_a_patch_that_is_neither_in_certification_nor_certified_is_not_tested() -> None:
@@ -132,7 +130,7 @@ def test_a_platform_goes_out_exactly_if_one_scenario_passed_and_no_mandatory_one
 ) -> None:
     pairs = [(a_scenario(f"s{n}", platform=p, mandatory=m), r) for n, (p, m, r) in enumerate(drawn)]
     record = outcome_of(*pairs)
-    passed = platforms_passed(record)
+    passed = deployment_verdict(record).platforms
     for platform, reasons in reasons_against_platforms(record).items():
         mine = [(s, r) for s, r in pairs if s.platform == platform]
         one = any(r is ScenarioResult.PASS for _, r in mine)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import pytest
+from tests.support.desks import at_desk
 from tests.support.examples import NOW
 from tests.support.pilots import MAJOR, MINOR, APilot
 
@@ -13,9 +14,9 @@ from pps.activities.pilots import report as pilot_report
 from pps.adapters.services.airflow_rest import AirflowQuestion
 from pps.config.loader import Configuration
 from pps.domain.base.durations import parse_duration
+from pps.domain.people.questions import Given
 from pps.domain.record.facts import Fact, FactKind
 from pps.domain.record.rollouts import Rollout
-from pps.orchestration.form_book import FORMS
 from pps.orchestration.groups_pilot import COORDINATOR_FORMS
 from pps.sandbox.airflow.configuration import DEFAULT_CONFIG, VOS
 from pps.sandbox.airflow.installation import Installation
@@ -23,6 +24,7 @@ from pps.sandbox.demo.major_pilot import FIRST_VO, SECOND_VO, MajorPilotDemo
 from pps.sandbox.demo.minor_pilot import MinorPilotDemo, incidents
 from pps.sandbox.demo.pilot import PilotDemo, filled
 from pps.sandbox.demo.pilot_looks import EACH_VO, EVERY_ROUND, FIRST_ROUND
+from pps.workflow.form_book import FORMS
 
 
 def demo(kind: type[PilotDemo], tmp_path: Any) -> PilotDemo:
@@ -60,7 +62,12 @@ def test_the_coordinator_answers_every_question_of_a_round_with_fields_that_its_
 @pytest.mark.parametrize("kind", [MinorPilotDemo, MajorPilotDemo])
 def test_the_site_s_report_says_what_a_report_must_say(kind: type[PilotDemo]) -> None:
     record = Rollout("minor-pilot-4751-1")
-    assert pilot_report.facts_of_report(record, "PIC", pilot_report.REPORT, kind.report, "ana", NOW, "pps") == ()
+    assert (
+        pilot_report.facts_of_report(
+            at_desk(record, now=NOW, actor="pps"), "PIC", Given(pilot_report.REPORT, kind.report, "ana", NOW)
+        )
+        == ()
+    )
 
 
 def test_each_round_of_the_major_pilot_has_a_vo_of_its_own_that_answers() -> None:

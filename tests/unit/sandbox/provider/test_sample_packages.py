@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from pps.activities.ports import UnpackBudget
+from pps.activities.ports.packages import UnpackBudget
 from pps.adapters.packages.package_files import PackageFiles
 from pps.domain.base.errors import InvalidNameError
 from pps.domain.packages.patch import PackageRef, RepositoryKind

@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 from pathlib import Path
 
-from pps.activities.ports import UnpackBudget
+from pps.activities.ports.packages import UnpackBudget
 from pps.activities.quality.scenario_run import configuration_steps
 from pps.adapters.packages.package_files import PackageFiles
 from pps.sandbox.provider.service_packages import CONFIGURATION, PARAMETER, make_service_packages

@@ -10,16 +10,21 @@
 #     PPS-PROBE tree OK - 8020 files match MANIFEST|files=8020
 #     ...
 #     PPS-PROBES-END 5
+# The last number is how many probes were told of. A new probe is a word of `probes`, and a file with its name.
 # Each probe runs in a process of its own with a time limit, so a profile.d script that ends its shell
 # or never ends makes one probe fail. The probes talk through files, not pipes: a pipe would stay open,
 # and we would wait, as long as anything that they left behind.
 set -u
 prefix=$1 digest=$2 production=$3 profile_d=$4 before=$5 limit=$6 needed=${7:--}
+# The probes in their order, each with what it is if it does not end in time. `probing.py` reads this very line.
+probes="tree:UNKNOWN environment:CRITICAL production:UNKNOWN libraries:UNKNOWN versions:CRITICAL"
+told=0
 login_path=${PPS_LOGIN_PATH:-/usr/local/bin:/usr/bin:/bin} user=${USER:-$(id -un)}
 
 say() { # probe, state, text, perfdata
     text=$(printf '%s' "$3" | tr -c '\040-\176' ' ' | tr '|' '/' | cut -c1-400)
     printf 'PPS-PROBE %s %s - %s|%s\n' "$1" "$2" "${text:-no text}" "${4-}"
+    told=$((told + 1))
 }
 
 run() { # probe, state if it does not end in time
@@ -48,10 +53,10 @@ if work=$(mktemp -d "${TMPDIR:-/tmp}/pps-probes.XXXXXX" 2>/dev/null) && [ -d "$w
     trap 'rm -rf "$work"' EXIT
     trap 'exit 143' HUP INT TERM
 else
-    for probe in tree environment production libraries versions; do
-        say "$probe" UNKNOWN "there is no room for temporary files in ${TMPDIR:-/tmp}"
+    for probe in $probes; do
+        say "${probe%:*}" UNKNOWN "there is no room for temporary files in ${TMPDIR:-/tmp}"
     done
-    echo 'PPS-PROBES-END 5'
+    echo "PPS-PROBES-END $told"
     exit 0
 fi
 
@@ -77,9 +82,7 @@ cat >"$work/versions.sh" <<'PPS_EOF'
 #include probe_versions.sh
 PPS_EOF
 
-run tree UNKNOWN
-run environment CRITICAL
-run production UNKNOWN
-run libraries UNKNOWN
-run versions CRITICAL
-echo 'PPS-PROBES-END 5'
+for probe in $probes; do
+    run "${probe%:*}" "${probe#*:}"
+done
+echo "PPS-PROBES-END $told"

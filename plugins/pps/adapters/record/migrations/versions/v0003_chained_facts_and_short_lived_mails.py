@@ -89,7 +89,16 @@ def _chain_facts() -> None:
     for name in names:
         before, rows = "", []
         for row in bind.execute(sa.select(facts).where(facts.c.rollout == name).order_by(facts.c.id)):
-            own = digest_of(before, name, row.kind, row.subject, row.occasion, row.at, row.actor, row.payload)
+            own = digest_of(
+                before,
+                rollout=name,
+                kind=row.kind,
+                subject=row.subject,
+                occasion=row.occasion,
+                at=row.at,
+                actor=row.actor,
+                payload=row.payload,
+            )
             rows.append({"row": row.id, "before": before, "own": own})
             before = own
         for start in range(0, len(rows), _AT_ONCE):

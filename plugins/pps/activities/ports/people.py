@@ -1,0 +1,50 @@
+"""What goes out to people."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Protocol
+
+from pps.domain.base.names import addresses_of
+
+
+@dataclass(frozen=True, slots=True)
+class Mail:
+    """One message. `key` makes it unique: the outbox keeps one of each, for each recipient."""
+
+    key: str
+    to: str
+    """one address; a site's several are parted when the mail is recorded"""
+    subject: str
+    text: str
+    html: str = ""
+    attachments: tuple[tuple[str, str, str], ...] = ()
+    """(file name, MIME type, text)"""
+    text_sha256: str = field(default="", compare=False)
+    """of the text; by the outbox, which does not keep texts that have left, or were given up"""
+
+    def one_each(self) -> tuple[Mail, ...]:
+        """The same to each of several recipients: nobody reads the others' addresses, all are told."""
+        first, *others = addresses_of(self.to) or (self.to,)
+        return replace(self, to=first), *(replace(self, key=f"{self.key}/{to}", to=to) for to in others)
+
+
+class Mailer(Protocol):
+    """Hands messages to SMTP."""
+
+    def send(self, mails: Sequence[Mail], accepted: Callable[[str], None] = lambda key: None) -> Mapping[str, str]:
+        """Send over one connection; return `key -> error` for those that were not accepted.
+
+        `accepted` is called with a mail's key as soon as the server has taken it, before the next
+        one goes out: who marks it there sends at most one mail twice when killed.
+        The Message-ID derives from the key, so a duplicate after a crash can be recognised.
+        `ServiceError` when the server cannot be reached at all.
+        """
+
+
+class Templates(Protocol):
+    """Jinja2 templates of include/templates; people's text is data in them, never source."""
+
+    def render(self, template: str, view: Mapping[str, Any]) -> str:
+        """Render a template; `.html` escapes, a missing value is a `ConfigurationError`."""

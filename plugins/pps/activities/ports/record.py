@@ -1,0 +1,119 @@
+"""The record of all that happened, and its register."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+from pps.activities.ports.people import Mail
+from pps.domain.people.feedback import Limit
+from pps.domain.record.facts import Fact, FactKind
+from pps.domain.record.rollouts import Rollout
+
+
+@dataclass(frozen=True, slots=True)
+class OpenRollout:
+    """One row of the register of rollouts."""
+
+    name: str
+    path: str
+    patch: int
+    opened_at: datetime
+    closed_at: datetime | None
+
+
+class Facts(Protocol):
+    """The append-only record, and the outbox that lives in the same transactions."""
+
+    def open(self, path: str, patch: int, opening: Fact, run: str) -> bool:
+        """Register a rollout and record its opening fact in one transaction.
+
+        True if it is new; False if this very `run` (the Airflow run, or another caller's key)
+        opened it before. `AlreadyOpenError` if another run has a rollout of this patch open in the
+        same line (`domain.rollouts.line_of`).
+        """
+
+    def close(self, closing: Fact) -> None:
+        """Record the closing fact and free the patch for another rollout."""
+
+    def next_name(self, path: str, patch: int, run: str = "") -> str:
+        """Name of the rollout that `run` opened (also when it has ended since: a cleared task finds
+        its own), else of the one that is open for this patch, else of the one that would be next.
+        """
+
+    def rollouts(
+        self,
+        *,
+        open_only: bool = False,
+        paths: Collection[str] = (),
+        patch: int | None = None,
+        not_cleared: bool = False,
+        closed_after: datetime | None = None,
+    ) -> tuple[OpenRollout, ...]:
+        """The register, newest first: of these paths, else all rollouts (no dossiers); of one patch, or of all.
+
+        Args:
+            not_cleared: without those of which `mark_cleared` was said.
+            closed_after: without those that had ended by then; what is open is always among them.
+        """
+
+    def mark_cleared(self, record: Rollout) -> bool:
+        """Note that a rollout has ended and nothing of it is at any site: nights need not read it again.
+
+        Undone by the next fact of that rollout. Refused (False) if there are other facts than those in `record`.
+        """
+
+    def count_turned_away(self, rollout: str, limit: Limit, now: datetime) -> None:
+        """Count an answer that a limit has turned away: a number for each limit, and nothing of who it was."""
+
+    def turned_away(self, rollout: str) -> Mapping[Limit, int]:
+        """How many answers each limit has turned away."""
+
+    def rollout(self, name: str) -> Rollout:
+        """All facts of a rollout, in the order of recording; no facts: `NotYetAllowedError`."""
+
+    def standing(self, names: Collection[str]) -> Mapping[str, Rollout]:
+        """Rollouts and dossiers as they stand, in one read: without what programs once recorded of a site and newer
+        facts have overtaken (`domain.rollouts.OVERTAKEN_KINDS`). Every actor and the latest moment are in it.
+        A name without facts has none.
+        """
+
+    def has(self, rollout: str, kind: FactKind) -> bool:
+        """Tell whether a fact of this kind is on record, at the cost of one look-up: for those who must ask often."""
+
+    def dossier(self, patch: int) -> Rollout:
+        """What is on record on a patch beside its rollouts; without facts while there is nothing."""
+
+    def record_in_dossier(self, patch: int, *facts: Fact, mails: Sequence[Mail] = ()) -> tuple[Fact, ...]:
+        """As `record`, for facts of `domain.rollouts.dossier_name(patch)`."""
+
+    def record(self, *facts: Fact, mails: Sequence[Mail] = ()) -> tuple[Fact, ...]:
+        """Record facts, and queue mails, in one transaction; return the facts that were new.
+
+        A mail whose key is in the outbox already is not queued again.
+        """
+
+    def with_payload(self, kind: FactKind, key: str, values: Collection[str]) -> tuple[Fact, ...]:
+        """Facts of this kind, of all records, whose payload has one of these texts under `key`; reads no others."""
+
+    def facts_of_kind(
+        self, kinds: Collection[FactKind], since: datetime | None = None, until: datetime | None = None
+    ) -> tuple[Fact, ...]:
+        """Facts of these kinds of all rollouts and dossiers, `since <= at < until`, in the order of recording."""
+
+    def unsent(self, limit: int, now: datetime) -> Sequence[Mail]:
+        """Mails that are due for a (new) try; claimed for a while so that two senders share them out."""
+
+    def mark_sent(self, keys: Iterable[str], now: datetime) -> None:
+        """These were accepted by the server."""
+
+    def mark_refused(self, errors: Mapping[str, str], now: datetime) -> None:
+        """These were not; they are tried again later, with growing pauses, and given up after days."""
+
+    def outbox(self, rollout: str) -> tuple[tuple[Mail, datetime | None, str], ...]:
+        """Every mail of a rollout: (mail, when sent, last error). Mail keys start with `<rollout>/`.
+
+        A mail that was sent, or given up, has lost its text, HTML and attachments.
+        """

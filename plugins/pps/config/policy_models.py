@@ -1,0 +1,252 @@
+"""The shape of config/policies.yaml: numbers, each with its source."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Annotated, Literal
+
+from pydantic import Field, PositiveFloat, PositiveInt, model_validator
+
+from pps.activities.ports.mirrors import MirrorLimits
+from pps.activities.ports.packages import TarballLimits
+from pps.activities.ports.sites import SiteLimits
+from pps.config.base_models import Duration, Model, Name, Share
+from pps.domain.clients.batches import BatchLimits
+from pps.domain.people.feedback import FeedbackLimits
+from pps.domain.pilots.server_updates import MinorLimits
+from pps.domain.pilots.success import Criteria
+
+
+class DistributionPolicy(Model):
+    """policies.yaml, `distribution`."""
+
+    canaries: PositiveInt
+    sites_per_batch: PositiveInt
+    sites_at_once_per_batch: PositiveInt
+    canaries_healthy_at_least: Share
+    failure_budget: Share
+    failures_always_allowed: Annotated[int, Field(ge=0)]
+
+    def to_domain(self) -> BatchLimits:
+        """The domain's limits."""
+        return BatchLimits(**{k: v for k, v in self.model_dump().items() if k != "sites_at_once_per_batch"})
+
+
+class SiteLimitsPolicy(Model):
+    """policies.yaml, `site_limits`: one conversation with a site."""
+
+    connect_s: PositiveFloat
+    silence_s: PositiveFloat
+    total_s: PositiveFloat
+    output_bytes: PositiveInt
+
+    def to_port(self) -> SiteLimits:
+        """The port's limits."""
+        return SiteLimits(**self.model_dump())
+
+
+class TaskLimitsPolicy(Model):
+    """policies.yaml, `task_limits`: longest time of one try of a task, by what it does."""
+
+    usual: Duration = timedelta(hours=1)
+    at_sites: Duration = timedelta(hours=12)
+    build: Duration = timedelta(hours=4)
+    mirror: Duration = timedelta(hours=24)
+    scenario: Duration = timedelta(hours=8)
+
+
+class StrangersFilesPolicy(Model):
+    """policies.yaml, `strangers_files`: what the child may take that reads one of a stranger's packages."""
+
+    memory_bytes: Annotated[int, Field(ge=512 << 20)] = 1 << 30
+    cpu_s: PositiveInt = 300
+    wall_s: PositiveInt = 900
+    file_bytes: PositiveInt = 8 << 30
+    open_files: Annotated[int, Field(ge=16)] = 32
+
+
+class TarballPolicy(Model):
+    """policies.yaml, `tarball`: what a patch may unpack to."""
+
+    unpacked_bytes_at_most: PositiveInt
+    files_at_most: PositiveInt
+    package_bytes_at_most: PositiveInt
+
+    def to_port(self) -> TarballLimits:
+        """The port's limits."""
+        return TarballLimits(**self.model_dump())
+
+
+_FEEDBACK = FeedbackLimits()
+
+
+class FeedbackPolicy(Model):
+    """policies.yaml, `feedback`. What a file of an earlier version has not is as in the file of this one."""
+
+    open_for: Duration
+    check_every: Duration
+    late_for: Duration = _FEEDBACK.late_for
+    answers_per_invitation: PositiveInt = _FEEDBACK.answers_per_invitation
+    uninvited_at_most: PositiveInt = _FEEDBACK.uninvited_at_most
+    uninvited_per_vo: PositiveInt = _FEEDBACK.uninvited_per_vo
+    uninvited_per_network: PositiveInt = _FEEDBACK.uninvited_per_network
+
+    def limits(self) -> FeedbackLimits:
+        """As the activities take it."""
+        return FeedbackLimits(**self.model_dump(exclude={"open_for", "check_every"}))
+
+
+class CertificationPolicy(Model):
+    """policies.yaml, `certification`."""
+
+    check_every: Duration
+    wait_at_most: Duration
+
+
+class PublicationPolicy(Model):
+    """policies.yaml, `publication`."""
+
+    tag_vo: Name
+    seen_within: Duration
+    check_every: Duration
+
+
+class QuestionsPolicy(Model):
+    """policies.yaml, `questions`: to people."""
+
+    remind_at: tuple[Annotated[float, Field(gt=0, lt=1)], ...]
+    """shares of the time given, ascending"""
+
+    @model_validator(mode="after")
+    def _ascending(self) -> QuestionsPolicy:
+        if list(self.remind_at) != sorted(set(self.remind_at)):
+            raise ValueError("remind_at must go up")
+        return self
+
+
+class LocalConfigurationPolicy(Model):
+    """policies.yaml, `local_configuration` (SD 4.1.2, 3)."""
+
+    answer_within: Duration
+    announce_when_available: PositiveInt
+    check_every: Duration
+
+
+class DeploymentTestPolicy(Model):
+    """policies.yaml, `deployment_test` (SD 4.2.2)."""
+
+    step_within: Duration
+    answer_within: Duration
+    check_every: Duration
+    wait_at_most: Duration
+
+
+class ReleaseTestPolicy(Model):
+    """policies.yaml, `release_test` (SD 4.2.3)."""
+
+    answer_working_days: Annotated[float, Field(gt=0, le=30)]
+    working_weekdays: Annotated[
+        tuple[Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"], ...], Field(min_length=1)
+    ]
+    decide_within: Duration
+
+
+class OverrulePolicy(Model):
+    """policies.yaml, `overrule` (SD 4.1.3)."""
+
+    answer_within: Duration
+
+
+class MinorUpdatePolicy(Model):
+    """policies.yaml, `minor_update` (SD 4.1.3, "Minor")."""
+
+    major_bugs_below: PositiveInt
+    normal_bugs_below: PositiveInt
+    programming_ph_at_most: PositiveInt
+
+    def to_domain(self) -> MinorLimits:
+        """The domain's limits."""
+        return MinorLimits(**self.model_dump())
+
+
+class PilotPolicy(Model):
+    """policies.yaml, `pilots` (SD 4.1.3)."""
+
+    answer_within: Duration
+    set_up_within: Duration
+    minor_runs_for: Duration
+    major_runs_for: Duration
+    feedback_within: Duration
+    probe_every: Duration
+    incident_after: Duration
+    roll_back_within: Duration
+    check_every: Duration
+    report_within: Duration
+    wrap_up_within: Duration
+    meeting_after: Duration
+    meeting_lasts: Duration
+    open_pilots_at_most: PositiveInt
+    available_at_least: Share
+    unknown_at_most: Share = 0.2
+
+    @property
+    def criteria(self) -> Criteria:
+        """By which a pilot is judged that no user judges."""
+        return Criteria(self.available_at_least, self.unknown_at_most)
+
+
+class MirrorPolicy(Model):
+    """policies.yaml, `mirror` (SD 4.1.3, 6)."""
+
+    bytes_at_most: PositiveInt
+    packages_at_most: PositiveInt
+
+    def to_port(self) -> MirrorLimits:
+        """The port's limits."""
+        return MirrorLimits(**self.model_dump())
+
+
+class SigningPolicy(Model):
+    """policies.yaml, `signing`: of the indexes of our own repositories."""
+
+    valid_for: Duration = timedelta(days=14)
+    renew_when_left: Duration = timedelta(days=10)
+    renew_ended_for: Duration = timedelta(days=90)
+    key_ends_warning: Duration = timedelta(days=60)
+
+    @model_validator(mode="after")
+    def _in_time(self) -> SigningPolicy:
+        if self.renew_when_left >= self.valid_for:
+            raise ValueError("renew_when_left must be shorter than valid_for")
+        return self
+
+
+class WithdrawalPolicy(Model):
+    """policies.yaml, `withdrawal`."""
+
+    gone_within: Duration
+    check_every: Duration
+    retire_after: Duration
+
+
+class Policies(Model):
+    """policies.yaml: numbers, each with its source."""
+
+    distribution: DistributionPolicy
+    site_limits: SiteLimitsPolicy
+    task_limits: TaskLimitsPolicy = TaskLimitsPolicy()
+    strangers_files: StrangersFilesPolicy = StrangersFilesPolicy()
+    tarball: TarballPolicy
+    publication: PublicationPolicy
+    feedback: FeedbackPolicy
+    certification: CertificationPolicy
+    questions: QuestionsPolicy
+    local_configuration: LocalConfigurationPolicy
+    deployment_test: DeploymentTestPolicy
+    release_test: ReleaseTestPolicy
+    overrule: OverrulePolicy
+    withdrawal: WithdrawalPolicy
+    minor_update: MinorUpdatePolicy
+    pilots: PilotPolicy
+    mirror: MirrorPolicy
+    signing: SigningPolicy = SigningPolicy()

@@ -1,0 +1,105 @@
+"""The shape of config/sites.yaml: the registry."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+from typing import Annotated
+from zoneinfo import available_timezones
+
+from pydantic import AfterValidator, Field, model_validator
+
+from pps.config.base_models import Addresses, Host, Model, Name, PlatformName, SitePath, SubClusterId
+from pps.domain.sites.site import (
+    CertificationStatus,
+    Infrastructure,
+    PartnerLevel,
+    Platform,
+    Site,
+    SiteService,
+    SshEndpoint,
+)
+
+
+@cache
+def _timezones() -> frozenset[str]:
+    # Python walks through the whole time zone database for it, 4 ms each time, and a registry has hundreds of sites
+    return frozenset(available_timezones())
+
+
+def _known_timezone(name: str) -> str:
+    if name not in _timezones():
+        raise ValueError("is not a time zone; take a name like Europe/Rome")
+    return name
+
+
+# Rust's `$` is the very end of the text; no newline slips through.
+HostKey = Annotated[
+    str, Field(pattern=r"^(ssh-ed25519|ecdsa-sha2-nistp(256|384|521)|ssh-rsa) [A-Za-z0-9+/]{40,1200}={0,3}$")
+]
+
+
+class SshModel(Model):
+    """How to reach a site."""
+
+    host: Host
+    port: Annotated[int, Field(ge=1, le=65535)] = 22
+    user: Name
+    host_key: HostKey
+    connection: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{0,64}$")] = ""
+
+
+class ServiceModel(Model):
+    """A grid service of a site (GOCDB's SERVICE_TYPE, HOSTNAME, IN_PRODUCTION)."""
+
+    type: Name
+    host: Host
+    in_production: bool = True
+
+
+class SiteModel(Model):
+    """One site of sites.yaml."""
+
+    name: Name
+    roc: Name
+    platform: PlatformName
+    ssh: SshModel
+    preview_root: SitePath
+    production_root: SitePath
+    profile_d: SitePath
+    tag_dir: SitePath
+    subcluster: SubClusterId
+    contact: Addresses
+    infrastructure: Infrastructure = Infrastructure.PRODUCTION
+    certification: CertificationStatus = CertificationStatus.CERTIFIED
+    accepts_previews: bool = True
+    canary: bool = False
+    partner_levels: tuple[PartnerLevel, ...] = ()
+    timezone: Annotated[str, AfterValidator(_known_timezone)] = "UTC"
+    administrators: tuple[Name, ...] = ()
+    """User names in Airflow of those who answer for the site."""
+    services: tuple[ServiceModel, ...] = ()
+
+    def to_domain(self) -> Site:
+        """The domain's site."""
+        values = {name: getattr(self, name) for name in type(self).model_fields}
+        values["platform"] = Platform.parse(self.platform)
+        values["ssh"] = SshEndpoint(**self.ssh.model_dump())
+        values["partner_levels"] = frozenset(self.partner_levels)
+        values["services"] = tuple(SiteService(**s.model_dump()) for s in self.services)
+        return Site(**values)
+
+
+class SitesFile(Model):
+    """sites.yaml: the registry."""
+
+    ssh_key_file: Path | None = None
+    """Private key with which all sites are reached, unless a site names a Connection of its own."""
+    sites: tuple[SiteModel, ...]
+
+    @model_validator(mode="after")
+    def _each_site_once(self) -> SitesFile:
+        names = [s.name.lower() for s in self.sites]
+        if doubles := sorted({s.name for s in self.sites if names.count(s.name.lower()) > 1}):
+            raise ValueError(f"sites listed twice: {', '.join(doubles)}")
+        return self

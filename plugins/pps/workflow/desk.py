@@ -1,0 +1,86 @@
+"""The desk that steps, forms and waits work at: an activity's desk, with the installation behind it.
+
+It knows no Airflow: time, actor and secrets are handed in by whoever opens it (`orchestration.runtime` within a task,
+a command, a page, a test).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+
+from pps.activities.desk import Desk, Office
+from pps.activities.people.outbox import Emptied, empty_outbox
+from pps.config.loader import Configuration
+from pps.config.policy_models import Policies
+from pps.domain.people import questions
+from pps.domain.record.rollouts import Rollout
+from pps.domain.sites.site import Site
+from pps.services import Services
+
+
+@dataclass(kw_only=True)
+class FrontOffice(Office):
+    """An office with the services of the installation: for steps that are about no single rollout."""
+
+    services: Services
+
+    @classmethod
+    def of(cls, services: Services, clock: Callable[[], datetime], actor: str) -> FrontOffice:
+        """Open it with these services; who opened them closes them."""
+        return cls(
+            facts=services.facts,
+            templates=services.templates,
+            clock=clock,
+            now=clock(),
+            actor=actor,
+            patch_of=lambda number: services.tracker.patch(number),  # noqa: PLW0108 (not every desk asks the tracker)
+            services=services,
+        )
+
+    def desk(self, rollout: str | Rollout) -> FrontDesk:
+        """Open a desk for a rollout, by its name or its record."""
+        record = self.facts.rollout(rollout) if isinstance(rollout, str) else rollout
+        return FrontDesk(
+            facts=self.facts,
+            templates=self.templates,
+            clock=self.clock,
+            now=self.now,
+            actor=self.actor,
+            patch_of=self.patch_of,
+            services=self.services,
+            rollout=record,
+        )
+
+    @property
+    def config(self) -> Configuration:
+        """config/ as it stands."""
+        return self.services.config
+
+    @property
+    def policies(self) -> Policies:
+        """policies.yaml as it stands."""
+        return self.services.config.policies
+
+    def site(self, name: str) -> Site | None:
+        """A site of the registry; one that has left it is no longer ours to touch."""
+        return self.services.config.sites.get(name)
+
+    def send(self) -> Emptied:
+        """Send what waits in the outbox; what cannot be sent now stays in it for the next sender."""
+        return empty_outbox(self.facts, self.services.mailer, self.clock)
+
+    def write_bulletin(self) -> None:
+        """Write the release bulletin anew (SD 4.1.1, step 5)."""
+        self.services.write_bulletin(self.clock())
+
+
+@dataclass(kw_only=True)
+class FrontDesk(Desk, FrontOffice):
+    """The desk of one rollout, with the services of the installation."""
+
+    def due(self, step: str, about: str, otherwise: datetime) -> datetime:
+        """Until when a question can be answered: as it was put, else `otherwise`."""
+        put = questions.question(self.rollout, step, about)
+        return put.due if put else otherwise

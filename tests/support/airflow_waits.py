@@ -1,0 +1,49 @@
+"""What only tests ask of Airflow's REST API: to wait until something is so, all runs, what a task returned."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+from urllib.parse import quote
+
+from pps.adapters.services.airflow_rest import AirflowClient, TaskState
+
+T = TypeVar("T")
+_ENDED = frozenset({"success", "failed"})
+
+
+def wait_for_run(client: AirflowClient, dag: str, run: str, within_s: float) -> str:
+    """Wait until a run has ended, and return its state."""
+    return _wait(lambda: client.run_state(dag, run), _ENDED.__contains__, f"run {run} of {dag}", within_s)
+
+
+def wait_for_tasks(
+    client: AirflowClient, dag: str, run: str, are_so: Callable[[Sequence[TaskState]], bool], within_s: float
+) -> list[TaskState]:
+    """Wait until the run's task instances are as asked, and return them."""
+    return _wait(lambda: client.tasks(dag, run), are_so, f"tasks of run {run} of {dag}", within_s)
+
+
+def runs_of(client: AirflowClient, dag: str) -> list[dict[str, Any]]:
+    """All runs of a DAG, as Airflow describes them."""
+    return list(client._pages(f"dags/{dag}/dagRuns", "dag_runs"))
+
+
+def xcom(client: AirflowClient, dag: str, run: str, task: str) -> Any:
+    """What a task returned."""
+    where = f"dags/{dag}/dagRuns/{quote(run)}/taskInstances/{task}/xcomEntries/return_value"
+    return client._call("GET", where, params={"map_index": -1})["value"]
+
+
+def import_errors(client: AirflowClient) -> list[str]:
+    """Why DAG files do not load, one text each."""
+    return [f"{e['filename']}: {e['stack_trace']}" for e in client._pages("importErrors", "import_errors")]
+
+
+def _wait(look: Callable[[], T], is_so: Callable[[T], bool], what: str, within_s: float) -> T:
+    deadline = time.monotonic() + within_s
+    while not is_so(seen := look()):
+        assert time.monotonic() < deadline, f"{what}: not so within {within_s:g} s; last seen: {str(seen)[:500]}"
+        time.sleep(0.5)
+    return seen
