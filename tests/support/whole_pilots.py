@@ -127,5 +127,7 @@ class PilotRun:
 
     def outcome(self, within_s: float = 400) -> str:
         """How it ended; waits for the run."""
-        assert self.grid.ends(self.run, dag=self.dag, within_s=within_s) == "success"
+        end = self.grid.ends(self.run, dag=self.dag, within_s=within_s)
+        failed = [t for t in self.grid.client.tasks(self.dag, self.run) if t.state not in ("success", "skipped")]
+        assert end == "success", failed
         return str(self.grid.rollout(self.name).need(FactKind.ROLLOUT_CLOSED, "").payload["outcome"])

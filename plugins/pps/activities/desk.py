@@ -12,9 +12,9 @@ def agree_feedback_date(desk: Desk, due: datetime) -> datetime:
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 
 from pps.activities.ports.people import Mail, Templates
 from pps.activities.ports.record import Facts
@@ -22,6 +22,8 @@ from pps.domain.base.texts import one_line
 from pps.domain.packages.patch import Patch
 from pps.domain.record.facts import Fact, FactKind
 from pps.domain.record.rollouts import Rollout
+
+D = TypeVar("D", bound="Desk")
 
 
 @dataclass(kw_only=True)
@@ -33,7 +35,7 @@ class Office:
     clock: Callable[[], datetime]
     """for work that takes long"""
     now: datetime
-    """when the desk was opened; a time that is compared or recorded twice is one time"""
+    """when it was opened; a time that is compared or recorded twice is one time"""
     actor: str
     """who is behind what is recorded: `user carla`, `airflow:<DAG>`, `pps:service probe`"""
     patch_of: Callable[[int], Patch]
@@ -41,16 +43,13 @@ class Office:
 
     def desk(self, rollout: str | Rollout) -> Desk:
         """Open a desk for a rollout, by its name or its record; no facts: `NotYetAllowedError`."""
+        return self._opened(Desk, rollout)
+
+    def _opened(self, kind: type[D], rollout: str | Rollout) -> D:
+        """At the time that it is now: an office may have been at work for hours."""
         record = self.facts.rollout(rollout) if isinstance(rollout, str) else rollout
-        return Desk(
-            facts=self.facts,
-            templates=self.templates,
-            clock=self.clock,
-            now=self.now,
-            actor=self.actor,
-            patch_of=self.patch_of,
-            rollout=record,
-        )
+        mine = {f.name: getattr(self, f.name) for f in fields(self) if f.init}
+        return kind(**mine | {"now": self.clock(), "rollout": record})
 
     def letter(
         self,

@@ -41,17 +41,7 @@ class FrontOffice(Office):
 
     def desk(self, rollout: str | Rollout) -> FrontDesk:
         """Open a desk for a rollout, by its name or its record."""
-        record = self.facts.rollout(rollout) if isinstance(rollout, str) else rollout
-        return FrontDesk(
-            facts=self.facts,
-            templates=self.templates,
-            clock=self.clock,
-            now=self.now,
-            actor=self.actor,
-            patch_of=self.patch_of,
-            services=self.services,
-            rollout=record,
-        )
+        return self._opened(FrontDesk, rollout)
 
     @property
     def config(self) -> Configuration:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -42,6 +44,15 @@ def test_what_others_have_recorded_is_there_after_another_look(desk: Desk) -> No
     assert not desk.rollout.has(FactKind.JOURNAL_ENTRY)
     assert desk.look_again().has(FactKind.JOURNAL_ENTRY)
     assert desk.rollout.has(FactKind.JOURNAL_ENTRY)
+
+
+def test_what_is_recorded_late_in_a_long_night_has_the_time_at_which_its_desk_was_opened() -> None:
+    pilot, hours = APilot(), iter(range(10))
+    office = at_office(pilot.store, clock=lambda: NOW + timedelta(hours=next(hours)))
+    first, second = office.desk(pilot.name), office.desk(pilot.record)
+    assert [office.now, first.now, second.now] == [NOW, NOW + timedelta(hours=1), NOW + timedelta(hours=2)]
+    assert second.fact(FactKind.TAGS_GONE).at == second.now, "one time for all that is compared and recorded at it"
+    assert second.later().now == NOW + timedelta(hours=3)
 
 
 def test_a_rollout_that_is_closed_at_a_desk_is_closed_on_it(desk: Desk) -> None:

@@ -176,13 +176,14 @@ def mirror_repository(rollout: str) -> str:
             mirror = mirroring.mirror_repository(d.rollout, d.services.mirror_url)
             rules.must_be_accepted(Pilot(d.rollout))
             keep_packages_once(
-                d,
+                d.later(),  # a mirror takes its time
                 replace(patch, repository=mirror) if mirror else patch,
                 repositories=d.services.own_repositories if mirror else d.services.repositories,
                 artefacts=d.services.artefacts,
                 limits=d.policies.tarball.to_port(),
                 **needed,
             )
+        d.look_again()
         meetings.credit(d)
         return str(made.payload.get("mirror") or made.payload["skipped"])
 
