@@ -26,11 +26,17 @@ from pps.domain.base.errors import (
 )
 from pps.domain.people.roles import READERS
 from pps.services import Services
-from pps.web import closed, documents, late_answers, pilot_doors, pilot_log, public, signing_keys
+from pps.web import closed, documents, late_answers, pages, pilot_doors, pilot_log, public, shell, signing_keys
 from pps.web.guards import SecurityHeaders
 
 #: (method, path) -> why anybody may call it.
 PUBLIC = {
+    ("GET", "/"): "what is in preview now; leads to the pages below.",
+    ("GET", "/home"): "the same, by the name under which pages lead back to it.",
+    ("GET", "/map"): "SD 4.1.1: the live map of the distribution of new versions over the various sites.",
+    ("GET", "/api/v1/map"): "SD 4.1.1: its data, for programs.",
+    ("GET", "/sites/{name}"): "SD 4.1.1: the map, of one site: versions and states, no words of the site's.",
+    ("GET", "/static/{file}"): "what pages load: stylesheet, script, outlines of the map.",
     ("GET", "/api/v1/bulletin"): "SD 4.1.1: the live map of versions at sites is on a public page.",
     ("GET", "/bulletin"): "SD 4.1.1: the same, for people.",
     ("GET", "/bulletin.html"): "SD 4.1.1: the same, by the name under which its own pages lead back to it.",
@@ -72,6 +78,8 @@ def create_app(
     app.add_middleware(SecurityHeaders)
     app.add_exception_handler(RolloutError, _explain)
     services = cache(services)
+    app.include_router(shell.router())
+    app.include_router(pages.router(services, now))
     app.include_router(public.router(services, now))
     app.include_router(signing_keys.router(services))
     app.include_router(documents.public_router(services))

@@ -1,4 +1,4 @@
-"""The public part: the bulletin, where a rollout stands, and the channel for feedback (SD 4.1.1)."""
+"""The public part: release notes, where a rollout stands, and the channel for feedback (SD 4.1.1)."""
 
 from __future__ import annotations
 
@@ -18,7 +18,6 @@ from fastapi.responses import HTMLResponse, JSONResponse, PlainTextResponse, Res
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from pps.activities.clients import bulletin_pages
 from pps.activities.clients.bulletin import stage
 from pps.activities.clients.standing import public_view, tag_of
 from pps.activities.ports.publication import PublicationFolder
@@ -52,7 +51,6 @@ DOCUMENT_HEADERS = {
     "Cache-Control": "no-cache",
 }
 _NOTES = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+~-]{0,63}\.(html|txt)")
-_PAGE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+~-]{0,63}\.html")
 _KEY = re.compile(r"[A-Za-z0-9_.:-]{1,128}")
 ANSWERS_AT_ONCE, ANSWERS_PER_S = 10, 10 / 60
 
@@ -138,33 +136,6 @@ def router(services: Callable[[], Services], now: Callable[[], datetime]) -> API
     """Routes for anybody; each has its line in `app.PUBLIC`."""
     api = APIRouter()
     channel = _Channel(services, now, RateLimit(ANSWERS_AT_ONCE, ANSWERS_PER_S))
-
-    def _bulletin(name: str) -> bytes:
-        try:
-            return published(services().publication_folder, name)
-        except HTTPException:  # nothing was ever rolled out; an empty bulletin says so better than an error
-            services().write_bulletin(now())
-            return published(services().publication_folder, name)
-
-    @api.get("/bulletin.json")
-    @api.get("/api/v1/bulletin")
-    def bulletin_json() -> Response:
-        """The bulletin as it was last written."""
-        return Response(_bulletin("bulletin.json"), media_type="application/json")
-
-    @api.get("/bulletin")
-    @api.get("/bulletin.html")
-    def bulletin_page() -> Response:
-        """The bulletin as it was last written, for people."""
-        return HTMLResponse(_bulletin("bulletin.html"), headers=DOCUMENT_HEADERS)
-
-    @api.get(f"/{bulletin_pages.FOLDER}/{{file}}")
-    def bulletin_sites(file: str) -> Response:
-        """All sites of one preview, `<rollout>.html`, or of all, `sites.html`."""
-        if not _PAGE.fullmatch(file):
-            raise HTTPException(404, "There is no such page.")
-        text = published(services().publication_folder, f"{bulletin_pages.FOLDER}/{file}")
-        return HTMLResponse(text, headers=DOCUMENT_HEADERS)
 
     @api.get("/release-notes/{file}")
     def release_notes(file: str) -> Response:

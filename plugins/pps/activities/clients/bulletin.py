@@ -12,7 +12,7 @@ words.
   "version": "3.1.23", "platforms": ["debian12-amd64"], "stage": "preview", "opened_at": "...", "closed_at": null,
   "path": "bc-client", "overruled": null, "unsigned": null,
   "tag": "VO-ops-PPS-GLITE-WN-3.1.23", "jdl": "Requirements = ...;",
-  "feedback": {"until": "...", "outcome": "none", "invited": 2, "answered": 0},
+  "feedback": {"until": "...", "outcome": "none", "invited": 2, "answered": 0, "vos": ["atlas", "cms"]},
   "release_notes": null, "remarks": [], "counts": {"available": 10, "failed": 2},
   "sites": [{"site": "PIC", "roc": "SouthWest", "platform": "debian12-amd64", "state": "available", "since": "..."}]
 }]}
@@ -27,7 +27,7 @@ moment in which the withdrawal is asked for, also after any of the others (its s
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Any
@@ -76,10 +76,28 @@ def stage(record: Rollout) -> str:
     return "starting"
 
 
-def bulletin(facts: Facts, sites: Mapping[str, Site], now: datetime) -> Mapping[str, Any]:
-    """The content of bulletin.json: every open preview, and what was closed in the last 30 days."""
-    shown = facts.rollouts(paths=(*PREVIEWS, RolloutPath.RELEASE_TEST), closed_after=now - SHOWN_AFTER_CLOSING)
-    standing = facts.standing([name for row in shown for name in (row.name, dossier_name(row.patch))])
+def shown_at(facts: Facts, now: datetime, as_of: datetime | None = None) -> tuple[OpenRollout, ...]:
+    """What the bulletin tells of: every open preview, and what was closed in the last 30 days."""
+    at = as_of or now
+    paths = (*PREVIEWS, RolloutPath.RELEASE_TEST)
+    return facts.rollouts(paths=paths, closed_after=at - SHOWN_AFTER_CLOSING, as_of=as_of)
+
+
+def records_of(shown: Sequence[OpenRollout]) -> list[str]:
+    """The records that the bulletin is made from: rollouts, and the dossiers of their patches."""
+    return [name for row in shown for name in (row.name, dossier_name(row.patch))]
+
+
+def bulletin(
+    facts: Facts, sites: Mapping[str, Site], now: datetime, as_of: datetime | None = None
+) -> Mapping[str, Any]:
+    """The content of bulletin.json.
+
+    Args:
+        as_of: as it was then: facts are only ever added, so that every moment can be shown again.
+    """
+    shown = shown_at(facts, now, as_of)
+    standing = facts.standing(records_of(shown), as_of)
     records = [(row, standing[row.name]) for row in shown]
     # an update under release test is not public yet (SD 4.2.3)
     records = [(row, r) for row, r in records if row.path in PREVIEWS or r.has(FactKind.RELEASED_TO_PRODUCTION)]
@@ -122,6 +140,7 @@ def _rollout(row: OpenRollout, record: Rollout, sites: Mapping[str, Site], dossi
             "outcome": said.outcome.value,
             "invited": len(said.invited),
             "answered": len({a.vo for a in said.counting}),
+            "vos": sorted(said.invited),
         },
         "release_notes": f"release-notes/{row.name}.html" if record.has(FactKind.RELEASE_NOTES_WRITTEN) else None,
         "remarks": list(built.payload.get("remarks", ())) if built else [],

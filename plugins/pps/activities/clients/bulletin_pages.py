@@ -1,4 +1,6 @@
-"""The release bulletin as files: what people read first is short, and leads to every site.
+"""The release bulletin's pages: what people read first is short, and leads to every site.
+
+The pages under /pps are made from the facts when somebody asks; these files are copies for other web servers.
 
 ```text
 bulletin.json               everything, for programs
@@ -25,6 +27,7 @@ from pps.domain.sites.site import Site
 
 FOLDER = "bulletin"
 MAP = f"{FOLDER}/sites.html"
+STATES = tuple(state.value for state in SHOWN_STATES)
 #: Sites that need somebody, by their states; the first page names so many of each.
 _NEED_SOMEBODY = (SiteState.FAILED, SiteState.LOST)
 _NAMED_AT_MOST = 12
@@ -60,9 +63,9 @@ def write_bulletin(
     files = {"bulletin.json": json.dumps(content, indent=2, ensure_ascii=False) + "\n"}
     for r in rollouts:
         if r["sites"]:
-            files[r["page"]] = templates.render("bulletin_rollout.html", _with_sites(r))
-    files[MAP] = templates.render("bulletin_sites.html", _map(rollouts))
-    files["bulletin.html"] = front_page(content["updated_at"], rollouts, templates)
+            files[r["page"]] = templates.render("bulletin_rollout.html", with_sites(r))
+    files[MAP] = templates.render("bulletin_sites.html", map_view(rollouts))
+    files["bulletin.html"] = templates.render("bulletin.html", front_view(content["updated_at"], rollouts))
     return tuple(name for name, text in files.items() if folder.publish(name, text))
 
 
@@ -72,15 +75,15 @@ def as_shown(content: Mapping[str, Any], now: datetime, public_url: str) -> Sequ
     return sorted(rollouts, key=lambda r: r["closed_at"] is not None)
 
 
-def front_page(updated_at: str | None, rollouts: Sequence[Mapping[str, Any]], templates: Templates) -> str:
-    """The page that people read first."""
-    view = {
+def front_view(updated_at: str | None, rollouts: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
+    """The view of the page that people read first."""
+    return {
         "updated_at": _moment(updated_at),
         "rollouts": rollouts,
-        "states": [state.value for state in SHOWN_STATES],
+        "states": STATES,
         "map": MAP if any(r["sites"] for r in rollouts) else "",
+        "past": None,
     }
-    return templates.render("bulletin.html", view)
 
 
 def _shown(r: Mapping[str, Any], now: datetime, public_url: str) -> dict[str, Any]:
@@ -108,18 +111,18 @@ def _shown(r: Mapping[str, Any], now: datetime, public_url: str) -> dict[str, An
     }
 
 
-def _with_sites(r: Mapping[str, Any]) -> Mapping[str, Any]:
+def with_sites(r: Mapping[str, Any]) -> Mapping[str, Any]:
     """The view of a rollout's own page."""
     order = {state.value: number for number, state in enumerate(_NOT_DONE_FIRST)}
     rows = sorted(r["sites"], key=lambda s: (order[s["state"]], s["roc"] or "", s["site"]))
     return {
         "r": r,
-        "states": [state.value for state in SHOWN_STATES],
+        "states": STATES,
         "rows": [{**s, "since": _moment(s["since"])} for s in rows],
     }
 
 
-def _map(rollouts: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
+def map_view(rollouts: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
     """The view of the map: rollouts as columns, sites as rows."""
     cells = {(s["site"], r["rollout"]): {**s, "since": _moment(s["since"])} for r in rollouts for s in r["sites"]}
     places = {s["site"]: (s["roc"] or "", s["site"], s["platform"] or "") for r in rollouts for s in r["sites"]}

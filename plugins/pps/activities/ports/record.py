@@ -51,12 +51,14 @@ class Facts(Protocol):
         patch: int | None = None,
         not_cleared: bool = False,
         closed_after: datetime | None = None,
+        as_of: datetime | None = None,
     ) -> tuple[OpenRollout, ...]:
         """The register, newest first: of these paths, else all rollouts (no dossiers); of one patch, or of all.
 
         Args:
             not_cleared: without those of which `mark_cleared` was said.
             closed_after: without those that had ended by then; what is open is always among them.
+            as_of: the register as it stood then: without what was opened later, and what was closed later is open.
         """
 
     def mark_cleared(self, record: Rollout) -> bool:
@@ -74,11 +76,14 @@ class Facts(Protocol):
     def rollout(self, name: str) -> Rollout:
         """All facts of a rollout, in the order of recording; no facts: `NotYetAllowedError`."""
 
-    def standing(self, names: Collection[str]) -> Mapping[str, Rollout]:
-        """Rollouts and dossiers as they stand, in one read: without what programs once recorded of a site and newer
-        facts have overtaken (`domain.rollouts.OVERTAKEN_KINDS`). Every actor and the latest moment are in it.
-        A name without facts has none.
+    def standing(self, names: Collection[str], as_of: datetime | None = None) -> Mapping[str, Rollout]:
+        """Rollouts and dossiers as they stand (or stood then), in one read: without what programs once recorded of a
+        site and newer facts have overtaken (`domain.rollouts.OVERTAKEN_KINDS`). Every actor and the latest moment are
+        in it. A name without facts has none.
         """
+
+    def edition(self, names: Collection[str]) -> str:
+        """A text that changes with each fact that is recorded of these rollouts and dossiers; one look-up for each."""
 
     def has(self, rollout: str, kind: FactKind) -> bool:
         """Tell whether a fact of this kind is on record, at the cost of one look-up: for those who must ask often."""

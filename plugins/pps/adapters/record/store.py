@@ -121,9 +121,12 @@ class FactStore(Outbox):
         patch: int | None = None,
         not_cleared: bool = False,
         closed_after: datetime | None = None,
+        as_of: datetime | None = None,
     ) -> tuple[OpenRollout, ...]:
         """The register, newest first; see the port."""
         query = sa.select(tables.rollouts).order_by(tables.rollouts.c.id.desc())
+        if as_of is not None:
+            query = query.where(tables.rollouts.c.opened_at <= as_of)
         if paths:
             query = query.where(tables.rollouts.c.path.in_(list(paths)))
         else:
@@ -139,7 +142,8 @@ class FactStore(Outbox):
             query = query.where(ended.is_(None) | (ended > closed_after))
         with self._transaction() as connection:
             rows = connection.execute(query).all()
-        return tuple(OpenRollout(r.name, r.path, r.patch, r.opened_at, r.closed_at) for r in rows)
+        ended = (r.closed_at if None in (as_of, r.closed_at) or r.closed_at <= as_of else None for r in rows)
+        return tuple(OpenRollout(r.name, r.path, r.patch, r.opened_at, end) for r, end in zip(rows, ended, strict=True))
 
     def mark_cleared(self, record: Rollout) -> bool:
         """Put in the register that no site holds anything of it, unless more is on record than what was read."""
@@ -179,10 +183,21 @@ class FactStore(Outbox):
             raise NotYetAllowedError(f"rollout {name[:80]!r}", "is not on record.", next_step)
         return Rollout(name, facts)
 
-    def standing(self, names: Collection[str]) -> Mapping[str, Rollout]:
+    def edition(self, names: Collection[str]) -> str:
+        """Changes with each fact of these rollouts. The newest number of all would not do: numbers are given before
+        transactions end, so a lower one may appear after a higher; within a rollout they come in order."""
+        newest = sa.select(sa.func.max(tables.facts.c.id)).where(tables.facts.c.rollout == tables.rollouts.c.name)
+        query = sa.select(tables.rollouts.c.id, newest.scalar_subquery()).where(tables.rollouts.c.name.in_(list(names)))
+        with self._transaction() as connection:
+            rows = connection.execute(query.order_by(tables.rollouts.c.id)).all()
+        return " ".join(f"{rollout}:{fact}" for rollout, fact in rows)
+
+    def standing(self, names: Collection[str], as_of: datetime | None = None) -> Mapping[str, Rollout]:
         """Rollouts and dossiers as they stand; see the port."""
         fact = tables.facts.c
         these, kind = fact.rollout.in_(sorted(names)), fact.kind
+        if as_of is not None:
+            these = sa.and_(these, fact.at <= as_of)
         of_sites = sa.and_(these, kind.in_([k.value for k in STATE_KINDS]))
         newest_of_site = sa.select(sa.func.max(fact.id)).where(of_sites).group_by(fact.rollout, fact.subject)
         newest_of_actor = sa.select(sa.func.max(fact.id)).where(these).group_by(fact.rollout, fact.actor)

@@ -1,0 +1,74 @@
+// Makes pages live: asks for the same page again while it is visible, and puts in what has changed.
+// Without it every page is complete; a reader then loads it again.
+const EVERY_MS = 10_000;
+const live = () => document.querySelectorAll("[data-live]");
+let edition = null, readAt = Date.now(), failed = false;
+
+function age() {
+  const seconds = Math.round((Date.now() - readAt) / 1000);
+  const words = failed ? `; the server has not answered for ${seconds} s, so this may be old` : `; looked at ${seconds} s ago`;
+  for (const place of document.querySelectorAll("[data-age]")) place.textContent = words;
+}
+
+async function look() {
+  if (document.hidden || !live().length) return;
+  try {
+    const headers = edition ? { "If-None-Match": edition } : {};
+    const answer = await fetch(location.href, { headers, cache: "no-store", credentials: "same-origin" });
+    if (answer.status !== 304) {
+      if (!answer.ok) throw new Error(answer.status);
+      put(new DOMParser().parseFromString(await answer.text(), "text/html"));
+      edition = answer.headers.get("ETag");
+    }
+    readAt = Date.now();
+    failed = false;
+  } catch {
+    failed = true;
+  }
+  age();
+}
+
+function put(next) {
+  for (const old of live()) {
+    const fresh = next.getElementById(old.id);
+    if (!fresh || old.innerHTML === fresh.innerHTML) continue;
+    const focused = old.contains(document.activeElement) ? document.activeElement.getAttribute("href") : null;
+    const scrolled = [...old.querySelectorAll(".scroll")].map((box) => [box.scrollLeft, box.scrollTop]);
+    old.innerHTML = fresh.innerHTML;
+    old.querySelectorAll(".scroll").forEach((box, n) => { if (scrolled[n]) [box.scrollLeft, box.scrollTop] = scrolled[n]; });
+    if (focused) [...old.querySelectorAll("a")].find((a) => a.getAttribute("href") === focused)?.focus();
+  }
+}
+
+// A choice shows at once; empty fields stay out of the address.
+for (const form of document.querySelectorAll("[data-filters]")) {
+  form.addEventListener("change", () => form.requestSubmit());
+  form.addEventListener("submit", () => {
+    for (const field of form.elements) if (field.name && !field.value) field.disabled = true;
+  });
+}
+
+// The code that is to be used somewhere else gets a button that copies it.
+function copyable() {
+  for (const code of document.querySelectorAll("pre:not([data-copy])")) {
+    code.dataset.copy = "";
+    if (!navigator.clipboard) continue;
+    const button = document.createElement("button");
+    button.type = "button";
+    button.className = "copy";
+    button.textContent = "Copy";
+    button.addEventListener("click", async () => {
+      await navigator.clipboard.writeText(code.textContent);
+      button.textContent = "Copied";
+      setTimeout(() => { button.textContent = "Copy"; }, 2000);
+    });
+    code.after(button);
+  }
+}
+
+copyable();
+if (live().length && !new URLSearchParams(location.search).get("at")) {
+  setInterval(async () => { await look(); copyable(); }, EVERY_MS);
+  setInterval(age, 1000);
+  document.addEventListener("visibilitychange", look);
+}

@@ -1,0 +1,113 @@
+"""What the public pages show, made from the facts when somebody asks: the bulletin's content, and its edition.
+
+Fifty readers who ask again every ten seconds cost fifty look-ups; the content is made once for each edition.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from fastapi import HTTPException, Request, Response
+
+from pps.activities.clients.bulletin import bulletin, records_of, shown_at
+from pps.domain.sites.site import Site
+from pps.services import Services
+from pps.web.shell import HEADERS
+
+#: What depends on the clock alone (is feedback still open, has it ended a month ago) is looked at so often.
+_CLOCK_COUNTS = timedelta(minutes=1)
+
+
+@dataclass(frozen=True)
+class Edition:
+    """The public content at one moment."""
+
+    name: str
+    """changes whenever the content does; no other meaning"""
+    content: Mapping[str, Any]
+    """as in bulletin.json"""
+    sites: Mapping[str, Site]
+    """the registry of this moment"""
+    read_at: datetime
+    """when the facts were looked at"""
+    as_of: datetime | None = None
+    """the moment that was asked for; None: now"""
+
+    @property
+    def at(self) -> datetime:
+        """The moment that is shown."""
+        return self.as_of or self.read_at
+
+
+class Live:
+    """Keeps the newest edition."""
+
+    def __init__(self, services: Callable[[], Services], now: Callable[[], datetime]) -> None:
+        self._services, self._now = services, now
+        self._lock = threading.Lock()
+        self._newest: Edition | None = None
+        self._registry: tuple[object, str] = (None, "")
+
+    def name(self) -> str:
+        """Name of the edition that holds now: two look-ups by index, whatever was rolled out before."""
+        s, now = self._services(), self._now()
+        minute = int(now.timestamp() // _CLOCK_COUNTS.total_seconds())
+        shown = shown_at(s.facts, now)
+        parts = (s.facts.edition(records_of(shown)), str(minute), self._registry_of(s.config.sites))
+        return _digest("\0".join(parts))
+
+    def edition(self, as_of: datetime | None = None) -> Edition:
+        """The content of now, or of a moment in the past."""
+        s, now = self._services(), self._now()
+        if as_of is not None and as_of < now:
+            name = f"as of {as_of.isoformat()}"
+            return Edition(name, bulletin(s.facts, s.config.sites, now, as_of), s.config.sites, now, as_of)
+        with self._lock:  # of many who ask after a change, one makes it
+            name = self.name()
+            if self._newest is None or self._newest.name != name:
+                content = bulletin(s.facts, s.config.sites, now)
+                self._newest = Edition(name, content, s.config.sites, now)
+            return self._newest
+
+    def _registry_of(self, sites: Mapping[str, Site]) -> str:
+        """The registry in short: the same for all processes that have read the same file."""
+        if self._registry[0] is not sites:
+            self._registry = (sites, _digest(repr(sorted(sites.items()))))
+        return self._registry[1]
+
+    def unchanged(self, request: Request) -> Response | None:
+        """304 if the reader has this edition."""
+        tag = self.tag(self.name())
+        seen = request.headers.get("if-none-match", "")
+        if tag in (part.strip().removeprefix("W/") for part in seen.split(",")):
+            # a browser takes the headers of this answer over to the page that it has kept
+            return Response(status_code=304, headers={**HEADERS, "ETag": tag})
+        return None
+
+    @staticmethod
+    def tag(name: str) -> str:
+        """An edition's name as an ETag."""
+        return f'"{name}"'
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:20]
+
+
+def moment(text: str, now: datetime) -> datetime | None:
+    """The moment of `?at=`: ISO 8601, UTC where it names no zone; "" is now. 422 says what will do."""
+    if not text.strip():
+        return None
+    try:
+        found = datetime.fromisoformat(text.strip().replace(" ", "+"))
+    except ValueError as error:
+        raise HTTPException(422, f"at: {text[:40]!r} is no moment; write one like {now:%Y-%m-%dT%H:%MZ}.") from error
+    found = found if found.tzinfo else found.replace(tzinfo=UTC)
+    if not datetime(2000, 1, 1, tzinfo=UTC) <= found.astimezone(UTC):
+        raise HTTPException(422, "at: there was nothing here before the year 2000.")
+    return found.astimezone(UTC)
