@@ -118,8 +118,12 @@ class MemoryFacts:
         paths: Collection[str] = (),
         patch: int | None = None,
         closed_after: datetime | None = None,
+        as_of: datetime | None = None,
     ) -> tuple[OpenRollout, ...]:
         rows = [r for r in reversed(self.register) if patch in (None, r.patch) and (not paths or r.path in paths)]
+        if as_of is not None:
+            later = [replace(r, closed_at=None) if r.closed_at and r.closed_at > as_of else r for r in rows]
+            rows = [r for r in later if r.opened_at <= as_of]
         late = (r for r in rows if closed_after is None or r.closed_at is None or r.closed_at > closed_after)
         return tuple(r for r in late if not (open_only and r.closed_at))
 
@@ -158,9 +162,14 @@ class MemoryFacts:
         with self._lock:
             return Rollout(dossier_name(patch), tuple(f for f in self.facts if f.rollout == dossier_name(patch)))
 
-    def standing(self, names: Collection[str]) -> Mapping[str, Rollout]:
+    def edition(self, names: Collection[str]) -> str:
         with self._lock:
-            return {name: Rollout(name, tuple(f for f in self.facts if f.rollout == name)) for name in names}
+            return " ".join(f"{name}:{sum(f.rollout == name for f in self.facts)}" for name in sorted(names))
+
+    def standing(self, names: Collection[str], as_of: datetime | None = None) -> Mapping[str, Rollout]:
+        with self._lock:
+            facts = [f for f in self.facts if as_of is None or f.at <= as_of]
+            return {name: Rollout(name, tuple(f for f in facts if f.rollout == name)) for name in names}
 
     def record_in_dossier(self, patch: int, *facts: Fact, mails: Sequence[Mail] = ()) -> tuple[Fact, ...]:
         assert all(f.rollout == dossier_name(patch) for f in facts)

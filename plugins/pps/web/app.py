@@ -11,23 +11,27 @@ from datetime import UTC, datetime
 from functools import cache
 from typing import Any
 
-from fastapi import Depends, FastAPI, HTTPException, Request
+from fastapi import Depends, FastAPI, HTTPException
 from fastapi.dependencies.models import Dependant
-from fastapi.responses import JSONResponse
 from fastapi.routing import APIRoute
 
-from pps.domain.base.errors import (
-    AlreadyOpenError,
-    InvalidNameError,
-    NotYetAllowedError,
-    RefusedError,
-    RolloutError,
-    ServiceError,
-)
 from pps.domain.people.roles import READERS
 from pps.services import Services
-from pps.web import closed, documents, late_answers, pages, pilot_doors, pilot_log, public, shell, signing_keys
+from pps.web import (
+    bulletin,
+    closed,
+    documents,
+    late_answers,
+    pages,
+    pilot_doors,
+    pilot_log,
+    public,
+    shell,
+    signing_keys,
+)
 from pps.web.guards import SecurityHeaders
+from pps.web.live import Live
+from pps.web.problems import explain_errors
 
 #: (method, path) -> why anybody may call it.
 PUBLIC = {
@@ -53,14 +57,6 @@ PUBLIC = {
     ("POST", "/feedback/{name}"): "SD 4.1.1: the same channel; where the form goes.",
 }
 
-_STATUS: tuple[tuple[type[RolloutError], int], ...] = (
-    (InvalidNameError, 422),
-    (AlreadyOpenError, 409),
-    (NotYetAllowedError, 409),
-    (RefusedError, 422),
-    (ServiceError, 503),
-)
-
 
 def create_app(
     services: Callable[[], Services],
@@ -76,10 +72,12 @@ def create_app(
     """
     app = FastAPI(title="PPS Rollout", docs_url=None, redoc_url=None, openapi_url=None)
     app.add_middleware(SecurityHeaders)
-    app.add_exception_handler(RolloutError, _explain)
     services = cache(services)
+    explain_errors(app, services)
     app.include_router(shell.router())
-    app.include_router(pages.router(services, now))
+    live = Live(services, now)
+    app.include_router(pages.router(live))
+    app.include_router(bulletin.router(live))
     app.include_router(public.router(services, now))
     app.include_router(signing_keys.router(services))
     app.include_router(documents.public_router(services))
@@ -128,14 +126,3 @@ def _calls(dependant: Dependant) -> Iterator[object]:
     yield dependant.call
     for part in dependant.dependencies:
         yield from _calls(part)
-
-
-def _explain(request: Request, error: Exception) -> JSONResponse:
-    """One of our errors as an answer that says why, and what to do next."""
-    assert isinstance(error, RolloutError)  # noqa: S101 (registered for this class only)
-    status = next((code for kind, code in _STATUS if isinstance(error, kind)), 500)
-    if status >= 500:
-        # why one of our services fails is for the operators (pps doctor), not for everybody
-        text, step = "The service has a problem of its own.", "Try again in a few minutes."
-        return JSONResponse({"detail": f"{text} {step}"}, status, {"Retry-After": "60"})
-    return JSONResponse({"detail": str(error)}, status)

@@ -6,21 +6,25 @@ Fifty readers who ask again every ten seconds cost fifty look-ups; the content i
 from __future__ import annotations
 
 import hashlib
+import json
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from fastapi import HTTPException, Request, Response
+from fastapi import HTTPException, Request
+from fastapi.responses import HTMLResponse, Response
 
 from pps.activities.clients.bulletin import bulletin, records_of, shown_at
+from pps.activities.clients.bulletin_pages import as_shown
 from pps.domain.sites.site import Site
 from pps.services import Services
-from pps.web.shell import HEADERS
+from pps.web.shell import HEADERS, page
 
 #: What depends on the clock alone (is feedback still open, has it ended a month ago) is looked at so often.
 _CLOCK_COUNTS = timedelta(minutes=1)
+_FIRST, _CLOCKS_DIFFER = datetime(2000, 1, 1, tzinfo=UTC), timedelta(minutes=5)
 
 
 @dataclass(frozen=True)
@@ -94,20 +98,34 @@ class Live:
         """An edition's name as an ETag."""
         return f'"{name}"'
 
+    def rollouts(self, edition: Edition) -> Sequence[Mapping[str, Any]]:
+        """The rollouts of an edition as pages show them."""
+        return as_shown(edition.content, edition.at, self._services().config.service.public_url)
+
+    def page(self, template: str, view: Mapping[str, Any], place: str, edition: Edition) -> HTMLResponse:
+        """A page of an edition."""
+        return page(self._services().templates, template, view, place, headers={"ETag": self.tag(edition.name)})
+
+    def json(self, content: Mapping[str, Any], edition: Edition) -> Response:
+        """An edition for programs."""
+        headers = {"ETag": self.tag(edition.name), "Cache-Control": "no-cache"}
+        text = json.dumps(content, indent=2, ensure_ascii=False) + "\n"
+        return Response(text, media_type="application/json", headers=headers)
+
+    def moment(self, text: str) -> datetime | None:
+        """The moment of `?at=`: ISO 8601, UTC where it names no zone; "" is now. 422 says what will do."""
+        if not text.strip():
+            return None
+        try:
+            found = datetime.fromisoformat(text.strip().replace(" ", "+"))
+        except ValueError as error:
+            example = f"{self._now():%Y-%m-%dT%H:%MZ}"
+            raise HTTPException(422, f"at: {text[:40]!r} is no moment; write one like {example}.") from error
+        found = found if found.tzinfo else found.replace(tzinfo=UTC)
+        if not _FIRST <= found <= self._now() + _CLOCKS_DIFFER:
+            raise HTTPException(422, f"at: {text[:40]!r} is not in the past, or too long ago.")
+        return found.astimezone(UTC)
+
 
 def _digest(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:20]
-
-
-def moment(text: str, now: datetime) -> datetime | None:
-    """The moment of `?at=`: ISO 8601, UTC where it names no zone; "" is now. 422 says what will do."""
-    if not text.strip():
-        return None
-    try:
-        found = datetime.fromisoformat(text.strip().replace(" ", "+"))
-    except ValueError as error:
-        raise HTTPException(422, f"at: {text[:40]!r} is no moment; write one like {now:%Y-%m-%dT%H:%MZ}.") from error
-    found = found if found.tzinfo else found.replace(tzinfo=UTC)
-    if not datetime(2000, 1, 1, tzinfo=UTC) <= found.astimezone(UTC):
-        raise HTTPException(422, "at: there was nothing here before the year 2000.")
-    return found.astimezone(UTC)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import re
 import secrets
@@ -15,7 +14,6 @@ from urllib.parse import parse_qsl
 from fastapi import APIRouter, Header, HTTPException, Request
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from pps.activities.clients.bulletin import stage
@@ -24,29 +22,23 @@ from pps.activities.ports.publication import PublicationFolder
 from pps.activities.ports.record import Facts
 from pps.domain.base.errors import NotYetAllowedError, RefusedError, RolloutError
 from pps.domain.base.names import is_name
+from pps.domain.base.texts import for_the_public
 from pps.domain.packages.tags import jdl_requirement
 from pps.domain.people.feedback import Opinion, VoAnswer, feedback_due
+from pps.domain.people.users import users_in
+from pps.domain.record.facts import FactKind
 from pps.domain.record.rollouts import Rollout
 from pps.services import Services
 from pps.web.guards import RateLimit, check_origin, check_rate, check_type, client_of, read_text, strict_json
+from pps.web.shell import page
 
-_PAGES = Environment(loader=PackageLoader("pps.web"), autoescape=True, undefined=StrictUndefined)
-_STYLE = _PAGES.get_template("feedback.css").render()
-_STYLE_HASH = base64.b64encode(hashlib.sha256(_STYLE.encode()).digest()).decode()
-_FORM_HEADERS = {
-    "Content-Security-Policy": (
-        f"default-src 'none'; style-src 'sha256-{_STYLE_HASH}'; form-action 'self'; "
-        "frame-ancestors 'none'; base-uri 'none'"
-    ),
-    # With "no-referrer" a browser would send `Origin: null` with the form, which we refuse.
-    "Referrer-Policy": "same-origin",
-}
+#: The form holds an invitation.
+_NEVER_KEPT = {"Cache-Control": "no-store"}
 #: Of a page that we have written into the publication folder.
 DOCUMENT_HEADERS = {
     # 'self': Airflow's own pages show the bulletin in a frame
     "Content-Security-Policy": (
-        "default-src 'none'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; frame-ancestors 'self'; "
-        "base-uri 'none'; form-action 'none'"
+        "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'self'; base-uri 'none'; form-action 'none'"
     ),
     "Cache-Control": "no-cache",
 }
@@ -170,8 +162,8 @@ def router(services: Callable[[], Services], now: Callable[[], datetime]) -> API
 
     @api.get("/feedback/{name}")
     def form(name: str, vo: str = "", token: str = "") -> HTMLResponse:
-        """The form; the link in an invitation fills in the VO and its token."""
-        return _form(rollout_or_404(services().facts, name), now(), {"vo": vo[:64], "token": token[:512]})
+        """The form; an invitation's link fills in the VO and its token, which is looked at before a word is typed."""
+        return _form(services(), rollout_or_404(services().facts, name), now(), {"vo": vo[:64], "token": token[:512]})
 
     @api.post("/feedback/{name}")
     async def send_form(name: str, request: Request) -> HTMLResponse:
@@ -181,17 +173,18 @@ def router(services: Callable[[], Services], now: Callable[[], datetime]) -> API
             channel.admit(request, "application/x-www-form-urlencoded")
             typed = _typed(await read_text(request))
             nonce = typed.pop("nonce", "")[:128]
+            if typed.pop("without_invitation", ""):
+                typed["token"] = ""
             body = _checked(typed)
             answer, _ = await run_in_threadpool(channel.take, name, body, nonce, client_of(request))
         except (HTTPException, RolloutError) as error:
             rollout = await run_in_threadpool(rollout_or_404, services().facts, name)
             status, why = _status_and_reason(error)
             headers = getattr(error, "headers", None)
-            return _form(rollout, now(), typed, why=why, status=status, headers=headers)
+            return _form(services(), rollout, now(), typed, why=why, status=status, headers=headers)
         rollout = await run_in_threadpool(rollout_or_404, services().facts, name)
-        return page(
-            "thanks.html", {"rollout": rollout.name, "answer": answer, "due": _shown(feedback_due(rollout))}, 201
-        )
+        view = {"rollout": rollout.name, "answer": answer, "due": _shown(feedback_due(rollout))}
+        return page(services().templates, "thanks.html", view, f"feedback/{name}", status=201, headers=_NEVER_KEPT)
 
     return api
 
@@ -239,6 +232,7 @@ def _shown(at: datetime | None) -> str:
 
 
 def _form(
+    services: Services,
     rollout: Rollout,
     now: datetime,
     typed: Mapping[str, str],
@@ -247,23 +241,35 @@ def _form(
     status: int = 200,
     headers: Mapping[str, str] | None = None,
 ) -> HTMLResponse:
-    tag, due = tag_of(rollout), feedback_due(rollout)
+    tag, due, opened = tag_of(rollout), feedback_due(rollout), rollout.the(FactKind.ROLLOUT_OPENED)
+    about, names = opened.payload if opened else {}, users_in(rollout)
+    shown = {field: typed.get(field, "") for field in ("vo", "opinion", "text", "author", "token")}
+    invited = bool(shown["token"]) and _is_invitation(services, rollout, shown)
+    cut_off = bool(shown["token"]) and not invited and not why
+    asked = rollout.the(FactKind.WITHDRAWAL_ASKED)
     view = {
         "rollout": rollout.name,
+        "software": f"{about.get('metapackage', rollout.name)} {about.get('version', '')}".strip(),
+        "about": for_the_public(about.get("title", ""), names),
         "stage": stage(rollout),
         "ended": rollout.is_closed,
+        "withdrawn": for_the_public(str(asked.payload["reason"]), names) if asked else "",
         "late": due is not None and now > due,
         "due": _shown(due),
         "tag": tag,
         "jdl": jdl_requirement(tag) if tag else "",
-        "typed": {field: typed.get(field, "") for field in ("vo", "opinion", "text", "author", "token")},
+        "invited": invited,
+        "cut_off": cut_off,
+        # half an invitation would only be refused when it is sent
+        "typed": shown | ({"token": ""} if cut_off else {}),
         "nonce": secrets.token_urlsafe(16),
         "why": why,
     }
-    return page("feedback.html", view, status, headers)
+    kept = {**_NEVER_KEPT, **(headers or {})}
+    return page(services.templates, "feedback.html", view, f"feedback/{rollout.name}", status=status, headers=kept)
 
 
-def page(template: str, view: Mapping[str, Any], status: int, headers: Mapping[str, str] | None = None) -> HTMLResponse:
-    """One of our server-rendered pages, without any script."""
-    html = _PAGES.get_template(template).render(style=_STYLE, **view)
-    return HTMLResponse(html, status, {**_FORM_HEADERS, **(headers or {})})
+def _is_invitation(services: Services, rollout: Rollout, typed: Mapping[str, str]) -> bool:
+    from pps.activities.people.feedback import check_token
+
+    return is_name(typed["vo"]) and check_token(services.feedback_secret, rollout.name, typed["vo"], typed["token"])

@@ -11,7 +11,7 @@ from pps.domain.base.errors import ConfigurationError
 from pps.domain.packages.repository_seals import KEYRING, PublicKey
 from pps.domain.people.links import keyring_link
 from pps.services import Services
-from pps.web.public import page
+from pps.web.shell import page
 
 
 def router(services: Callable[[], Services]) -> APIRouter:
@@ -40,7 +40,8 @@ def router(services: Callable[[], Services]) -> APIRouter:
         """The keys with their fingerprints."""
         _, found = published()
         url = services().config.service.public_url
-        return page("keys.html", {"keys": found, "keyring_link": keyring_link(url), "keyring": KEYRING}, 200)
+        view = {"keys": found, "keyring_link": keyring_link(url), "keyring": KEYRING}
+        return page(services().templates, "keys.html", view, "keys")
 
     @api.get("/keys/{file}")
     def keyring(file: str) -> Response:

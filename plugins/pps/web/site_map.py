@@ -159,7 +159,11 @@ def _map(rows: _Rows, columns: _Rows, sites: _Rows) -> Mapping[str, Any]:
     return {
         "maps": [
             {"outline": EUROPE, "size": 1, "dots": [(r, europe[r["site"]]) for r in rows if r["site"] in europe]},
-            {"outline": WORLD, "size": _WORLD_DOTS, "dots": [(r, world[r["site"]]) for r in rows if r["site"] in world]},
+            {
+                "outline": WORLD,
+                "size": _WORLD_DOTS,
+                "dots": [(r, world[r["site"]]) for r in rows if r["site"] in world],
+            },
         ],
         "europe_on_world": " ".join(f"{x:.0f},{y:.0f}" for x, y in (WORLD.place(*at) for at in _AROUND_EUROPE)),
         "without_place": [r for r in rows if r["site"] not in placed],

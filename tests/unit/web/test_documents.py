@@ -170,7 +170,8 @@ def test_no_name_reaches_another_file_of_the_folder(web: TestClient, pilot: APil
     for base in (PILOT, TEST, "/pilots", "/deployment-tests", "/release-notes"):
         for name in {quote(file, safe=""), quote(file, safe="%")}:
             answer = web.get(f"{base}/{name}", headers=USER)
-            assert answer.status_code == 404, (base, name)
+            # a client that takes `..` away itself asks for the first page
+            assert answer.status_code == (200 if answer.url.path == "/" else 404), (base, name)
             assert secret not in answer.text
 
 

@@ -27,7 +27,7 @@ def test_the_page_shows_fingerprints_and_the_file_is_the_key(services: MemorySer
     assert key.spaced in page.text
     assert "PPS tests &lt;pps@example.org&gt;" in page.text
     assert "https://pps.example.org/pps/keys/pps-archive-keyring.asc" in page.text
-    assert "default-src 'none'" in page.headers["content-security-policy"]
+    assert "default-src 'self'" in page.headers["content-security-policy"]
     file = client.get(f"/keys/{KEYRING}")
     assert file.content == signing.key().public.encode()
     assert file.headers["content-type"] == "application/pgp-keys"

@@ -10,7 +10,7 @@ words.
 {"version": 1, "updated_at": "...", "rollouts": [{
   "rollout": "bc-client-4711-1", "patch": 4711, "title": "...", "metapackage": "glite-WN",
   "version": "3.1.23", "platforms": ["debian12-amd64"], "stage": "preview", "opened_at": "...", "closed_at": null,
-  "path": "bc-client", "overruled": null, "unsigned": null,
+  "path": "bc-client", "overruled": null, "unsigned": null, "withdrawn": null,
   "tag": "VO-ops-PPS-GLITE-WN-3.1.23", "jdl": "Requirements = ...;",
   "feedback": {"until": "...", "outcome": "none", "invited": 2, "answered": 0, "vos": ["atlas", "cms"]},
   "release_notes": null, "remarks": [], "counts": {"available": 10, "failed": 2},
@@ -20,7 +20,7 @@ words.
 
 `stage`: `starting`, `canaries`, `preview`, `stopped`, `released`, `not released`, `ended`; `withdrawn` from the
 moment in which the withdrawal is asked for, also after any of the others (its sites' states tell how far it is).
-`unsigned`: why the provider's index was believed without a signature.
+`withdrawn`: the reason that was given. `unsigned`: why the provider's index was believed without a signature.
 `state` of a site: see `domain.rollouts.SiteState`.
 """
 
@@ -133,6 +133,7 @@ def _rollout(row: OpenRollout, record: Rollout, sites: Mapping[str, Site], dossi
         "path": opened.get("path"),
         "overruled": _overruled(overruling(dossier)),
         "unsigned": _unsigned(record),
+        "withdrawn": _withdrawn(record),
         "tag": opened.get("tag"),
         "jdl": jdl_requirement(opened["tag"]) if opened.get("tag") else None,
         "feedback": {
@@ -163,6 +164,12 @@ def _unsigned(record: Rollout) -> str | None:
     """Why the provider's index was believed without a signature; None where it was signed, or not read yet."""
     fact = record.the(FactKind.INDEX_UNSIGNED)
     return one_line(fact.payload["reason"], 300) if fact else None
+
+
+def _withdrawn(record: Rollout) -> str | None:
+    """Why it was withdrawn; None where it was not."""
+    fact = record.the(FactKind.WITHDRAWAL_ASKED)
+    return one_line(str(fact.payload["reason"]), 300) if fact else None
 
 
 def _overruled(found: Overruling | None) -> dict[str, Any] | None:

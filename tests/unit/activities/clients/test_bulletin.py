@@ -3,7 +3,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Collection, Mapping
-from datetime import timedelta
+from datetime import datetime, timedelta
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -179,7 +179,7 @@ def test_the_first_page_is_short_and_leads_to_every_site(store: FactStore, tmp_p
 class Whole(FactStore):
     """Reads whole histories."""
 
-    def standing(self, names: Collection[str]) -> Mapping[str, Rollout]:
+    def standing(self, names: Collection[str], as_of: datetime | None = None) -> Mapping[str, Rollout]:
         return {
             n: self.dossier(int(n.removeprefix("patch-"))) if n.startswith("patch-") else self.rollout(n) for n in names
         }

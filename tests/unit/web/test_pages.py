@@ -1,0 +1,214 @@
+"""The public pages: made from the facts when they are asked for, and never older than they say."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from html.parser import HTMLParser
+
+import pytest
+from fastapi.testclient import TestClient
+from tests.support.front import (  # noqa: F401
+    NOW,
+    ROLLOUT,
+    SECRET,
+    MemoryServices,
+    a_preview_that_is_out,
+    happened,
+    services,
+)
+from tests.unit.web.test_api import airflow_user, ticking
+
+from pps.activities.people.feedback import invitation_token
+from pps.domain.base.errors import ConfigurationError
+from pps.domain.people.feedback import answers
+from pps.domain.record.facts import FactKind
+from pps.web.app import create_app
+
+FORM = f"/feedback/{ROLLOUT}"
+PAGES = ("/", "/home", "/map", "/map?view=gridmap", "/map?view=table", "/bulletin", "/api/v1/map", "/bulletin.json")
+BROWSER = {"Accept": "text/html,application/xhtml+xml"}
+
+
+@pytest.fixture
+def anybody(services: MemoryServices) -> TestClient:
+    a_preview_that_is_out(services.facts)
+    return TestClient(create_app(lambda: services, airflow_user, ticking()), base_url="https://pps.example.org")
+
+
+class Read(HTMLParser):
+    """The words of a page, the choices of its selects, and what is typed in its fields."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self._words: list[str] = []
+        self.fields: dict[str, dict[str, str | None]] = {}
+        self.feed(html)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        found = dict(attrs)
+        if tag in ("input", "textarea", "select", "button") and found.get("name"):
+            self.fields[str(found["name"])] = found
+
+    def handle_data(self, data: str) -> None:
+        self._words += data.split()
+
+    @property
+    def words(self) -> str:
+        return " ".join(self._words)
+
+
+@pytest.mark.sd("4.1.1", step=5)
+@pytest.mark.parametrize("path", PAGES)
+def test_a_page_shows_a_fact_as_soon_as_it_is_on_record(
+    anybody: TestClient, services: MemoryServices, path: str
+) -> None:
+    before = anybody.get(path)
+    same = anybody.get(path, headers={"If-None-Match": before.headers["etag"]})
+    assert (before.status_code, same.status_code, same.content) == (200, 304, b"")
+    services.facts.record(happened(FactKind.SITE_FAILED, "CNAF", "night", reason="no answer"))
+    after = anybody.get(path, headers={"If-None-Match": before.headers["etag"]})
+    assert after.status_code == 200
+    assert after.headers["etag"] != before.headers["etag"]
+    assert "failed" in after.text
+
+
+def test_what_a_browser_has_kept_stays_under_the_policy_of_the_page(anybody: TestClient) -> None:
+    # its headers are replaced by those of the 304: with a policy of its own the page would lose its stylesheet
+    page = anybody.get("/map")
+    same = anybody.get("/map", headers={"If-None-Match": page.headers["etag"]})
+    assert same.headers["content-security-policy"] == page.headers["content-security-policy"]
+
+
+def test_the_content_is_made_once_for_each_edition(
+    anybody: TestClient, services: MemoryServices, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[object] = []
+    really = services.facts.standing
+    monkeypatch.setattr(services.facts, "standing", lambda *given: made.append(given) or really(*given))
+    for _ in range(3):
+        for path in PAGES:
+            anybody.get(path)
+    assert len(made) == 1
+
+
+def test_every_moment_can_be_shown_again(anybody: TestClient, services: MemoryServices) -> None:
+    then = NOW.isoformat()
+    before = anybody.get("/api/v1/map", params={"at": then}).json()
+    late = NOW + timedelta(hours=5)
+    services.facts.record(happened(FactKind.PREVIEW_REMOVED, "PIC", "x", after=300))
+    states = {s["site"]: s["states"] for s in before["sites"]}
+    client = TestClient(create_app(lambda: services, airflow_user, ticking(late)))
+    assert client.get("/api/v1/map", params={"at": then}).json()["sites"] == before["sites"]
+    now = {s["site"]: s["states"] for s in client.get("/api/v1/map").json()["sites"]}
+    assert states["PIC"][ROLLOUT]["state"] != now["PIC"][ROLLOUT]["state"] == "withdrawn"
+    page = Read(client.get("/map", params={"at": then}).text).words
+    assert "as it was on Sun 1 Mar 2026, 12:00 UTC" in page
+    assert "back to now" in page
+    assert client.get("/api/v1/map", params={"at": "2020-01-01T00:00Z"}).json()["previews"] == []
+
+
+@pytest.mark.parametrize("at", ["yesterday", "2999-01-01T00:00Z", "1900-01-01", "0", "2026-13-01", "<script>"])
+def test_a_moment_that_cannot_be_shown_is_422_with_what_was_typed(anybody: TestClient, at: str) -> None:
+    answer = anybody.get("/map", params={"at": at})
+    assert answer.status_code == 422
+    assert repr(at) in answer.json()["detail"]
+
+
+@pytest.mark.parametrize("field", ["view", "roc", "platform", "state", "vo"])
+def test_a_wrong_choice_is_422_with_those_that_there_are(anybody: TestClient, field: str) -> None:
+    answer = anybody.get("/map", params={field: "nowhere"})
+    assert answer.status_code == 422
+    valid = {"view": "gridmap", "roc": "North", "platform": "debian12-amd64", "state": "available", "vo": "atlas"}
+    assert "'nowhere'" in answer.json()["detail"]
+    assert valid[field] in answer.json()["detail"]
+    assert anybody.get("/map", params={field: valid[field]}).status_code == 200
+
+
+def test_what_is_not_there_is_404(anybody: TestClient) -> None:
+    for path in ("/map?preview=bc-client-1-1", "/sites/NOWHERE", "/sites/..%2Fx", "/bulletin/bc-client-1-1.html", "/x"):
+        assert anybody.get(path).status_code == 404, path
+
+
+def test_a_site_has_a_page_with_every_preview(anybody: TestClient) -> None:
+    words = Read(anybody.get("/sites/PIC").text).words
+    assert "PIC" in words
+    assert "glite-WN 3.1.23" in words
+
+
+@pytest.mark.parametrize(
+    ("path", "status"), [("/nowhere", 404), ("/map?state=x", 422), ("/keys/x", 404), ("/deployment-tests/a/b.txt", 401)]
+)
+def test_an_error_is_a_page_for_people_and_json_for_programs(anybody: TestClient, path: str, status: int) -> None:
+    page, data = anybody.get(path, headers=BROWSER), anybody.get(path)
+    assert (page.status_code, data.status_code) == (status, status)
+    assert "text/html" in page.headers["content-type"]
+    assert 'href="' in page.text
+    assert data.json()["detail"]
+    if status == 401:
+        assert "Sign in to Airflow again" in page.text
+
+
+def test_a_fault_of_ours_is_a_page_that_shows_nothing_of_it(
+    anybody: TestClient, services: MemoryServices, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(names: object) -> str:
+        raise ConfigurationError("postgresql://pps:secret@db", "does not answer.")
+
+    monkeypatch.setattr(services.facts, "edition", broken)
+    page = anybody.get("/map", headers=BROWSER)
+    assert page.status_code == 500
+    assert "problem of its own" in page.text
+    assert "secret" not in page.text
+
+
+# --- the form
+
+
+def test_the_form_asks_of_the_software_by_its_name_and_leads_on(anybody: TestClient) -> None:
+    token = invitation_token(SECRET, ROLLOUT, "atlas", NOW + timedelta(days=14))
+    page = anybody.get(FORM, params={"vo": "atlas", "token": token}).text
+    assert "<h1>Does glite-WN 3.1.23 work for atlas?</h1>" in page
+    assert "IPv6" in page
+    assert f'href="../bulletin#{ROLLOUT}"' in page
+    assert "readonly" in Read(page).fields["vo"]
+
+
+@pytest.mark.parametrize("lost", [1, 10, 30])
+def test_half_an_invitation_is_said_before_a_word_is_typed_and_is_no_trap(
+    anybody: TestClient, services: MemoryServices, lost: int
+) -> None:
+    token = invitation_token(SECRET, ROLLOUT, "atlas", NOW + timedelta(days=14))
+    page = anybody.get(FORM, params={"vo": "atlas", "token": token[:-lost]})
+    read = Read(page.text)
+    assert "not a whole invitation of atlas" in read.words
+    assert "readonly" not in read.fields["vo"]
+    typed = {name: field.get("value") or "" for name, field in read.fields.items()}
+    thanks = anybody.post(FORM, data=typed | {"opinion": "works", "text": "fine"})
+    assert thanks.status_code == 201
+    (answer,) = answers(services.facts.rollout(ROLLOUT))
+    assert (answer.vo, answer.invited) == ("atlas", False)
+
+
+def test_an_invitation_that_is_refused_can_be_left_out_with_one_click(
+    anybody: TestClient, services: MemoryServices
+) -> None:
+    sent = {"vo": "atlas", "token": "half of it", "opinion": "problem", "text": "a long story", "nonce": "1"}
+    refused = anybody.post(FORM, data=sent)
+    assert refused.status_code == 422
+    assert Read(refused.text).fields["without_invitation"]["value"] == "yes"
+    assert "a long story" in refused.text
+    assert anybody.post(FORM, data=sent | {"without_invitation": "yes"}).status_code == 201
+    assert [(a.text, a.invited) for a in answers(services.facts.rollout(ROLLOUT))] == [("a long story", False)]
+
+
+def test_the_reason_of_a_withdrawal_stands_on_the_form_and_in_the_bulletin(
+    anybody: TestClient, services: MemoryServices
+) -> None:
+    reason = "gfal-copy loses files; ada@example.org knows."
+    services.facts.record(happened(FactKind.WITHDRAWAL_ASKED, reason=reason))
+    for path in (FORM, "/bulletin"):
+        page = anybody.get(path).text
+        assert "gfal-copy loses files" in page, path
+        assert "ada@example.org" not in page
+    services.facts.record(happened(FactKind.ROLLOUT_CLOSED, outcome="withdrawn"))
+    assert "gfal-copy loses files" in anybody.get(FORM).text
