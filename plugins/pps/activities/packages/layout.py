@@ -114,9 +114,9 @@ class Alternative:
 
 
 def read_alternatives(install_script: str) -> tuple[tuple[Alternative, ...], tuple[str, ...]]:
-    """The links that a package's install script declares, and the calls of which we cannot tell what they declare.
+    """The links that a package's install script declares, and the calls whose declarations we cannot make out.
 
-    Read, never run. The tool may have any path, or stand in a variable; variables and loops count where their values
+    Read, never run. The tool may have any path, or be named by a variable; variables and loops count where their values
     are plain words of the script itself.
     """
     found: list[Alternative] = []
@@ -158,7 +158,7 @@ class _Variables:
     """What the variables of a script hold, as far as its text says."""
 
     values: dict[str, tuple[str, ...]] = field(default_factory=dict)
-    """of a loop's variable all that it goes through"""
+    """for a loop's variable, every value that it takes"""
     doubtful: set[str] = field(default_factory=set)
     """may hold one value or another"""
 
@@ -181,7 +181,7 @@ class _Variables:
         return True
 
     def doubts(self, words: list[str]) -> bool:
-        """Tell whether a command hangs on a variable that may hold one value or another."""
+        """Tell whether a command depends on a variable that may hold one value or another."""
         todo, seen = list(words), set[str]()
         while todo:
             names = {m[1] or m[2] for m in _VARIABLE.finditer(todo.pop())} - seen

@@ -1,4 +1,4 @@
-"""The word that stands on a patch, BC or non-BC: the program's, or that of the Release Manager who overruled it.
+"""The verdict that stands on a patch, BC or non-BC: the program's, or that of the Release Manager who overruled it.
 
 And what follows from it: path of the preview, reasons against one, what the release notes say.
 """
@@ -34,7 +34,7 @@ _NEW = (
 
 
 class Standing(NamedTuple):
-    """How a patch stands classified."""
+    """How a patch is classified now."""
 
     verdict: ClientVerdict | None
     """None: nobody has classified it"""
