@@ -131,7 +131,7 @@ class Conversation(ABC):
         self._moved()
 
     async def _raise_if_sftp(self) -> None:
-        """An SFTP server waits for its first message; a shell that is late is given up, so it may get that."""
+        """An SFTP server waits for its first message; a shell that is late is given up on, so it may get one."""
         try:
             async with asyncio.timeout(_SFTP_ANSWERS_IN_S):
                 await self._send(_SFTP_INIT)
