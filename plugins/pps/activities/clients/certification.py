@@ -1,4 +1,4 @@
-"""The certification goes on beside the preview; its verdict is awaited, not made, here (SD 4.1.1)."""
+"""The certification goes on alongside the preview; its verdict is awaited, not made, here (SD 4.1.1)."""
 
 from __future__ import annotations
 

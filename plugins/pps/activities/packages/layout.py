@@ -76,7 +76,7 @@ NEVER_BUNDLED_FILES = (
 
 
 def place(path: str) -> str | None:
-    """Where `path` of a package stands in the tree; None if it is left out. `PackageError` for an unknown root."""
+    """Where `path` of a package goes in the tree; None if it is left out. `PackageError` for an unknown root."""
     found = next(((m, root) for pattern, root in _MAPPED if (m := pattern.fullmatch(path))), None)
     mapped = found[1] + (found[0][1] or "") if found else path
     folder, _, name = mapped.rpartition("/")
@@ -147,7 +147,7 @@ def read_alternatives(install_script: str) -> tuple[tuple[Alternative, ...], tup
             unclear.append(" ".join(words))
     unclear += _calls_in_documents(install_script)
     if not found and not unclear and "alternatives" in install_script and "<<" not in install_script:
-        # a program in another language, options that stand in a variable; a here-document may be a text for people
+        # a program in another language, options that are in a variable; a here-document may be a text for people
         lines = (line.strip() for line in install_script.splitlines())
         unclear += [line for line in lines if "--install" in line and not line.startswith(("#", "--", *_SAYING))]
     return tuple(dict.fromkeys(found)), tuple(dict.fromkeys(unclear))

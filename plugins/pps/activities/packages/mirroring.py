@@ -246,7 +246,7 @@ def verify(
 ) -> Verification:
     """Read every file of a pilot's mirror and compare: its digest with MIRROR, and MIRROR with the digest on record.
 
-    The index's own files stand in MIRROR, too, so a changed index is found as well as a changed package.
+    The index's own files are listed in MIRROR, too, so a changed index is found as well as a changed package.
 
     Args:
         over_http: also fetch everything as a site would: opener, `mirror_repository(...)`, folder with room for one
@@ -323,7 +323,7 @@ def _seen_by_a_site(
 
 
 def _one_index(source: Repository) -> Repository:
-    """How the mirror is laid out: one component, also of a flat repository, which has none."""
+    """How the mirror is laid out: one component, also for a flat repository, which has none."""
     if source.suite.endswith("/"):
         return replace(source, suite="mirror", components=("main",))
     return replace(source, components=source.components[:1])

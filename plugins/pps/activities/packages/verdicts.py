@@ -58,7 +58,7 @@ def standing_verdict(dossier: Rollout) -> Standing:
 
 
 def overrule(office: Office, patch: Patch, verdict: ClientVerdict, reason: str) -> tuple[Fact, ...]:
-    """The Release Manager's word against the program's; it stands in the release notes, with the reason.
+    """The Release Manager's word against the program's; it goes into the release notes, with the reason.
 
     The same word again records nothing. Returns the facts that were new.
 
@@ -71,7 +71,7 @@ def overrule(office: Office, patch: Patch, verdict: ClientVerdict, reason: str) 
         raise RefusedError(
             patch.subject,
             (f"An overruling needs a reason: a sentence of at most {_REASON_LENGTH} characters.",),
-            "It will stand in the release notes.",
+            "It will appear in the release notes.",
         )
     dossier = office.facts.dossier(patch.number)
     if (stale := _reason_why_stale(dossier, patch)) or not dossier.has(FactKind.CLASSIFIED):

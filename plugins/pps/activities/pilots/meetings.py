@@ -204,7 +204,7 @@ def _uid_of(record: Rollout, what: str, calls: Sequence[Fact]) -> str:
 
 
 def _organizer(calls: Sequence[Fact], now: str) -> str:
-    """Who has invited: a calendar takes a change from nobody else (RFC 5546, 3.2.5), whatever our address is now."""
+    """Who invited: a calendar takes a change from nobody else (RFC 5546, 3.2.5), whatever our address is now."""
     return str(calls[0].payload.get("organizer") or now) if calls else now
 
 

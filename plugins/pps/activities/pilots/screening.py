@@ -121,7 +121,7 @@ def _record_newest(desk: Desk, kind: FactKind, payload: Mapping[str, Any]) -> No
 
 
 def ask_for_interest(desk: Desk, vos: Sequence[Party], reply_to: str, public_url: str) -> int:
-    """Tell the VOs of the new features, and ask who wants to take part; returns how many mails are new.
+    """Tell the VOs about the new features, and ask who wants to take part; returns how many mails are new.
 
     A minor pilot is "kept internal to the service infrastructure": nobody is asked.
     """

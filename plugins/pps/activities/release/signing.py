@@ -25,7 +25,7 @@ class OwnIndex:
     """One repository that we publish."""
 
     root: Any
-    """its folder: a pathlib-like path, also of an object store"""
+    """its folder: a pathlib-like path, perhaps in an object store"""
     repository: Repository
     """kind and suite; the address is not needed"""
     lists_release: bool = False

@@ -104,7 +104,7 @@ class Conversation(ABC):
 
     @abstractmethod
     def _said_aside(self) -> str:
-        """What the site said so far beside our script's output: its banner and standard error, the end of it."""
+        """What the site said so far besides our script's output: banner and standard error, the end of them."""
 
     @abstractmethod
     def _abort(self) -> None:

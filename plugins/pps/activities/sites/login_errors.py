@@ -83,8 +83,8 @@ def nothing_in_common(site: str, what: str, offered: Sequence[str], kind: str) -
     """Client and sshd do not agree on an algorithm.
 
     Args:
-        what: of which sort: "host key", "key exchange", "cipher" or "MAC".
-        offered: what the sshd knows of that sort.
+        what: its kind: "host key", "key exchange", "cipher" or "MAC".
+        offered: what the sshd knows of that kind.
         kind: type of the host key in the registry.
     """
     names = [name for name in offered if not _NO_ALGORITHM.fullmatch(name)]
@@ -196,7 +196,7 @@ def sftp_only(site: str) -> SiteUnreachableError:
 
 
 def unreadable_key(site: str) -> ConfigurationError:
-    """Our own private key, or the pinned host key, is none."""
+    """Our own private key, or the pinned host key, is no key."""
     return ConfigurationError(
         f"keys of {site}", "cannot be read.", "Correct the site registry, or the Connection, or the key file's rights."
     )

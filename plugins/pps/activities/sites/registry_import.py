@@ -21,7 +21,7 @@ from pps.domain.sites.site import CertificationStatus, Infrastructure, PartnerLe
 #: Says what is wrong with an entry of sites.yaml; nothing means that it is good.
 Judge = Callable[[Mapping[str, Any]], tuple[str, ...]]
 
-#: EXTENSIONS that a new site needs -> where they stand in its entry of sites.yaml.
+#: EXTENSIONS that a new site needs -> their place in its entry of sites.yaml.
 NEEDED: Mapping[str, tuple[str, ...]] = {
     "PPS_PLATFORM": ("platform",),
     "PPS_SSH_HOST": ("ssh", "host"),
