@@ -77,7 +77,7 @@ def close_pilot(desk: Desk) -> str:
     """End this round as the wrap-up has decided; returns its outcome.
 
     Raises:
-        NotYetAllowedError: nothing is decided, or it is to be released, but has not been yet.
+        NotYetAllowedError: nothing is decided, or it is to be released, but is not yet.
     """
     record = desk.rollout
     if (closed := record.the(FactKind.ROLLOUT_CLOSED)) is not None:
@@ -95,9 +95,7 @@ def close_pilot(desk: Desk) -> str:
     elif released_elsewhere(desk):
         payload = {"outcome": SYNCHRONISED, "reasons": ["It is in production already, by another decision."]}
     else:
-        raise NotYetAllowedError(
-            record.name, "is to be released, but has not been yet.", "Clear the task of the release."
-        )
+        raise NotYetAllowedError(record.name, "is to be released, but is not yet.", "Clear the task of the release.")
     desk.close(desk.fact(FactKind.ROLLOUT_CLOSED, "", "", payload))
     return str(payload["outcome"])
 

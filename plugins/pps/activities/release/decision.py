@@ -124,8 +124,6 @@ def close_release_test(desk: Desk) -> str:
     elif refused := record.the(FactKind.RELEASE_REFUSED):
         payload = {"outcome": "not released", "reasons": list(refused.payload["reasons"])}
     elif decided.choice == RELEASE:
-        raise NotYetAllowedError(
-            record.name, "is to be released, but has not been yet.", "Clear the task of the release."
-        )
+        raise NotYetAllowedError(record.name, "is to be released, but is not yet.", "Clear the task of the release.")
     desk.close(desk.fact(FactKind.ROLLOUT_CLOSED, "", "", payload))
     return str(payload["outcome"])
