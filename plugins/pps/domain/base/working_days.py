@@ -30,10 +30,10 @@ def due_after(
     Args:
         zone: IANA name, e.g. `Europe/Rome`.
         weekdays: working weekdays, of `WEEKDAYS`.
-        holidays: days off beside those.
+        holidays: days off besides the weekend.
 
     Raises:
-        ValueError: a start without zone, a number that is negative or none, or no working weekday at all.
+        ValueError: a start without zone, a number that is negative or not finite, or no working weekday at all.
     """
     if start.tzinfo is None:
         raise ValueError("the start has no time zone")
