@@ -168,14 +168,17 @@ def _checked(answer: requests.Response, subject: str) -> dict[str, Any]:
         try:
             return dict(answer.json()) if answer.content else {}
         except (ValueError, TypeError) as error:
-            raise ServiceError("Airflow", f"{subject}: the answer is not JSON.", "Is the address Airflow's?") from error
+            why = f"its answer to {subject} is not JSON."
+            raise ServiceError("Airflow", why, "Is the address Airflow's?") from error
     reasons = _reasons(answer)
     if answer.status_code == 409:
-        raise AlreadyOpenError(subject, " ".join(reasons))
+        raise AlreadyOpenError(f"Airflow refuses {subject}", " ".join(reasons))
     if 400 <= answer.status_code < 500:
-        raise RefusedError(subject, reasons)
+        raise RefusedError(f"Airflow refuses {subject}", reasons)
     raise ServiceError(
-        "Airflow", f"{subject}: HTTP {answer.status_code}. {' '.join(reasons)}", "Look at the api-server's log."
+        "Airflow",
+        f"answers {subject} with HTTP {answer.status_code}. {' '.join(reasons)}",
+        "Look at the api-server's log.",
     )
 
 
