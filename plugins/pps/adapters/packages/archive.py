@@ -74,7 +74,9 @@ def inflating(source: _Readable, compression: str) -> _Readable:
         return gzip.GzipFile(fileobj=cast(BinaryIO, source), mode="rb")
     if compression == "bz2":
         return bz2.BZ2File(cast(BinaryIO, source))
-    raise PackageError(f"compression {compression[:20]!r}", "is not known here.", "Known are gz, xz, zst, bz2, lzma.")
+    raise PackageError(
+        f"compression {compression[:20]!r}", "is not known here.", "Those known are gz, xz, zst, bz2, lzma."
+    )
 
 
 class FileSlice:

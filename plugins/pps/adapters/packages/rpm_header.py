@@ -156,7 +156,9 @@ def _header(subject: str, file: BinaryIO, at: int, region: int) -> RpmHeader:
     kind, offset, count = entries.get(region, (0, 0, 0))
     trailer = store[offset : offset + 16]
     if next(iter(entries), 0) != region or kind != _BIN or count != 16:
-        raise PackageError(subject, "is no sound RPM package: it does not say what of its header is signed.", NEXT)
+        raise PackageError(
+            subject, "is no sound RPM package: it does not say which part of its header is signed.", NEXT
+        )
     if region == _IMMUTABLE and trailer[8:] != struct.pack("!iI", -16 * tags, 16):
         raise PackageError(subject, "is no sound RPM package: not all of its header is signed.", NEXT)
     return RpmHeader(subject, entries, store, at, at + 16 + len(index) + size)

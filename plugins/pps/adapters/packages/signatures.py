@@ -18,7 +18,7 @@ _FIX = "Correct package_keys in service.yaml."
 _STRONG_HASHES = {"8": "SHA256", "9": "SHA384", "10": "SHA512", "11": "SHA224", "12": "SHA3-256", "14": "SHA3-512"}
 _WEAK_HASHES = {"1": "MD5", "2": "SHA1", "3": "RIPEMD160"}
 _REFUSED = {
-    "BADSIG": "{of} is not one over this text: the text was changed, or it belongs to another",
+    "BADSIG": "{of} is not one over this text: the text was changed, or the signature is for another",
     "EXPSIG": "{of} has expired",
     "EXPKEYSIG": "key {key} has expired",
     "REVKEYSIG": "key {key} was revoked by its owner",

@@ -192,7 +192,7 @@ class RestTracker:
             )
         if status == 404:
             patch = f"patch {path.split('/')[2]}" if path.count("/") > 1 else "patches"
-            said = "" if why.startswith(patch) else why  # it says the same, then
+            said = "" if why.startswith(patch) else why  # then it says the same once more
             raise PatchNotFoundError(
                 patch,
                 f"not found in the tracker at {self._url}. {said}".rstrip(),

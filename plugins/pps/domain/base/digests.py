@@ -46,5 +46,5 @@ def why_no_digest(algorithms: Sequence[str]) -> str:
     weak = sorted({algorithm_of(a)[:20] for a in algorithms} - STRONG.keys())
     accepted = ", ".join(STRONG)
     if weak:
-        return f"is named by {' and '.join(weak)} only, which can be forged or is not known here ({accepted} are taken)"
-    return f"has no digest in the index ({accepted} are taken)"
+        return f"is named by {' and '.join(weak)} only, which can be forged or is not known here (accepted: {accepted})"
+    return f"has no digest in the index (accepted: {accepted})"

@@ -25,7 +25,7 @@ def duration_text(span: timedelta) -> str:
 
 
 def parse_moment(text: str) -> datetime:
-    """Read a date, a time and its zone, in ISO 8601 or as we print them; the answer is in UTC. Else a `ValueError`.
+    """Read a date, a time and its zone, in ISO 8601 or as we print them, into UTC; anything else is a `ValueError`.
 
     Without a zone, 14:00 is one hour in Barcelona and another in Taipei.
     """

@@ -30,7 +30,7 @@ def due_after(
     Args:
         zone: IANA name, e.g. `Europe/Rome`.
         weekdays: working weekdays, of `WEEKDAYS`.
-        holidays: days off besides the weekend.
+        holidays: days off besides the weekly ones.
 
     Raises:
         ValueError: a start without zone, a number that is negative or not finite, or no working weekday at all.

@@ -39,7 +39,9 @@ def reasons_against_release(fields: Mapping[str, str], suite: str, now: datetime
             f"It is dated {date:%Y-%m-%d %H:%M} UTC, which is in the future; a clock is wrong, or it is forged."
         )
     if (until := dates.get("Valid-Until")) and until < now:
-        reasons.append(f"It was valid until {until:%Y-%m-%d %H:%M} UTC; the provider has not renewed it, or it is old.")
+        reasons.append(
+            f"It was valid until {until:%Y-%m-%d %H:%M} UTC; the provider has not renewed it, or this is an old copy."
+        )
     if not suite.endswith("/"):
         says = [fields.get("suite", ""), fields.get("codename", "")]
         named = [name for name in dict.fromkeys(says) if name]

@@ -21,7 +21,7 @@ def must_be_accepted(pilot: Pilot) -> None:
     """Raise unless the Coordinator has accepted the request, and the pilot has not ended."""
     _must_be_open(pilot)
     if not pilot.is_accepted:
-        raise NotYetAllowedError(pilot.name, "the request is not accepted.", "The Coordinator answers it first.")
+        raise NotYetAllowedError(pilot.name, "the request is not accepted.", "The Coordinator must answer it first.")
 
 
 def may_select(pilot: Pilot, sites: Sequence[str]) -> None:
@@ -49,7 +49,7 @@ def may_select(pilot: Pilot, sites: Sequence[str]) -> None:
 def may_kick_off(pilot: Pilot) -> None:
     """Raise unless the sites are selected (SD 4.1.3, 2 before 3 to 5)."""
     must_be_accepted(pilot)
-    pilot.record.need(FactKind.SITES_SELECTED, "The Coordinator selects the sites first.")
+    pilot.record.need(FactKind.SITES_SELECTED, "The Coordinator must select the sites first.")
     if pilot.running_since is not None or pilot.run_ended_at is not None:
         raise NotYetAllowedError(pilot.name, "it runs already; its dates are agreed.", "Prolong it at the wrap-up.")
 

@@ -112,7 +112,7 @@ def reasons_against_minor_success(pilot: Pilot, criteria: Criteria, now: datetim
                 f"it should be at least {criteria.available_at_least * 100:g} %."
             )
     if pilot.running_since is None:
-        reasons.append("The service was never set up at all of its sites.")
+        reasons.append("The service was never set up at every one of its sites.")
     return tuple(reasons)
 
 

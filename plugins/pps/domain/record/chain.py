@@ -121,7 +121,7 @@ def _misfit(number: int, before: str, link: Link) -> str:
     which = f"Fact {number} ({link.text})"
     if link.previous != before:
         what = f"fact {number - 1}" if number > 1 else "the beginning"
-        return f"{which} does not follow {what}: a fact was changed, removed or put between."
+        return f"{which} does not follow {what}: a fact was changed, removed or put in between."
     computed = digest_of(
         link.previous,
         rollout=link.rollout,

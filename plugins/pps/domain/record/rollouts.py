@@ -165,7 +165,7 @@ class Rollout:
         """The newest fact of this kind, or `NotYetAllowedError` that says what must happen first."""
         fact = self.the(kind)
         if fact is None:
-            raise NotYetAllowedError(self.name, f"there is no fact {kind.value!r} yet.", next_step)
+            raise NotYetAllowedError(self.name, f"{kind.value!r} is not on record yet.", next_step)
         return fact
 
     @property

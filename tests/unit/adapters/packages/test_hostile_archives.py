@@ -397,7 +397,7 @@ def test_an_rpm_has_the_files_that_its_header_says_and_no_others(tmp_path: Path,
         (1036, {"count": 1}, "does not fit together"),
         (1096, {"count": 1}, "does not fit together"),
         (1116, {"count": 1}, "files in its header without folders"),
-        (63, {"to": 61}, "does not say what of its header is signed"),
+        (63, {"to": 61}, "does not say which part of its header is signed"),
     ],
 )
 def test_a_header_that_rpm_refuses_is_refused(tmp_path: Path, tag: int, change: dict[str, int], words: str) -> None:

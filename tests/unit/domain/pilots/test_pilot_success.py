@@ -54,7 +54,7 @@ def test_a_roll_back_stands_against_it_also_against_the_word_of_its_users() -> N
 def test_a_pilot_that_was_never_set_up_is_no_success() -> None:
     pilot = APilot(MINOR).accepted().ranked().selected().kicked_off().ended("not set up")
     assert assess(pilot.pilot, ENOUGH, pilot.at).reasons_against == (
-        "The service was never set up at all of its sites.",
+        "The service was never set up at every one of its sites.",
     )
 
 
