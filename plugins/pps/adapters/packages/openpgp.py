@@ -91,7 +91,7 @@ def as_connection(secret: bytes) -> str:
 
 
 def from_connection(password: str) -> bytes:
-    """The secret key that is the (unquoted) password of a Connection; `ConfigurationError` if it is none."""
+    """The secret key that is the (unquoted) password of a Connection; `ConfigurationError` if it is not one."""
     try:
         secret = base64.b64decode(password.strip().encode(), altchars=b"-_", validate=True)
         keys_in(secret)
@@ -197,7 +197,7 @@ def dearmoured(keys: bytes) -> bytes:
     """Public keys as gpgv reads them, without their armour. `ValueError` if an armoured one is damaged."""
     if b"-----BEGIN PGP" not in keys:
         return keys
-    # beside the key an armour holds headers (Version: ...) and a checksum (=...)
+    # besides the key an armour holds headers (Version: ...) and a checksum (=...)
     blocks = (block.replace(b"\r", b"").split(b"\n") for block in _BLOCK.findall(keys))
     bodies = (b"".join(line.strip() for line in lines if b":" not in line and line[:1] != b"=") for lines in blocks)
     return b"".join(base64.b64decode(body, validate=True) for body in bodies)

@@ -99,7 +99,7 @@ def _verify(keyring: Path, subject: str, now: datetime, signed: str, detached: s
     said = gpgv(keys_of(keyring), signed.encode(), None if detached is None else detached.encode())
     problems = [why for s in said.signatures if (why := _why_not(s, now))]
     bad = any(s.verdict == "BADSIG" for s in said.signatures)
-    # 2: something beside the good signature could not be checked, such as one of a key that we do not have
+    # 2: something besides the good signature could not be checked, such as one of a key that we do not have
     if len(problems) < len(said.signatures) and not bad and said.code in (0, 2):
         return said
     if not said.signatures:

@@ -103,7 +103,7 @@ class Database:
 
 
 def parsed(url: str) -> sa.URL:
-    """Read the address of a database; `ConfigurationError`, without the text, if it is none."""
+    """Read the address of a database; `ConfigurationError`, without the text, if it is not one."""
     try:
         found = sa.make_url(url)
     except (SQLAlchemyError, ValueError):

@@ -73,7 +73,7 @@ def _instant(wall: datetime, zone: ZoneInfo) -> datetime:
     found = wall.replace(tzinfo=zone).astimezone(UTC)
     if found.astimezone(zone).replace(tzinfo=None) == wall.replace(fold=0):
         return found
-    # read with the offset before the jump it lies behind it, with the offset after the jump before it
+    # read with the offset before the jump, it lies after the jump; with the offset after it, before
     low, high = sorted(wall.replace(tzinfo=zone, fold=fold).astimezone(UTC) for fold in (0, 1))
     before = low.astimezone(zone).utcoffset()
     while high - low > _SECOND:

@@ -42,7 +42,7 @@ class _Scanner:
     brackets: int = 0
     """subshells, as ( )"""
     guarded: bool = False
-    """behind && or ||, or in a pipe"""
+    """after && or ||, or in a pipe"""
     sure: bool = True
     """whether the last command is run in any case, once, and by this very shell"""
 
