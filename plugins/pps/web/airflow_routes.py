@@ -1,6 +1,6 @@
 """Puts our checks behind Airflow's own routes: where it has parsed the request and asked for the rights.
 
-A check in front of Airflow has to read its addresses a second time, and whatever it reads otherwise goes past it: a
+A check in front of Airflow has to read its addresses a second time, and whatever it reads differently goes past it: a
 map index is also `-0000001`, `-1.0` or `%20-1` (docs/adr/0024). So each check here gets what Airflow's own handler
 would get, and is called in its place.
 """

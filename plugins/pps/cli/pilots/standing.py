@@ -20,7 +20,7 @@ _NEWEST = 10
 
 
 def more(here: Front, record: Rollout) -> dict[str, Any]:
-    """Of one round."""
+    """The keys for that part, of one round."""
     url = here.services.config.service.public_url
     return {
         "meetings": [
