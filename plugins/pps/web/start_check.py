@@ -119,7 +119,7 @@ class StartCheck:
         return handler(**given)
 
     def materialize(self, handler: Handler, given: dict[str, Any]) -> Any:
-        """Refuse to run our DAGs for an asset. Only Airflow knows which DAG it is: it makes the run, which is undone."""
+        """Refuse to run our DAGs for an asset; only Airflow knows which DAG it is, so its run is made, then undone."""
         run = handler(**given)
         self._must_not_be_ours(run.dag_id, "started for an asset")
         return run

@@ -58,9 +58,7 @@ def make(
         str, typer.Option(metavar="TEXT", help="Whose key it is; default: mail_from of service.yaml.")
     ] = "",
     valid: Annotated[str, typer.Option(metavar="DURATION", help="How long it is good for, e.g. 730d.")] = "1095d",
-    following: Annotated[
-        bool, typer.Option("--next", help="A second key, which will follow the present one.")
-    ] = False,
+    following: Annotated[bool, typer.Option("--next", help="A second key, which will follow the present one.")] = False,
     as_json: output.Json = False,
 ) -> None:
     """Make a key that signs our repositories' indexes.
@@ -86,7 +84,9 @@ def make(
         raise RefusedError("a second key", (why,), "Look at: pps keys show")
     whose = name.strip() or f"PPS repositories <{services.config.service.mail_from}>"
     if not whose.isprintable() or len(whose) > 200 or whose.startswith("-"):
-        raise RefusedError("a new key", ("Its name is one line of at most 200 characters, and does not begin with a dash.",))
+        raise RefusedError(
+            "a new key", ("Its name is one line of at most 200 characters, and does not begin with a dash.",)
+        )
     with _new_file(secret_file) as file:
         made = make_key(whose, span)
         uri = as_connection(made.secret)
@@ -255,7 +255,9 @@ def _end_of(subject: str, key: PublicKey, now: datetime, warn: timedelta) -> Fin
         return Finding(subject, Health.OK, f"signs as {key.fingerprint}; it does not expire.")
     until = f"{key.ends:%Y-%m-%d}"
     if key.ends <= now:
-        return Finding(subject, Health.FAIL, f"{key.fingerprint} expired on {until}.", "Make another: pps keys make --next")
+        return Finding(
+            subject, Health.FAIL, f"{key.fingerprint} expired on {until}.", "Make another: pps keys make --next"
+        )
     if key.ends <= now + warn:
         why = f"{key.fingerprint} expires on {until}."
         return Finding(subject, Health.WARN, why, "Make the next one, so that sites have time: pps keys make --next")

@@ -49,7 +49,9 @@ def move_meeting(
     ctx: typer.Context,
     name: PilotName,
     what: Annotated[What, typer.Argument(metavar="kick-off|wrap-up", help="Which meeting.")],
-    to: Annotated[str, typer.Option(metavar="MOMENT", help="When it begins, with its time zone: 2026-03-05T14:00+01:00.")],
+    to: Annotated[
+        str, typer.Option(metavar="MOMENT", help="When it begins, with its time zone: 2026-03-05T14:00+01:00.")
+    ],
     reason: Annotated[str, typer.Option(metavar="TEXT", help="Why; those who are invited read it.")] = "",
     as_json: output.Json = False,
 ) -> None:

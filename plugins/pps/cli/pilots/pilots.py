@@ -276,7 +276,8 @@ def candidates(
     ctx: typer.Context,
     name: PilotName,
     volunteer: Annotated[
-        list[str] | None, typer.Option(metavar="SITE", help="A site that wants to run it, though it is no such partner.")
+        list[str] | None,
+        typer.Option(metavar="SITE", help="A site that wants to run it, though it is no such partner."),
     ] = None,
     downtime: Annotated[
         list[str] | None, typer.Option(metavar="SITE", help="A site that is in downtime; may be given again.")
