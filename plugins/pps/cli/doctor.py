@@ -231,7 +231,7 @@ def _package_keys(here: Front) -> Iterator[Finding]:
         return
     if not keys:
         yield _ok(
-            "package_keys", "names no repository yet; until it does, every patch's is refused (docs/production.md, 3)."
+            "package_keys", "names no repository yet; until it does, no patch's is believed (docs/production.md, 3)."
         )
     for place, entry in keys.items():
         if entry.reason:

@@ -20,7 +20,7 @@ from pps.services import private_folder
 app = group("The facts on record.")
 
 
-#: At each look, so many of the chains whose heads are as they were are read again: those read longest ago.
+#: At each look, this many of the chains whose heads are unchanged are read again: those read longest ago.
 READ_AGAIN = 50
 
 

@@ -47,7 +47,7 @@ def public_router(services: Callable[[], Services]) -> APIRouter:
 
 
 def closed_router(services: Callable[[], Services]) -> APIRouter:
-    """Routes for Airflow users; `create_app` puts the question for the user in front of each."""
+    """Routes for Airflow users; `create_app` makes each of them ask for the user first."""
     api = APIRouter()
 
     @api.get(f"/{deployment_tests.FOLDER}/{{name}}/{{file}}")

@@ -38,7 +38,7 @@ def follow_rollout(
     Args:
         just_started: given when Airflow has yet to open the rollout; called at each look, raises
             when Airflow will do no more.
-        until: watch for this end instead; to reach it is a success.
+        until: watch for this end instead; reaching it is a success.
     """
     rollout = None
     looks = _looks(here, name, just_started, until or (lambda seen: seen.is_closed))

@@ -255,7 +255,7 @@ def _rows(data: Mapping[str, Any]) -> list[tuple[str, object]]:
         rows.append((held["meeting"], f"{output.moment(held['starts'])}{moved}"))
     if agreed:
         rows += [
-            ("set up until", output.moment(agreed["set_up_until"])),
+            ("set up by", output.moment(agreed["set_up_until"])),
             ("feedback until", output.moment(agreed["feedback_until"])),
             ("VOs", ", ".join(agreed["vos"]) or "none"),
         ]

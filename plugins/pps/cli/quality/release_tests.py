@@ -121,7 +121,7 @@ def _show_dry_run(
     )
     rows = [(site, pool, output.moment(due[site])) for pool, sites in taking_part.items() for site in sites]
     if rows:
-        output.say("", output.table(("SITE", "POOL", "WOULD ANSWER UNTIL"), rows))
+        output.say("", output.table(("SITE", "POOL", "WOULD ANSWER BY"), rows))
     if left_out:
         output.say("", output.table(("LEFT OUT", "WHY"), [(site, " ".join(why)) for site, why in left_out.items()]))
     return output.say("", "Dry run: nothing was started.")
