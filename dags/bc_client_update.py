@@ -18,9 +18,9 @@ Then the VOs have until the agreed date (`wait_for_feedback`), and the release n
 said (`write_release_notes`). Silence is reported as silence.
 
 Meanwhile `wait_for_certification` watches the tracker. A rejected patch is withdrawn at once
-(`withdraw_preview`): its tags go (`withdrawal.withdraw_tags`), and when the information system shows
-them no longer (`withdrawal.wait_for_tags_to_go`) the preview leaves the sites (`withdrawal.remove_previews`)
-and people are told (`withdrawal.tell_of_withdrawal`). A certified one goes to production without
+(`withdraw_preview`): its tags go (`withdrawal.withdraw_tags`), and when the information system no
+longer shows them (`withdrawal.wait_for_tags_to_go`) the preview leaves the sites (`withdrawal.remove_previews`)
+and people are told (`withdrawal.tell_of_withdrawal`). A certified one goes to production without a
 further deployment test (`release_to_production`) if `decide_on_release` finds no special configuration
 in its release notes, and only for the platforms that certification has install-tested.
 """

@@ -18,7 +18,7 @@ A site may roll back at any time (`site.roll_back`, `site.wait_for_roll_back`, `
 part in this round, and the wrap-up is still held. Deployment tests run in parallel and separately
 (`start_deployment_test`, if
 `deployment_test_is_missing`), and a release waits for them (`wait_for_deployment_test`, `release_update`). If the
-patch has changed since it was tested, another test is waited for (`renew_deployment_test`,
+patch has changed since it was tested, another test is started and awaited (`renew_deployment_test`,
 `start_another_deployment_test`, `wait_for_another_deployment_test`); what the pilot did not try is not released. To
 prolong the pilot is to start another round (`prolong_pilot`, `start_next_round`). `end_pilot` tells everybody, the EMT
 as well. The Coordinator's silence ends the pilot with that reason (`request_is_accepted`, `sites_are_selected`,

@@ -10,16 +10,16 @@ in the same night finds nothing to do.
 3. Local testing: `preview.run_probe_tests`
 4. Publication of the tag: `preview.publish_tag`
 5. Tags of previews whose time at the sites is over, or that were withdrawn: `withdraw_retired_tags`
-6. Waiting until the information system shows them no longer: `wait_for_retired_tags`
+6. Waiting until the information system no longer shows them: `wait_for_retired_tags`
 7. Removal of those previews: `remove_retired_previews`
 8. Update of the release bulletin: `update_release_bulletin_of_tonight`
 9. Mails that could not be sent earlier: `send_mails`
-10. Signatures of our own repositories, before their time is over: `renew_signatures`
+10. Signatures of our own repositories, before they expire: `renew_signatures`
 11. What our repositories hold, against what was published: `look_at_what_is_published`
 
 Steps 5 to 7, 10 and 11, run beside the others. A preview is retired when its rollout has ended for as long as
 policies.yaml says (withdrawal, retire_after), whatever the end was: after a release users are in
-production. Of a withdrawn one they clear the sites that could not be reached before.
+production. Of a withdrawn one, steps 5 to 7 clear the sites that could not be reached before.
 """
 
 from __future__ import annotations

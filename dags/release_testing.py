@@ -3,14 +3,14 @@
 "Before the middleware updates are released to the public, they are delivered to a number of selected production
 sites", in pools by region (config/pools.yaml).
 
-1. The sites are agreed on; who is left out is on record with the reason: `plan_sites`
+1. The sites are agreed on; which are left out is on record, with the reason: `plan_sites`
 2. The update is delivered to them, in a repository that no production client reads: `deliver_update`
 3. Each site applies it to one or more of its services, and accepts or rejects it with a report within one working
    day of its own time zone: `ask_site`. No site waits for another.
 4. The Release Manager sees all answers, and decides: `ask_release_manager`. Silence holds the update.
 5. It is released to production (`release_update`) or held (`hold_update`), and people are told: `close_release_test`
 
-`open_release_test` comes first. Answers that come late are kept and shown, and decide nothing. A site that applied
+`open_release_test` comes first. Answers that come late are kept and shown, but decide nothing. A site that applied
 the update gets its credit. `follow_decision` reads the facts, so nobody can decide by marking a task.
 """
 

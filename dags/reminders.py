@@ -1,7 +1,7 @@
 """Reminders to people whose answer is awaited (service description, 4.1.3, 8).
 
 "The PPS Coordinator is in charge of checking periodically and eventually to send reminders." A sweep over all
-open questions: each is reminded of at the shares of its time that policies.yaml names, once for each.
+open questions: people are reminded of each once at every share of its time that policies.yaml names.
 
 1. Who is due for a reminder: `remind`
 2. Mails, also those that could not be sent earlier: `send_mails`

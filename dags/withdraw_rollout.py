@@ -5,7 +5,7 @@ of this rollout goes to any site: a distribution that is under way ends with tha
 
 1. The request and its reason: `ask_for_withdrawal`
 2. The tags go first, so that no new job is sent to the preview: `withdrawal.withdraw_tags`
-3. Waiting until the information system shows them no longer: `withdrawal.wait_for_tags_to_go`
+3. Waiting until the information system no longer shows them: `withdrawal.wait_for_tags_to_go`
 4. The preview leaves the sites; files that another version shares stay: `withdrawal.remove_previews`
 5. Users and sites are told, the bulletin is written, the rollout ends: `withdrawal.tell_of_withdrawal`
 

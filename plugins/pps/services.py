@@ -97,7 +97,7 @@ def private_folder(cache: Path, name: str, *, make: bool = True) -> Path:
 
 
 def clean_root_cache() -> Path:
-    """Where the bases of clean roots are kept, and roots live."""
+    """Where clean roots and their bases are kept."""
     return cache_folder() / "clean-roots"
 
 
@@ -146,7 +146,8 @@ class Services:
     def upgrade_store(self) -> None:
         """Bring the database to this version's schema, as its owner, and give the application its rights.
 
-        Twice is once. Without the connection `pps_store_owner` the application does it, and owns the tables then.
+        Repeating it changes nothing. Without the connection `pps_store_owner` the application does it, and then owns
+        the tables.
         """
         from pps.adapters.record.store import upgrade
 
@@ -250,7 +251,7 @@ class Services:
         return PackageFiles(self._confined())
 
     def _confined(self) -> Confined:
-        """A child for strangers' packages, with the limits of policies.yaml."""
+        """A child process that reads strangers' packages, within the limits of policies.yaml."""
         from pps.adapters.packages.confined import Confined, Limits
 
         return Confined(Limits(**self.config.policies.strangers_files.model_dump()))
@@ -284,7 +285,7 @@ class Services:
         return self.facts.turn(at)
 
     def signing_secrets(self) -> tuple[bytes, ...]:
-        """The secret keys that sign: of the connection `pps_signing`, and of `pps_signing_next` while keys change."""
+        """The secret keys that sign: of the connection `pps_signing`, and, while keys change, of `pps_signing_next`."""
         from pps.adapters.packages.openpgp import from_connection
 
         found = [secret for name in SIGNING_CONNECTIONS if (secret := self._secret_of(name)) is not None]
@@ -353,7 +354,7 @@ class Services:
         return found
 
     def renew_signatures(self, now: datetime) -> tuple[str, ...]:
-        """Sign again what is nearly over, each index whose signature is ours; returns where it was done."""
+        """Sign again every index whose signature is ours and about to expire; returns where it was done."""
         left = self.config.policies.signing.renew_when_left
         return renew_all(
             self.own_indexes(now),
@@ -442,7 +443,7 @@ class Services:
         return PublishedFolder(_folder(self.config.service.publication_folder))
 
     def known_sites(self, names: Iterable[str]) -> list[Site]:
-        """Those of the registry; a site that has left it is no longer ours to touch."""
+        """Those of them that the registry has; a site that has left it is no longer ours to touch."""
         return [self.config.sites[name] for name in names if name in self.config.sites]
 
     def audience(self, vos: Sequence[str] | None = None) -> Audience:
@@ -466,7 +467,7 @@ class Services:
 
     @property
     def coordination(self) -> Party:
-        """The coordination, with the address where its people read."""
+        """The coordination, with the address at which its people read their mail."""
         address = self.config.people.role_contacts.get(Role.PPS_COORDINATOR, self.config.service.reply_to)
         return Party(Role.PPS_COORDINATOR.value, address)
 

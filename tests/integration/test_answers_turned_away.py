@@ -53,7 +53,8 @@ def test_each_limit_that_turns_answers_away_is_counted_without_a_word_of_whose_t
     counted = {Limit.INVITATION: 1, Limit.NETWORK: 2, Limit.VO: 2, Limit.ROLLOUT: 10}
     assert fact_store.turned_away(name) == counted
     said = (
-        "15 answers were turned away by limits: 1 by that of an invitation, 2 by that of a network, 2 by that of the VO"
+        "15 answers were turned away by limits: 1 by the limit for an invitation, 2 by the limit for a network, "
+        "2 by the limit for the VO"
     )
     assert said in pps("rollout", "show", name)
     assert said in pps("feedback", "list", name)

@@ -267,7 +267,7 @@ def test_a_mirror_that_does_not_answer_is_inconclusive(tmp_path: Path, monkeypat
 @pytest.mark.parametrize(
     ("platform", "says"),
     [
-        ("sl5-x86_64", "knows no sl5"),
+        ("sl5-x86_64", "does not know sl5"),
         ("debian12-sparc", "not sparc"),
         ("debian10-amd64", "has no repository for buster"),
     ],

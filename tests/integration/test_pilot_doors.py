@@ -91,7 +91,7 @@ def test_a_site_that_has_rolled_back_sets_it_up_again_in_the_next_round(major: W
     major.opens().selected("PIC", "INFN-T1").kicked_off().set_up()
     rolls_back(major, "PIC")
     users = next(m for m in major.mails if "has rolled back the pilot" in m.subject)
-    assert "the next one is where the service may be set up there again" in " ".join(users.text.split())
+    assert "the service may be set up there again in the next one" in " ".join(users.text.split())
     major.serves("PIC")
     assert major.holds("pilot_is_set_up", site="PIC"), "nothing is left to wait for in this round"
     assert not major.asks("pilot-set-up", "PIC")

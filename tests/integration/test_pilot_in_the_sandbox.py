@@ -140,7 +140,7 @@ def test_a_service_goes_on_where_it_was_after_a_restart(tmp_path: Path) -> None:
         assert (gone["running"], gone["published"]) == (False, False)
         act(ServiceAction.ROLL_BACK)
         for action, version, why in (
-            (ServiceAction.ROLL_BACK, "", "no version of before"),
+            (ServiceAction.ROLL_BACK, "", "no earlier version"),
             (ServiceAction.UPGRADE, "", "to which version"),
             (ServiceAction.UPGRADE, "x;y", "is no version"),
         ):

@@ -178,7 +178,7 @@ def test_stanzas_are_read_as_apt_reads_them(shape: str, apt: Apt) -> None:
         (stanza() + "Version: 2\n", "Version twice"),
         (stanza() + "package: openssl\n", "Package twice"),
         (stanza() + "Depends: a\nDEPENDS: b\n", "'depends' twice"),
-        (stanza() + "  \n" + stanza("bar"), "a line of blanks ends no stanza"),
+        (stanza() + "  \n" + stanza("bar"), "a line of blanks does not end a stanza"),
         (stanza().replace("foo.deb", "foo.deb\n evil.deb"), "no file name"),
         ("<html>not here</html>\n", "no index of APT"),
         (stanza(algorithm="SHA1"), "sha1 only, which can be forged"),

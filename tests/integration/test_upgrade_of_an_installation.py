@@ -196,7 +196,7 @@ def test_an_invitation_of_before_is_taken_in_its_time_and_then_refused_in_a_sent
     assert answer("Late.").json()["late"] is True
     clock[0] = DUE + timedelta(days=31)
     refused = answer("Too late.")
-    assert (refused.status_code, "The invitation has had its time" in refused.json()["detail"]) == (422, True)
+    assert (refused.status_code, "The invitation has expired" in refused.json()["detail"]) == (422, True)
     services.__dict__["feedback_secret"] = b"another key that is long enough"
     clock[0] = NOW + timedelta(days=3)
     assert "is not this VO's invitation" in answer("Other key.").json()["detail"]

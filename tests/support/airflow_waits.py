@@ -41,6 +41,18 @@ def import_errors(client: AirflowClient) -> list[str]:
     return [f"{e['filename']}: {e['stack_trace']}" for e in client._pages("importErrors", "import_errors")]
 
 
+def why_failed(client: AirflowClient, dag: str, run: str) -> str:
+    """The failed tasks of a run, each with what its log says last; for the message of a test that fails."""
+    told = []
+    for task in (t for t in client.tasks(dag, run) if t.state == "failed"):
+        where = f"dags/{dag}/dagRuns/{quote(run)}/taskInstances/{task.task}"
+        wanted = {"map_index": task.map_index, "full_content": "true"}
+        log = client.request("GET", f"{where}/logs/{task.try_number}", params=wanted).json()
+        lines = [line for line in log.get("content", ()) if str(line.get("level", "info")).lower() != "info"]
+        told.append(f"{task.task}[{task.map_index}], try {task.try_number}: {str(lines[-4:])[-4000:]}")
+    return "\n".join(told) or "no task has failed"
+
+
 def _wait(look: Callable[[], T], is_so: Callable[[T], bool], what: str, within_s: float) -> T:
     deadline = time.monotonic() + within_s
     while not is_so(seen := look()):

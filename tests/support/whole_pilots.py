@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from tests.support.airflow_waits import why_failed
 from tests.support.whole import Grid
 
 from pps.domain.packages.patch import Patch, PatchKind
@@ -60,7 +61,8 @@ class PilotRun:
             return self.grid.waits_for(what, look, within_s)
         except AssertionError as error:
             states = {t.task: t.state for t in self.grid.client.tasks(self.dag, self.run) if t.state != "success"}
-            raise AssertionError(f"{error}; {states}") from None
+            why = why_failed(self.grid.client, self.dag, self.run)
+            raise AssertionError(f"{error}; {states}\n{why}") from None
 
     def question(self, site: str) -> Any:
         """The question to this site's people."""
@@ -128,6 +130,5 @@ class PilotRun:
     def outcome(self, within_s: float = 400) -> str:
         """How it ended; waits for the run."""
         end = self.grid.ends(self.run, dag=self.dag, within_s=within_s)
-        failed = [t for t in self.grid.client.tasks(self.dag, self.run) if t.state not in ("success", "skipped")]
-        assert end == "success", failed
+        assert end == "success", why_failed(self.grid.client, self.dag, self.run)
         return str(self.grid.rollout(self.name).need(FactKind.ROLLOUT_CLOSED, "").payload["outcome"])

@@ -1,7 +1,7 @@
 """Where activities work: at a desk with one rollout's record on it.
 
-An activity takes the desk, and says beside it whatever else it touches: sites, a store of artefacts, a tracker.
-So what is on record, by whom and when, has one way in; and what an activity does to the world stands in its signature.
+An activity takes the desk, and beside it names whatever else it touches: sites, a store of artefacts, a tracker.
+So what is on record, by whom and when, has one way in; and its signature tells what an activity does to the world.
 
 ```python
 def agree_feedback_date(desk: Desk, due: datetime) -> datetime:
@@ -35,7 +35,7 @@ class Office:
     clock: Callable[[], datetime]
     """for work that takes long"""
     now: datetime
-    """when it was opened; a time that is compared or recorded twice is one time"""
+    """when it was opened: what is compared or recorded twice has the same time"""
     actor: str
     """who is behind what is recorded: `user carla`, `airflow:<DAG>`, `pps:service probe`"""
     patch_of: Callable[[int], Patch]
@@ -46,7 +46,7 @@ class Office:
         return self._opened(Desk, rollout)
 
     def _opened(self, kind: type[D], rollout: str | Rollout) -> D:
-        """At the time that it is now: an office may have been at work for hours."""
+        """With the time as it is now: an office may have been at work for hours."""
         record = self.facts.rollout(rollout) if isinstance(rollout, str) else rollout
         mine = {f.name: getattr(self, f.name) for f in fields(self) if f.init}
         return kind(**mine | {"now": self.clock(), "rollout": record})
@@ -65,7 +65,7 @@ class Office:
 
         Args:
             template: in include/templates, without its ending.
-            key: makes that it goes out once; a fact: once for that fact.
+            key: sees to it that the mail goes out once; if it is a fact, once for that fact.
         """
         text, html = self.templates.render(f"{template}.txt", view), self.templates.render(f"{template}.html", view)
         return Mail(key_of(key) if isinstance(key, Fact) else key, to, one_line(subject), text, html, attachments)
@@ -73,7 +73,7 @@ class Office:
     def circular(
         self, template: str, view: Mapping[str, Any], *, key: str | Fact, to: Iterable[str], subject: str
     ) -> list[Mail]:
-        """The same words to several, one mail each: nobody reads others' addresses, and who is named twice gets one.
+        """The same words to several, one mail each: nobody reads others' addresses, and those named twice get one.
 
         Args:
             key: of all; each mail's own is `<key>/<address>`.
@@ -99,23 +99,23 @@ class Desk(Office):
 
     @property
     def patch(self) -> Patch:
-        """The rollout's patch as the tracker has it; asked when it is wanted first, and after `look_again`."""
+        """The rollout's patch as the tracker has it; asked when it is first wanted, and again after `look_again`."""
         if self._patch is None:
             self._patch = self.patch_of(self.rollout.patch_number)
         return self._patch
 
     def by(self, actor: str, at: datetime | None = None) -> Desk:
-        """The same desk for somebody else, e.g. for who has answered, at the time of the answer."""
+        """The same desk for somebody else, e.g. for whoever has answered, at the time of the answer."""
         return replace(self, actor=actor, now=at or self.now)
 
     def later(self) -> Desk:
-        """The same desk, at the time that it is by now."""
+        """The same desk, with the time as it is by now."""
         return replace(self, now=self.clock())
 
     def fact(
         self, kind: FactKind, subject: str = "", occasion: str = "", payload: Mapping[str, Any] | None = None
     ) -> Fact:
-        """A fact of this rollout, of now, by who acts here; not recorded yet."""
+        """A fact of this rollout, with the desk's time and actor; not recorded yet."""
         return Fact(self.name, kind, subject, occasion, self.now, self.actor, payload or {})
 
     def record(self, *facts: Fact, mails: Sequence[Mail] = ()) -> tuple[Fact, ...]:

@@ -175,17 +175,17 @@ def _database_role(here: Front) -> Finding:
 def _facts(here: Front) -> Finding:
     look = look_at_chains(here)
     if broken := look.misfits:
-        more = f" So are {len(broken) - 1} others." if len(broken) > 1 else ""
+        more = f" {len(broken) - 1} more do not fit." if len(broken) > 1 else ""
         why = f"{broken[0].rollout}: {broken[0].misfit}{more}"
         restored = f" If one was restored, remove {look.note}." if look.note else ""
         step = f"Run: pps facts verify. Then compare with a backup.{restored}"
         return Finding("facts", Health.FAIL, why, step)
-    what = f"{sum(v.facts for v in look.read)} of {len(look.read)} records, each follows the one before it"
+    what = f"{sum(v.facts for v in look.read)} facts of {len(look.read)} records, each follows the one before it"
     if look.unchanged:
-        what += f"; {look.unchanged} records end as they did when they were read. pps facts verify reads all"
+        what += f"; {look.unchanged} records end as they did when last read. pps facts verify reads all"
     if look.problem:
-        why = f"{what}. What was verified could not be kept, or not be used: {look.problem}"
-        return Finding("facts", Health.WARN, why, "Else each look reads all facts.")
+        why = f"{what}. The note of what was verified could not be kept or used: {look.problem}"
+        return Finding("facts", Health.WARN, why, "Until that is mended, each look reads all facts.")
     return _ok("facts", f"{what}.")
 
 
@@ -231,7 +231,7 @@ def _package_keys(here: Front) -> Iterator[Finding]:
         return
     if not keys:
         yield _ok(
-            "package_keys", "names no repository yet; a patch's is refused until it does (docs/production.md, 3)."
+            "package_keys", "names no repository yet; until it does, no patch's is believed (docs/production.md, 3)."
         )
     for place, entry in keys.items():
         if entry.reason:
@@ -244,7 +244,7 @@ def _package_keys(here: Front) -> Iterator[Finding]:
 
 
 def _end_of_keyring(place: str, keyring: Path, now: datetime, warn: timedelta) -> Finding:
-    """A repository is believed as long as one key of its keyring is good; it is better to hear of the end before."""
+    """A repository is believed as long as one key of its keyring is good; it is better to hear of the end in time."""
     from pps.adapters.packages.openpgp import keys_in
     from pps.adapters.packages.signatures import keys_of
 
@@ -254,7 +254,7 @@ def _end_of_keyring(place: str, keyring: Path, now: datetime, warn: timedelta) -
     except RolloutError as error:
         return Finding(subject, Health.FAIL, f"{keyring}, for {place}: {error.why}", "Correct service.yaml.")
     good = [k for k in keys if not k.revoked and (k.ends is None or k.ends > now)]
-    step = "Ask the provider for his newest keys, and add them to the file."
+    step = "Ask the provider for the newest keys, and add them to the file."
     if not good:
         why = f"all keys of {keyring}, for {place}, have expired or are revoked."
         return Finding(subject, Health.FAIL, why, step)

@@ -20,7 +20,7 @@ from pps.services import private_folder
 app = group("The facts on record.")
 
 
-#: Of the chains whose heads are as they were, so many are read again at each look: those read longest ago.
+#: At each look, this many of the chains whose heads are unchanged are read again: those read longest ago.
 READ_AGAIN = 50
 
 
@@ -29,7 +29,7 @@ class Look:
     """What `pps doctor` has seen of the chains."""
 
     note: Path | None
-    """where it is kept how far this account has verified each chain"""
+    """the file that says how far this account has verified each chain"""
     read: tuple[chain.VerifiedChain, ...]
     unchanged: int
     """chains that were not read: they end as they did when they were"""
@@ -45,9 +45,9 @@ class Look:
 def look_at_chains(here: Front) -> Look:
     """Verify what was recorded since this account looked last, and some of the rest (docs/adr/0025).
 
-    The heads of then are in a file of this account, where the database's logins lead nobody: that an end was cut off,
-    or a chain made anew, is seen against them. That a fact in the middle of an old chain was changed is seen when its
-    turn comes, or by `pps facts verify`.
+    The heads seen then are in a file of this account, which no login to the database reaches: against them it shows
+    when an end was cut off, or a chain made anew. A fact that was changed in the middle of an old chain shows when the
+    turn comes to that chain, or by `pps facts verify`.
     """
     facts, known, note, problem = here.services.facts, dict[str, chain.Head](), None, ""
     try:
@@ -83,27 +83,27 @@ def _note(here: Front) -> Path:
 def verify(
     ctx: typer.Context,
     rollout: Annotated[
-        str, typer.Argument(metavar="[ROLLOUT]", help="Of this rollout (or dossier: patch-4711) only.")
+        str, typer.Argument(metavar="[ROLLOUT]", help="Only this rollout (or dossier: patch-4711).")
     ] = "",
     heads: Annotated[
         Path | None,
         typer.Option(
             metavar="FILE",
             dir_okay=False,
-            help="Compare with the heads kept in FILE, then write those of now.",
+            help="Compare with the heads kept in FILE, then write the present ones.",
         ),
     ] = None,
     as_json: output.Json = False,
 ) -> None:
-    """Compute the hash of every fact again, and name the first that does not fit, of each rollout.
+    """Compute the hash of every fact again, and name the first of each rollout that does not fit.
 
-    Each fact carries the hash of the one before it in its rollout, so a fact that was changed, removed or put between
-    shows. That the end of a rollout was cut off, or that all of it was made anew, shows only against heads that are
-    kept elsewhere: --heads FILE, in a place where those who can write to the database cannot. A FILE that is not
-    there yet is written. Exit code 1 when anything does not fit; FILE stays as it is then.
+    Each fact carries the hash of the one before it in its rollout, so a fact that was changed, removed or inserted
+    shows. A rollout whose end was cut off, or that was made anew as a whole, shows only against heads that are kept
+    elsewhere: --heads FILE, in a place where those who can write to the database cannot write. A FILE that is not
+    there yet is written. Exit code 1 when anything does not fit; FILE then stays as it is.
     """
     if rollout and heads:
-        raise ConfigurationError("--heads", "is of all rollouts.", "Leave ROLLOUT out.")
+        raise ConfigurationError("--heads", "is for all rollouts.", "Leave ROLLOUT out.")
     here = front(ctx)
     known = _known(heads)
     chains = list(here.services.facts.chains(rollout))

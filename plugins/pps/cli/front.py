@@ -72,11 +72,11 @@ class Front:
 
     @property
     def actor(self) -> str:
-        """Who types this: the user for Airflow where one is set, else of this machine."""
+        """Who types this: the user for Airflow where one is set, else the user of this machine."""
         return os.environ.get("PPS_AIRFLOW_USER") or getpass.getuser()
 
     def office(self) -> FrontOffice:
-        """Where commands work that put something on record."""
+        """Where commands that put something on record do their work."""
         return FrontOffice.of(self.services, self.now, self.actor)
 
     def desk(self, rollout: str) -> FrontDesk:
@@ -90,7 +90,7 @@ class Front:
             said = response.json()
         except ValueError as error:
             why = f"HTTP {response.status_code} without JSON."
-            raise ServiceError("Airflow", why, "Is the address right?") from error
+            raise ServiceError("Airflow", why, "Correct PPS_AIRFLOW_URL.") from error
         if response.ok:
             return dict(said)
         detail = str(said.get("detail", said)) if isinstance(said, dict) else str(said)

@@ -89,7 +89,7 @@ app.add_typer(sites.app, name="sites")
 app.add_typer(patches.app, name="patches")
 rollouts.app.command("withdraw")(withdrawal.withdraw)
 app.add_typer(rollouts.app, name="rollout")
-app.add_typer(rollouts.app, name="rollouts", hidden=True)  # the plural, as the others have
+app.add_typer(rollouts.app, name="rollouts", hidden=True)  # the plural, as other groups have it
 app.add_typer(scenarios.app, name="scenarios")
 app.add_typer(deployment_tests.app, name="deployment-test")
 app.add_typer(pools.app, name="pools")
@@ -117,7 +117,7 @@ app.add_typer(database, name="db")
 
 @database.command()
 def upgrade(ctx: typer.Context, as_json: output.Json = False) -> None:
-    """Bring the database's schema up to date, and give the application's role its rights; does nothing when all is so.
+    """Bring the database's schema up to date, and give the application's role its rights, if that is not so already.
 
     As the owner of the tables: connection pps_store_owner, where there is one.
     """

@@ -126,7 +126,7 @@ def say_json(value: Any) -> None:
     sys.stdout.write(json.dumps(to_data(value), indent=2, allow_nan=False) + "\n")
 
 
-#: What makes a spreadsheet evaluate a cell, also in full width, also behind blanks.
+#: What makes a spreadsheet evaluate a cell, also in full width, also after blanks.
 _FORMULA = tuple("=+-@|%＝＋－＠")
 
 

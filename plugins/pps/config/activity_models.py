@@ -29,7 +29,7 @@ class ActivityModel(Model):
     effort_pd: Annotated[Decimal, Field(ge=0, le=1000, decimal_places=3)] | None
     """null: SD names the task, but no effort"""
     effort_ph: Annotated[StrictInt, Field(ge=0)] | None = None
-    """where it is stated, it must be `effort_pd`"""
+    """where it is stated, it must equal `effort_pd`"""
     credits: Annotated[StrictInt, Field(ge=0)] | None = None
     """as `effort_ph`"""
     notes: _Notes = ""

@@ -190,7 +190,7 @@ class Configuration:
 
     @cached_property
     def pools(self) -> tuple[Pool, ...]:
-        """pools.yaml; none without such a file. `ConfigurationError` if they contradict themselves or the registry."""
+        """pools.yaml; none without such a file. `ConfigurationError` if they contradict each other or the registry."""
         file = self.folder / "pools.yaml"
         if not file.exists():
             return ()

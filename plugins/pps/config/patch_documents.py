@@ -37,7 +37,7 @@ def _some_lines(text: str) -> str:
 
 def _suite(text: str) -> str:
     if text and ".." in text.split("/"):
-        raise ValueError("may not hold ..")
+        raise ValueError("may not contain `..`")
     return text
 
 
@@ -162,7 +162,8 @@ def parse_patch(raw: object, *, unknown: Literal["ignore", "forbid"] = "ignore")
     try:
         return PatchDocument.model_validate(raw, extra=unknown).to_domain()
     except ValidationError as error:
-        problems = [f"{_place(e['loc'])}: {e['msg']}" for e in error.errors(include_url=False, include_input=False)]
+        found = error.errors(include_url=False, include_input=False)
+        problems = [f"{_place(e['loc'])}: {e['msg'].removeprefix('Value error, ').rstrip('.')}" for e in found]
         raise PackageError(subject, "; ".join(problems[:20]) + ".", next_step) from error
     except (RolloutError, ValueError, RecursionError) as error:
         # what the domain checks beyond the shape

@@ -31,4 +31,4 @@ class PeopleFile(Model):
     rocs: tuple[RocModel, ...]
     roles: dict[Role, tuple[Name, ...]] = Field(default_factory=dict)
     role_contacts: dict[Role, Address] = Field(default_factory=dict)
-    """Role -> where its people read that something waits for them."""
+    """Role -> where its people are told that something waits for them."""

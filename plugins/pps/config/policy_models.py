@@ -46,7 +46,7 @@ class SiteLimitsPolicy(Model):
 
 
 class TaskLimitsPolicy(Model):
-    """policies.yaml, `task_limits`: longest time of one try of a task, by what it does."""
+    """policies.yaml, `task_limits`: how long one try of a task may take, by what it does."""
 
     usual: Duration = timedelta(hours=1)
     at_sites: Duration = timedelta(hours=12)
@@ -56,7 +56,7 @@ class TaskLimitsPolicy(Model):
 
 
 class StrangersFilesPolicy(Model):
-    """policies.yaml, `strangers_files`: what the child may take that reads one of a stranger's packages."""
+    """policies.yaml, `strangers_files`: what the child process that reads a stranger's package may use."""
 
     memory_bytes: Annotated[int, Field(ge=512 << 20)] = 1 << 30
     cpu_s: PositiveInt = 300
@@ -81,7 +81,7 @@ _FEEDBACK = FeedbackLimits()
 
 
 class FeedbackPolicy(Model):
-    """policies.yaml, `feedback`. What a file of an earlier version has not is as in the file of this one."""
+    """policies.yaml, `feedback`. What a file of an earlier version lacks is as in the file of this one."""
 
     open_for: Duration
     check_every: Duration
@@ -191,7 +191,7 @@ class PilotPolicy(Model):
 
     @property
     def criteria(self) -> Criteria:
-        """By which a pilot is judged that no user judges."""
+        """What a pilot is judged by if no user judges it."""
         return Criteria(self.available_at_least, self.unknown_at_most)
 
 

@@ -24,6 +24,6 @@ class PoolModel(Model):
 
 
 class PoolsFile(Model):
-    """pools.yaml. What contradicts what is judged by `domain.pools.contradictions`."""
+    """pools.yaml. Contradictions are found by `domain.pools.contradictions`."""
 
     pools: tuple[PoolModel, ...]

@@ -60,6 +60,6 @@ class ScenarioModel(Model):
 
 
 class ScenariosFile(Model):
-    """scenarios.yaml. What contradicts what is judged by `domain.scenarios.contradictions`."""
+    """scenarios.yaml. Contradictions are found by `domain.scenarios.contradictions`."""
 
     scenarios: tuple[ScenarioModel, ...]

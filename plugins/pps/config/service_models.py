@@ -15,7 +15,7 @@ class ServiceFile(Model):
     """service.yaml: where the central services are. Secrets are Airflow connections, never here."""
 
     public_url: Annotated[str, Field(pattern=r"^https?://[^\s]+$")]
-    """Address under which people reach the bulletin and the feedback channel."""
+    """Address at which people reach the bulletin and the feedback channel."""
     tracker_url: Annotated[str, Field(pattern=r"^https?://[^\s]+$")]
     bdii_url: Annotated[str, Field(pattern=r"^ldaps?://[^\s]+$")]
     bdii_base: str = "o=grid"
@@ -29,13 +29,13 @@ class ServiceFile(Model):
     production_repository: str
     """ObjectStoragePath of the folder in which production packages and tarballs are published."""
     production_url: Annotated[str, Field(pattern=r"^(https?|file)://[^\s]+$")] | None = None
-    """Address under which sites reach that folder; none: the folder's own."""
+    """Address at which sites reach that folder; none: the folder's own."""
     release_test_url: Annotated[str, Field(pattern=r"^(https?|file)://[^\s]+$")] | None = None
-    """Address under which sites reach `release-test/` of the production repository; none: the folder's own."""
+    """Address at which sites reach `release-test/` of the production repository; none: the folder's own."""
     mirror_folder: str | None = None
     """ObjectStoragePath of the folder with mirrors of providers' repositories for pilots; none: no mirrors."""
     mirror_url: Annotated[str, Field(pattern=r"^https?://[^\s]+$")] | None = None
-    """Address under which sites reach that folder."""
+    """Address at which sites reach that folder."""
     publication_folder: str
     """ObjectStoragePath of the folder with bulletin and release notes."""
     package_keys: PackageKeys = Field(default_factory=dict)

@@ -25,7 +25,7 @@ Reason = Annotated[str, Field(max_length=500), AfterValidator(_reason)]
 
 
 class SigningKeys(BaseModel):
-    """Who must have signed the index of a repository; or, in so many words, why it is believed without."""
+    """Who must have signed the index of a repository; or, in so many words, why it is believed without a signature."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -34,7 +34,7 @@ class SigningKeys(BaseModel):
     unsigned: Reason | None = None
     """Why what comes over https is believed although it is not signed."""
     unsigned_over_http: Reason | None = None
-    """Why even what comes over plain http is, which anybody on the way can change."""
+    """Why even what comes over plain http is believed, although anybody on the way can change it."""
 
     @model_validator(mode="after")
     def _one_of_them(self) -> SigningKeys:
@@ -60,7 +60,7 @@ def _sound(entries: Mapping[str, SigningKeys]) -> Mapping[str, SigningKeys]:
                 "it is believed all the same: unsigned_over_http"
             )
         if keys.unsigned_over_http is not None and scheme == "https":
-            raise ValueError(f"{prefix} is https; say unsigned")
+            raise ValueError(f"{prefix} is https; use `unsigned` there")
     return entries
 
 

@@ -118,7 +118,7 @@ def _goes_on(ti: TaskInstance) -> bool:
 
 
 def _scheduled_again(keys: set[TaskInstanceKey]) -> set[TaskInstanceKey]:
-    """Those tasks that were to resume and have not begun: they are to resume with the same."""
+    """Those tasks that were to resume and have not begun: they are to resume with what they had."""
     among_these = TaskInstance.filter_for_tis(keys)
     if among_these is None:
         return set()
@@ -131,12 +131,12 @@ def _scheduled_again(keys: set[TaskInstanceKey]) -> set[TaskInstanceKey]:
 
 
 def _killed(keys: set[TaskInstanceKey]) -> set[TaskInstanceKey]:
-    """Those tasks that the database holds for running here although their process is gone."""
+    """Those tasks that the database takes for running here although their process is gone."""
     return {key for key, pid in _running(keys).items() if not _is_alive(pid)}
 
 
 def _running(keys: set[TaskInstanceKey]) -> dict[TaskInstanceKey, int]:
-    """Those tasks that the database holds for running here, with their process id."""
+    """Those tasks that the database takes for running here, with their process id."""
     among_these = TaskInstance.filter_for_tis(keys)
     if among_these is None:
         return {}

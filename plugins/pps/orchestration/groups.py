@@ -57,7 +57,7 @@ def start_deployment_test(
 
     Args:
         opened_by: the task that opens the rollout which needs the test.
-        run: what the run is called behind that rollout's name.
+        run: what the run is called, after that rollout's name.
     """
     return TriggerDagRunOperator(
         task_id=task_id,

@@ -1,10 +1,10 @@
 """The end of a task's time ends its work, wherever the work is at that moment.
 
 Airflow's limit (policies.yaml, `task_limits`) is one alarm, whose handler raises. What it raises is lost where nobody
-is to hear it: asyncio only logs what a callback raises, and every packet that asyncssh reads is a callback; a task
+can hear it: asyncio only logs what a callback raises, and every packet that asyncssh reads is a callback; a task
 beside the main one keeps it for whoever asks; Python prints what `__del__` raises. The work would go on for ever.
 
-So within `awaited` the alarm cancels the work in order, and then raises; within `until_heard` it comes again and
+So within `awaited` the alarm cancels the work in good order, and then raises; within `until_heard` it comes again and
 again, and work that ends although its time was over has failed.
 """
 
@@ -23,7 +23,7 @@ from airflow.sdk.exceptions import AirflowTaskTimeout
 
 T = TypeVar("T")
 
-#: So long may it take to end connections and children before the alarm comes again.
+#: How long it may take to end connections and children before the alarm comes again.
 AGAIN_S = 30.0
 
 

@@ -32,7 +32,7 @@ class FactsRegister:
     def next_run(self, dag: str, path: str, patch: int) -> str:
         """The rollout's next name; `<name>.2`, `<name>.3`, ... after runs that ended before they opened it.
 
-        A patch that was refused opens no rollout, and may be started again once it was corrected.
+        A patch that was refused opens no rollout, and may be started again once it has been corrected.
         """
         name = self.facts.next_name(path, patch)
         ended = _ended_runs(dag, name)

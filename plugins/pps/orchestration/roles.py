@@ -1,7 +1,7 @@
 """The field's roles in Airflow: what each may do there, and the code that makes it so (FAB's tables).
 
-Nobody but an Admin may edit task instances: who can mark a human task successful answers it for
-somebody else. So a role may look, and where the service description asks it something, answer.
+Nobody but an Admin may edit task instances: whoever can mark a human task successful can answer it
+for somebody else. So a role may look, and where the service description asks it something, answer.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 Right = tuple[str, str]
 
-#: FAB's names of its actions and resources, as they stand in its pages under Security.
+#: FAB's names for its actions and resources, as its pages under Security show them.
 _READ, _EDIT, _CREATE, _MENU = "can_read", "can_edit", "can_create", "menu_access"
 
 LOOK: frozenset[Right] = frozenset(
@@ -51,7 +51,7 @@ def may_start(roles: Collection[str], dag: str | None) -> bool:
     """Tell whether somebody with these roles may start this DAG, if FAB lets them start any.
 
     Args:
-        dag: its id; None: any DAG whatever, which a role that starts some only may not.
+        dag: its id; None: any DAG whatever, which a role that may start only some may not.
     """
     return any(role not in STARTS_ONLY or dag in STARTS_ONLY[role] for role in roles)
 
@@ -63,7 +63,7 @@ def reasons_against_start(
 
     Args:
         representatives: VO -> user names, as in people.yaml.
-        mine: all under which this person is known (`domain.roles.identities`).
+        mine: all names under which this person is known (`domain.roles.identities`).
     """
     if dag not in _PILOTS:
         return ()
@@ -72,7 +72,7 @@ def reasons_against_start(
 
 
 def create_roles(session: Session) -> None:
-    """Make the roles what `ROLES` says, no less and no more. Twice is once."""
+    """Make the roles what `ROLES` says, no less and no more; doing it twice changes nothing."""
     from airflow.providers.fab.auth_manager.models import Action, Permission, Resource, Role
     from sqlalchemy import select
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 @contextmanager
 def services() -> Iterator[Services]:
-    """The services of one task; closed behind it. Within `asking_again`, what has been kept from the last time."""
+    """The services of one task; closed afterwards. Within `asking_again`, what has been kept from the last time."""
     opened = _KEPT.services() if _ASKING_AGAIN.get() else Services(load_configuration(), credentials)
     try:
         with until_heard():
@@ -44,7 +44,7 @@ def office(acts: str = "") -> Iterator[FrontOffice]:
     """An office for one task that is about no single rollout.
 
     Args:
-        acts: who does, where it is not `actor`.
+        acts: who acts, where it is not `actor`.
     """
     with services() as s:
         yield FrontOffice.of(s, now, acts or actor())
@@ -119,7 +119,7 @@ def _seen(folder: Path) -> tuple[object, ...]:
     """What changes with any file of a configuration, also when it is replaced by one of the same size."""
     found: list[object] = [str(folder)]
     for path in sorted(folder.glob("*.yaml")):
-        with suppress(OSError):  # it is being replaced, and will look otherwise in a moment
+        with suppress(OSError):  # it is being replaced, and will look different in a moment
             status = path.stat()
             found.append((path.name, status.st_mtime_ns, status.st_size, status.st_ino))
     return tuple(found)

@@ -1,4 +1,4 @@
-"""Waiting. A wait holds no worker slot, asks the facts and the world, and never its own clock's start.
+"""Waiting. A wait holds no worker slot, and asks the facts and the world, never how long ago it began itself.
 
 A task asks a wait of `workflow.waits`; while it is not over a trigger asks again at the
 policy's interval. What the trigger says only wakes the task: the task asks again itself, so a

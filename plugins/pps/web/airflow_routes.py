@@ -1,6 +1,6 @@
 """Puts our checks behind Airflow's own routes: where it has parsed the request and asked for the rights.
 
-A check in front of Airflow has to read its addresses a second time, and whatever it reads otherwise goes past it: a
+A check in front of Airflow has to read its addresses a second time, and whatever it reads differently goes past it: a
 map index is also `-0000001`, `-1.0` or `%20-1` (docs/adr/0024). So each check here gets what Airflow's own handler
 would get, and is called in its place.
 """
@@ -39,7 +39,7 @@ def refusal(status: int, why: str) -> HTTPException:
 
 
 def sentence(error: ValidationError, whole: str = "conf") -> str:
-    """One thing that is wrong with `whole`, without the value, which may be anything of any length."""
+    """One thing that is wrong with `whole`, without the value, which may be anything, of any length."""
     place = ".".join([whole, *(str(part)[:40] for part in error.absolute_path)])
     match error.validator:
         case "additionalProperties":
@@ -82,7 +82,7 @@ def _checked(handler: Handler, check: Check) -> Handler:
 
 
 class ChecksBehindAirflow:
-    """ASGI middleware whose only work is to put the checks into place before the first request is answered.
+    """ASGI middleware whose only work is to put the checks in place before the first request is answered.
 
     A plugin is loaded before Airflow's routes are there, so it cannot do so itself. If a route is missing, the
     api-server does not start: without the checks it would take what nobody has looked at.

@@ -45,7 +45,7 @@ PUBLIC = {
     ("GET", "/bulletin"): "SD 4.1.1: the same, for people.",
     ("GET", "/bulletin.html"): "SD 4.1.1: the same, by the name under which its own pages lead back to it.",
     ("GET", "/bulletin/{file}"): "SD 4.1.1: the map itself: all sites of a preview, or of all previews.",
-    ("GET", "/bulletin.json"): "SD 4.1.1: where the page for people links to.",
+    ("GET", "/bulletin.json"): "SD 4.1.1: what the page for people links to.",
     ("GET", "/release-notes/{file}"): "SD 4.1.1: release notes are for all users; they hold no address.",
     ("GET", "/keys"): "whoever installs from our repositories compares the key that signs them.",
     ("GET", "/keys/{file}"): "the public keys, for apt's Signed-By and dnf's gpgkey.",

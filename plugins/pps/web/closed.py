@@ -29,7 +29,7 @@ def masked(value: Any) -> Any:
 
 
 def router(services: Callable[[], Services]) -> APIRouter:
-    """Routes for Airflow users; `create_app` puts the question for the user in front of each."""
+    """Routes for Airflow users; `create_app` makes each of them ask for the user first."""
     api = APIRouter(prefix="/api/v1")
 
     @api.get("/rollouts")

@@ -1,7 +1,7 @@
 """Documents of pilots and deployment tests, as they lie in the publication folder.
 
-A file is served only if the record says that we have written it: no name of a request reaches the folder that no fact
-names. Reports and results are public, as the release notes are that build on them. Logs want an Airflow user: they
+A file is served only if the record says that we have written it: no name in a request reaches the folder unless a fact
+names it. Reports and results are public, as the release notes are that build on them. Logs want an Airflow user: they
 hold what a provider's programs and a site's people said, word for word.
 """
 
@@ -36,7 +36,7 @@ def public_router(services: Callable[[], Services]) -> APIRouter:
 
     @api.get(f"/{deployment_tests.FOLDER}/{{name}}/{deployment_tests.RESULTS}")
     def results(name: str) -> Response:
-        """The results of a deployment test, for programs; on record when the test has ended."""
+        """The results of a deployment test, for programs; they are there when the test has ended."""
         record = rollout_or_404(services().facts, name)
         if record.path is not RolloutPath.PRE_DEPLOYMENT or not record.is_closed:
             raise HTTPException(404, "There are no such results.")
@@ -47,7 +47,7 @@ def public_router(services: Callable[[], Services]) -> APIRouter:
 
 
 def closed_router(services: Callable[[], Services]) -> APIRouter:
-    """Routes for Airflow users; `create_app` puts the question for the user in front of each."""
+    """Routes for Airflow users; `create_app` makes each of them ask for the user first."""
     api = APIRouter()
 
     @api.get(f"/{deployment_tests.FOLDER}/{{name}}/{{file}}")

@@ -1,4 +1,4 @@
-"""How a closed door takes what people say: who calls is Airflow's word, what they may say is for the activities."""
+"""How a closed door takes what people say: Airflow says who calls, the activities say what they may say."""
 
 from __future__ import annotations
 

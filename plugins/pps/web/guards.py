@@ -25,8 +25,8 @@ _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
 class RateLimit:
     """A bucket of tokens for each client address, in this process; forgets the longest unseen.
 
-    Enough against a runaway script. Who can send from ten thousand addresses needs a limit at the
-    proxy in front (docs/production.md).
+    Enough against a runaway script. Against somebody who can send from ten thousand addresses, set a
+    limit at the proxy in front (docs/production.md).
     """
 
     def __init__(
@@ -53,7 +53,7 @@ class RateLimit:
 
 
 def client_of(request: Request) -> str:
-    """Whom to count a request for: an IPv4 address, or an IPv6 network of 64 bits (one household)."""
+    """The client a request counts for: an IPv4 address, or an IPv6 network of 64 bits (one household)."""
     host = request.client.host if request.client else ""
     try:
         address = ipaddress.ip_address(host)
@@ -79,7 +79,7 @@ def check_rate(request: Request, limit: RateLimit) -> None:
 
 
 def check_origin(request: Request, public_url: str) -> None:
-    """403 for a browser that sends another site's page's data. Programs send no Origin."""
+    """403 for a browser that sends data from a page of another site. Programs send no Origin."""
     origin = request.headers.get("origin")
     if origin is None:
         return
@@ -117,11 +117,11 @@ async def read_text(request: Request) -> str:
 
 
 def strict_json(text: str) -> Any:
-    """Parse JSON; 422 for a key that stands twice, NaN, infinities, and nesting beyond reason."""
+    """Parse JSON; 422 for a key that occurs twice, NaN, infinities, and nesting beyond reason."""
 
     def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         if len(found := dict(pairs)) != len(pairs):
-            raise ValueError("a key stands twice")
+            raise ValueError("a key occurs twice")
         return found
 
     def number(literal: str) -> float:

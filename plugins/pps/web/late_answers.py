@@ -1,6 +1,6 @@
-"""Answers of sites to a release test that come after the time (SD 4.2.3): kept and shown, they decide nothing.
+"""Sites' answers to a release test that come too late (SD 4.2.3): they are kept and shown, and decide nothing.
 
-Airflow's own form takes an answer only while its task waits. Who was asked may answer here from then on.
+Airflow's own form takes an answer only while its task waits. Whoever was asked may answer here from then on.
 """
 
 from __future__ import annotations

@@ -56,7 +56,9 @@ def router(
         def act(d: FrontDesk, body: EntryBody, who: str, mine: frozenset[str]) -> Fact:
             expert = d.patch.provider if body.call_expert else ""
             if body.call_expert and not expert:
-                raise HTTPException(409, "The patch names no provider; write to the support list, it calls an expert.")
+                raise HTTPException(
+                    409, "The patch names no provider; write to the support list, which calls an expert."
+                )
             to = [d.config.service.reply_to, *([expert] if expert else [])]
             site = site_of(d, body.site)
             return journal.log_entry(d, site, body.text, who, mine, to)

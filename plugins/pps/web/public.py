@@ -190,7 +190,7 @@ def router(services: Callable[[], Services], now: Callable[[], datetime]) -> API
 
 
 def published(folder: PublicationFolder, name: str) -> bytes:
-    """A file of the publication folder; 404 unless it is there, itself and no link to something else."""
+    """A file of the publication folder; 404 unless it is there, and is no link to something else."""
     found = folder.read(name)
     if found is None:
         raise HTTPException(404, "This has not been written yet.")
@@ -213,7 +213,7 @@ def _typed(text: str) -> dict[str, str]:
     except ValueError as error:
         raise HTTPException(422, "The form is not well-formed.") from error
     if len(found := dict(pairs)) != len(pairs):
-        raise HTTPException(422, "A field of the form stands twice.")
+        raise HTTPException(422, "A field of the form occurs twice.")
     if "text" in found:  # browsers send CR LF
         found["text"] = found["text"].replace("\r\n", "\n")
     return found

@@ -26,7 +26,7 @@ def router(services: Callable[[], Services]) -> APIRouter:
         try:
             data = services().signing_keyring.read_bytes()
         except FileNotFoundError as error:
-            raise HTTPException(404, "No key was made yet.") from error
+            raise HTTPException(404, "No key has been made yet.") from error
         except OSError as error:
             raise ConfigurationError("our public keys", "cannot be read.", "Run: pps doctor") from error
         if data not in kept:

@@ -35,7 +35,7 @@ _LONGEST_NOTE = 1000
 
 @dataclass(frozen=True)
 class StartForm:
-    """How one DAG is started. Keys of `conf` without a default must be given; others than these must not.
+    """How one DAG is started. Keys of `conf` without a default must be given; keys that are not listed must not.
 
     Args:
         properties: key -> JSON schema of its value, as in the DAG's params.
@@ -101,7 +101,7 @@ class StartCheck:
         if reasons := tuple(self._may_not(dag, body.conf or {}, mine)):
             raise refusal(403, " ".join(reasons))
         run = self._run(dag, form, body)
-        # times of the caller's could take the place of a run that is planned
+        # times that the caller chooses could take the place of a run that is planned
         times = {"run_after": self._now(), "logical_date": None, "data_interval_start": None, "data_interval_end": None}
         given["body"] = body.model_copy(update={**times, "dag_run_id": run})
         try:
@@ -119,25 +119,25 @@ class StartCheck:
         return handler(**given)
 
     def materialize(self, handler: Handler, given: dict[str, Any]) -> Any:
-        """Refuse to run our DAGs for an asset; which DAG it is, only Airflow knows, whose run is then undone."""
+        """Refuse to run our DAGs for an asset; only Airflow knows which DAG it is, so its run is made, then undone."""
         run = handler(**given)
         self._must_not_be_ours(run.dag_id, "started for an asset")
         return run
 
     def _must_not_be_ours(self, dag: str, how: str) -> None:
         if dag in self._forms:
-            why = f"{dag} is not {how}: each of its runs is for now, and has its own form. Start it by its form."
+            why = f"{dag} is not {how}: each of its runs is for now, and has its own form. Start it with that form."
             raise refusal(422, why)
 
     def _reasons_against(self, body: Any) -> tuple[str, ...]:
-        """The keys beside `conf`: only those are known that say nothing of another time or another name."""
+        """The keys beside `conf`: they may not ask for another time or another name."""
         now, reasons = self._now(), []
         for key in ("dag_run_id", "partition_key"):
             if getattr(body, key):
                 reasons.append(f"{key}: leave it out; a run's name is ours to give.")
         for key in ("data_interval_start", "data_interval_end"):
             if getattr(body, key) is not None:
-                reasons.append(f"{key}: leave it out; nothing of ours is for a span of time.")
+                reasons.append(f"{key}: leave it out; none of our runs is for a span of time.")
         for key in ("run_after", "logical_date"):
             at = getattr(body, key)
             if at is None:

@@ -31,7 +31,7 @@ def raise_alarm(d: FrontDesk, error: PackageError, *, published: bool = False) -
 
 @contextmanager
 def watched(d: FrontDesk, also: type[PackageError] = TamperedError) -> Iterator[None]:
-    """Whatever reads what we keep (tarballs, packages, mirrors) does it in here; `also`: what means the same."""
+    """Whatever reads what we keep (tarballs, packages, mirrors) does so in here; `also`: errors that mean the same."""
     try:
         yield
     except (TamperedError, also) as error:

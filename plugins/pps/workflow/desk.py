@@ -28,7 +28,7 @@ class FrontOffice(Office):
 
     @classmethod
     def of(cls, services: Services, clock: Callable[[], datetime], actor: str) -> FrontOffice:
-        """Open it with these services; who opened them closes them."""
+        """Open it with these services; whoever opened them closes them."""
         return cls(
             facts=services.facts,
             templates=services.templates,
@@ -71,6 +71,6 @@ class FrontDesk(Desk, FrontOffice):
     """The desk of one rollout, with the services of the installation."""
 
     def due(self, step: str, about: str, otherwise: datetime) -> datetime:
-        """Until when a question can be answered: as it was put, else `otherwise`."""
+        """Until when a question can be answered: the date with which it was put, else `otherwise`."""
         put = questions.question(self.rollout, step, about)
         return put.due if put else otherwise

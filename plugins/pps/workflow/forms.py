@@ -1,4 +1,4 @@
-"""What a human step asks, and what follows from the answer: one `Form` a kind of question (see people.py)."""
+"""What a human step asks, and what follows from the answer: one `Form` for each kind of question (see people.py)."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ class Form:
 
     Args:
         prepare: what to ask, from the facts; None if there is nothing to ask (any more).
-        follow: the facts that follow from an answer in time; `RefusedError` if it cannot be taken, then the
-            same question is put again. Called once, for the answer that decides.
+        follow: the facts that follow from an answer in time; `RefusedError` if it cannot be taken;
+            then the same question is put again. Called once, for the answer that decides.
         silence: the facts that follow when the time is up.
         after: what else is to be done when answer or silence is on record (bulletin, mails, ...).
     """

@@ -1,6 +1,6 @@
 """The one table of paths: the DAG of each, what starts it, and the section of the service description that it walks.
 
-No other place of the product knows a DAG's name, but the DAG itself. Every DAG of ours is here: a start that has no
+No other place in the product knows a DAG's name, except the DAG itself. Every DAG of ours is here: a start that has no
 form would go unchecked.
 """
 
@@ -45,5 +45,5 @@ _DAGS = {start.path: dag for dag, start in STARTS.items() if start.path}
 
 
 def dag_of(path: str) -> str:
-    """The DAG that walks a path; `ValueError` for one that is none."""
+    """The DAG that walks a path; `ValueError` if it is no path."""
     return _DAGS[RolloutPath(path)]

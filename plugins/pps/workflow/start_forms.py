@@ -69,7 +69,7 @@ OVERRULING: Schema = {
         "maxLength": 5000,
         "format": "multiline",
         "title": "Justification",
-        "description": "Why the policies cannot be kept. It stands in release notes and bulletin.",
+        "description": "Why the policies cannot be kept. It appears in release notes and bulletin.",
     },
 }
 
@@ -131,13 +131,13 @@ PILOT: Schema = {
         "format": "multiline",
         "default": None,
         "title": "Justification",
-        "description": "Why software that is not certified is used; needed for such, and put on record.",
+        "description": "Needed if the software is not certified: why it is used. It is put on record.",
     },
     "continues": {
         "type": ["null", "string"],
         "pattern": NAME_JSON_PATTERN,
         "default": None,
         "title": "Continues",
-        "description": "Of another round: name of the pilot that the wrap-up has prolonged. The scheduler fills it in.",
+        "description": "For another round: name of the pilot that the wrap-up prolonged. The scheduler fills it in.",
     },
 }

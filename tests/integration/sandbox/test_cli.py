@@ -61,7 +61,7 @@ def test_a_site_s_people_act_on_their_service(sandbox_grid: RunningGrid):
     with pytest.raises(requests.ConnectionError):
         requests.get(shown["endpoint"], timeout=5)
     assert "version 3.1.22 answers" in pps(sandbox_grid, "service", site, "roll-back")
-    assert "no version of before" in pps(sandbox_grid, "service", site, "roll-back", code=1)
+    assert "no earlier version" in pps(sandbox_grid, "service", site, "roll-back", code=1)
     assert pps_json(sandbox_grid, "service", site, "withdraw")["published"] is False
 
 
@@ -141,4 +141,4 @@ def test_up_runs_until_ctrl_c_and_then_the_commands_say_that_it_is_down(tmp_path
         assert process.returncode == 0
     assert len(json.loads(output)["sites"]) == 3
     result = CliRunner().invoke(app, ["status", "-f", str(folder)])
-    assert (result.exit_code, "the grid does not run" in result.output) == (1, True)
+    assert (result.exit_code, "the grid is not running" in result.output) == (1, True)

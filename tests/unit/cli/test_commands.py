@@ -510,7 +510,7 @@ def test_a_task_is_listed_shown_and_answered_with_its_whole_form(front: Front) -
 @pytest.mark.parametrize(
     ("arguments", "why"),
     [
-        (("PIC", "Perhaps"), "is none of: Configured, Cannot configure it"),
+        (("PIC", "Perhaps"), "is not one of: Configured, Cannot configure it"),
         (("PIC", "Configured", "--field", "colour=red"), "is not in this form"),
         (("CERN", "Configured"), "waits for no answer"),
         (("P", "Configured"), "fits 2 questions"),

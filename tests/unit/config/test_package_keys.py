@@ -36,7 +36,7 @@ def problems(**package_keys: object) -> str:
         (HTTPS, {"unsigned": WHY}, ""),
         (HTTP, {"unsigned_over_http": WHY}, ""),
         (HTTP, {"unsigned": WHY}, "is plain http, where anybody on the way"),
-        (HTTPS, {"unsigned_over_http": WHY}, "is https; say unsigned"),
+        (HTTPS, {"unsigned_over_http": WHY}, "is https; use `unsigned` there"),
         (HTTPS, {"keyring": "a.asc", "unsigned": WHY}, "one of keyring, unsigned and unsigned_over_http"),
         (HTTPS, {}, "one of keyring, unsigned and unsigned_over_http"),
         (HTTPS, {"unsigned": "x"}, "three words at least"),

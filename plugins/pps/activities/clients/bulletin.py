@@ -19,7 +19,7 @@ words.
 ```
 
 `stage`: `starting`, `canaries`, `preview`, `stopped`, `released`, `not released`, `ended`; `withdrawn` from the
-moment in which the withdrawal is asked for, also after any of the others (its sites' states tell how far it is).
+moment the withdrawal is asked for, also after any of the others (its sites' states tell how far it is).
 `withdrawn`: the reason that was given. `unsigned`: why the provider's index was believed without a signature.
 `state` of a site: see `domain.rollouts.SiteState`.
 """

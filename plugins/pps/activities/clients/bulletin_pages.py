@@ -28,7 +28,7 @@ from pps.domain.sites.site import Site
 FOLDER = "bulletin"
 MAP = f"{FOLDER}/sites.html"
 STATES = tuple(state.value for state in SHOWN_STATES)
-#: Sites that need somebody, by their states; the first page names so many of each.
+#: Sites that need somebody, by their states; the first page names at most so many of each.
 _NEED_SOMEBODY = (SiteState.FAILED, SiteState.LOST)
 _NAMED_AT_MOST = 12
 #: What is not done comes first where all sites of a preview are listed.
@@ -53,7 +53,7 @@ def write_bulletin(
     now: datetime,
     public_url: str,
 ) -> tuple[str, ...]:
-    """Write all files, those that others lead to first; returns the names of those whose content has changed.
+    """Write all files, those that others link to first; returns the names of those whose content has changed.
 
     Args:
         sites: the registry, for region and platform; a site that left it is still shown.
@@ -70,7 +70,7 @@ def write_bulletin(
 
 
 def as_shown(content: Mapping[str, Any], now: datetime, public_url: str) -> Sequence[Mapping[str, Any]]:
-    """The rollouts of bulletin.json as pages show them: open ones first, the newest first in each."""
+    """The rollouts of bulletin.json as pages show them: open ones first, then closed ones; the newest of each first."""
     rollouts = [_shown(r, now, public_url) for r in content["rollouts"]]
     return sorted(rollouts, key=lambda r: r["closed_at"] is not None)
 

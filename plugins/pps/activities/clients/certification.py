@@ -1,4 +1,4 @@
-"""The certification goes on beside the preview; its verdict is awaited, not made, here (SD 4.1.1)."""
+"""The certification goes on alongside the preview; its verdict is awaited, not made, here (SD 4.1.1)."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ _OUTCOMES = {
 def certification_is_over(desk: Desk, tracker: Tracker, *, wait_at_most: timedelta, overruled: bool = False) -> bool:
     """Ask the tracker; record the end once. Also true when the rollout was stopped or withdrawn meanwhile.
 
-    A patch that goes back to the provider (`With provider`) or is reopened is not over: its
+    A patch that goes back to the provider (`With provider`) or is reopened ends nothing: its
     certification goes on.
     """
     record = desk.rollout
@@ -64,7 +64,7 @@ def certification_outcome(record: Rollout) -> CertificationOutcome:
     if outcome is CertificationOutcome.EXPIRED:
         raise NotYetAllowedError(
             record.name,
-            f"the certification has not ended in the time that policies.yaml grants: {fact.payload['state']!r}.",
+            f"the certification has taken longer than policies.yaml grants; the patch is {fact.payload['state']!r}.",
             "Ask the certification team; then start a new rollout, or withdraw this one.",
         )
     return outcome

@@ -80,12 +80,12 @@ class Payloads:
             return await asyncio.to_thread(self._prepare, None)
 
     async def smallest(self, held: Mapping[str, str]) -> tuple[Path, str | None]:
-        """What the site lacks beside that preview, of those that it holds, which saves most bytes."""
+        """What the site lacks beyond the one preview, of those that it holds, that saves the most bytes."""
         async with self._lock:
             return await asyncio.to_thread(self._prepare_smallest, held)
 
     async def was_changed(self, base: str | None) -> bool:
-        """Tell whether what was sent is no longer what was built; it will be built again then."""
+        """Tell whether what was sent is no longer what was built; if so, it will be built again."""
         async with self._lock:
             return await asyncio.to_thread(self._forget_if_changed, base)
 
@@ -165,7 +165,7 @@ async def distribute(
 
     Raises:
         TamperedError: the tarball in the store is not what is on record; no site's fault, so none is marked.
-        PackageError: it is broken otherwise; the same holds.
+        PackageError: it is broken in another way; the same holds.
         ServiceError: the store of facts does not answer.
         NotYetAllowedError: the preview was withdrawn. If that was asked while this was at work, further sites are
             left alone, and those that were served meanwhile have been cleared again, or will be by the withdrawal.
@@ -207,7 +207,7 @@ async def distribute(
 
 
 async def look(tarball: Tarball, sites: Sequence[Site], door: Door) -> Mapping[str, tuple[Holding, str]]:
-    """What each site really holds of a tarball, every file checked, and why not; changes and records nothing."""
+    """What each site really holds of a tarball, every file checked, and what is wrong; changes and records nothing."""
 
     async def one(site: Site) -> tuple[str, tuple[Holding, str]]:
         try:
@@ -242,7 +242,7 @@ async def _deliver_once(there: Receiver, tarball: Tarball, payloads: Payloads, t
     try:
         return await there.install(tarball, choose, thoroughly=thoroughly)
     except RefusedBySiteError as error:
-        # The base at the site may be damaged, or on a disk that cannot link: then everything, once.
+        # The base at the site may be damaged, or on a disk that cannot link: then everything is sent, once.
         if error.word not in ("unpack", "damaged", "io"):
             raise
         if not await payloads.was_changed(chosen[0] if chosen else None) and not chosen:
@@ -271,15 +271,15 @@ def _kind_and_payload(
 
 
 def _public_name(error: SiteError) -> str:
-    """The class as domain/errors.py has it: ours of `receiver` is a detail."""
+    """The class as domain/errors.py has it: that `receiver` has one of its own is a detail."""
     return "SiteRefusedError" if isinstance(error, RefusedBySiteError) else type(error).__name__
 
 
 def _is_on_record(record: Rollout, site: str, tarball: Tarball) -> bool:
-    """Whether there is nothing new in the site having the tarball.
+    """Whether it is no news that the site has the tarball.
 
-    There is, when a distribution has failed since. There is not, when its probes have: the preview was
-    there then, and is there now.
+    It is news if a distribution has failed since. It is not if the site's probes have failed: the preview
+    was there then, and is there now.
     """
     installed, newest = record.installation(site), record.progress(site).fact
     failed_here = newest is not None and newest.payload.get("step") == STEP

@@ -31,7 +31,7 @@ def budget_reasons(record: Rollout, limits: BatchLimits) -> tuple[str, ...]:
 
 
 def stop(desk: Desk, reasons: Sequence[str], recipients: Sequence[str]) -> None:
-    """Stop a rollout: no further site is touched, the patch is free for a new one, the people in charge are told."""
+    """Stop a rollout: no further site is touched, the patch is free for another one, the people in charge are told."""
     opened = desk.rollout.need(FactKind.ROLLOUT_OPENED, "Open the rollout first.").payload
     states = {p.state for p in desk.rollout.all_progress()}
     announced = bool(states & {SiteState.TAGGED, SiteState.AVAILABLE})

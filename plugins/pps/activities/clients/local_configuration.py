@@ -74,7 +74,7 @@ def facts_of_answer(desk: Desk, site: str, given: Given) -> tuple[Fact, ...]:
 
 def facts_of_silence(desk: Desk, site: str, due: datetime) -> tuple[Fact, ...]:
     """What follows when nobody answered in time: the site is left out, and nobody else waits for it."""
-    return (_left_out(desk, site, f"Nobody there has configured it until {due:%Y-%m-%d %H:%M} UTC."),)
+    return (_left_out(desk, site, f"Nobody there has configured it by {due:%Y-%m-%d %H:%M} UTC."),)
 
 
 def _left_out(desk: Desk, site: str, reason: str) -> Fact:
@@ -102,7 +102,7 @@ def tell_left_out(desk: Desk, site: Site) -> int:
 def is_offered(record: Rollout, enough: int) -> bool:
     """Tell whether it is time to tell the VOs: enough sites offer the preview, or no further one can come.
 
-    A site that is slow at its configuration is waited for by nobody; it joins the bulletin when it is ready.
+    Nobody waits for a site that is slow at its configuration; it joins the bulletin when it is ready.
     """
     if record.is_over:
         return True

@@ -161,7 +161,7 @@ def _unpublished(night: Night, record: Rollout, sites: Sequence[Site]) -> frozen
 
 
 def _name_of_the_night(record: Rollout, needing: Sequence[str], now: datetime) -> str:
-    """`night-2026-03-02`; a second plan of the same night that differs gets a number behind it."""
+    """`night-2026-03-02`; a second, different plan of the same night gets a number after it."""
     base = f"night-{now:%Y-%m-%d}"
     tonight = [f for f in record.facts if f.kind is FactKind.NIGHT_PLANNED and f.occasion.split(".")[0] == base]
     if tonight and list(tonight[-1].payload["sites"]) == list(needing):

@@ -25,7 +25,7 @@ def open_client_rollout(
     """Admit a patch to the preview of a client and register its rollout; returns the rollout's name.
 
     Called again by the same `run` (a retry, a cleared task) it returns the same name and records
-    nothing, also when the patch has moved on meanwhile.
+    nothing, even if the patch has moved on meanwhile.
 
     Raises:
         RefusedError: a precondition of SD 4.1.1 or 4.1.2 does not hold; nothing was recorded.

@@ -24,7 +24,7 @@ def probes_in(script: str) -> tuple[str, ...]:
     return tuple(word.partition(":")[0] for word in listed[1].split()) if listed else ()
 
 
-#: Their names stand once, in the script: a site that reports one less, or one more, has not reported whole.
+#: Their names are written once, in the script: a site that reports one less, or one more, has not reported properly.
 PROBES = probes_in(load_script("probes.sh"))
 _LINE = re.compile(r"PPS-PROBE ([a-z]+) (OK|WARNING|CRITICAL|UNKNOWN) - ([^|]*)\|(.*)")
 _PERFDATA = re.compile(r"(?:[A-Za-z_]{1,32}=\d{1,15}B?(?: |$)){0,8}")
@@ -36,8 +36,8 @@ _DIGEST = re.compile(r"[0-9a-f]{64}|absent")
 def read_results(output: ScriptOutput) -> tuple[ProbeResult, ...]:
     """Read what `probes.sh` said; always one result for each probe, in order.
 
-    What a site says is not believed blindly: a probe that is missing, stands twice or is followed by
-    no end has not been run, which is UNKNOWN. Only printable characters get through.
+    What a site says is not believed blindly: a probe that is missing, appears twice or is not
+    followed by an end has not been run, which is UNKNOWN. Only printable characters get through.
     """
     found: dict[str, ProbeResult] = {}
     twice = set()
@@ -90,7 +90,7 @@ async def probe_site(
 
     Args:
         production_digest: what production was before the preview came, as the distribution recorded it.
-        probe_s: most seconds for each probe; the connection may be silent that long.
+        probe_s: how many seconds each probe may take; the connection may be silent that long.
         needed: variables that the site's local configuration must set (SD 4.1.2, 3).
     """
     arguments = (

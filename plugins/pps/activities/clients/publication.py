@@ -41,7 +41,7 @@ async def manage_tag(
 
     Raises:
         SiteBusyError: somebody else is changing the list.
-        SiteRefusedError: the list cannot be changed (no directory, disk full, not ours), or the answer is none.
+        SiteRefusedError: the list cannot be changed (no directory, disk full, not ours), or there was no answer.
         SiteUnreachableError: as the channel raises it.
     """
     arguments = [action, site.tag_dir, site.subcluster, tag.vo, *([] if action == "list" else [str(tag)])]

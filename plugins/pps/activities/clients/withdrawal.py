@@ -67,7 +67,7 @@ def ask_for_withdrawal(desk: Desk, reason: str) -> Fact:
         The request on record: the first one, whoever asks again and for whatever reason.
 
     Raises:
-        RefusedError: it is no preview, no site holds it, or the reason is none.
+        RefusedError: it is no preview, no site holds it, or no proper reason is given.
     """
     record = desk.rollout
     if reasons := reasons_against_withdrawal(desk, reason):
@@ -75,7 +75,7 @@ def ask_for_withdrawal(desk: Desk, reason: str) -> Fact:
     if not record.is_withdrawn:
         payload = {"reason": _as_sentence(reason)}
         desk.record(desk.fact(FactKind.WITHDRAWAL_ASKED, "", "", payload))
-        # read again: of two at once one was first
+        # read again: of two at once, one was first
         record = desk.look_again()
     return record.need(FactKind.WITHDRAWAL_ASKED, "Ask for the withdrawal first.")
 
@@ -94,7 +94,7 @@ def sites_with_preview(record: Rollout) -> tuple[str, ...]:
 
 
 def sites_to_clear(record: Rollout, now: datetime, look_again_for: timedelta) -> tuple[str, ...]:
-    """Sites that a night has to visit: of a fresh withdrawal all that a late push may have reached since."""
+    """Sites that a night has to visit: after a fresh withdrawal, all that a late push may have reached since."""
     asked = record.the(FactKind.WITHDRAWAL_ASKED)
     if asked is not None and now <= asked.at + look_again_for:
         return record.reached_sites
@@ -110,7 +110,7 @@ def kept_for(desk: Desk, what: Shared) -> Mapping[str, str]:
     mine = _shared(desk.rollout, what)
     kept: dict[str, str] = {}
     kind, key = (FactKind.ROLLOUT_OPENED, "tag") if what == "tag" else (FactKind.TARBALL_BUILT, "name")
-    # not every rollout that ever was is read, only those that had the same
+    # only rollouts that had the same one are read, not every one that ever was
     alike = {fact.rollout for fact in desk.facts.with_payload(kind, key, [mine])} if mine else set()
     newer = True  # the register lists newest first
     for row in desk.facts.rollouts(paths=PREVIEWS) if alike - {desk.name} else ():
@@ -155,7 +155,7 @@ def tags_are_gone(
 ) -> bool:
     """Look once whether any of these sites' SubClusters shows the tag; record TAGS_GONE when none does.
 
-    Also when `gone_within` is over since the last tag was removed: then with `still_shown`, the sites that were
+    Also when `gone_within` has passed since the last tag was removed: then with `still_shown`, the sites that were
     given up. An information system that does not answer shows, for all that we know, every tag.
 
     Raises:
@@ -201,7 +201,7 @@ async def remove_previews(
     """Remove the preview's files at these sites; what other previews share with it by hard links stays theirs.
 
     PREVIEW_REMOVED has the payload `reason`, `tarball`, `changed` (it was there), or `kept_for`: the rollout that
-    still offers the same files. A site whose tag was in its list until now loses that first, and its files in a
+    still offers the same files. A site that still had the tag in its list loses that first, and its files in a
     later night, when the information system has followed. A site that cannot be reached, or stays busy, keeps
     its state.
 
@@ -252,7 +252,7 @@ async def remove_previews(
 async def take_back(desk: Desk, sites: Sequence[Site], door: Door) -> tuple[Fact, ...]:
     """A push finds at its end that the preview was withdrawn meanwhile: clear its sites again.
 
-    If the tags are not gone yet, the withdrawal has its removal before it, and comes by these sites itself.
+    If the tags are not gone yet, the withdrawal still has its removal ahead of it, and comes by these sites itself.
     """
     if not desk.rollout.has(FactKind.TAGS_GONE):
         return ()
@@ -281,7 +281,7 @@ def retired_previews(facts: Facts, now: datetime, retire_after: timedelta) -> tu
     whose withdrawal is not finished, or so fresh that a late push may have undone it somewhere.
 
     One that has ended and is at no site any more is noted in the register, and read again only when something new is
-    recorded of it: what a night costs does not grow with history.
+    recorded about it: what a night costs does not grow with history.
     """
     found = []
     for row in facts.rollouts(paths=PREVIEWS, not_cleared=True):

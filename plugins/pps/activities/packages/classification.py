@@ -29,7 +29,7 @@ from pps.domain.packages.yaim import YaimChange, YaimTree, compare
 from pps.domain.record.facts import Fact, FactKind
 from pps.domain.record.rollouts import dossier_name
 
-#: Most that one fact keeps; the numbers beside them are of all.
+#: The most that one fact keeps; the numbers beside them count all.
 FINDINGS_AT_MOST = 200
 REASONS_AT_MOST = 50
 
@@ -81,7 +81,7 @@ class Classification:
 
     @property
     def digest(self) -> str:
-        """Digest of all that it says: the same twice is once."""
+        """Digest of all that it says: the same finding is recorded once."""
         whole = [self.verdict.value, self.findings, self.compared_with, self.reasons, self.subject]
         return hashlib.sha256(json.dumps(whole, sort_keys=True).encode()).hexdigest()[:16]
 

@@ -83,7 +83,7 @@ class ClientTree:
             if member.kind == "d":
                 if to in self.nodes:
                     raise _conflict(to, self.nodes[to].owner, owner)
-                continue  # folders come with what is in them; empty ones are server's state
+                continue  # folders come with what is in them; empty ones are a server's state
             checked_for_libc(to)
             if member.kind == "f":
                 sha256, size = self._stage(content)
@@ -107,7 +107,7 @@ class ClientTree:
         declared, unclear = read_alternatives(package.install_script)
         self._alternatives += [(a, part, owner) for a in declared]
         for call in unclear:
-            self._undone(f"{owner}: its install script makes a link that we cannot tell ({one_line(call, 160)}).")
+            self._undone(f"{owner}: its install script makes a link that we cannot make out ({one_line(call, 160)}).")
 
     def finish(self) -> None:
         """Add the alternatives' links; then drop links that lead to nothing that we have."""
@@ -119,7 +119,7 @@ class ClientTree:
             except PackageError:
                 link = target = ""
             if link is None or target is None or link == target or link in self.nodes:
-                continue  # what belongs to the packaging system is left out; another package's link goes before
+                continue  # what belongs to the packaging system is left out; another package's link takes precedence
             if link and link not in self.folders and self._resolve(target):
                 self._put(link, Node("l", part, owner, target=target))
             else:
@@ -146,7 +146,7 @@ class ClientTree:
         names = ", ".join(f"/{path}" for path in files[:_NAMED])
         return (
             *self.left_undone,
-            f"Software looks for this in /etc only, so what the packages bring of it is not read: {names}{more}.",
+            f"Software looks for these in /etc only, so those of the packages are not read: {names}{more}.",
         )
 
     def _undone(self, sentence: str) -> None:
@@ -166,7 +166,7 @@ class ClientTree:
                 yield ManifestEntry(path, "f", 0o755 if node.executable else 0o644, node.size, node.sha256)
 
     def parts_of(self, path: str) -> set[Part]:
-        """In which parts of the tarball a path stands; folders may stand in both."""
+        """The parts of the tarball that hold a path; a folder may be in both."""
         return self.folders.get(path) or {self.nodes[path].part}
 
     def content(self, sha256: str) -> BinaryIO:
@@ -251,5 +251,5 @@ class _Joined(io.RawIOBase):
 
 def _conflict(path: str, one: str, other: str) -> PackageError:
     return PackageError(
-        f"path {path[:80]!r}", f"comes from {one} and, different, from {other}.", "Correct the packages."
+        f"path {path[:80]!r}", f"comes from {one} and from {other}, and they differ.", "Correct the packages."
     )

@@ -49,7 +49,7 @@ class ConfigurationFiles:
     def take(self, found: Mapping[str, str]) -> None:
         """Add files that were read before."""
         for path, text in found.items():
-            # the same package for two architectures: what either says is said
+            # the same package for two architectures: what either says counts
             known = self.texts.setdefault(path, text)
             if text not in known:
                 self.texts[path] = f"{known}\n{text}"

@@ -1,4 +1,4 @@
-"""The packages of a patch: found in the provider's index, fetched, and each what it says that it is."""
+"""The packages of a patch: found in the provider's index, fetched, and each checked to be what it says it is."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _NAMED = 5
 def find_packages(
     patch: Patch, repositories: PackageRepositories, limits: TarballLimits
 ) -> tuple[PackageRepository, tuple[IndexedPackage, ...]]:
-    """Look all packages of a patch up in the provider's (verified) index, its own first, then the externals.
+    """Look up all packages of a patch in the provider's (verified) index, its own first, then the externals.
 
     `PackageError` for one that is missing or named twice, or for more bytes than are allowed.
     """
@@ -103,7 +103,7 @@ def keep_packages_once(desk: Desk, patch: Patch, **needed: Any) -> tuple[tuple[s
     if not record.has(FactKind.PACKAGES_KEPT):
         kept = [[str(p.ref), p.sha256] for p in keep_packages(patch, **needed)]
         desk.record(desk.fact(FactKind.PACKAGES_KEPT, "", "", {"packages": kept}))
-        record = desk.look_again()  # of two attempts at once one was first
+        record = desk.look_again()  # of two attempts at once, one was first
     return kept_packages(record)
 
 

@@ -76,7 +76,7 @@ NEVER_BUNDLED_FILES = (
 
 
 def place(path: str) -> str | None:
-    """Where `path` of a package stands in the tree; None if it is left out. `PackageError` for an unknown root."""
+    """Where `path` of a package goes in the tree; None if it is left out. `PackageError` for an unknown root."""
     found = next(((m, root) for pattern, root in _MAPPED if (m := pattern.fullmatch(path))), None)
     mapped = found[1] + (found[0][1] or "") if found else path
     folder, _, name = mapped.rpartition("/")
@@ -114,9 +114,9 @@ class Alternative:
 
 
 def read_alternatives(install_script: str) -> tuple[tuple[Alternative, ...], tuple[str, ...]]:
-    """The links that a package's install script declares, and the calls of which we cannot tell what they declare.
+    """The links that a package's install script declares, and the calls whose declarations we cannot make out.
 
-    Read, never run. The tool may have any path, or stand in a variable; variables and loops count where their values
+    Read, never run. The tool may have any path, or be named by a variable; variables and loops count where their values
     are plain words of the script itself.
     """
     found: list[Alternative] = []
@@ -147,7 +147,7 @@ def read_alternatives(install_script: str) -> tuple[tuple[Alternative, ...], tup
             unclear.append(" ".join(words))
     unclear += _calls_in_documents(install_script)
     if not found and not unclear and "alternatives" in install_script and "<<" not in install_script:
-        # a program in another language, options that stand in a variable; a here-document may be a text for people
+        # a program in another language, options that are in a variable; a here-document may be a text for people
         lines = (line.strip() for line in install_script.splitlines())
         unclear += [line for line in lines if "--install" in line and not line.startswith(("#", "--", *_SAYING))]
     return tuple(dict.fromkeys(found)), tuple(dict.fromkeys(unclear))
@@ -158,7 +158,7 @@ class _Variables:
     """What the variables of a script hold, as far as its text says."""
 
     values: dict[str, tuple[str, ...]] = field(default_factory=dict)
-    """of a loop's variable all that it goes through"""
+    """for a loop's variable, every value that it takes"""
     doubtful: set[str] = field(default_factory=set)
     """may hold one value or another"""
 
@@ -181,7 +181,7 @@ class _Variables:
         return True
 
     def doubts(self, words: list[str]) -> bool:
-        """Tell whether a command hangs on a variable that may hold one value or another."""
+        """Tell whether a command depends on a variable that may hold one value or another."""
         todo, seen = list(words), set[str]()
         while todo:
             names = {m[1] or m[2] for m in _VARIABLE.finditer(todo.pop())} - seen

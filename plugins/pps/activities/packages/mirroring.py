@@ -4,9 +4,9 @@
 changes possibly happening in the original one provided by the developers."
 
 A mirror holds every binary package of the suite and components that the patch names, each checked against the
-provider's verified index, below an index of its own. All packages stand in the first component. We sign the index, and
-sign it again before its time is over; what carries the signature or its dates is no part of the list, and so of the
-mirror's digest.
+provider's verified index, below an index of its own. All packages are in the first component. We sign the index, and
+sign it again before the signature expires; what carries the signature or its dates is no part of the list, and so
+none of the mirror's digest.
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ def reasons_against_mirror(record: Rollout) -> tuple[str, ...]:
     if made is not None and "skipped" in made.payload:
         return (f"It was decided that this pilot has no mirror: {made.payload['skipped']}",)
     if made is None and record.is_over:
-        return ("It is over.",)
+        return ("The pilot is over.",)
     return ()
 
 
@@ -126,7 +126,7 @@ def make_mirror(
 ) -> Fact:
     """Make the mirror of a pilot, or find the one that it has; return the fact that stands for it.
 
-    For a mirror that is there nobody asks the source: what has changed since does not concern it. One that was lost
+    Nobody asks the source about a mirror that is there: what has changed since does not concern it. One that was lost
     is made again if the source still gives the very same; `RefusedError` otherwise. `TamperedError` if what is there
     is not what is on record.
 
@@ -180,7 +180,7 @@ def make_mirror(
 
 
 def skip_mirror(desk: Desk, reason: str) -> Fact:
-    """Put on record why this pilot needs no mirror; the same decision twice is one.
+    """Put on record why this pilot needs no mirror; the same decision again changes nothing.
 
     Source: SD 4.1.3, 6: "may be not needed in some cases".
     """
@@ -194,7 +194,7 @@ def skip_mirror(desk: Desk, reason: str) -> Fact:
     if made is not None:
         reasons.append("It has a mirror, and sites may install from it.")
     elif record.is_over:
-        reasons.append("It is over.")
+        reasons.append("The pilot is over.")
     if reasons:
         raise RefusedError(f"mirror of {record.name}", tuple(reasons), "Look at: pps mirror list")
     desk.record(desk.fact(FactKind.MIRROR_MADE, "", "", {"skipped": one_line(reason, 1000)}))
@@ -205,7 +205,7 @@ def mirror_repository(record: Rollout, mirror_url: str) -> Repository | None:
     """What a site installs from instead of the patch's own repository; None if the pilot has no mirror.
 
     Args:
-        mirror_url: address under which the mirror folder is served.
+        mirror_url: address at which the mirror folder is served.
     """
     made = record.the(FactKind.MIRROR_MADE)
     if made is None or "skipped" in made.payload:
@@ -246,7 +246,7 @@ def verify(
 ) -> Verification:
     """Read every file of a pilot's mirror and compare: its digest with MIRROR, and MIRROR with the digest on record.
 
-    The index's own files stand in MIRROR, too, so a changed index is found as well as a changed package.
+    The index's own files are listed in MIRROR, too, so a changed index is found as well as a changed package.
 
     Args:
         over_http: also fetch everything as a site would: opener, `mirror_repository(...)`, folder with room for one
@@ -323,7 +323,7 @@ def _seen_by_a_site(
 
 
 def _one_index(source: Repository) -> Repository:
-    """How the mirror is laid out: one component, also of a flat repository, which has none."""
+    """How the mirror is laid out: one component, also for a flat repository, which has none."""
     if source.suite.endswith("/"):
         return replace(source, suite="mirror", components=("main",))
     return replace(source, components=source.components[:1])

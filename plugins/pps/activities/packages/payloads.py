@@ -82,7 +82,7 @@ def prepare_payload(
         base: the preview that the site holds, or None to send everything.
 
     Raises:
-        TamperedError: a part in the store has not the digest on record.
+        TamperedError: a part in the store does not have the digest on record.
         PackageError: the parts in the store do not hold what MANIFEST says.
     """
     path = cache / f"{tarball.name}.{f'from-{base.digest[:12]}' if base else 'full'}.payload"
@@ -128,7 +128,7 @@ def is_sound(path: Path, manifest: Manifest, links: Mapping[str, str]) -> bool:
                 raise ValueError("it begins with another line")
             with gzip.open(file) as unpacked, tarfile.open(fileobj=unpacked, mode="r|") as source:
                 _must_hold(source, manifest, links)
-                # also what stands behind the archive's end must be sound: gzip's own checksum is there
+                # what follows the archive's end must be sound, too: gzip's own checksum is there
                 while unpacked.read(1 << 20).strip(b"\0"):
                     raise ValueError("something follows the archive")
     except FileNotFoundError:
@@ -148,7 +148,7 @@ def _must_hold(source: tarfile.TarFile, manifest: Manifest, links: Mapping[str, 
         entry = ManifestEntry(MANIFEST, "f", 0o644) if path == MANIFEST else entries[path]
         sha256 = manifest.digest if path == MANIFEST else entry.sha256
         if path in seen or path in links or member.mode != entry.mode:
-            raise ValueError(f"{path} stands there twice, or with another mode, or should not")
+            raise ValueError(f"{path} is there twice, or with another mode, or should not be")
         seen.add(path)
         if member.isreg():
             content = _Hashing(source.extractfile(member))
@@ -227,7 +227,7 @@ def _add(out: tarfile.TarFile, info: tarfile.TarInfo, content: IO[bytes] | _Hash
 
 
 class _Hashing:
-    """Reads a file and digests what was read."""
+    """Reads a file and computes the digest of what was read."""
 
     def __init__(self, file: IO[bytes] | None) -> None:
         self._file = file

@@ -21,7 +21,7 @@ from pps.domain.packages.patch import Patch, Repository, RepositoryKind
 
 SUITE = "production"
 
-#: Adds package files to a repository below the production folder; twice is once.
+#: Adds package files to a repository below the production folder; repeating it changes nothing.
 #: Arguments: place below the folder, repository, files, now.
 Publisher = Callable[[str, Repository, Sequence[pathlib.Path], datetime], None]
 
@@ -49,7 +49,7 @@ class Production:
 
     def source(self, patch: Patch) -> Repository:
         """Where sites find the packages of a patch that is in production."""
-        # the provider's suite (a preview, say) is not ours; all packages stand in the first component
+        # the provider's suite (a preview, say) is not ours; all packages are in the first component
         kind, components = patch.repository.kind, patch.repository.components[:1]
         suite = SUITE if kind is RepositoryKind.APT else ""
         return Repository(kind, f"{self.url.rstrip('/')}/{kind.value}", suite, components)
@@ -57,7 +57,7 @@ class Production:
 
 @contextmanager
 def verified_copies(artefacts: Artefacts, digests: Sequence[str]) -> Iterator[list[pathlib.Path]]:
-    """Kept packages as copies of our own, each with its SHA-256: nobody changes them while they are published.
+    """Kept packages as copies of our own, each with its SHA-256: nobody can change them while they are published.
 
     Raises:
         TamperedError: the store holds something else under a digest.

@@ -149,8 +149,8 @@ def tarballs_on_record(facts: Facts, name: str) -> tuple[Tarball, ...]:
 def tarball_of(rollout: Rollout, artefacts: Artefacts) -> Tarball:
     """The tarball that was built for a rollout, as the record has it, after a look at what the store says of it.
 
-    Where the record names no files (none that this product wrote), the store's list of them is taken: each is still
-    held against MANIFEST, and that against the digest on record.
+    Where the record names no files (this product wrote no such record), the store's list of them is taken: each is
+    still held against MANIFEST, and that against the digest on record.
 
     Raises:
         NotYetAllowedError: there is none yet, or the store lost it.

@@ -1,4 +1,4 @@
-"""The word that stands on a patch, BC or non-BC: the program's, or that of the Release Manager who overruled it.
+"""The verdict that stands on a patch, BC or non-BC: the program's, or that of the Release Manager who overruled it.
 
 And what follows from it: path of the preview, reasons against one, what the release notes say.
 """
@@ -34,7 +34,7 @@ _NEW = (
 
 
 class Standing(NamedTuple):
-    """How a patch stands classified."""
+    """How a patch is classified now."""
 
     verdict: ClientVerdict | None
     """None: nobody has classified it"""
@@ -58,7 +58,7 @@ def standing_verdict(dossier: Rollout) -> Standing:
 
 
 def overrule(office: Office, patch: Patch, verdict: ClientVerdict, reason: str) -> tuple[Fact, ...]:
-    """The Release Manager's word against the program's; it stands in the release notes, with the reason.
+    """The Release Manager's word against the program's; it goes into the release notes, with the reason.
 
     The same word again records nothing. Returns the facts that were new.
 
@@ -71,7 +71,7 @@ def overrule(office: Office, patch: Patch, verdict: ClientVerdict, reason: str) 
         raise RefusedError(
             patch.subject,
             (f"An overruling needs a reason: a sentence of at most {_REASON_LENGTH} characters.",),
-            "It will stand in the release notes.",
+            "It will appear in the release notes.",
         )
     dossier = office.facts.dossier(patch.number)
     if (stale := _reason_why_stale(dossier, patch)) or not dossier.has(FactKind.CLASSIFIED):

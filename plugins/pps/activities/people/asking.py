@@ -70,7 +70,7 @@ def ask(desk: Desk, wanted: Asking, *, step: str, subject: str, link: str) -> Qu
     }
     mails = [desk.letter("question", view, key=asked, to=wanted.to, subject=wanted.title)] if wanted.to else []
     desk.record(asked, mails=mails)
-    # of two at once one was first
+    # of two at once, one was first
     known = rules.question(desk.rollout, step, subject)
     assert known is not None  # noqa: S101 (just recorded)
     return known
@@ -121,7 +121,7 @@ def _answer(record: Rollout, step: str, subject: str, given: Given) -> tuple[dic
     content = json.dumps([given.choice, clean, given.user], sort_keys=True, default=str)
     identity = hashlib.sha256(content.encode("utf-8", "replace")).hexdigest()[:16]
     if len(rules.answers(record, step, subject)) >= MOST_ANSWERS:
-        raise RefusedError(f"answer of {subject}", ("It holds all the answers that it can.",))
+        raise RefusedError(f"answer of {subject}", ("The question holds all the answers that it can.",))
     return {"step": step, "choice": given.choice, "form": clean, "user": given.user}, identity
 
 
@@ -130,7 +130,7 @@ def note_silence(desk: Desk, *, step: str, subject: str, more: Iterable[Fact] = 
     asked = rules.question(desk.rollout, step, subject)
     if asked is None or rules.decisive(desk.rollout, step, subject) is not None or desk.now <= asked.due:
         return False
-    payload = {"reason": f"Nobody answered until {asked.due.isoformat(timespec='seconds')}."}
+    payload = {"reason": f"Nobody answered by {asked.due.isoformat(timespec='seconds')}."}
     desk.record(desk.fact(FactKind.QUESTION_EXPIRED, subject, step, payload), *more)
     return True
 
@@ -142,7 +142,7 @@ def open_questions(facts: Facts) -> tuple[tuple[Rollout, Question], ...]:
 
 
 def remind(office: Office, remind_at: Sequence[float]) -> int:
-    """Remind everybody who is due for it (SD 4.1.3, 8); returns how many mails are new. Twice is once."""
+    """Remind everybody who is due for it (SD 4.1.3, 8); returns how many mails are new, none when repeated."""
     new = 0
     for record, asked in open_questions(office.facts):
         which = rules.reminder_due(asked, office.now, remind_at)

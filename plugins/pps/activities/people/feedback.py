@@ -45,7 +45,7 @@ def agree_feedback_date(desk: Desk, due: datetime) -> datetime:
         )
     payload = {"due": due.astimezone(UTC).isoformat()}
     desk.record(desk.fact(FactKind.FEEDBACK_DATE_AGREED, "", "", payload))
-    # read again: of two at once one was first
+    # read again: of two at once, one was first
     agreed = rules.feedback_due(desk.look_again())
     assert agreed is not None  # noqa: S101 (just recorded)
     return agreed
@@ -57,7 +57,7 @@ def invitation_token(secret: bytes, rollout: str, vo: str, until: datetime | Non
     Args:
         secret: one key, or several between blanks or commas: the first signs, each of them is taken.
         until: agreed date for feedback. None makes the token that earlier versions have sent, which has no date of
-            its own; those are taken as long (docs/adr/0023).
+            its own; those are taken for the same time (docs/adr/0023).
     """
     if until is None:
         return _token_without_date(keys_in(secret)[0], rollout, vo)
@@ -96,7 +96,7 @@ def _token_without_date(key: bytes, rollout: str, vo: str) -> str:
 
 
 def check_token(secret: bytes, rollout: str, vo: str, token: str) -> bool:
-    """Tell whether the token is this VO's invitation to this rollout, whenever; every wrong one takes as long."""
+    """Tell whether the token is this VO's invitation to this rollout, expired or not; every wrong one takes as long."""
     given = token.encode("utf-8", "replace")
     if b"." in given:
         return _signer(secret, rollout, vo).validate(given)
@@ -106,7 +106,7 @@ def check_token(secret: bytes, rollout: str, vo: str, token: str) -> bool:
 
 
 def _has_expired(record: Rollout, token: str, late_for: timedelta, now: datetime) -> bool:
-    """Whether a token that is right has had its time."""
+    """Whether a token that is right has expired."""
     date, dot, _ = token.partition(".")
     until = datetime.fromtimestamp(int(date), UTC) if dot else rules.feedback_due(record)
     return until is not None and now > until + late_for
@@ -143,7 +143,7 @@ def give_feedback(
     VO stands beside the one before. What the text shows of persons is hidden before it is stored.
 
     Args:
-        network: from which it came; "" where nobody knows, or where it is our own people who enter it.
+        network: the one from which it came; "" where nobody knows, or where it is our own people who enter it.
 
     Raises:
         InvalidNameError: the VO is not a name.
@@ -201,13 +201,13 @@ def _over_limit(
     if invited:
         count = sum(a.invited and a.vo == vo for a in given)
         if count >= limits.answers_per_invitation:
-            return Limit.INVITATION, f"{count} answers came with this invitation, all that are kept."
+            return Limit.INVITATION, f"{count} answers came with this invitation; no more are kept."
         return None
     others = [a for a in given if not a.invited]
     if source and sum(a.network == source for a in others) >= limits.uninvited_per_network:
         many = limits.uninvited_per_network
         return Limit.NETWORK, f"{many} answers without an invitation came from your network already."
-    full = "It holds all the uninvited answers that it can."
+    full = "The channel holds all the uninvited answers that it can."
     if len(others) >= limits.uninvited_at_most:
         return Limit.ROLLOUT, full
     if sum(a.vo == vo for a in others) >= limits.uninvited_per_vo:
@@ -228,7 +228,7 @@ def _reasons_against(
     if token and not invited:
         reasons.append("The token is not this VO's invitation to this rollout; leave it out to answer without one.")
     if expired:
-        reasons.append("The invitation has had its time; leave the token out to answer without one.")
+        reasons.append("The invitation has expired; leave the token out to answer without one.")
     return tuple(reasons)
 
 

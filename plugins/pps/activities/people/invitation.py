@@ -1,4 +1,4 @@
-"""A meeting as an iCalendar invitation (RFC 5545, RFC 5546): it stands in everybody's calendar, and leaves it again.
+"""A meeting as an iCalendar invitation (RFC 5545, RFC 5546): it enters calendars, and leaves them when called off.
 
 Written here and not by the library `icalendar`, which reads what we write in the tests. It would spare us escaping and
 folding, some 20 lines; it writes control characters, times without a zone and empty uids as they are given, so all
@@ -53,7 +53,7 @@ def cancellation(meeting: Meeting, stamp: datetime) -> str:
 
     Args:
         meeting: with the uid under which they were invited, and a higher sequence than any invitation.
-        stamp: as of `invitation`.
+        stamp: as for `invitation`.
     """
     return _calendar(meeting, stamp, "CANCEL", "CANCELLED")
 
@@ -65,7 +65,7 @@ def invitation(meeting: Meeting, stamp: datetime) -> str:
         stamp: when the invitation was made; the same for all who get it.
 
     Raises:
-        InvalidNameError: for an address or a uid that is none.
+        InvalidNameError: an address or a uid is not one.
         ValueError: a time has no zone.
     """
     return _calendar(meeting, stamp, "REQUEST", "CONFIRMED")
@@ -99,7 +99,7 @@ def _calendar(meeting: Meeting, stamp: datetime, method: str, status: str) -> st
 
 
 def meeting_time(now: datetime, after: timedelta) -> datetime:
-    """When a meeting is held to which people are invited now, at the earliest `after` from now.
+    """When to hold a meeting to which people are invited now: `after` from now at the earliest.
 
     One that is days away is held in working hours of a weekday; the coordination may move it.
     """

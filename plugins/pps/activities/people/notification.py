@@ -91,7 +91,7 @@ def invite_vos(desk: Desk, audience: Audience) -> int:
 
 
 def invite_originators(desk: Desk, audience: Audience) -> int:
-    """Personal notification to who reported the fixed bugs, with the invitation to verify (SD 4.1.1, step 7).
+    """Personal notification to those who reported the fixed bugs, with the invitation to verify (SD 4.1.1, step 7).
 
     One mail to a person, with all their bugs. Returns how many mails are new.
     """
@@ -147,7 +147,7 @@ def tell_failed_sites(desk: Desk, sites: Mapping[str, Site]) -> int:
 def people_to_tell_of_withdrawal(
     record: Rollout, sites: Mapping[str, Site], coordination: str
 ) -> tuple[tuple[str, tuple[Site, ...]], ...]:
-    """Address -> the sites of its people that had the preview; none for VOs, ROCs, originators and coordination."""
+    """Address -> the sites of its people that had the preview; no sites for VOs, ROCs, originators and coordination."""
     had_it = dict.fromkeys(f.subject for f in record.facts if f.kind is FactKind.PREVIEW_INSTALLED)
     originators = (f.subject for f in record.facts if f.kind is FactKind.ORIGINATOR_INVITED)
     found: dict[str, tuple[str, list[Site]]] = {}
@@ -162,7 +162,7 @@ def people_to_tell_of_withdrawal(
 def tell_of_withdrawal(desk: Desk, sites: Mapping[str, Site], coordination: str, public_url: str) -> int:
     """Tell all who were told of the preview, and the sites that had it, that it is gone, and why; once.
 
-    Who reported the fixed bugs hears it, too. One mail to an address, whatever parts it has. Returns how many
+    Whoever reported the fixed bugs hears it, too. One mail to an address, whatever its roles. Returns how many
     mails are new.
 
     Raises:
@@ -185,7 +185,7 @@ def tell_of_withdrawal(desk: Desk, sites: Mapping[str, Site], coordination: str,
         "configured": sorted({f.subject for f in record.facts if f.kind is FactKind.SITE_CONFIGURED}),
         "bulletin_link": bulletin_link(public_url),
     }
-    # a preview that was open is stopped by this; of one that had ended nothing is left to stop
+    # a preview that was open is stopped by this; in one that had ended, nothing is left to stop
     word = "Withdrawn" if record.is_closed else "Stopped and withdrawn"
     subject = f"{word}: {opened['metapackage']} {opened['version']} (patch {opened['patch']})"
     letters = []
@@ -197,7 +197,7 @@ def tell_of_withdrawal(desk: Desk, sites: Mapping[str, Site], coordination: str,
 
 
 def addresses_told(record: Rollout) -> tuple[str, ...]:
-    """Everybody who was told of the preview, in order: who tries it should hear, too, when it is stopped."""
+    """Everybody who was told of the preview, in order: whoever tries it should hear, too, when it is stopped."""
     kinds = (FactKind.VO_INVITED, FactKind.BROADCAST_QUEUED)
     return tuple(dict.fromkeys(str(f.payload["to"]) for f in record.facts if f.kind in kinds and f.payload.get("to")))
 

@@ -1,4 +1,4 @@
-"""What we keep is not what is on record: it was refused, and now the people in charge are told, once a finding."""
+"""What we keep is not what is on record: it was refused, and the people in charge are told, once for each finding."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def tell_of_tampering(desk: Desk, error: PackageError, recipients: Sequence[str]
         key=f"{desk.name}/artefact-refused/{digest}",
         to=recipients,
         subject=(
-            f"Found: what is published for {desk.name} is not what was published"
+            f"Found: what sites fetch for {desk.name} is not what was published"
             if published
             else f"Refused: what is kept for {desk.name} is not what is on record"
         ),

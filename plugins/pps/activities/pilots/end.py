@@ -67,7 +67,7 @@ def next_round_name(desk: Desk) -> str:
 
 
 def give_up(desk: Desk, outcome: str, reason: str) -> None:
-    """End a pilot that goes no further, with the reason; twice is once."""
+    """End a pilot that goes no further, with the reason; repeating it changes nothing."""
     if not desk.rollout.is_closed:
         payload = {"outcome": outcome, "reasons": [reason]}
         desk.close(desk.fact(FactKind.ROLLOUT_CLOSED, "", "", payload))
@@ -77,7 +77,7 @@ def close_pilot(desk: Desk) -> str:
     """End this round as the wrap-up has decided; returns its outcome.
 
     Raises:
-        NotYetAllowedError: nothing is decided, or it is to be released, and is not yet.
+        NotYetAllowedError: nothing is decided, or it is to be released, but is not yet.
     """
     record = desk.rollout
     if (closed := record.the(FactKind.ROLLOUT_CLOSED)) is not None:
@@ -95,13 +95,13 @@ def close_pilot(desk: Desk) -> str:
     elif released_elsewhere(desk):
         payload = {"outcome": SYNCHRONISED, "reasons": ["It is in production already, by another decision."]}
     else:
-        raise NotYetAllowedError(record.name, "is to be released, and is not yet.", "Clear the task of the release.")
+        raise NotYetAllowedError(record.name, "is to be released, but is not yet.", "Clear the task of the release.")
     desk.close(desk.fact(FactKind.ROLLOUT_CLOSED, "", "", payload))
     return str(payload["outcome"])
 
 
 def tell_end(desk: Desk, parties: Iterable[Party], *, public_url: str, how_to_use: str = "") -> int:
-    """Tell all who had a part in it how this round has ended; returns how many mails are new. Twice is once.
+    """Tell all who had a part in it how this round has ended; returns how many mails are new, none when repeated.
 
     Source: SD 4.1.3, 10: "In case of minor updates this discussion in brought to the EMT", who is among `parties` then.
 

@@ -32,7 +32,7 @@ def log_entry(desk: Desk, site: Site, text: str, user: str, mine: Collection[str
     in copy to the PPS Coordinator (through the pps-support mailing list)".
 
     Args:
-        mine: all under which `user` is known (`roles.identities`).
+        mine: all names under which `user` is known (`roles.identities`).
         to: addresses; first the support list, then the service expert's, if one is called.
 
     Raises:
@@ -64,7 +64,7 @@ def log_entry(desk: Desk, site: Site, text: str, user: str, mine: Collection[str
 
 
 def entry_mails(desk: Desk, entry: Fact, to: Sequence[str]) -> list[Mail]:
-    """One mail a recipient; its key makes that it goes out once."""
+    """One mail for each recipient; its key sees to it that it goes out once."""
     opened = desk.rollout.opened
     view = {
         "rollout": desk.name,
@@ -79,10 +79,10 @@ def entry_mails(desk: Desk, entry: Fact, to: Sequence[str]) -> list[Mail]:
 
 
 def declare_success(desk: Desk, reason: str, user: str, mine: Collection[str]) -> Fact:
-    """End the run before its time, "upon success" (SD 4.1.3, 10); twice is once.
+    """End the run before its time, "upon success" (SD 4.1.3, 10); repeating it changes nothing.
 
     Raises:
-        RefusedError: by somebody else than the coordination, without a reason that others understand, or while no
+        RefusedError: by somebody other than the coordination, without a reason that others understand, or while no
             site runs the pilot.
     """
     pilot = Pilot(desk.rollout)
@@ -104,7 +104,7 @@ def end_run(desk: Desk, outcome: RunOutcome, reason: str, **more: Any) -> Fact:
     """Put on record that this round's run has ended; of two at once the first counts.
 
     Raises:
-        NotYetAllowedError: it has not ended so.
+        NotYetAllowedError: it has not ended that way.
     """
     pilot = Pilot(desk.rollout)
     rules.may_end_run(pilot, outcome, desk.now)

@@ -30,7 +30,7 @@ EXPERTS = ("ITR", "Developers", SITE)
 """SD 4.1.3, table: "Gold Site, ITR or Developers" support the service as experts"""
 LONGEST = timedelta(weeks=52)
 AGENDA = (
-    "Timeline of the sites to set the service up, and of the VOs to give feedback.",
+    "Timeline for the sites to set the service up, and for the VOs to give feedback.",
     "Which VOs commit themselves, and what they require, e.g. that jobs can select the sites (JDL).",
     "Whether the service is published in the production information system; then its repository is mirrored.",
     "Who supports the sites as service expert.",
@@ -59,9 +59,10 @@ def usual_timeline(desk: Desk, *, set_up_within: timedelta, run_for: timedelta, 
 
 
 def instruct_sites(desk: Desk, sites: Mapping[str, Site], usual: Timeline) -> int:
-    """Give the selected sites pointers to the documentation, and the timeline (SD 4.1.3, 3); how many mails are new.
+    """Give the selected sites pointers to the documentation, and the timeline (SD 4.1.3, 3).
 
-    Those of another round had it in the first one. A site that has left the registry is not told.
+    Returns how many mails are new. In another round nobody is told: they had it in the first. A site that has left the
+    registry is not told.
     """
     record = desk.rollout
     patch = desk.patch
@@ -142,13 +143,13 @@ def facts_of_kick_off(
     """
     if given.choice == NOT_AGREED:
         if lacking := reasons_against_reason(field(given.form, "reason")):
-            raise RefusedError(desk.name, lacking, "Who asked for the pilot will read it.")
+            raise RefusedError(desk.name, lacking, "Whoever asked for the pilot will read it.")
         return ()
     pilot = Pilot(desk.rollout)
     try:
         rules.may_kick_off(pilot)
     except NotYetAllowedError as error:
-        raise RefusedError(desk.name, (f"It cannot be agreed so: {error.why}",), error.next_step) from error
+        raise RefusedError(desk.name, (f"It cannot be agreed on: {error.why}",), error.next_step) from error
     reasons: list[str] = []
     times = {
         name: agreed_time(field(given.form, name), f"for {name!r}", getattr(usual, name), reasons)
@@ -185,10 +186,10 @@ def facts_of_kick_off(
 
 
 def agreed_time(text: str, what: str, usual: timedelta, reasons: list[str]) -> timedelta:
-    """A time that was entered after a meeting; adds a reason if it is none.
+    """A time that was entered after a meeting; adds a reason if the text is no time.
 
     Args:
-        what: it is a time for, in a sentence: `to prolong it`.
+        what: what the time is for, as it stands in a sentence: `to prolong it`.
         usual: where nothing was entered.
     """
     if not text:
@@ -217,7 +218,7 @@ def _experts(pilot: Pilot, text: str, reasons: list[str]) -> list[dict[str, str]
 
 
 def named(text: str, role: str, reasons: list[str]) -> list[dict[str, str]]:
-    """Who took part in a meeting, one a line, for their credits; adds a reason for each that is no name."""
+    """Who took part in a meeting, one a line, for their credits; adds a reason for each word that is no name."""
     names = tuple(dict.fromkeys(word for word in re.split(r"[\s,]+", text) if word))
     reasons += [f"{one_line(name, 60)!r} is no user name." for name in names if not is_name(name)]
     return [{"role": role, "who": name} for name in names]

@@ -1,4 +1,4 @@
-"""The meetings of a pilot: who is invited, when, again if the date moves, and that it is off (SD 4.1.3, 4 and 10)."""
+"""The meetings of a pilot: who is invited, and when; who hears that it is moved or called off (SD 4.1.3, 4 and 10)."""
 
 from __future__ import annotations
 
@@ -50,12 +50,12 @@ def participants(
     """Whom to invite: the sites, the developers, VOs (major), and the others; one mail to an address.
 
     Source: SD 4.1.3, 4: "with the Gold Sites, SA3, the developers (if needed), the VOs"; 10: "[Gold Site, ITR, Release
-    Manager, PPS Coordinator, VO, Developers]". VOs come that have shown interest, or have asked for the pilot; to
-    the wrap-up those that have committed themselves.
+    Manager, PPS Coordinator, VO, Developers]". The VOs are those that have shown interest, or have asked for
+    the pilot; for the wrap-up, those that have committed themselves.
 
     Args:
         vos: all of people.yaml.
-        others: roles: coordination, ITR, Release Manager; of the wrap-up of a minor pilot the EMT as well.
+        others: roles: coordination, ITR, Release Manager; for the wrap-up of a minor pilot the EMT as well.
     """
     pilot = Pilot(record)
     of_sites = pilot.sites if what == KICK_OFF else pilot.selected
@@ -103,7 +103,7 @@ class Move:
     """those who are invited read it"""
     user: str = ""
     mine: Collection[str] = ()
-    """all under which `user` is known (`roles.identities`)"""
+    """all names under which `user` is known (`roles.identities`)"""
 
 
 def call_meeting(
@@ -122,7 +122,7 @@ def call_meeting(
     Args:
         agenda: sentences.
         starts: agreed with the first call; a retry changes nothing.
-        move: the date is another one after all: people are invited again, and their calendars move the meeting.
+        move: the date has changed after all: people are invited again, and their calendars move the meeting.
 
     Raises:
         RefusedError: it would begin in the past.
@@ -135,7 +135,9 @@ def call_meeting(
     if record.is_over:
         raise NotYetAllowedError(record.name, "it has ended; nobody is invited any more.", "Look at: pps pilot show.")
     if starts < desk.now:
-        raise RefusedError(f"{what} of {record.name}", (f"{starts.isoformat()} has passed already.",), "Take another.")
+        raise RefusedError(
+            f"{what} of {record.name}", (f"{starts.isoformat()} has passed already.",), "Take a later time."
+        )
     opened = record.opened
     planned = Meeting(
         uid=_uid_of(record, what, calls) if calls else meeting_uid(_identity(record, what), host.public_url),
@@ -202,7 +204,7 @@ def _uid_of(record: Rollout, what: str, calls: Sequence[Fact]) -> str:
 
 
 def _organizer(calls: Sequence[Fact], now: str) -> str:
-    """Who has invited: a calendar takes a change from nobody else (RFC 5546, 3.2.5), whatever our address is now."""
+    """Who invited: a calendar takes a change from nobody else (RFC 5546, 3.2.5), whatever our address is now."""
     return str(calls[0].payload.get("organizer") or now) if calls else now
 
 
@@ -216,7 +218,7 @@ def _summary(record: Rollout, what: str) -> str:
 
 
 def cancel_meetings(desk: Desk, *, organizer: str) -> int:
-    """Take the meetings of a pilot that has ended before them out of everybody's calendar; how many mails are new.
+    """Call off what an ended pilot will not hold, in everybody's calendar; returns how many mails are new.
 
     All who were ever invited hear of it, once, under the identity with which they were invited. A meeting that has
     begun is not called off: it may have been held.
@@ -282,7 +284,7 @@ def _cancel(desk: Desk, what: str, calls: Sequence[Fact], organizer: str) -> int
 
 
 def cancel_meetings_of_ended(office: Office, *, ended_within: timedelta, organizer: str) -> int:
-    """The same for all pilots that have ended lately, whichever way: a task that broke off has told nobody."""
+    """The same for all pilots that have ended lately, however they ended: a task that broke off has told nobody."""
     rows = office.facts.rollouts(paths=PILOTS, closed_after=office.now - ended_within)
     return sum(
         cancel_meetings(office.desk(office.facts.rollout(row.name)), organizer=organizer)
@@ -310,15 +312,16 @@ def move_meeting(
     Source: SD 4.1.3, 4: "[PPS Coordinator]: Organise a pilot kick-off meeting".
 
     Args:
-        parties: whom it concerns now, asked for when it may move; who was invited before is invited again as well.
+        parties: whom it concerns now, asked for when it may move; whoever was invited before is
+            invited again as well.
         due: until when its outcome must be entered; None: nobody has asked for it yet.
 
     Raises:
-        RefusedError: by somebody else than the Coordinator, into the past, or later than its outcome is waited for.
+        RefusedError: by somebody other than the Coordinator, into the past, or later than its outcome is waited for.
         NotYetAllowedError: nobody was invited, or its outcome is on record.
     """
     record = desk.rollout
-    Pilot(record)  # or it is none
+    Pilot(record)  # raises if it is none
     starts = starts.astimezone(UTC).replace(microsecond=0)
     if f"role:{Role.PPS_COORDINATOR}" not in move.mine:
         raise RefusedError(f"{what} of {record.name}", (f"Only the {Role.PPS_COORDINATOR} may move it.",))

@@ -103,7 +103,7 @@ def _round_before(record: Rollout) -> str:
 
 
 def _round(record: Rollout) -> dict[str, Any]:
-    """What users said in an earlier round, and why it was not the last one: who reads the notes must know of it."""
+    """What users said in an earlier round, and why it was not the last one: whoever reads the notes must know."""
     pilot, wrapped = Pilot(record), record.the(FactKind.WRAPPED_UP)
     return {
         "round": pilot.round,

@@ -20,14 +20,14 @@ def what_comes_next(pilot: Pilot, now: datetime) -> str:
 
 
 def note_on_site(pilot: Pilot, site: str) -> str:
-    """Why a site is where it is, as it was told itself; "" where there is nothing to explain."""
+    """Why a site is where it is, as the site itself was told; "" where there is nothing to explain."""
     record = pilot.record
     if done := pilot.rolled_back(site):
         return str(done.payload.get("reason", ""))
     if pilot.is_left_out(site):
         return _newest(record, FactKind.SITE_LEFT_OUT, site)
     if asked := pilot.roll_back_asked(site):
-        return f"A roll-back is asked for: {asked.payload['reason']}"
+        return f"A roll-back was asked for: {asked.payload['reason']}"
     return " ".join(set_up.newest_reasons(record, site)) if pilot.first_set_up(site) is None else ""
 
 
@@ -38,7 +38,7 @@ def _newest(record: Rollout, kind: FactKind, site: str) -> str:
 
 def _until(record: Rollout, step: str) -> str:
     asked = questions.question(record, step, Role.PPS_COORDINATOR)
-    return f" until {_shown(asked.due)}" if asked else ""
+    return f" by {_shown(asked.due)}" if asked else ""
 
 
 def _shown(at: datetime) -> str:
@@ -60,7 +60,7 @@ def _meeting(pilot: Pilot, now: datetime, what: str, step: str, then: str) -> st
         return f"The {what} meeting is called."
     starts = datetime.fromisoformat(called.payload["starts"])
     held = f"The {what} meeting {'was' if starts < now else 'is'} on {_shown(starts)};"
-    return f"{held} the {Role.PPS_COORDINATOR} enters {then}{_until(pilot.record, step)}."
+    return f"{held} the {Role.PPS_COORDINATOR} enters{_until(pilot.record, step)} {then}."
 
 
 def _kick_off(pilot: Pilot, now: datetime) -> str:
@@ -70,8 +70,8 @@ def _kick_off(pilot: Pilot, now: datetime) -> str:
 def _set_up(pilot: Pilot, now: datetime) -> str:
     agreed, awaited = pilot.agreement, ", ".join(pilot.awaited)
     if not awaited or agreed is None:
-        return "No site is left that sets it up; the wrap-up follows."
-    return f"To be set up at {awaited}, until {_shown(agreed.set_up_until)}; the run begins when the last one is ready."
+        return "No site is left to set it up; the wrap-up follows."
+    return f"To be set up at {awaited} by {_shown(agreed.set_up_until)}; the run begins when the last one is ready."
 
 
 def _running(pilot: Pilot, now: datetime) -> str:

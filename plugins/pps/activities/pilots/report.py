@@ -1,4 +1,4 @@
-"""The post-mortem report of a pilot, one a site: set-up, resources, stability, issues (SD 4.1.3, 9)."""
+"""The post-mortem report of a pilot, one for each site: set-up, resources, stability, issues (SD 4.1.3, 9)."""
 
 from __future__ import annotations
 
@@ -44,10 +44,10 @@ def facts_of_report(desk: Desk, site: str, given: Given) -> tuple[Fact, ...]:
     """What follows from a report: nothing but the report itself (`write_report` keeps it), if it says what it must.
 
     Raises:
-        RefusedError: it says nothing of resources and stability, which no probe of ours can see.
+        RefusedError: it says nothing about resources and stability, which no probe of ours can see.
     """
     if missing := [name for name in ("resources", "stability") if not field(given.form, name)]:
-        reason = f"The report does not say anything of: {', '.join(missing)}."
+        reason = f"The report does not say anything about: {', '.join(missing)}."
         raise RefusedError(f"report of {site}", (reason,), "Source: SD 4.1.3, 9: resource consumption, stability.")
     return ()
 
@@ -64,8 +64,8 @@ def report_view(
 ) -> dict[str, Any]:
     """The view of `pilot_report.*` and of the form's body: what we know, and what the site's people say.
 
-    It holds no clock time of its own, so that it is repeatable. The report is published, so all of it has passed the
-    door to the public.
+    It holds no clock time of its own, so that it is repeatable. The report is published, so all of it has gone
+    through `shown_to_the_public`.
 
     Args:
         form: empty where the site has said nothing; then the report says so.

@@ -68,7 +68,7 @@ def verdict_on(patch: Patch, dossier: Rollout, limits: MinorLimits) -> UpdateVer
 def reasons_against_request(
     patch: Patch, dossier: Rollout, asked: PilotRequest, vos: Collection[str]
 ) -> tuple[str, ...]:
-    """Say why a pilot cannot be asked for so; no reasons means that it can.
+    """Say why a pilot cannot be asked for in this way; no reasons means that it can.
 
     Whoever asks, the rules say whether it is minor or major: SD has the EMT ask for minor ones and VOs for major ones
     only "normally" (docs/adr/0014).
@@ -96,7 +96,7 @@ def request_pilot(
     """Put the request and the rules' verdict on record; returns the pilot's name. A retry returns the same.
 
     Args:
-        path: of the way that was started, minor or major; None: the one that the rules say.
+        path: the one that was started, minor or major; None: the one that the rules name.
 
     Raises:
         RefusedError: the rules say no; nothing was recorded.
@@ -172,17 +172,17 @@ def facts_of_acceptance(desk: Desk, given: Given) -> tuple[Fact, ...]:
     reason = clean_text(str(given.form.get("reason") or "")).strip()
     reasons = []
     if given.choice not in OPTIONS:
-        reasons.append(f"{given.choice[:40]!r} is no answer; it is one of {', '.join(OPTIONS)}.")
+        reasons.append(f"{given.choice[:40]!r} is no answer; the answers are {', '.join(OPTIONS)}.")
     if given.choice == DECLINE:
         reasons += reasons_against_reason(reason)
     if reasons:
-        raise RefusedError(desk.name, tuple(reasons), "Who asked for the pilot will read it.")
+        raise RefusedError(desk.name, tuple(reasons), "Whoever asked for the pilot will read it.")
     return _decided(desk, ACCEPTED if given.choice == ACCEPT else DECLINED, reason, given.user)
 
 
 def facts_of_silence(desk: Desk, due: datetime) -> tuple[Fact, ...]:
     """What follows when the Coordinator has not answered: the request lapses, and may be made again."""
-    reason = f"The PPS Coordinator has not answered until {due:%Y-%m-%d %H:%M} UTC."
+    reason = f"The PPS Coordinator did not answer by {due:%Y-%m-%d %H:%M} UTC."
     return _decided(desk, DECLINED, reason, "")
 
 
@@ -194,7 +194,7 @@ def _decided(desk: Desk, decision: str, reason: str, user: str) -> tuple[Fact, .
 
 
 def tell_acceptance(desk: Desk, to: str) -> bool:
-    """Tell who asked how it was decided, and close a declined request; True if the mail is new. Twice is once.
+    """Tell whoever asked how it was decided, and close a declined request; True if the mail is new.
 
     Args:
         to: address of the VO or the EMT; "" sends no mail.
@@ -234,7 +234,7 @@ def open_next_round(desk: Desk, *, run: str) -> str:
     was. Sites that were left out have no part in it; one that has rolled back is asked to set the service up again.
 
     Raises:
-        NotYetAllowedError: the wrap-up has not decided so, or this round is still open.
+        NotYetAllowedError: the wrap-up has not decided that, or this round is still open.
     """
     record = desk.rollout
     before = Pilot(record)
@@ -247,7 +247,7 @@ def open_next_round(desk: Desk, *, run: str) -> str:
         return name
     rules.may_be_prolonged(before)
     if name == record.name:
-        raise NotYetAllowedError(record.name, "this run has opened it.", "Another round is another run.")
+        raise NotYetAllowedError(record.name, "this run has opened it already.", "Start a new run for another round.")
     payload = {**record.opened, "pilot": before.first_round, "round": before.round + 1, "run": run}
     desk.facts.open(
         record.path,

@@ -29,15 +29,15 @@ OPTIONS = (DONE, CANNOT)
 
 
 def ask_roll_back(desk: Desk, site: Site, reason: str, user: str, mine: Collection[str], support: str) -> Fact:
-    """Ask that a site takes its service back to the version of before; asked twice is asked once.
+    """Ask a site to take its service back to the previous version; asking twice is asking once.
 
     The site's people are told, and the support list: a pilot is a production service, so the reaction must be prompt.
 
     Args:
-        mine: all under which `user` is known (`roles.identities`).
+        mine: all names under which `user` is known (`roles.identities`).
 
     Raises:
-        RefusedError: by somebody else than the site's people or the Coordinator, or without a reason.
+        RefusedError: by somebody other than the site's people or the Coordinator, or without a reason.
         NotYetAllowedError: the site runs no pilot service.
     """
     record = desk.rollout
@@ -116,7 +116,7 @@ def verify_roll_back(
 ) -> tuple[str, ...]:
     """Put on record that a site has rolled back, once, if it is so; else say why not, in sentences for the site.
 
-    It is so when the version of before answers again (or, where there was none, the pilot's no more), and the
+    It is so when the previous version answers again (or, where there was none, the pilot's no longer does), and the
     information system shows neither the pilot's version at the endpoint nor its tag.
 
     Raises:
@@ -192,7 +192,7 @@ def roll_back_is_settled(
     *,
     give_up_after: timedelta,
 ) -> bool:
-    """Tell whether nothing is left to wait for: it is rolled back, nobody wants it, or it took too long.
+    """Tell whether nothing is left to wait for: it is rolled back, nobody asked for it, or it took too long.
 
     What took too long stays on record as asked for; the wrap-up must not take it for done.
 

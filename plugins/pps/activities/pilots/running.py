@@ -50,7 +50,7 @@ def look_at_pilot(
     """One look: probe the service at every site that runs the pilot, keep what changed; True when the run is over.
 
     A look that says what the last one said leaves no fact but the day's first, so a fortnight of looks is a few
-    facts; of a service that comes and goes they are bounded. Looking twice at once records once.
+    facts; for a service that comes and goes their number is bounded. Looking twice at once records once.
 
     Args:
         support: address of the support list, which hears of incidents (SD 4.1.3, 8).
@@ -130,7 +130,7 @@ def _note_incidents(desk: Desk, site: str, to: Sequence[str], incident_after: ti
         if begun not in known and outage.ended is None and lasted >= incident_after:
             entries.append((begun, f"Incident: no good answer since {_moment(outage.began)}. {outage.text}"))
         if begun in known and ended not in known and outage.ended is not None:
-            entries.append((ended, f"The incident of {_moment(outage.began)} is over since {_moment(outage.ended)}."))
+            entries.append((ended, f"The incident of {_moment(outage.began)} ended at {_moment(outage.ended)}."))
         for occasion, text in entries:
             entry = desk.fact(FactKind.JOURNAL_ENTRY, site, occasion, {"text": text, "user": ""})
             new += desk.record(entry, mails=entry_mails(desk, entry, to))
@@ -155,8 +155,8 @@ def remind_about_pilots(
     """Remind VOs of their feedback, and sites that are late with the set-up; returns how many mails are new.
 
     Source: SD 4.1.3: "Once the pilot is started reminders for feedback are regularly sent to the VOs"; step 8: "The PPS
-    Coordinator is in charge of checking periodically and eventually to send reminders." Who has a question to answer
-    is reminded of that by `asking.remind`.
+    Coordinator is in charge of checking periodically and eventually to send reminders." Whoever has a question to
+    answer is reminded of that by `asking.remind`.
     """
     new = 0
     for record in open_pilots(office.facts):
@@ -199,7 +199,7 @@ def _remind_vos(desk: Desk, audience: Audience, remind_at: Sequence[float]) -> i
 
 
 def _remind_late_sites(desk: Desk, sites: Mapping[str, Site]) -> int:
-    """Once a day, who has let the agreed time for the set-up pass."""
+    """Once a day, remind whoever has let the agreed time for the set-up pass."""
     record = desk.rollout
     pilot = Pilot(record)
     agreed = pilot.agreement

@@ -43,7 +43,7 @@ MOST_INTERESTS = 50
 
 
 def loads(facts: Facts, but: str = "") -> dict[str, Load]:
-    """What each site has to do with pilots now, and has done so far.
+    """What each site is doing for pilots now, and has done so far.
 
     Args:
         but: name of a pilot that is not counted: the one that is being screened.
@@ -68,7 +68,7 @@ def rank_candidates(
     volunteers: Collection[str] = (),
     in_downtime: Collection[str] = (),
 ) -> Ranking:
-    """Rank the sites and record it; the same ranking again is once, another one takes its place.
+    """Rank the sites and record it; the same ranking again is not recorded, another one takes its place.
 
     Raises:
         NotYetAllowedError: the request is not accepted, or the sites are agreed on.
@@ -121,7 +121,7 @@ def _record_newest(desk: Desk, kind: FactKind, payload: Mapping[str, Any]) -> No
 
 
 def ask_for_interest(desk: Desk, vos: Sequence[Party], reply_to: str, public_url: str) -> int:
-    """Tell the VOs of the new features, and ask who wants to take part; returns how many mails are new.
+    """Tell the VOs about the new features, and ask who wants to take part; returns how many mails are new.
 
     A minor pilot is "kept internal to the service infrastructure": nobody is asked.
     """
@@ -155,10 +155,10 @@ def show_interest(
 ) -> Fact:
     """Keep a VO's interest, with what it wants, and tell the coordination, once; returns it as it is on record.
 
-    What the VO said last counts; the same again is once.
+    What the VO said last counts; the same again is not recorded.
 
     Args:
-        mine: all under which `user` is known (`roles.identities`).
+        mine: all names under which `user` is known (`roles.identities`).
         vos: those of people.yaml, each with the users that represent it.
         to: address of the coordination, whose question was put before the VOs could answer.
 
@@ -183,7 +183,7 @@ def show_interest(
         reasons.append(f"The text has {len(said)} characters; at most {LONGEST_INTEREST} are kept.")
     before = [f for f in record.facts if f.kind is FactKind.INTEREST_SHOWN and f.subject == vo]
     if len(before) >= MOST_INTERESTS:
-        reasons.append("It holds all of its words that it can.")
+        reasons.append("No more texts of this VO can be kept.")
     if not reasons and before and before[-1].payload["text"] == said:
         return before[-1]
     if record.has(FactKind.KICK_OFF_AGREED):
@@ -258,7 +258,7 @@ def facts_of_selection(desk: Desk, patch: Patch, given: Given) -> tuple[Fact, ..
     reason = clean_text(str(given.form.get("reason") or "")).strip()
     if given.choice == NONE:
         if reasons := reasons_against_reason(reason):
-            raise RefusedError(desk.name, reasons, "Who asked for the pilot will read it.")
+            raise RefusedError(desk.name, reasons, "Whoever asked for the pilot will read it.")
         return ()
     found = documentation(patch, given.form)
     missing = [what for what, where in found.items() if not where]
@@ -272,7 +272,7 @@ def facts_of_selection(desk: Desk, patch: Patch, given: Given) -> tuple[Fact, ..
     try:
         rules.may_select(Pilot(Rollout(desk.name, (*desk.rollout.facts, checked))), sites)
     except NotYetAllowedError as error:
-        raise RefusedError(desk.name, (f"It cannot be selected so: {error.why}",), error.next_step) from error
+        raise RefusedError(desk.name, (f"The selection cannot be taken: {error.why}",), error.next_step) from error
     payload = {"sites": list(sites), "reason": reason, "user": given.user}
     selected = desk.fact(FactKind.SITES_SELECTED, "", "", payload)
     return (checked, selected)

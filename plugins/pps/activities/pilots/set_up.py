@@ -26,7 +26,7 @@ STEP = "pilot-set-up"
 SET_UP = "Set up"
 CANNOT = "Cannot"
 OPTIONS = (SET_UP, CANNOT)
-#: Who may decide for an exception from certified software: the two of which SD 4.1.3 says that they overrule policies.
+#: Who may decide on an exception from certified software: the two that, as SD 4.1.3 says, overrule policies.
 _MAY_JUSTIFY = (Role.PPS_COORDINATOR, Role.EMT)
 
 _CERTIFIED = (PatchState.CERTIFIED, PatchState.READY_FOR_PRODUCTION, PatchState.IN_PRODUCTION)
@@ -80,7 +80,7 @@ def facts_of_set_up(desk: Desk, site: Site, given: Given) -> tuple[Fact, ...]:
 
 def facts_of_silence(desk: Desk, site: str, due: datetime) -> tuple[Fact, ...]:
     """What follows when nobody answered in time: the others do not wait for this site."""
-    reason = f"Nobody there has said until {due:%Y-%m-%d %H:%M} UTC that the service is set up."
+    reason = f"Nobody there has said by {due:%Y-%m-%d %H:%M} UTC that the service is set up."
     return (left_out(desk, site, reason),)
 
 
@@ -107,7 +107,7 @@ def _reasons_against_form(record: Rollout, site: Site, form: Mapping[str, Any]) 
         reasons.append(f"Version {version} was installed; the pilot's is {wanted}.")
     previous = field(form, "previous")
     if previous and not is_version(previous):
-        reasons.append("The version that ran before is no version; leave it empty for a new service.")
+        reasons.append("What was entered as the previous version is no version; leave it empty for a new service.")
     return tuple(reasons)
 
 
@@ -138,13 +138,14 @@ def justification(record: Rollout) -> Fact | None:
 def justify_software(desk: Desk, reason: str, user: str, mine: Collection[str]) -> Fact:
     """Put on record why a pilot runs software that is not certified; the first justification stands.
 
-    A set-up that was refused for it goes on by itself. Sites read the reason in their report, all in the release notes.
+    A set-up that was refused for lack of one goes on by itself. Sites read the reason in their report, everybody in the
+    release notes.
 
     Args:
-        mine: all under which `user` is known (`roles.identities`).
+        mine: all names under which `user` is known (`roles.identities`).
 
     Raises:
-        RefusedError: by somebody else than Coordinator or EMT, no reason, or the patch is certified.
+        RefusedError: by somebody other than Coordinator or EMT, no reason, or the patch is certified.
         NotYetAllowedError: the pilot has ended.
     """
     patch = desk.patch
@@ -203,7 +204,7 @@ def reasons_against_publication(
 def look_at_service(
     record: Rollout, site: Site, form: Mapping[str, Any], probes: ServiceProbes
 ) -> tuple[Endpoint, ServiceAnswer, tuple[str, ...]]:
-    """Knock at what a form names; also why it is not the pilot. For an answer that comes in, before it is taken.
+    """Knock at what a form names; also tells why it is not the pilot. For an answer that comes in, before it is taken.
 
     Raises:
         InvalidNameError: the form names no endpoint.

@@ -23,7 +23,7 @@ def vos_may_begin(record: Rollout) -> bool:
 def vos_are_heard(record: Rollout, now: datetime) -> bool:
     """Tell whether nothing more is to be waited for from the VOs: all have answered, or the agreed date has passed.
 
-    None is waited for that has not committed itself, nor where no site has the service any more (`success`).
+    No VO is waited for that has not committed itself, and none where no site has the service any more (`success`).
     """
     pilot = Pilot(record)
     if record.is_over or pilot.agreement is None or not pilot.agreement.vos or not pilot.serving:

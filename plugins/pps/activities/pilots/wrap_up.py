@@ -132,7 +132,7 @@ def facts_of_wrap_up(desk: Desk, given: Given, *, assessment: Assessment, usual:
     prolongate the testing time). Eventually general guidelines for the deployment can be drafted."
 
     Args:
-        usual: for how long another round runs if the form does not say it.
+        usual: for how long another round runs if the form does not say.
 
     Raises:
         RefusedError: it is too early, or the decision needs a reason and has none.
@@ -146,7 +146,7 @@ def facts_of_wrap_up(desk: Desk, given: Given, *, assessment: Assessment, usual:
     if decision != RELEASE:
         reasons += reasons_against_reason(reason)
     elif assessment.has_doubts and (lacking := reasons_against_reason(reason)):
-        what = "Something stands against a release" if assessment.reasons_against else "Too little was seen of the run"
+        what = "Something speaks against a release" if assessment.reasons_against else "Too little was seen of the run"
         reasons.append(f"{what}; say why it is released all the same.")
         reasons += lacking
     span = (

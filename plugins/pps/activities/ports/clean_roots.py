@@ -14,7 +14,7 @@ class CommandResult:
     """How a script in a clean root ended."""
 
     exit_code: int
-    """of the script; not 0 either when it was ended because its time was up"""
+    """of the script; also not 0 if it was ended because its time was up"""
     output: str
     """standard output and error together, as they came; the middle of a very long one is left out"""
     seconds: float

@@ -30,7 +30,7 @@ class Mirrors(Protocol):
         """Every file below a folder of `aside` with its digest, safe on the disk from then on."""
 
     def keep(self, folder: Path, rollout: str, listed: MirrorList) -> str:
-        """Put a folder of `aside` in its place, whole or not at all, and return that place; twice is once.
+        """Put a folder of `aside` in its place once, whole or not at all, and return that place.
 
         `TamperedError` if something else is there: a mirror is never written over.
         """
@@ -39,4 +39,4 @@ class Mirrors(Protocol):
         """The text of MIRROR in this place; None if there is no such mirror."""
 
     def found(self, place: str) -> Iterator[MirrorFile]:
-        """Every file that is there now but MIRROR, read to its end, in order of path."""
+        """Every file that is there now except MIRROR, read to its end, in order of path."""

@@ -1,4 +1,4 @@
-"""Packages: where they come from, how they are read, and where what is built of them is kept."""
+"""Packages: where they come from, how they are read, and where what is built from them is kept."""
 
 from __future__ import annotations
 
@@ -146,7 +146,7 @@ class Artefacts(Protocol):
         """The tarball of this name, or None."""
 
     def keep(self, tarball: Tarball, folder: Path) -> None:
-        """Store a tarball's files from a local folder: uploaded aside, renamed when complete; twice is once."""
+        """Store a tarball's files from a local folder, once: uploaded aside, renamed when complete."""
 
     def local(self, name: str, file: str) -> Path:
         """A local, verified copy of one file of a tarball (cached; a file:// store is read in place)."""

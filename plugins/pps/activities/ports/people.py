@@ -15,14 +15,14 @@ class Mail:
 
     key: str
     to: str
-    """one address; a site's several are parted when the mail is recorded"""
+    """one address; several of a site are separated when the mail is recorded"""
     subject: str
     text: str
     html: str = ""
     attachments: tuple[tuple[str, str, str], ...] = ()
     """(file name, MIME type, text)"""
     text_sha256: str = field(default="", compare=False)
-    """of the text; by the outbox, which does not keep texts that have left, or were given up"""
+    """of the text; set by the outbox, which does not keep texts that have left, or were given up"""
 
     def one_each(self) -> tuple[Mail, ...]:
         """The same to each of several recipients: nobody reads the others' addresses, all are told."""
@@ -37,7 +37,8 @@ class Mailer(Protocol):
         """Send over one connection; return `key -> error` for those that were not accepted.
 
         `accepted` is called with a mail's key as soon as the server has taken it, before the next
-        one goes out: who marks it there sends at most one mail twice when killed.
+        one goes out: whoever marks it there sends at most one mail twice when
+        killed.
         The Message-ID derives from the key, so a duplicate after a crash can be recognised.
         `ServiceError` when the server cannot be reached at all.
         """

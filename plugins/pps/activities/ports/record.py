@@ -56,7 +56,7 @@ class Facts(Protocol):
         """The register, newest first: of these paths, else all rollouts (no dossiers); of one patch, or of all.
 
         Args:
-            not_cleared: without those of which `mark_cleared` was said.
+            not_cleared: without those for which `mark_cleared` was called.
             closed_after: without those that had ended by then; what is open is always among them.
             as_of: the register as it stood then: without what was opened later, and what was closed later is open.
         """
@@ -68,7 +68,7 @@ class Facts(Protocol):
         """
 
     def count_turned_away(self, rollout: str, limit: Limit, now: datetime) -> None:
-        """Count an answer that a limit has turned away: a number for each limit, and nothing of who it was."""
+        """Count an answer that a limit has turned away: a number for each limit, and nothing about who it was."""
 
     def turned_away(self, rollout: str) -> Mapping[Limit, int]:
         """How many answers each limit has turned away."""
@@ -89,7 +89,7 @@ class Facts(Protocol):
         """Tell whether a fact of this kind is on record, at the cost of one look-up: for those who must ask often."""
 
     def dossier(self, patch: int) -> Rollout:
-        """What is on record on a patch beside its rollouts; without facts while there is nothing."""
+        """What is on record about a patch besides its rollouts; without facts while there is nothing."""
 
     def record_in_dossier(self, patch: int, *facts: Fact, mails: Sequence[Mail] = ()) -> tuple[Fact, ...]:
         """As `record`, for facts of `domain.rollouts.dossier_name(patch)`."""

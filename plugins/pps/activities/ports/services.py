@@ -39,7 +39,7 @@ class ServiceAnswer:
 
     result: ProbeResult
     version: str = ""
-    """as the service itself says it; "" where it says none"""
+    """as the service itself tells it; "" where it tells none"""
 
     @property
     def answers(self) -> bool:

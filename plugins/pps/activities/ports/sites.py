@@ -37,7 +37,7 @@ class SiteLimits:
     total_s: float = 900.0
     """the whole conversation"""
     output_bytes: int = 65536
-    """most that a site may say; a site that says more is cut off"""
+    """the most that a site may say; a site that says more is cut off"""
 
 
 class SiteChannel(Protocol):

@@ -53,7 +53,7 @@ RESULTS = "results.json"
 
 
 def update_digest(patch: Patch) -> str:
-    """What of a patch a deployment test is about: another digest is another update, which was not tested."""
+    """The digest of what a deployment test tries of a patch: another digest is another update, which was not tested."""
     content = [
         [patch.metapackage, patch.version, patch.special_configuration],
         [patch.repository.kind, patch.repository.url, patch.repository.suite, *patch.repository.components],
@@ -123,7 +123,7 @@ def run_scenario(
     A scenario that ended inconclusively is run again when the task is cleared.
 
     Args:
-        keyring: with which the provider's repository must be signed.
+        keyring: the keys with which the provider's repository must be signed.
     """
     record = desk.rollout
     patch = desk.patch
@@ -157,7 +157,7 @@ def ended_at_site(desk: Desk, scenario_name: str, given: Given, publication: Pub
     """The fact that follows from a member site's answer, its log published; none if the scenario has ended.
 
     Raises:
-        RefusedError: the site says that it did not pass, and not why.
+        RefusedError: the site says that it did not pass, but not why.
     """
     record = desk.rollout
     result = ScenarioResult(given.choice.lower())
@@ -185,7 +185,7 @@ def tell_provider(desk: Desk, tracker: Tracker, *, publication: PublicationFolde
     """A scenario that failed goes back to the provider with its log; returns how many mails are new.
 
     Args:
-        fall_back: address for a patch without provider.
+        fall_back: address for a patch without a provider.
     """
     record = desk.rollout
     patch = desk.patch
@@ -220,7 +220,7 @@ def tell_provider(desk: Desk, tracker: Tracker, *, publication: PublicationFolde
 
 
 def close_deployment_test(desk: Desk, *, publication: PublicationFolder) -> DeploymentVerdict:
-    """Publish the results and end the test. Twice is once.
+    """Publish the results and end the test. Repeating it changes nothing.
 
     Raises:
         NotYetAllowedError: a scenario has not ended.
@@ -231,7 +231,9 @@ def close_deployment_test(desk: Desk, *, publication: PublicationFolder) -> Depl
         return verdict
     record.need(FactKind.SCENARIOS_PLANNED, "Plan the scenarios first.")
     if open_ones := [s.name for s in planned_scenarios(record) if scenario_end(record, s.name) is None]:
-        raise NotYetAllowedError(record.name, f"{', '.join(open_ones)} has not ended.", "Wait, or clear its task.")
+        raise NotYetAllowedError(
+            record.name, f"these scenarios must end first: {', '.join(open_ones)}.", "Wait, or clear the task of each."
+        )
     shown = shown_to_the_public(results(record), users_in(record))
     text = json.dumps(shown, indent=2, ensure_ascii=False) + "\n"
     publication.publish(f"{FOLDER}/{record.name}/{RESULTS}", text)
@@ -252,9 +254,9 @@ def newest_deployment_test(facts: Facts, patch_number: int, *, ended_only: bool 
 
 
 def needs_deployment_test(facts: Facts, patch: Patch) -> bool:
-    """Tell whether a test of the patch as it is now has to be started: none is open, and none has ended that was of it.
+    """Tell whether a test of the patch as it is now has to be started: none is open, and none has ended for it.
 
-    One that ended and found nothing out is not repeated for the same packages: somebody should look why.
+    One that ended and found nothing out is not repeated for the same packages: somebody should find out why.
     """
     newest = newest_deployment_test(facts, patch.number)
     return newest is None or (newest.is_closed and newest.opened["update"] != update_digest(patch))
@@ -315,7 +317,7 @@ def _all_ended(record: Rollout) -> bool:
 
 
 def _standing(record: Rollout, scenario_name: str) -> ScenarioResult | None:
-    """The result that stays: a pass or a failure; also whatever it was once the test is closed."""
+    """The result that stays: a pass or a failure; once the test is closed, whatever it was."""
     end = scenario_end(record, scenario_name)
     if end is None:
         if record.is_closed:

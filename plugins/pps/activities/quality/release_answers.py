@@ -33,13 +33,13 @@ def question_view(
     """The view of the template `ask_release_test.md`.
 
     Args:
-        keys: sign the repository.
-        services: to which the site's pool usually applies updates; a hint.
+        keys: those that sign the repository.
+        services: those to which the site's pool usually applies updates; a hint.
         link: where late answers go.
     """
     delivered = delivery(desk.rollout, site.name)
     if delivered is None:
-        raise NotYetAllowedError(f"{desk.name} at {site.name}", "nothing was delivered yet.", "Deliver it first.")
+        raise NotYetAllowedError(f"{desk.name} at {site.name}", "nothing has been delivered yet.", "Deliver it first.")
     kind, components = patch.repository.kind, patch.repository.components[:1]
     suite = FOLDER if kind is RepositoryKind.APT else ""
     source = Repository(kind, delivered.payload["repository"], suite, components)
@@ -56,7 +56,7 @@ def question_view(
 
 
 def facts_of_answer(record: Rollout, site: str, given: Given, activity: Activity) -> tuple[Fact, ...]:
-    """What follows from a site's answer, in time or late: who has applied the update is credited, once.
+    """What follows from a site's answer, in time or late: whoever has applied the update is credited, once.
 
     Source: SD 4.2.3, table: "Production Site: Apply a middleware update for release testing".
 
@@ -76,7 +76,7 @@ def keep_late_answer(desk: Desk, site: str, given: Given, activity: Activity) ->
     """Keep an answer that no longer decides; the same one twice is one record.
 
     Raises:
-        NotYetAllowedError: nobody has asked the site, or the question is open: then Airflow's form is the door.
+        NotYetAllowedError: nobody has asked the site, or the question is open: then it is answered in Airflow.
         RefusedError: the form does not say what the answer needs, or is too large.
     """
     record = desk.rollout

@@ -38,7 +38,7 @@ def open_release_test(
         chosen: names of pools; None: all of them.
 
     Raises:
-        RefusedError: the patch is not certified, or is out; or no site would take part. Nothing was recorded.
+        RefusedError: the patch is not certified, or is public; or no site would take part. Nothing was recorded.
         AlreadyOpenError: this patch is being tried already.
     """
     name = office.facts.next_name(RolloutPath.RELEASE_TEST, patch.number, run)
@@ -97,7 +97,7 @@ def division(
 
 
 def plan(desk: Desk, pools: Iterable[Pool], sites: Mapping[str, Site]) -> tuple[str, ...]:
-    """Agree on the sites, once; returns them. Who is left out is on record with the reasons.
+    """Agree on the sites, once; returns them. Whoever is left out is on record with the reasons.
 
     Raises:
         RefusedError: nobody is left, because the registry has changed since the opening.
@@ -107,7 +107,9 @@ def plan(desk: Desk, pools: Iterable[Pool], sites: Mapping[str, Site]) -> tuple[
         taking_part, left_out = division(desk.patch, chosen_pools(pools, record.opened["pools"]), sites)
         if not any(taking_part.values()):
             why = (reason for reasons in left_out.values() for reason in reasons)
-            raise RefusedError(record.name, ("No site can take part.", *why), "Correct the registry, clear this task.")
+            raise RefusedError(
+                record.name, ("No site can take part.", *why), "Correct the registry, then clear this task."
+            )
         desk.record(
             desk.fact(FactKind.PLAN_AGREED, "", "", {"batches": taking_part}),
             *(
@@ -127,7 +129,7 @@ class Outlet:
     """folder of the production repository"""
     publish_packages: Publisher
     base: str
-    """address under which sites reach the folder `release-test` of it; "" for the folder's own"""
+    """address at which sites reach its folder `release-test`; "" for the folder's own"""
 
 
 def deliver(

@@ -21,7 +21,7 @@ from pps.domain.record.rollouts import Rollout, RolloutPath
 
 #: Name of the record.
 RECORD = "sam"
-#: Keys in activities.yaml begin so.
+#: How their keys in activities.yaml begin.
 KEYS = "sam-"
 _WEEK = re.compile(r"\d{4}-W(0[1-9]|[1-4]\d|5[0-3])")
 
@@ -86,7 +86,7 @@ def assign(
     """Assign a task to a user; the same one again (what or week) is the one that is on record.
 
     Raises:
-        RefusedError: there is no such task, or it is not said for which week or what it is done.
+        RefusedError: there is no such task, or it is not said for which week, or for what, it is done.
     """
     known = sam_activities(activities)
     what = one_line(what)
@@ -115,7 +115,7 @@ def assign(
                 return task
         number = max((task.number for task in known_tasks), default=0) + 1
         payload = {"activity": key, "user": user, "what": "" if weekly else what, "week": week}
-        # of two who assign at once one gets this number, the other looks again
+        # of two who assign at once, one gets this number, the other looks again
         if new := facts.record(Fact(RECORD, FactKind.TASK_ASSIGNED, "", str(number), now, f"user {by}", payload)):
             return _task(new[0], None)
 
@@ -123,7 +123,7 @@ def assign(
 def done(
     facts: Facts, activities: Mapping[str, Activity], number: int, user: str, text: str, now: datetime
 ) -> tuple[SamTask, bool]:
-    """Note that a task is done, and credit it to who did it; (task, whether that is new). Twice is once.
+    """Note that a task is done, and credit it to whoever did it; returns the task, and whether that is new.
 
     Raises:
         NotYetAllowedError: there is no such task.

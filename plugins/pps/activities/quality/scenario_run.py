@@ -101,8 +101,9 @@ def try_update(
     """Install the patch in a clean root of this platform, follow its release notes, probe it.
 
     Args:
-        keyring: with which the provider's repository must be signed; None: somebody has decided that it need not be.
-        step_within: longest time for one step.
+        keyring: the keys with which the provider's repository must be signed; None: somebody has decided that it need
+            not be.
+        step_within: the longest time for one step.
     """
     run = _Run(patch, platform, keyring, step_within.total_seconds())
     try:
@@ -115,7 +116,7 @@ def try_update(
         return run.report(ended.result, ended.reason)
     prose_only = patch.special_configuration.strip() and not configuration_steps(patch.special_configuration)
     if prose_only:
-        # installed and sound, but the part of the notes that this test is for was followed by nobody
+        # installed and sound, but nobody has followed the part of the notes that this test is for
         why = "The update installs, but its configuration is described in prose only (no ```sh block to follow)."
         return run.report(ScenarioResult.INCONCLUSIVE, f"{why} Give the scenario to a PPS member site.")
     return run.report(ScenarioResult.PASS, "")
@@ -215,7 +216,7 @@ class _Run:
     def _add(self) -> str:
         repository = self.patch.repository
         # no keyring: somebody has said in `package_keys`, with a reason, that this provider signs nothing. An address
-        # of which nobody has said anything does not come this far (`Services.trust_in`). In this root alone.
+        # about which nobody has said anything does not get this far (`Services.trust_in`). In this root alone.
         trust, script = "trusted=yes", "set -e\n"
         if self.keyring is not None:
             try:

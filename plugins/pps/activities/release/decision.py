@@ -51,7 +51,7 @@ def facts_of_decision(desk: Desk, given: Given) -> tuple[Fact, ...]:
 
 def facts_of_no_decision(desk: Desk, due: datetime) -> tuple[Fact, ...]:
     """What follows when nobody decides in time: the update is held."""
-    reason = f"The Release Manager has not decided until {due:%Y-%m-%d %H:%M} UTC."
+    reason = f"The Release Manager did not decide by {due:%Y-%m-%d %H:%M} UTC."
     return _decided(desk, HOLD, reason, "")
 
 
@@ -65,7 +65,7 @@ def _decided(desk: Desk, choice: str, reason: str, user: str) -> tuple[Fact, ...
         "answers": {s.site: s.word for s in found},
         "doubts": list(rules.doubts(record)),
     }
-    ended = {"reason": "It was decided on the update meanwhile."}
+    ended = {"reason": "The update has been decided on meanwhile."}
     still_open = [s.site for s in found if s.question is not None and questions.is_open(record, s.question)]
     return (
         desk.fact(FactKind.DECIDED, "", DECISION, payload),
@@ -124,6 +124,6 @@ def close_release_test(desk: Desk) -> str:
     elif refused := record.the(FactKind.RELEASE_REFUSED):
         payload = {"outcome": "not released", "reasons": list(refused.payload["reasons"])}
     elif decided.choice == RELEASE:
-        raise NotYetAllowedError(record.name, "is to be released, and is not yet.", "Clear the task of the release.")
+        raise NotYetAllowedError(record.name, "is to be released, but is not yet.", "Clear the task of the release.")
     desk.close(desk.fact(FactKind.ROLLOUT_CLOSED, "", "", payload))
     return str(payload["outcome"])

@@ -31,7 +31,7 @@ _SEVERITIES = list(Severity)
 def write_release_notes(desk: Desk, folder: PublicationFolder) -> str:
     """Write `release-notes/<rollout>.html` and `.txt` below `folder`; returns the digest of their content.
 
-    With them it is on record that the asking has ended. Written again from the same facts and patch,
+    That the asking has ended is put on record with them. Written again from the same facts and patch,
     they are the same, and so is the record; what came late changes them and is a new occasion.
 
     Raises:
@@ -64,7 +64,7 @@ def write_release_notes(desk: Desk, folder: PublicationFolder) -> str:
 
 
 def renew_release_notes(desk: Desk, folder: PublicationFolder) -> None:
-    """Write notes again that are on record: what has come since then must stand in them before anything is released.
+    """Write notes that are on record once more: what has come since must be in them before anything is released.
 
     Source: SD 4.1.2: the deployment test runs beside the preview, so it may end after the feedback.
     """

@@ -83,7 +83,7 @@ def check_answer(subject: str, choice: str, form: Mapping[str, Any]) -> None:
 
 
 def conclude(desk: Desk) -> tuple[str, ...]:
-    """Count the two answers. Both agree: the decision stands in the patch's dossier. Else the reasons against it.
+    """Count the two answers. If both agree, the decision goes into the patch's dossier; else returns the reasons.
 
     Reads the facts, not Airflow's task states: whoever marks a question answered by hand has decided nothing.
     """

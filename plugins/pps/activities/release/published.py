@@ -1,4 +1,4 @@
-"""What is in production, as the record has it: against this is held what lies in the folder (docs/adr/0026)."""
+"""What is in production, as the record has it; what lies in the folder is compared with this (docs/adr/0026)."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pps.domain.record.facts import FactKind
 
 
 def missing_in_indexes(facts: Facts, named: Collection[str], place: str) -> tuple[Misfit, ...]:
-    """What pilots, release tests and joint decisions have released and no index names: an older one was put back.
+    """What pilots, release tests and joint decisions have released, but no index names: an older index was put back.
 
     Args:
         named: sha256 of every package that an index of ours names now.
@@ -35,7 +35,7 @@ def released_tarballs(facts: Facts) -> Iterator[tuple[str, Tarball]]:
         if name := fact.payload.get("tarball"):
             try:
                 built = [t for t in tarballs_on_record(facts, str(name)) if t.files]
-            except TamperedError:  # told where the rollout itself is read
+            except TamperedError:  # reported where the rollout itself is read
                 continue
             if built:
                 yield fact.rollout, built[-1]

@@ -48,7 +48,7 @@ def decide_on_release(desk: Desk) -> tuple[str, ...]:
 
 
 def reasons_against_release(facts: Facts, patch: Patch) -> tuple[str, ...]:
-    """Say why a patch may not go to production, with all that is on record on it; no reasons means that it may."""
+    """Say why a patch may not go to production, with all that is on record about it; no reasons means that it may."""
     dossier = facts.dossier(patch.number)
     return reasons_against_production(
         patch,
@@ -77,7 +77,7 @@ def release_to_production(desk: Desk, production: Production) -> None:
     """Publish tarball and packages, move the patch in the tracker, tell people, end the rollout.
 
     Every step looks first, so a retry continues where it broke off. What is published has, byte for byte, the
-    digests on record: the tarball's of its own, each package the one that stands in MANIFEST.
+    digests on record: the tarball's files their own, each package the one in MANIFEST.
 
     Raises:
         TamperedError: the store holds something else, or it was changed while it was copied; nothing is announced.
@@ -105,7 +105,7 @@ def release_to_production(desk: Desk, production: Production) -> None:
 def release_kept_packages(
     desk: Desk, production: Production, reasons: tuple[str, ...], *, template: str, more: Mapping[str, str | int]
 ) -> tuple[str, ...]:
-    """Release the very packages that sites have tried, unless there are reasons against it; returns these.
+    """Release the very packages that sites have tried, unless there are reasons against it; returns those reasons.
 
     Args:
         reasons: against the release; they are put on record.

@@ -1,4 +1,4 @@
-"""Which indexes of ours are signed again before their time is over (docs/adr/0022)."""
+"""Which indexes of ours are signed again before their signatures expire (docs/adr/0022)."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class OwnIndex:
     """One repository that we publish."""
 
     root: Any
-    """its folder: a pathlib-like path, also of an object store"""
+    """its folder: a pathlib-like path, perhaps in an object store"""
     repository: Repository
     """kind and suite; the address is not needed"""
     lists_release: bool = False
@@ -49,7 +49,7 @@ class Misfit:
 def own_indexes(
     facts: Facts, production: Any, mirrors: Any | None, now: datetime, ended_for: timedelta
 ) -> Iterator[OwnIndex]:
-    """Production's indexes, and those of mirrors and release tests that are open, or have not ended for so long."""
+    """Production's indexes, and those of mirrors and release tests that are open or ended less than `ended_for` ago."""
     for kind in RepositoryKind:
         yield OwnIndex(production / kind.value, Repository(kind, "", SUITE, ("main",)))
     for row in facts.rollouts(paths=[RolloutPath.RELEASE_TEST, *PILOTS], closed_after=now - ended_for):
@@ -77,10 +77,10 @@ def _of_mirror(root: Any, payload: Any, rollout: str) -> OwnIndex:
 
 
 def renew_all(indexes: Iterable[OwnIndex], renew: Callable[[OwnIndex], bool]) -> tuple[str, ...]:
-    """Sign again what needs it; one that cannot be signed keeps none of the others from it.
+    """Sign again what needs it; one that cannot be signed does not keep the others from it.
 
     Raises:
-        ServiceError: of those that could not be, all of them by name.
+        ServiceError: names all of those that could not be signed.
     """
     renewed, failed = [], []
     for own in indexes:
@@ -98,13 +98,13 @@ def renew_all(indexes: Iterable[OwnIndex], renew: Callable[[OwnIndex], bool]) ->
 def not_as_published(
     indexes: Iterable[OwnIndex], look: Callable[[OwnIndex], Iterable[Misfit]], facts: Facts
 ) -> tuple[Misfit, ...]:
-    """What of our repositories is not as it was published, each with the rollout that it belongs to.
+    """What in our repositories is not as it was published, each with the rollout that it belongs to.
 
     Cost grows with what is published, not with history. An older index of ours that was put back is not seen here:
     it carries our signature.
 
     Raises:
-        ServiceError: of what could not be looked at, when all else was.
+        ServiceError: something could not be looked at, and all else is as it was published.
     """
     found: list[Misfit] = []
     failed: list[str] = []

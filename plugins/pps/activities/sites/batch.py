@@ -21,14 +21,14 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Door:
-    """The way to the sites of a batch, its limits, and for whom it is taken."""
+    """The way to the sites of a batch, its limits, and on whose behalf it is taken."""
 
     targets: Mapping[str, SshTarget]
     shell: SiteShell
     limits: SiteLimits
     at_once: int
     occasion: str
-    """the run, or the night: facts of a repeated task count once, of a later run again"""
+    """the run, or the night: facts of a repeated task count once, those of a later run again"""
     actor: str
 
     def target(self, site: Site) -> SshTarget:
@@ -66,7 +66,7 @@ async def in_turns(act: Callable[[S], Awaitable[T]], sites: Sequence[S], at_once
     """Do something for each site, `at_once` of them at a time; what came of it, in their order.
 
     What one site does wrong is for `act` to catch. Any other error is ours (the store of facts, a tarball), and no site
-    is to suffer by it: those that are being served are served to their end, no further one is begun, and the error is
+    is to suffer from it: those that are being served are served to their end, no further one is begun, and the error is
     raised. When this task is cancelled, all of it is.
     """
     places, ours = asyncio.Semaphore(at_once), list[Exception]()
@@ -84,7 +84,7 @@ async def in_turns(act: Callable[[S], Awaitable[T]], sites: Sequence[S], at_once
     try:
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(in_turn(site)) for site in sites]
-    except BaseExceptionGroup as errors:  # the task's time
+    except BaseExceptionGroup as errors:  # the task's time is up
         raise errors.exceptions[0] from errors
     if ours:
         raise ours[0]

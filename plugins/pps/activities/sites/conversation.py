@@ -104,7 +104,7 @@ class Conversation(ABC):
 
     @abstractmethod
     def _said_aside(self) -> str:
-        """What the site said so far beside our script's output: its banner and standard error, the end of it."""
+        """What the site said so far besides our script's output: banner and standard error, the end of them."""
 
     @abstractmethod
     def _abort(self) -> None:
@@ -131,7 +131,7 @@ class Conversation(ABC):
         self._moved()
 
     async def _raise_if_sftp(self) -> None:
-        """An SFTP server waits for its first message; a shell that is late is given up, so it may get that."""
+        """An SFTP server waits for its first message; a shell that is late is given up on, so it may get one."""
         try:
             async with asyncio.timeout(_SFTP_ANSWERS_IN_S):
                 await self._send(_SFTP_INIT)

@@ -51,8 +51,8 @@ _FOLDER_FAILURES = {
     ("preview_root", "full"): "Free space there, or raise the quota of {user}.",
     ("tag_dir", "not-writable"): "Let the account {user} write to it; without tags no job finds the preview.",
     ("tag_dir", "full"): "Free space there, or raise the quota of {user}.",
-    ("production_root", "missing"): "Correct production_root in sites.yaml; it is compared before and after.",
-    ("production_root", "not-readable"): "Let the account {user} read it; it is compared before and after.",
+    ("production_root", "missing"): "Correct production_root in sites.yaml; production is compared before and after.",
+    ("production_root", "not-readable"): "Let the account {user} read it; production is compared before and after.",
 }
 _FOLDER_WARNINGS = {
     (
@@ -65,7 +65,7 @@ _FOLDER_WARNINGS = {
 _TAG_LISTS = {
     "no-file": "the list of our tags below {} is no file.",
     "not-writable": "our account may not write to the list of our tags below {}, so no tag is set or taken away.",
-    "not-to-be-made": "our account may not make the list of our tags below {}.",
+    "not-to-be-made": "our account may not create the list of our tags below {}.",
 }
 
 
@@ -92,7 +92,7 @@ def findings_at(site: Site, lines: Sequence[str], now: datetime) -> tuple[Findin
         findings.append(Finding(site.name, Health.FAIL, _TAG_LISTS[state].format(site.tag_dir), step))
     if unsafe := cleaned(values.get("preview_root_unsafe", "")):
         why = f"others could change previews there: {unsafe}."
-        step = f"Ask {site.contact} for that; until then nothing is installed there."
+        step = f"Ask {site.contact} to do that; until then nothing is installed there."
         findings.append(Finding(site.name, Health.FAIL, why, step))
     free = values.get("free_kib", "")
     if free.isdecimal() and int(free) < _LEAST_FREE_KIB:

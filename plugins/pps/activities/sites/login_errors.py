@@ -1,6 +1,6 @@
-"""How a way to a site fails, in the same words and classes whichever SSH client went it.
+"""How a way to a site fails, in the same words and classes whichever SSH client was used.
 
-An adapter finds out what happened; what that is called, and who has to do what, stands here once.
+An adapter finds out what happened; what that is called, and who has to do what, is written here once.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ MACS = (
 )
 _PLURAL = {"key exchange": "key exchanges", "cipher": "ciphers", "MAC": "MACs"}
 _SAID = 500
-"""characters of what a login says that stand in the reason"""
+"""how many characters of what a login says go into the reason"""
 _MODERN = re.compile(r"ssh-ed25519|ecdsa-sha2-nistp(256|384|521)|rsa-sha2-(256|512)")
 _AGAIN = "Check for a downtime; the nightly distribution tries again."
 # Colours and titles of terminals, whole; and what UTF-16 looks like where UTF-8 is read. Each part is bounded, so a
@@ -56,7 +56,7 @@ def cleaned(text: str, length: int = 300) -> str:
 
 
 def _says(said: str) -> str:
-    """What the login printed, as the end of a sentence; of much the end, where the reason stands."""
+    """What the login printed, as the end of a sentence; if it is long only its end, where the reason is."""
     text = cleaned(said[-8 * _SAID :], 8 * _SAID)
     if not text:
         return "."
@@ -83,8 +83,8 @@ def nothing_in_common(site: str, what: str, offered: Sequence[str], kind: str) -
     """Client and sshd do not agree on an algorithm.
 
     Args:
-        what: of which sort: "host key", "key exchange", "cipher" or "MAC".
-        offered: what the sshd knows of that sort.
+        what: its kind: "host key", "key exchange", "cipher" or "MAC".
+        offered: what the sshd knows of that kind.
         kind: type of the host key in the registry.
     """
     names = [name for name in offered if not _NO_ALGORITHM.fullmatch(name)]
@@ -122,11 +122,11 @@ def not_let_in(site: str, key: str, said: str) -> SiteUnreachableError:
 
 
 def hung_up(site: str, said: str) -> SiteUnreachableError:
-    """The connection ended after the host key and before an answer to ours, as PAM does it to an expired account."""
+    """The connection ended after the host key and before an answer to ours, as PAM does to an expired account."""
     return SiteUnreachableError(
         site,
         f"ends the connection when we log in{_says(said)}",
-        "Ask the site's administrator whether the account is open: where it has expired, sshd ends so.",
+        "Ask the site's administrator whether the account is open: if it has expired, sshd hangs up like this.",
     )
 
 
@@ -149,8 +149,8 @@ def no_answer(site: str, seconds: float, said: str) -> SiteUnreachableError:
     return SiteUnreachableError(
         site,
         f"no answer within {seconds:g} s{_says(said)}",
-        "Check for a downtime, and the account's login: what asks for something, or starts another shell there "
-        "(`exec bash` in .bashrc), never comes to our script. The nightly distribution tries again.",
+        "Check for a downtime, and the account's login: whatever asks for something, or starts another shell there "
+        "(`exec bash` in .bashrc), never gets as far as our script. The nightly distribution tries again.",
     )
 
 
@@ -182,7 +182,7 @@ def login_ended(site: str, code: int, said: str) -> SiteUnreachableError:
     return SiteUnreachableError(
         site,
         f"the login ended (code {code}) before our script began{_says(said)}",
-        "Check the account at the site: its login shell, its password's date, a forced command.",
+        "Check the account at the site: its login shell, the expiry of its password, a forced command.",
     )
 
 
@@ -196,7 +196,7 @@ def sftp_only(site: str) -> SiteUnreachableError:
 
 
 def unreadable_key(site: str) -> ConfigurationError:
-    """Our own private key, or the pinned host key, is none."""
+    """Our own private key, or the pinned host key, is no key."""
     return ConfigurationError(
         f"keys of {site}", "cannot be read.", "Correct the site registry, or the Connection, or the key file's rights."
     )

@@ -48,8 +48,8 @@ class Receipt:
 
 
 _NEXT_STEP = {
-    "unsafe": "Ask the site's administrator for that; a preview folder must be its account's alone, and so must those "
-    "above it (docs/sites.md).",
+    "unsafe": "Ask the site's administrator to do that; a preview folder must be its account's alone, and so must "
+    "those above it (docs/sites.md).",
     "usage": "Ask the site's administrator for that.",
     "disk": "Ask the site's administrator for space in the preview folder; the nightly distribution tries again.",
     "io": "Ask the site's administrator whether our account may write to the preview folder.",
@@ -176,5 +176,7 @@ class _Answers:
             if mark.startswith("PPS-"):
                 return mark.removeprefix("PPS-"), text
         raise SiteError(
-            self._site, "the receiver ended without an answer.", "See that sh, tar, gzip, awk and coreutils are there."
+            self._site,
+            "the receiver ended without an answer.",
+            "Check that sh, tar, gzip, awk and coreutils are there.",
         )

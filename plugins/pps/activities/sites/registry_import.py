@@ -1,7 +1,7 @@
 """Compare GOCDB's listing with the site registry: what would change, and what would not, in sentences (SD 3).
 
-Nothing is written here. What GOCDB does not say stays as the registry has it, and how a site is
-logged in at is never taken over for a site that is known: a host key is confirmed by a person.
+Nothing is written here. What GOCDB does not say stays as the registry has it, and how to
+log in is never taken over for a site that is known: a host key is confirmed by a person.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from pps.domain.sites.site import CertificationStatus, Infrastructure, PartnerLe
 #: Says what is wrong with an entry of sites.yaml; nothing means that it is good.
 Judge = Callable[[Mapping[str, Any]], tuple[str, ...]]
 
-#: EXTENSIONS that a new site needs -> where they stand in its entry of sites.yaml.
+#: EXTENSIONS that a new site needs -> their place in its entry of sites.yaml.
 NEEDED: Mapping[str, tuple[str, ...]] = {
     "PPS_PLATFORM": ("platform",),
     "PPS_SSH_HOST": ("ssh", "host"),
@@ -36,14 +36,14 @@ NEEDED: Mapping[str, tuple[str, ...]] = {
 _PORT, _CONTACT, _PREVIEWS, _LEVEL = "PPS_SSH_PORT", "PPS_CONTACT", "PPS_PREVIEWS", "PPS_PARTNER_LEVEL"
 _OURS = "PPS_"
 _KNOWN = (*NEEDED, _PORT, _CONTACT, _PREVIEWS, _LEVEL)
-#: Below this share of the registry, a listing is rather a part of GOCDB than its present state.
+#: Below this share of the registry, a listing is more likely a part of GOCDB than its present state.
 _PRUNE_FROM_SHARE = 0.5
 _E = TypeVar("_E", bound=StrEnum)
 
 
 @dataclass(frozen=True, slots=True)
 class SiteChange:
-    """One value of a known site that GOCDB says otherwise. Values as sites.yaml writes them."""
+    """One value of a known site that is different in GOCDB. Values as sites.yaml writes them."""
 
     site: str
     key: str
@@ -81,7 +81,7 @@ class ImportPlan:
     """sites of the registry that GOCDB no longer lists"""
     notes: tuple[str, ...] = ()
     problems: tuple[str, ...] = ()
-    """what GOCDB says and cannot be right; left as it was"""
+    """what GOCDB says that cannot be right; left as it was"""
 
     @property
     def does_nothing(self) -> bool:
@@ -155,7 +155,7 @@ def reasons_against_pruning(registry: Mapping[str, Site], listing: Listing, miss
     if not listing.complete:
         reasons.append("GOCDB answered in pages, and this is not the last.")
     if listing.sites and missing > len(registry) * _PRUNE_FROM_SHARE:
-        reasons.append(f"{missing} of {len(registry)} sites are missing, so this is rather a part of GOCDB.")
+        reasons.append(f"{missing} of {len(registry)} sites are missing, so this is probably only a part of GOCDB.")
     return tuple(reasons)
 
 
@@ -315,7 +315,7 @@ def _entry(
     if port := _only(site, _PORT):
         entry["ssh"]["port"] = int(port) if port.isascii() and port.isdigit() and len(port) <= 5 else port[:40]
     entry |= {k: v for k, v in values.items() if k not in ("name", "roc")}
-    # Nobody is taken for a volunteer: the opt-in is said, or it is not one.
+    # Nobody is taken for a volunteer: without a plain yes there is no opt-in.
     entry.setdefault("accepts_previews", False)
     return entry | ({"services": services} if services else {}), reasons
 

@@ -20,7 +20,7 @@ class ScriptOutput:
 
 
 #: What the account has set reaches nothing below this line: a new shell runs the rest, with an environment of our own.
-#: The system's tools come before the account's, so a wrapper in its PATH is not ours; only an account whose PATH
+#: The system's tools come before the account's, so a wrapper in its PATH is not used; only an account whose PATH
 #: leaves out /usr/bin and /bin has chosen all its tools. PPS_LOGIN_PATH is for what a job would see.
 _CLEAN_LINE = "#clean-environment"
 _CLEAN = r"""

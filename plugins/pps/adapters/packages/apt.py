@@ -157,7 +157,7 @@ class AptRepository:
                     read = ", ".join(f".{c}" if c else "plain" for c in _COMPRESSIONS)
                     indexes.problems.append(
                         f"The index of {stem} is there only as {', '.join(sorted(forms.values()))}, in a form that is "
-                        f"not read here (read are {read})."
+                        f"not read here (what is read: {read})."
                     )
         return indexes
 
@@ -197,7 +197,7 @@ class AptRepository:
                     return path
         raise PackageError(
             f"{self.url}, {self.suite}",
-            f"does not serve the index of {stem} that its Release file lists. Tried were {', '.join(tried)}.",
+            f"does not serve the index of {stem} that its Release file lists. Tried: {', '.join(tried)}.",
             _NEXT,
         )
 
@@ -209,7 +209,7 @@ class AptRepository:
             raise PackageError(
                 subject,
                 f"has a stanza ({name[:60] or 'without a name'}) with the field {twice[0].capitalize()} twice; a line "
-                "of blanks ends no stanza.",
+                "of blanks does not end a stanza.",
                 _NEXT,
             )
         try:
@@ -244,12 +244,12 @@ class _Indexes:
 def with_sha256(
     download: Downloader, found: dict[PackageRef, tuple[IndexedPackage, Digest]]
 ) -> dict[PackageRef, IndexedPackage]:
-    """The packages, each with the sha256 by which we keep it: one that is named by sha512 alone is read for it."""
+    """The packages, each with the sha256 by which we keep it: one that is named by sha512 alone is read to learn it."""
     unknown = [package for package, digest in found.values() if digest.algorithm != "sha256"]
     if sum(p.size for p in unknown) > _UNKNOWN_BYTES:
         raise PackageError(
             download.base,
-            f"names its packages by other digests than sha256, and they are more than {_UNKNOWN_BYTES} bytes.",
+            f"names packages of more than {_UNKNOWN_BYTES} bytes in all by digests other than sha256.",
             "Ask the provider for an index with sha256.",
         )
     whole = {}
@@ -262,8 +262,8 @@ def with_sha256(
 def _release(download: Downloader, folder: str, subject: str, trust: Trust, now: datetime) -> str:
     """The text of the Release file; signed by a key of the keyring if there is one.
 
-    A server that does not give InRelease, whatever it answers, is asked for Release and Release.gpg, as APT does. One
-    that is there and not rightly signed ends it.
+    A server that does not give InRelease, whatever it answers, is asked for Release and Release.gpg, as APT does. But
+    an InRelease that is there and not rightly signed is refused.
     """
     tried: list[str] = []
     inrelease: str | None = None
@@ -281,7 +281,7 @@ def _release(download: Downloader, folder: str, subject: str, trust: Trust, now:
         raise PackageError(
             f"{download.base}/{folder}",
             f"has no Release file: {', '.join([*tried, f'Release ({error.status})'])}.",
-            "Check URL and suite in the patch; a YUM repository has another kind there.",
+            "Check URL and suite in the patch; for a YUM repository, change its kind there.",
         ) from error
     if trust.keyring:
         try:
@@ -289,7 +289,7 @@ def _release(download: Downloader, folder: str, subject: str, trust: Trust, now:
         except NotServedError as error:
             raise PackageError(
                 subject,
-                "is not signed, but service.yaml asks for a signature. Tried were "
+                "is not signed, but service.yaml asks for a signature. Tried: "
                 f"{', '.join([*tried, f'Release.gpg ({error.status})'])}.",
                 "Ask the provider.",
             ) from error

@@ -2,7 +2,7 @@
 
 `CappedStream` inflates with a cap before any parser sees a byte, so that a bomb, or a header that claims eight
 exbibytes, ends in a sentence. Archives are walked here, with a bound for every header, and never by an archive
-library: such have been led around their filters (CVE-2025-4517), and kept busy for hours (CVE-2024-6232,
+library: these have been led past their filters (CVE-2025-4517), and kept busy for hours (CVE-2024-6232,
 CVE-2025-8194). What may come out of an archive is decided in unpacking.py.
 """
 
@@ -74,7 +74,9 @@ def inflating(source: _Readable, compression: str) -> _Readable:
         return gzip.GzipFile(fileobj=cast(BinaryIO, source), mode="rb")
     if compression == "bz2":
         return bz2.BZ2File(cast(BinaryIO, source))
-    raise PackageError(f"compression {compression[:20]!r}", "is not known here.", "Known are gz, xz, zst, bz2, lzma.")
+    raise PackageError(
+        f"compression {compression[:20]!r}", "is not known here.", "Those known are gz, xz, zst, bz2, lzma."
+    )
 
 
 class FileSlice:
@@ -219,7 +221,7 @@ def tar_members(stream: CappedStream) -> Iterator[RawMember]:
         if len(block) == _BLOCK and not block.strip(b"\0"):
             break
         if len(block) < _BLOCK:
-            raise stream.hostile("ends without the end of its archive.")
+            raise stream.hostile("ends without the mark that ends an archive.")
         stated = block[148:156].partition(b"\0")[0].strip(b" ")
         if not re.fullmatch(rb"[0-7]+", stated) or int(stated, 8) not in _checksums(block):
             raise stream.hostile("is not a sound tar archive: a header's checksum is wrong.")
@@ -288,11 +290,11 @@ def _checksums(block: bytes) -> tuple[int, int]:
 
 
 def _extension(stream: CappedStream, what: str, data: bytes) -> dict[str, bytes]:
-    """What a header says of the member behind it."""
+    """What a header says of the member after it."""
     if what not in ("pax", "global"):
         return {what: data.partition(b"\0")[0]}
     found = _pax(stream, data)
-    if what == "global" and found:  # git archive notes a commit in such a one, which is no matter of ours
+    if what == "global" and found:  # git archive notes a commit in one, which is none of our business
         raise stream.hostile("has a global header that says of all members what only each one can say.")
     return found
 

@@ -62,13 +62,13 @@ class ArtefactStore:
             raise TamperedError(
                 f"{self.root}, {name}",
                 "holds a damaged description of this tarball.",
-                "Remove that folder; it is built again.",
+                "Remove that folder; it will be built again.",
             ) from error
         if found.name != name:
             raise TamperedError(
                 f"{self.root}, {name}",
                 f"describes another tarball ({found.name[:80]}).",
-                "Remove that folder; it is built again.",
+                "Remove that folder; it will be built again.",
             )
         return found
 
@@ -98,7 +98,7 @@ class ArtefactStore:
     def keep_package(self, path: Path, sha256: str) -> None:
         """Store a package file under its digest."""
         self._check(path, _digest(sha256))
-        # the digest names it; providers' own names hold what not every store can (%3a, ^, @, blanks)
+        # the digest names it; providers' own names hold what not every store takes (%3a, ^, @, blanks)
         folder, name = f"packages/{sha256}", _named(_OF_NO_NAME.sub("_", path.name)[-200:].lstrip("._+~-") or "package")
 
         def there() -> bool:
@@ -141,7 +141,9 @@ class ArtefactStore:
     def _check(self, path: Path, sha256: str) -> None:
         with path.open("rb") as file:
             if sha256_of(file) != sha256:
-                raise PackageError(path.name, "has not the digest under which it is to be kept.", "Build it again.")
+                raise PackageError(
+                    path.name, "does not have the digest that it is to be kept under.", "Build it again."
+                )
 
     def _verified(self, remote: UPath, cached: Path, sha256: str) -> Path:
         """A local file with this digest: in place on a local disk, else from the cache or downloaded into it."""

@@ -1,8 +1,8 @@
 """Runs functions of ours on a stranger's files in a child process that can do little harm, and for a short time only.
 
-A parser that is led astray by a hostile file then costs a sentence: it takes no more memory, computing time, time on
-the clock, file size and open files than it is given, has none of our secrets (a clean environment, no open files of
-ours), and what it answers is JSON, which cannot make its reader run anything.
+A parser that a hostile file leads astray then costs no more than an error: it takes no more memory, computing time,
+time on the clock, file size and open files than it is given, has none of our secrets (a clean environment, no open
+files of ours), and what it answers is JSON, which cannot make its reader run anything.
 
 The first call starts one Python, which has imported what it needs when the second call comes; it forks for every
 call, so that nothing of one stranger's file is left for the next. It ends with the object that started it, with the
@@ -195,7 +195,7 @@ def serve() -> None:
 def _answered(
     selector: selectors.BaseSelector, subject: str, module: str, name: str, arguments: list[Any], limits: dict[str, int]
 ) -> bytes:
-    """Run one request in a fork; what it says, or why it says nothing."""
+    """Run one request in a fork; return what it says, or why it says nothing."""
     function = getattr(importlib.import_module(module), name)  # before the fork: imported once for all calls
     reader, writer = os.pipe()
     child = os.fork()
@@ -209,7 +209,7 @@ def _answered(
         while len(data) <= _ANSWER_BYTES and in_time:
             ready = selector.select(max(0.0, deadline - time.monotonic()))
             in_time = bool(ready)
-            if any(key.fd == 0 for key, _ in ready):  # who asked is gone: there is nothing else to read yet
+            if any(key.fd == 0 for key, _ in ready):  # whoever asked is gone: there is nothing else to read yet
                 os.kill(child, signal.SIGKILL)
                 os._exit(0)
             if ready:
@@ -269,7 +269,7 @@ def _confine(limits: Limits) -> None:
         # macOS does not let everybody set each of them; time and answer stay limited from outside
         with contextlib.suppress(ValueError, OSError):
             resource.setrlimit(getattr(resource, name), (value, value))
-    # a signal that tells why first; whoever does not heed it is killed
+    # first a signal that tells why; a process that does not heed it is killed
     resource.setrlimit(resource.RLIMIT_CPU, (limits.cpu_s, limits.cpu_s + 5))
     if sys.platform == "linux":
         libc = ctypes.CDLL(None)

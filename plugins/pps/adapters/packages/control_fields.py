@@ -1,4 +1,4 @@
-"""The control file of a Debian package, read strictly (deb-control(5)), and what of it stands in an index.
+"""The control file of a Debian package, read strictly (deb-control(5)), and how much of it goes into an index.
 
 An index is what every site's apt reads: a package must not be able to say more in it than what it is itself. So a
 field that stands there twice, a control character or a line that apt, dpkg and we could read in different ways is an
@@ -7,8 +7,8 @@ that it cannot, it refuses the whole index.
 
 Why not python-debian: of two fields of one name its `Deb822` takes the last without a word, a carriage return begins a
 field, and what is no field is passed over. Its strict reader (`_deb822_repro`) refuses some of that, lets control
-characters through, and says of itself that its way with unsound files may change. So it judges in the tests, which show
-each difference.
+characters through, and says of itself that its way with unsound files may change. So only the tests use it, and
+show each difference.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ _RELATION = re.compile(
 
 
 def control_fields(subject: str, data: bytes) -> dict[str, str]:
-    """Each field once, by its lower-case name; lines that go on keep their first blank. `PackageError` if it is odd."""
+    """Each field once, by its lower-case name; continued lines keep their first blank. `PackageError` if it is odd."""
 
     def odd(what: str) -> PackageError:
         return PackageError(subject, f"has {what} in its control file.", _NEXT)
@@ -67,7 +67,7 @@ def control_fields(subject: str, data: bytes) -> dict[str, str]:
             raise odd("more than one paragraph")
         if line.startswith((" ", "\t")):
             if not name:
-                raise odd("a line that goes on before there is a field")
+                raise odd("a continued line before there is a field")
             fields[name] += f"\n{line.rstrip()}"
             continue
         stated, colon, value = line.partition(":")

@@ -40,7 +40,7 @@ class DebPackage:
     _data: tuple[str, int, int]
 
     def unpack(self, budget: UnpackBudget, contents: BinaryIO) -> Unpacked:
-        """Read data.tar; its contents go one behind the other into a file."""
+        """Read data.tar; its contents go one after the other into a file."""
         compression, start, size = self._data
         stream = CappedStream(self.subject, inflating(FileSlice(self._file, start, size), compression), budget)
         unpacked = Unpacked(self.subject, budget, contents, overwrites=True)
@@ -49,7 +49,7 @@ class DebPackage:
 
 
 def open_deb(subject: str, file: BinaryIO) -> DebPackage:
-    """Read the control part of an open .deb; `PackageError` if it is none."""
+    """Read the control part of an open .deb; `PackageError` if it is not one."""
     control, data = _parts(subject, file)
     files = _control_files(subject, file, control)
     if "control" not in files:
@@ -81,11 +81,13 @@ def _parts(subject: str, file: BinaryIO) -> tuple[tuple[str, int, int], tuple[st
         or found[0] != rest[0]
         or not all(map(re.fullmatch, _PARTS, (name for name, _ in rest)))
     ):
-        why = "is not a Debian package: debian-binary, control.tar and data.tar are not its parts, in this order"
-        raise PackageError(subject, f"{why}, or of a compression that dpkg does not take for them.", _NEXT)
+        why = "is not a Debian package: its parts must be debian-binary, control.tar and data.tar, in this order,"
+        raise PackageError(subject, f"{why} in compressions that dpkg takes for them.", _NEXT)
     version = FileSlice(file, *rest[0][1]).read(100)
     if not _FORMAT.match(version):
-        raise PackageError(subject, f"is a Debian package of format {version[:10]!r}; known is 2.0.", _NEXT)
+        raise PackageError(
+            subject, f"is a Debian package of format {version[:10]!r}; only format 2 is read here.", _NEXT
+        )
     control, data = ((_compression(name), *place) for name, place in rest[1:])
     return control, data
 
@@ -106,13 +108,13 @@ def _control_files(subject: str, file: BinaryIO, control: tuple[str, int, int]) 
     for member, at in unpacked.members():
         if member.path in ("control", "postinst"):
             if member.kind != "f" or member.size > _TEXT_BYTES:
-                raise PackageError(subject, f"has {member.path!r} that is no plain file of readable size.", _NEXT)
+                raise PackageError(subject, f"has a {member.path!r} that is no plain file of readable size.", _NEXT)
             found[member.path] = contents.getvalue()[at : at + member.size]
     return found
 
 
 def _ar_members(subject: str, file: BinaryIO) -> Iterator[tuple[str, tuple[int, int]]]:
-    """Name -> (start, size) of each member of the outer archive; behind data.tar dpkg takes anything."""
+    """Name -> (start, size) of each member of the outer archive; after data.tar dpkg takes anything."""
     end = file.seek(0, 2)
     at = len(MAGIC)
     seen: set[str] = set()

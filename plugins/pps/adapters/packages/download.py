@@ -29,7 +29,7 @@ TOO_MANY = "See policies.yaml, mirror; or ask the provider for a repository of t
 
 
 class NotServedError(PackageError):
-    """The server does not give a file: 404, or 403 as S3 answers whoever may not list, or another 4xx."""
+    """The server does not give a file: 404, or 403 (S3's answer to those who may not list), or another 4xx."""
 
     def __init__(self, url: str, status: int) -> None:
         super().__init__(

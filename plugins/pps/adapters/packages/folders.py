@@ -34,7 +34,7 @@ def on_disk(place: UPath | Path) -> Path | None:
 
 @contextlib.contextmanager
 def aside(path: Path) -> Iterator[Path]:
-    """A new name beside `path` to write under; what is there gets the place of `path` when the context ends well."""
+    """A new name beside `path` to write under; what was written replaces `path` when the context ends well."""
     part = path.with_name(f".{path.name[:200]}.{uuid.uuid4().hex[:8]}.part")
     try:
         yield part
@@ -60,7 +60,7 @@ def sha256_of(file: BinaryIO) -> str:
 def write_whole(target: UPath | Path, content: Iterable[bytes]) -> None:
     """Write a file as a whole. Whatever ends the content early leaves nothing on a disk.
 
-    For an object store the content must have been looked at before.
+    For an object store the content must have been checked before.
     """
     path = on_disk(target)
     if path is None:

@@ -1,9 +1,9 @@
 """GnuPG's programs: how they are run, and what `gpgv` says of signatures.
 
 `gpgv` verifies against exactly the keys of one ring, knows neither trust databases nor key servers, and comes with
-APT; Python has no maintained implementation of its own. Its exit code alone says too little: it is 0 as well for keys
+APT; Python has no maintained implementation of its own. Its exit code alone says too little: it is 0 even for keys
 that were revoked or have expired, and for SHA1. So its status lines are read, here and nowhere else. What follows from
-them says who asks: `signatures` of the repositories of others, `openpgp` of ours.
+them is for the caller to say: `signatures` for the repositories of others, `openpgp` for ours.
 """
 
 from __future__ import annotations

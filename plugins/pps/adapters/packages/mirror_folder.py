@@ -9,7 +9,7 @@
 
 On a local disk a mirror is made aside, brought safely to the disk and renamed, so nobody ever sees half of it. Object
 stores have no rename; there it is made in a local folder and sent, the index after the packages, MIRROR at the end.
-What an interrupted sending has left is no mirror; the next one completes it.
+What an interrupted transfer has left is no mirror; the next one completes it.
 """
 
 from __future__ import annotations

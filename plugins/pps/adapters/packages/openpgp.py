@@ -1,8 +1,8 @@
-"""Keys of our own repositories, their signatures, and the check of these, by GnuPG's own programs.
+"""Keys of our own repositories, their signatures, and how these are checked, by GnuPG's own programs.
 
-Each use of a secret key has a key ring of its own: a folder that only we can enter, which goes with the context. The
+Each use of a secret key has a key ring of its own: a folder that only we can enter, gone when the context ends. The
 secret comes to `gpg` on its standard input, never in an argument or in a file that others could read. GnuPG starts an
-agent for it; that has ended before the folder goes.
+agent for it; the agent has ended before the folder goes.
 """
 
 from __future__ import annotations
@@ -91,7 +91,7 @@ def as_connection(secret: bytes) -> str:
 
 
 def from_connection(password: str) -> bytes:
-    """The secret key that is the (unquoted) password of a Connection; `ConfigurationError` if it is none."""
+    """The secret key that is the (unquoted) password of a Connection; `ConfigurationError` if it is not one."""
     try:
         secret = base64.b64decode(password.strip().encode(), altchars=b"-_", validate=True)
         keys_in(secret)
@@ -127,7 +127,7 @@ def _home() -> Iterator[Path]:
 
 
 def _sweep(base: Path) -> None:
-    """What a process left that was killed; an agent whose folder is gone ends by itself."""
+    """Remove what a killed process left; an agent whose folder is gone ends by itself."""
     for left in base.glob(f"{PREFIX}*"):
         with contextlib.suppress(OSError):
             status = left.lstat()
@@ -155,7 +155,7 @@ def _lives(pid: int) -> bool:
         os.kill(pid, 0)
     except OSError:
         return False
-    with contextlib.suppress(OSError, IndexError):  # one that has ended, and that nobody has asked for, does no harm
+    with contextlib.suppress(OSError, IndexError):  # one that has ended, and has not been waited for, does no harm
         return Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[0] != "Z"
     return True
 
@@ -186,7 +186,7 @@ def keys_in(data: bytes) -> tuple[PublicKey, ...]:
 
 
 def public_without(public: bytes, fingerprint: str) -> bytes:
-    """The same keys but one, armoured."""
+    """The same keys except one, armoured."""
     left = [key.fingerprint for key in keys_in(public) if key.fingerprint != fingerprint]
     with _home() as home:
         _gpg(home, "--import", given=public)
@@ -194,10 +194,10 @@ def public_without(public: bytes, fingerprint: str) -> bytes:
 
 
 def dearmoured(keys: bytes) -> bytes:
-    """Public keys as gpgv reads them: of armour it reads none. `ValueError` if an armoured one is damaged."""
+    """Public keys as gpgv reads them, without their armour. `ValueError` if an armoured one is damaged."""
     if b"-----BEGIN PGP" not in keys:
         return keys
-    # beside the key an armour holds headers (Version: ...) and a checksum (=...)
+    # besides the key an armour holds headers (Version: ...) and a checksum (=...)
     blocks = (block.replace(b"\r", b"").split(b"\n") for block in _BLOCK.findall(keys))
     bodies = (b"".join(line.strip() for line in lines if b":" not in line and line[:1] != b"=") for lines in blocks)
     return b"".join(base64.b64decode(body, validate=True) for body in bodies)

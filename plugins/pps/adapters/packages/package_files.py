@@ -53,7 +53,7 @@ class _Opened:
     confined: Confined
 
     def members(self) -> Iterator[tuple[PackageMember, BinaryIO]]:
-        """See `ports.OpenedPackage`; the contents lie beside the package until the last one was read."""
+        """See `ports.OpenedPackage`; the contents lie beside the package until the last one has been read."""
         beside = self.path.absolute().parent
         with tempfile.TemporaryDirectory(dir=beside if os.access(beside, os.W_OK) else None, prefix=".pps-") as folder:
             contents = Path(folder) / "contents"

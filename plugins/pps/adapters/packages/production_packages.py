@@ -78,7 +78,7 @@ class ProductionIndex:
             target.unlink()
             raise ServiceError(
                 f"repository {self.folder}",
-                f"holds {package.filename} with another content than its index says.",
+                f"holds {package.filename}, but with another content than its index says.",
                 _NEXT,
             )
         return target

@@ -50,7 +50,7 @@ class Seen:
 
 
 def misfits(own: OwnIndex, seal: RepositorySeal, seen: Seen) -> Iterator[Misfit]:
-    """Every file that a signed index names and that is missing or another one; and an index that is not ours.
+    """Every file that a signed index names and that is missing or has changed; and an index that is not ours.
 
     Raises:
         ServiceError: the folder cannot be read, so nothing is known.
@@ -73,7 +73,7 @@ def misfits(own: OwnIndex, seal: RepositorySeal, seen: Seen) -> Iterator[Misfit]
 
 
 def tarball_misfits(root: UPath, released: Iterable[tuple[str, Tarball]], seen: Seen) -> Iterator[Misfit]:
-    """Every file of a released client's tarball that is missing or another one than is on record."""
+    """Every file of a released client's tarball that is missing or is not the one on record."""
     for rollout, tarball in released:
         for name, sha256 in sorted(tarball.files.items()):
             target = root / tarball.name / name

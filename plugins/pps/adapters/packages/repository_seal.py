@@ -1,7 +1,7 @@
 """Signs the indexes of our own repositories, believes none that is not signed, and renews signatures in time.
 
-What stands in an index is read back through its signature only, also before something is added: whoever can write
-into the folder, and has not our key, cannot have his words signed by us with the next release.
+What stands in an index is read back through its signature only, even before something is added: whoever can write
+into the folder, but does not have our key, cannot make us sign his words with the next release.
 
 A signature is written after what it signs. A reader of APT takes `InRelease`, one file; the index files that it names
 stay under their digests. `repomd.xml` and its signature are two files: the signature is first put beside it under the
@@ -51,7 +51,7 @@ class RepositorySeal:
     """of the keys that sign; the first one signs YUM indexes alone: rpm's own reader looks at one signature only"""
     valid_for: timedelta
     clock: Callable[[], datetime] = field(default=_utc_now, repr=False)
-    """what is read must still hold"""
+    """the time at which what is read must still be valid"""
     turns: Turns | None = field(default=None, repr=False)
     """lets one at a time work on a repository whose folder cannot be locked (an object store, some network disks)"""
 
@@ -114,8 +114,8 @@ class RepositorySeal:
         if fresh and (ends is None or ends <= self.clock()):
             raise ServiceError(
                 f"repository {suite}",
-                f"was to be believed until {ends:%Y-%m-%d %H:%M} UTC only." if ends else "does not say until when.",
-                "Its signature was not renewed: does the nightly run work? At once: pps keys sign",
+                f"was valid until {ends:%Y-%m-%d %H:%M} UTC only." if ends else "does not say until when it is valid.",
+                "Its signature was not renewed: does the nightly run work? To renew it now: pps keys sign",
             )
         return text
 
@@ -187,7 +187,7 @@ class RepositorySeal:
     def renew(
         self, root: UPath, repository: Repository, now: datetime, *, when_left: timedelta, keep_release: bool = False
     ) -> bool:
-        """Sign the same index again, if its time is nearly over or other keys sign now; tell whether it was.
+        """Sign the same index again, if its time is nearly over or other keys sign now; tell whether that was done.
 
         Raises:
             ServiceError: the index is not signed by us, so it is not signed again either.
@@ -296,7 +296,7 @@ def alone(root: UPath, turns: Turns | None, *, make: bool = False) -> Iterator[N
     folders) the turns are taken elsewhere; of two at once the later would write an index without the other's packages.
 
     Args:
-        make: the folder, if it is not there.
+        make: make the folder, if it is not there.
     """
     path = on_disk(root)
     if make and path is not None:

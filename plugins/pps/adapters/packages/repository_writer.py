@@ -113,9 +113,9 @@ def _read(target: UPath) -> bytes:
 
 
 def _must_be(root: UPath, before: bytes) -> None:
-    """The last look before an index is written: whoever lost his turn (a database that broke) loses, and no package."""
+    """The last look before an index is written: whoever has lost his turn (the database broke) stops here."""
     if _read(root) != before:
-        why = "was published to by somebody else meanwhile."
+        why = "was changed by somebody else meanwhile."
         raise ServiceError(f"repository file {root}", why, "Nothing is lost; try again.")
 
 
@@ -270,7 +270,7 @@ def known_packages(root: UPath, repomd: UPath, seal: RepositorySeal | None) -> l
         )
     zipped = _read(root / match[2].decode())
     if hashlib.sha256(zipped).hexdigest() != match[1].decode():
-        raise PackageError(match[2].decode(), "has not the digest that repomd.xml names.", "Restore the backup.")
+        raise PackageError(match[2].decode(), "does not have the digest that repomd.xml names.", "Restore the backup.")
     data = gzip.decompress(zipped)
     parser = ElementTree.XMLParser(target=_WithoutDoctype())  # noqa: S314 (no document type, so no entities)
     parser.feed(data)

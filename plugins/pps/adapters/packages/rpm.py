@@ -19,7 +19,7 @@ from pps.domain.packages.patch import PackageRef
 
 __all__ = ["MAGIC", "RpmPackage", "open_rpm"]
 
-#: How payloads begin; what a header says of its compression is left out by some tools, and spelled by others.
+#: How payloads begin; some tools leave out what a header should say of its compression, others spell it in other ways.
 _MAGICS = {
     b"\x1f\x8b": "gz",
     b"\xfd7zXZ\0": "xz",
@@ -49,7 +49,7 @@ class RpmPackage:
         return "\n".join((self.header.script(1024, "POSTIN"), self.header.script(1151, "POSTTRANS")))
 
     def unpack(self, budget: UnpackBudget, contents: BinaryIO) -> Unpacked:
-        """Read the payload; its contents go one behind the other into a file."""
+        """Read the payload; its contents go one after the other into a file."""
         start = self.header.end
         payload = FileSlice(self._file, start, self._file.seek(0, 2) - start)
         if self.header.text(1124, "PAYLOADFORMAT", "cpio") != "cpio":
@@ -112,7 +112,7 @@ class RpmPackage:
 
 
 def open_rpm(subject: str, file: BinaryIO) -> RpmPackage:
-    """Read the headers of an open .rpm; `PackageError` if it is none."""
+    """Read the headers of an open .rpm; `PackageError` if it is not one."""
     header = read_headers(subject, file)
     version, release = header.text(1001, "VERSION"), header.text(1002, "RELEASE")
     if "-" in version or "-" in release:
@@ -147,7 +147,7 @@ def _paths(header: RpmHeader) -> list[str]:
     if len(indexes) != len(names) or any(at >= len(folders) for at in indexes):
         raise PackageError(header.subject, "has files in its header without folders.", NEXT)
     if any(not name or "/" in name for name in names) or any(f[:1] + f[-1:] != "//" for f in folders):
-        raise PackageError(header.subject, "has a name in its header that is none of a file or a folder.", NEXT)
+        raise PackageError(header.subject, "has a name in its header that no file or folder can have.", NEXT)
     return [f"{folders[at]}{name}" for at, name in zip(indexes, names, strict=True)]
 
 
@@ -239,7 +239,7 @@ def _plain(name: str) -> str:
 
 
 def _essence(kind: str, mode: int, size: int, target: str) -> tuple[object, ...]:
-    """What counts of a file for us."""
+    """What counts for us in a file."""
     if kind == "f":
         return (kind, bool(mode & 0o111), size)
     return (kind, target if kind == "l" else "")
@@ -249,7 +249,7 @@ def cpio_members(stream: CappedStream, files: _Files) -> Iterator[RawMember]:
     """The members of a `newc` cpio archive, or of rpm's own form of it (07070X), not yet vetted.
 
     Of several names of one file (hard links) only the last carries the content: it comes out as the
-    file, the others behind it as links to it.
+    file, the others after it as links to it.
     """
     waiting: dict[tuple[str, ...], list[_Head]] = {}
     while (head := _next_head(stream, files)) is not None:

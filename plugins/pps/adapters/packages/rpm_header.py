@@ -1,7 +1,7 @@
 """The headers of an RPM package, read strictly: lead, signature header, header.
 
 Layout: https://rpm-software-management.github.io/rpm/manual/format_v4.html. What rpm itself refuses is refused here,
-and so is what two readers could take for two different things: a tag twice, entries outside of the signed region.
+and so is what two readers could take for two different things: a tag twice, entries outside the signed region.
 """
 
 from __future__ import annotations
@@ -92,7 +92,7 @@ class RpmHeader:
         """One number."""
         found = self.numbers(tag, name)
         if len(found) > 1:
-            self._wrong(name, "stands there more than once")
+            self._wrong(name, "is there more than once")
         return found[0] if found else default
 
     def _strings(self, tag: int, name: str, kinds: tuple[int, ...]) -> list[bytes]:
@@ -129,7 +129,7 @@ def read_headers(subject: str, file: BinaryIO) -> RpmHeader:
     """The main header of an open package; `PackageError` if there is none."""
     lead = _taken(subject, file, 0, _LEAD_BYTES)
     if lead[:4] != MAGIC or lead[4] not in (3, 4) or lead[78:80] != b"\0\5":
-        raise PackageError(subject, "is no sound RPM package: it does not begin as one.", NEXT)
+        raise PackageError(subject, "is no sound RPM package: it does not begin like one.", NEXT)
     signatures = _header(subject, file, _LEAD_BYTES, _SIGNATURES)
     found = _header(subject, file, (signatures.end + 7) & ~7, _IMMUTABLE)
     if 1106 in found.entries or 1044 not in found.entries or int.from_bytes(lead[6:8], "big") == 1:
@@ -156,7 +156,9 @@ def _header(subject: str, file: BinaryIO, at: int, region: int) -> RpmHeader:
     kind, offset, count = entries.get(region, (0, 0, 0))
     trailer = store[offset : offset + 16]
     if next(iter(entries), 0) != region or kind != _BIN or count != 16:
-        raise PackageError(subject, "is no sound RPM package: it does not say what of its header is signed.", NEXT)
+        raise PackageError(
+            subject, "is no sound RPM package: it does not say which part of its header is signed.", NEXT
+        )
     if region == _IMMUTABLE and trailer[8:] != struct.pack("!iI", -16 * tags, 16):
         raise PackageError(subject, "is no sound RPM package: not all of its header is signed.", NEXT)
     return RpmHeader(subject, entries, store, at, at + 16 + len(index) + size)

@@ -18,7 +18,7 @@ _FIX = "Correct package_keys in service.yaml."
 _STRONG_HASHES = {"8": "SHA256", "9": "SHA384", "10": "SHA512", "11": "SHA224", "12": "SHA3-256", "14": "SHA3-512"}
 _WEAK_HASHES = {"1": "MD5", "2": "SHA1", "3": "RIPEMD160"}
 _REFUSED = {
-    "BADSIG": "{of} is not one over this text: it was changed, or belongs to another",
+    "BADSIG": "{of} is not one over this text: the text was changed, or the signature is for another",
     "EXPSIG": "{of} has expired",
     "EXPKEYSIG": "key {key} has expired",
     "REVKEYSIG": "key {key} was revoked by its owner",
@@ -99,7 +99,7 @@ def _verify(keyring: Path, subject: str, now: datetime, signed: str, detached: s
     said = gpgv(keys_of(keyring), signed.encode(), None if detached is None else detached.encode())
     problems = [why for s in said.signatures if (why := _why_not(s, now))]
     bad = any(s.verdict == "BADSIG" for s in said.signatures)
-    # 2: something beside the good signature could not be checked, such as one of a key that we do not have
+    # 2: something besides the good signature could not be checked, such as one of a key that we do not have
     if len(problems) < len(said.signatures) and not bad and said.code in (0, 2):
         return said
     if not said.signatures:
@@ -117,7 +117,7 @@ def _need_gpgv() -> None:
 
 
 def keys_of(keyring: Path) -> bytes:
-    """The keys of a file as gpgv reads them: providers publish armoured ones, of which it reads none."""
+    """The keys of a file as gpgv reads them: providers publish armoured ones, which it cannot read."""
     subject = f"keyring {keyring}"
     try:
         with keyring.open("rb") as file:

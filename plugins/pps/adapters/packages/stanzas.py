@@ -1,4 +1,4 @@
-"""Stanzas of an APT index, read as a stream and as APT reads them: CR LF as well as LF; a line of blanks ends none.
+"""Stanzas of an APT index, read as a stream and as APT reads them: CR LF as well as LF; blanks alone do not end one.
 
 Where APT takes one of two answers (a field that stands twice: the last), nothing is taken: what a site would install
 is then not what we have looked at. (python-debian takes the last as well, and holds a stanza of any length in memory.)
@@ -38,7 +38,7 @@ class Stanza:
 
 
 def stanzas(stream: CappedStream, wanted: frozenset[str], stanza_bytes: int = 1 << 20) -> Iterator[Stanza]:
-    """The stanzas of an index; comments are left out, and a byte order mark at the beginning is none of it.
+    """The stanzas of an index; comments are left out, and so is a byte order mark at the beginning.
 
     Args:
         wanted: names of the fields that are kept.
@@ -51,7 +51,9 @@ def stanzas(stream: CappedStream, wanted: frozenset[str], stanza_bytes: int = 1 
         line = raw.removeprefix(b"\xef\xbb\xbf").rstrip(b"\r") if number == 0 else raw.rstrip(b"\r")
         size += len(line)
         if size > stanza_bytes or len(names) + len(now.twice) > _FIELDS or number > _LINES:
-            raise _none(stream, f"it has a stanza of more than {stanza_bytes} bytes or {_FIELDS} fields, or too many")
+            raise _none(
+                stream, f"it has a stanza of more than {stanza_bytes} bytes or {_FIELDS} fields, or too many lines"
+            )
         if not line:
             if names:
                 yield now
@@ -63,7 +65,7 @@ def stanzas(stream: CappedStream, wanted: frozenset[str], stanza_bytes: int = 1 
         elif not line.startswith(b"#"):
             name, colon, value = line.partition(b":")
             if not colon or not name.strip():
-                raise _none(stream, f"line {number + 1} is none of it: {line[:60].decode(errors='replace')!r}")
+                raise _none(stream, f"line {number + 1} is not a field: {line[:60].decode(errors='replace')!r}")
             key = name.strip().lower()
             text = key[:60].decode(errors="replace")
             if key in names:

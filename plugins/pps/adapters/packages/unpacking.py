@@ -1,7 +1,7 @@
 """What is left when the members of an archive are unpacked one after another, worked out without unpacking them.
 
-Only plain directories, files and links pass whose names are plain relative paths inside the tree. No path is ever
-looked up on a disk: contents go one behind the other into one file, and where they would have come to lie is a
+Only plain directories, files and links pass, with names that are plain relative paths inside the tree. No path is ever
+looked up on a disk: contents go one after the other into one file, and where they would have been put stands in a
 table in memory.
 """
 
@@ -67,7 +67,7 @@ class Unpacked:
                 raise self._hostile(raw.name, f"is {raw.what}")
             path = inside(self.subject, raw.name)
             if (raw.kind != "d" and _is_of_a_folder(raw.name)) or (raw.kind == "h" and _is_of_a_folder(raw.target)):
-                raise self._hostile(raw.name, "is no directory, and is named as one")
+                raise self._hostile(raw.name, "is no directory, but is named like one")
             if path:
                 self._add(raw, path)
             elif raw.kind != "d":
@@ -111,7 +111,7 @@ class Unpacked:
             if not self.overwrites:
                 raise self._hostile(raw.name, "stands twice in the archive")
             if there.kind == "l" and (node.kind, node.target) != ("l", there.target):
-                # what tar makes of these hangs on the numbers that the file system gives its files
+                # what tar makes of these depends on the numbers that the file system gives its files
                 if not _is_followed(there.target):
                     raise self._hostile(raw.name, "takes the place of a link that is made last of all")
                 if there.followed:

@@ -49,7 +49,7 @@ class YumRepository:
             raise PackageError(
                 where,
                 f"is not there (the server answers {error.status}).",
-                "Check the URL in the patch; it is that of the folder which holds repodata/, not of a list of mirrors.",
+                "Check the URL in the patch; it must be that of the folder with repodata/, not of a list of mirrors.",
             ) from error
         if trust.keyring is not None:
             try:
@@ -89,7 +89,7 @@ class YumRepository:
             name = "zchunk" if form == "zck" else f".{form[:20]}"
             read = ", ".join(f".{c}" for c in _COMPRESSIONS)
             raise PackageError(
-                where, f"is there only in the form {name}, which is not read here (read are {read}).", _NEXT
+                where, f"is there only in the form {name}, which is not read here (what is read: {read}).", _NEXT
             )
         listed.subject = where
         with tempfile.TemporaryFile() as file:
@@ -163,7 +163,7 @@ class _Repomd(IndexReader):
     def index(self, now: datetime) -> _Listed:
         """The primary index."""
         if self._primary is None:
-            zchunk = "; that in the form zchunk alone is not read here" if "primary_zck" in self._types else ""
+            zchunk = "; one in the form zchunk alone is not read here" if "primary_zck" in self._types else ""
             has = ", ".join(t for t in dict.fromkeys(self._types) if t)[:200] or "nothing"
             self.refuse(f"names no primary index{zchunk}. It names {has}.")
         values, digest = self._primary.values, self._primary.digest

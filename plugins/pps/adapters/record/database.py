@@ -15,7 +15,7 @@ from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 from pps.adapters.record import schema
 from pps.domain.base.errors import ConfigurationError, NotYetAllowedError, RolloutError, ServiceError
 
-#: How long a turn is waited for; to publish a large release takes minutes. A task then tries again.
+#: How long we wait for a turn; publishing a large release takes minutes. A task then tries again.
 _TURN_AFTER_S = 600
 
 
@@ -55,7 +55,7 @@ class Database:
             return schema.is_current(connection)
 
     def too_many_rights(self) -> tuple[str, ...]:
-        """Say what this role could do to facts beside recording and reading them; nothing is as it should be."""
+        """Say what this role could do to facts besides recording and reading them; it should be nothing."""
         with self._transaction() as connection:
             return schema.too_many_rights(connection)
 
@@ -103,7 +103,7 @@ class Database:
 
 
 def parsed(url: str) -> sa.URL:
-    """Read the address of a database; `ConfigurationError`, without the text, if it is none."""
+    """Read the address of a database; `ConfigurationError`, without the text, if it is not one."""
     try:
         found = sa.make_url(url)
     except (SQLAlchemyError, ValueError):
@@ -133,11 +133,11 @@ def _engine(url: sa.URL) -> sa.Engine:
         max_overflow=3,
         pool_pre_ping=True,
         pool_recycle=600,
-        hide_parameters=True,  # feedback and addresses do not belong into logs
+        hide_parameters=True,  # feedback and addresses do not belong in logs
         connect_args={
             "connect_timeout": 10,
             "application_name": "pps",
-            "prepare_threshold": None,  # prepared statements do not pass a transaction pooler
+            "prepare_threshold": None,  # prepared statements do not work through a transaction pooler
         },
     )
 
@@ -154,7 +154,7 @@ def _ours(error: SQLAlchemyError) -> RolloutError:
         return ConfigurationError("the store", "has no tables, or old ones.", "Run: pps db upgrade")
     if getattr(cause, "sqlstate", "") == "42501":  # what is refused here must not be tried again and again
         return ConfigurationError(
-            "the store", f"refuses it ({text}).", "Run `pps db upgrade` as docs/production.md says."
+            "the store", f"refuses this ({text}).", "Run `pps db upgrade` as docs/production.md says."
         )
     if isinstance(error, IntegrityError) and (getattr(cause, "sqlstate", "") == "23503" or "FOREIGN KEY" in text):
         return NotYetAllowedError("the rollout", "is not in the register of rollouts.", "Open the rollout first.")

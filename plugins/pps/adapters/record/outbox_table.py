@@ -1,7 +1,7 @@
 """The outbox, in the transactions of the facts: mails wait here, whatever wrote them, until a server has taken them.
 
-A text may hold the key to something (an invitation), so it goes in the moment in which its mail is marked as sent, or
-given up; its sha256 stays. A sender that is killed before that mark finds text and all when it comes again.
+A text may hold the key to something (an invitation), so it is deleted when its mail is marked as sent, or as given up;
+its sha256 stays. A sender that is killed before that mark finds text and all when it comes again.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ GIVE_UP_AFTER = timedelta(days=5)
 
 
 def pause_after(attempts: int) -> timedelta:
-    """How long to wait after so many failed attempts: 1, 2, 4, ... minutes, at most four hours."""
+    """How long to wait after this many failed attempts: 1, 2, 4, ... minutes, at most four hours."""
     return min(timedelta(minutes=2 ** min(attempts - 1, 20)), LONGEST_PAUSE)
 
 
@@ -50,7 +50,7 @@ def queue(connection: sa.Connection, mails: Iterable[Mail]) -> None:
 
 
 class Outbox(Database):
-    """The outbox' part of the port `Facts`."""
+    """The outbox's part of the port `Facts`."""
 
     def unsent(self, limit: int, now: datetime) -> Sequence[Mail]:
         """Claim mails that are due; another sender skips them until the claim ends."""
@@ -73,7 +73,7 @@ class Outbox(Database):
         return tuple(_mail(row) for row in rows)
 
     def mark_sent(self, keys: Iterable[str], now: datetime) -> None:
-        """These were accepted by the server. Their text goes in the same moment: it may hold a key to something."""
+        """These were accepted by the server. Their text goes at the same moment: it may hold a key to something."""
         these = sa.and_(tables.outbox.c.key.in_(list(keys)), tables.outbox.c.sent_at.is_(None))
         with self._transaction() as connection:
             connection.execute(

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 VERSION_TABLE = "pps_alembic_version"
 _LOCK = 0x505053  # any number that others do not use for an advisory lock
 
-#: Table -> what the application may do with it. Of facts and register nothing is ever removed.
+#: Table -> what the application may do with it. Nothing is ever removed from facts or register.
 RIGHTS = {
     "facts": "SELECT, INSERT",
     "rollouts": "SELECT, INSERT, UPDATE (closed_at, cleared)",
@@ -49,7 +49,7 @@ _WORDS = {
 
 
 def upgrade(connection: sa.Connection) -> None:
-    """Bring the database to the newest schema, in the transaction of the caller; two at once are one."""
+    """Bring the database to the newest schema, in the caller's transaction; of two at once one changes nothing."""
     from alembic import command
 
     if connection.dialect.name == "postgresql":
@@ -68,7 +68,7 @@ def is_current(connection: sa.Connection) -> bool:
 
 
 def grant(connection: sa.Connection, application: str) -> None:
-    """Give a role what the application needs, and take from it, and from everybody, what it had beside that."""
+    """Give a role what the application needs, and take from it, and from everybody, whatever else it had."""
     quoted = connection.dialect.identifier_preparer.quote_identifier
     role = quoted(application)
     schema = quoted(str(connection.execute(sa.select(sa.func.current_schema())).scalar()))
@@ -80,7 +80,7 @@ def grant(connection: sa.Connection, application: str) -> None:
 
 
 def too_many_rights(connection: sa.Connection) -> tuple[str, ...]:
-    """Say what the role of this connection could do to facts beside recording and reading them."""
+    """Say what the role of this connection could do to facts besides recording and reading them."""
     if connection.dialect.name != "postgresql":
         return ()
     row = connection.execute(_EXCESS).mappings().one()

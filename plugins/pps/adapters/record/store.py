@@ -37,12 +37,12 @@ from pps.domain.record.rollouts import (
     rollout_id,
 )
 
-#: How many facts are read at a time where all are.
+#: How many facts are read at a time where all are read.
 _FACTS_AT_ONCE = 1000
 
 
 def upgrade(url: str, application: str = "") -> None:
-    """Bring the database to the newest schema; `pps db upgrade`. Twice, or two at once, is once.
+    """Bring the database to the newest schema; `pps db upgrade`. Doing it twice, or two at once, changes nothing more.
 
     Args:
         url: of the role that owns the tables.
@@ -157,7 +157,7 @@ class FactStore(Outbox):
             return True
 
     def count_turned_away(self, rollout: str, limit: Limit, now: datetime) -> None:
-        """One number for each limit of a rollout, so what a flood adds here is nothing; see the port."""
+        """One number for each limit of a rollout, so a flood adds no rows here; see the port."""
         table = tables.turned_away
         row = {"rollout": rollout, "limit": limit.value, "number": 1, "last_at": now}
         with self._transaction() as connection:
@@ -322,7 +322,7 @@ class FactStore(Outbox):
     def _lock(self, connection: sa.Connection, names: Collection[str]) -> dict[str, str]:
         """Let nobody else record facts of these rollouts until this transaction ends; return the heads of their chains.
 
-        In two statements: PostgreSQL would answer the second as of before the wait for the first.
+        In two statements: in one, PostgreSQL would give the heads as they were before the wait for the rows.
         """
         register, facts = tables.rollouts.c, tables.facts.c
         # NO KEY UPDATE: the foreign keys of others' facts do not have to wait

@@ -70,7 +70,7 @@ rollouts = sa.Table(
     sa.Column("run", Clean(), nullable=False),
     sa.Column("opened_at", Utc(), nullable=False),
     sa.Column("closed_at", Utc()),
-    # derived, false is always right: nothing of it was at any site after its end, and nothing has come since
+    # derived; false does no harm, true says: nothing of it was at any site after its end, and nothing has come since
     sa.Column("cleared", sa.Boolean(), nullable=False, server_default=sa.false()),
 )
 facts = sa.Table(
@@ -112,7 +112,7 @@ turned_away = sa.Table(
     "turned_away",
     metadata,
     sa.Column("rollout", Clean(), primary_key=True),
-    sa.Column("limit", sa.Text(), primary_key=True),  # domain.feedback.Limit: so few rows has a rollout
+    sa.Column("limit", sa.Text(), primary_key=True),  # domain.feedback.Limit: a rollout has no more rows than that
     sa.Column("number", SERIAL, nullable=False),
     sa.Column("last_at", Utc(), nullable=False),
 )

@@ -74,7 +74,8 @@ class DebianRoots:
         codename = debian_base.codename_of(platform)
         if codename is None:
             return (
-                f"The automatic runner knows no {platform.os}, only {', '.join(debian_base.CODENAMES)}. {elsewhere}",
+                f"The automatic runner does not know {platform.os}, only {', '.join(debian_base.CODENAMES)}. "
+                f"{elsewhere}",
             )
         if machine.system() != "Linux":
             return (f"The automatic runner needs Linux; this is {machine.system()}. {elsewhere}",)
@@ -99,7 +100,9 @@ class DebianRoots:
             return ()
         why = one_line(done.stderr) or f"exit code {done.returncode}"
         if os.geteuid() == 0:
-            return (f"This machine allows root no namespaces ({why}). In a container: give it CAP_SYS_ADMIN.",)
+            return (
+                f"This machine does not allow root to make namespaces ({why}). In a container: give it CAP_SYS_ADMIN.",
+            )
         return (
             f"This account may not make user namespaces ({why}). Give it a range in /etc/subuid and /etc/subgid "
             "(package uidmap), or run the worker as root.",
@@ -116,7 +119,7 @@ class DebianRoots:
             yield DebianRoot(root, sources.folders, self.limits)
 
     def prepare(self, platform: Platform) -> Path:
-        """Make today's base of a platform unless it is there, so that no root has to wait for it; its tarball.
+        """Make today's base of a platform unless it is there, so that no root has to wait for it; return its tarball.
 
         `CleanRootError` as in `open`.
         """
@@ -257,7 +260,7 @@ def _which(program: str) -> str | None:
 
 
 def _as_owner() -> Sequence[str]:
-    """Become who owns the root's files: root as it is, everybody else by borrowed users."""
+    """Become the owner of the root's files: root as it is, everybody else through borrowed users."""
     return () if os.geteuid() == 0 else _BORROWED
 
 

@@ -116,7 +116,7 @@ def base_tarball(
                 part.unlink(missing_ok=True)
             for old in cache.glob(f"{stem}-*.tar"):
                 if old != wanted:
-                    old.unlink(missing_ok=True)  # who is unpacking it keeps it open
+                    old.unlink(missing_ok=True)  # whoever is unpacking it keeps it open
     return wanted
 
 

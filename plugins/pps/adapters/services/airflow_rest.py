@@ -13,6 +13,7 @@ from pps.domain.base.errors import AlreadyOpenError, RefusedError, ServiceError
 
 _PAGE = 100  # Airflow's own most
 _ATTEMPTS = 3
+_NEXT = {401: "Check user and password.", 403: "Sign in as a user whose role may do this."}
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,14 +169,18 @@ def _checked(answer: requests.Response, subject: str) -> dict[str, Any]:
         try:
             return dict(answer.json()) if answer.content else {}
         except (ValueError, TypeError) as error:
-            raise ServiceError("Airflow", f"{subject}: the answer is not JSON.", "Is the address Airflow's?") from error
+            why = f"its answer to {subject} is not JSON."
+            raise ServiceError("Airflow", why, "Is the address Airflow's?") from error
     reasons = _reasons(answer)
     if answer.status_code == 409:
-        raise AlreadyOpenError(subject, " ".join(reasons))
+        raise AlreadyOpenError(f"Airflow refuses {subject}", " ".join(reasons))
     if 400 <= answer.status_code < 500:
-        raise RefusedError(subject, reasons)
+        ended = tuple(r if r.endswith(".") else f"{r}." for r in reasons)
+        raise RefusedError(f"Airflow refuses {subject}", ended, _NEXT.get(answer.status_code, ""))
     raise ServiceError(
-        "Airflow", f"{subject}: HTTP {answer.status_code}. {' '.join(reasons)}", "Look at the api-server's log."
+        "Airflow",
+        f"answers {subject} with HTTP {answer.status_code}. {' '.join(reasons)}",
+        "Look at the api-server's log.",
     )
 
 

@@ -145,7 +145,7 @@ class Bdii:
             patience = max(1, int(self._total_s))
             return Connection(server, read_only=True, auto_referrals=False, check_names=False, receive_timeout=patience)
         except (LDAPException, ValueError) as error:
-            raise self._error("cannot be asked: the address is none.") from error
+            raise self._error("cannot be asked: its address is no ldap:// or ldaps:// address.") from error
 
     def _error(self, why: str) -> ServiceError:
         return ServiceError(

@@ -25,7 +25,7 @@ class ClassAdMatchmaker:
         self._classad: ModuleType = classad2
 
     def matches(self, requirement: str, tags: Sequence[str]) -> bool:
-        """Evaluate a JDL's `Requirements = ...;` with the CE's ad bound to `other`; no syntax, no match."""
+        """Evaluate a JDL's `Requirements = ...;` with the CE's ad bound to `other`; a syntax error is no match."""
         ce = self._classad.ClassAd({"GlueHostApplicationSoftwareRunTimeEnvironment": list(tags)})
         try:
             job = self._classad.parseOne(f"[{requirement}]")

@@ -48,9 +48,9 @@ class SmtpMailer:
     user: str = field(default="", repr=False)
     password: str = field(default="", repr=False)
     timeout_s: float = 20.0
-    """for each word of the server"""
+    """for each answer of the server"""
     batch_s: float = 180.0
-    """for all mails of one call; the rest is reported as not tried. Less than the outbox' claim."""
+    """for all mails of one call; the rest is reported as not tried. Less than the outbox's claim."""
     clock: Callable[[], datetime] = field(default=_utc_now, repr=False)
 
     def send(self, mails: Sequence[Mail], accepted: Callable[[str], None] = lambda key: None) -> Mapping[str, str]:

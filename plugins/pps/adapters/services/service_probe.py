@@ -43,7 +43,7 @@ class NetworkProbes:
     def __init__(self, *, total_s: float = 15.0, grid_cas: Path = _GRID_CAS) -> None:
         """Args:
         total_s: for one look, whatever the service does.
-        grid_cas: folder with the certificates of the grid's CAs, used beside the system's where it exists.
+        grid_cas: folder with the certificates of the grid's CAs, used besides the system's where it exists.
         """
         self._total_s = total_s
         self._grid_cas = grid_cas
@@ -148,7 +148,7 @@ class NetworkProbes:
         except Exception as error:
             # ldap3's BER decoder lets through whatever a server's nonsense makes of it (KeyError, struct.error, ...)
             _in_time(deadline)
-            raise OSError(f"its answer is no LDAP ({type(error).__name__})") from error
+            raise OSError(f"its answer is not LDAP ({type(error).__name__})") from error
         finally:
             alarm.cancel()
             with suppress(LDAPException, OSError, AttributeError):

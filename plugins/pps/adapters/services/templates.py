@@ -128,7 +128,7 @@ class JinjaTemplates:
             return self._environment.get_template(template).render(view)
         except jinja2.TemplateNotFound as error:
             raise ConfigurationError(
-                f"template {error.name}", "does not exist.", "Look into include/templates."
+                f"template {error.name}", "does not exist.", "Look in include/templates."
             ) from error
         except jinja2.TemplateError as error:
             raise ConfigurationError(f"template {template}", f"{error.message}.", "Correct the template.") from error

@@ -74,7 +74,7 @@ class RestTracker:
             answer = self._json("GET", "/patches", params=query)
             page = answer.get("patches")
             if not isinstance(page, list) or not all(isinstance(document, dict) for document in page):
-                raise self._fault("its list of patches is not one.")
+                raise self._fault("its list of patches is not a list.")
             for document in page:
                 try:
                     found.append(parse_patch(document))
@@ -84,7 +84,7 @@ class RestTracker:
                 return tuple(sorted((p for p in found if state in (None, p.state)), key=lambda p: -p.number))
             last = page[-1].get("number")
             if not isinstance(last, int) or (below is not None and last >= below):
-                raise self._fault("its list of patches does not go down.")
+                raise self._fault("its list of patches does not go from newest to oldest.")
             below = last
         raise self._fault("its list of patches does not end.")
 
@@ -108,7 +108,7 @@ class RestTracker:
         self._json("POST", f"/patches/{number}/comments", json={"comment": text})
 
     def create(self, patch: Patch) -> None:
-        """Enter a patch; the same patch once more changes nothing, another one of this number is refused."""
+        """Enter a patch; the same patch once more changes nothing, another one with this number is refused."""
         self._json("POST", "/patches", json=patch_document(patch))
 
     def edit(self, number: int, fields: Mapping[str, Any]) -> None:
@@ -191,9 +191,11 @@ class RestTracker:
                 "Correct the token in the tracker's connection.",
             )
         if status == 404:
+            patch = f"patch {path.split('/')[2]}" if path.count("/") > 1 else "patches"
+            said = "" if why.startswith(patch) else why  # then it says the same once more
             raise PatchNotFoundError(
-                f"patch {path.split('/')[2]}" if path.count("/") > 1 else "patches",
-                f"not found in the tracker at {self._url}. {why}".rstrip(),
+                patch,
+                f"not found in the tracker at {self._url}. {said}".rstrip(),
                 "Check the number, and tracker_url in service.yaml.",
             )
         if status == 412:
@@ -214,7 +216,7 @@ class RestTracker:
         return answer
 
     def _fault(self, why: str) -> ServiceError:
-        return ServiceError(f"tracker {self._url}", why, "Try again; if it stays so, tell the tracker's operators.")
+        return ServiceError(f"tracker {self._url}", why, "Try again; if it goes on, tell the tracker's operators.")
 
 
 class _ChangedMeanwhileError(ServiceError):

@@ -2,7 +2,7 @@
 
 It comes from outside and may be hostile: a document type (and so every entity) is refused, and size,
 depth, elements and text are limited. The standard library's expat, since it can be told all of
-that; defusedxml's last release is of 2021, and it knows no limits on depth or size.
+that; defusedxml's last release is from 2021, and it knows no limits on depth or size.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ def parse_listing(data: bytes, source: str, limits: GocdbLimits = LIMITS) -> Lis
         raise ConfigurationError(source, f"is not UTF-8 (at byte {error.start}).", _AGAIN) from error
     reader = _Reader(source, limits)
     refuse_zero_bytes(data, reader.refuse)
-    parser = guarded_parser(reader.refuse, "an answer of GOCDB's")
+    parser = guarded_parser(reader.refuse, "an answer of GOCDB")
     parser.StartElementHandler = reader.start
     parser.EndElementHandler = reader.end
     parser.CharacterDataHandler = reader.text
@@ -161,7 +161,7 @@ class _Reader:
         """The text of a child that a record may have once."""
         found = set(self.record.get(child, ()))
         if len(found) > 1:
-            raise InvalidNameError(child, "stands there more than once, each time with another text.")
+            raise InvalidNameError(child, "is there more than once, each time with another text.")
         return found.pop() if found else ""
 
     def site(self) -> None:
@@ -200,7 +200,7 @@ class _Reader:
             self.services.append(service)
 
     def leave_out(self, what: str, name: str, error: InvalidNameError) -> None:
-        """One bad entry is no reason against the others; nor are a million reason for as many sentences."""
+        """One bad entry is no reason against the others; nor are a million of them a reason for a million sentences."""
         self.left_out += 1
         if len(self.problems) < _PROBLEMS:
             where = f"{what} {name}" if name else f"{what.removesuffix(' of')} without a usable name"
@@ -220,9 +220,9 @@ class _Reader:
 
 
 def _host(text: str) -> str:
-    """A HOSTNAME in one spelling: small letters, no dot at its end, an international one as DNS has it."""
+    """A HOSTNAME in one spelling: lower case, no dot at its end, an international one as DNS has it."""
     host = text.removesuffix(".").removeprefix("[").removesuffix("]").lower()
-    with suppress(UnicodeError):  # told as it stands there
+    with suppress(UnicodeError):  # the error shows it as it is
         host = host if host.isascii() else host.encode("idna").decode()
     return checked_host(host, "HOSTNAME")
 

@@ -103,7 +103,7 @@ def edited(text: str, changes: Iterable[SiteChange], additions: Iterable[Mapping
     if entries := list(additions):
         edits.append(_new_entries(text, sites, entries, newline))
     # From the end to the beginning, so that places stay right. At one place (the last site's new keys, and
-    # new sites behind it) what was asked for last goes in first, and so stands behind.
+    # new sites after it) what was asked for last goes in first, and so ends up last.
     ordered = sorted(enumerate(edits), key=lambda e: (e[1][0], e[0]), reverse=True)
     for _, (start, end, replacement) in ordered:
         text = text[:start] + replacement + text[end:]
@@ -122,7 +122,7 @@ def _value_of(mapping: yaml.MappingNode, key: str) -> Any:
 
 
 def _end(node: Any) -> int:
-    """Where a value really ends; a block's own mark stands behind blanks and comments that follow it."""
+    """Where a value really ends; a block's own mark stands after the blanks and comments that follow it."""
     if isinstance(node, yaml.CollectionNode) and not node.flow_style and node.value:
         last = node.value[-1]
         return _end(last[1] if isinstance(last, tuple) else last)
@@ -143,7 +143,7 @@ def _replacement(key: Any, value: Any, new: Any) -> tuple[int, int, str]:
 
 
 def _line_end(text: str, index: int, newline: str) -> tuple[int, str]:
-    """Where a new line can begin behind this place, and what must precede it there."""
+    """Where a new line can begin after this place, and what must precede it there."""
     end = text.find("\n", index)
     return (end + 1, "") if end >= 0 else (len(text), newline)
 
@@ -163,11 +163,11 @@ def _new_entries(
     if sites.flow_style and sites.value:
         place = _end(sites.value[-1])
         return place, place, "".join(f", {_flow(dict(entry))}" for entry in entries)
-    if sites.flow_style:  # `sites: []`, perhaps with a comment behind it
+    if sites.flow_style:  # `sites: []`, perhaps with a comment after it
         start, end = sites.start_mark.index, sites.end_mark.index
         place, before = _line_end(text, end, newline)
         rest = text[end:place]
-        if not rest.strip():  # leave no blank behind the colon
+        if not rest.strip():  # leave no blank after the colon
             start = len(text[:start].rstrip(" "))
         return start, place, rest + before + _block(entries, 2, newline)
     place, before = _line_end(text, _end(sites), newline)
@@ -188,7 +188,7 @@ def _block(entries: list[Mapping[str, Any]], column: int, newline: str) -> str:
 
 
 def _check(part: Path, before: SitesFile, plan: ImportPlan) -> None:
-    """Raise unless the new file is valid, and says what it said before but for what was meant."""
+    """Raise unless the new file is valid, and says what it said before except for the changes meant."""
     try:
         new = read_model(part, SitesFile)
         for site in new.sites:
@@ -225,7 +225,7 @@ def _only_we(path: Path) -> Iterator[None]:
 
 
 def _write(path: Path, data: bytes, *, like: Path) -> None:
-    """A file with the permissions (and where we may, the owner) of another one, on the disk."""
+    """A file with the permissions (and where we may, the owner) of another one, brought safely to the disk."""
     status = like.stat()
     path.unlink(missing_ok=True)
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)

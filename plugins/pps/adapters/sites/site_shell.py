@@ -1,4 +1,4 @@
-"""Which way to the sites this machine has."""
+"""Which way to the sites this machine can take."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ from pps.domain.base.errors import RolloutError, SiteError
 _PIECE = 1 << 18
 _SAID_KEPT = 4096
 _FOREIGN = (asyncssh.Error, OSError, ValueError)
-"""ValueError: what asyncssh makes of packets that are none"""
+"""ValueError: what asyncssh makes of broken packets"""
 _KEXINIT = 20
 _LISTS = ("key exchange", "host key", "cipher", "cipher", "MAC", "MAC")
 """the first name lists of a KEXINIT, in their order (RFC 4253, 7.1)"""
@@ -59,7 +59,7 @@ class _Client(asyncssh.SSHClient):
         return False
 
     def auth_banner_received(self, msg: str, lang: str) -> None:
-        """Kept for the reason, in case that we are not let in."""
+        """Kept for the reason, in case we are not let in."""
         self.banner = (self.banner + msg)[-_SAID_KEPT:]
 
 
@@ -70,7 +70,7 @@ class _AsyncsshChannel(Conversation):
     _complaints = b""
 
     async def start(self, target: SshTarget, command: str) -> None:
-        """Log in and start the command; within `connect_s`, as the greeting."""
+        """Log in and start the command; within `connect_s`, like the greeting."""
         self._client = _Client()
         kind = target.host_key.split(maxsplit=1)[0]
         try:
@@ -208,7 +208,7 @@ class _AsyncsshChannel(Conversation):
 
 
 async def _offer(host: str, port: int) -> list[tuple[str, list[str]]]:
-    """What an sshd has to offer, out of the first packet that it sends in clear (RFC 4253, 7.1)."""
+    """What an sshd has to offer, from the first packet that it sends in clear (RFC 4253, 7.1)."""
     reader, writer = await asyncio.open_connection(host, port, limit=1 << 16)
     try:
         writer.write(b"SSH-2.0-pps\r\n")

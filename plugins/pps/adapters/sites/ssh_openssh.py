@@ -46,7 +46,7 @@ _OPTIONS = {
     "KexAlgorithms": ",".join(login_errors.KEY_EXCHANGES),
     "Ciphers": ",".join(login_errors.CIPHERS),
     "MACs": ",".join(login_errors.MACS),
-    # Only here the client tells whether 255 was its own end or the script's; to a log of its own, not among
+    # Only here does the client tell whether 255 was its own end or the script's; to a log of its own, not among
     # what the site says.
     "LogLevel": "DEBUG1",
 }
@@ -139,7 +139,7 @@ class _OpenSshChannel(Conversation):
         cls, words: list[str], log: Path, kind: str, site: str, limits: SiteLimits, nonce: str
     ) -> _OpenSshChannel:
         reading, writing = os.pipe()
-        # for both, so that it has no end while we listen; a pipe, since a hostile site could fill the disk with a file
+        # to read and to write, so that it has no end while we listen; a pipe, since a file could fill the disk
         logged = os.open(log, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
         try:
             os.set_blocking(writing, False)
@@ -253,7 +253,7 @@ class _OpenSshChannel(Conversation):
         return self._not_let_in(log)
 
     def _not_let_in(self, log: str) -> RolloutError:
-        # each from the line's beginning: what the server wrote comes behind a prefix of the client's
+        # each from the line's beginning: what the server wrote comes after a prefix of the client's
         if offer := re.search(
             r"(?m)^Unable to negotiate .*: no matching (host key|key exchange|cipher|MAC)\b.*Their offer: (.*)$", log
         ):
@@ -280,7 +280,7 @@ class _OpenSshChannel(Conversation):
         await self._end_input()
         if self._process.returncode is None:
             self._abort()
-        # Until the end of both outputs: only then asyncio has done with a process.
+        # Until the end of both outputs: only then is asyncio done with a process.
         while await self._receive():
             pass
         await self._listener

@@ -1,4 +1,4 @@
-"""Watching a rollout: a live table on a terminal, one line a fact anywhere else."""
+"""Watching a rollout: a live table on a terminal, one line per fact anywhere else."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def follow_rollout(
     Args:
         just_started: given when Airflow has yet to open the rollout; called at each look, raises
             when Airflow will do no more.
-        until: watch for this end instead, which is a good one.
+        until: watch for this end instead; reaching it is a success.
     """
     rollout = None
     looks = _looks(here, name, just_started, until or (lambda seen: seen.is_closed))
@@ -107,7 +107,7 @@ def _picture(rollout: Rollout) -> Group:
     failed = sum(p.state is SiteState.FAILED for p in progress)
     head = f"{rollout.name}: {stage(rollout)}. {done} of {len(progress)} sites offer the preview, {failed} failed."
     recent = [(output.moment(f.at), f.kind, f.subject or "-") for f in rollout.facts[-_RECENT:]]
-    # a grid can be longer than a screen: what needs an eye comes first, what is cut off is well
+    # a grid can be longer than a screen: what needs an eye comes first, so only what is well is cut off
     order = {SiteState.FAILED: 0, SiteState.LOST: 1, SiteState.AVAILABLE: 3}
     sites = sorted(progress, key=lambda p: order.get(p.state, 2))
     return Group(

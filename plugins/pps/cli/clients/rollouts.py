@@ -63,7 +63,7 @@ def start(
     ctx: typer.Context,
     patch: PatchNumber,
     feedback_until: Annotated[
-        str, typer.Option(metavar="DATE|14d", help="When the asking ends; default: config/policies.yaml.")
+        str, typer.Option(metavar="DATE|14d", help="Until when feedback is asked for; default: config/policies.yaml.")
     ] = "",
     vo: Annotated[list[str] | None, typer.Option(metavar="VO", help="Invite this VO only; may be given again.")] = None,
     path: Annotated[
@@ -226,7 +226,7 @@ def show(
 def follow(ctx: typer.Context, name: RolloutName, as_json: output.Json = False) -> None:
     """Watch a rollout until it ends; Ctrl-C stops watching, not the rollout.
 
-    With --json, one fact a line. Exit code 1 if the rollout was stopped.
+    With --json, one fact per line. Exit code 1 if the rollout was stopped.
     """
     follow_rollout(front(ctx), name, as_json=as_json)
 

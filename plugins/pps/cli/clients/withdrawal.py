@@ -30,7 +30,7 @@ def withdraw(
 ) -> None:
     """Take a preview back from all sites, through Airflow: while it is rolled out, or after its end.
 
-    Tags go first; when the information system shows them no longer, the preview leaves the sites, and all who
+    Tags go first; once the information system no longer shows them, the preview leaves the sites, and all who
     were told of it hear why. Production is not touched. Files that another version shares stay.
     """
     here = front(ctx)

@@ -30,7 +30,7 @@ def classify(
     overrule: Annotated[
         ClientVerdict | None, typer.Option(help="The Release Manager's verdict instead; needs --reason.")
     ] = None,
-    reason: Annotated[str, typer.Option(metavar="TEXT", help="Why; it will stand in the release notes.")] = "",
+    reason: Annotated[str, typer.Option(metavar="TEXT", help="Why; it will be in the release notes.")] = "",
     record: Annotated[
         bool, typer.Option("--record/--no-record", help="Put the result on record, or only look.")
     ] = True,

@@ -30,13 +30,13 @@ app = group(
     \b
     Once:
       pps keys make --secret-file FILE    a new key; says where its secret belongs
-      pps keys sign --unsigned            repositories from before indexes were signed, as they are
+      pps keys sign --unsigned            repositories that have no signature yet, as they are
       pps keys show                       fingerprints, and until when
 
     \b
     Another key, months before the first one ends:
       pps keys make --next --secret-file FILE    both are published, both sign
-      pps keys retire FINGERPRINT                the first one goes, when sites have fetched both
+      pps keys retire FINGERPRINT                the first one goes, once sites have fetched both
     """
 )
 _LONGEST = timedelta(days=3650)
@@ -58,9 +58,7 @@ def make(
         str, typer.Option(metavar="TEXT", help="Whose key it is; default: mail_from of service.yaml.")
     ] = "",
     valid: Annotated[str, typer.Option(metavar="DURATION", help="How long it is good for, e.g. 730d.")] = "1095d",
-    following: Annotated[
-        bool, typer.Option("--next", help="A second key, which will follow the one that there is.")
-    ] = False,
+    following: Annotated[bool, typer.Option("--next", help="A second key, which will follow the present one.")] = False,
     as_json: output.Json = False,
 ) -> None:
     """Make a key that signs our repositories' indexes.
@@ -79,14 +77,16 @@ def make(
         raise RefusedError("a new key", ("It is valid for a day at least, and for ten years at most.",))
     before = _public(services)
     if before and not following:
-        why = f"There is one, {keys_in(before)[0].fingerprint}."
-        raise RefusedError("a new key", (why,), "One that will follow it: pps keys make --next")
+        why = f"There is one already, {keys_in(before)[0].fingerprint}."
+        raise RefusedError("a new key", (why,), "Make one that will follow it: pps keys make --next")
     if following and (not before or len(keys_in(before)) > 1):
         why = "There is none to follow." if not before else "There are two already."
         raise RefusedError("a second key", (why,), "Look at: pps keys show")
     whose = name.strip() or f"PPS repositories <{services.config.service.mail_from}>"
     if not whose.isprintable() or len(whose) > 200 or whose.startswith("-"):
-        raise RefusedError("a new key", ("Its name is one line of at most 200 characters, the first one no dash.",))
+        raise RefusedError(
+            "a new key", ("Its name is one line of at most 200 characters, and does not begin with a dash.",)
+        )
     with _new_file(secret_file) as file:
         made = make_key(whose, span)
         uri = as_connection(made.secret)
@@ -106,7 +106,7 @@ def make(
     return output.say(
         output.pairs(_rows(made.key)),
         "",
-        f"The secret is the Connection {connection}: {how}.",
+        f"The secret belongs in the Connection {connection}: {how}.",
         f"Keep a copy of {secret_file} offline, and delete it here.",
         f"The public key is in {services.signing_keyring}; sites find it at {_page(services)}.",
         "Then: pps doctor",
@@ -133,10 +133,10 @@ def show(ctx: typer.Context, as_json: output.Json = False) -> None:
 @app.command()
 def retire(
     ctx: typer.Context,
-    fingerprint: Annotated[str, typer.Argument(metavar="FINGERPRINT", help="Of the key that goes.")],
+    fingerprint: Annotated[str, typer.Argument(metavar="FINGERPRINT", help="Fingerprint of the key that goes.")],
     as_json: output.Json = False,
 ) -> None:
-    """Publish a key no longer. The other one must sign already, as pps_signing."""
+    """Stop publishing a key. The other one must sign already, as pps_signing."""
     services = front(ctx).services
     public, wanted = services.seal.public, fingerprint.replace(" ", "").upper()
     known = [key.fingerprint for key in keys_in(public)]
@@ -150,7 +150,7 @@ def retire(
     _write_public(services, public_without(public, wanted))
     if as_json:
         return output.say_json({"retired": wanted})
-    return output.say(f"{wanted} is published no longer. Sites drop it when they fetch the keys again.")
+    return output.say(f"{wanted} is no longer published. Sites drop it when they fetch the keys again.")
 
 
 @app.command()
@@ -164,9 +164,10 @@ def sign(
     ] = False,
     as_json: output.Json = False,
 ) -> None:
-    """Sign our repositories again where their time is nearly over, or other keys sign now. The night does it, too.
+    """Sign our repositories again where a signature has nearly expired, or other keys sign now.
 
-    Nothing else of an index changes. One with a signature that is not ours is never signed.
+    The nightly run does it, too. Nothing else in an index changes. An index with a signature that is not ours is never
+    signed.
     """
     here = front(ctx)
     services = here.services
@@ -224,7 +225,7 @@ def _index_findings(here: Front) -> Iterator[Finding]:
     for problem in (problem for problems in found for problem in problems):
         yield Finding(subject, Health.FAIL, problem)
     if not any(found):
-        yield Finding(subject, Health.OK, "whatever we have published carries our signature.")
+        yield Finding(subject, Health.OK, "everything that we have published carries our signature.")
     yield from _file_findings(here)
 
 
@@ -254,7 +255,9 @@ def _end_of(subject: str, key: PublicKey, now: datetime, warn: timedelta) -> Fin
         return Finding(subject, Health.OK, f"signs as {key.fingerprint}; it does not expire.")
     until = f"{key.ends:%Y-%m-%d}"
     if key.ends <= now:
-        return Finding(subject, Health.FAIL, f"{key.fingerprint} expired on {until}.", "pps keys make --next")
+        return Finding(
+            subject, Health.FAIL, f"{key.fingerprint} expired on {until}.", "Make another: pps keys make --next"
+        )
     if key.ends <= now + warn:
         why = f"{key.fingerprint} expires on {until}."
         return Finding(subject, Health.WARN, why, "Make the next one, so that sites have time: pps keys make --next")

@@ -90,8 +90,8 @@ def make(
         return output.say_json(_described(here, fact))
     _show(here, fact)
     if made:
-        return output.say(f"It had been made before. What has changed since: pps mirror verify {name} --source")
-    return output.say(f"Its index is signed. Is it still what it was: pps mirror verify {name}")
+        return output.say(f"It had been made before. See what has changed since: pps mirror verify {name} --source")
+    return output.say(f"Its index is signed. See whether it is still what it was: pps mirror verify {name}")
 
 
 def _show_plan(here: Front, record: Rollout, *, as_json: bool) -> None:

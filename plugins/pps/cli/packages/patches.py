@@ -32,7 +32,7 @@ def list_patches(
     state: Annotated[PatchState | None, typer.Option(case_sensitive=False, help="Only patches in this state.")] = None,
     as_json: output.Json = False,
 ) -> None:
-    """List the patches, newest first; PREVIEW says whether the rules admit it as a preview."""
+    """List the patches, newest first; PREVIEW says whether the rules admit them as previews."""
     here = front(ctx)
     patches = here.services.tracker.patches(state)
     if as_json:

@@ -27,9 +27,7 @@ def credits(
     ctx: typer.Context,
     by: Annotated[Grouping, typer.Option(case_sensitive=False, help="What to add up by.")] = Grouping.ACTIVITY,
     since: Annotated[datetime | None, typer.Option(formats=_DAY, help="From this day on (UTC).")] = None,
-    until: Annotated[
-        datetime | None, typer.Option(formats=_DAY, help="Up to this day, which is included (UTC).")
-    ] = None,
+    until: Annotated[datetime | None, typer.Option(formats=_DAY, help="Up to and including this day (UTC).")] = None,
     site: Annotated[str, typer.Option(help="Only what this site did.")] = "",
     person: Annotated[str, typer.Option(help="Only what this user did.")] = "",
     activity: Annotated[str, typer.Option(help="Only this activity; its key in activities.yaml.")] = "",

@@ -32,7 +32,7 @@ def list_tasks(ctx: typer.Context, as_json: output.Json = False) -> None:
     if as_json:
         return output.say_json([_data(q) for q in found])
     if not found:
-        return output.say("Nobody is waited for.")
+        return output.say("Nobody's answer is awaited.")
     rows = [(key_of(q), q.subject, " | ".join(q.options), ", ".join(q.assigned_to) or "anybody") for q in found]
     return output.say(output.table(("TASK", "QUESTION", "ANSWERS", "WHOSE"), rows))
 
@@ -68,7 +68,7 @@ def answer(
     question = _find(here.airflow.questions(), task)
     option = next((o for o in question.options if o.lower() == choice.lower()), None)
     if option is None:
-        raise RefusedError(question.subject, (f"{choice[:60]!r} is none of: {', '.join(question.options)}.",))
+        raise RefusedError(question.subject, (f"{choice[:60]!r} is not one of: {', '.join(question.options)}.",))
     try:
         here.airflow.answer(question, [option], _form(question, field or []))
     except RefusedError as error:
@@ -86,7 +86,7 @@ def _find(questions: Any, key: str) -> AirflowQuestion:
     found = [q for q in questions if key_of(q) == key] or [q for q in questions if q.subject.startswith(key)]
     if len(found) != 1:
         why = "waits for no answer" if not found else f"fits {len(found)} questions"
-        raise ConfigurationError(f"task {key[:80]!r}", f"{why}.", "Take one of: pps tasks list")
+        raise ConfigurationError(f"task {key[:80]!r}", f"{why}.", "Take one that is listed by: pps tasks list")
     question: AirflowQuestion = found[0]
     return question
 

@@ -36,7 +36,7 @@ def interest(
 ) -> None:
     """Say that a VO wants to take part in a major pilot, as the user of PPS_AIRFLOW_USER; the coordination is told.
 
-    For a VO that may only its representatives, and the PPS Coordinator. What was said last counts.
+    Only the VO's representatives and the PPS Coordinator may say so. What was said last counts.
     """
     said = post(front(ctx), name, "interest", {"vo": vo, "text": text})
     if as_json:
@@ -49,14 +49,16 @@ def move_meeting(
     ctx: typer.Context,
     name: PilotName,
     what: Annotated[What, typer.Argument(metavar="kick-off|wrap-up", help="Which meeting.")],
-    to: Annotated[str, typer.Option(metavar="MOMENT", help="When it begins, with its zone: 2026-03-05T14:00+01:00.")],
+    to: Annotated[
+        str, typer.Option(metavar="MOMENT", help="When it begins, with its time zone: 2026-03-05T14:00+01:00.")
+    ],
     reason: Annotated[str, typer.Option(metavar="TEXT", help="Why; those who are invited read it.")] = "",
     as_json: output.Json = False,
 ) -> None:
     """Move the kick-off or wrap-up meeting in everybody's calendar; by the Coordinator.
 
-    Everybody who was invited gets the new date, once. Its outcome must still be entered in time, so it cannot move
-    beyond that date.
+    Everybody who was invited gets the new date, once. The meeting cannot move beyond the date by which its outcome
+    must be entered.
     """
     try:
         starts = parse_moment(to)
@@ -80,7 +82,7 @@ def justify(
 ) -> None:
     """Put on record why a pilot runs software that is not certified; by the Coordinator or the EMT.
 
-    A set-up that was refused for it goes on by itself. The first justification stands.
+    A set-up that was refused for want of one goes on by itself. The first justification stands.
     """
     said = post(front(ctx), name, "justification", {"reason": reason})
     if as_json:

@@ -255,7 +255,7 @@ def _rows(data: Mapping[str, Any]) -> list[tuple[str, object]]:
         rows.append((held["meeting"], f"{output.moment(held['starts'])}{moved}"))
     if agreed:
         rows += [
-            ("set up until", output.moment(agreed["set_up_until"])),
+            ("set up by", output.moment(agreed["set_up_until"])),
             ("feedback until", output.moment(agreed["feedback_until"])),
             ("VOs", ", ".join(agreed["vos"]) or "none"),
         ]
@@ -276,7 +276,8 @@ def candidates(
     ctx: typer.Context,
     name: PilotName,
     volunteer: Annotated[
-        list[str] | None, typer.Option(metavar="SITE", help="A site that wants to run it, though no such partner.")
+        list[str] | None,
+        typer.Option(metavar="SITE", help="A site that wants to run it, though it is no such partner."),
     ] = None,
     downtime: Annotated[
         list[str] | None, typer.Option(metavar="SITE", help="A site that is in downtime; may be given again.")

@@ -32,8 +32,8 @@ def log(
 ) -> None:
     """Write into the pilot's journal, as the user of PPS_AIRFLOW_USER; a copy goes to the support list.
 
-    For a site that may only its own administrators, and the PPS Coordinator. The site's journal is published with its
-    report in the end: no passwords, no names of people.
+    Only the site's own administrators and the PPS Coordinator may write for it. The site's journal is published with
+    its report in the end: no passwords, no names of people.
     """
     said = post(front(ctx), rollout, "journal", {"site": site, "text": text, "call_expert": expert})
     if as_json:
@@ -83,9 +83,9 @@ def journal(
 def roll_back(
     ctx: typer.Context, rollout: PilotName, site: SiteName, reason: Reason, as_json: output.Json = False
 ) -> None:
-    """Ask a site to take its pilot service back to the version of before; by its people or the Coordinator.
+    """Ask a site to take its pilot service back to the version before; by its people or the Coordinator.
 
-    That ends the site's part in this round. If the pilot is prolonged, the next round is where it may set up again.
+    That ends the site's part in this round. If the pilot is prolonged, it may set up again in the next round.
     """
     said = post(front(ctx), rollout, "roll-back", {"site": site, "reason": reason})
     if as_json:

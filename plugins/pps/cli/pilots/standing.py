@@ -20,7 +20,7 @@ _NEWEST = 10
 
 
 def more(here: Front, record: Rollout) -> dict[str, Any]:
-    """Of one round."""
+    """The keys for that part, of one round."""
     url = here.services.config.service.public_url
     return {
         "meetings": [
@@ -51,7 +51,7 @@ def say(data: Mapping[str, Any]) -> None:
         output.say(*(f"{s['site']}: {s['note']}" for s in data["sites"] if s["note"]))
     if data["questions"]:
         asked = [(output.moment(q["due"]), q["who"], one_line(q["what"], 200)) for q in data["questions"]]
-        output.say("", output.table(("ANSWER UNTIL", "ASKED", "WHAT"), asked))
+        output.say("", output.table(("ANSWER BY", "ASKED", "WHAT"), asked))
     if data["interested"]:
         output.say("", output.table(("VO", "WANTS"), data["interested"].items()))
     if data["reports"]:

@@ -27,9 +27,9 @@ def check_declared(
     """Check a file that need not exist, and say what is wrong with it; problems end with exit code 1.
 
     Args:
-        what: it declares, in the plural.
+        what: what the file declares, in the plural.
         look: counts them, and says what contradicts what.
-        hint: a sentence for who has no such file.
+        hint: a sentence for somebody who has no such file.
     """
     count = 0
     problems: tuple[str, ...] = ()

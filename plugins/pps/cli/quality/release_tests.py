@@ -121,7 +121,7 @@ def _show_dry_run(
     )
     rows = [(site, pool, output.moment(due[site])) for pool, sites in taking_part.items() for site in sites]
     if rows:
-        output.say("", output.table(("SITE", "POOL", "WOULD ANSWER UNTIL"), rows))
+        output.say("", output.table(("SITE", "POOL", "WOULD ANSWER BY"), rows))
     if left_out:
         output.say("", output.table(("LEFT OUT", "WHY"), [(site, " ".join(why)) for site, why in left_out.items()]))
     return output.say("", "Dry run: nothing was started.")
@@ -171,7 +171,7 @@ def answer(
     site: Annotated[str, typer.Argument(metavar="SITE", help="The site for which you answer.")],
     choice: Annotated[Choice, typer.Argument(metavar="accept|reject|cannot", help="What it says.")],
     report: Annotated[str, typer.Option(metavar="TEXT", help="What you did and saw.")] = "",
-    services: Annotated[str, typer.Option(metavar="TEXT", help="To which services you applied it.")] = "",
+    services: Annotated[str, typer.Option(metavar="TEXT", help="Which services you applied it to.")] = "",
     as_json: output.Json = False,
 ) -> None:
     """Answer for a site: in time through Airflow's question, later as an answer that is kept but does not count."""
@@ -196,12 +196,12 @@ def answer(
         said = here.post(f"rollouts/{name}/answers", body, about=f"answer of {site}")
     if as_json:
         return output.say_json(said)
-    word = "It is in time." if said["counts"] else "It is late, or not the first: it is kept, and does not count."
+    word = "It is in time." if said["counts"] else "It is late, or not the first: it is kept, but does not count."
     return output.say(f"Answered for {site}: {said['choice']}. {word}")
 
 
 def _release_test(here: Front, name: str) -> Rollout:
     record = here.services.facts.rollout(name)
     if record.path is not RolloutPath.RELEASE_TEST:
-        raise RefusedError(name, ("It is no release test.",), f"See: pps rollout show {name}")
+        raise RefusedError(name, ("It is not a release test.",), f"See: pps rollout show {name}")
     return record

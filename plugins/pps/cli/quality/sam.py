@@ -17,12 +17,12 @@ app = group("Tasks for the monitoring (SAM): clone a sensor, create a display, a
 def assign(
     ctx: typer.Context,
     task: Annotated[str, typer.Argument(metavar="TASK", help="Its key in activities.yaml: sam-clone-sensor, ...")],
-    user: Annotated[str, typer.Argument(metavar="USER", help="User name of who does it.")],
+    user: Annotated[str, typer.Argument(metavar="USER", help="User name of the person who does it.")],
     what: Annotated[str, typer.Option(metavar="TEXT", help="Which sensor or display.")] = "",
-    week: Annotated[str, typer.Option(metavar="WEEK", help="For a week of support: which, e.g. 2026-W10.")] = "",
+    week: Annotated[str, typer.Option(metavar="WEEK", help="Which week of support, e.g. 2026-W10.")] = "",
     as_json: output.Json = False,
 ) -> None:
-    """Assign a task to a user. The same one twice is one."""
+    """Assign a task to a user. The same one assigned twice counts once."""
     here = front(ctx)
     config = here.services.config
     found = sam_tasks.assign(
@@ -60,7 +60,7 @@ def list_tasks(ctx: typer.Context, as_json: output.Json = False) -> None:
         return output.say_json(found)
     if not found:
         kinds = ", ".join(sam_tasks.sam_activities(here.services.config.activities))
-        return output.say(f"No tasks. There are: {kinds}.", "Assign one: pps sam assign TASK USER")
+        return output.say(f"No tasks yet. The kinds are: {kinds}.", "Assign one: pps sam assign TASK USER")
     rows = [
         (t.number, t.activity, t.what or t.week, t.user, f"done {output.moment(t.done_at)}" if t.done_at else "open")
         for t in found

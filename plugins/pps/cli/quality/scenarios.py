@@ -1,4 +1,4 @@
-"""`pps scenarios`: on what updates are installed before they go out (SD 4.2)."""
+"""`pps scenarios`: what updates are installed on before they go out (SD 4.2)."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pps.cli.front import front, group
 from pps.cli.quality.declared import check_declared
 from pps.config.scenario_models import ScenariosFile
 
-app = group("The deployment scenarios: on what an update is installed before it goes out.")
+app = group("The deployment scenarios: what an update is installed on before it goes out.")
 
 
 @app.command("list")

@@ -76,10 +76,10 @@ def demo(
     pre-deployment   SD 4.2.2: an update over several deployment scenarios; what fails goes back to its provider
     release-testing  SD 4.2.3: sites of regional pools try an update; the Release Manager decides
     minor-pilot      SD 4.1.3: a service in production at a Gold site; an outage becomes an incident and passes
-    major-pilot      SD 4.1.3: two rounds, in each another VO: one reports a problem, the other is content
+    major-pilot      SD 4.1.3: two rounds, each with another VO: one reports a problem, the other is content
 
     Starts PostgreSQL, Airflow and a grid; ends them, also on Ctrl-C.
-    Exit code 0 only if everything that should happen really happened.
+    Exit code 0 only if everything that should have happened really happened.
     """
     kind = _DEMOS[rollout]
     if sites < kind.fewest_sites:

@@ -24,7 +24,7 @@ def show(summary: DemoSummary) -> None:
     output.say(_title(f"Mails sent ({len(summary.mails)})"), output.table(("mails", "subject"), mails))
     for title, text in summary.texts.items():
         output.say(_title(title), "")
-        # not wrapped: a line of a JDL or of a log that is cut in two is none
+        # not wrapped: a line of a JDL or of a log is of no use when it is cut in two
         typer.echo(f"{output.plain(text)}\n")
     if summary.jdl:
         typer.echo(f"For the users' JDL\n\n  {summary.jdl}\n")

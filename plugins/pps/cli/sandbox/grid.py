@@ -107,7 +107,7 @@ def break_site(
 
 @app.command()
 def repair(site: SiteName, folder: Folder = _FOLDER, as_json: AsJson = False) -> None:
-    """Take all faults of a site away."""
+    """Take all faults away from a site."""
     _at_site(folder, lambda grid: grid.repair_site(site), as_json)
 
 
@@ -127,8 +127,8 @@ def service(
 ) -> None:
     """Play the people of a site with their pilot service, an HTTP server that says its version.
 
-    start: run and publish it. stop: it answers no more, and stays published. upgrade: to VERSION.
-    roll-back: to the version of before. withdraw: stop it, and publish it no more.
+    start: run and publish it. stop: it no longer answers, but stays published. upgrade: to VERSION.
+    roll-back: to the version before. withdraw: stop it, and no longer publish it.
     """
     with _sentences():
         shown = GridControl(folder).act_on_service(site, action, version)["service"]

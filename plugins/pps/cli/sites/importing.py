@@ -72,4 +72,4 @@ def import_sites(
         return output.say(f"{registry.path.name} says the same as GOCDB; nothing to change.")
     if not applied:
         return output.say(f"{counted}. Nothing was written; --apply does it.")
-    return output.say(f"{counted} written; the file as it was: {registry.path.name}.bak")
+    return output.say(f"{counted} written; the old file is {registry.path.name}.bak")

@@ -1,7 +1,7 @@
 """Digests by which an index names its files: which are strong enough, and what the weak ones are called.
 
 APT and YUM know the same algorithms under several names. MD5 and SHA1 can be forged for chosen content, so a file
-that is named by these alone is named by nobody.
+that is named by these alone counts as not named at all.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def algorithm_of(name: str) -> str:
 
 
 def strong_digest(algorithm: str, value: str) -> Digest | None:
-    """The digest, or None if the algorithm is weak or unknown, or the value is none of its own."""
+    """The digest, or None if the algorithm is weak or unknown, or the value does not fit it."""
     name, value = algorithm_of(algorithm), value.strip().lower()
     if name in STRONG and len(value) == STRONG[name] and re.fullmatch(r"[0-9a-f]+", value):
         return Digest(name, value)
@@ -46,5 +46,5 @@ def why_no_digest(algorithms: Sequence[str]) -> str:
     weak = sorted({algorithm_of(a)[:20] for a in algorithms} - STRONG.keys())
     accepted = ", ".join(STRONG)
     if weak:
-        return f"is named by {' and '.join(weak)} only, which can be forged or is not known here ({accepted} are taken)"
-    return f"has no digest in the index ({accepted} are taken)"
+        return f"is named by {' and '.join(weak)} only, which can be forged or is not known here (accepted: {accepted})"
+    return f"has no digest in the index (accepted: {accepted})"

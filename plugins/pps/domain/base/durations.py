@@ -25,9 +25,9 @@ def duration_text(span: timedelta) -> str:
 
 
 def parse_moment(text: str) -> datetime:
-    """Read a date, a time and its zone, as ISO 8601 or as we print it; in UTC. Anything else is a `ValueError`.
+    """Read a date, a time and its zone, in ISO 8601 or as we print them, into UTC; anything else is a `ValueError`.
 
-    Without its zone, 14:00 is another hour in Barcelona than in Taipei.
+    Without a zone, 14:00 is one hour in Barcelona and another in Taipei.
     """
     try:
         found = datetime.fromisoformat(re.sub(r" ?UTC$", "+00:00", text.strip()))

@@ -20,9 +20,9 @@ _NAME = re.compile(NAME_PATTERN)
 _PACKAGE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+~-]{0,127}")
 # `^` is rpm's sign for "after this version" (rpm-version(7)): 2.23.0^20240101git1a2b3c4-1.el9
 _VERSION = re.compile(r"(?:[0-9]{1,10}:)?[A-Za-z0-9][A-Za-z0-9._+~^-]{0,127}")
-# One plain mailbox; no quoting, no comments, no lists: what we send to is what we were told.
+# One plain mailbox; no quoting, no comments, no lists: we send to exactly what we were given.
 _ADDRESS = re.compile(r"[A-Za-z0-9][A-Za-z0-9._%+-]{0,63}@[A-Za-z0-9](?:[A-Za-z0-9.-]{0,251}[A-Za-z0-9])?")
-# An underscore is no letter of a host name, but stands in many that DNS knows.
+# An underscore does not belong in a host name, but many names in DNS have one.
 _HOST = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9._-]{0,251}[A-Za-z0-9_])?")
 _SUBCLUSTER = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9_.+~:@/ -]{0,198}[A-Za-z0-9_.+~:@-])?")
 _MOST_ADDRESSES = 20
@@ -121,8 +121,8 @@ def checked_host(value: str, what: str) -> str:
 def checked_subcluster(value: str, what: str) -> str:
     """Return `value` if it is a SubCluster's id as sites publish them, else raise `InvalidNameError`.
 
-    Often a host name, but also a queue's name, or a CE's id. A `/` in it is a folder more in the tag directory,
-    so no part may lead out of there, or be hidden (docs/adr/0018).
+    Often a host name, but also a queue's name, or a CE's id. A `/` in it makes one more folder in the tag
+    directory, so no part may lead out of that directory, or be hidden (docs/adr/0018).
     """
     if (
         not (isinstance(value, str) and _SUBCLUSTER.fullmatch(value))
@@ -132,14 +132,14 @@ def checked_subcluster(value: str, what: str) -> str:
         raise InvalidNameError(
             f"{what} {str(value)[:80]!r}",
             "is not a SubCluster's id: 1 to 200 of A-Z a-z 0-9 . _ + ~ - : @ / and blanks inside it, "
-            "no part of it empty or with a dot at its beginning.",
+            "with no part that is empty or begins with a dot.",
             "Correct it in the site registry.",
         )
     return value
 
 
 def glue_key(value: str) -> str:
-    """A name of the information system, so that equal ones are equal: caseIgnoreIA5Match minds no case, nor blanks."""
+    """A name of the information system as it is compared: caseIgnoreIA5Match minds neither case nor blanks."""
     return " ".join(value.lower().split())
 
 

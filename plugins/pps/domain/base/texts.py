@@ -13,7 +13,7 @@ from dataclasses import fields, is_dataclass
 from functools import cache, lru_cache
 from typing import Any
 
-# C0 and C1 controls but tab and newline; bidirectional marks, overrides and isolates; invisible
+# C0 and C1 controls except tab and newline; bidirectional marks, overrides and isolates; invisible
 # format characters that can hide one word inside another; the byte order mark.
 _UNWANTED = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b\u200e\u200f\u202a-\u202e\u2060-\u2069\ufeff]")
 _NEWLINES = re.compile("\r\n?|\x85|\x0b|\x0c|\u2028|\u2029")
@@ -78,7 +78,7 @@ HIDDEN = "***"
 
 
 def without_addresses(text: str) -> str:
-    """Return `text` with every mail address as `a***@host`, for readers whom they are none of the business of."""
+    """Return `text` with every mail address as `a***@host`, for readers whose business they are not."""
     return _ADDRESS.sub(r"\1***@\2", text)
 
 
@@ -87,10 +87,10 @@ def for_the_public(text: str, names: Collection[str] = ()) -> str:
 
     Taken out are mail addresses, the names in certificates, logins and secrets in web addresses, invitations and
     other tokens, private keys, the owners of home directories, and `names`. Hosts, IP addresses and paths stay: a
-    report of a fault is of no use without them (docs/adr/0023). The same text again is left as it is.
+    report of a fault is of no use without them (docs/adr/0023). Doing it twice changes nothing more.
 
     Args:
-        names: of users, which are hidden where they stand as a word.
+        names: of users; they are hidden where they stand as a word.
     """
     text = _once(text) if len(text) <= _SHORT else _without_persons(text)
     return _words(tuple(sorted(names))).sub(HIDDEN, text) if names else text
@@ -140,7 +140,7 @@ def _shown(view: Any, door: Callable[[str], str]) -> Any:
     if isinstance(view, list | tuple | set | frozenset):
         return type(view)(_shown(value, door) for value in view)
     if is_dataclass(view) and not isinstance(view, type):
-        shown = copy(view)  # not made anew: an address that is hidden is none any more
+        shown = copy(view)  # not constructed anew: a hidden address would not pass its check
         for f in fields(view):
             object.__setattr__(shown, f.name, _shown(getattr(view, f.name), door))
         return shown
@@ -154,7 +154,7 @@ LONGEST_REASON = 1000
 def reasons_against_reason(text: str) -> tuple[str, ...]:
     """Say why a text does not tell others why something is done; no reasons means that it does.
 
-    Not by its meaning, which only people can judge: by what "x", "..." and "see mail" have in common.
+    Only people can judge its meaning; this looks for what "x", "..." and "see mail" have in common.
     """
     line = one_line(text, LONGEST_REASON + 1)
     reasons = []

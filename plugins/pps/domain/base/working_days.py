@@ -30,10 +30,10 @@ def due_after(
     Args:
         zone: IANA name, e.g. `Europe/Rome`.
         weekdays: working weekdays, of `WEEKDAYS`.
-        holidays: days off beside those.
+        holidays: days off besides the weekly ones.
 
     Raises:
-        ValueError: a start without zone, a number that is negative or none, or no working weekday at all.
+        ValueError: a start without zone, a number that is negative or not finite, or no working weekday at all.
     """
     if start.tzinfo is None:
         raise ValueError("the start has no time zone")
@@ -73,7 +73,7 @@ def _instant(wall: datetime, zone: ZoneInfo) -> datetime:
     found = wall.replace(tzinfo=zone).astimezone(UTC)
     if found.astimezone(zone).replace(tzinfo=None) == wall.replace(fold=0):
         return found
-    # read with the offset before the jump it lies behind it, with the offset after the jump before it
+    # read with the offset before the jump, it lies after the jump; with the offset after it, before
     low, high = sorted(wall.replace(tzinfo=zone, fold=fold).astimezone(UTC) for fold in (0, 1))
     before = low.astimezone(zone).utcoffset()
     while high - low > _SECOND:

@@ -22,7 +22,7 @@ class BatchLimits:
     failure_budget: float
     """share of all planned sites that may fail before the rollout stops by itself, 0 to 1"""
     failures_always_allowed: int
-    """so many failures never stop a rollout, however small the grid"""
+    """this many failures never stop a rollout, however small the grid"""
 
 
 class GateVerdict(StrEnum):
@@ -40,8 +40,8 @@ def plan_batches(rollout: str, sites: Iterable[Site], limits: BatchLimits) -> di
     """Deal sites into `canary`, `fleet-1`, `fleet-2`, ...; the same input gives the same plan.
 
     Volunteers come first as canaries. Within volunteers and the others the order is by a digest of
-    rollout and site, so that the honour of being first goes round. No platform waits for the
-    fleet untried where its sites suffice: canaries are taken from the platforms in turn.
+    rollout and site, so that the honour of being first goes round. Canaries are taken from the
+    platforms in turn, so that as many platforms as possible are tried before the fleet.
     """
 
     def turn(site: Site) -> str:

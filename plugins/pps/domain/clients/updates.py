@@ -70,7 +70,7 @@ def reasons_against_bc_client_preview(patch: Patch, verdict: ClientVerdict | Non
 
     Args:
         verdict: how it is classified. BC comes before what the tracker says of variables: the Release
-            Manager has looked at them. None: nobody has classified it, so the tracker alone tells.
+            Manager has looked at them. None: nobody has classified it, so the tracker alone decides.
     """
     reasons = list(_reasons_against_certification(patch))
     if verdict is ClientVerdict.NON_BC:
@@ -90,7 +90,7 @@ def reasons_against_non_bc_client_preview(patch: Patch, verdict: ClientVerdict |
     local configuration at the sites. A client that needs none would only keep them waiting.
 
     Args:
-        verdict: how it is classified. None: nobody has classified it, so the tracker alone tells.
+        verdict: how it is classified. None: nobody has classified it, so the tracker alone decides.
     """
     reasons = list(_reasons_against_certification(patch))
     configured = patch.new_variables or patch.changed_variables or patch.special_configuration.strip()
@@ -112,7 +112,7 @@ def _reasons_against_certification(patch: Patch) -> Iterable[str]:
 
 def _reasons_against_content(patch: Patch) -> Iterable[str]:
     if patch.kind is PatchKind.SERVER:
-        yield "It is a server update: it goes out by a pilot (SD 4.1.3)."
+        yield "It is a server update: it goes out through a pilot (SD 4.1.3)."
     if not patch.packages:
         yield "It names no packages."
     if not patch.platforms:
@@ -165,8 +165,8 @@ def platforms_for_production(
     """The platforms of the patch for which it may be released, in order.
 
     Those that passed its pre-deployment test, if it has had one (SD 4.1.2, 4.2.2); else those on which
-    certification did an installation test (SD 4.1.1). An overruled one (SD 4.1.3) that was tested nowhere goes
-    out for all of its platforms.
+    certification did an installation test (SD 4.1.1). An overruled patch (SD 4.1.3) that was tested
+    nowhere goes out for all of its platforms.
     """
     tested = patch.install_tested if deployment is None else deployment.platforms
     found = tuple(sorted(set(patch.platforms) & set(tested)))

@@ -11,7 +11,7 @@ from __future__ import annotations
 _HOLES: tuple[tuple[str, tuple[str, ...], dict[int, int]], ...] = (
     ("a small archive keeps it busy for minutes", ("CVE-2024-6232",), {11: 10, 12: 6, 13: 0}),
     (
-        "an archive writes outside of its folder",
+        "an archive writes outside its folder",
         ("CVE-2024-12718", "CVE-2025-4138", "CVE-2025-4330", "CVE-2025-4435", "CVE-2025-4517"),
         {11: 13, 12: 11, 13: 4},
     ),

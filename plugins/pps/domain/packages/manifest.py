@@ -134,11 +134,11 @@ class Manifest:
 
     @classmethod
     def parse(cls, text: str) -> Manifest:
-        """Read MANIFEST; `PackageError` names the first line that is none."""
+        """Read MANIFEST; `PackageError` names the first line that does not belong there."""
         lines = text.split("\n")
         head = lines[1].split(" ") if len(lines) > 1 else []
         if lines[0] != "# PPS-MANIFEST 1" or len(head) != 4 or head[:2] != ["#", "client"] or lines[-1] != "":
-            raise PackageError("MANIFEST", "does not begin and end as one.")
+            raise PackageError("MANIFEST", "does not begin and end as a MANIFEST must.")
         return cls(head[2], head[3], tuple(_packages(lines)), tuple(_entries(lines)))
 
 

@@ -40,7 +40,7 @@ class MirrorFile:
     """below the mirror's folder"""
     size: int
     sha256: str
-    """"" where something else than a plain file was found"""
+    """"" where something other than a plain file was found"""
     package: PackageRef | None = None
 
     @property
@@ -90,11 +90,11 @@ class MirrorList:
 
     @classmethod
     def parse(cls, text: str) -> MirrorList:
-        """Read MIRROR; `PackageError` names the first line that is none."""
+        """Read MIRROR; `PackageError` names the first line that does not belong there."""
         lines = text.split("\n")
         origin = lines[1].split(" ") if len(lines) > 1 else []
         if lines[0] != _HEAD or len(origin) != 6 or origin[:2] != ["#", "source"] or lines[-1] != "":
-            raise PackageError(LIST, "does not begin and end as one.")
+            raise PackageError(LIST, "does not begin and end as such a list must.")
         if origin[2] not in tuple(RepositoryKind):
             raise PackageError(LIST, f"names a kind of repository that is not known here: {origin[2][:80]!r}.")
         suite, components = ("" if w == "-" else w for w in origin[4:])
@@ -115,7 +115,7 @@ def _files(lines: Iterable[str]) -> Iterable[MirrorFile]:
 
 @dataclass(frozen=True, slots=True)
 class Differences:
-    """What of a mirror is not as its list says; paths, in order."""
+    """Where a mirror differs from its list: paths, in order."""
 
     differ: tuple[str, ...] = ()
     missing: tuple[str, ...] = ()
@@ -138,7 +138,7 @@ def differences(listed: Iterable[MirrorFile], found: Iterable[MirrorFile]) -> Di
 
 @dataclass(frozen=True, slots=True)
 class SourceChanges:
-    """What has changed at the provider's since the mirror was made; it may, and does not reach the mirror."""
+    """What has changed at the provider's since the mirror was made. It may, and none of it reaches the mirror."""
 
     added: tuple[str, ...] = ()
     removed: tuple[str, ...] = ()

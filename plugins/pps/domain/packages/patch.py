@@ -126,7 +126,7 @@ class Patch:
     programming_ph: int | None = None
     """person hours, as validated by the Release Manager"""
     provider: str = ""
-    """mail address of who provides the packages; what fails goes back to them"""
+    """mail address of whoever provides the packages; what fails goes back to them"""
     kind: PatchKind = PatchKind.CLIENT
     service_type: str = ""
     """of a server update: the grid service, as GOCDB calls it (SERVICE_TYPE): CREAM-CE, Site-BDII, ..."""

@@ -1,7 +1,7 @@
 """What an APT repository's Release file must say of itself: its date, until when it holds, which suite it is of.
 
-Source: what APT 2.6 checks (apt-secure(8); apt.conf(5), Acquire::Check-Date, Check-Valid-Until, Max-FutureTime). Of
-another suite APT only warns; here that is refused, since with it a foreign suite's signed file stands in for ours.
+Source: what APT 2.6 checks (apt-secure(8); apt.conf(5), Acquire::Check-Date, Check-Valid-Until, Max-FutureTime). About
+another suite APT only warns; here it is refused, or the signed file of another suite could pass for ours.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from string import ascii_letters
 
 #: How far clocks may differ: apt.conf(5), Acquire::Max-FutureTime.
 FUTURE = timedelta(seconds=10)
-#: The same for YUM, whose times are those of files; no client of it looks at them.
+#: The same for YUM, whose times are those of files; no YUM client looks at them.
 YUM_FUTURE = timedelta(hours=1)
 #: Names of the one time zone that APT knows; another name would be read as UTC, up to half a day wrong.
 _ZONES = ("UTC", "GMT", "UT", "Z")
@@ -36,10 +36,12 @@ def reasons_against_release(fields: Mapping[str, str], suite: str, now: datetime
                 reasons.append(f"Its {name} is no date ({text[:60]!r}).")
     if (date := dates.get("Date")) and date > now + FUTURE:
         reasons.append(
-            f"It is of {date:%Y-%m-%d %H:%M} UTC, which is in the future; a clock is wrong, or it is forged."
+            f"It is dated {date:%Y-%m-%d %H:%M} UTC, which is in the future; a clock is wrong, or it is forged."
         )
     if (until := dates.get("Valid-Until")) and until < now:
-        reasons.append(f"It was valid until {until:%Y-%m-%d %H:%M} UTC; the provider has not renewed it, or it is old.")
+        reasons.append(
+            f"It was valid until {until:%Y-%m-%d %H:%M} UTC; the provider has not renewed it, or this is an old copy."
+        )
     if not suite.endswith("/"):
         says = [fields.get("suite", ""), fields.get("codename", "")]
         named = [name for name in dict.fromkeys(says) if name]

@@ -46,7 +46,7 @@ def is_seal(path: str, repository: Repository) -> bool:
 
 
 def dated(release: str, now: datetime, valid_for: timedelta) -> str:
-    """A Release file that holds from now on, for so long; nothing else of it changes."""
+    """The Release file with new dates: valid from now on, for `valid_for`. Nothing else in it changes."""
     rest = _DATES.sub("", release)
     return f"Date: {format_datetime(now)}\nValid-Until: {format_datetime(now + valid_for)}\n{rest}"
 

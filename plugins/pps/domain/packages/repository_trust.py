@@ -1,6 +1,6 @@
 """Where a repository is, and who must have signed it (docs/adr/0020).
 
-An address has one spelling here, so that no other one leads around a signature: `Repo.example.org.:443/%61` is
+An address has one spelling here, so that no other spelling gets around a signature: `Repo.example.org.:443/%61` is
 `repo.example.org/a`. What could be read in two ways by two programs is refused.
 """
 
@@ -66,7 +66,7 @@ class Address:
         """Another place on this server: the target of a redirect, or of `xml:base`.
 
         `PackageError` where that is another server: an open redirect, or an index, would have us ask any address
-        inside our own network. From http to https of the same host is no other server.
+        inside our own network. From http to https on the same host is not another server.
         """
         target = urljoin(f"{self.url}/", url)
         try:
@@ -97,13 +97,13 @@ def encoded(path: str) -> str:
 def _not_plain(url: str) -> str:
     """Why an address is not plain; empty if it is."""
     if not url.isascii() or re.search(r"[\x00-\x20\x7f\\]", url):
-        return "it holds a blank, a backslash or other characters that are written percent-encoded"
+        return "it holds a blank, a backslash or another character that must be percent-encoded"
     try:
         parts = urlsplit(url)
         host, port = _host(parts.hostname or ""), parts.port
         path = unquote_to_bytes(parts.path.rstrip("/")).decode()
     except ValueError:  # also of a path that is not UTF-8
-        return "its host, port or path is none"
+        return "its host, port or path is not valid"
     last = parts.path.rpartition("/")[2]
     rules = (
         (parts.scheme not in _DEFAULT_PORTS, f"its scheme is {parts.scheme[:20]!r}"),
@@ -113,7 +113,7 @@ def _not_plain(url: str) -> str:
         ),
         ("@" in parts.netloc, "it holds a user or a password"),
         ("?" in url or "#" in url, "it holds a query or a fragment"),
-        (port == 0 or parts.netloc.endswith(":") or not host, "its host or port is none"),
+        (port == 0 or parts.netloc.endswith(":") or not host, "it has no valid host or port"),
         (
             re.search(r"[\x00-\x1f\x7f\\]|%2f|%5c", f"{path}{parts.path}", re.IGNORECASE) is not None,
             "its path holds control characters, or slashes in disguise",
@@ -124,7 +124,7 @@ def _not_plain(url: str) -> str:
 
 
 def _host(text: str) -> str:
-    """A host in its one spelling, or empty: `127.1` and `0x7f000001` are no spellings of an address."""
+    """A host in its one spelling, or empty: `127.1` and `0x7f000001` are not spellings of an address."""
     text = text.lower()
     try:
         if ":" in text:
@@ -156,7 +156,7 @@ class Trust:
 def trust_in(url: str, keyrings: Mapping[str, Path], unsigned: Mapping[str, str]) -> Trust:
     """Say who must have signed the repository at `url`; `ConfigurationError` where nobody has decided.
 
-    A keyring covers its prefix by whichever scheme, port and case it is spelt; a reason covers exactly what it names.
+    A keyring covers its prefix in whatever scheme, port and case it is spelt; a reason covers exactly what it names.
     The longest path counts, then the port, and then the keyring.
 
     Args:

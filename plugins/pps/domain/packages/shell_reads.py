@@ -3,7 +3,7 @@
 Read means any way that bash knows: `$X`, `${X:-y}`, arithmetic, here-documents, `test -v X`, `export X`, and by its
 name: `${!name}`, `eval "\\$$name"`, `requires $name`, or a function of another file that is given the name. Set means:
 assigned, declared, read or looped over earlier in the same file; `local` counts in its function only, and what a
-subshell sets is gone behind it.
+subshell sets is gone after it.
 
 What cannot be followed is not left out: too much is found then, not too little.
 """
@@ -19,7 +19,7 @@ from itertools import pairwise
 from pps.domain.packages.shell_syntax import Syntax
 from pps.domain.packages.shell_words import Word
 
-# A variable that sites set is in capitals at its beginning; `*` stands for what only bash would know.
+# A variable that sites set begins with a capital letter; `*` stands for what only bash would know.
 SITE_NAME = re.compile(r"(?=.{0,127}[A-Z])[A-Z_*][A-Za-z0-9_*]{0,127}")
 # A word that may be the name of one: VO_*_SW_DIR, BDII, but not Plain or Tomcat.
 _NAME_ALONE = re.compile(r"[A-Z_*][A-Z0-9_*]+|[A-Z][A-Za-z0-9*]*_[A-Za-z0-9_*]*")
@@ -63,7 +63,7 @@ class Reads:
     passes: set[tuple[str, str]] = field(default_factory=set)
     """(function or nothing, function that it hands a name on to)"""
     demanded: dict[str, int] = field(default_factory=dict)
-    """of `names` those without which the text ends: ${X:?}"""
+    """those of `names` without which the text ends: ${X:?}"""
 
 
 def reads(text: str) -> Reads:
@@ -79,7 +79,7 @@ def reads(text: str) -> Reads:
 
 
 def resolved(texts: Mapping[str, Reads]) -> Mapping[str, tuple[str, int]]:
-    """Name -> the first file and line that read it, with what functions of one file are given in another."""
+    """Name -> the first file and line that read it, including names that one file hands to a function of another."""
     known = set[str]().union({"requires"}, *(found.indirect_functions for found in texts.values()))
     passes = set[tuple[str, str]]().union(*(found.passes for found in texts.values()))
     while more := {outer for outer, inner in passes if outer and inner in known and outer not in known}:
@@ -109,7 +109,7 @@ def _add(names: dict[str, int], more: Iterable[tuple[str, int]]) -> None:
 
 
 def _names_set(command: str, words: list[str]) -> list[str] | None:
-    """The variables that a command of bash sets; None if it is no such command."""
+    """The variables that a command of bash sets; None if it is not such a command."""
     if command in ("mapfile", "readarray", "unset"):
         return words
     if command == "getopts" or (command == "printf" and words[:1] == ["-v"]):
@@ -228,7 +228,7 @@ class _Reader(Syntax):
                 self._run_text(arguments[shell + 1 :])
 
     def _run_text(self, arguments: list[Word]) -> None:
-        """A text is code; what stands in it for another variable's value may be code, too."""
+        """The text is code; where it expands a variable, the value of that may be code, too."""
         text = " ".join(word.plain for word in arguments)
         self._runs_stored = self._runs_stored or "*" in text
         self.code_text(text, arguments[0].at)
@@ -299,7 +299,7 @@ class _Reader(Syntax):
             self._ever.add(name)
 
     def _list(self, text: str, at: int) -> None:
-        """What consists of variables' names only may be read word by word."""
+        """A text of nothing but variables' names may be read word by word."""
         names = text.split()
         if all(map(_NAME_ALONE.fullmatch, names)):
             for name in names:
@@ -317,7 +317,7 @@ class _Reader(Syntax):
             self.code_text(text, at)
 
     def take_programs(self) -> None:
-        """What programs inside of the text take from their environment."""
+        """What programs inside the text take from their environment."""
         for match in _IN_PROGRAMS.finditer(self.text):
             name = next(group for group in match.groups() if group)
             line = self.text.rfind("\n", 0, match.start()) + 1
@@ -325,7 +325,7 @@ class _Reader(Syntax):
                 self.found.names.setdefault(name[:_LONGEST], self._line(match.start()))
 
     def take_everything(self) -> None:
-        """The text could not be followed: whatever looks like an expansion is one, unless it is set before."""
+        """The text could not be followed: whatever looks like an expansion is one, unless it has been set before."""
         set_at: dict[str, int] = {}
         for match in _SET_ANYWHERE.finditer(self.text):
             set_at.setdefault(match[1] or match[2], match.start())

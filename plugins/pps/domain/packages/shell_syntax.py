@@ -1,11 +1,11 @@
 """Walks through a bash text and tells what it meets: expansions, commands, functions, subshells. Evaluates nothing.
 
-`shell_text` gives the commands of a file and is enough for assignments. Who wants to know which variables a
-text *reads* has to look into quotes, here-documents, substitutions and arithmetic too, and to leave out what bash
-leaves alone: comments, single quotes, here-documents whose delimiter is quoted.
+`shell_text` gives the commands of a file and is enough for assignments. Whoever wants to know which
+variables a text *reads* has to look into quotes, here-documents, substitutions and arithmetic, too, and to leave out
+what bash leaves alone: comments, single quotes, here-documents whose delimiter is quoted.
 
-The text comes out of packages, so it may be anything: each character is passed once, nesting has a limit. What cannot
-be bash, or not as we understand it, is said (`sound`): the caller must not trust the rest then.
+The text comes out of packages, so it may be anything: each character is passed once, nesting has a limit. Where a
+text cannot be bash, or not bash as we understand it, `sound` says so: then the caller must not trust the rest.
 """
 
 from __future__ import annotations
@@ -35,14 +35,14 @@ class _Level:
     """name of the function that a brace begins; empty for a plain group"""
     cases: list[str] = field(default_factory=list)
     function: str = ""
-    """a function of which the body has not begun yet"""
+    """a function whose body has not begun yet"""
     heredocs: list[tuple[str, bool, bool]] = field(default_factory=list)
-    """delimiter, whether tabs before it count for nothing, whether it is quoted"""
+    """delimiter, whether tabs before it are ignored, whether it is quoted"""
     feeds_a_shell: bool = False
 
 
 class Syntax(Words):
-    """One pass over a text; what is met is told by the last methods of `Words`."""
+    """One pass over a text; what it meets is reported through the last methods of `Words`."""
 
     def walk(self) -> None:
         """Go through the whole text."""

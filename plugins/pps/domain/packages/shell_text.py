@@ -38,11 +38,11 @@ class _Scanner:
     heredocs: list[str] = field(default_factory=list)
     endless: int = 0
     blocks: int = 0
-    """what is run perhaps, or several times: conditions, loops, functions"""
+    """what may not be run at all, or several times: conditions, loops, functions"""
     brackets: int = 0
     """subshells, as ( )"""
     guarded: bool = False
-    """behind && or ||, or in a pipe"""
+    """after && or ||, or in a pipe"""
     sure: bool = True
     """whether the last command is run in any case, once, and by this very shell"""
 
@@ -98,14 +98,14 @@ class _Scanner:
         self.at += len(text)
 
     def _escaped(self) -> None:
-        """A backslash: the next character is plain, and a newline is none at all."""
+        """A backslash: the next character is plain, and a newline vanishes."""
         following = self.text[self.at + 1 : self.at + 2]
         if following != "\n":
             self._add(following)
         self.at += 2
 
     def _begin(self, char: str) -> None:
-        """A character of a word outside of quotes."""
+        """A character of a word outside quotes."""
         two = self.text[self.at : self.at + 2]
         if char in "'\"":
             self._push(char, char, keep=False)
@@ -119,7 +119,7 @@ class _Scanner:
             self._plain(char)
 
     def _inside(self, char: str) -> None:
-        """A character inside of quotes or brackets. The outermost quotes are dropped, all others kept."""
+        """A character inside quotes or brackets. The outermost quotes are dropped, all others kept."""
         closing = self.open[-1]
         outermost = len(self.open) == 1
         two = self.text[self.at : self.at + 2]
@@ -203,7 +203,7 @@ def commands(text: str) -> list[list[str]]:
 
 
 def sure_commands(text: str) -> list[tuple[list[str], bool]]:
-    """See `commands`; with each whether it is run in any case, once, and by the shell of the text itself."""
+    """Like `commands`; each with whether it is run in any case, once, and by the shell of the text itself."""
     text = text.replace("\r\n", "\n")
     scanner = _Scanner(text, lines_end_quotes=False)
     found = [(words, scanner.sure) for words in scanner.commands()]

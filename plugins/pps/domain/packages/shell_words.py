@@ -1,7 +1,7 @@
 """The words of a bash text: quotes, expansions, substitutions, arithmetic. `shell_syntax` makes commands of them.
 
-The text comes out of packages, so it may be anything: each character is passed once, nesting has a limit. What cannot
-be bash, or not as we understand it, is said (`sound`): the caller must not trust the rest then.
+The text comes out of packages, so it may be anything: each character is passed once, nesting has a limit. Where a
+text cannot be bash, or not bash as we understand it, `sound` says so: then the caller must not trust the rest.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class Word:
 
 
 class Words(ABC):
-    """Reads words and what is in them; who uses it says in the methods of the last paragraph what to do with them."""
+    """Reads words and what is in them; a subclass says in the last methods what to do with them."""
 
     def __init__(self, text: str) -> None:
         self.text, self.at, self.end = text, 0, len(text)
@@ -129,7 +129,7 @@ class Words(ABC):
     def _backslash(self, parts: list[str], *, outside: bool) -> None:
         following = self.text[self.at + 1 : self.at + 2]
         if self._in_backticks and following == "$":
-            self.at += 1  # inside of `...` it is an expansion all the same
+            self.at += 1  # inside `...` it is an expansion all the same
             self._dollar(parts, inside=not outside)
             return
         if following != "\n":
@@ -214,7 +214,7 @@ class Words(ABC):
         special = None if name else _SPECIAL.match(text, self.at, self.end)
         self.at = name.end() if name else special.end() if special else self.at
         if name and indirect and text.startswith(("*}", "@}"), self.at):
-            self.read(f"{name[0]}*", start)  # the names that begin so
+            self.read(f"{name[0]}*", start)  # the names that begin with it
         elif name:
             self.read(name[0], start)
         if indirect:
@@ -298,7 +298,7 @@ class Words(ABC):
 
     @abstractmethod
     def demand(self, name: str, at: int) -> None:
-        """Without this variable, which has been read, the text ends."""
+        """The text ends if this variable, which it has just read, is not set."""
 
     @abstractmethod
     def assign(self, name: str) -> None:
@@ -306,7 +306,7 @@ class Words(ABC):
 
     @abstractmethod
     def indirect(self) -> None:
-        """A variable is read whose name stands in another one."""
+        """A variable is read by a name that stands in another one."""
 
     @abstractmethod
     def command(self, words: list[Word]) -> None:

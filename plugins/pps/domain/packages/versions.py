@@ -16,8 +16,8 @@ _RPM_PARTS = re.compile(r"\d+|[A-Za-z]+|~|\^")
 def debian_order(one: str, other: str) -> int:
     """Negative if `one` is older than `other`, 0 if they count as equal: `[epoch:]upstream[-revision]`.
 
-    Source: Debian Policy, 5.6.12: parts that are not digits by letters first, `~` before everything, even
-    before the end; parts of digits by their number.
+    Source: Debian Policy, 5.6.12: in parts without digits letters come first, `~` before everything, even
+    before the end; parts of digits are compared as numbers.
     """
     (epoch, upstream, revision), (other_epoch, other_upstream, other_revision) = _parts(one), _parts(other)
     return (
@@ -30,7 +30,7 @@ def debian_order(one: str, other: str) -> int:
 def rpm_order(one: str, other: str) -> int:
     """Negative if `one` is older than `other`, 0 if they count as equal: `[epoch:]version-release`.
 
-    Source: rpm-version(7): runs of digits or letters one by one, a number above a word, more above less; `~`
+    Source: rpm-version(7): runs of digits or letters one by one, a number above a word, more parts above fewer; `~`
     below the end, `^` above it, but below anything else.
     """
     (epoch, version, release), (other_epoch, other_version, other_release) = _parts(one), _parts(other)

@@ -59,7 +59,7 @@ class VariableRole(StrEnum):
 
 
 def role_of(path: str) -> VariableRole | None:
-    """The role of a file by its path; None if it is no file of YAIM that we read."""
+    """The role of a file by its path; None if it is not a YAIM file that we read."""
     *folders, name = path.split("/")
     parent = folders[-1] if folders else ""
     if parent == VariableRole.DEFAULTS and name.endswith((".pre", ".post")):
@@ -138,7 +138,7 @@ class YaimTree:
                         if (plain := _default_value(name, value)) not in values:
                             values.append(plain)
             if len(required) + len(documented) + len(defaults) + len(nodes) > VARIABLES_AT_MOST:
-                raise _too_much(path, f"is one of files with more than {VARIABLES_AT_MOST} variables")
+                raise _too_much(path, f"brings the number of variables above {VARIABLES_AT_MOST}")
         return cls(
             {
                 name: Variable(
@@ -171,7 +171,7 @@ def _too_much(what: str, why: str) -> PackageError:
 def _required(text: str, demanded: Iterable[str]) -> Iterator[str]:
     """`requires $1 A B`: A and B. Of a name that is put together only the fixed parts are known.
 
-    YAIM's `requires` splits its arguments, and takes VO__SW_DIR for VO_<each VO>_SW_DIR. `${A:?}` says it, too.
+    YAIM's `requires` splits its arguments, and takes VO__SW_DIR for VO_<each VO>_SW_DIR. `${A:?}` says the same.
     """
     yield from (name for name in demanded if not is_nobodys_to_set(name))
     for words in commands(text):
@@ -198,7 +198,7 @@ def _assigned(words: list[str]) -> Iterator[tuple[str, str]]:
 
 
 def _default_value(name: str, value: str) -> str:
-    """The value that a variable gets if the site does not set it; `${NAME:-value}` says it in other words."""
+    """The value that a variable gets if the site does not set it; `${NAME:-value}` says the same in other words."""
     match = _FALLBACK.fullmatch(value)
     if match is None or match[1] != name:
         return "" if value in (f"${name}", f"${{{name}}}") else value.strip()

@@ -1,7 +1,7 @@
 """Variables that YAIM's files read and that no site sets: YAIM's own, the shell's, other programs'.
 
-Names in full, and prefixes only where all that begins so is somebody's own: what is missing here is shown once as
-"perhaps new", what is here by mistake is never shown.
+Names in full, and prefixes only where everything that begins with them is somebody's own: a name that is missing here
+is shown once as "perhaps new"; a name that is here by mistake is never shown.
 """
 
 from __future__ import annotations

@@ -110,7 +110,7 @@ class Doer:
 def credit_fact(
     record: Rollout, activity: Activity, doer: Doer, occasion: str, now: datetime, actor: str, *, times: int = 1
 ) -> Fact:
-    """The fact that credits a completed activity to who did it.
+    """The fact that credits a completed activity to whoever did it.
 
     A fact counts once for (record, who, activity, occasion): a task that is retried, a second click and
     another administrator's answer for the same site change nothing.
@@ -127,7 +127,7 @@ def credit_fact(
     reasons = []
     role = doer.role
     if not doer.who:
-        reasons.append("Nobody is named who did it.")
+        reasons.append("Nobody is named as the one who did it.")
     if role and role not in activity.who:
         reasons.append(f"{role} has no part in it; it is done by {', '.join(activity.who)}.")
     if times < 1:
@@ -232,7 +232,7 @@ def selected(
     person: str = "",
     activity: str = "",
 ) -> tuple[Credit, ...]:
-    """Those credits that all the given conditions hold for; `since <= at < until`."""
+    """The credits for which all the given conditions hold; `since <= at < until`."""
     return tuple(
         c
         for c in credits
@@ -245,7 +245,7 @@ def selected(
 
 
 def totals(credits: Iterable[Credit], by: Grouping) -> tuple[Total, ...]:
-    """Add up; periods in their order, everything else by most credits, then by name. No credit is lost."""
+    """Add up; periods in their order, everything else with most credits first, then by name. No credit is lost."""
     groups: dict[str, list[Credit]] = {}
     for credit in credits:
         groups.setdefault(_key(credit, by), []).append(credit)

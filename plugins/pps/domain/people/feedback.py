@@ -24,7 +24,7 @@ class FeedbackLimits:
     """How much of the public channel one voice may take (policies.yaml, `feedback`)."""
 
     late_for: timedelta = timedelta(days=30)
-    """after the agreed date an invitation is still taken so long, for answers that come late"""
+    """how long after the agreed date an invitation is still accepted, for answers that come late"""
     answers_per_invitation: int = 20
     uninvited_at_most: int = 500
     """of a rollout; the record is for ever"""
@@ -44,7 +44,7 @@ class Limit(StrEnum):
 
 def turned_away_text(numbers: Mapping[Limit, int]) -> str:
     """How many answers were turned away, and by which limits, for those who set them; "" if none was."""
-    some = [f"{number} by that of {_OF[limit]}" for limit in Limit if (number := numbers.get(limit, 0))]
+    some = [f"{number} by the limit for {_OF[limit]}" for limit in Limit if (number := numbers.get(limit, 0))]
     return f"{sum(numbers.values())} answers were turned away by limits: {', '.join(some)}." if some else ""
 
 

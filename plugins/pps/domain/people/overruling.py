@@ -19,7 +19,7 @@ class Urgency(StrEnum):
     """a disclosed vulnerability: to preview and production together"""
     HIGH_PRIORITY = "high priority"
     """a broken service: straight to production, the preview is synchronised afterwards. A server update has no
-    preview: both ways it goes straight to production, and its pilot is synchronised."""
+    preview: either way it goes straight to production, and its pilot is synchronised."""
 
 
 #: Step of the question -> role that is asked.

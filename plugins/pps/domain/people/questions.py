@@ -34,7 +34,7 @@ class Question:
 
 @dataclass(frozen=True, slots=True)
 class Given:
-    """An answer as it comes in: by whom is the word of the door that it came through, not the form's."""
+    """An answer as it comes in; who gave it is known from the door that it came through, not from the form."""
 
     choice: str
     form: Mapping[str, Any]

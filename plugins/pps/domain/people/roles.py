@@ -17,24 +17,25 @@ class Role(StrEnum):
     VO_REPRESENTATIVE = "VO Representative"
 
 
-#: Roles whose holders may read what is not public. Who has none of them has an account and nothing to do with rollouts.
-#: The last ones are Airflow's own, but for "Public", which everybody has.
+#: Roles whose holders may read what is not public. Somebody with none of them has an account, but nothing to do with
+#: rollouts. The last ones are Airflow's own, but for "Public", which everybody has.
 READERS = frozenset({*(role.value for role in Role), "Admin", "Op", "User", "Viewer"})
 
 
 def identities(user_id: object, name: str, roles: Iterable[str]) -> frozenset[str]:
-    """All under which a question may be assigned to somebody: by id, as `user:<name>`, by the roles held now."""
+    """All names under which a question may be assigned to somebody: by id, as `user:<name>`, by the roles held now."""
     return frozenset({str(user_id), f"user:{name}", *(f"role:{role}" for role in roles)})
 
 
 def reasons_against_speaking_for_vo(vo: str, representatives: Iterable[str], mine: Collection[str]) -> tuple[str, ...]:
     """Say why somebody may not speak for a VO; no reasons means that they may.
 
-    Its representatives may, as people.yaml names them, and nobody else's: who has the role speaks for some VO, not for
-    this one. The coordination may as well: many VOs answer by mail, or in a meeting (SD 4.1.3, 2).
+    Its representatives may, as people.yaml names them, but not those of other VOs: the role alone says that somebody
+    speaks for some VO, not for which. The coordination may as well: many VOs answer by mail, or in a meeting
+    (SD 4.1.3, 2).
 
     Args:
-        mine: all under which this person is known (`identities`).
+        mine: all names under which this person is known (`identities`).
     """
     named = {f"user:{name}" for name in representatives}
     if (named | {f"role:{Role.PPS_COORDINATOR}"}) & set(mine):
@@ -42,7 +43,7 @@ def reasons_against_speaking_for_vo(vo: str, representatives: Iterable[str], min
     if not named:
         return (
             f"Only the {Role.PPS_COORDINATOR} may speak for {vo}: people.yaml names nobody else. "
-            f"Whoever is to speak for it is added there, by user name, to the representatives of {vo}.",
+            f"To let others speak for it, add them there, by user name, to the representatives of {vo}.",
         )
     return (f"Only those whom people.yaml names and the {Role.PPS_COORDINATOR} may speak for {vo}.",)
 
@@ -50,14 +51,14 @@ def reasons_against_speaking_for_vo(vo: str, representatives: Iterable[str], min
 def reasons_against_asking_for_pilot(
     vo: str, continues: str, representatives: Mapping[str, Collection[str]], mine: Collection[str]
 ) -> tuple[str, ...]:
-    """Say why somebody may not ask for a pilot so; no reasons means that they may.
+    """Say why somebody may not ask for a pilot in this way; no reasons means that they may.
 
     Source: SD 4.1.3, 1: the EMT asks, for ITR or the developers, and VOs do. The record names who asked, so nobody
     asks in a name that is not theirs.
 
     Args:
-        vo: for which it is asked; "": for the EMT.
-        continues: the pilot of which it is another round, which the wrap-up has decided; "" for a new one.
+        vo: the VO on whose behalf it is asked for; "": the EMT's own.
+        continues: the pilot of which this is another round, decided on at the wrap-up; "" for a new one.
         representatives: VO -> user names.
         mine: as above.
     """

@@ -25,8 +25,8 @@ _ABOUT_THE_PUBLIC = frozenset(
 
 
 def users_in(*records: Rollout) -> frozenset[str]:
-    """The user names that stand in the facts. Names of roles, sites and invited VOs are none, whoever has such a name:
-    they are what the public is told of.
+    """The user names that stand in the facts. Names of roles, sites and invited VOs do not count, even if a user has
+    such a name: the public is told of them.
     """
     public = {word.casefold() for role in Role for word in (role.value, *role.value.split())}
     found: set[str] = set()

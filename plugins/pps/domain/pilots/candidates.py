@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pps.domain.packages.patch import Patch
 from pps.domain.sites.site import CertificationStatus, Infrastructure, PartnerLevel, Site
 
-#: What counts how much. A site's own promise comes first, then that it knows the service, then that it has time.
+#: What counts for how much. A site's own promise comes first, then that it knows the service, then that it has time.
 FOR_PARTNER, FOR_SERVICE, FOR_OPEN_PILOT = 4, 2, -1
 
 
@@ -66,7 +66,9 @@ def reasons_against_candidate(
     if site.name in in_downtime:
         reasons.append(f"{site.name} is in downtime.")
     if load.open_pilots >= open_pilots_at_most:
-        reasons.append(f"{site.name} runs {load.open_pilots} pilots; more than {open_pilots_at_most} are too many.")
+        reasons.append(
+            f"{site.name} runs {load.open_pilots} pilots already; {open_pilots_at_most} at most are allowed."
+        )
     return tuple(reasons)
 
 
@@ -80,10 +82,10 @@ def rank(
     loads: Mapping[str, Load],
     open_pilots_at_most: int,
 ) -> Ranking:
-    """Rank the sites; among equals the one comes first that has done less for pilots so far, then by name.
+    """Rank the sites; among equals, the one that has done less for pilots so far comes first, then by name.
 
     Args:
-        volunteers: names of sites that are no partners of this level, and want to run this pilot.
+        volunteers: names of sites that are not partners of this level, but want to run this pilot.
         in_downtime: names of sites.
     """
     candidates, excluded = [], {}

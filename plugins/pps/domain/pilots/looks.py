@@ -15,7 +15,7 @@ from pps.domain.sites.probes import ProbeState
 #: Occasions of facts SERVICE_PROBED: a change of state, and one for each day on which we looked.
 CHANGE, DAY = "change-", "day-"
 
-#: Of an unsteady service: what we could not judge is better than what we saw fail.
+#: For an unsteady service, from best to worst: what we could not judge is better than what we saw fail.
 _WORSE = (ProbeState.OK, ProbeState.WARNING, ProbeState.UNKNOWN, ProbeState.CRITICAL)
 STEADY_CHANGES, STEADY_SPAN = 6, 12
 
@@ -57,13 +57,13 @@ class Availability:
     def text(self) -> str:
         """The share in per cent, as everybody is shown it: `96.4`; "" where it cannot be judged.
 
-        Cut, not rounded, so that it never shows a limit as met which it misses.
+        Cut, not rounded, so that a limit never looks met when it is missed.
         """
         return "" if self.share is None else percent(self.share)
 
 
 def percent(share: float) -> str:
-    """A share in per cent with one digit behind the point, cut: 0.9499 -> `94.9`."""
+    """A share in per cent with one digit after the point, cut: 0.9499 -> `94.9`."""
     # a share such as 0.29 is a little less in binary: what is cut off must be more than that
     return f"{int(share * 1000 + 1e-9) / 10}"
 
@@ -79,7 +79,7 @@ class Outage:
 
 
 def samples(record: Rollout, site: str) -> tuple[Sample, ...]:
-    """Of one site, from the last time that it was set up: then it answered, for we looked."""
+    """The samples of one site since it was last set up; at that moment it answered, since we looked."""
     found: list[Sample] = []
     for fact in record.facts:
         if fact.subject != site:
@@ -109,7 +109,7 @@ def with_gaps(known: Sequence[Sample], until: datetime) -> tuple[Sample, ...]:
 
 
 def state_now(record: Rollout, site: str) -> Sample:
-    """The last that is on record; `ValueError` of a site that has no pilot."""
+    """The last that is on record; `ValueError` for a site that has no pilot."""
     known = samples(record, site)
     if not known:
         raise ValueError(f"{site} has no pilot service")
@@ -126,9 +126,9 @@ def changes(record: Rollout, site: str) -> tuple[Fact, ...]:
 
 
 def change_to_keep(record: Rollout, site: str, seen: Sample, incident_after: timedelta) -> Sample | None:
-    """What of a look goes on record as a change of state; None if nothing does.
+    """The change of state that a look puts on record; None if it puts none.
 
-    Every change does, a short one, too: the availability is measured by them. But a service that changes more than
+    Every change goes there, even a short one: availability is measured by them. But a service that changes more than
     `STEADY_CHANGES` times within `STEADY_SPAN` times `incident_after` is unsteady. That is kept once, as the worst that
     was seen, and holds until there are fewer again. So no service fills the record, whatever it does.
     """
@@ -223,7 +223,7 @@ class JournalEntry:
 
 
 def journal(record: Rollout, who: str | None = None) -> tuple[JournalEntry, ...]:
-    """Everything that happened to the services, in time: set-up, changes of state, incidents, what people wrote."""
+    """Everything that happened to the services, in order: set-up, changes of state, incidents, what people wrote."""
     found = []
     for fact in record.facts:
         if who not in (None, fact.subject) or fact.kind not in _JOURNAL:

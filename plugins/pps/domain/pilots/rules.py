@@ -21,14 +21,14 @@ def must_be_accepted(pilot: Pilot) -> None:
     """Raise unless the Coordinator has accepted the request, and the pilot has not ended."""
     _must_be_open(pilot)
     if not pilot.is_accepted:
-        raise NotYetAllowedError(pilot.name, "the request is not accepted.", "The Coordinator answers it first.")
+        raise NotYetAllowedError(pilot.name, "the request is not accepted.", "The Coordinator must answer it first.")
 
 
 def may_select(pilot: Pilot, sites: Sequence[str]) -> None:
     """Raise unless these sites are candidates, and the documentation is there (SD 4.1.3, 2)."""
     must_be_accepted(pilot)
     if pilot.record.has(FactKind.KICK_OFF_AGREED):
-        raise NotYetAllowedError(pilot.name, "the kick-off has agreed on its sites.", "Prolong it with others.")
+        raise NotYetAllowedError(pilot.name, "the kick-off has agreed on its sites.", "Prolong it with other sites.")
     ranked = pilot.record.need(FactKind.CANDIDATES_RANKED, f"Rank the candidates: pps pilot candidates {pilot.name}")
     candidates = {c["site"] for c in ranked.payload["candidates"]}
     if not sites:
@@ -36,7 +36,7 @@ def may_select(pilot: Pilot, sites: Sequence[str]) -> None:
     if strangers := [site for site in sites if site not in candidates]:
         raise NotYetAllowedError(
             pilot.name,
-            f"{', '.join(strangers)}: not among its candidates.",
+            f"its candidates do not include {', '.join(strangers)}.",
             f"See: pps pilot candidates {pilot.name}",
         )
     checked = pilot.record.need(FactKind.DOCUMENTATION_CHECKED, "Check the documentation first.")
@@ -49,7 +49,7 @@ def may_select(pilot: Pilot, sites: Sequence[str]) -> None:
 def may_kick_off(pilot: Pilot) -> None:
     """Raise unless the sites are selected (SD 4.1.3, 2 before 3 to 5)."""
     must_be_accepted(pilot)
-    pilot.record.need(FactKind.SITES_SELECTED, "The Coordinator selects the sites first.")
+    pilot.record.need(FactKind.SITES_SELECTED, "The Coordinator must select the sites first.")
     if pilot.running_since is not None or pilot.run_ended_at is not None:
         raise NotYetAllowedError(pilot.name, "it runs already; its dates are agreed.", "Prolong it at the wrap-up.")
 
@@ -103,7 +103,7 @@ def may_run(pilot: Pilot) -> None:
 
 
 def may_end_run(pilot: Pilot, outcome: RunOutcome, now: datetime) -> None:
-    """Raise unless the run may end so: on the agreed date, by success declared before, or because no site runs it.
+    """Raise unless the run may end like this: on the agreed date, by success declared before, or as no site runs it.
 
     Source: SD 4.1.3, 10: "upon success or expiration of the timeline previously agreed".
     """
@@ -113,7 +113,7 @@ def may_end_run(pilot: Pilot, outcome: RunOutcome, now: datetime) -> None:
         if not pilot.serving:
             raise NotYetAllowedError(pilot.name, "no site runs it.", f"Look at: pps pilot journal {pilot.name}")
     elif (come := pilot.outcome_now(now)) is not outcome:
-        why = f"the run has not come to the end {outcome.value!r}; {f'it is {come.value!r}' if come else 'it goes on'}."
+        why = f"the run has not ended as {outcome.value!r}; {f'it is {come.value!r}' if come else 'it goes on'}."
         raise NotYetAllowedError(pilot.name, why, f"Look at: pps pilot journal {pilot.name}")
 
 
@@ -141,7 +141,7 @@ def may_be_prolonged(pilot: Pilot) -> None:
     """Raise unless the wrap-up has decided that another round follows, and this one is closed."""
     decided = pilot.record.need(FactKind.WRAPPED_UP, "Hold the wrap-up meeting, and enter its decision.")
     if decided.payload["decision"] != PROLONG:
-        raise NotYetAllowedError(pilot.name, f"the decision was {decided.payload['decision']}.", "Ask for a new one.")
+        raise NotYetAllowedError(pilot.name, f"the decision was {decided.payload['decision']}.", "Ask for a new pilot.")
     if not pilot.record.is_closed:
         raise NotYetAllowedError(pilot.name, "this round is still open.", "Close it first.")
 
@@ -158,7 +158,7 @@ def reasons_against_acting(site: Site, mine: Collection[str]) -> tuple[str, ...]
     coordination follows the pilot up.
 
     Args:
-        mine: all under which this person is known (`roles.identities`).
+        mine: all names under which this person is known (`roles.identities`).
     """
     allowed = {f"user:{name}" for name in site.administrators} | {f"role:{Role.PPS_COORDINATOR}"}
     if allowed & set(mine):

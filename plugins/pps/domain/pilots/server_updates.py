@@ -1,6 +1,6 @@
 """What kind of server update a patch is: minor or major, backward compatible or not (SD 4.1.3, 4.1.4).
 
-SD's words that leave something open are read in docs/adr/0014.
+How we read SD where it leaves something open is in docs/adr/0014.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ def reasons_for_major(patch: Patch, limits: MinorLimits, found: Iterable[str] = 
     Args:
         patch: `programming_ph` is in person hours, as validated by the Release Manager; None: he has not.
         limits: thresholds from config/policies.yaml.
-        found: configuration variables that the packages themselves add, beside what the tracker says.
+        found: configuration variables that the packages themselves add, besides what the tracker says.
 
     Returns:
         One sentence per broken condition, ready for the kick-off mail.
@@ -168,7 +168,7 @@ def reasons_against_pilot(patch: Patch, justification: str = "", *, overruled: b
     [...] The use of non-certified software in the pilots has however to be justified, documented and recorded".
 
     Args:
-        justification: why software that is not certified is used; needed for such, and put on record.
+        justification: why software that is not certified is used; needed for such software, and put on record.
         overruled: a joint decision of EMT and coordination stands, which is such a justification.
     """
     reasons = []

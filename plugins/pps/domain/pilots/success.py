@@ -32,9 +32,9 @@ class Criteria:
     """Of minor updates (docs/adr/0014; policies.yaml, `pilots`)."""
 
     available_at_least: float
-    """share of the run, of what could be judged of it"""
+    """share of that part of the run that could be judged"""
     unknown_at_most: float
-    """share of the run of which nobody knows how the service was; with more of it nothing can be concluded"""
+    """share of the run in which nobody knows how the service was; above it nothing can be concluded"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +54,7 @@ class Assessment:
     reasons_against: tuple[str, ...]
     """why not to release it; none means that the pilot was a success"""
     inconclusive: tuple[str, ...]
-    """why nothing can be concluded from what was seen; then it is no success, nor a failure, and a person decides"""
+    """why nothing can be concluded from what was seen; then it is neither success nor failure, and a person decides"""
     remarks: tuple[str, ...]
     """what else was seen"""
     no_feedback: bool
@@ -109,25 +109,25 @@ def reasons_against_minor_success(pilot: Pilot, criteria: Criteria, now: datetim
         if seen is not None and seen.share is not None and seen.share < criteria.available_at_least:
             reasons.append(
                 f"The service at {site} was well in {seen.text} % of what was seen of the run; "
-                f"it should be {criteria.available_at_least * 100:g} %."
+                f"it should be at least {criteria.available_at_least * 100:g} %."
             )
     if pilot.running_since is None:
-        reasons.append("The service was never set up at all of its sites.")
+        reasons.append("The service was never set up at every one of its sites.")
     return tuple(reasons)
 
 
 def unknown_parts(pilot: Pilot, criteria: Criteria, now: datetime) -> tuple[str, ...]:
     """Say at which sites too little was seen of the run to conclude anything; none means that enough was.
 
-    A service that nobody looked at is not well, and not ill: what nobody saw counts for neither (docs/adr/0014).
+    A service that nobody looked at is neither well nor ill: what nobody saw counts for neither (docs/adr/0014).
     """
     found = []
     for site in pilot.selected:
         seen = availability(pilot, site, now)
         if seen is not None and pilot.rolled_back(site) is None and seen.unknown_share > criteria.unknown_at_most:
             found.append(
-                f"How the service at {site} was is not known for {percent(seen.unknown_share)} % of the run; nothing "
-                f"can be concluded from more than {criteria.unknown_at_most * 100:g} %."
+                f"For {percent(seen.unknown_share)} % of the run nobody knows how the service at {site} was; nothing "
+                f"can be concluded if that is more than {criteria.unknown_at_most * 100:g} %."
             )
     return tuple(found)
 
@@ -144,7 +144,7 @@ def assess(pilot: Pilot, criteria: Criteria, now: datetime, *, overruled: bool =
         overruled: EMT and coordination overruled the policies together, so nobody waits for the VOs (SD 4.1.3).
 
     Raises:
-        NotYetAllowedError: the run has not ended, or the VOs have still time to answer.
+        NotYetAllowedError: the run has not ended, or the VOs still have time to answer.
     """
     pilot.record.need(FactKind.RUN_ENDED, "Wait for the end of the run.")
     technical, unknown = reasons_against_minor_success(pilot, criteria, now), unknown_parts(pilot, criteria, now)

@@ -48,7 +48,7 @@ def contradictions(pools: Iterable[Pool], sites: Mapping[str, Site]) -> tuple[st
 
 
 def checked_pools(pools: Iterable[Pool], found: tuple[str, ...]) -> tuple[Pool, ...]:
-    """The pools, or `ConfigurationError` with every contradiction: else a site could be asked twice, or for another."""
+    """The pools, or `ConfigurationError` with every contradiction: a site could be asked twice, or by a wrong ROC."""
     if found:
         raise ConfigurationError("pools.yaml", " ".join(found[:20]), "Correct it; see: pps pools check.")
     return tuple(pools)

@@ -41,7 +41,7 @@ def reasons_against_release_test(patch: Patch) -> tuple[str, ...]:
 
 
 def has_applied(choice: str) -> bool:
-    """Tell whether who answers this has applied the update, which is what the credit is for (SD 4.2.3, table)."""
+    """Tell whether a site that says this has applied the update, which earns the credit (SD 4.2.3, table)."""
     return choice in (ACCEPT, REJECT)
 
 
@@ -77,7 +77,7 @@ class SiteStanding:
     answer: Answer | None
     """the one that counts: the first in time"""
     others: tuple[Answer, ...]
-    """late, or behind the first: kept and shown, they count for nothing"""
+    """late, or after the first: kept and shown, but they count for nothing"""
 
     @property
     def word(self) -> str:

@@ -111,7 +111,7 @@ def contradictions(
     """Say what in a table of scenarios cannot be true at once, or cannot be carried out; none means it can.
 
     Args:
-        rocs: those that are known beside those of the sites.
+        rocs: those that are known besides those of the sites.
         vos: those that are known.
     """
     table = tuple(scenarios)
@@ -120,7 +120,7 @@ def contradictions(
         OriginKind.SITE: (sites.keys(), "site"),
         OriginKind.VO: (vos, "VO"),
     }
-    found = [f"{name}: the name stands {count} times." for name, count in _counts(s.name.casefold() for s in table)]
+    found = [f"{name}: the name is used {count} times." for name, count in _counts(s.name.casefold() for s in table)]
     for scenario in table:
         names, word = known.get(scenario.origin.kind, ((scenario.origin.name,), ""))
         if scenario.origin.name not in names:
@@ -133,7 +133,7 @@ def contradictions(
         if len(runners := dict.fromkeys(s.runner for s in same)) > 1:
             found.append(f"{names}: the same combination ({what}) is given to {' and to '.join(runners)}.")
         if len({s.mandatory for s in same}) > 1:
-            found.append(f"{names}: the same combination ({what}) is mandatory and is not.")
+            found.append(f"{names}: the same combination ({what}) is mandatory in one of them, and not in another.")
     return tuple(found)
 
 
@@ -169,7 +169,7 @@ def _groups(table: tuple[Scenario, ...], key: Callable[[Scenario], Any]) -> list
 
 
 def scenario_payload(scenario: Scenario) -> dict[str, Any]:
-    """A scenario as it stands in the fact that it was planned."""
+    """A scenario as it stands in the fact that plans it."""
     return {
         "name": scenario.name,
         "platform": str(scenario.platform),
@@ -283,7 +283,7 @@ class DeploymentVerdict:
 def deployment_verdict(record: Rollout) -> DeploymentVerdict:
     """Judge a whole deployment test by the results of its scenarios (SD 4.1.1, 4.1.2, 4.2.2).
 
-    Passed on one platform is passed for it: a release is limited to platforms, not held back by the others.
+    What has passed on one platform may go out there: a release is limited to platforms, not held back by the others.
     """
     against = reasons_against_platforms(record)
     passed = tuple(platform for platform, reasons in against.items() if not reasons)

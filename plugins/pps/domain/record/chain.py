@@ -8,8 +8,8 @@ The hash of a fact is the sha256 of one line of JSON (ASCII, keys sorted, no bla
 ```
 
 A whole number is written without a fraction, whatever its type, since a database gives 5.0 back as 5. Whoever can write
-to the whole database can also make a whole chain anew, or cut off its end: that is seen against heads that are kept
-elsewhere (`Head`, docs/adr/0025).
+to the whole database can also make a whole chain anew, or cut off its end: that shows only against heads that are
+kept elsewhere (`Head`, docs/adr/0025).
 """
 
 from __future__ import annotations
@@ -109,7 +109,7 @@ def verify(rollout: str, links: Iterable[Link], known: Head | None = None) -> Ve
         misfit = _misfit(number, before, link)
         before = link.digest
         if known is not None and number == known.number and link.digest != known.digest and not misfit:
-            misfit = f"Fact {number} ({link.text}) is another one than when its head was kept: the chain was made anew."
+            misfit = f"Fact {number} ({link.text}) is not what it was when its head was kept: the chain was made anew."
     if not misfit and number == 0:
         misfit = "It has no facts, but stands in the register of rollouts."
     if not misfit and known is not None and number < known.number:
@@ -121,7 +121,7 @@ def _misfit(number: int, before: str, link: Link) -> str:
     which = f"Fact {number} ({link.text})"
     if link.previous != before:
         what = f"fact {number - 1}" if number > 1 else "the beginning"
-        return f"{which} does not follow {what}: a fact was changed, removed or put between."
+        return f"{which} does not follow {what}: a fact was changed, removed or put in between."
     computed = digest_of(
         link.previous,
         rollout=link.rollout,
@@ -146,11 +146,11 @@ def heads_text(found: Iterable[VerifiedChain]) -> str:
 
 
 def parse_heads(text: str) -> dict[str, Head]:
-    """Read such a file; `ConfigurationError` names the first line that is none."""
+    """Read such a file; `ConfigurationError` names the first line that is not a head."""
     heads = {}
     for number, line in enumerate(text.splitlines(), 1):
         match = _HEAD.fullmatch(line)
         if match is None or match[1] in heads:
-            raise ConfigurationError("file of heads", f"line {number} is none: {line[:80]!r}.", "Take another copy.")
+            raise ConfigurationError("file of heads", f"line {number} is no head: {line[:80]!r}.", "Take another copy.")
         heads[match[1]] = Head(match[1], int(match[2]), match[3])
     return heads

@@ -42,11 +42,11 @@ TOLD_OF_WITHDRAWAL = "withdrawn"
 #: Records that are no rollouts: they are never closed, and stand in no list of rollouts.
 NO_ROLLOUTS = (RolloutPath.DOSSIER.value, RolloutPath.SAM.value)
 
-#: Paths that put a preview of the client to sites.
+#: Paths that bring a preview of the client to sites.
 PREVIEWS = (RolloutPath.BC_CLIENT, RolloutPath.NON_BC_CLIENT)
 
 
-#: Paths that run a server in production by partner sites, on demand.
+#: Paths that run a server in production at partner sites, on demand.
 PILOTS = (RolloutPath.MINOR_PILOT, RolloutPath.MAJOR_PILOT)
 
 
@@ -92,8 +92,8 @@ _STATE_AFTER: Mapping[FactKind, SiteState] = {
 #: Kinds of facts that tell a site's state.
 STATE_KINDS = tuple(_STATE_AFTER)
 
-#: Of these, which programs record for hundreds of sites, all but a site's newest may be left out where only its state
-#: is asked for: their payloads name nobody, so whoever's name must be hidden from the public is found without them.
+#: Programs record these for hundreds of sites. Where only a site's state is asked for, all but its newest may be left
+#: out: their payloads name nobody, so the names that must be hidden from the public are found without them.
 OVERTAKEN_KINDS = (
     FactKind.PREVIEW_INSTALLED,
     FactKind.PROBES_PASSED,
@@ -139,7 +139,7 @@ ONE_SITE = "at-"
 
 
 def occasion_of(batch: str) -> str:
-    """The occasion of facts about a batch's sites: its name, and the night's for each of a night's plans.
+    """The occasion of facts about a batch's sites: its name; for each plan of a night, the night's name.
 
     So a site that fails in the second plan of a night as it did in the first has failed once.
     """
@@ -165,7 +165,7 @@ class Rollout:
         """The newest fact of this kind, or `NotYetAllowedError` that says what must happen first."""
         fact = self.the(kind)
         if fact is None:
-            raise NotYetAllowedError(self.name, f"there is no fact {kind.value!r} yet.", next_step)
+            raise NotYetAllowedError(self.name, f"{kind.value!r} is not on record yet.", next_step)
         return fact
 
     @property
@@ -251,8 +251,8 @@ class Rollout:
 
     @property
     def reached_sites(self) -> tuple[str, ...]:
-        """Every site that has the preview, had it, or may have it for all that we know: of the plan, of a night, or
-        with facts. A fact can be lost in a crash, so it is not asked whether there is one."""
+        """Every site that has the preview, had it, or may have it for all we know: of the plan, of a night, or with
+        facts. A fact can be lost in a crash, so we do not ask whether there is one."""
         nights = (site for f in self.facts if f.kind is FactKind.NIGHT_PLANNED for site in f.payload["sites"])
         seen = dict.fromkeys((*self.planned_sites, *nights))
         seen.update(dict.fromkeys(f.subject for f in self.facts if f.kind in _STATE_AFTER))
@@ -267,7 +267,7 @@ class Rollout:
         return next(about_tag, None) in published
 
     def may_test(self, site: str) -> bool:
-        """Tell whether the probes may run: of a non-backward-compatible client after its local configuration.
+        """Tell whether the probes may run: for a non-backward-compatible client only after its local configuration.
 
         Source: SD 4.1.2, steps 3 and 4; a backward-compatible one has nothing to configure (SD 4.1.1).
         """
@@ -343,6 +343,6 @@ class Rollout:
 
         From the end of its own distribution (the date for feedback is agreed right after it), so that a
         night does not run ahead of the canaries or beside the fleet, until it is stopped, closed or withdrawn. A
-        pilot has such a date, too, and is none: what it tries is set up by a site's own people (SD 4.1.3, 7).
+        pilot has such a date, too, but is no preview: what it tries is set up by a site's own people (SD 4.1.3, 7).
         """
         return self.path in PREVIEWS and self.has(FactKind.FEEDBACK_DATE_AGREED) and not self.is_over

@@ -1,4 +1,4 @@
-"""Endpoints of grid services: where one answers, whose it is, and which version it says that it is.
+"""Endpoints of grid services: where one answers, whose it is, and which version it says it is.
 
 An endpoint is what a site's people enter. We then connect to it from inside our own network, so it must be plain,
 and at a host of that very site.
@@ -103,7 +103,7 @@ def reasons_against_host(host: str, site: Site) -> tuple[str, ...]:
 
 
 def _domain(host: str) -> str:
-    """`ce01.cern.ch` -> `cern.ch`; "" of an address and of what has no domain of its own."""
+    """`ce01.cern.ch` -> `cern.ch`; "" for an address and for what has no domain of its own."""
     labels = host.split(".")
     if len(labels) <= _DOMAIN_LABELS or labels[-1].isdigit():
         return ""
@@ -145,12 +145,12 @@ class PublishedService:
 
 
 def host_of(endpoint: str) -> str:
-    """The host of an endpoint as a site publishes it, in small letters; "" where it is none."""
+    """The host of an endpoint as a site publishes it, in lower case; "" where there is none."""
     return _place(endpoint)[0]
 
 
 def _place(endpoint: str) -> tuple[str, int]:
-    """Sites publish `ldap://h:2170/...`, `https://h:8443/x`, `httpg://h:8443/...` and `h:7512`; none is ("", 0)."""
+    """Sites publish `ldap://h:2170/...`, `https://h:8443/x`, `httpg://h:8443/...`, `h:7512`; else it is ("", 0)."""
     text = endpoint if "://" in endpoint else f"tcp://{endpoint}"
     try:
         parts = urlsplit(text)

@@ -64,7 +64,7 @@ class Platform:
 
     @classmethod
     def parse(cls, text: str) -> Platform:
-        """Read `os-arch`; the architecture stands behind the last dash."""
+        """Read `os-arch`; the architecture follows the last dash."""
         os, _, arch = checked_name(text, "platform").rpartition("-")
         return cls(os, arch)
 

@@ -177,7 +177,7 @@ def _stop_if_budget_is_used_up(d: FrontDesk) -> None:
 
 @task(trigger_rule=TriggerRule.NONE_FAILED)
 def failure_budget_holds(rollout: str) -> None:
-    """Nobody is invited to a preview that failed at too many sites, be it in the last batch."""
+    """Nobody is invited to a preview that failed at too many sites, even if only in the last batch."""
     with desk(rollout) as d:
         gates.must_go_on(d.rollout)
         _stop_if_budget_is_used_up(d)
@@ -212,7 +212,7 @@ def broadcast_to_vos_and_rocs(rollout: str) -> None:
 
 @task
 def invite_originators(rollout: str) -> None:
-    """Step 7. Personal notification to who reported the fixed bugs, with the invitation to verify."""
+    """Step 7. Personal notification to those who reported the fixed bugs, with the invitation to verify."""
     with desk(rollout) as d:
         notification.invite_originators(d, d.services.audience())
         d.send()
@@ -237,7 +237,7 @@ def certification_outcome(rollout: str) -> str:
 
 @task.short_circuit
 def decide_on_release(rollout: str) -> bool:
-    """SD 4.1.1, last paragraph; the notes are brought up to date before. A refusal ends the run here, with its reasons
+    """SD 4.1.1, last paragraph; the notes are brought up to date first. A refusal ends the run here, with its reasons
     in the log and the bulletin."""
     with desk(rollout) as d:
         release_notes.renew_release_notes(d, d.services.publication_folder)
@@ -304,7 +304,7 @@ def remind() -> int:
 
 @task
 def renew_signatures() -> list[str]:
-    """Sign our repositories' indexes again before their time is over; returns where it was done."""
+    """Sign our repositories' indexes again before their signatures expire; returns where it was done."""
     with office() as o:
         return list(o.services.renew_signatures(o.now))
 

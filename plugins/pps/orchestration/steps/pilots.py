@@ -1,7 +1,7 @@
 """The steps of a server pilot (SD 4.1.3, 4.1.4) as Airflow tasks; `rollout` is the name of its round's record.
 
-What the Coordinator and the sites' people answer are forms; between them stand these. Whether it goes on is read off
-the facts, so nobody can skip a meeting by marking a task.
+What the Coordinator and the sites' people answer are forms; these stand between them. Whether a pilot goes on is read
+off the facts, so nobody can skip a meeting by marking a task.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ def _goes_on(rollout: str, kind: FactKind) -> bool:
         if closed is not None:
             log.warning("%s: %s", closed.payload["outcome"], " ".join(closed.payload.get("reasons", ())))
             return False
-        d.rollout.need(kind, "Clear the task of the question before.")
+        d.rollout.need(kind, "Clear the task that puts the question before this one.")
         return True
 
 
@@ -200,7 +200,7 @@ def sites_of_pilot(rollout: str) -> list[str]:
 
 @task
 def tell_of_roll_back(rollout: str, site: str) -> int:
-    """Step 8. Users are told that a site has gone back to the version of before; returns how many mails are new."""
+    """Step 8. Users are told that a site has gone back to the version before; returns how many mails are new."""
     with desk(rollout) as d:
         if site not in d.config.sites or Pilot(d.rollout).rolled_back(site) is None:
             return 0

@@ -22,7 +22,7 @@ SCENARIOS_AT_ONCE = 2
 
 @task.short_circuit(ignore_downstream_trigger_rules=False)
 def deployment_test_is_missing(rollout: str) -> bool:
-    """Whether a deployment test of the patch as it is now has to be started; `rollout` is that which will need it."""
+    """Whether a deployment test of the patch as it is now has to be started; `rollout` is the one that needs it."""
     with desk(rollout) as d:
         return deployment_tests.needs_deployment_test(d.facts, d.patch)
 

@@ -36,7 +36,7 @@ def open_release_test() -> str:
 
 @task
 def plan_sites(rollout: str) -> int:
-    """Step 1. Agree on the sites, once; who is left out is on record. Returns how many take part."""
+    """Step 1. Agree on the sites, once; those left out are on record. Returns how many take part."""
     with desk(rollout) as d:
         return len(release_testing.plan(d, d.config.pools, d.config.sites))
 

@@ -77,7 +77,7 @@ def remove_previews(rollout: str) -> None:
 
 @task
 def tell_of_withdrawal(rollout: str) -> None:
-    """Who was told of the preview, and the sites that had it, hear that it is gone, and why; the rollout ends."""
+    """All who were told of the preview, and the sites that had it, hear that it is gone, and why; the rollout ends."""
     with desk(rollout) as d:
         _conclude(d)
         d.write_bulletin()

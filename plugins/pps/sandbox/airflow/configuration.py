@@ -24,7 +24,7 @@ ROLE_CONTACTS: Mapping[str, str] = {
     "EMT": "emt@example.org",
 }
 
-#: Why the provider of the sandbox need not sign: what package_keys wants to hear, and what the bulletin shows.
+#: Why the provider of the sandbox need not sign: the reason that package_keys asks for, and that the bulletin shows.
 WHY_UNSIGNED = "The sandbox makes these packages itself, and serves them on this machine only."
 
 #: config/policies.yaml of this checkout.
@@ -186,7 +186,7 @@ def _scenarios(sites: Iterable[SandboxSite]) -> list[dict[str, object]]:
 
 
 def _pools(sites: Iterable[SandboxSite]) -> list[dict[str, object]]:
-    """One pool a region, with two of its production sites at most: more would have to be answered for."""
+    """One pool per region, with two of its production sites at most: somebody has to answer for each."""
     by_roc: dict[str, list[str]] = {}
     for plan in (site.plan for site in sites):
         if plan.infrastructure is Infrastructure.PRODUCTION:

@@ -89,7 +89,7 @@ class Installation:
             raise
 
     def stop(self) -> None:
-        """End everything that was started. Twice is once."""
+        """End everything that was started; a second call does nothing."""
         if self.airflow is not None:
             self.airflow.stop()
         self._servers.stop()

@@ -79,14 +79,14 @@ class EmbeddedPostgres:
             there = connection.execute("SELECT FROM pg_database WHERE datname = %s", [name]).rowcount
             verb = sql.SQL("ALTER DATABASE {} OWNER TO {}" if there else "CREATE DATABASE {} OWNER {}")
             connection.execute(verb.format(sql.Identifier(name), owner))
-        if there:  # of a time when there was one role
+        if there:  # perhaps from a time when there was one role
             with psycopg.connect(self.url(name).replace("+psycopg", ""), autocommit=True) as connection:
                 for table in ("facts", "rollouts", "outbox", "turned_away", "pps_alembic_version"):
                     change = sql.SQL("ALTER TABLE IF EXISTS {} OWNER TO {}")
                     connection.execute(change.format(sql.Identifier(table), owner))
 
     def start(self, wait_s: float = 30.0) -> None:
-        """Start it, after recovery from whatever end the last run had; `ServiceError` if it does not come up."""
+        """Start it, after recovery however the last run ended; `ServiceError` if it does not come up."""
         self._servers.open()
         try:
             self._make_data_folder()
@@ -108,7 +108,7 @@ class EmbeddedPostgres:
             raise
 
     def stop(self) -> None:
-        """Stop it; twice is once."""
+        """Stop it; a second call does nothing."""
         self._servers.stop()
 
     def __enter__(self) -> EmbeddedPostgres:
@@ -122,7 +122,7 @@ class EmbeddedPostgres:
         return (self.folder / "password").read_text(encoding="ascii").strip()
 
     def _password_of(self, role: Role) -> str:
-        # nobody comes from the application's password to another one
+        # the application's password leads to no other
         return hashlib.sha256(f"{role} {self._password()}".encode()).hexdigest()
 
     def _make_data_folder(self) -> None:

@@ -155,7 +155,7 @@ class EmbeddedAirflow:
             raise
 
     def stop(self) -> None:
-        """End every component and all that they started. Twice is once."""
+        """End every component and all that they started; a second call does nothing."""
         self._servers.stop()
 
     def __enter__(self) -> EmbeddedAirflow:
@@ -287,7 +287,7 @@ class EmbeddedAirflow:
                 )
             if time.monotonic() > deadline:
                 bad = ", ".join(f"{n}: {s}" for n, s in health.components.items() if s != "healthy")
-                raise ServiceError("Airflow", f"is not healthy in time ({bad}).", f"Look at {self.logs}.")
+                raise ServiceError("Airflow", f"was not healthy in time ({bad}).", f"Look at {self.logs}.")
             time.sleep(0.1)
         for name in sorted(set(health.components) - good):
             progress(f"{name} is healthy")

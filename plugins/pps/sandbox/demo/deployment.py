@@ -74,7 +74,9 @@ def look(demo: Demo, summary: DemoSummary, record: Rollout, title: str) -> Mappi
             }
         )
     planned = {s.name for s in planned_scenarios(record)}
-    summary.expect(found and planned == set(found), f"{folder / RESULTS} has not the scenarios {sorted(planned)}.")
+    summary.expect(
+        found and planned == set(found), f"{folder / RESULTS} does not have the scenarios {sorted(planned)}."
+    )
     summary.tables.append(Table("scenarios", title, COLUMNS, rows))
     summary.places["results and logs"] = demo.www / FOLDER
     return found

@@ -1,4 +1,4 @@
-"""What demos look at when a run has ended: the world, not only the facts. What is not so becomes a problem."""
+"""What demos look at when a run has ended: the world, not only the facts. What is wrong becomes a problem."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def has(record: Rollout, kind: FactKind, subject: str) -> bool:
 
 
 def sites(demo: Demo, record: Rollout, summary: DemoSummary) -> list[dict[str, str]]:
-    """One row a site: what is on record, what the site holds, what the information system shows."""
+    """One row per site: what is on record, what the site holds, what the information system shows."""
     there, seen = demo.sites_there(), demo.tags_seen()
     built = record.the(FactKind.TARBALL_BUILT)
     tarball = str(built.payload["name"]) if built else ""
@@ -60,7 +60,7 @@ def told_of_a_preview(config: Configuration, patch: Patch) -> set[str]:
 
 
 def mails(demo: Demo, summary: DemoSummary, expected: Iterable[str]) -> None:
-    """Everybody who should have got a mail has one, and nobody one of them twice."""
+    """Everybody who should have got a mail has one, and nobody got one twice."""
     kept = kept_mails(demo.mails)
     summary.mails = [(", ".join(m.recipients), m.subject) for m in kept]
     got = {r for m in kept for r in m.recipients}
@@ -91,7 +91,7 @@ def release_notes(demo: Demo, summary: DemoSummary, rollout: str) -> str:
 
 
 def shortened(notes: str) -> str:
-    """Release notes without the long lists of packages and sites, which stand above or in the file."""
+    """Release notes without the long lists of packages and sites, which are above or in the file."""
     sections: list[list[str]] = [[]]
     lines = notes.split("\n")
     for line, following in zip(lines, [*lines[1:], ""], strict=True):
@@ -152,7 +152,7 @@ def tracker_says(demo: Demo, summary: DemoSummary, patch: Patch, state: PatchSta
 
 
 def places(demo: Demo, summary: DemoSummary, *more: str) -> None:
-    """Where everything lies that was made; each must be there."""
+    """Where everything that was made is to be found; each must be there."""
     known = {
         "production repository": demo.production,
         "sites": demo.installation.grid_folder / "sites",

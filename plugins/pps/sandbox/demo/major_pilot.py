@@ -1,4 +1,4 @@
-"""SD 4.1.3 on the sandbox: a major update in two rounds, each with another VO, as the pilot of CREAM had in 2008."""
+"""SD 4.1.3 on the sandbox: a major update in two rounds, each with another VO, as in CREAM's pilot of 2008."""
 
 from __future__ import annotations
 
@@ -165,7 +165,7 @@ class MajorPilotDemo(PilotDemo):
         for record, vo, ended, decision in wanted:
             pilot = Pilot(record)
             invited = {f.subject for f in record.facts if f.kind is FactKind.VO_INVITED}
-            summary.expect(invited == {vo}, f"In {record.name} were invited {sorted(invited)}, not {vo}.")
+            summary.expect(invited == {vo}, f"{record.name} has invited {sorted(invited)}, not {vo}.")
             words = {f.subject: f.payload for f in record.facts if f.kind is FactKind.FEEDBACK_GIVEN}
             opinion, text = self.answers[vo]
             said = words.get(vo, {})

@@ -83,7 +83,7 @@ class MinorPilotDemo(PilotDemo):
         if self.once(record.name, "outage"):
             self.log(record.name, CHANGED, call_expert=True)
             self.control.act_on_service(self.site, ServiceAction.STOP)
-            self.tell(f"A power cut at {self.site}: its service answers no more")
+            self.tell(f"A power cut at {self.site}: its service no longer answers")
         if incidents(record) and self.once(record.name, "back"):
             self.control.act_on_service(self.site, ServiceAction.START)
             self.tell(f"{self.site} has power again, and starts its service")
@@ -105,7 +105,7 @@ class MinorPilotDemo(PilotDemo):
         end = "the release is in production" if released else "the release was held back, as it must be"
         summary.done = (
             f"{self.site} has run {patch.metapackage} {VERSION} in production; a power cut became an incident, passed, "
-            f"and stands in journal, report and release notes; no VO was asked, everybody has their credits, and {end}."
+            f"and is in journal, report and release notes; no VO was asked, everybody has their credits, and {end}."
         )
         return summary
 

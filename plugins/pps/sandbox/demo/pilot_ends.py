@@ -54,7 +54,7 @@ def look_at_the_end(demo: PilotDemo, summary: DemoSummary, record: Rollout, patc
 
 
 def outcome_is(summary: DemoSummary, record: Rollout, wanted: str) -> None:
-    """The round has ended so."""
+    """The round has ended with this outcome."""
     closed = record.the(FactKind.ROLLOUT_CLOSED)
     found = str(closed.payload["outcome"]) if closed else "none"
     summary.expect(found == wanted, f"The outcome of {record.name} is {found!r}, not {wanted!r}.")

@@ -97,7 +97,7 @@ def mirror(demo: PilotDemo, summary: DemoSummary, record: Rollout) -> None:
 
 
 def same_bytes(demo: PilotDemo, summary: DemoSummary, record: Rollout, patch: Patch) -> None:
-    """What is in production are the very packages that the site installed from the mirror."""
+    """The packages in production are the very ones that the site installed from the mirror."""
     index = demo.services.production_packages.open(patch.repository.kind)
     there = {str(p.ref): p.sha256 for p in index.newest(patch.packages).values()}
     for name, sha256 in kept_packages(record):
@@ -120,7 +120,7 @@ def journal(demo: PilotDemo, summary: DemoSummary, record: Rollout, title: str) 
 
 
 def meetings(demo: PilotDemo, summary: DemoSummary, record: Rollout, expected: Mapping[str, Iterable[str]]) -> None:
-    """Each meeting stands in the calendars of whom SD names: one invitation each, for the date on record.
+    """Each meeting is in the calendars of those whom SD names: one invitation each, for the date on record.
 
     Args:
         expected: meeting -> addresses, at least.
@@ -169,7 +169,7 @@ def notes(demo: PilotDemo, summary: DemoSummary, record: Rollout, told: Iterable
         summary.expect(what in text, f"The release notes do not hold {what!r}.")
     page = requests.get(f"{demo.installation.url}/pps/release-notes/{record.name}.txt", timeout=10)
     seen = " ".join(page.text.replace("\n> ", "\n").split())
-    summary.expect(page.status_code == 200 and seen == text, f"The page of {record.name}'s notes is another one.")
+    summary.expect(page.status_code == 200 and seen == text, f"The page of {record.name}'s notes says something else.")
     return text
 
 
@@ -201,7 +201,7 @@ def credits(demo: PilotDemo, summary: DemoSummary, expected: Mapping[str, tuple[
         for (activity, who), number in _with_vos(table, vos).items()
     )
     for rollout, activity, who, number in sorted((wanted - found).elements()):
-        summary.problems.append(f"{who} has not the {number} credits for {activity} of {rollout}.")
+        summary.problems.append(f"{who} does not have the {number} credits for {activity} of {rollout}.")
     for rollout, activity, who, number in sorted((found - wanted).elements()):
         summary.problems.append(f"{who} has {number} credits too many for {activity} of {rollout}.")
     rows = [

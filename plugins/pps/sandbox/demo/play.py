@@ -188,12 +188,12 @@ class Demo(ABC):
         return ", ".join(f"{t.task} {t.state}" for t in tasks if t.state in ("failed", "upstream_failed"))
 
     def vo_answers(self, vo: str) -> None:
-        """A VO answers over the link in its mail, once; nothing while the mail has not come."""
+        """A VO answers by the link in its mail, once; nothing while the mail has not come."""
         opinion, text = self.answers[vo]
         status = answer_invitation(self.mails, vo, opinion, text)
         if status is not None:
             self._answered.add(vo)
-            self.tell(f"{vo} answers {opinion!r} over the link in its mail: HTTP {status}")
+            self.tell(f"{vo} answers {opinion!r} by the link in its mail: HTTP {status}")
 
     @property
     def silent_vos(self) -> list[str]:

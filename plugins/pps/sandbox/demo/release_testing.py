@@ -84,7 +84,7 @@ class ReleaseTestingDemo(Demo):
         return ReleaseTestCast(*able[:4])
 
     def offer(self, provided: ProviderPackages) -> Patch:
-        """A client update that is through its certification."""
+        """A client update that has passed its certification."""
         patch = self.publish(provided, number=NUMBER, version=VERSION, title=f"glite-WN {VERSION}: proxy renewal fixes")
         self.services.tracker.set_state(patch.number, PatchState.CERTIFIED, "Certification is complete.")
         return self.services.tracker.patch(patch.number)
@@ -144,11 +144,11 @@ class ReleaseTestingDemo(Demo):
         said = self.people.client(administrator_of(site)).request("POST", place, json=body)
         counts = said.json().get("counts") if said.ok else "?"
         self.tell(
-            f"{site} answers after its time by the late door: {ACCEPT}; HTTP {said.status_code}, counts: {counts}"
+            f"{site} answers late, by the door for late answers: {ACCEPT}; HTTP {said.status_code}, counts: {counts}"
         )
 
     def _decides(self, question: AirflowQuestion, patch: Patch) -> None:
-        """The Release Manager alone decides; against a rejection not without a reason."""
+        """The Release Manager alone decides, and not against a rejection without a reason."""
         if "decision" not in self._has_acted:
             self._has_acted.add("decision")
             self._too_early = sorted(map(str, looks.fetched(self, patch, DemoSummary("", ""))))

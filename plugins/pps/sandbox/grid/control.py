@@ -167,7 +167,7 @@ class GridControl:
             answer = response.json()
         except (requests.RequestException, ValueError) as error:
             raise ServiceError(
-                f"sandbox {self.folder}", "the grid does not run.", "Start it with: pps sandbox up."
+                f"sandbox {self.folder}", "the grid is not running.", "Start it with: pps sandbox up."
             ) from error
         if response.status_code == 401:
             raise ServiceError(

@@ -202,7 +202,7 @@ class Grid:
         self._keep_faults()
 
     async def repair_site(self, site: str) -> None:
-        """Take all faults of a site away."""
+        """Take all faults away from a site."""
         await self.sites[site].repair()
         self._keep_faults()
 

@@ -1,4 +1,4 @@
-"""The sandbox's information system: one SubCluster a site, whose tags are what the tag directories say.
+"""The sandbox's information system: one SubCluster per site, whose tags are what the tag directories say.
 
 ```text
 o=grid
@@ -196,7 +196,7 @@ class SandboxInformationSystem:
             self._published[site.name] = tags
 
     def _publish_services(self, site: PublishedSite) -> None:
-        """Entries for what is declared; what is so no more, goes. A changed one is published anew."""
+        """Entries for what is declared; what is no longer declared goes. A changed one is published anew."""
         declared = declared_services(site.services_file) if site.services_file else {}
         # kept entry by entry: where the server fails in between, the next round goes on from there
         published = self._services.setdefault(site.name, {})

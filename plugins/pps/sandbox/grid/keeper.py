@@ -39,7 +39,7 @@ def _prctl(option: int, value: int) -> None:
 
 
 def _die_with_keeper() -> None:
-    # Only a net below the net: the keeper itself was killed hard. The keeper has one thread, so this is safe.
+    # Only a second net, for when the keeper itself was killed hard. The keeper has one thread, so this is safe.
     _prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
@@ -149,7 +149,7 @@ class _Keeper:
         self.orphans = {p: since for p, since in self.orphans.items() if p in left}
 
     def stop(self, names: list[str]) -> None:
-        """End these servers together: each one's own signal, then, after its grace, no more asking."""
+        """End these servers together: each by its own signal, and when the time of grace is over, by force."""
         chosen = [self.servers[n] for n in names if n in self.servers]
         for server in chosen:
             server.restart, server.again_at = False, None

@@ -63,7 +63,7 @@ ROCS: Mapping[str, tuple[str, str, tuple[str, ...]]] = {
 }
 MOST_SITES = sum(len(places) for _, _, places in ROCS.values())
 _ACCOUNTS = ("ppsadm", "gridadm", "swinst", "ppsinst", "egsoft", "lcgadm")
-#: Of all sites but one, unless the grid is made with another.
+#: The platform of all sites but one, unless the grid is made with another.
 PLATFORM = Platform("debian12", "amd64")
 _OTHER_PLATFORM = Platform("sl5", "x86_64")
 
@@ -89,7 +89,7 @@ def plan_sites(number: int, seed: int, platform: Platform, *, healthy: bool = Fa
 
     Args:
         number: 1 to `MOST_SITES`.
-        platform: of all sites but the one that stands for the others.
+        platform: of all sites but the one that stands for other platforms.
         healthy: no site fails or stays out at the start.
     """
     if not 1 <= number <= MOST_SITES:

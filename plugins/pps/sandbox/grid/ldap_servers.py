@@ -56,7 +56,7 @@ class LdapServer:
         )
 
     def wait(self) -> None:
-        """Return as soon as it can be written to; `ServiceError` with its last words if that does not come."""
+        """Return as soon as it can be written to; `ServiceError` with its last words if it never can."""
         deadline = time.monotonic() + _START_S
         while time.monotonic() < deadline and self._process.poll() is None:
             # LookupError: nobody listens yet, and the system connected us to ourselves, so we read what we sent

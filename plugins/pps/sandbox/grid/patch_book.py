@@ -113,7 +113,7 @@ class PatchBook:
         return self._keep(dataclasses.replace(entry.patch, state=state), entry, f'"{old}" -> "{state}"', comment)
 
     def comment(self, number: int, text: str) -> BookEntry:
-        """Add a comment to the history; a text that stands there already is not added again."""
+        """Add a comment to the history; a text that is there already is not added again."""
         entry = self.entry(number)
         if any(event["what"] == "comment" and event["comment"] == text for event in entry.history):
             return entry

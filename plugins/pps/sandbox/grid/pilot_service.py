@@ -1,7 +1,7 @@
 """A grid service of a sandbox site that says its name and version over HTTP, for pilots to be run with.
 
 The site's people (`pps sandbox service`) start, stop, upgrade and roll it back, and publish it or not; what they did
-last stays over a restart of the grid.
+last survives a restart of the grid.
 """
 
 from __future__ import annotations
@@ -35,13 +35,13 @@ class ServiceAction(StrEnum):
     START = "start"
     """run it and publish it, in the version that it had, or in a given one"""
     STOP = "stop"
-    """it answers no more; it stays published, as after a crash"""
+    """it no longer answers; it stays published, as after a crash"""
     UPGRADE = "upgrade"
     """to a given version, running and published"""
     ROLL_BACK = "roll-back"
-    """to the version of before the upgrade"""
+    """to the version before the upgrade"""
     WITHDRAW = "withdraw"
-    """stopped, and published no more"""
+    """stopped, and no longer published"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +90,7 @@ class PilotService:
                 case ServiceAction.UPGRADE:
                     state = replace(state, running=True, published=True)
                 case ServiceAction.ROLL_BACK if not (version or state.previous):
-                    raise ValueError("there is no version of before.")
+                    raise ValueError("there is no earlier version.")
                 case ServiceAction.ROLL_BACK:
                     before = version or state.previous
                     state = replace(state, version=before, previous="", running=True, published=True)

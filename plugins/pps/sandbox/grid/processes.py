@@ -63,7 +63,7 @@ class Servers:
                 [sys.executable, "-m", "pps.sandbox.grid.keeper", str(self.folder)],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
-                start_new_session=True,  # a Ctrl-C in the terminal is ours to handle, in order
+                start_new_session=True,  # a Ctrl-C in the terminal is ours to handle, in good order
                 cwd="/",
                 env=_keeper_environment(),
             )
@@ -127,7 +127,7 @@ class Servers:
         self._ask({"stop": list(names)}, lambda a: a["event"] == "done" and a["names"] == list(names), wait_s)
 
     def stop(self, wait_s: float = 60.0) -> None:
-        """Stop all servers and the keeper. Twice is once."""
+        """Stop all servers and the keeper; a second call does nothing."""
         process, self._process = self._process, None
         if process is None or process.stdin is None:
             return

@@ -1,6 +1,6 @@
 """Services that a sandbox site declares, and what the information system makes of them (GLUE 1.3, GlueService).
 
-A small JSON file a site, which may change at any time:
+A small JSON file for each site, which may change at any time:
 
 ```json
 {"services": [{"id": "x.example.org_pilot", "type": "org.glite.wms", "version": "3.1.24",

@@ -30,7 +30,7 @@ WINDOW = 512 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """How slow a site is: seconds before a command starts, and bytes a second in each direction."""
+    """How slow a site is: seconds before a command starts, and bytes per second in each direction."""
 
     delay_s: float
     bytes_per_s: int
@@ -124,7 +124,7 @@ class CommandSession(asyncssh.SSHServerSession[bytes]):
         self._writable.set()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """The channel is closed, by whomever."""
+        """The channel is closed, by whichever side."""
         self._gone.set()
         self._writable.set()
 
@@ -186,7 +186,7 @@ class CommandSession(asyncssh.SSHServerSession[bytes]):
         assert stdin is not None  # noqa: S101 (PIPE)
         reads = True
         while data := await self._next_input():
-            # A command that reads no more (`head`) is no error: what still comes is swallowed, as by a real shell.
+            # A command that stops reading (`head`) is no error: what still comes is swallowed, as by a real shell.
             if reads:
                 try:
                     stdin.write(data)

@@ -26,7 +26,7 @@ def _bound(port: int) -> socket.socket:
     sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
         if port:
-            # connections of before may linger in TIME_WAIT; a fresh port needs no such leave
+            # earlier connections may linger in TIME_WAIT; a fresh port needs no such leave
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         sock.bind((LOOPBACK, port))
     except OSError:

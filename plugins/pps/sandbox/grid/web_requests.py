@@ -61,7 +61,7 @@ def error_response(status: int, why: str, headers: Mapping[str, str] | None = No
 def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     body = dict(pairs)
     if len(body) != len(pairs):
-        raise ValueError("a key stands twice")
+        raise ValueError("a key occurs twice")
     return body
 
 

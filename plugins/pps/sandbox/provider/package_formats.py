@@ -27,7 +27,7 @@ class SamplePackage:
     files: Mapping[str, tuple[int, str]]
     """path without leading slash -> (mode, text)"""
     links: Mapping[str, str] = field(default_factory=dict)
-    """path -> target, as it stands in the package"""
+    """path -> target, as it is in the package"""
     install_script: str = ""
     summary: str = "sample of a grid client"
     requires: tuple[str, ...] = ()

@@ -23,7 +23,7 @@ CLIENTS = (
     "voms-clients", "globus-proxy-utils", "globus-gass-copy-progs", "gfal2-util-scripts", "gfal2-plugin-file",
     "gfal2-plugin-http", "gfal2-plugin-gridftp", "myproxy",
 )  # fmt: skip
-#: With what they need these are on every site that runs Debian; perl finds its modules by fixed paths only.
+#: These, with what they need, are on every site that runs Debian; perl finds its modules by fixed paths only.
 _BASE = ("libc6", "libstdc++6", "apt", "perl")
 _SECONDS = 900
 _STAMP = "clients.json"

@@ -22,7 +22,7 @@ Updated worker node clients.
 
 The clients work with the servers now in production. Nothing has to be configured.
 """
-# Mailboxes of roles: who reported is a VO's support list, as it should be for a demo.
+# Mailboxes of roles: the bugs were reported by VOs' support lists, as is fitting for a demo.
 _BUGS = (
     Bug(28731, "Proxy renewal fails within the last ten minutes", Severity.MAJOR, "atlas-software@example.org"),
     Bug(29044, "Copy hangs on storage elements without IPv6", Severity.NORMAL, "cms-data-transfers@example.org"),

@@ -1,4 +1,4 @@
-"""A sample of a grid service as its developers package it, in one version after the other, for pilots.
+"""A sample of a grid service as its developers package it, one version after the other, for pilots.
 
 The daemon itself is played by the site (`pilot_service`); the packages are what a deployment test can install,
 configure and start from.

@@ -14,10 +14,10 @@ SECRET_FILE = "signing.connection"
 
 
 def keep_signing_key(folder: Path, config: Path) -> str:
-    """The URI of the connection `pps_signing`; the public key stands in the configuration folder.
+    """The URI of the connection `pps_signing`; the public key is in the configuration folder.
 
     Args:
-        folder: where it is kept over restarts.
+        folder: where it is kept across restarts.
     """
     folder.mkdir(parents=True, exist_ok=True)
     secret, public = folder / SECRET_FILE, folder / KEYRING

@@ -59,6 +59,6 @@ FORM = Form(
     after=_after,
     fields={
         "settings": text_field("What was set", "One NAME=value a line. No passwords, no keys."),
-        "remarks": text_field("Remarks", "Needed if you cannot configure it: why."),
+        "remarks": text_field("Remarks", "If you cannot configure it, say why."),
     },
 )

@@ -34,7 +34,7 @@ def preview_is_offered(d: FrontDesk) -> bool:
 def tags_are_seen(d: FrontDesk, batch: str) -> bool:
     """The information system shows the tag at every tagged site of the batch, or its time is up.
 
-    Being installed but not published is no failure of the others.
+    A site that is installed but does not publish is no failure of the others.
     """
     sites = d.services.known_sites(d.rollout.batch(batch))
     tagged = [
@@ -56,7 +56,7 @@ def tags_are_seen(d: FrontDesk, batch: str) -> bool:
 
 
 def tags_are_gone(d: FrontDesk) -> bool:
-    """The information system shows the tag of a withdrawn preview no longer, or its time is up."""
+    """The information system no longer shows the tag of a withdrawn preview, or its time is up."""
     return withdrawal.tags_are_gone(
         d,
         d.services.information_system,

@@ -86,16 +86,16 @@ SET_UP = Form(
     silence=_silence_set_up,
     fields={
         "endpoint": line_field(
-            "Endpoint", "https://host:port/path, ldap://host:port or tcp://host:port; at a host of your site."
+            "Endpoint", "https://host:port/path, ldap://host:port or tcp://host:port; on a host of your site."
         ),
         "version": line_field("Version", "The version that was installed.", 64),
         "version_at": line_field(
-            "Where the service says its version",
+            "Where the service tells its version",
             "Empty for a JSON answer with `version`, and for a BDII; else json:<key>, header:<Name>, or banner (tcp).",
             100,
         ),
-        "previous": line_field("Version of before", "What ran there until now; empty for a new service.", 64),
-        "remarks": text_field("Remarks", "How it was set up; needed if it cannot be done: why. No passwords, no keys."),
+        "previous": line_field("Previous version", "What ran there until now; empty for a new service.", 64),
+        "remarks": text_field("Remarks", "How it was set up; if it cannot be done, say why. No passwords, no keys."),
     },
 )
 
@@ -130,7 +130,7 @@ ROLL_BACK = Form(
     silence=lambda d, site: (),
     fields={
         "version": line_field("Version", "The version that runs now; empty if the service was taken away.", 64),
-        "remarks": text_field("Remarks", "Needed if it cannot be rolled back: why."),
+        "remarks": text_field("Remarks", "If it cannot be rolled back, say why."),
     },
 )
 

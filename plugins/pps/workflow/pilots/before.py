@@ -79,7 +79,7 @@ ACCEPTANCE_FORM = Form(
     follow=_follow_acceptance,
     silence=_no_acceptance,
     after=_after_acceptance,
-    fields={"reason": text_field("Reason", "Needed to decline it. Who asked will read it.")},
+    fields={"reason": text_field("Reason", "Needed to decline it. Whoever asked will read it.")},
 )
 
 SELECTION_FORM = Form(
@@ -93,7 +93,7 @@ SELECTION_FORM = Form(
         "sites": text_field("Sites", "Names of candidates, one a line. Needed to select."),
         "installation": line_field("Installation guide", "Where it is; needed if the patch does not say so."),
         "configuration": line_field("Configuration guide", "Where it is; needed if the patch does not say so."),
-        "reason": text_field("Reason", "Why these. Needed if no site can run it: why."),
+        "reason": text_field("Reason", "Why these sites. If no site can run it, say why."),
     },
 )
 

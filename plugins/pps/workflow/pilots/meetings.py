@@ -21,7 +21,7 @@ from pps.workflow.forms import Form, line_field, text_field
 
 
 def participants(d: FrontDesk, what: str) -> tuple[Party, ...]:
-    """Whom a meeting of a pilot concerns; who takes part in the wrap-up also hears how the pilot ends."""
+    """Whom a meeting of a pilot concerns; whoever takes part in the wrap-up also hears how the pilot ends."""
     roles = [Role.RELEASE_MANAGER]
     if what == meetings.WRAP_UP and not Pilot(d.rollout).is_major:
         roles.append(Role.EMT)  # SD 4.1.3, 10: "In case of minor updates this discussion in brought to the EMT"
@@ -50,7 +50,7 @@ def credit(d: FrontDesk) -> None:
 
 
 def usual_timeline(d: FrontDesk) -> Timeline:
-    """The times of policies.yaml; another round's run is as the wrap-up has decided."""
+    """The times of policies.yaml; another round runs for as long as the wrap-up has decided."""
     policy = d.policies.pilots
     return kick_off.usual_timeline(
         d,
@@ -149,7 +149,7 @@ KICK_OFF = Form(
         "set_up_within": line_field("Set-up within", "From now, e.g. 7d. Empty: the usual time."),
         "run_for": line_field("Run for", "From the completed installation, e.g. 14d. Empty: the usual time."),
         "feedback_within": line_field("Feedback within", "From the end of the set-up, e.g. 2w. Empty: the usual time."),
-        "vos": text_field("VOs", "That commit themselves, as in people.yaml, one a line. Only in a major pilot."),
+        "vos": text_field("VOs", "Those that commit themselves, as in people.yaml, one a line. Only in a major pilot."),
         "requirements": text_field(
             "Requirements", "E.g. that the sites can be selected in the JDL. Sites and VOs read it."
         ),
@@ -163,8 +163,8 @@ KICK_OFF = Form(
             "Service experts", "Who supports the sites, one a line, e.g. ITR: name; or Gold Site: PIC."
         ),
         "itr": _ITR,
-        "justification": text_field("Justification", "Why software that is not certified is used; needed for such."),
-        "reason": text_field("Reason", "Needed if there is no agreement: why."),
+        "justification": text_field("Justification", "Needed if the software is not certified: why it is used."),
+        "reason": text_field("Reason", "If there is no agreement, say why."),
     },
 )
 
@@ -177,7 +177,7 @@ WRAP_UP = Form(
     after=_after_wrap_up,
     fields={
         "reason": text_field("Reason", "Needed to prolong or reject it, and to release it against the assessment."),
-        "guidelines": text_field("Guidelines", "For the deployment; they stand in the release notes."),
+        "guidelines": text_field("Guidelines", "For the deployment; they go into the release notes."),
         "prolong_for": line_field("Prolong for", "How long another round runs, e.g. 7d. Empty: the usual time."),
         "itr": _ITR,
     },

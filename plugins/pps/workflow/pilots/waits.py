@@ -24,9 +24,9 @@ def pilot_is_set_up(d: FrontDesk, site: str) -> bool:
 
 
 def pilot_run_is_over(d: FrontDesk) -> bool:
-    """The run is over (SD 4.1.3, 8). Each question is a look at the services.
+    """The run is over (SD 4.1.3, 8). Each time it is asked, it looks at the services.
 
-    Mails of incidents leave at once: a prompt reaction is wanted.
+    Mails about incidents leave at once: a prompt reaction is wanted.
     """
     over = running.look_at_pilot(
         d,
@@ -40,7 +40,7 @@ def pilot_run_is_over(d: FrontDesk) -> bool:
 
 
 def pilot_is_rolled_back(d: FrontDesk, site: str) -> bool:
-    """The version of before answers again at a site, and the pilot is published no more, or the time is up."""
+    """The previous version answers again at a site, and the pilot is no longer published, or the time is up."""
     return roll_back.roll_back_is_settled(
         d,
         d.services.service_probes,

@@ -84,7 +84,7 @@ RELEASE_DECISION = Form(
     follow=_follow_decision,
     silence=_no_decision,
     fields={
-        "reason": text_field("Reason", "Needed to hold it, and to release it against a rejection or without trial.")
+        "reason": text_field("Reason", "Needed to hold it, and to release it against a rejection or without a trial.")
     },
 )
 

@@ -36,7 +36,7 @@ def _form(step: str) -> Form:
         prepare=prepare,
         follow=follow,
         silence=lambda d, role: (),
-        fields={"remarks": text_field("Remarks", "Needed if you refuse: why. Release notes show who decided.")},
+        fields={"remarks": text_field("Remarks", "If you refuse, say why. Release notes show who decided.")},
     )
 
 

@@ -176,7 +176,7 @@ def test_an_invitation_ends_some_time_after_the_agreed_date(
     token = feedback.invitation_token(SECRET, record.name, "atlas", until)
     grace = FeedbackLimits().late_for
     assert give(store, record, text="late", token=token, now=DUE + grace).late
-    with pytest.raises(RefusedError, match="has had its time"):
+    with pytest.raises(RefusedError, match="has expired"):
         give(store, record, text="later", token=token, now=DUE + grace + timedelta(seconds=1))
     assert not give(store, record, text="later", now=DUE + grace + timedelta(seconds=1)).invited
 

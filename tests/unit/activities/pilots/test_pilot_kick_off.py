@@ -199,7 +199,7 @@ def test_without_an_agreement_there_is_a_reason() -> None:
 
 
 def test_nothing_is_agreed_before_the_sites_are_selected() -> None:
-    with pytest.raises(RefusedError, match="It cannot be agreed so"):
+    with pytest.raises(RefusedError, match="It cannot be agreed on"):
         agreed(APilot().accepted())
 
 

@@ -37,13 +37,13 @@ def decided(decision: str) -> APilot:
     ("way", "says"),
     [
         (APilot, "The PPS Coordinator accepts or declines it."),
-        (lambda: asked(APilot(), "pilot-acceptance"), "accepts or declines it until 2025-12-06 09:30 UTC."),
+        (lambda: asked(APilot(), "pilot-acceptance"), "accepts or declines it by 2025-12-06 09:30 UTC."),
         (lambda: APilot().accepted(), "selects the sites. VOs may say that they take part: pps pilot interest."),
         (lambda: APilot(MINOR).accepted().ranked(), "The PPS Coordinator selects the sites."),
         (lambda: APilot().accepted().ranked().selected(), "The kick-off meeting is called."),
         (
             lambda: asked(called(APilot().accepted().ranked().selected(), "kick-off"), "pilot-kick-off"),
-            "The kick-off meeting is on 2025-12-03 09:30 UTC; the PPS Coordinator enters what was agreed until",
+            "The kick-off meeting is on 2025-12-03 09:30 UTC; the PPS Coordinator enters by",
         ),
         (
             lambda: called(APilot().accepted().ranked().selected(), "kick-off").wait(3 * DAY),
@@ -51,7 +51,7 @@ def decided(decision: str) -> APilot:
         ),
         (
             lambda: APilot().accepted().ranked().selected("PIC", "INFN-T1").kicked_off().set_up(),
-            "To be set up at INFN-T1, until 2025-12-08 09:30 UTC; the run begins when the last one is ready.",
+            "To be set up at INFN-T1 by 2025-12-08 09:30 UTC; the run begins when the last one is ready.",
         ),
         (
             lambda: APilot().running("atlas"),
@@ -85,7 +85,7 @@ def test_a_site_s_note_is_what_the_site_was_told() -> None:
     pilot.then(FactKind.TOLD, "PIC", "set-up/1", reasons=["It does not answer.", "It is not published."])
     assert note_on_site(pilot.pilot, "PIC") == "It does not answer. It is not published."
     pilot.set_up().then(FactKind.ROLL_BACK_ASKED, "PIC", reason="Jobs are lost.")
-    assert note_on_site(pilot.pilot, "PIC") == "A roll-back is asked for: Jobs are lost."
+    assert note_on_site(pilot.pilot, "PIC") == "A roll-back was asked for: Jobs are lost."
     pilot.rolled_back()
     assert note_on_site(pilot.pilot, "PIC") == "Jobs are lost."
     pilot.then(FactKind.SITE_LEFT_OUT, "INFN-T1", "set-up", reason="Nobody there has answered.")

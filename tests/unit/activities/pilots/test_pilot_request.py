@@ -146,7 +146,7 @@ def test_silence_lets_the_request_lapse_without_an_address_too() -> None:
     assert not tell_acceptance(
         at_desk(pilot.record, pilot.store, templates=templates(), now=NOW + 2 * DAY, actor="pps"), ""
     )
-    assert "has not answered until 2025-12-02" in pilot.record.the(FactKind.ROLLOUT_CLOSED).payload["reasons"][0]
+    assert "did not answer by 2025-12-02" in pilot.record.the(FactKind.ROLLOUT_CLOSED).payload["reasons"][0]
 
 
 def test_only_a_closed_round_that_was_prolonged_has_another_and_a_retry_opens_no_third() -> None:
@@ -158,7 +158,7 @@ def test_only_a_closed_round_that_was_prolonged_has_another_and_a_retry_opens_no
     with pytest.raises(NotYetAllowedError, match="wrap-up"):
         pilot_request.open_next_round(at_desk(pilot.record, pilot.store, now=NOW, actor="pps"), run="pilot/2")
     pilot.wrapped_up(PROLONG)
-    with pytest.raises(NotYetAllowedError, match="Another round is another run"):
+    with pytest.raises(NotYetAllowedError, match="Start a new run for another round"):
         pilot_request.open_next_round(at_desk(pilot.record, pilot.store, now=NOW, actor="pps"), run="pilot/first")
     names = {
         pilot_request.open_next_round(at_desk(pilot.record, pilot.store, now=pilot.at, actor="pps"), run="pilot/2")

@@ -148,7 +148,7 @@ def test_documentation_that_the_patch_lacks_may_come_with_the_form() -> None:
     [
         ("Select", {"sites": None}, "no site is selected"),
         ("Select", {"sites": " ,\n"}, "no site is selected"),
-        ("Select", {"sites": "NOWHERE"}, "NOWHERE: not among"),
+        ("Select", {"sites": "NOWHERE"}, "do not include NOWHERE"),
         ("No site", {"reason": None}, "reason"),
     ],
 )

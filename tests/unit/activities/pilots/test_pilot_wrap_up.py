@@ -130,7 +130,7 @@ def test_a_rejected_pilot_is_closed_with_the_reason_and_all_are_told_once() -> N
 
 def test_what_is_to_be_released_is_not_closed_before_it_is() -> None:
     pilot = over()
-    with pytest.raises(NotYetAllowedError, match="is to be released, and is not yet"):
+    with pytest.raises(NotYetAllowedError, match="is to be released, but is not yet"):
         closed(pilot, "Release")
     with pytest.raises(NotYetAllowedError, match="release-notes-written"):
         pilot_end.release_pilot(at_desk(pilot.record, pilot.store, patch=MAJOR, now=NOW, actor="pps"), None)  # type: ignore[arg-type]

@@ -341,7 +341,7 @@ def test_text_of_strangers_stays_text_in_the_mail(store: FactStore, tmp_path: Pa
 
 def test_a_test_is_closed_when_every_scenario_has_ended_and_its_results_are_published(bench: Bench) -> None:
     bench.run()
-    with pytest.raises(NotYetAllowedError, match="wn-torque has not ended"):
+    with pytest.raises(NotYetAllowedError, match="must end first: wn-torque"):
         bench.close()
     bench.site_answers(ScenarioResult.INCONCLUSIVE, "The batch system is down.")
     assert bench.close().outcome is DeploymentOutcome.PASSED

@@ -274,7 +274,7 @@ def test_silence_holds_the_update() -> None:
     test = AReleaseTest().asked().time_is_up()
     test.store.record(*release_decision.facts_of_no_decision(at_desk(test.record, now=LATE, actor="pps"), LATE))
     world = World()
-    assert "has not decided until 2025-12-02 10:30 UTC" in release_decision.hold_update(test.record, CERTIFIED, world)
+    assert "did not decide by 2025-12-02 10:30 UTC" in release_decision.hold_update(test.record, CERTIFIED, world)
     assert world.comments[0].startswith("Held by release test release-test-4711-1. ")
     assert release_decision.close_release_test(at_desk(test.record, test.store, now=LATE, actor="pps")) == "held"
     assert decision(test.record).user == ""

@@ -216,4 +216,4 @@ def test_a_preview_root_that_others_may_write_fails_with_what_to_do(home: Path) 
     )
     assert finding.health is Health.FAIL
     assert f"everybody may write to {home / 'preview'} (drwxrwxrwt): chmod o-w" in finding.text
-    assert finding.next_step == "Ask admin@pic.example.org for that; until then nothing is installed there."
+    assert finding.next_step == "Ask admin@pic.example.org to do that; until then nothing is installed there."

@@ -280,9 +280,9 @@ def test_a_cut_archive_is_refused(tmp_path: Path) -> None:
     zipped = gzip.compress(whole)
     refused(_data(tmp_path, zipped[:-9]), "decompressed")
     refused(_data(tmp_path, gzip.compress(whole[:1024])), "middle")
-    refused(_data(tmp_path, gzip.compress(whole[: 512 + 5120])), "without the end")
+    refused(_data(tmp_path, gzip.compress(whole[: 512 + 5120])), "without the mark")
     refused(_data(tmp_path, lzma.compress(whole)[:-20], "xz"), "decompressed")
-    refused(_data(tmp_path, zstandard.compress(whole)[:-20], "zst"), "without the end|middle|decompressed|empty")
+    refused(_data(tmp_path, zstandard.compress(whole)[:-20], "zst"), "without the mark|middle|decompressed|empty")
     refused(rpm_of(tmp_path, cpio(("a", REG | 0o644, b"x"), trailer=False)), "sound")
     refused(rpm_of(tmp_path, cpio(("a", REG | 0o644, b"x" * 500))[:200]), "middle")
 
@@ -300,7 +300,7 @@ def test_nothing_may_follow_the_archive(tmp_path: Path) -> None:
 
 def test_a_broken_header_in_the_middle_is_not_taken_for_the_end(tmp_path: Path) -> None:
     whole = tar(member("a"))[:512] + b"\xff" * 512 + bytes(10240)
-    refused(_data(tmp_path, gzip.compress(whole)), "without the end|sound")
+    refused(_data(tmp_path, gzip.compress(whole)), "without the mark|sound")
 
 
 @pytest.mark.parametrize("compression", ["gz", "xz", "zst", "bz2", ""])
@@ -397,7 +397,7 @@ def test_an_rpm_has_the_files_that_its_header_says_and_no_others(tmp_path: Path,
         (1036, {"count": 1}, "does not fit together"),
         (1096, {"count": 1}, "does not fit together"),
         (1116, {"count": 1}, "files in its header without folders"),
-        (63, {"to": 61}, "does not say what of its header is signed"),
+        (63, {"to": 61}, "does not say which part of its header is signed"),
     ],
 )
 def test_a_header_that_rpm_refuses_is_refused(tmp_path: Path, tag: int, change: dict[str, int], words: str) -> None:

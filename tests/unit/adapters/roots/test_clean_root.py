@@ -32,6 +32,6 @@ def test_a_root_that_is_in_use_is_left_alone(tmp_path: Path) -> None:
 
 
 def test_no_base_is_made_of_a_platform_that_nobody_here_can_make(tmp_path: Path) -> None:
-    with pytest.raises(CleanRootError, match="knows no sl5"):
+    with pytest.raises(CleanRootError, match="does not know sl5"):
         clean_root.DebianRoots(tmp_path / "cache").prepare(Platform("sl5", "x86_64"))
     assert not (tmp_path / "cache").exists()

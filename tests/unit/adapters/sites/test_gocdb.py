@@ -164,7 +164,7 @@ def test_a_site_that_contradicts_itself_is_left_out_but_known_to_be_listed() -> 
     listing = parse(document(twice))
     assert listing.sites == ()
     assert listing.unread == {"it-perugia"}
-    assert "ROC stands there more than once" in listing.problems[0]
+    assert "ROC is there more than once" in listing.problems[0]
 
 
 def test_a_million_bad_entries_are_not_a_million_sentences() -> None:

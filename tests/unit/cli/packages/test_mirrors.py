@@ -131,7 +131,7 @@ def test_a_pilot_that_is_over_gets_none_any_more(here: Front) -> None:
     here.services.facts.record(Fact(PILOT, FactKind.ROLLOUT_CLOSED, "", "", NOW, "pps"))
     for words in (("make", PILOT), ("skip", PILOT, "--reason", "It is not published in production.")):
         code, _, err = pps(here, "mirror", *words)
-        assert (code, "It is over." in one_line(err)) == (1, True)
+        assert (code, "The pilot is over." in one_line(err)) == (1, True)
 
 
 def test_without_a_folder_in_service_yaml_it_says_what_to_set(here: Front) -> None:

@@ -179,7 +179,7 @@ def test_another_rollout_is_no_release_test(front: Front) -> None:
     store = examples.sqlite_store()
     examples.opened(store)
     front.services.__dict__["facts"] = store
-    assert "no release test" in one_line(pps(front, "release-test", "show", "bc-client-4711-1").output)
+    assert "not a release test" in one_line(pps(front, "release-test", "show", "bc-client-4711-1").output)
 
 
 # --- answer

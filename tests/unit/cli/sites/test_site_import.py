@@ -82,7 +82,7 @@ def test_without_apply_everything_is_said_and_nothing_is_written(front: Front, f
 
 
 def test_applied_twice_is_applied_once(front: Front, files: list[str]) -> None:
-    assert "3 changes and 1 new sites written; the file as it was: sites.yaml.bak" in pps(front, *files, "--apply")[1]
+    assert "3 changes and 1 new sites written; the old file is sites.yaml.bak" in pps(front, *files, "--apply")[1]
     sites = registry(front).sites
     assert sites["CNAF"].certification == "Suspended"
     assert sites["PIC"].partner_levels == {"Gold"}

@@ -48,14 +48,14 @@ def test_a_table_without_contradictions_is_accepted() -> None:
     ("different", "says"),
     [
         ({"runner": "CNAF-PPS"}, "the same combination (debian12-amd64, WN) is given to automatic and to CNAF-PPS"),
-        ({"mandatory": False}, "is mandatory and is not"),
+        ({"mandatory": False}, "is mandatory in one of them, and not in another"),
         ({"system": "dpm", "runner": "INFN-T1"}, "is no PPS member site (Production)"),
         ({"system": "dpm", "runner": "NOWHERE"}, "neither automatic nor a site that we know"),
         ({"system": "dpm", "runner": "CNAF-PPS", "platform": SL5}, "runs debian12-amd64, not sl5-x86_64"),
         ({"system": "dpm", "origin": Origin(OriginKind.REGION, "Atlantis")}, "Atlantis, which is no ROC"),
         ({"system": "dpm", "origin": Origin(OriginKind.SITE, "NOWHERE")}, "NOWHERE, which is no site"),
         ({"system": "dpm", "origin": Origin(OriginKind.VO, "atlas")}, "atlas, which is no VO"),
-        ({"system": "dpm", "name": "WN"}, "wn: the name stands 2 times"),
+        ({"system": "dpm", "name": "WN"}, "wn: the name is used 2 times"),
     ],
 )
 def test_each_contradiction_is_told(different: dict[str, object], says: str) -> None:

@@ -10,7 +10,7 @@
 #     PPS-PROBE tree OK - 8020 files match MANIFEST|files=8020
 #     ...
 #     PPS-PROBES-END 5
-# The last number is how many probes were told of. A new probe is a word of `probes`, and a file with its name.
+# The last number is how many probes were reported. A new probe is a word of `probes`, and a file with its name.
 # Each probe runs in a process of its own with a time limit, so a profile.d script that ends its shell
 # or never ends makes one probe fail. The probes talk through files, not pipes: a pipe would stay open,
 # and we would wait, as long as anything that they left behind.

@@ -41,7 +41,7 @@ HELP
 
 say() { printf '%s\n' "$*"; }
 
-# From beat to still the centre hears every 10 s that we live: our command may read a lot of disk.
+# From beat to still the centre hears every 10 s that we are alive: our command may read a lot of disk.
 beat() {
   {
     naps=0

@@ -2,8 +2,8 @@
 # lock.<n> is a symbolic link whose target says who: host/<start of the process>:pid:<second until which it holds>.
 # The start tells a process from a later one with the same number; locks of older receivers have none. The highest n
 # counts, and stays until a higher one is there; free.<n> says that its owner is done. Taking the lock, also
-# from a dead owner, is to make lock.<n+1>: symlink(2) lets exactly one do that. A slow one that makes an n which
-# was overtaken meanwhile sees the higher one and backs out.
+# from a dead owner, is to make lock.<n+1>: symlink(2) lets exactly one do that. A slow one that makes an n after it
+# was overtaken sees the higher one and backs out.
 
 highest_lock() {
   n=0
@@ -135,9 +135,9 @@ private() {
   our_pps "$1"
 }
 
-# our_pps PREVIEW_ROOT: stand in .pps, and name what is in it from there. Who may write to PREVIEW_ROOT (what is there is
-# looked at and removed all the same) could put a link in its place a moment later, into a folder where our stage.<n> or
-# lock.<n> is something else.
+# our_pps PREVIEW_ROOT: stand in .pps, and name what is in it from there. Whoever may write to PREVIEW_ROOT (what
+# is there is looked at and removed all the same) could put a link in its place a moment later, into a folder where our
+# stage.<n> or lock.<n> is something else.
 our_pps() {
   pps=$1/.pps
   if ! [ -e "$pps" ] && ! [ -L "$pps" ]; then
@@ -155,7 +155,7 @@ our_pps() {
   pps=.
 }
 
-# What killed installers left behind, if any did: also a look takes it away.
+# What killed installers left behind, if any did: even a look takes it away.
 sweep() { # PREVIEW_ROOT
   { [ -d "$1/.pps" ] && ours "$1/.pps"; } || return 0
   for l in "$1"/.pps/stage.*; do

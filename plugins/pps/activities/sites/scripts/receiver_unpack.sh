@@ -55,7 +55,7 @@ said() {
   printf '%s' "$words"
 }
 
-# no_room: what the disk says when it takes no more, or nothing. Not each tool passes that on.
+# no_room: what the disk says when it takes no more, or nothing. Not every tool passes that on.
 no_room() { { dd if=/dev/zero bs=65536 count=1 >"$stage/room"; } 2>&1 | sed '/ records /d; /copied/d'; rm -f "$stage/room"; }
 
 # full: refuse if it is only the disk that takes no more

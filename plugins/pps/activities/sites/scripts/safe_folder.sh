@@ -1,5 +1,5 @@
-# pps_unsafe PATH [LAST]: who, beside our account and root, could change what lies at PATH? One sentence that says why and
-# what to do, or nothing. The LAST (1) parts of PATH must be ours to write alone; a folder above them may let others
+# pps_unsafe PATH [LAST]: who, besides our account and root, could change what lies at PATH? One sentence that says why
+# and what to do, or nothing. The LAST (1) parts of PATH must be ours to write alone; a folder above them may let others
 # write only if it is sticky, as /tmp is. What is not there yet is judged by what is above it. Links are followed, each
 # folder on the way is looked at. A group is nobody else where it is the account's own: its name, and no other member.
 pps_unsafe() (

@@ -4,7 +4,7 @@
 # Arguments: list|add|remove, tag directory, SubCluster, VO, tag (not with list).
 # The list is <tag_dir>/<subcluster>/<vo>/<vo>.list; the legacy <tag_dir>/<vo>/<vo>.list where only that exists.
 # A tag is removed from both, and in every spelling: the information system's readers ignore case.
-# What separates tags is said once, in `spread`. The result is looked at before it is told.
+# What separates tags is said once, in `spread`. The result is checked before it is reported.
 #
 # Says `PPS-VOTAG 1`, with list one `PPS-TAG <tag>` for each, and at the end `PPS-VOTAG-END <word> <text>`:
 #     0 listed | added | present | removed    1 absent (cannot remove it)    2 refused    3 busy    4 failed
@@ -25,7 +25,7 @@ answer() { # exit code, word, text
 echo 'PPS-VOTAG 1'
 case $action in list | add | remove) ;; *) answer 2 refused "there is no action $action" ;; esac
 case $vo in '' | [!A-Za-z0-9]* | *[!A-Za-z0-9._+~-]*) answer 2 refused "malformed name of the VO" ;; esac
-# A / in the id is a folder more, as for all tools that put this path together; none of them is hidden, or .. .
+# A / in the id is one folder more, as for all tools that put this path together; none of them is hidden, or .. .
 case $subcluster in
 '' | [!A-Za-z0-9_]* | *[!A-Za-z0-9_.+~:@/\ -]* | */ | *' ' | *//* | */.*) answer 2 refused "malformed name of the SubCluster" ;;
 esac
@@ -58,7 +58,7 @@ has_any_spelling() { # list
 is_text() { # list, read once: it may grow meanwhile
     [ "$(tr -dc '\000' <"$1" | wc -c)" -eq 0 ]
 }
-# Who may write in the folder could have us read, or write, a file of our own by a link.
+# Whoever may write in the folder could make us read, or write, a file of our own through a link.
 leads_astray() { # list
     # shellcheck disable=SC2046
     set -- $(ls -ldn "$1") / $(ls -ldnL "$1")
@@ -66,7 +66,7 @@ leads_astray() { # list
     while [ "$1" != / ]; do shift; done
     [ "$link" != 0 ] && [ "$link" != "$(id -u)" ] && [ "$link" != "$4" ]
 }
-# "Not there" is believed of no list that cannot be looked into.
+# A list that cannot be looked into is not taken for a missing one.
 look_at() { # list
     at=$tag_dir rest=${1#"$tag_dir"/}
     while :; do
@@ -154,7 +154,7 @@ lock() { # folder of a list; without a lock where we cannot make one: then nobod
         [ "$holder" = "$seen" ] || seen=$holder since=$now misses=0
         if is_gone "$holder" || { [ $((now - since)) -ge 10 ] && ! is_alive "$holder"; }; then
             if mv "$held" "$held.$$" 2>/dev/null; then
-                # who was quicker than we has the lock by now, and gets it back
+                # whoever was quicker than we were has the lock by now, and gets it back
                 moved=$(readlink "$held.$$")
                 [ "$moved" = "$holder" ] || ln -s "$moved" "$held" 2>/dev/null
                 rm -f "$held.$$"
@@ -164,7 +164,7 @@ lock() { # folder of a list; without a lock where we cannot make one: then nobod
             sleep 0.1 2>/dev/null || sleep 1
         fi
     done
-    # what those left behind who were killed, before this version, too
+    # what those who were killed left behind, also those of earlier versions
     rm -rf "$1/.pps-votag.lock" "$1/.pps-votag.lock.break"
     rm -rf "$1/.$vo.list.pps-"*
     rm -f "$held".*

@@ -1,4 +1,4 @@
-"""Facts are chained by their hashes, those that there are too; mails that have left lose their text (docs/adr/0025)."""
+"""Facts are chained by their hashes, the old ones too; mails that have left lose their text (docs/adr/0025)."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def upgrade() -> None:
             "BEGIN SELECT RAISE(ABORT, 'facts are append-only: UPDATE is refused'); END"
         )
     _forget_texts()
-    if postgres:  # a fact or a mail without these is none
+    if postgres:  # a fact or a mail must have these
         for table, column in (("facts", "previous"), ("facts", "digest"), ("outbox", "text_sha256")):
             op.alter_column(table, column, server_default=None)
     # of two that would follow the same fact, one is wrong: no chain forks, whatever a program does
