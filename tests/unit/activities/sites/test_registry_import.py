@@ -177,6 +177,7 @@ def test_a_site_that_is_listed_twice_in_the_same_words_is_one() -> None:
         ("43.2,", "12.5", {"latitude": 43.2, "longitude": 12.5}),
         ("43.20000000000000284217", "012.49999999", {"latitude": 43.2, "longitude": 12.5}),
         ("51.48", "0", {"latitude": 51.48, "longitude": 0.0}),
+        ("51.48", "-0.00001", {"latitude": 51.48, "longitude": 0.0}),
         ("90", "-180", {"latitude": 90.0, "longitude": -180.0}),
         # the same place as the registry has, in other words
         ("43.10", "12.400000000000000355", {}),
