@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Annotated
 from zoneinfo import available_timezones
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from pps.config.base_models import Addresses, Host, Model, Name, PlatformName, SitePath, SubClusterId
+from pps.domain.sites.place import reason_against, reason_against_half_a_place
 from pps.domain.sites.site import (
     CertificationStatus,
     Infrastructure,
@@ -37,6 +38,17 @@ def _known_timezone(name: str) -> str:
 HostKey = Annotated[
     str, Field(pattern=r"^(ssh-ed25519|ecdsa-sha2-nistp(256|384|521)|ssh-rsa) [A-Za-z0-9+/]{40,1200}={0,3}$")
 ]
+
+
+def _as_the_domain_has(key: str) -> BeforeValidator:
+    """Before pydantic, for which "43.1" and `yes` are numbers, too."""
+
+    def judge(value: object) -> object:
+        if reason := reason_against(key, value):
+            raise ValueError(reason)
+        return value
+
+    return BeforeValidator(judge)
 
 
 class SshModel(Model):
@@ -79,6 +91,15 @@ class SiteModel(Model):
     administrators: tuple[Name, ...] = ()
     """User names in Airflow of those who answer for the site."""
     services: tuple[ServiceModel, ...] = ()
+    latitude: Annotated[float, _as_the_domain_has("latitude")] | None = None
+    longitude: Annotated[float, _as_the_domain_has("longitude")] | None = None
+    cpus: Annotated[int, _as_the_domain_has("cpus")] | None = None
+
+    @model_validator(mode="after")
+    def _whole_place(self) -> SiteModel:
+        if reason := reason_against_half_a_place(self.latitude, self.longitude):
+            raise ValueError(reason)
+        return self
 
     def to_domain(self) -> Site:
         """The domain's site."""

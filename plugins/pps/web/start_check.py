@@ -61,7 +61,7 @@ class Register(Protocol):
     """What we ask the record of facts, and Airflow about its runs."""
 
     def open_rollout(self, path: str, patch: int) -> str | None:
-        """Name of the rollout that is open for this patch in the path's line (`domain.rollouts.line_of`)."""
+        """Name of the rollout that is open for this patch in the path's line (`domain.record.rollouts.line_of`)."""
 
     def next_run(self, dag: str, path: str, patch: int) -> str:
         """Id of the run that would open the next rollout of this patch; the same for all who ask at once."""

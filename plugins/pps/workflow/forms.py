@@ -1,4 +1,7 @@
-"""What a human step asks, and what follows from the answer: one `Form` for each kind of question (see people.py)."""
+"""What a human step asks, and what follows from the answer: one `Form` for each kind of question.
+
+`orchestration.people.HumanStep` puts it.
+"""
 
 from __future__ import annotations
 
@@ -35,7 +38,7 @@ class Form:
     follow: Callable[[FrontDesk, str, Given], tuple[Fact, ...]]
     silence: Callable[[FrontDesk, str], tuple[Fact, ...]]
     fields: Mapping[str, Mapping[str, Any]] | None = None
-    """field -> JSON schema with `default`, `title`, `description`, as in params.py; each must have a valid default"""
+    """field -> JSON schema with `default`, `title`, `description`, as in `start_forms`; each has a valid default"""
     after: Callable[[FrontDesk, str], None] | None = None
 
 

@@ -45,5 +45,5 @@ _DAGS = {start.path: dag for dag, start in STARTS.items() if start.path}
 
 
 def dag_of(path: str) -> str:
-    """The DAG that walks a path; `ValueError` if it is no path."""
+    """The DAG that walks a path; `ValueError` if it is no path, `KeyError` for a dossier, which no DAG makes."""
     return _DAGS[RolloutPath(path)]

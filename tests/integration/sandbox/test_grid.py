@@ -27,6 +27,7 @@ def twelve(tmp_path_factory: pytest.TempPathFactory):
 def test_the_configuration_folder_loads_and_is_complete(twelve: RunningGrid):
     configuration = twelve.configuration
     assert len(configuration.sites) == 12
+    assert all(site.place and site.cpus for site in configuration.sites.values())
     assert {vo.name for vo in configuration.people.vos} >= {"atlas", "cms", "lhcb", "biomed"}
     assert {s.roc for s in twelve.sites} == {r.name for r in configuration.people.rocs}
     assert configuration.policies.feedback.open_for.total_seconds() <= 60
@@ -62,6 +63,7 @@ def test_sixty_sites_start_and_all_listen(tmp_path: Path):
         status = grid.control.status()
         assert len(status["sites"]) == 60
         assert all(s["listening"] for s in status["sites"])
+        assert [(s.place, s.cpus) for s in grid.sites if not (s.place and s.cpus)] == [(None, None)]
 
 
 def test_a_grid_that_starts_again_is_the_same_grid(tmp_path: Path):

@@ -120,6 +120,54 @@ def test_a_wrong_value_of_a_site_is_refused(tmp_path: Path, different: dict) -> 
         sites(tmp_path, yaml.safe_dump({"sites": [{**SITE, **different}]})).sites  # noqa: B018
 
 
+@pytest.mark.parametrize(
+    ("keys", "place", "cpus"),
+    [
+        ("latitude: 43.11\nlongitude: -12", (43.11, -12.0), None),
+        ("latitude: 0\nlongitude: 180\ncpus: 1", (0.0, 180.0), 1),
+        ("cpus: 31000", None, 31_000),
+        ("latitude:\nlongitude: ~\ncpus:", None, None),
+    ],
+)
+def test_where_a_site_is_and_how_large_is_read(
+    tmp_path: Path, keys: str, place: tuple[float, float] | None, cpus: int | None
+) -> None:
+    text = yaml.safe_dump({"sites": [SITE]}) + "".join(f"  {line}\n" for line in keys.splitlines())
+    site = sites(tmp_path, text).site("INFN-T1")
+    assert (site.place, site.cpus) == (place, cpus)
+
+
+@pytest.mark.parametrize(
+    ("keys", "says"),
+    [
+        ("latitude: 43.1", "sites.INFN-T1: has a latitude and no longitude; give both, or neither."),
+        ("longitude: 12.4", "sites.INFN-T1: has a longitude and no latitude; give both, or neither."),
+        ("latitude: 43.1\nlongitude:", "sites.INFN-T1: has a latitude and no longitude; give both, or neither."),
+        (
+            "latitude: 90.1\nlongitude: 12.4",
+            "INFN-T1.latitude: is 90.1; a latitude is a decimal number of degrees from -90 to 90, north positive.",
+        ),
+        ("latitude: 43.1\nlongitude: -181", "sites.INFN-T1.longitude: is -181; a longitude is a decimal number"),
+        ("latitude: .nan\nlongitude: 12.4", "sites.INFN-T1.latitude: is nan; a latitude is"),
+        ("latitude: 43.1\nlongitude: -.inf", "sites.INFN-T1.longitude: is -inf; a longitude is"),
+        ("latitude: 43,1\nlongitude: 12.4", "sites.INFN-T1.latitude: is '43,1'; a latitude is"),
+        ("latitude: '43.1'\nlongitude: 12.4", "sites.INFN-T1.latitude: is '43.1'; a latitude is"),
+        ("latitude: 43:06:36\nlongitude: 12.4", "sites.INFN-T1.latitude: is 155196; a latitude is"),
+        ("latitude: yes\nlongitude: 12.4", "sites.INFN-T1.latitude: is True; a latitude is"),
+        ("cpus: 0", "sites.INFN-T1.cpus: is 0; a site has a whole number of logical CPUs from 1 to 10000000."),
+        ("cpus: -4", "sites.INFN-T1.cpus: is -4; a site has"),
+        ("cpus: 12.5", "sites.INFN-T1.cpus: is 12.5; a site has"),
+        ("cpus: true", "sites.INFN-T1.cpus: is True; a site has"),
+        ("cpus: 10000001", "sites.INFN-T1.cpus: is 10000001; a site has"),
+    ],
+)
+def test_a_place_or_size_that_cannot_be_is_refused_in_a_sentence(tmp_path: Path, keys: str, says: str) -> None:
+    text = yaml.safe_dump({"sites": [SITE]}) + "".join(f"  {line}\n" for line in keys.splitlines())
+    with pytest.raises(ConfigurationError) as error:
+        sites(tmp_path, text).sites  # noqa: B018
+    assert says in str(error.value)
+
+
 def test_a_site_that_is_listed_twice_is_named_whatever_its_case(tmp_path: Path) -> None:
     text = json.dumps({"sites": [SITE, {**SITE, "name": "infn-t1"}]})
     with pytest.raises(ConfigurationError, match="listed twice: INFN-T1, infn-t1"):

@@ -18,10 +18,10 @@ words.
 }]}
 ```
 
-`stage`: `starting`, `canaries`, `preview`, `stopped`, `released`, `not released`, `ended`; `withdrawn` from the
-moment the withdrawal is asked for, also after any of the others (its sites' states tell how far it is).
+`stage`: `starting`, `canaries`, `preview`, `stopped`, `released`, `not released`, `release test`, `ended`; `withdrawn`
+from the moment the withdrawal is asked for, also after any of the others (its sites' states tell how far it is).
 `withdrawn`: the reason that was given. `unsigned`: why the provider's index was believed without a signature.
-`state` of a site: see `domain.rollouts.SiteState`.
+`state` of a site: see `domain.record.rollouts.SiteState`.
 """
 
 from __future__ import annotations

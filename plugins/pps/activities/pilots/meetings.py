@@ -286,11 +286,7 @@ def _cancel(desk: Desk, what: str, calls: Sequence[Fact], organizer: str) -> int
 def cancel_meetings_of_ended(office: Office, *, ended_within: timedelta, organizer: str) -> int:
     """The same for all pilots that have ended lately, however they ended: a task that broke off has told nobody."""
     rows = office.facts.rollouts(paths=PILOTS, closed_after=office.now - ended_within)
-    return sum(
-        cancel_meetings(office.desk(office.facts.rollout(row.name)), organizer=organizer)
-        for row in rows
-        if row.closed_at is not None
-    )
+    return sum(cancel_meetings(office.desk(row.name), organizer=organizer) for row in rows if row.closed_at is not None)
 
 
 # --- another date -------------------------------------------------------------------------------

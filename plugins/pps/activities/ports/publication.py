@@ -1,4 +1,4 @@
-"""Where bulletin, notes, reports, logs and released tarballs are published (a port, beside those of ports.py)."""
+"""Where bulletin, notes, reports, logs and released tarballs are published (a port)."""
 
 from __future__ import annotations
 

@@ -32,7 +32,7 @@ class Facts(Protocol):
 
         True if it is new; False if this very `run` (the Airflow run, or another caller's key)
         opened it before. `AlreadyOpenError` if another run has a rollout of this patch open in the
-        same line (`domain.rollouts.line_of`).
+        same line (`domain.record.rollouts.line_of`).
         """
 
     def close(self, closing: Fact) -> None:
@@ -78,7 +78,7 @@ class Facts(Protocol):
 
     def standing(self, names: Collection[str], as_of: datetime | None = None) -> Mapping[str, Rollout]:
         """Rollouts and dossiers as they stand (or stood then), in one read: without what programs once recorded of a
-        site and newer facts have overtaken (`domain.rollouts.OVERTAKEN_KINDS`). Every actor and the latest moment are
+        site and newer facts have overtaken (`OVERTAKEN_KINDS`). Every actor and the latest moment are
         in it. A name without facts has none.
         """
 
@@ -92,7 +92,7 @@ class Facts(Protocol):
         """What is on record about a patch besides its rollouts; without facts while there is nothing."""
 
     def record_in_dossier(self, patch: int, *facts: Fact, mails: Sequence[Mail] = ()) -> tuple[Fact, ...]:
-        """As `record`, for facts of `domain.rollouts.dossier_name(patch)`."""
+        """As `record`, for facts of `domain.record.rollouts.dossier_name(patch)`."""
 
     def record(self, *facts: Fact, mails: Sequence[Mail] = ()) -> tuple[Fact, ...]:
         """Record facts, and queue mails, in one transaction; return the facts that were new.

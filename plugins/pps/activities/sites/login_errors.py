@@ -11,8 +11,8 @@ from collections.abc import Mapping, Sequence
 
 from pps.domain.base.errors import ConfigurationError, HostKeyError, SiteUnreachableError
 
-#: What both clients ask a site's sshd for, best first. curve25519 and aes128-gcm cost the controller least
-#: (ARCHITECTURE.md, "Where work happens"); hmac-sha1 is not broken, unlike signatures with SHA-1.
+#: What both clients ask a site's sshd for, best first. curve25519 and aes128-gcm cost the controller least;
+#: hmac-sha1 is not broken, unlike signatures with SHA-1.
 KEY_EXCHANGES = (
     "curve25519-sha256",
     "curve25519-sha256@libssh.org",

@@ -16,6 +16,7 @@ from zoneinfo import available_timezones
 from pps.domain.base.errors import InvalidNameError
 from pps.domain.base.names import checked_addresses, checked_name
 from pps.domain.sites.gocdb import ListedService, ListedSite, Listing
+from pps.domain.sites.place import rounded, said_of_cpus, said_of_place
 from pps.domain.sites.site import CertificationStatus, Infrastructure, PartnerLevel, Site
 
 #: Says what is wrong with an entry of sites.yaml; nothing means that it is good.
@@ -34,8 +35,9 @@ NEEDED: Mapping[str, tuple[str, ...]] = {
     "PPS_SUBCLUSTER": ("subcluster",),
 }
 _PORT, _CONTACT, _PREVIEWS, _LEVEL = "PPS_SSH_PORT", "PPS_CONTACT", "PPS_PREVIEWS", "PPS_PARTNER_LEVEL"
+_CPUS = "PPS_CPUS"
 _OURS = "PPS_"
-_KNOWN = (*NEEDED, _PORT, _CONTACT, _PREVIEWS, _LEVEL)
+_KNOWN = (*NEEDED, _PORT, _CONTACT, _PREVIEWS, _LEVEL, _CPUS)
 #: Below this share of the registry, a listing is more likely a part of GOCDB than its present state.
 _PRUNE_FROM_SHARE = 0.5
 _E = TypeVar("_E", bound=StrEnum)
@@ -106,15 +108,18 @@ def plan_import(registry: Mapping[str, Site], listing: Listing, judge: Judge, *,
 
     for name, theirs in listed.items():
         values, wrong = _values(theirs)
+        drawn, doubts = _drawn(theirs)
+        values |= drawn
         notes += [f"{theirs.name}: {key[:60]!r} is not a key that we know." for key in _unknown_keys(theirs)]
         if name in known:
             ours = known[name]
             changes += _differences(ours, values)
-            problems += [f"{ours.name}: {sentence}" for sentence in wrong]
+            problems += [f"{ours.name}: {sentence}" for sentence in (*wrong, *doubts)]
             notes += _kept_back(ours, theirs)
         elif any(key.startswith(_OURS) for key, _ in theirs.extensions):
             entry, reasons = _entry(theirs, values, services.get(name, []))
             reasons += wrong or (() if reasons else judge(entry))
+            problems += [f"{theirs.name}: {sentence}" for sentence in doubts]
             if reasons:
                 not_added.append(NotAdded(theirs.name, tuple(reasons)))
             else:
@@ -218,6 +223,13 @@ def _values(site: ListedSite) -> tuple[dict[str, Any], tuple[str, ...]]:
     return values, tuple(wrong)
 
 
+def _drawn(site: ListedSite) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """Where the site is and how large: for the map alone, so that what cannot be right there keeps nobody out."""
+    place, problems = said_of_place(site.latitude, site.longitude)
+    cpus, more = said_of_cpus(site.said(_CPUS), _CPUS)
+    return {**place, **cpus}, (*problems, *more)
+
+
 def _only(site: ListedSite, key: str) -> str:
     said = site.said(key)
     return said[0] if len(said) == 1 else ""
@@ -260,6 +272,9 @@ def _current(site: Site) -> dict[str, Any]:
         "accepts_previews": site.accepts_previews,
         "partner_levels": [level.value for level in PartnerLevel if level in site.partner_levels],
         "services": [{"type": s.type, "host": s.host, "in_production": s.in_production} for s in sorted(site.services)],
+        "latitude": site.latitude and rounded(site.latitude),
+        "longitude": site.longitude and rounded(site.longitude),
+        "cpus": site.cpus,
     }
 
 
@@ -324,7 +339,7 @@ def _words(value: Any) -> str:
     match value:
         case bool():
             return "yes" if value else "no"
-        case []:
+        case None | []:
             return "none"
         case list():
             return ", ".join(_words(v) for v in value)

@@ -19,7 +19,7 @@ from pps.adapters.record.database import Database
 from pps.adapters.record.tables import insert_once, storable
 from pps.domain.base.texts import clean_text
 
-#: A sender that died gives its mails back after this time. Longer than a batch may take (adapters/mail.py).
+#: A sender that died gives its mails back after this time. Longer than a batch may take (adapters/services/mail.py).
 CLAIM = timedelta(minutes=5)
 #: Pauses between tries double from one minute up to this.
 LONGEST_PAUSE = timedelta(hours=4)

@@ -3,7 +3,7 @@
 PostgreSQL everywhere, SQLite in unit tests. The tables are made by the migrations beside this
 module (see schema.py). Whatever a method does happens in one transaction.
 
-Facts of one rollout are recorded one after the other, each with the hash of the one before (domain/chain.py): a
+Facts of one rollout are recorded one after the other, each with the hash of the one before (domain/record/chain.py): a
 transaction that records facts first locks the rows of their rollouts in the register, in the order of their names.
 """
 

@@ -85,7 +85,7 @@ facts = sa.Table(
     sa.Column("actor", Clean(), nullable=False),
     sa.Column("payload", JSON, nullable=False),
     sa.Column("previous", sa.Text(), nullable=False),  # hash of the one before in its rollout; "" for the first
-    sa.Column("digest", sa.Text(), nullable=False),  # its own, see domain/chain.py
+    sa.Column("digest", sa.Text(), nullable=False),  # its own, see domain/record/chain.py
 )
 outbox = sa.Table(
     "outbox",
@@ -112,7 +112,9 @@ turned_away = sa.Table(
     "turned_away",
     metadata,
     sa.Column("rollout", Clean(), primary_key=True),
-    sa.Column("limit", sa.Text(), primary_key=True),  # domain.feedback.Limit: a rollout has no more rows than that
+    sa.Column(
+        "limit", sa.Text(), primary_key=True
+    ),  # domain.people.feedback.Limit: a rollout has no more rows than that
     sa.Column("number", SERIAL, nullable=False),
     sa.Column("last_at", Utc(), nullable=False),
 )

@@ -164,6 +164,10 @@ class _Reader:
             raise InvalidNameError(child, "is there more than once, each time with another text.")
         return found.pop() if found else ""
 
+    def any(self, child: str) -> str:
+        """Every text of a child that is no reason to leave a record out: who reads it judges several, too."""
+        return " / ".join(dict.fromkeys(text for text in self.record.get(child, ()) if text))
+
     def site(self) -> None:
         name = ""
         try:
@@ -176,6 +180,8 @@ class _Reader:
                 self.one("TIMEZONE"),
                 self.one("CONTACT_EMAIL"),
                 tuple(self.extensions),
+                self.any("LATITUDE"),
+                self.any("LONGITUDE"),
             )
         except InvalidNameError as error:
             if name:

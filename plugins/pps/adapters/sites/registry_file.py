@@ -139,6 +139,8 @@ def _replacement(key: Any, value: Any, new: Any) -> tuple[int, int, str]:
     if isinstance(value, yaml.CollectionNode) and not value.flow_style:
         # the lines of a block may stand no deeper than the key, where a flow list may not
         return key.end_mark.index, _end(value), f": {_flow(new)}"
+    if value.start_mark.index == value.end_mark.index:  # `latitude:`, with nothing behind it, not even a blank
+        return key.end_mark.index, value.end_mark.index, f": {_flow(new)}"
     return value.start_mark.index, value.end_mark.index, _flow(new)
 
 

@@ -11,6 +11,7 @@ from pps.cli.front import front, group
 from pps.cli.sites.importing import import_sites
 from pps.config.loader import problems_in
 from pps.config.site_models import SitesFile
+from pps.domain.sites.place import in_words
 
 app = group("The sites: who they are, and what they agreed to.")
 app.command("import")(import_sites)
@@ -29,10 +30,21 @@ def list_sites(
     if not sites:
         return output.say("No sites." if roc else "No sites yet. docs/sites.md says how a site joins.")
     rows = [
-        (s.name, s.roc, s.platform, "canary" if s.canary else "yes" if s.accepts_previews else "no", s.certification)
+        (
+            s.name,
+            s.roc,
+            s.platform,
+            f"{s.cpus or '-':>5}",
+            "canary" if s.canary else "yes" if s.accepts_previews else "no",
+            s.certification,
+        )
         for s in sites
     ]
-    output.say(output.table(("SITE", "ROC", "PLATFORM", "PREVIEWS", "STATUS"), rows), f"{len(sites)} sites.")
+    placeless = sum(s.place is None for s in sites)
+    output.say(
+        output.table(("SITE", "ROC", "PLATFORM", " CPUS", "PREVIEWS", "STATUS"), rows),
+        f"{len(sites)} sites{f', {placeless} of them without a place on the map' if placeless else ''}.",
+    )
     return None
 
 
@@ -67,6 +79,8 @@ def show(
                 ("SubCluster", site.subcluster),
                 ("contact", site.contact),
                 ("time zone", site.timezone),
+                ("place", in_words(site.place)),
+                ("CPUs", site.cpus or "-"),
                 ("services", ", ".join(f"{s.type} at {s.host}" for s in site.services) or "-"),
             ]
         )
@@ -81,11 +95,14 @@ def check(ctx: typer.Context, as_json: output.Json = False) -> None:
     file = config.folder / "sites.yaml"
     problems = problems_in(file, SitesFile)
     count = 0 if problems else len(config.sites)
+    placeless = [] if problems else [s.name for s in config.sites.values() if s.place is None]
     if as_json:
-        output.say_json({"file": file, "sites": count, "problems": problems})
+        output.say_json({"file": file, "sites": count, "problems": problems, "without_place": placeless})
     elif problems:
         output.say(*problems, f"{file}: {len(problems)} problem(s).")
     else:
         output.say(f"{file}: {count} sites, no problems.")
+        if placeless:
+            output.say(f"Listed beside the map, since latitude and longitude are missing: {', '.join(placeless)}.")
     if problems:
         raise typer.Exit(1)

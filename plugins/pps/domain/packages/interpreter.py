@@ -1,6 +1,6 @@
 """Known holes in Python's own tarfile module, by the version that mended them.
 
-Packages of strangers are not read with it (adapters/archive.py), but pip, other tools and our own tarballs are.
+Packages of strangers are not read with it (adapters/.../archive.py), but pip, other tools and our own tarballs are.
 Source: the advisories of https://mail.python.org/archives/list/security-announce@python.org/. Distributions mend
 older versions without a new number, so this can only warn.
 """

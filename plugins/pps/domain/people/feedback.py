@@ -45,7 +45,9 @@ class Limit(StrEnum):
 def turned_away_text(numbers: Mapping[Limit, int]) -> str:
     """How many answers were turned away, and by which limits, for those who set them; "" if none was."""
     some = [f"{number} by the limit for {_OF[limit]}" for limit in Limit if (number := numbers.get(limit, 0))]
-    return f"{sum(numbers.values())} answers were turned away by limits: {', '.join(some)}." if some else ""
+    total = sum(numbers.values())
+    were = "1 answer was" if total == 1 else f"{total} answers were"
+    return f"{were} turned away by limits: {', '.join(some)}." if some else ""
 
 
 _OF = {

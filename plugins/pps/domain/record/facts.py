@@ -134,7 +134,7 @@ class FactKind(StrEnum):
     TOLD = "told"
     """somebody was sent a message that no other fact stands for; occasion: what about"""
     CREDITED = "credited"
-    """effort for a completed activity, once; subject: who; occasion: activity[/which time]; see domain.effort"""
+    """effort for a completed activity, once; subject: who; occasion: activity[/which time]; see domain.people.effort"""
 
 
 @dataclass(frozen=True, slots=True)

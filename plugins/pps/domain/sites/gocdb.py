@@ -19,6 +19,8 @@ class ListedSite:
     """CONTACT_EMAIL. Not CSIRT_EMAIL: a failed preview is no security incident"""
     extensions: tuple[tuple[str, str], ...] = ()
     """EXTENSIONS, (KEY, VALUE) in their order; a key may occur several times"""
+    latitude: str = ""
+    longitude: str = ""
 
     def said(self, key: str) -> tuple[str, ...]:
         """Every value of an extension that is not empty, each once, in their order."""

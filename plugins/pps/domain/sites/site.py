@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from pps.domain.base.errors import InvalidNameError
+from pps.domain.base.errors import ConfigurationError, InvalidNameError
 from pps.domain.base.names import (
     addresses_of,
     checked_addresses,
@@ -15,6 +15,7 @@ from pps.domain.base.names import (
     checked_site_path,
     checked_subcluster,
 )
+from pps.domain.sites.place import reasons_against_place
 
 
 class PartnerLevel(StrEnum):
@@ -130,6 +131,12 @@ class Site:
     administrators: tuple[str, ...] = ()
     """Users who answer for the site: names in Airflow, no addresses."""
     services: tuple[SiteService, ...] = ()
+    latitude: float | None = None
+    """Degrees, north positive. Both are known, or neither: then the site stands beside the map, not on it."""
+    longitude: float | None = None
+    """Degrees, east positive."""
+    cpus: int | None = None
+    """Logical CPUs that the site declares."""
 
     def __post_init__(self) -> None:
         checked_name(self.name, "site")
@@ -143,11 +150,18 @@ class Site:
             raise InvalidNameError(
                 f"preview_root of {self.name}", "lies inside its production_root.", "Keep previews beside production."
             )
+        if reasons := reasons_against_place(self.latitude, self.longitude, self.cpus):
+            raise ConfigurationError(self.name, " ".join(reasons), "Correct it in the site registry.")
 
     @property
     def contacts(self) -> tuple[str, ...]:
         """Each address of `contact`."""
         return addresses_of(self.contact)
+
+    @property
+    def place(self) -> tuple[float, float] | None:
+        """Latitude and longitude, or None where they are not known."""
+        return None if self.latitude is None or self.longitude is None else (self.latitude, self.longitude)
 
     @property
     def connection(self) -> str:

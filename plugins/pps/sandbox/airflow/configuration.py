@@ -201,6 +201,7 @@ def administrator_of(site: str) -> str:
 
 def _site(site: SandboxSite) -> dict[str, object]:
     plan, folder = site.plan, site.folder
+    place = {"latitude": plan.latitude, "longitude": plan.longitude, "cpus": plan.cpus}
     return {
         "name": plan.name,
         "roc": plan.roc,
@@ -218,6 +219,7 @@ def _site(site: SandboxSite) -> dict[str, object]:
         "partner_levels": [str(level) for level in plan.partner_levels],
         "timezone": plan.timezone,
         "administrators": [administrator_of(plan.name)],
+        **{key: value for key, value in place.items() if value is not None},
     }
 
 

@@ -40,6 +40,9 @@ class SitePlan:
     infrastructure: Infrastructure = Infrastructure.PRODUCTION
     starts_with: Fault | None = None
     """The fault that the site has in a fresh grid."""
+    latitude: float | None = None
+    longitude: float | None = None
+    cpus: int | None = None
 
     @property
     def subcluster(self) -> str:
@@ -47,19 +50,141 @@ class SitePlan:
         return f"ce01.{self.domain}"
 
 
-#: ROC -> (pattern of its sites' names, time zone, places). Cities, not the centres that exist there.
-ROCS: Mapping[str, tuple[str, str, tuple[str, ...]]] = {
-    "CERN": ("CH-{}", "Europe/Zurich", ("MEYRIN", "LAUSANNE", "LUGANO", "SION", "CHUR", "THUN")),
-    "Italy": ("IT-{}", "Europe/Rome", ("PERUGIA", "TRIESTE", "LECCE", "MODENA", "SASSARI", "ANCONA")),
-    "France": ("FR-{}", "Europe/Paris", ("RENNES", "NANTES", "DIJON", "TOULON", "ROUEN", "LIMOGES")),
-    "DECH": ("DE-{}", "Europe/Berlin", ("KASSEL", "ROSTOCK", "ULM", "MAINZ", "ERFURT", "BREMEN")),
-    "UKI": ("UKI-{}", "Europe/London", ("LEEDS", "SWANSEA", "DUNDEE", "NORWICH", "CORK", "EXETER")),
-    "SWE": ("ES-{}", "Europe/Madrid", ("OVIEDO", "MURCIA", "CADIZ", "BURGOS", "LUGO", "TOLEDO")),
-    "NorthernEurope": ("NE-{}", "Europe/Amsterdam", ("UTRECHT", "UPPSALA", "OULU", "BERGEN", "ODENSE", "TARTU")),
-    "CentralEurope": ("CE-{}", "Europe/Warsaw", ("GDANSK", "BRNO", "KOSICE", "SZEGED", "GRAZ", "MARIBOR")),
-    "SEE": ("SEE-{}", "Europe/Athens", ("PATRAS", "VARNA", "CLUJ", "NIS", "IZMIR", "LARISSA")),
-    "Russia": ("RU-{}", "Europe/Moscow", ("TOMSK", "PERM", "TVER", "SAMARA", "OMSK", "KALUGA")),
-    "AsiaPacific": ("AP-{}", "Asia/Taipei", ("HSINCHU", "NAGOYA", "DAEGU", "PUNE", "HOBART", "PENANG")),
+#: ROC -> (pattern of its sites' names, time zone, places with latitude and longitude). Cities, not the centres that
+#: exist there. Some sites stand in a neighbour's machine hall, as in the field: a map has to push equal places apart.
+ROCS: Mapping[str, tuple[str, str, Mapping[str, tuple[float, float]]]] = {
+    "CERN": (
+        "CH-{}",
+        "Europe/Zurich",
+        {
+            "MEYRIN": (46.52, 6.63),
+            "LAUSANNE": (46.52, 6.63),
+            "LUGANO": (46.0, 8.95),
+            "SION": (46.52, 6.63),
+            "CHUR": (46.85, 9.53),
+            "THUN": (46.76, 7.63),
+        },
+    ),
+    "Italy": (
+        "IT-{}",
+        "Europe/Rome",
+        {
+            "PERUGIA": (43.11, 12.39),
+            "TRIESTE": (45.65, 13.77),
+            "LECCE": (40.35, 18.17),
+            "MODENA": (44.65, 10.93),
+            "SASSARI": (40.73, 8.56),
+            "ANCONA": (43.11, 12.39),
+        },
+    ),
+    "France": (
+        "FR-{}",
+        "Europe/Paris",
+        {
+            "RENNES": (47.22, -1.55),
+            "NANTES": (47.22, -1.55),
+            "DIJON": (47.32, 5.04),
+            "TOULON": (43.12, 5.93),
+            "ROUEN": (49.44, 1.1),
+            "LIMOGES": (45.83, 1.26),
+        },
+    ),
+    "DECH": (
+        "DE-{}",
+        "Europe/Berlin",
+        {
+            "KASSEL": (51.31, 9.49),
+            "ROSTOCK": (54.09, 12.1),
+            "ULM": (48.4, 9.99),
+            "MAINZ": (50.0, 8.27),
+            "ERFURT": (51.31, 9.49),
+            "BREMEN": (53.08, 8.8),
+        },
+    ),
+    "UKI": (
+        "UKI-{}",
+        "Europe/London",
+        {
+            "LEEDS": (53.8, -1.55),
+            "SWANSEA": (51.62, -3.94),
+            "DUNDEE": (56.46, -2.97),
+            "NORWICH": (52.63, 1.3),
+            "CORK": (51.9, -8.47),
+            "EXETER": (50.72, -3.53),
+        },
+    ),
+    "SWE": (
+        "ES-{}",
+        "Europe/Madrid",
+        {
+            "OVIEDO": (43.36, -5.85),
+            "MURCIA": (37.99, -1.13),
+            "CADIZ": (36.53, -6.29),
+            "BURGOS": (42.34, -3.7),
+            "LUGO": (43.36, -5.85),
+            "TOLEDO": (39.86, -4.02),
+        },
+    ),
+    "NorthernEurope": (
+        "NE-{}",
+        "Europe/Amsterdam",
+        {
+            "UTRECHT": (52.09, 5.12),
+            "UPPSALA": (59.86, 17.64),
+            "OULU": (65.01, 25.47),
+            "BERGEN": (60.39, 5.32),
+            "ODENSE": (55.4, 10.39),
+            "TARTU": (58.38, 26.72),
+        },
+    ),
+    "CentralEurope": (
+        "CE-{}",
+        "Europe/Warsaw",
+        {
+            "GDANSK": (54.35, 18.65),
+            "BRNO": (49.2, 16.61),
+            "KOSICE": (48.72, 21.26),
+            "SZEGED": (46.25, 20.15),
+            "GRAZ": (47.07, 15.44),
+            "MARIBOR": (46.55, 15.65),
+        },
+    ),
+    "SEE": (
+        "SEE-{}",
+        "Europe/Athens",
+        {
+            "PATRAS": (38.25, 21.73),
+            "VARNA": (43.21, 27.91),
+            "CLUJ": (46.77, 23.59),
+            "NIS": (43.32, 21.9),
+            "IZMIR": (38.42, 27.14),
+            "LARISSA": (38.25, 21.73),
+        },
+    ),
+    "Russia": (
+        "RU-{}",
+        "Europe/Moscow",
+        {
+            "TOMSK": (56.49, 84.95),
+            "PERM": (58.01, 56.25),
+            "TVER": (56.86, 35.92),
+            "SAMARA": (53.2, 50.15),
+            "OMSK": (54.99, 73.37),
+            "KALUGA": (54.51, 36.26),
+        },
+    ),
+    "AsiaPacific": (
+        "AP-{}",
+        "Asia/Taipei",
+        {
+            "HSINCHU": (24.8, 120.97),
+            "NAGOYA": (35.18, 136.91),
+            "DAEGU": (35.87, 128.6),
+            "PUNE": (18.52, 73.86),
+            "HOBART": (-42.88, 147.33),
+            "PENANG": (5.41, 100.33),
+        },
+    ),
 }
 MOST_SITES = sum(len(places) for _, _, places in ROCS.values())
 _ACCOUNTS = ("ppsadm", "gridadm", "swinst", "ppsinst", "egsoft", "lcgadm")
@@ -82,6 +207,8 @@ _PARTS: tuple[dict[str, object], ...] = (
 )
 _STAYS_OUT = {"starts_with", "platform", "accepts_previews", "infrastructure"}
 _HEALTHY_PARTS = tuple(part for part in _PARTS if not _STAYS_OUT & set(part))
+#: The first site beyond a grid of usual size says neither where nor how large it is.
+_TELLS_NOTHING = 12
 
 
 def plan_sites(number: int, seed: int, platform: Platform, *, healthy: bool = False) -> tuple[SitePlan, ...]:
@@ -97,13 +224,14 @@ def plan_sites(number: int, seed: int, platform: Platform, *, healthy: bool = Fa
     dice = random.Random(seed)  # noqa: S311 (names of a demo)
     rocs = list(ROCS)
     dice.shuffle(rocs)
-    places = {roc: dice.sample(ROCS[roc][2], len(ROCS[roc][2])) for roc in rocs}
+    places = {roc: dice.sample(list(ROCS[roc][2]), len(ROCS[roc][2])) for roc in rocs}
     parts = _HEALTHY_PARTS if healthy else _PARTS
     plans = []
     for index in range(number):
         roc = rocs[index % len(rocs)]
-        pattern, timezone, _ = ROCS[roc]
-        name = pattern.format(places[roc].pop())
+        pattern, timezone, coordinates = ROCS[roc]
+        place = places[roc].pop()
+        name = pattern.format(place)
         values: dict[str, object] = {
             "name": name,
             "roc": roc,
@@ -114,5 +242,14 @@ def plan_sites(number: int, seed: int, platform: Platform, *, healthy: bool = Fa
         }
         if index < len(parts):
             values |= parts[index]
+        if index != _TELLS_NOTHING:
+            latitude, longitude = coordinates[place]
+            values |= {"latitude": latitude, "longitude": longitude, "cpus": _cpus(seed, name)}
         plans.append(SitePlan(**values))  # type: ignore[arg-type]
     return tuple(plans)
+
+
+def _cpus(seed: int, name: str) -> int:
+    """24 to about 32,000, small sites being the most; from dice of its own, so that all others fall as they did."""
+    dice = random.Random(f"{seed} {name}")  # noqa: S311 (sizes of a demo)
+    return 8 * round(10 ** dice.uniform(0.5, 3.6))

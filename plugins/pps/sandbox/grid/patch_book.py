@@ -16,7 +16,7 @@ from pps.domain.packages.patch import Bug, Patch, PatchState
 
 S = PatchState
 _ALWAYS = {S.WITH_PROVIDER, S.REJECTED, S.OBSOLETE}
-#: Where a patch may go next (design/DOMAIN.md, "Tracker").
+#: Where a patch may go next.
 LEGAL_MOVES: Mapping[PatchState, frozenset[PatchState]] = {
     state: frozenset(moves)
     for state, moves in {

@@ -17,7 +17,13 @@ from pps.config.site_models import SiteModel
 from pps.domain.sites.gocdb import Listing
 from pps.domain.sites.site import CertificationStatus, Infrastructure, PartnerLevel, Site, reasons_against_preview
 
-OURS = a_site("IT-PERUGIA", contact="grid-admin@it-perugia.example.org", timezone="Europe/Rome")
+OURS = a_site(
+    "IT-PERUGIA",
+    contact="grid-admin@it-perugia.example.org",
+    timezone="Europe/Rome",
+    latitude=43.1,
+    longitude=12.4,
+)
 
 
 def listing(*records: str) -> Listing:
@@ -66,9 +72,18 @@ def test_each_thing_that_gocdb_says_otherwise_is_one_change(said: dict, key: str
 
 def test_what_gocdb_does_not_say_stays_as_it_is() -> None:
     silent = dict.fromkeys(
-        ("ROC", "PRODUCTION_INFRASTRUCTURE", "CERTIFICATION_STATUS", "TIMEZONE", "CONTACT_EMAIL"), ""
+        (
+            "ROC",
+            "PRODUCTION_INFRASTRUCTURE",
+            "CERTIFICATION_STATUS",
+            "TIMEZONE",
+            "CONTACT_EMAIL",
+            "LATITUDE",
+            "LONGITUDE",
+        ),
+        "",
     )
-    gold = replace(OURS, partner_levels=frozenset({PartnerLevel.GOLD}), accepts_previews=False)
+    gold = replace(OURS, partner_levels=frozenset({PartnerLevel.GOLD}), accepts_previews=False, cpus=1200)
     assert changed(site("IT-PERUGIA", **silent), ours=gold) == {}
 
 
@@ -150,6 +165,119 @@ def test_a_site_that_is_listed_twice_in_the_same_words_is_one() -> None:
     assert plan(site("IT-PERUGIA", ROC="NGI_IT"), site("IT-PERUGIA", ROC="NGI_IT")).problems == ()
 
 
+# --- where a site is, and how large
+
+
+@pytest.mark.parametrize(
+    ("latitude", "longitude", "place"),
+    [
+        ("43.2", "12.4", {"latitude": 43.2}),
+        ("-42.88", "+147.33", {"latitude": -42.88, "longitude": 147.33}),
+        (" 43,2 ", "- 12,5", {"latitude": 43.2, "longitude": -12.5}),
+        ("43.2,", "12.5", {"latitude": 43.2, "longitude": 12.5}),
+        ("43.20000000000000284217", "012.49999999", {"latitude": 43.2, "longitude": 12.5}),
+        ("51.48", "0", {"latitude": 51.48, "longitude": 0.0}),
+        ("51.48", "-0.00001", {"latitude": 51.48, "longitude": 0.0}),
+        ("90", "-180", {"latitude": 90.0, "longitude": -180.0}),
+        # the same place as the registry has, in other words
+        ("43.10", "12.400000000000000355", {}),
+        ("+043,1", "12.4", {}),
+        # nobody has entered it
+        ("", "", {}),
+        ("0", "0", {}),
+        ("0.000000", "-0,0", {}),
+        ("0", "", {}),
+    ],
+)
+def test_a_place_is_read_as_people_write_it_and_the_same_place_is_no_change(
+    latitude: str, longitude: str, place: dict
+) -> None:
+    found = plan(site("IT-PERUGIA", LATITUDE=latitude, LONGITUDE=longitude))
+    assert found.problems == ()
+    assert {c.key: c.new for c in found.changes} == place
+    assert str([*place.values()]) == str([c.new for c in found.changes])  # no -0.0, no 43.2000000001
+    again = replace(OURS, **{c.key: c.new for c in found.changes})
+    assert changed(site("IT-PERUGIA", LATITUDE=latitude, LONGITUDE=longitude), ours=again) == {}
+
+
+def test_a_place_with_more_digits_than_we_compare_is_left_as_a_person_wrote_it() -> None:
+    assert changed(site("IT-PERUGIA"), ours=replace(OURS, latitude=43.100001, longitude=12.399999)) == {}
+
+
+def test_a_site_without_a_place_gets_it_in_two_changes_for_people() -> None:
+    nowhere = replace(OURS, latitude=None, longitude=None)
+    sentences = [c.sentence for c in plan(site("IT-PERUGIA"), registry={"IT-PERUGIA": nowhere}).changes]
+    assert sentences == ["IT-PERUGIA: latitude none -> 43.1.", "IT-PERUGIA: longitude none -> 12.4."]
+
+
+_NO_PLACE = [
+    ({"LATITUDE": "somewhere"}, ["LATITUDE is 'somewhere'; a latitude is a decimal number of degrees"]),
+    ({"LATITUDE": "95"}, ["LATITUDE is '95'; a latitude"]),
+    ({"LONGITUDE": "-180.1"}, ["LONGITUDE is '-180.1'; a longitude"]),
+    ({"LATITUDE": ""}, ["LATITUDE is missing; a latitude"]),
+    ({"LATITUDE": "121.5", "LONGITUDE": "1O"}, ["LATITUDE is '121.5'", "LONGITUDE is '1O'"]),
+    ({"LATITUDE": "43.1, 12.4"}, ["LATITUDE is '43.1, 12.4'"]),
+    ({"LATITUDE": "43\u00b006 N"}, ["LATITUDE is '43\u00b006 N'"]),
+    ({"LATITUDE": "4.31e1"}, ["LATITUDE is '4.31e1'"]),
+    ({"LATITUDE": "nan"}, ["LATITUDE is 'nan'"]),
+    ({"LONGITUDE": "inf"}, ["LONGITUDE is 'inf'"]),
+    ({"LATITUDE": "9" * 60_000}, ["LATITUDE is '9999"]),
+    ({"LATITUDE": "\u0664\u0663"}, ["LATITUDE is '\u0664\u0663'"]),
+    ({"LATITUDE": "43\u202e"}, [r"LATITUDE is '43\u202e'"]),
+]
+
+
+@pytest.mark.parametrize(("said", "says"), _NO_PLACE, ids=range(len(_NO_PLACE)))
+def test_a_place_that_cannot_be_right_is_a_problem_and_keeps_nothing_else_back(said: dict, says: list) -> None:
+    for found in (
+        plan(site("IT-PERUGIA", TIMEZONE="UTC", **said)),
+        plan(site("IT-PERUGIA", USABLE, TIMEZONE="UTC", **said), registry={}),
+    ):
+        assert len(found.problems) == len(says)
+        for problem, words in zip(found.problems, says, strict=True):
+            assert problem.startswith(f"IT-PERUGIA: {words}")
+            assert len(problem) < 200
+        new = found.additions[0] if found.additions else {c.key: c.new for c in found.changes}
+        assert new["timezone"] == "UTC"
+        assert not {"latitude", "longitude"} & set(new)
+        assert site_problems(new) == () if found.additions else True
+
+
+def test_a_place_that_is_given_twice_leaves_no_site_out() -> None:
+    twice = site("IT-PERUGIA", ROC="NGI_IT").replace("<LATITUDE>", "<LATITUDE>44</LATITUDE><LATITUDE>")
+    found = plan(twice)
+    assert [c.key for c in found.changes] == ["roc"]
+    assert found.problems[0].startswith("IT-PERUGIA: LATITUDE is '44 / 43.1'; ")
+    same = site("IT-PERUGIA").replace("<LATITUDE>", "<LATITUDE/><LATITUDE>43.1</LATITUDE><LATITUDE>")
+    assert plan(same) == ImportPlan()
+
+
+@pytest.mark.parametrize("registry", [{"IT-PERUGIA": OURS}, {}], ids=["known", "new"])
+@pytest.mark.parametrize(
+    ("said", "cpus", "says"),
+    [
+        (["1200"], 1200, ""),
+        (["0"], None, "PPS_CPUS is '0'; a site has a whole number of logical CPUs from 1 to 10000000."),
+        (["-5"], None, "PPS_CPUS is '-5'; "),
+        (["1.2k"], None, "PPS_CPUS is '1.2k'; "),
+        (["99999999"], None, "PPS_CPUS is '99999999'; "),
+        (["9" * 5000], None, "PPS_CPUS is '9999"),
+        (["100", "200"], None, "PPS_CPUS is given more than once, each time with another value."),
+    ],
+)
+def test_the_size_comes_from_an_extension_and_one_that_cannot_be_right_keeps_no_site_out(
+    registry: dict, said: list[str], cpus: int | None, says: str
+) -> None:
+    found = plan(site("IT-PERUGIA", [*USABLE, *(("PPS_CPUS", text) for text in said)]), registry=registry)
+    problems = [p for p in found.problems if "CPUS" in p]
+    assert all(p.startswith(f"IT-PERUGIA: {says}") for p in problems)
+    assert len(problems) == bool(says)
+    new = found.additions[0] if found.additions else {c.key: c.new for c in found.changes}
+    assert new.get("cpus") == cpus
+    assert len(found.additions) == (not registry)
+    assert not [note for note in found.notes if "not a key" in note]
+
+
 # --- services
 
 
@@ -199,6 +327,7 @@ def test_a_site_that_says_all_that_is_needed_is_added_with_its_services() -> Non
     assert (new.ssh.host, new.ssh.port, new.ssh.host_key) == ("ui.it-perugia.example.org", 2222, HOST_KEY)
     assert (new.accepts_previews, new.partner_levels) == (True, frozenset({PartnerLevel.GOLD}))
     assert new.infrastructure is Infrastructure.PRODUCTION
+    assert new.place == (43.1, 12.4)
     assert [s.type for s in new.services] == ["CREAM-CE"]
     assert not new.canary
 

@@ -163,6 +163,20 @@ def test_ids_and_contacts_as_sites_have_them_stand_in_the_file_as_they_are(tmp_p
     assert sites["IT-PERUGIA"].contacts == ("c@x.org", "d@y.org")
 
 
+@pytest.mark.parametrize(
+    "before", ["latitude: 44.5   # by hand", "latitude: null", "latitude:   # by hand", "latitude:"]
+)
+def test_a_place_replaces_one_that_stands_there_and_one_that_was_left_open(tmp_path: Path, before: str) -> None:
+    after_it = "longitude: 11.5\n" if "44.5" in before else "longitude: ~\n"
+    text = TEXT.replace("    contact: 'grid", f"    {before}\n    {after_it}    contact: 'grid")
+    path = written(tmp_path, text)
+    new = after(path, plan(PERUGIA_latitude=-43.1, PERUGIA_longitude=12.4, PERUGIA_cpus=1200, LECCE_cpus=80))
+    assert f"latitude: -43.1{'   # by hand' if 'by hand' in before else ''}\n    longitude: 12.4\n" in new
+    assert "accepts_previews: true\n    cpus: 1200\n" in new
+    perugia, lecce = Configuration(tmp_path).sites.values()
+    assert (perugia.place, perugia.cpus, lecce.place, lecce.cpus) == ((-43.1, 12.4), 1200, None, 80)
+
+
 @pytest.mark.parametrize("value", ["no", "1.10", "1e5", "null", "~", "NO", "12:30:45", "- a", "a: b", "#x", "'", "{"])
 def test_a_value_that_yaml_would_take_for_another_is_quoted(value: str) -> None:
     text = edited(yaml.safe_dump({"sites": [entry("A")]}), [SiteChange("A", "roc", "", value)], [entry("B", roc=value)])
@@ -175,6 +189,8 @@ _KEYS = {
     "timezone": st.sampled_from(["UTC", "Europe/Rome"]),
     "accepts_previews": st.booleans(),
     "partner_levels": st.lists(st.sampled_from(["Silver", "Gold", "Platinum"]), unique=True),
+    "latitude": st.sampled_from([None, 43.1, -0.0001, 0.0, -90.0]),
+    "cpus": st.sampled_from([None, 1, 10_000_000]),
 }
 _VALUES = st.fixed_dictionaries({}, optional=_KEYS)
 
@@ -259,6 +275,8 @@ def test_two_imports_at_once_do_not_mix(tmp_path: Path) -> None:
     [
         plan(PERUGIA_roc="a b"),
         plan(PERUGIA_surprise=1),
+        plan(PERUGIA_latitude=43.1),
+        plan(PERUGIA_latitude=95.0, PERUGIA_longitude=12.4),
         plan(PERUGIA_preview_root="/opt/glite/pps"),
         plan(entry("it-perugia")),
         plan(entry("NEW", contact="nobody")),

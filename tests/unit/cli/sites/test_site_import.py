@@ -17,7 +17,7 @@ from pps.cli.front import Front
 from pps.cli.main import app
 from pps.config.loader import Configuration
 
-SAYS = {"ROC": "North", "TIMEZONE": "UTC"}
+SAYS = {"ROC": "North", "TIMEZONE": "UTC", "LATITUDE": "", "LONGITUDE": ""}
 
 
 def listed(name: str, extensions: tuple[tuple[str, str], ...] = (), **more: str) -> str:
@@ -93,6 +93,39 @@ def test_applied_twice_is_applied_once(front: Front, files: list[str]) -> None:
     assert "says the same as GOCDB; nothing to change" in again[1]
     assert (registry(front).folder / "sites.yaml").stat().st_mtime_ns == before.st_mtime_ns
     assert as_json(front, *files, "--apply")["applied"] is False
+
+
+def test_where_a_site_is_comes_from_gocdb_once_and_is_shown(front: Front, tmp_path: Path) -> None:
+    path = tmp_path / "get_site.xml"
+    there = {"LATITUDE": "41,50", "LONGITUDE": " -2.1"}
+    records = (
+        listed("PIC", (("PPS_CPUS", "5000"),), **there),
+        listed("CNAF", LATITUDE="44.5", LONGITUDE="east", ROC="South"),
+        listed("SARA", LATITUDE="0", LONGITUDE="0"),
+    )
+    path.write_text(gocdb.document(*records))
+    code, out, _ = pps(front, str(path), "--apply")
+    assert code == 0
+    assert "PIC: cpus none -> 5000. PIC: latitude none -> 41.5. PIC: longitude none -> -2.1." in out
+    assert "Problem: CNAF: LONGITUDE is 'east'; a longitude is a decimal number of degrees" in out
+    assert "4 changes and 0 new sites written" in out
+    sites = registry(front).sites
+    assert [(s.place, s.cpus) for s in sites.values()] == [((41.5, -2.1), 5000), (None, None), (None, None)]
+    assert sites["CNAF"].roc == "South"
+    path.write_text(path.read_text().replace("41,50", "41.500"))
+    assert "says the same as GOCDB; nothing to change" in pps(front, str(path), "--apply")[1]
+
+    def shown(*words: str) -> str:
+        fresh = replace(front, services=replace(front.services, config=registry(front), given={}))
+        return " ".join(CliRunner().invoke(app, ["sites", *words], obj=fresh).stdout.split())
+
+    assert "place 41.5 N, 2.1 W CPUs 5000" in shown("show", "PIC")
+    assert "place - CPUs -" in shown("show", "SARA")
+    assert "3 sites, 2 of them without a place on the map." in shown("list")
+    assert "debian12-amd64 5000 canary" in shown("list")
+    assert "Listed beside the map, since latitude and longitude are missing: CNAF, SARA." in shown("check")
+    assert json.loads(shown("check", "--json"))["without_place"] == ["CNAF", "SARA"]
+    assert json.loads(shown("list", "--json"))[0]["latitude"] == 41.5
 
 
 def test_a_suspended_site_is_left_out_of_the_next_rollout_with_gocdbs_state(front: Front, files: list[str]) -> None:
