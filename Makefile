@@ -51,6 +51,9 @@ bench: setup ## distribution to loopback sites against a shell loop and Ansible;
 docs: setup ## write anew what docs tell of the code: sections of SD, list of decisions
 	@$(PY) -m tests.support.house
 
+outlines: ## draw the outlines of the live map anew (needs node; npm brings d3-geo and world-atlas into a folder of its own)
+	@packages=$$(mktemp -d) && cp bin/draw-outlines.mjs $$packages/ && cd $$packages && npm install --silent --no-audit --no-fund d3-geo@3.1.1 world-atlas@2.0.2 topojson-client@3.1.0 && node draw-outlines.mjs $(CURDIR) $$packages/node_modules; status=$$?; rm -rf $$packages; exit $$status
+
 lock: setup ## renew the lock files within the ranges of pyproject.toml
 	@sh bin/lock-check $(BIN)/uv --upgrade
 

@@ -19,7 +19,7 @@ from pathlib import Path
 import sqlalchemy as sa
 
 from pps.activities.clients.bulletin import bulletin
-from pps.activities.clients.bulletin_pages import as_shown, front_page
+from pps.activities.clients.bulletin_pages import as_shown, front_view
 from pps.activities.clients.withdrawal import retired_previews
 from pps.activities.people.asking import open_questions
 from pps.activities.pilots.running import open_pilots
@@ -72,7 +72,8 @@ def _copies(engine: sa.Engine, first: int, last: int) -> None:
 
 def _first_page(store: FactStore) -> str:
     content = bulletin(store, {}, _NOW)
-    return front_page(content["updated_at"], as_shown(content, _NOW, "https://pps.example.org"), _TEMPLATES)
+    view = front_view(content["updated_at"], as_shown(content, _NOW, "https://pps.example.org"))
+    return _TEMPLATES.render("bulletin.html", view)
 
 
 def _medians_ms(jobs: Mapping[str, Callable[[], object]]) -> dict[str, float]:

@@ -142,8 +142,7 @@ class FactStore(Outbox):
             query = query.where(ended.is_(None) | (ended > closed_after))
         with self._transaction() as connection:
             rows = connection.execute(query).all()
-        ended = (r.closed_at if None in (as_of, r.closed_at) or r.closed_at <= as_of else None for r in rows)
-        return tuple(OpenRollout(r.name, r.path, r.patch, r.opened_at, end) for r, end in zip(rows, ended, strict=True))
+        return tuple(OpenRollout(r.name, r.path, r.patch, r.opened_at, _if_by(r.closed_at, as_of)) for r in rows)
 
     def mark_cleared(self, record: Rollout) -> bool:
         """Put in the register that no site holds anything of it, unless more is on record than what was read."""
@@ -195,9 +194,8 @@ class FactStore(Outbox):
     def standing(self, names: Collection[str], as_of: datetime | None = None) -> Mapping[str, Rollout]:
         """Rollouts and dossiers as they stand; see the port."""
         fact = tables.facts.c
-        these, kind = fact.rollout.in_(sorted(names)), fact.kind
-        if as_of is not None:
-            these = sa.and_(these, fact.at <= as_of)
+        then = () if as_of is None else (fact.at <= as_of,)
+        these, kind = sa.and_(fact.rollout.in_(sorted(names)), *then), fact.kind
         of_sites = sa.and_(these, kind.in_([k.value for k in STATE_KINDS]))
         newest_of_site = sa.select(sa.func.max(fact.id)).where(of_sites).group_by(fact.rollout, fact.subject)
         newest_of_actor = sa.select(sa.func.max(fact.id)).where(these).group_by(fact.rollout, fact.actor)
@@ -336,6 +334,11 @@ class FactStore(Outbox):
             newest = sa.select(facts.digest).where(facts.rollout == row.name).order_by(facts.id.desc()).limit(1)
             heads[row.name] = connection.execute(newest).scalar() or ""
         return heads
+
+
+def _if_by(moment: datetime | None, as_of: datetime | None) -> datetime | None:
+    """A moment, if it had come by then."""
+    return None if moment and as_of and moment > as_of else moment
 
 
 def _fact(row: Any) -> Fact:
