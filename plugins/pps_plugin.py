@@ -14,18 +14,25 @@ from airflow.plugins_manager import AirflowPlugin
 
 
 class PpsPlugin(AirflowPlugin):
-    """Bulletin, feedback channel and JSON API under /pps, and the check of every start."""
+    """Pages, feedback channel and JSON API under /pps, and the check of every start."""
 
     name = "pps"
 
     external_views: ClassVar[list[dict[str, Any]]] = [
+        # without a slash in front: Airflow may be served below any path, and its page names that as its base
+        {"name": "PPS", "href": "pps/home", "url_route": "pps", "destination": "nav", "nav_top_level": True},
         {
-            "name": "PPS Rollout",
-            "href": "/pps/bulletin",
-            "url_route": "pps",
-            "destination": "nav",
-            "nav_top_level": True,
-        }
+            "name": "Rollout",
+            "href": "pps/runs/{DAG_ID}/{RUN_ID}",
+            "url_route": "rollout",
+            "destination": "dag_run",
+        },
+        {
+            "name": "Rollout",
+            "href": "pps/runs/{DAG_ID}/{RUN_ID}/{TASK_ID}/{MAP_INDEX}",
+            "url_route": "rollout-of-task",
+            "destination": "task_instance",
+        },
     ]
 
     @cached_property

@@ -26,6 +26,7 @@ from pps.web import (
     pilot_doors,
     pilot_log,
     public,
+    rollouts,
     shell,
     signing_keys,
 )
@@ -88,6 +89,7 @@ def create_app(
         late_answers.router(services, current_user, now),
         pilot_log.router(services, current_user, now),
         pilot_doors.router(services, current_user, now),
+        rollouts.router(services, now),
     ):
         app.include_router(router, dependencies=[Depends(user)])
     check_closed(app, user)

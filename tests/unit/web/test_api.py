@@ -513,7 +513,7 @@ def test_every_answer_carries_the_security_headers(anybody: TestClient, path: st
 def test_the_form_loads_our_stylesheet_and_script_and_nothing_else(anybody: TestClient) -> None:
     page = anybody.get(FORM)
     loaded = [a.get("href") or a.get("src") for tag, a in Page(page.text).tags if tag in ("script", "link", "img")]
-    assert [file.partition("?")[0] for file in loaded] == ["../static/pps.css", "../static/pps.js"]
+    assert [file.partition("?")[0] for file in loaded] == ["../static/pps.css", "../static/pps.svg", "../static/pps.js"]
     for file in loaded:
         assert anybody.get(str(page.url.join(file))).status_code == 200
     assert anybody.get("/static/..%2Fbulletin.html").status_code == 404

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from html.parser import HTMLParser
 
@@ -212,3 +213,50 @@ def test_the_reason_of_a_withdrawal_stands_on_the_form_and_in_the_bulletin(
         assert "ada@example.org" not in page
     services.facts.record(happened(FactKind.ROLLOUT_CLOSED, outcome="withdrawn"))
     assert "gfal-copy loses files" in anybody.get(FORM).text
+
+
+# --- for those who work on a rollout
+
+
+@pytest.fixture
+def operator(anybody: TestClient) -> TestClient:
+    anybody.headers["Authorization"] = "Bearer good"
+    return anybody
+
+
+@pytest.mark.parametrize(
+    "path", [f"/rollouts/{ROLLOUT}", "/runs/bc_client_update/r1", "/runs/bc_client_update/r1/fleet.distribute_client/1"]
+)
+def test_a_run_and_its_tasks_show_the_rollout_with_reasons_to_users_only(
+    operator: TestClient, services: MemoryServices, path: str
+) -> None:
+    services.facts.facts = [
+        replace(f, payload={**f.payload, "run": "bc_client_update/r1"}) if f.kind is FactKind.ROLLOUT_OPENED else f
+        for f in services.facts.facts
+    ]
+    services.facts.record(happened(FactKind.SITE_FAILED, "SARA", "night", after=9, reason="Ask ada@example.org."))
+    page = operator.get(path)
+    words = Read(page.text).words
+    assert "glite-WN 3.1.23" in words
+    assert "Ask a***@example.org." in words
+    assert "atlas" not in words or "0 of 2 invited VOs answered" in words
+    assert page.text.index("SARA") < page.text.index(">PIC<")
+    assert "frame-ancestors 'self'" in page.headers["content-security-policy"]
+    del operator.headers["Authorization"]
+    assert operator.get(path).status_code == 401
+
+
+@pytest.mark.parametrize(
+    ("path", "says"),
+    [
+        ("/runs/bc_client_update/nothing-yet", "has opened no rollout yet"),
+        ("/runs/nightly_distribution/x", "look after those that are open"),
+        ("/runs/somebody_elses/manual__2026-03-01T12:00:00+00:00/t/-1", "is no part of PPS Rollout"),
+        ("/runs/%3Cscript%3E/x", "is no part of PPS Rollout"),
+    ],
+)
+def test_a_run_without_a_rollout_gets_a_kind_sentence(operator: TestClient, path: str, says: str) -> None:
+    page = operator.get(path)
+    assert page.status_code == 200
+    assert says in Read(page.text).words
+    assert "<script>" not in page.text.replace('<script type="module"', "")

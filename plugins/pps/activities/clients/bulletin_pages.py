@@ -22,7 +22,7 @@ from pps.activities.ports.people import Templates
 from pps.activities.ports.publication import PublicationFolder
 from pps.activities.ports.record import Facts
 from pps.domain.people.links import feedback_link
-from pps.domain.record.rollouts import SiteState
+from pps.domain.record.rollouts import SiteProgress, SiteState
 from pps.domain.sites.site import Site
 
 FOLDER = "bulletin"
@@ -109,6 +109,11 @@ def _shown(r: Mapping[str, Any], now: datetime, public_url: str) -> dict[str, An
             if r["closed_at"] is None and (found := by_state.get(state.value, []))
         ],
     }
+
+
+def as_row_order(progress: Sequence[SiteProgress]) -> list[SiteProgress]:
+    """Sites as lists show them: what is not done first."""
+    return sorted(progress, key=lambda p: (_NOT_DONE_FIRST.index(p.state), p.site))
 
 
 def with_sites(r: Mapping[str, Any]) -> Mapping[str, Any]:
