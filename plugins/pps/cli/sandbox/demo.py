@@ -21,6 +21,7 @@ from pps.cli.sandbox import demo_summary
 from pps.domain.base.errors import RolloutError
 from pps.domain.packages.patch import Patch
 from pps.domain.record.facts import Fact
+from pps.sandbox.airflow.configuration import HUMAN_PACE
 from pps.sandbox.airflow.installation import Installation
 from pps.sandbox.demo.bc import BcDemo
 from pps.sandbox.demo.major_pilot import MajorPilotDemo
@@ -56,6 +57,24 @@ _DEMOS: Mapping[Route, type[Demo]] = {
 
 Sites = Annotated[int, typer.Option("--sites", min=6, max=MOST_SITES, help="Number of sites.")]
 Folder = Annotated[Path, typer.Option("--folder", "-f", help="Where everything is kept.", show_default=True)]
+
+
+class Pace(StrEnum):
+    """How much time people have."""
+
+    HUMAN = "human"
+    FAST = "fast"
+
+
+PaceOption = Annotated[
+    Pace,
+    typer.Option(
+        "--pace",
+        envvar="PACE",
+        help="`human`: people have hours to answer. `fast`: seconds, as in a demo.",
+        show_default=True,
+    ),
+]
 Packages = Annotated[
     str, typer.Option("--packages", help="`real` grid clients (needs apt), `sample` ones, or `auto`.", metavar="KIND")
 ]
@@ -107,14 +126,16 @@ def serve(
     sites: Sites = 12,
     folder: Folder = _FOLDER,
     packages: Packages = "auto",
+    pace: PaceOption = Pace.HUMAN,
 ) -> None:
-    """Keep grid and Airflow running until Ctrl-C, with a patch that waits to be rolled out.
+    """Keep grid and Airflow running until Ctrl-C, with a patch that waits to be rolled out, and say what to play next.
 
+    People have hours to answer; with --pace fast (or PACE=fast) they have seconds, as in a demo.
     The folder keeps everything; served again from it, the grid goes on where it was.
     """
     tell = _teller()
     with _sentences(), _ended_by_signals():
-        installation = Installation(folder / "serve", sites)
+        installation = Installation(folder / "serve", sites, policies=HUMAN_PACE if pace is Pace.HUMAN else None)
         try:
             patch = _start(BcDemo(installation, tell, lambda fact: None), folder / "cache", packages, tell)
             _show_addresses(installation, patch)
@@ -142,6 +163,7 @@ def _start(played: Demo, cache: Path, packages: str, tell: Callable[[str], None]
     downloads.join()
     if isinstance(fetched[0], BaseException):
         raise fetched[0]
+    tell(f"to watch it: {played.installation.url}/pps/map")
     patch = played.offer(fetched[0])
     tell(f"patch {patch.number} ({patch.metapackage} {patch.version}) is {patch.state.lower()}")
     return patch
@@ -207,10 +229,20 @@ def _show_addresses(installation: Installation, patch: Patch) -> None:
         output.table(("user", "role", "password"), users, title=f"Airflow: {installation.url}"),
         output.pairs(
             [
+                ("live map", f"{installation.url}/pps/map"),
                 ("release bulletin", f"{installation.url}/pps/bulletin"),
                 ("for a shell", f". {installation.folder / 'env.sh'}"),
-                ("then", f"pps rollout start {patch.number} --follow"),
-                ("the grid", f"pps sandbox status --folder {installation.grid_folder}"),
+            ]
+        ),
+        "\nThen, for example:",
+        output.pairs(
+            [
+                ("start the rollout", f"pps rollout start {patch.number} --follow"),
+                ("as a VO", "pps sandbox mails   (the link in a VO's invitation opens its form)"),
+                ("as SA3", f"pps sandbox certify {patch.number}"),
+                ("as a site", "PPS_AIRFLOW_USER=admin-... PPS_AIRFLOW_PASSWORD=... pps tasks list"),
+                ("break a site", "pps sandbox --help"),
+                ("look at the grid", "pps sandbox status"),
             ]
         ),
         "\nRunning until Ctrl-C.",

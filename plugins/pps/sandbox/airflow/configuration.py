@@ -61,6 +61,28 @@ _DEMO_POLICIES: Mapping[str, Mapping[str, object]] = {
     },
     "withdrawal": {"gone_within": "30s", "check_every": "1s"},
 }
+#: Where a person tries it out: everything that people do has the time that people need in an afternoon, and what
+#: machines do stays as quick as in a demo.
+HUMAN_PACE: Mapping[str, Mapping[str, object]] = {
+    "feedback": {"open_for": "8h"},
+    "local_configuration": {"answer_within": "4h"},
+    "deployment_test": {"answer_within": "4h", "wait_at_most": "1d"},
+    "certification": {"wait_at_most": "3d"},
+    "release_test": {"answer_working_days": 0.5, "decide_within": "1d"},
+    "overrule": {"answer_within": "4h"},
+    "pilots": {
+        "answer_within": "4h",
+        "set_up_within": "4h",
+        "minor_runs_for": "10m",
+        "major_runs_for": "20m",
+        "feedback_within": "4h",
+        "roll_back_within": "4h",
+        "report_within": "4h",
+        "wrap_up_within": "4h",
+        "meeting_after": "1m",
+        "meeting_lasts": "1m",
+    },
+}
 
 
 @dataclass(frozen=True, slots=True)

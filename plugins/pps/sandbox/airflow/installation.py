@@ -206,8 +206,12 @@ class Installation:
             "PPS_AIRFLOW_URL": self.url,
             "PPS_AIRFLOW_USER": "release-manager",
             "PPS_AIRFLOW_PASSWORD": self.airflow.password("release-manager"),
+            "PPS_SANDBOX": str(self.grid_folder),
         }
+        programs = shlex.quote(str(Path(sys.executable).parent))
         path = self.folder / "env.sh"
         path.unlink(missing_ok=True)
         with os.fdopen(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "w") as out:
             out.writelines(f"export {name}={shlex.quote(value)}\n" for name, value in values.items())
+            # once, however often the file is read
+            out.write(f'case ":$PATH:" in *:{programs}:*) ;; *) export PATH={programs}:"$PATH" ;; esac\n')
