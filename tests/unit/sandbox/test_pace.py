@@ -40,6 +40,7 @@ def test_at_a_person_s_pace_nobody_is_silent_within_an_hour(tmp_path: Path) -> N
 def test_the_file_for_a_shell_brings_pps_and_its_sandbox(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     installation = Installation(tmp_path / "a folder", 6)
     monkeypatch.setattr(installation, "environment", dict)
+    monkeypatch.setattr(Installation, "_store_owner_url", "postgresql+psycopg://owner@127.0.0.1/pps")
 
     class Airflow:
         def password(self, user: str) -> str:
