@@ -162,9 +162,10 @@ class MemoryFacts:
         with self._lock:
             return Rollout(dossier_name(patch), tuple(f for f in self.facts if f.rollout == dossier_name(patch)))
 
-    def edition(self, names: Collection[str]) -> str:
+    def newest(self, names: Collection[str]) -> dict[str, int]:
         with self._lock:
-            return " ".join(f"{name}:{sum(f.rollout == name for f in self.facts)}" for name in sorted(names))
+            counted = {name: sum(f.rollout == name for f in self.facts) for name in names}
+        return {name: number for name, number in counted.items() if number}
 
     def standing(self, names: Collection[str], as_of: datetime | None = None) -> Mapping[str, Rollout]:
         with self._lock:

@@ -1,33 +1,41 @@
-"""What the public pages show, made from the facts when somebody asks: the bulletin's content, and its edition.
+"""What the public pages show, made from the facts when somebody asks.
 
-Fifty readers who ask again every ten seconds cost fifty look-ups; the content is made once for each edition.
+Many readers ask for the same again and again. What is said of a rollout is made once for each fact about it, a page
+once for each edition; whoever has the present edition gets 304, at the cost of two look-ups.
 """
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import json
 import threading
+from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from fastapi import HTTPException, Request
-from fastapi.responses import HTMLResponse, Response
+from fastapi.responses import Response
 
-from pps.activities.clients.bulletin import bulletin, records_of, shown_at
+from pps.activities.clients.bulletin import Entry, assembled, bulletin, entry, records_of, shown_at
 from pps.activities.clients.bulletin_pages import as_shown
+from pps.activities.ports.record import OpenRollout
+from pps.domain.record.rollouts import dossier_name
 from pps.domain.sites.site import Site
 from pps.services import Services
-from pps.web.shell import HEADERS, page
+from pps.web.shell import HEADERS, rendered
 
 #: What depends on the clock alone (is feedback still open, has it ended a month ago) is looked at so often.
 _CLOCK_COUNTS = timedelta(minutes=1)
 _FIRST, _CLOCKS_DIFFER = datetime(2000, 1, 1, tzinfo=UTC), timedelta(minutes=5)
+#: Pages of the present edition that are kept; who asks for more different ones makes us render them again.
+_PAGES = 128
+_JSON = {"Cache-Control": "no-cache"}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Edition:
     """The public content at one moment."""
 
@@ -48,35 +56,107 @@ class Edition:
         return self.as_of or self.read_at
 
 
+#: Makes a view, or data, of an edition.
+View = Callable[[Edition], Mapping[str, Any]]
+
+
 class Live:
-    """Keeps the newest edition."""
+    """Keeps the newest edition, and its pages."""
 
     def __init__(self, services: Callable[[], Services], now: Callable[[], datetime]) -> None:
         self._services, self._now = services, now
         self._lock = threading.Lock()
         self._newest: Edition | None = None
+        self._entries: dict[tuple[object, ...], Entry | None] = {}
+        self._pages: OrderedDict[tuple[str, str], bytes] = OrderedDict()
         self._registry: tuple[object, str] = (None, "")
 
-    def name(self) -> str:
-        """Name of the edition that holds now: two look-ups by index, whatever was rolled out before."""
-        s, now = self._services(), self._now()
-        minute = int(now.timestamp() // _CLOCK_COUNTS.total_seconds())
-        shown = shown_at(s.facts, now)
-        parts = (s.facts.edition(records_of(shown)), str(minute), self._registry_of(s.config.sites))
-        return _digest("\0".join(parts))
+    # --- answers
+
+    def page(self, request: Request, template: str, place: str, view: View, at: str = "") -> Response:
+        """A page of the edition that is asked for."""
+
+        def made(edition: Edition) -> bytes:
+            return rendered(self._services().templates, template, view(edition), place).encode()
+
+        return self._answer(request, at, made, "text/html", HEADERS)
+
+    def json(self, request: Request, data: View, at: str = "") -> Response:
+        """Data of the edition that is asked for."""
+
+        def made(edition: Edition) -> bytes:
+            return json.dumps(data(edition), ensure_ascii=False).encode() + b"\n"
+
+        return self._answer(request, at, made, "application/json", _JSON)
+
+    def _answer(
+        self, request: Request, at: str, made: Callable[[Edition], bytes], kind: str, headers: Mapping[str, str]
+    ) -> Response:
+        as_of = self._moment(at)
+        edition = self.edition(as_of)
+        tag = f'"{edition.name}"'
+        # a browser takes the headers of a 304 over to the page that it has kept
+        headers = {**headers, "ETag": tag, "Vary": "Accept-Encoding"}
+        seen = request.headers.get("if-none-match", "")
+        if tag in (part.strip().removeprefix("W/") for part in seen.split(",")):
+            return Response(status_code=304, headers=headers)
+        packed = "gzip" in request.headers.get("accept-encoding", "")
+        key = (f"{request.scope['path']}?{request.url.query}", "gzip" if packed else "")
+        body = self._pages.get(key) if as_of is None and edition is self._newest else None
+        if body is None:
+            body = made(edition)
+            if packed:
+                body = gzip.compress(body, 5)
+            if as_of is None:
+                self._keep(edition, key, body)
+        if packed:
+            headers["Content-Encoding"] = "gzip"
+        return Response(body, media_type=kind, headers=headers)
+
+    def _keep(self, edition: Edition, key: tuple[str, str], body: bytes) -> None:
+        with self._lock:
+            if edition is self._newest:  # else another one has come meanwhile
+                self._pages[key] = body
+                while len(self._pages) > _PAGES:
+                    self._pages.popitem(last=False)
+
+    # --- editions
 
     def edition(self, as_of: datetime | None = None) -> Edition:
         """The content of now, or of a moment in the past."""
         s, now = self._services(), self._now()
         if as_of is not None and as_of < now:
-            name = f"as of {as_of.isoformat()}"
+            name = _digest(f"as of {as_of.isoformat()}")
             return Edition(name, bulletin(s.facts, s.config.sites, now, as_of), s.config.sites, now, as_of)
+        shown = shown_at(s.facts, now)
+        numbers = s.facts.newest(records_of(shown))
+        registry = self._registry_of(s.config.sites)
+        keys = [self._key(row, numbers, registry) for row in shown]
+        minute = int(now.timestamp() // _CLOCK_COUNTS.total_seconds())
+        name = _digest(repr((keys, minute)))
+        newest = self._newest
+        if newest is not None and newest.name == name:
+            return newest
         with self._lock:  # of many who ask after a change, one makes it
-            name = self.name()
             if self._newest is None or self._newest.name != name:
-                content = bulletin(s.facts, s.config.sites, now)
+                self._make_entries(shown, keys, s)
+                content = assembled(self._entries[key] for key in keys)
+                self._pages.clear()
                 self._newest = Edition(name, content, s.config.sites, now)
             return self._newest
+
+    def _make_entries(self, shown: Sequence[OpenRollout], keys: Sequence[tuple[object, ...]], s: Services) -> None:
+        """Make those that are new, and forget those that are old."""
+        new = [(row, key) for row, key in zip(shown, keys, strict=True) if key not in self._entries]
+        standing = s.facts.standing(records_of([row for row, _ in new])) if new else {}
+        for row, key in new:
+            self._entries[key] = entry(row, standing[row.name], standing[dossier_name(row.patch)], s.config.sites)
+        self._entries = {key: self._entries[key] for key in keys}
+
+    @staticmethod
+    def _key(row: OpenRollout, numbers: Mapping[str, int], registry: str) -> tuple[object, ...]:
+        closed = row.closed_at and row.closed_at.isoformat()
+        return (row.name, closed, numbers.get(row.name), numbers.get(dossier_name(row.patch)), registry)
 
     def _registry_of(self, sites: Mapping[str, Site]) -> str:
         """The registry in short: the same for all processes that have read the same file."""
@@ -84,35 +164,11 @@ class Live:
             self._registry = (sites, _digest(repr(sorted(sites.items()))))
         return self._registry[1]
 
-    def unchanged(self, request: Request) -> Response | None:
-        """304 if the reader has this edition."""
-        tag = self.tag(self.name())
-        seen = request.headers.get("if-none-match", "")
-        if tag in (part.strip().removeprefix("W/") for part in seen.split(",")):
-            # a browser takes the headers of this answer over to the page that it has kept
-            return Response(status_code=304, headers={**HEADERS, "ETag": tag})
-        return None
-
-    @staticmethod
-    def tag(name: str) -> str:
-        """An edition's name as an ETag."""
-        return f'"{name}"'
-
     def rollouts(self, edition: Edition) -> Sequence[Mapping[str, Any]]:
         """The rollouts of an edition as pages show them."""
         return as_shown(edition.content, edition.at, self._services().config.service.public_url)
 
-    def page(self, template: str, view: Mapping[str, Any], place: str, edition: Edition) -> HTMLResponse:
-        """A page of an edition."""
-        return page(self._services().templates, template, view, place, headers={"ETag": self.tag(edition.name)})
-
-    def json(self, content: Mapping[str, Any], edition: Edition) -> Response:
-        """An edition for programs."""
-        headers = {"ETag": self.tag(edition.name), "Cache-Control": "no-cache"}
-        text = json.dumps(content, indent=2, ensure_ascii=False) + "\n"
-        return Response(text, media_type="application/json", headers=headers)
-
-    def moment(self, text: str) -> datetime | None:
+    def _moment(self, text: str) -> datetime | None:
         """The moment of `?at=`: ISO 8601, UTC where it names no zone; "" is now. 422 says what will do."""
         if not text.strip():
             return None

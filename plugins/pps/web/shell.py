@@ -43,6 +43,11 @@ def page(
     status: int = 200,
     headers: Mapping[str, str] | None = None,
 ) -> HTMLResponse:
+    """A page as an answer; see `rendered`."""
+    return HTMLResponse(rendered(templates, template, view, place), status, {**HEADERS, **(headers or {})})
+
+
+def rendered(templates: Templates, template: str, view: Mapping[str, Any], place: str) -> str:
     """A page, with the way to all others.
 
     Args:
@@ -50,9 +55,9 @@ def page(
     """
     root = "../" * place.count("/") or "./"
     here = place.partition("/")[0]
-    live = {"root": root, "here": here, "places": PLACES, "version": _version()}
-    html = templates.render(template, {**view, "live": live})
-    return HTMLResponse(html, status, {**HEADERS, **(headers or {})})
+    return templates.render(
+        template, {**view, "live": {"root": root, "here": here, "places": PLACES, "version": _version()}}
+    )
 
 
 def router() -> APIRouter:

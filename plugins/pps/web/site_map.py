@@ -47,6 +47,7 @@ class Wanted:
     vo: str = ""
 
 
+@lru_cache(maxsize=4)
 def data(edition: Edition) -> Mapping[str, Any]:
     """The data set that all views show, for programs too (`/api/v1/map`, version 1; keys may be added)."""
     states: dict[str, dict[str, Any]] = {}

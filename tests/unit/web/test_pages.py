@@ -152,10 +152,10 @@ def test_an_error_is_a_page_for_people_and_json_for_programs(anybody: TestClient
 def test_a_fault_of_ours_is_a_page_that_shows_nothing_of_it(
     anybody: TestClient, services: MemoryServices, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def broken(names: object) -> str:
+    def broken(names: object) -> dict[str, int]:
         raise ConfigurationError("postgresql://pps:secret@db", "does not answer.")
 
-    monkeypatch.setattr(services.facts, "edition", broken)
+    monkeypatch.setattr(services.facts, "newest", broken)
     page = anybody.get("/map", headers=BROWSER)
     assert page.status_code == 500
     assert "problem of its own" in page.text

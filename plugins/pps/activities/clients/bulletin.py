@@ -27,7 +27,8 @@ from the moment the withdrawal is asked for, also after any of the others (its s
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Any
@@ -98,15 +99,29 @@ def bulletin(
     """
     shown = shown_at(facts, now, as_of)
     standing = facts.standing(records_of(shown), as_of)
-    records = [(row, standing[row.name]) for row in shown]
-    # an update under release test is not public yet (SD 4.2.3)
-    records = [(row, r) for row, r in records if row.path in PREVIEWS or r.has(FactKind.RELEASED_TO_PRODUCTION)]
-    updated = max((f.at for _, record in records for f in record.facts), default=None)
-    return {
-        "version": VERSION,
-        "updated_at": _iso(updated),
-        "rollouts": [_rollout(row, record, sites, standing[dossier_name(row.patch)]) for row, record in records],
-    }
+    return assembled([entry(row, standing[row.name], standing[dossier_name(row.patch)], sites) for row in shown])
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """What bulletin.json says of one rollout."""
+
+    changed_at: datetime | None
+    content: Mapping[str, Any]
+
+
+def entry(row: OpenRollout, record: Rollout, dossier: Rollout, sites: Mapping[str, Site]) -> Entry | None:
+    """One rollout for the public; None for an update under release test, which is not public yet (SD 4.2.3)."""
+    if row.path not in PREVIEWS and not record.has(FactKind.RELEASED_TO_PRODUCTION):
+        return None
+    return Entry(max((f.at for f in record.facts), default=None), _rollout(row, record, sites, dossier))
+
+
+def assembled(entries: Iterable[Entry | None]) -> Mapping[str, Any]:
+    """The content of bulletin.json, of what it says of each rollout."""
+    public = [e for e in entries if e is not None]
+    changed = max((e.changed_at for e in public if e.changed_at), default=None)
+    return {"version": VERSION, "updated_at": _iso(changed), "rollouts": [e.content for e in public]}
 
 
 @lru_cache(maxsize=1024)  # a batch's sites share their moments

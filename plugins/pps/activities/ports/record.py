@@ -82,8 +82,8 @@ class Facts(Protocol):
         in it. A name without facts has none.
         """
 
-    def edition(self, names: Collection[str]) -> str:
-        """A text that changes with each fact that is recorded of these rollouts and dossiers; one look-up for each."""
+    def newest(self, names: Collection[str]) -> Mapping[str, int]:
+        """A number for each of these records that has facts, which grows with each fact; one look-up for each."""
 
     def has(self, rollout: str, kind: FactKind) -> bool:
         """Tell whether a fact of this kind is on record, at the cost of one look-up: for those who must ask often."""

@@ -182,14 +182,14 @@ class FactStore(Outbox):
             raise NotYetAllowedError(f"rollout {name[:80]!r}", "is not on record.", next_step)
         return Rollout(name, facts)
 
-    def edition(self, names: Collection[str]) -> str:
-        """Changes with each fact of these rollouts. The newest number of all would not do: numbers are given before
-        transactions end, so a lower one may appear after a higher; within a rollout they come in order."""
-        newest = sa.select(sa.func.max(tables.facts.c.id)).where(tables.facts.c.rollout == tables.rollouts.c.name)
-        query = sa.select(tables.rollouts.c.id, newest.scalar_subquery()).where(tables.rollouts.c.name.in_(list(names)))
+    def newest(self, names: Collection[str]) -> Mapping[str, int]:
+        """The number of each record's newest fact. That of all facts would not do as a mark of what is new: numbers are
+        given before transactions end, so a lower one may appear after a higher; within a record they come in order."""
+        register = tables.rollouts.c
+        number = sa.select(sa.func.max(tables.facts.c.id)).where(tables.facts.c.rollout == register.name)
+        query = sa.select(register.name, number.scalar_subquery()).where(register.name.in_(list(names)))
         with self._transaction() as connection:
-            rows = connection.execute(query.order_by(tables.rollouts.c.id)).all()
-        return " ".join(f"{rollout}:{fact}" for rollout, fact in rows)
+            return {name: fact for name, fact in connection.execute(query) if fact is not None}
 
     def standing(self, names: Collection[str], as_of: datetime | None = None) -> Mapping[str, Rollout]:
         """Rollouts and dossiers as they stand; see the port."""
