@@ -1,8 +1,8 @@
 """What readers of the live pages wait for: `python -m benchmarks.pages [ENDED ...]`.
 
-300 sites, 20 open previews, so many ended ones; 50 readers who each ask every two seconds (five times as often as the
-page does), while a fact is recorded every three seconds, so that the content is made anew again and again. The peer is the
-stylesheet, which the same server gives from memory; each row ends with the ratio to it.
+300 sites, 20 open previews, so many ended ones; 50 readers who each ask every two seconds (five times as often as a
+page does), while a fact is recorded every three seconds, so that the content is made anew again and again. The peer is
+the stylesheet, which the same server gives from memory; each row ends with the ratio to it.
 """
 
 from __future__ import annotations
