@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import threading
-import time
 from collections.abc import Iterator
 
 import pytest
-import uvicorn
-from fastapi import FastAPI
 from tests.support.bad_input import HTML
 from tests.support.browser import Browser, browser  # noqa: F401
 from tests.support.front import ROLLOUT, SECRET, MemoryServices, a_preview_that_is_out, services  # noqa: F401
+from tests.support.web_server import served
 from tests.unit.web.test_api import airflow_user, ticking
 
 from pps.activities.people.feedback import invitation_token
@@ -24,18 +21,8 @@ def address(services: MemoryServices, monkeypatch: pytest.MonkeyPatch) -> Iterat
     """The application under /pps, as Airflow mounts it; nobody is too fast for it."""
     monkeypatch.setattr("pps.web.public.ANSWERS_AT_ONCE", 1000)
     a_preview_that_is_out(services.facts)
-    outer = FastAPI()
-    outer.mount("/pps", create_app(lambda: services, airflow_user, ticking()))
-    server = uvicorn.Server(uvicorn.Config(outer, host="127.0.0.1", port=0, log_level="error"))
-    thread = threading.Thread(target=server.run)
-    thread.start()
-    deadline = time.monotonic() + 20
-    while not server.started:
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-    yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}/pps"
-    server.should_exit = True
-    thread.join()
+    with served({"/pps": create_app(lambda: services, airflow_user, ticking())}) as url:
+        yield f"{url}/pps"
 
 
 @pytest.mark.needs("browser")
