@@ -52,6 +52,7 @@ SHOWN_STATES = (
     SiteState.CONFIGURED,
     SiteState.INSTALLED,
     SiteState.PLANNED,
+    SiteState.NOT_ANNOUNCED,
     SiteState.FAILED,
     SiteState.LOST,
     SiteState.WITHDRAWN,
