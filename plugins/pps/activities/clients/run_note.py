@@ -55,7 +55,7 @@ def line_about(record: Rollout, at_most: int = LONGEST_NOTE) -> str:
 
 def _head(record: Rollout) -> str:
     because = record.the(FactKind.WITHDRAWAL_ASKED) or record.the(FactKind.ROLLOUT_STOPPED)
-    planned = [p for p in record.all_progress() if p.state is not SiteState.LEFT_OUT]
+    planned = _planned(record)
     if record.is_withdrawn:
         left = sites_with_preview(record)
         head = f"still at {len(left)} of {len(planned)} sites" if left else "it has left all sites"
@@ -69,17 +69,24 @@ def _head(record: Rollout) -> str:
     return f"{head}; because: {one_line(for_the_public(str(said), users_in(record)), 200)}"
 
 
+def _planned(record: Rollout) -> list[SiteProgress]:
+    """The sites of the agreed plan, and those that came by a night; not those that were never to get it."""
+    agreed = frozenset(record.planned_sites)
+    return [p for p in record.all_progress() if p.state is not SiteState.LEFT_OUT or p.site in agreed]
+
+
 def _groups(record: Rollout) -> list[tuple[str, list[SiteProgress]]]:
     """What has to be said beside the number of sites that were reached; what waits for its turn is a number only."""
     wanted = {
         SiteState.FAILED: "failed",
         SiteState.NOT_ANNOUNCED: "installed, but not announced",
         SiteState.LOST: "lost it",
+        SiteState.LEFT_OUT: "left out",
     }
     if record.is_withdrawn:
         wanted = {}
-    progress = record.all_progress()
-    found = [(word, [p for p in progress if p.state is state]) for state, word in wanted.items()]
+    planned = _planned(record)
+    found = [(word, [p for p in planned if p.state is state]) for state, word in wanted.items()]
     return [(word, those) for word, those in found if those]
 
 

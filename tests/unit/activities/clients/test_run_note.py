@@ -39,8 +39,10 @@ def test_the_line_counts_sites_and_names_those_that_failed_with_the_first_senten
 
 
 def test_a_site_that_is_left_out_is_none_of_the_planned_and_a_withdrawal_says_where_it_still_is() -> None:
-    history = History().planned(canary=["A"], fleet_1=["B", "C"]).then(FactKind.SITE_LEFT_OUT, "C", reason="No.")
+    history = History().planned(canary=["A"], fleet_1=["B"]).then(FactKind.SITE_LEFT_OUT, "C", reason="No.")
     assert line_about(history.rollout).endswith("(canaries): 0 of 2 sites reached")
+    declined = History().planned(silver_1=["A", "B"]).then(FactKind.SITE_LEFT_OUT, "B", "configuration", reason="No.")
+    assert line_about(declined.rollout).endswith("(canaries): 0 of 2 sites reached; 1 left out: B (No)")
     history.then(FactKind.PREVIEW_INSTALLED, "A").then(FactKind.PREVIEW_INSTALLED, "B")
     history.then(FactKind.WITHDRAWAL_ASKED, reason="It corrupts files.")
     assert line_about(history.rollout).endswith("(withdrawn): still at 2 of 2 sites; because: It corrupts files.")
