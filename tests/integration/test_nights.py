@@ -228,7 +228,8 @@ def test_somebody_has_failed_sites_tried_again_by_the_rules_of_a_night_and_the_s
     assert another_try(world, name) == [{"rollout": name, "batch": "retry-1"}]
 
     assert world.record(name).batch("retry-1") == ("B", "C")
-    assert verbs(world) == {"look", "remove"}, "A is not asked; the tag goes where the preview is gone"
+    assert {site for site, _ in world.shell.runs} == {"B", "C"}, "A is fine, and not asked"
+    assert verbs(world) == {"look", "remove"}, "the tag goes where the preview is gone"
     assert world.tags_at(name) == "AB"
     assert [f.subject for f in world.of(name, FactKind.PREVIEW_LOST)] == ["C"]
     before = world.record(name).facts

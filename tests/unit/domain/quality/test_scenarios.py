@@ -121,6 +121,9 @@ def test_a_pass_beside_optional_failures_names_them_in_words_and_keeps_its_value
     ]
     assert {v.outcome for v in verdicts} == {DeploymentOutcome.PASSED}
     assert deployment_verdict(outcome_of((a_scenario(), ScenarioResult.FAIL), *more)).in_words == "failed"
+    elsewhere = (a_scenario("sl", platform=SL5), ScenarioResult.FAIL)
+    verdict = deployment_verdict(outcome_of((a_scenario(), ScenarioResult.PASS), elsewhere, platforms=(DEBIAN, SL5)))
+    assert verdict.in_words == "passed", "a mandatory one holds its platform back, and is no optional one"
 
 
 def test_a_patch_that_is_neither_in_certification_nor_certified_is_not_tested() -> None:
