@@ -18,6 +18,7 @@ from __future__ import annotations
 from airflow.sdk import dag
 
 from pps.orchestration import params, retries
+from pps.orchestration.labels import ABOUT
 from pps.orchestration.people import HumanStep
 from pps.orchestration.steps import quality as steps_quality
 
@@ -36,9 +37,9 @@ def pre_deployment_test() -> None:
     of_sites = steps_quality.scenarios_of_member_sites(rollout)
 
     run = steps_quality.run_scenario.partial(rollout=rollout).expand(scenario=automatic)
-    ask = HumanStep.partial(task_id="ask_member_site", form="deployment-scenario", rollout=rollout).expand(
-        about=of_sites
-    )
+    ask = HumanStep.partial(
+        task_id="ask_member_site", form="deployment-scenario", rollout=rollout, map_index_template=ABOUT
+    ).expand(about=of_sites)
     told = steps_quality.tell_provider(rollout)
     results = steps_quality.publish_results(rollout)
 

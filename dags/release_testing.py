@@ -20,6 +20,7 @@ from airflow.sdk import TriggerRule, dag
 
 from pps.domain.quality.release_tests import DECISION, MANAGER, STEP
 from pps.orchestration import params, retries
+from pps.orchestration.labels import ABOUT
 from pps.orchestration.people import HumanStep
 from pps.orchestration.steps import release_tests as steps
 
@@ -37,7 +38,9 @@ def release_testing() -> None:
     plan = steps.plan_sites(rollout)
     sites = steps.deliver_update(rollout)
 
-    ask = HumanStep.partial(task_id="ask_site", form=STEP, rollout=rollout).expand(about=sites)
+    ask = HumanStep.partial(task_id="ask_site", form=STEP, rollout=rollout, map_index_template=ABOUT).expand(
+        about=sites
+    )
     decide = HumanStep(
         task_id="ask_release_manager",
         form=DECISION,

@@ -42,7 +42,8 @@ class PpsPlugin(AirflowPlugin):
 
         from pps.web.app import create_app
 
-        return [{"app": create_app(services, get_user), "url_prefix": "/pps", "name": "PPS Rollout"}]
+        app = create_app(services, get_user, keep_note=keep_note)
+        return [{"app": app, "url_prefix": "/pps", "name": "PPS Rollout"}]
 
     @cached_property
     def fastapi_root_middlewares(self) -> list[dict[str, Any]]:
@@ -96,3 +97,10 @@ def register() -> Any:
     from pps.orchestration.register import FactsRegister
 
     return FactsRegister(services().facts)
+
+
+def keep_note(dag: str, run: str, changed: Any) -> bool:
+    """Change the note of a run in Airflow's tables."""
+    from pps.orchestration.register import keep_note
+
+    return keep_note(dag, run, changed)

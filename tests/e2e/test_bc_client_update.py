@@ -5,17 +5,22 @@ One installation (12 sites of which three fail on purpose) serves all scenarios;
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import psutil
 import pytest
+from tests.support.airflow_waits import labels_of, note_of, write_note
 from tests.support.whole import BC, VOS, Grid, far, grid  # noqa: F401
+from typer.testing import CliRunner
 
-from pps.domain.base.errors import AlreadyOpenError
+from pps.cli.front import Front
+from pps.cli.main import app
+from pps.domain.base.errors import AlreadyOpenError, RefusedError
 from pps.domain.packages.patch import PatchState
 from pps.domain.record.facts import FactKind
-from pps.domain.record.rollouts import SiteState
+from pps.domain.record.rollouts import FAILURES, SiteState
 from pps.sandbox.demo.play import answer_invitation
 from pps.sandbox.grid.landscape import Fault
 from pps.sandbox.grid.smtp import kept_mails, read_mail
@@ -55,7 +60,7 @@ def test_a_client_patch_reaches_the_sites_and_production_though_sites_fail_and_a
 
     # every good site announces the preview, every bad one is shown with its reason
     states = grid.states(name)
-    assert {site for site, state in states.items() if state is SiteState.FAILED} == set(grid.faulty)
+    assert {site for site, state in states.items() if state in FAILURES} == set(grid.faulty)
     assert grid.seen_tags(name) == {site for site, state in states.items() if state is SiteState.AVAILABLE}
     assert len(grid.seen_tags(name)) == 12 - 3 - 3  # three fail; other platform, not opted in, no production site
     reasons = {site: grid.rollout(name).progress(site).reason for site in grid.faulty}
@@ -63,6 +68,42 @@ def test_a_client_patch_reaches_the_sites_and_production_though_sites_fail_and_a
         assert {"quota": "quota or disk full", "unreachable": "cannot be reached", "profile": "grid-env"}[
             fault
         ] in reasons[site]
+
+    # Airflow is green, and says all the same how many sites are not: by the names of tasks, and by the run's note
+    record = grid.rollout(name)
+    plan = record.need(FactKind.PLAN_AGREED, "").payload["batches"]
+    labels = [labels_of(grid.client, BC, run, f"{group}.distribute_client") for group in ("canary", "fleet")]
+    assert sorted(label for found in labels for label in found.values()) == sorted(
+        _label(batch, sum(s not in grid.faulty or grid.faulty[s] == "profile" for s in sites), sites)
+        for batch, sites in plan.items()
+    )
+    assert set(labels_of(grid.client, BC, run, "fleet.wait_for_tag").values()) == set(plan) - {"canary"}
+    (line,) = note_of(grid.client, BC, run).splitlines()
+    ill = next(site for site, fault in grid.faulty.items() if fault == "profile")
+    assert states[ill] is SiteState.NOT_ANNOUNCED
+    assert line.startswith(f"▸ {name} (preview): 7 of 9 sites reached; 2 failed: ")
+    assert f"; 1 installed, but not announced: {ill} (" in line
+    assert "quota or disk full" in line
+    write_note(grid.as_user("admin"), BC, run, "The disk is being replaced.")
+
+    # who has mended the cause need not wait for the night
+    mended = next(site for site, fault in grid.faulty.items() if fault == "quota")
+    grid.control.repair_site(mended)
+    tried = CliRunner().invoke(app, ["rollout", "retry", name, "--site", mended, "--json"], obj=_front(grid))
+    assert (tried.exit_code, tried.stderr) == (0, "")
+    found = json.loads(tried.stdout)
+    assert (found["run_state"], found["sites"][0]["state"]) == ("success", "available")
+    assert found["sites"][0]["before"] == "failed"
+    assert mended in grid.seen_tags(name)
+    assert "8 of 9 sites reached; 1 failed: " in note_of(grid.client, "retry_sites", found["run_id"])
+    again = labels_of(grid.client, "retry_sites", found["run_id"], "preview.distribute_client")
+    assert again == {0: f"{name}, retry-1: 1 reached"}
+    refused = CliRunner().invoke(app, ["rollout", "retry", name, "--site", mended], obj=_front(grid))
+    assert (refused.exit_code, "has the preview, and it is available" in " ".join(refused.stderr.split())) == (1, True)
+    with pytest.raises(RefusedError):
+        grid.as_user("emt").trigger("retry_sites", {"rollout": name})
+    past_the_cli = grid.client.trigger("retry_sites", {"rollout": name, "sites": [mended]})
+    assert grid.ends(past_the_cli, dag="retry_sites") == "failed", "the step asks the rules, too"
 
     # a site that recovers, and one that loses its preview, are served by the night; a second night changes nothing
     recovers = next(site for site, fault in grid.faulty.items() if fault == "unreachable")
@@ -90,6 +131,9 @@ def test_a_client_patch_reaches_the_sites_and_production_though_sites_fail_and_a
     grid.certify(patch.number)
     assert grid.ends(run) == "success"
     assert grid.services.tracker.patch(patch.number).state is PatchState.IN_PRODUCTION
+    theirs, _, ours = note_of(grid.client, BC, run).splitlines()
+    assert theirs == "The disk is being replaced."
+    assert ours.startswith(f"▸ {name} (released): 9 of 9 sites reached; 1 installed, but not announced: {ill} (")
     production = Path(grid.services.production_repository.path)
     assert len(list(production.rglob("*.deb"))) == len(patch.packages) + len(patch.externals)
     assert len(list(production.rglob("*.tar.gz"))) == 2
@@ -148,6 +192,18 @@ def test_a_patch_that_may_not_be_previewed_is_refused_with_sentences(grid: Grid)
 
     # and may be started again when it is in order
     grid.services.tracker.set_flag(patch.number, "basic_certification_passed", True)
+
+
+def _label(batch: str, reached: int, sites: list[str]) -> str:
+    failed = len(sites) - reached
+    return f"{batch}: {reached} reached" + (f", {failed} failed" if failed else "")
+
+
+def _front(grid: Grid) -> Front:
+    """The command line of an operator of this installation."""
+    front = Front(grid.services)
+    front.__dict__["airflow"] = grid.client
+    return front
 
 
 def _kill_who_speaks_ssh() -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from tests.support.airflow_waits import labels_of, note_of
 from tests.support.whole import Grid, far, grid  # noqa: F401
 
 from pps.activities.people.effort import credits_on_record
@@ -40,6 +41,7 @@ def test_silver_partners_configure_at_their_own_pace_and_the_release_waits_for_t
     name = run = grid.start(patch.number, DAG, feedback_until=far())
     quick, declines, silent = silver(grid)
     asked = {site: grid.question(DAG, run, site) for site in (quick, declines, silent)}
+    assert set(labels_of(grid.client, DAG, run, "site.configure").values()) == set(asked), "before their answers"
     tarball = grid.rollout(name).need(FactKind.TARBALL_BUILT, "").payload["name"]
     assert VARIABLE in asked[quick].body
     assert f"{tarball}.local" in asked[quick].body
@@ -101,6 +103,17 @@ def test_silver_partners_configure_at_their_own_pace_and_the_release_waits_for_t
     assert "Deployment test" in grid.notes(name)
     assert "Fine for lhcb." in grid.notes(name)
     assert set(grid.mails_of(name).values()) == {1}
+    assert labels_of(grid.client, DAG, run, "distribute_client") == {0: "silver-1: 3 reached"}
+    for task in ("publish_tag", "wait_for_tag", "update_release_bulletin"):
+        called = set(labels_of(grid.client, DAG, run, f"site.{task}").values())
+        assert called == (
+            {f"{quick}: 1 tagged", f"{declines}: 0 tagged", f"{silent}: 0 tagged"}
+            if task == "publish_tag"
+            else set(asked)
+        )
+    note = note_of(grid.client, DAG, run)
+    assert note.startswith(f"▸ {name} (released): 1 of 3 sites reached; 2 left out: "), note
+    assert "No such service here" in note
     credited = {(c.activity, c.who) for c in credits_on_record(grid.services.facts)}
     assert credited >= {("local-configuration", quick), ("deployment-scenario", member)}
 
@@ -114,7 +127,7 @@ def test_a_site_that_says_it_is_configured_but_is_not_fails_its_local_tests(grid
     grid.as_user(administrator_of(site)).answer(
         asked, ["Configured"], {"settings": f"{VARIABLE}=file", "remarks": None}
     )
-    grid.waits_for("the probes", lambda: grid.states(name)[site] is SiteState.FAILED)
+    grid.waits_for("the probes", lambda: grid.states(name)[site] is SiteState.NOT_ANNOUNCED)
     assert f"does not set {VARIABLE}" in grid.rollout(name).progress(site).reason
     assert site not in grid.seen_tags(name)
     grid.certify(patch.number, PatchState.REJECTED)

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.support.airflow_waits import labels_of
 from tests.support.whole import Grid, grid  # noqa: F401
 
 from pps.activities.people.effort import credits_on_record
@@ -54,6 +55,7 @@ def test_sites_of_pools_try_an_update_before_it_is_public_and_the_release_manage
     rejects, accepts, silent = pools.values()
     name = run = grid.start(patch.number, DAG, pools=list(pools))
     asked = {site: grid.question(DAG, run, site) for site in pools.values()}
+    assert set(labels_of(grid.client, DAG, run, "ask_site").values()) == set(asked)
 
     # delivered to these sites, and not yet public
     production = Path(grid.services.production_repository.path)

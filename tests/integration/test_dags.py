@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from itertools import pairwise
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from airflow.dag_processing.dagbag import DagBag
@@ -163,8 +164,6 @@ def test_no_site_of_a_release_test_waits_for_another_and_the_manager_decides_bef
 
 
 def test_the_link_to_a_form_leads_to_that_of_the_mapped_task() -> None:
-    from types import SimpleNamespace
-
     from pps.orchestration.people import form_link
 
     one = SimpleNamespace(dag_id="d", run_id="r-1", task_id="site.configure", map_index=2)
@@ -173,3 +172,22 @@ def test_the_link_to_a_form_leads_to_that_of_the_mapped_task() -> None:
     )
     one.map_index = -1
     assert form_link("https://pps", one) == "https://pps/dags/d/runs/r-1/tasks/site.configure/required_actions"
+
+
+def test_every_task_that_is_made_for_many_is_called_by_its_batch_site_or_scenario_before_and_after_its_work(
+    bag: DagBag,
+) -> None:
+    names = {"site": "PIC", "batch": "at-PIC", "scenario": "wn-torque"}
+    task = SimpleNamespace(op_kwargs=names, arguments=names, about="PIC")
+    seen = set()
+    for dag in bag.dags.values():
+        for made in dag.tasks:
+            if not (made.is_mapped or list(made.iter_mapped_task_groups())):
+                continue
+            assert made.map_index_template, f"{dag.dag_id}.{made.task_id} has a number for a name"
+            template = dag.get_template_env().from_string(made.map_index_template)
+            assert template.render(task=task) in ("PIC", "wn-torque"), f"{dag.dag_id}.{made.task_id}"
+            if "label" in made.map_index_template:
+                seen.add(template.render(task=task, label="fleet-1: 5 reached, 2 failed"))
+            assert not getattr(made, "op_args", ()), f"{dag.dag_id}.{made.task_id}: arguments are given by name"
+    assert seen == {"fleet-1: 5 reached, 2 failed"}

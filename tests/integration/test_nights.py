@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 import subprocess
 import time
 from datetime import timedelta
@@ -16,8 +17,9 @@ from tests.support.local_shell import make_sh
 from tests.support.previews import SMALL, Tree
 from tests.support.withdrawals import LIMITS, World, world  # noqa: F401
 
-from pps.activities.clients.nightly import Night, plan_the_night
+from pps.activities.clients.nightly import Night, plan_another_try, plan_the_night
 from pps.activities.sites.script import load_script
+from pps.domain.base.errors import RefusedError, TamperedError
 from pps.domain.record.facts import FactKind
 from pps.domain.record.rollouts import SiteState
 
@@ -36,9 +38,9 @@ PYTHON: Tree = {
 }
 
 
-def night(world: World) -> list[dict[str, str]]:
+def night_at(world: World) -> Night:
     given = world.services
-    looked = Night(
+    return Night(
         *(
             at_office(given.facts, clock=lambda: world.clock, actor="airflow"),
             world.sites,
@@ -49,7 +51,14 @@ def night(world: World) -> list[dict[str, str]]:
         ),
         *(LIMITS, 4),
     )
-    return asyncio.run(plan_the_night(looked))
+
+
+def night(world: World) -> list[dict[str, str]]:
+    return asyncio.run(plan_the_night(night_at(world)))
+
+
+def another_try(world: World, name: str, *sites: str, run: str = "retry_sites/1") -> list[dict[str, str]]:
+    return asyncio.run(plan_another_try(night_at(world), name, sites, run))
 
 
 def out(world: World, tree: Tree) -> str:
@@ -204,3 +213,46 @@ def test_previews_of_an_older_receiver_are_looked_at_built_upon_and_withdrawn(wo
     assert [world.looks(newer, site) for site in "AB"] == ["intact"] * 2
     left = {p.name.split(".")[0] for root in roots.values() for p in (root / ".pps").iterdir()}
     assert left <= {"lock", "free"} and not [p for p in roots["C"].iterdir() if p.name != ".pps"]
+
+
+def test_somebody_has_failed_sites_tried_again_by_the_rules_of_a_night_and_the_same_run_twice_plans_once(
+    world: World,
+) -> None:
+    name = out(world, SMALL)
+    world.facts.record(
+        *(world.fact(name, FactKind.SITE_FAILED, site, reason=f"{site}: no room.", step="distribute") for site in "BC")
+    )
+    shutil.rmtree(tree_at(world, name, "C"))
+    verbs(world)
+
+    assert another_try(world, name) == [{"rollout": name, "batch": "retry-1"}]
+
+    assert world.record(name).batch("retry-1") == ("B", "C")
+    assert {site for site, _ in world.shell.runs} == {"B", "C"}, "A is fine, and not asked"
+    assert verbs(world) == {"look", "remove"}, "the tag goes where the preview is gone"
+    assert world.tags_at(name) == "AB"
+    assert [f.subject for f in world.of(name, FactKind.PREVIEW_LOST)] == ["C"]
+    before = world.record(name).facts
+    assert another_try(world, name) == [{"rollout": name, "batch": "retry-1"}]
+    assert world.record(name).facts == before and verbs(world) == set()
+    assert another_try(world, name, "C", run="retry_sites/2") == [{"rollout": name, "batch": "retry-2"}]
+    assert world.record(name).batch("retry-2") == ("C",)
+    assert world.record(name).reached_sites == ("A", "B", "C")
+
+
+def test_nothing_is_tried_again_that_is_fine_was_withdrawn_or_is_not_what_was_built(world: World) -> None:
+    name = out(world, SMALL)
+    world.facts.record(world.fact(name, FactKind.SITE_FAILED, "B", reason="B: no room.", step="distribute"))
+    with pytest.raises(RefusedError, match="A has the preview, and it is available"):
+        another_try(world, name, "A", "B")
+    tarball = world.artefacts.tarballs[world.tarball(name)]
+    kept = world.artefacts.local(tarball.name, next(n for n in tarball.files if n.endswith(".tar.gz")))
+    whole = kept.read_bytes()
+    kept.write_bytes(whole[:-1] + b"x")
+    with pytest.raises(TamperedError):
+        another_try(world, name)
+    kept.write_bytes(whole)
+    world.asks(name)
+    with pytest.raises(RefusedError, match="was withdrawn"):
+        another_try(world, name)
+    assert world.of(name, FactKind.RETRY_PLANNED) == []

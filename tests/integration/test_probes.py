@@ -444,13 +444,20 @@ def test_a_bad_site_and_an_unreachable_one_do_not_fail_their_neighbours(tmp_path
     outcome = probe_all(facts.rollout("r"), facts, previews, shell)
     record = facts.rollout("r")
     assert [record.progress(f"SITE-{n}").state for n in range(6)] == [
-        SiteState.TESTED, SiteState.FAILED, SiteState.FAILED, SiteState.TESTED, SiteState.PLANNED, SiteState.TESTED,
+        SiteState.TESTED, SiteState.NOT_ANNOUNCED, SiteState.FAILED,
+        SiteState.TESTED, SiteState.PLANNED, SiteState.TESTED,
     ]  # fmt: skip
     assert [f.subject for f in outcome] == ["SITE-0", "SITE-1", "SITE-2", "SITE-3"]
     assert "Probe environment is CRITICAL" in record.progress("SITE-1").reason
     failed = record.progress("SITE-2").fact
     assert failed is not None and failed.payload["step"] == "probe" and "port 22" in failed.payload["reason"]
     assert sorted(run[0] for run in shell.runs) == ["SITE-0", "SITE-1", "SITE-3"], "one connection each, none to others"
+
+    # a repeated task asks those again that have failed: they may have been repaired
+    (broken / "x.sh").unlink()
+    shell.unreachable.clear()
+    outcome = probe_all(record, facts, previews, shell)
+    assert [(f.subject, f.kind) for f in outcome] == [(f"SITE-{n}", FactKind.PROBES_PASSED) for n in (1, 2)]
 
 
 def many_sites(tmp_path: Path, count: int) -> list[Preview]:

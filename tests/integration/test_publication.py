@@ -87,7 +87,7 @@ def grid(sites: list[Site]) -> Grid:
 def test_only_sites_whose_probes_passed_get_the_tag(grid: Grid) -> None:
     assert grid.publish() == ["SITE-0 tag-added", "SITE-1 tag-added"]
     assert grid.lists() == [f"{TAG}\n", f"{TAG}\n", "", ""]
-    assert grid.states() == ["tagged", "tagged", "installed", "failed"]
+    assert grid.states() == ["tagged", "tagged", "installed", "installed, not announced"]
     assert len(grid.shell.runs) == 2, "nobody else was even asked"
 
 
@@ -144,7 +144,7 @@ def test_withdrawing_removes_the_tag_everywhere_also_where_its_fact_was_lost(gri
     orphan.write_text(f"other {TAG}\n")
     assert grid.withdraw() == ["SITE-0 tag-removed", "SITE-1 tag-removed", "SITE-2 tag-removed"]
     assert grid.lists() == ["", "", "other\n", ""]
-    assert grid.states() == ["withdrawn", "withdrawn", "withdrawn", "failed"]
+    assert grid.states() == ["withdrawn", "withdrawn", "withdrawn", "installed, not announced"]
     assert grid.facts.rollout("r").progress("SITE-0").reason == REASON
     assert grid.withdraw("again") == []
 
@@ -206,7 +206,9 @@ def test_a_tag_is_seen_where_the_information_system_shows_it(
         if "SITE-0" not in missing or time.monotonic() > deadline:
             break
     assert missing == {"SITE-1": f"ce.site-1.example.org does not show {TAG} yet"}
-    assert grid.states() == ["available", "tagged", "installed", "failed"], "installed, not published: no failure"
+    assert grid.states() == ["available", "tagged", "installed", "installed, not announced"], (
+        "installed, not published: no failure"
+    )
     seen = grid.facts.rollout("r").progress("SITE-0").fact
     assert seen is not None and seen.payload["probe"]["state"] == "OK"
 

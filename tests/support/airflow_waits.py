@@ -36,6 +36,22 @@ def xcom(client: AirflowClient, dag: str, run: str, task: str) -> Any:
     return client._call("GET", where, params={"map_index": -1})["value"]
 
 
+def labels_of(client: AirflowClient, dag: str, run: str, task: str) -> dict[int, str]:
+    """Map index -> what Airflow's lists call the task."""
+    found = client._pages(f"dags/{dag}/dagRuns/{quote(run)}/taskInstances", "task_instances")
+    return {t["map_index"]: t["rendered_map_index"] for t in found if t["task_id"] == task}
+
+
+def note_of(client: AirflowClient, dag: str, run: str) -> str:
+    """The note of a run; "" if it has none."""
+    return str(client._call("GET", f"dags/{dag}/dagRuns/{quote(run)}")["note"] or "")
+
+
+def write_note(client: AirflowClient, dag: str, run: str, note: str) -> None:
+    """What a person enters as the note of a run, in the browser."""
+    client._call("PATCH", f"dags/{dag}/dagRuns/{quote(run)}", json={"note": note})
+
+
 def import_errors(client: AirflowClient) -> list[str]:
     """Why DAG files do not load, one text each."""
     return [f"{e['filename']}: {e['stack_trace']}" for e in client._pages("importErrors", "import_errors")]

@@ -32,6 +32,7 @@ _COLOURS = {
     "FAIL": "bold red",
     SiteState.AVAILABLE: "green",
     SiteState.TAGGED: "green",
+    SiteState.NOT_ANNOUNCED: "bold red",
     SiteState.FAILED: "bold red",
     SiteState.LOST: "red",
     SiteState.LEFT_OUT: "yellow",

@@ -20,9 +20,9 @@ def preview(rollout: str, batch: str) -> None:
 
     A bad site leaves the batch, never stops it.
     """
-    distributed = steps.distribute_client(rollout, batch)
-    tested = steps.run_probe_tests(rollout, batch)
-    published = steps.publish_tag(rollout, batch)
+    distributed = steps.distribute_client(rollout=rollout, batch=batch)
+    tested = steps.run_probe_tests(rollout=rollout, batch=batch)
+    published = steps.publish_tag(rollout=rollout, batch=batch)
     seen = WaitUntil(task_id="wait_for_tag", wait="tags_are_seen", arguments={"rollout": rollout, "batch": batch})
     distributed >> tested >> published >> seen
 
@@ -44,10 +44,11 @@ def site_at_its_own_pace(rollout: str, site: str, batch: str) -> None:
     Its own people configure it; no other site waits for them. `batch` is that of this site alone.
     """
     configured = HumanStep(task_id="configure", form="local-configuration", rollout=rollout, about=site)
-    tested = steps.run_probe_tests(rollout, batch)
-    published = steps.publish_tag(rollout, batch)
+    tested = steps.run_probe_tests(rollout=rollout, batch=batch)
+    published = steps.publish_tag(rollout=rollout, batch=batch)
     seen = WaitUntil(task_id="wait_for_tag", wait="tags_are_seen", arguments={"rollout": rollout, "batch": batch})
-    configured >> tested >> published >> seen >> steps_non_bc.update_release_bulletin(rollout)
+    bulletin = steps_non_bc.update_release_bulletin(rollout=rollout, site=site)
+    configured >> tested >> published >> seen >> bulletin
 
 
 def start_deployment_test(

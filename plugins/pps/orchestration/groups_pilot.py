@@ -50,7 +50,7 @@ def pilot_site(rollout: str, site: str) -> None:
     gone = WaitUntil(
         task_id="wait_for_roll_back", wait="pilot_is_rolled_back", arguments={"rollout": rollout, "site": site}
     )
-    told = steps.tell_of_roll_back(rollout, site)
+    told = steps.tell_of_roll_back(rollout=rollout, site=site)
     report = HumanStep(task_id="report", form=pilot_report.STEP, rollout=rollout, about=site)
     set_up >> seen >> ends >> back >> gone >> told >> report
 

@@ -21,6 +21,7 @@ from pps.domain.people import questions
 from pps.domain.people.questions import Given
 from pps.domain.record.facts import Fact
 from pps.domain.record.rollouts import Rollout
+from pps.orchestration.labels import ABOUT
 from pps.orchestration.params import as_params
 from pps.orchestration.runtime import desk
 from pps.workflow.desk import FrontDesk
@@ -58,6 +59,7 @@ class HumanStep(HITLOperator):
         kwargs.pop("params", None)  # those of the DAG, which Airflow hands to every task
         # people have until the date that was agreed with them; Airflow would take a limit of the work for theirs
         kwargs["execution_timeout"] = None
+        kwargs.setdefault("map_index_template", ABOUT)
         fields = as_params(self.form.fields or {})
         for field in fields.values():
             field.source = "task"

@@ -1,17 +1,18 @@
-"""What the checks of starts and answers ask: the record of facts, and Airflow's own tables (api-server only)."""
+"""What our part of the api-server asks and writes in Airflow's own tables, for starts, answers and notes of runs."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from airflow.models.dagrun import DagRun
+from airflow.models.dagrun import DagRun, DagRunNote
 from airflow.models.hitl import HITLDetail
 from airflow.models.taskinstance import TaskInstance
 from airflow.utils.session import create_session
 from airflow.utils.state import DagRunState
 from sqlalchemy import func, or_, select
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from pps.activities.ports.record import Facts
@@ -73,3 +74,32 @@ def asked(dag: str, run: str, task: str, map_index: int, session: Session) -> As
         return None
     fields = {key: dict(spec.get("schema") or {}) for key, spec in (row[2] or {}).items()}
     return AskedTask(str(row[0] or ""), row[1] is not None, fields)
+
+
+def keep_note(dag: str, run: str, changed: Callable[[str | None], str]) -> bool:
+    """Change the note of a run; False where Airflow has no such run.
+
+    Args:
+        changed: gets the note as it is, and returns what it becomes. The note is locked meanwhile, so that of two at
+            once the second sees what the first has written.
+    """
+    try:
+        return _keep_note(dag, run, changed)
+    except IntegrityError:  # the first note of a run, written by two at once
+        return _keep_note(dag, run, changed)
+
+
+def _keep_note(dag: str, run: str, changed: Callable[[str | None], str]) -> bool:
+    with create_session() as session:
+        number = session.scalar(select(DagRun.id).where(DagRun.dag_id == dag, DagRun.run_id == run))
+        if number is None:
+            return False
+        note = session.scalar(select(DagRunNote).where(DagRunNote.dag_run_id == number).with_for_update())
+        content = changed(note.content if note else None)
+        if note is None:
+            note = DagRunNote(content)  # type: ignore[no-untyped-call]
+            note.dag_run_id = number
+            session.add(note)
+        elif note.content != content:  # who wrote it stays its author
+            note.content = content
+        return True

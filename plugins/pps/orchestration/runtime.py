@@ -15,6 +15,7 @@ from airflow.sdk import Context, get_current_context
 
 from pps.config.loader import Configuration, load_configuration
 from pps.domain.base.errors import RolloutError
+from pps.orchestration import run_notes
 from pps.orchestration.in_time import until_heard
 from pps.orchestration.targets import credentials
 from pps.services import Services
@@ -52,9 +53,15 @@ def office(acts: str = "") -> Iterator[FrontOffice]:
 
 @contextmanager
 def desk(rollout: str, acts: str = "") -> Iterator[FrontDesk]:
-    """The desk of a rollout, for one task."""
+    """The desk of a rollout, for one task. What was done at it, or kept from being done, stands in the run's note."""
     with office(acts) as o:
-        yield o.desk(rollout)
+        d = o.desk(rollout)
+        try:
+            yield d
+        except Exception:
+            run_notes.tell_of(d.rollout, d.services)
+            raise
+        run_notes.tell_of(d.rollout, d.services)
 
 
 # --- for those who ask again and again ----------------------------------------------------------

@@ -16,6 +16,7 @@ from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from pps.config.loader import load_configuration
 from pps.domain.base.errors import ServiceError
+from pps.orchestration import labels
 from pps.orchestration.runtime import asking_again, office
 from pps.workflow.waits import WAITS
 
@@ -59,6 +60,8 @@ class WaitUntil(BaseOperator):
     template_fields: Sequence[str] = ("arguments",)
 
     def __init__(self, *, wait: str, arguments: dict[str, Any], **kwargs: Any) -> None:
+        named = next((template for key, template in labels.WAITS.items() if key in arguments), None)
+        kwargs.setdefault("map_index_template", named)
         super().__init__(**kwargs)
         if wait not in WAITS:
             raise ValueError(f"{wait!r} is none of {', '.join(WAITS)}")

@@ -1,7 +1,8 @@
 """The web application, mounted under /pps by Airflow's plugin (plugins/pps_plugin.py).
 
 Airflow serves a plugin's applications without asking who calls. So every route here wants an
-Airflow user with a role, except those in `PUBLIC`; `create_app` refuses to return anything else.
+Airflow user with a role, or (one of them) a worker of ours, except those in `PUBLIC`; `create_app` refuses to return
+anything else.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from pps.web import (
     pilot_log,
     public,
     rollouts,
+    run_notes,
     shell,
     signing_keys,
 )
@@ -63,6 +65,7 @@ def create_app(
     services: Callable[[], Services],
     current_user: Callable[..., Any],
     now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    keep_note: run_notes.KeepNote = run_notes.no_runs,
 ) -> FastAPI:
     """Put the application together.
 
@@ -70,6 +73,7 @@ def create_app(
         services: called at the first request and kept, so that a start of the web server needs no
             database, and all requests share one pool of connections.
         current_user: FastAPI dependency that raises 401 or 403 unless an Airflow user calls.
+        keep_note: changes the note of a run of Airflow.
     """
     app = FastAPI(title="PPS Rollout", docs_url=None, redoc_url=None, openapi_url=None)
     app.add_middleware(SecurityHeaders)
@@ -92,7 +96,9 @@ def create_app(
         rollouts.router(services, now),
     ):
         app.include_router(router, dependencies=[Depends(user)])
-    check_closed(app, user)
+    of_workers, worker = run_notes.router(services, keep_note)
+    app.include_router(of_workers)
+    check_closed(app, user, worker)
     return app
 
 
@@ -107,17 +113,17 @@ def reader(current_user: Callable[..., Any]) -> Callable[..., Any]:
     return user_with_role
 
 
-def check_closed(app: FastAPI, user: Callable[..., Any]) -> None:
-    """Raise unless every route is in `PUBLIC` or asks for a user, and every entry of `PUBLIC` is a route.
+def check_closed(app: FastAPI, *locks: Callable[..., Any]) -> None:
+    """Raise unless every route is in `PUBLIC` or asks who calls, and every entry of `PUBLIC` is a route.
 
     Whoever adds routes to the application calls this again.
 
     Args:
-        user: as `reader` has made it.
+        locks: dependencies that ask: for a user, as `reader` has made it, or for a worker of ours.
     """
     open_routes = set()
     for route in app.routes:
-        if isinstance(route, APIRoute) and user in _calls(route.dependant):
+        if isinstance(route, APIRoute) and not set(locks).isdisjoint(_calls(route.dependant)):
             continue
         open_routes |= {(method, getattr(route, "path", "?")) for method in getattr(route, "methods", None) or {"ANY"}}
     if open_routes != set(PUBLIC):

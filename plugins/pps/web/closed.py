@@ -108,6 +108,7 @@ def router(services: Callable[[], Services]) -> APIRouter:
                     "at": a.at.isoformat(),
                     "late": a.late,
                     "invited": a.invited,
+                    "replaced": a.replaced,
                 }
                 for a in given
             ],

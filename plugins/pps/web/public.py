@@ -156,6 +156,7 @@ def router(services: Callable[[], Services], now: Callable[[], datetime]) -> API
             "identity": answer.identity,
             "late": answer.late,
             "invited": answer.invited,
+            "replaced": answer.replaced,
             "at": answer.at.isoformat(),
         }
         return JSONResponse(said, 201 if new else 200)

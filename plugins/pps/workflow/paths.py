@@ -27,6 +27,7 @@ class Start:
 
 
 WITHDRAW, OVERRULE, NIGHT, REMINDERS = "withdraw_rollout", "overrule_policies", "nightly_distribution", "reminders"
+RETRY = "retry_sites"
 
 STARTS: Mapping[str, Start] = {
     "bc_client_update": Start(RolloutPath.BC_CLIENT, start_forms.CLIENT_UPDATE, "4.1.1"),
@@ -37,6 +38,7 @@ STARTS: Mapping[str, Start] = {
     "major_server_pilot": Start(RolloutPath.MAJOR_PILOT, start_forms.PILOT, "4.1.3"),
     OVERRULE: Start(RolloutPath.OVERRULE, start_forms.OVERRULING, "4.1.3"),
     WITHDRAW: Start(None, start_forms.WITHDRAWAL, "4.1.1"),
+    RETRY: Start(None, start_forms.RETRY, "4.1.1"),
     NIGHT: Start(None, section="4.1.1"),
     REMINDERS: Start(None, section="4.1.3"),
 }

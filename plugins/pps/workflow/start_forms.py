@@ -107,6 +107,22 @@ WITHDRAWAL: Schema = {
     },
 }
 
+#: As above, for `retry_sites`.
+RETRY: Schema = {
+    "rollout": WITHDRAWAL["rollout"]
+    | {"description": "Name of the rollout whose preview is to be tried again at sites, e.g. bc-client-4711-1."},
+    "sites": {
+        "type": ["null", "array"],
+        "items": {"type": "string", "pattern": NAME_JSON_PATTERN},
+        "minItems": 1,
+        "maxItems": 1000,
+        "uniqueItems": True,
+        "default": None,
+        "title": "Sites",
+        "description": "Names as in sites.yaml, one a line. Empty: all that have failed and may be tried again.",
+    },
+}
+
 #: Of a request for a pilot (SD 4.1.3, 1).
 PILOT: Schema = {
     "patch": CLIENT_UPDATE["patch"] | {"description": "Number of a server update in the tracker."},

@@ -14,7 +14,7 @@ KEPT = {"artefacts", "mirrors", "own_repositories", "production", "production_pa
 READERS = {"tarball_on_record", "tarball_of", "whole_tarball_of"}
 #: Where nothing that is kept is read, or somebody is told in another way.
 OTHERWISE = {
-    ("clients.py", "look_at_sites"): "the night has an alarm of its own, and goes on with the other previews",
+    ("clients.py", "_night"): "a night, or another try, has an alarm of its own",
     ("meetings.py", "tell_end"): "asks for an address only",
 }
 

@@ -53,6 +53,7 @@ SHOWN_STATES = (
     SiteState.CONFIGURED,
     SiteState.INSTALLED,
     SiteState.PLANNED,
+    SiteState.NOT_ANNOUNCED,
     SiteState.FAILED,
     SiteState.LOST,
     SiteState.WITHDRAWN,

@@ -22,14 +22,14 @@ from pps.activities.ports.people import Templates
 from pps.activities.ports.publication import PublicationFolder
 from pps.activities.ports.record import Facts
 from pps.domain.people.links import feedback_link
-from pps.domain.record.rollouts import SiteProgress, SiteState
+from pps.domain.record.rollouts import FAILURES, SiteProgress, SiteState
 from pps.domain.sites.site import Site
 
 FOLDER = "bulletin"
 MAP = f"{FOLDER}/sites.html"
 STATES = tuple(state.value for state in SHOWN_STATES)
 #: Sites that need somebody, by their states; the first page names at most so many of each.
-_NEED_SOMEBODY = (SiteState.FAILED, SiteState.LOST)
+_NEED_SOMEBODY = (*FAILURES, SiteState.LOST)
 _NAMED_AT_MOST = 12
 #: What is not done comes first where all sites of a preview are listed.
 _NOT_DONE_FIRST = (

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -22,7 +22,8 @@ from pps.activities.ports.services import InformationSystem
 from pps.activities.ports.sites import SiteLimits, SiteShell, SshTarget
 from pps.activities.sites.batch import Door
 from pps.activities.sites.receiver import Holding
-from pps.domain.base.errors import NotYetAllowedError, ServiceError, TamperedError
+from pps.domain.base.errors import NotYetAllowedError, RefusedError, ServiceError, TamperedError
+from pps.domain.clients.retries import retry_of
 from pps.domain.record.facts import Fact, FactKind
 from pps.domain.record.rollouts import PREVIEWS, Rollout, SiteState
 from pps.domain.sites.site import Platform, Site, reasons_against_preview
@@ -58,7 +59,8 @@ async def plan_the_night(night: Night) -> list[dict[str, str]]:
         if not record.is_open_preview:
             continue
         try:
-            needing = await _sites_that_need_something(night, record)
+            tonight = f"night-{night.office.clock():%Y-%m-%d}"
+            needing = await _sites_that_need_something(night, record, tonight)
         except TamperedError as error:  # nothing to compare its sites with; the other previews go on
             night.alarm(record, error)
             continue
@@ -91,8 +93,50 @@ def _may_be_sent(night: Night, record: Rollout) -> bool:
     return True
 
 
-async def _sites_that_need_something(night: Night, record: Rollout) -> list[str]:
-    """Look and compare. A site that lost its preview loses its tag at once, so that no job goes there meanwhile."""
+async def plan_another_try(night: Night, rollout: str, wanted: Collection[str], run: str) -> list[dict[str, str]]:
+    """Plan a try of single sites, on somebody's word instead of the night's; returns its (rollout, batch) pair.
+
+    The rules are those of a night, and so is the look. Asked again by the same run, it returns the same.
+
+    Args:
+        wanted: names of sites; none: all that have failed.
+        run: as facts name it.
+
+    Raises:
+        RefusedError: the rollout, or one of the sites, may not be tried again.
+        TamperedError: the tarball in the store is not what is on record.
+        NotYetAllowedError: it is not there at all.
+    """
+    desk = night.office.desk(rollout)
+    tries = [f for f in desk.rollout.facts if f.kind is FactKind.RETRY_PLANNED]
+    if planned := next((f for f in tries if f.payload["run"] == run), None):
+        return [{"rollout": rollout, "batch": planned.occasion}]
+    chosen = retry_of(desk.rollout, night.registry, level_for(desk.rollout.path), wanted)
+    if chosen.reasons_against:
+        raise RefusedError(f"another try of {rollout}", chosen.reasons_against, f"Look at: pps rollout show {rollout}")
+    names = [p.site for p in chosen.sites]
+    try:
+        await asyncio.to_thread(whole_tarball_of, desk.rollout, night.artefacts)
+        await _sites_that_need_something(night, desk.rollout, f"retry-{len(tries) + 1}", names)
+    except TamperedError as error:
+        night.alarm(desk.rollout, error)
+        raise
+    desk, plan = night.office.desk(rollout), {"sites": names, "asked": sorted(wanted), "run": run}
+    while True:
+        number = sum(f.kind is FactKind.RETRY_PLANNED for f in desk.rollout.facts) + 1
+        if desk.record(desk.fact(FactKind.RETRY_PLANNED, "", f"retry-{number}", plan)):
+            return [{"rollout": rollout, "batch": f"retry-{number}"}]
+        # somebody else has planned one in this instant, which is on the desk now
+
+
+async def _sites_that_need_something(
+    night: Night, record: Rollout, occasion: str, only: Collection[str] | None = None
+) -> list[str]:
+    """Look and compare. A site that lost its preview loses its tag at once, so that no job goes there meanwhile.
+
+    Args:
+        only: names of sites, where not all are meant.
+    """
     platforms = [Platform.parse(p) for p in record.need(FactKind.ROLLOUT_OPENED, "").payload["platforms"]]
     level = level_for(record.path)
     sites = [
@@ -100,8 +144,8 @@ async def _sites_that_need_something(night: Night, record: Rollout) -> list[str]
         for site in night.registry.values()
         # a site whose people have not configured the client yet waits for them, not for a night (SD 4.1.2, 3)
         if not reasons_against_preview(site, platforms, level) and record.may_test(site.name)
+        if only is None or site.name in only
     ]
-    occasion = f"night-{night.office.clock():%Y-%m-%d}"
     door = Door(night.targets(sites), night.shell, night.limits, night.at_once, occasion, night.office.actor)
     held = await look(tarball_on_record(record), sites, door)
     lost = [s for s in sites if record.holds_preview(s.name) and held[s.name][0] in (Holding.ABSENT, Holding.DAMAGED)]

@@ -13,7 +13,7 @@ from pps.activities.ports.sites import SiteLimits, SiteShell, SshTarget
 from pps.activities.sites.batch import Door, Scribe, serve_sites
 from pps.activities.sites.script import ScriptOutput, load_script, run_script
 from pps.domain.record.facts import Fact, FactKind
-from pps.domain.record.rollouts import SiteState
+from pps.domain.record.rollouts import FAILURES, SiteState
 from pps.domain.sites.probes import ProbeResult, ProbeState, reasons_against_tag
 from pps.domain.sites.site import Site
 
@@ -72,7 +72,7 @@ def read_results(output: ScriptOutput) -> tuple[ProbeResult, ...]:
     return tuple(results)
 
 
-_TO_PROBE = (SiteState.INSTALLED, SiteState.CONFIGURED, SiteState.FAILED, SiteState.WITHDRAWN)
+_TO_PROBE = (SiteState.INSTALLED, SiteState.CONFIGURED, *FAILURES, SiteState.WITHDRAWN)
 
 
 async def probe_site(
@@ -115,8 +115,9 @@ async def probe(
     task asks nobody twice. One whose probes failed is asked again: it may have been repaired.
 
     Returns:
-        The facts, in the order of `sites`: PROBES_PASSED or PROBES_FAILED with `results` and, if failed,
-        `reason`; SITE_FAILED with `step: probe` where the site could not be asked.
+        The facts, in the order of `sites`: PROBES_PASSED or PROBES_FAILED with `results` and, if failed, `reason` and
+        `announced` (whether a tag from before is still there); SITE_FAILED with `step: probe` where the site could
+        not be asked.
 
     Raises:
         NotYetAllowedError: the preview was withdrawn.
@@ -147,7 +148,8 @@ async def probe(
             "results": [{**asdict(r), "state": r.state.name} for r in results],
         }
         if reasons := reasons_against_tag(results):
-            return scribe.fact(FactKind.PROBES_FAILED, site, payload | {"reason": " ".join(reasons)})
+            payload |= {"reason": " ".join(reasons), "announced": record.announces(site.name)}
+            return scribe.fact(FactKind.PROBES_FAILED, site, payload)
         return scribe.fact(FactKind.PROBES_PASSED, site, payload)
 
     return await serve_sites(sites, one, scribe, desk, step="probe", at_once=door.at_once)

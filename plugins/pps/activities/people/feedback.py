@@ -140,7 +140,7 @@ def give_feedback(
 
     With a VO's token the answer is that VO's; without one it is kept and shown apart. Late
     answers are kept and marked; an answer at the very instant of the agreed date is in time. Another answer of the same
-    VO stands beside the one before. What the text shows of persons is hidden before it is stored.
+    VO replaces the one before, which is kept and shown. What the text shows of persons is hidden before it is stored.
 
     Args:
         network: the one from which it came; "" where nobody knows, or where it is our own people who enter it.
@@ -189,9 +189,9 @@ def _digest_of_network(secret: bytes, rollout: str, network: str) -> str:
 
 
 def _same_words(given: Sequence[VoAnswer], vo: str, opinion: Opinion, text: str, author: str) -> VoAnswer | None:
-    """The answer with the same VO's invitation that says the same."""
-    said = (vo, opinion, text, author, True)
-    return next((a for a in given if (a.vo, a.opinion, a.text, a.author, a.invited) == said), None)
+    """The answer with the same VO's invitation that says the same; one that was replaced may be given again."""
+    said = (vo, opinion, text, author, True, False)
+    return next((a for a in given if (a.vo, a.opinion, a.text, a.author, a.invited, a.replaced) == said), None)
 
 
 def _over_limit(

@@ -18,7 +18,7 @@ from pps.domain.packages.tags import jdl_requirement
 from pps.domain.people.feedback import feedback_due, invited_vos
 from pps.domain.people.links import bulletin_link, feedback_api, feedback_link
 from pps.domain.record.facts import Fact, FactKind
-from pps.domain.record.rollouts import TOLD_OF_WITHDRAWAL, Rollout, SiteState
+from pps.domain.record.rollouts import FAILURES, TOLD_OF_WITHDRAWAL, Rollout, SiteState
 from pps.domain.sites.site import Site
 
 
@@ -126,7 +126,7 @@ def tell_failed_sites(desk: Desk, sites: Mapping[str, Site]) -> int:
     opened = record.need(FactKind.ROLLOUT_OPENED, "Open the rollout first.").payload
     letters = []
     for p in record.all_progress():
-        began = trouble_began(record, p.site) if p.state is SiteState.FAILED and p.site in sites else None
+        began = trouble_began(record, p.site) if p.state in FAILURES and p.site in sites else None
         if began is None or p.fact is None or _told(record, FactKind.SITE_TOLD, p.site, began):
             continue
         view = {

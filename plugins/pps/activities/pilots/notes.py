@@ -75,7 +75,7 @@ def notes(desk: Desk) -> dict[str, Any]:
         "words": words_of_vos(pilot),
         "earlier": [_round(before) for before in earlier_rounds(desk)],
         "committed": pilot.agreement.vos if pilot.agreement else (),
-        "deployment": deployment_tests.results(test) if test else None,
+        "deployment": deployment_tests.results_for_people(test) if test else None,
         "overruled": overruling_view(overruling(dossier)),
         "tested_platforms": [str(p) for p in tested],
         "justification": _justification(record),

@@ -293,6 +293,12 @@ def results(record: Rollout) -> Mapping[str, Any]:
     }
 
 
+def results_for_people(record: Rollout) -> Mapping[str, Any]:
+    """The same for documents and mails, with the outcome in words; None while it is under way."""
+    found = results(record)
+    return {**found, "outcome": found["outcome"] and deployment_verdict(record).in_words}
+
+
 def log_name(rollout: str, scenario: str) -> str:
     """Where a scenario's log is, below the publication folder."""
     return f"{FOLDER}/{rollout}/{scenario}.txt"

@@ -95,7 +95,7 @@ def notes(
         "tarball": built.payload.get("name", "") if built else "",
         "remarks": list(built.payload.get("remarks", ())) if built else [],
         "tested_platforms": [str(p) for p in platforms_for_production(patch, verdict)],
-        "deployment": deployment_tests.results(deployment) if deployment else None,
+        "deployment": deployment_tests.results_for_people(deployment) if deployment else None,
         "overruled": overruling_view(overruling(dossier)) if dossier else None,
         "tag": tag,
         "jdl": jdl_requirement(tag) if tag else "",

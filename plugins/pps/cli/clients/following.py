@@ -17,7 +17,7 @@ from pps.cli import output
 from pps.cli.front import Front
 from pps.domain.base.errors import NotYetAllowedError, RolloutError, ServiceError
 from pps.domain.record.facts import Fact
-from pps.domain.record.rollouts import Rollout, SiteState
+from pps.domain.record.rollouts import FAILURES, Rollout, SiteState
 
 _EVERY_S = 2.0
 _LOOKS_BEFORE_OPENED = 150
@@ -104,11 +104,11 @@ def _print(fact: Fact, *, as_json: bool) -> None:
 def _picture(rollout: Rollout) -> Group:
     progress = rollout.all_progress()
     done = sum(p.state in (SiteState.AVAILABLE, SiteState.TAGGED) for p in progress)
-    failed = sum(p.state is SiteState.FAILED for p in progress)
+    failed = sum(p.state in FAILURES for p in progress)
     head = f"{rollout.name}: {stage(rollout)}. {done} of {len(progress)} sites offer the preview, {failed} failed."
     recent = [(output.moment(f.at), f.kind, f.subject or "-") for f in rollout.facts[-_RECENT:]]
     # a grid can be longer than a screen: what needs an eye comes first, so only what is well is cut off
-    order = {SiteState.FAILED: 0, SiteState.LOST: 1, SiteState.AVAILABLE: 3}
+    order = {**dict.fromkeys(FAILURES, 0), SiteState.LOST: 1, SiteState.AVAILABLE: 3}
     sites = sorted(progress, key=lambda p: order.get(p.state, 2))
     return Group(
         Text(output.plain(head), style="bold"),

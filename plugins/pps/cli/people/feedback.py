@@ -11,7 +11,7 @@ import typer
 from pps.cli import output
 from pps.cli.front import front, group
 from pps.domain.base.errors import ConfigurationError
-from pps.domain.people.feedback import Opinion, answers, counting, invited_vos, outcome, turned_away_text
+from pps.domain.people.feedback import Opinion, VoAnswer, answers, counting, invited_vos, outcome, turned_away_text
 
 app = group("What the VOs say of a preview (SD 4.1.1).")
 
@@ -51,8 +51,10 @@ def give(
     )
     if as_json:
         return output.say_json(answer)
-    counts = "it counts for the VO" if answer.invited and not answer.late else "it is shown, but counts for no VO"
+    counts = "it counts for the VO" if counting([answer]) else "it is shown, but counts for no VO"
     why = " (it came after the agreed date)" if answer.late else "" if answer.invited else " (no valid invitation)"
+    if answer.replaced:
+        counts, why = "it is shown, but the VO's later answer counts", ""
     return output.say(f"Recorded as {answer.identity}; {counts}{why}.")
 
 
@@ -68,10 +70,7 @@ def list_feedback(ctx: typer.Context, rollout: RolloutName, as_json: output.Json
             {"outcome": outcome(record), "answers": given, "silent": silent, "turned_away": turned_away}
         )
     if given:
-        rows = [
-            (output.moment(a.at), a.vo, a.opinion, _standing(late=a.late, invited=a.invited), a.text or "-")
-            for a in given
-        ]
+        rows = [(output.moment(a.at), a.vo, a.opinion, _standing(a), a.text or "-") for a in given]
         output.say(output.table(("GIVEN", "VO", "OPINION", "COUNTS", "TEXT"), rows))
     else:
         output.say("No feedback was given.")
@@ -82,5 +81,7 @@ def list_feedback(ctx: typer.Context, rollout: RolloutName, as_json: output.Json
     return None
 
 
-def _standing(*, late: bool, invited: bool) -> str:
-    return "no: late" if late else "yes" if invited else "no: not invited"
+def _standing(a: VoAnswer) -> str:
+    if a.replaced:
+        return "no: replaced by the later one"
+    return "no: late" if a.late else "yes" if a.invited else "no: not invited"

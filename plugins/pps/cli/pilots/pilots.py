@@ -196,7 +196,7 @@ def _state(here: Front, pilot: Pilot) -> dict[str, Any]:
         "runs_until": pilot.runs_until,
         "interested": screening.interested(record),
         "sites": [_site(here, pilot, site) for site in pilot.selected],
-        "feedback": {"given": [w.vo for w in words_of_vos(pilot)], "silent": silent_vos(pilot)},
+        "feedback": {"given": [w.vo for w in words_of_vos(pilot) if not w.replaced], "silent": silent_vos(pilot)},
         "missing_reports": pilot.missing_reports,
         "assessment": _assessment(here, pilot),
         "decision": wrapped.payload.get("decision") if wrapped else None,

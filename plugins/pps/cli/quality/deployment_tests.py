@@ -6,7 +6,13 @@ from typing import Annotated
 
 import typer
 
-from pps.activities.quality.deployment_tests import PRE_DEPLOYMENT, log_name, newest_deployment_test, results
+from pps.activities.quality.deployment_tests import (
+    PRE_DEPLOYMENT,
+    log_name,
+    newest_deployment_test,
+    results,
+    results_for_people,
+)
 from pps.cli import output
 from pps.cli.front import front, group
 from pps.cli.packages.patches import PatchNumber
@@ -98,9 +104,9 @@ def show(
         if text is None:
             raise NotYetAllowedError(f"scenario {log}", "has no log yet.", f"See: pps deployment-test show {patch}")
         return output.say(text.decode())
-    found = results(record)
     if as_json:
-        return output.say_json(found)
+        return output.say_json(results(record))
+    found = results_for_people(record)
     output.say(
         output.pairs(
             [

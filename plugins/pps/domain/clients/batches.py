@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from pps.domain.record.rollouts import SiteProgress, SiteState
+from pps.domain.record.rollouts import FAILURES, SiteProgress, SiteState
 from pps.domain.sites.site import Site
 
 
@@ -95,7 +95,7 @@ def reasons_to_stop(progress: Sequence[SiteProgress], limits: BatchLimits) -> tu
     Counts failed sites against all planned sites, not against those tried so far: the first
     failure of a batch must not stop a rollout to three hundred sites.
     """
-    failed = [p for p in progress if p.state is SiteState.FAILED]
+    failed = [p for p in progress if p.state in FAILURES]
     allowed = max(limits.failures_always_allowed, int(limits.failure_budget * len(progress)))
     if len(failed) <= allowed:
         return ()

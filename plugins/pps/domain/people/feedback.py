@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 
@@ -75,6 +75,8 @@ class VoAnswer:
     """came with the invitation of that VO; anybody else's word is shown apart and counts for no VO"""
     network: str = ""
     """keyed digest of the network it came from, where nobody was invited; names nobody, only counts"""
+    replaced: bool = False
+    """the same VO has answered again in time: kept and shown, but the later one counts"""
 
 
 class Outcome(StrEnum):
@@ -95,7 +97,9 @@ class FeedbackSummary:
     invited: tuple[str, ...]
     """VOs that were asked"""
     counting: tuple[VoAnswer, ...]
-    """of invited VOs, in time"""
+    """of invited VOs, in time; one of each"""
+    replaced: tuple[VoAnswer, ...]
+    """of invited VOs, in time, that have answered again since"""
     silent: tuple[str, ...]
     """invited VOs that did not answer in time"""
     late: tuple[VoAnswer, ...]
@@ -111,9 +115,12 @@ def feedback_due(rollout: Rollout) -> datetime | None:
 
 
 def answers(rollout: Rollout) -> tuple[VoAnswer, ...]:
-    """Every answer on record, oldest first. An answer at the very instant of the agreed date is in time."""
+    """Every answer on record, oldest first. An answer at the very instant of the agreed date is in time.
+
+    A VO has one voice: of its answers in time the newest counts (ADR 23).
+    """
     due = feedback_due(rollout)
-    return tuple(
+    given = tuple(
         VoAnswer(
             identity=f.occasion,
             vo=f.subject,
@@ -128,11 +135,13 @@ def answers(rollout: Rollout) -> tuple[VoAnswer, ...]:
         for f in rollout.facts
         if f.kind is FactKind.FEEDBACK_GIVEN
     )
+    newest = {a.vo: a for a in counting(given)}
+    return tuple(replace(a, replaced=True) if a.invited and not a.late and a is not newest[a.vo] else a for a in given)
 
 
 def counting(given: Iterable[VoAnswer]) -> tuple[VoAnswer, ...]:
-    """Those answers that decide something: of invited VOs, in time."""
-    return tuple(a for a in given if a.invited and not a.late)
+    """Those answers that decide something: of invited VOs, in time, not replaced by a later one."""
+    return tuple(a for a in given if a.invited and not a.late and not a.replaced)
 
 
 def invited_vos(rollout: Rollout) -> frozenset[str]:
@@ -168,6 +177,7 @@ def summary(rollout: Rollout) -> FeedbackSummary:
         due=feedback_due(rollout),
         invited=invited,
         counting=counting(given),
+        replaced=tuple(a for a in given if a.replaced),
         silent=tuple(vo for vo in invited if vo not in heard),
         late=tuple(a for a in given if a.invited and a.late),
         others=tuple(a for a in given if not a.invited),

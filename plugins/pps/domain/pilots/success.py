@@ -44,6 +44,8 @@ class VoWord:
     vo: str
     opinion: Opinion
     text: str
+    replaced: bool = False
+    """the VO has answered again in time: shown, but the later one counts"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,18 +71,23 @@ class Assessment:
 def words_of_vos(pilot: Pilot) -> tuple[VoWord, ...]:
     """What the committed VOs said in time; an answer at the very instant of the agreed date is in time.
 
-    An answer counts for its VO only if it came with that VO's own invitation.
+    An answer counts for its VO only if it came with that VO's own invitation; of several the newest does (ADR 23).
     """
     agreed = pilot.agreement
     if agreed is None:
         return ()
-    return tuple(
-        VoWord(f.subject, Opinion(f.payload["opinion"]), str(f.payload["text"]))
+    given = [
+        f
         for f in pilot.record.facts
         if f.kind is FactKind.FEEDBACK_GIVEN
         and f.subject in agreed.vos
         and f.payload.get("invited")
         and f.at <= agreed.feedback_until
+    ]
+    newest = {f.subject: f for f in given}
+    return tuple(
+        VoWord(f.subject, Opinion(f.payload["opinion"]), str(f.payload["text"]), replaced=f is not newest[f.subject])
+        for f in given
     )
 
 
@@ -164,7 +171,9 @@ def assess(pilot: Pilot, criteria: Criteria, now: datetime, *, overruled: bool =
             why = f"The policies were overruled, so nobody waited for {', '.join(silent)}."
         return Assessment(JudgedBy.OPERATIONS, technical, unknown, (why,), no_feedback=True)
     problems = tuple(
-        f"{w.vo} reports a problem: {one_line(w.text).rstrip('.')}." for w in words if w.opinion is Opinion.PROBLEM
+        f"{w.vo} reports a problem: {one_line(w.text).rstrip('.')}."
+        for w in words
+        if w.opinion is Opinion.PROBLEM and not w.replaced
     )
     others = (f"No feedback from {', '.join(silent)} in time.",) if silent else ()
     # a service that had to be rolled back is no success, whatever its users say

@@ -278,6 +278,16 @@ class DeploymentVerdict:
     """on which it passed; the release may go out for these and no others"""
     reasons: tuple[str, ...] = field(default_factory=tuple)
     """why the other platforms stay behind"""
+    optional_failed: tuple[str, ...] = ()
+    """scenarios that failed and hold nothing back: whoever reads "passed" must know of them"""
+
+    @property
+    def in_words(self) -> str:
+        """The outcome for people: `passed; optional scenario wn-torque failed`."""
+        if self.outcome is not DeploymentOutcome.PASSED or not self.optional_failed:
+            return self.outcome.value
+        scenarios = "scenario" if len(self.optional_failed) == 1 else "scenarios"
+        return f"{self.outcome.value}; optional {scenarios} {' and '.join(self.optional_failed)} failed"
 
 
 def deployment_verdict(record: Rollout) -> DeploymentVerdict:
@@ -288,14 +298,18 @@ def deployment_verdict(record: Rollout) -> DeploymentVerdict:
     against = reasons_against_platforms(record)
     passed = tuple(platform for platform, reasons in against.items() if not reasons)
     reasons = tuple(reason for why in against.values() for reason in why)
-    results = {scenario_result(record, s.name) for s in planned_scenarios(record)}
+    scenarios = planned_scenarios(record)
+    results = {scenario_result(record, s.name) for s in scenarios}
+    optional = tuple(
+        s.name for s in scenarios if not s.mandatory and scenario_result(record, s.name) is ScenarioResult.FAIL
+    )
     if passed:
         outcome = DeploymentOutcome.PASSED
     elif ScenarioResult.FAIL in results:
         outcome = DeploymentOutcome.FAILED
     else:
         outcome = DeploymentOutcome.INCONCLUSIVE
-    return DeploymentVerdict(outcome, passed, reasons)
+    return DeploymentVerdict(outcome, passed, reasons, optional)
 
 
 def checked_table(scenarios: Iterable[Scenario], found: tuple[str, ...]) -> tuple[Scenario, ...]:

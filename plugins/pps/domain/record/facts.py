@@ -25,6 +25,8 @@ class FactKind(StrEnum):
     PLAN_AGREED = "plan-agreed"
     NIGHT_PLANNED = "night-planned"
     """occasion: the night's batch; payload `sites`"""
+    RETRY_PLANNED = "retry-planned"
+    """somebody has asked to try sites again; occasion: the batch; payload `sites`, `asked`, `run`"""
     GATE_PASSED = "gate-passed"
     ROLLOUT_STOPPED = "rollout-stopped"
     FEEDBACK_DATE_AGREED = "feedback-date-agreed"

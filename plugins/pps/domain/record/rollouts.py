@@ -67,18 +67,27 @@ class SiteState(StrEnum):
     """the tag is in the site's tag directory, not yet seen in the information system"""
     AVAILABLE = "available"
     """the tag is seen in the information system: jobs can select the preview"""
+    NOT_ANNOUNCED = "installed, not announced"
+    """the preview lies there without its tag: its probes have failed, so no job is sent to it"""
     FAILED = "failed"
     LEFT_OUT = "left out"
     LOST = "lost"
     WITHDRAWN = "withdrawn"
 
 
+#: Jobs can be sent to the preview there, or will be as soon as the information system shows its tag.
+OFFERED = (SiteState.TAGGED, SiteState.AVAILABLE)
+#: The preview lies there, as far as the newest fact tells.
+REACHED = (SiteState.INSTALLED, SiteState.CONFIGURED, SiteState.TESTED, *OFFERED, SiteState.NOT_ANNOUNCED)
+#: What needs somebody, and counts against the failure budget: a preview that fails its probes did not arrive well.
+FAILURES = (SiteState.FAILED, SiteState.NOT_ANNOUNCED)
+
 #: The newest of these facts about a site decides its state.
 _STATE_AFTER: Mapping[FactKind, SiteState] = {
     FactKind.PREVIEW_INSTALLED: SiteState.INSTALLED,
     FactKind.SITE_CONFIGURED: SiteState.CONFIGURED,
     FactKind.PROBES_PASSED: SiteState.TESTED,
-    FactKind.PROBES_FAILED: SiteState.FAILED,
+    FactKind.PROBES_FAILED: SiteState.NOT_ANNOUNCED,
     FactKind.TAG_ADDED: SiteState.TAGGED,
     FactKind.TAG_SEEN: SiteState.AVAILABLE,
     FactKind.TAG_REMOVED: SiteState.WITHDRAWN,
@@ -118,7 +127,10 @@ class SiteProgress:
 def _progress(site: str, newest: Fact | None) -> SiteProgress:
     if newest is None:
         return SiteProgress(site, SiteState.PLANNED)
-    return SiteProgress(site, _STATE_AFTER[newest.kind], str(newest.payload.get("reason", "")), newest)
+    state = _STATE_AFTER[newest.kind]
+    if state is SiteState.NOT_ANNOUNCED and newest.payload.get("announced"):
+        state = SiteState.FAILED  # a tag from before that could not be taken away: nobody may say that there is none
+    return SiteProgress(site, state, str(newest.payload.get("reason", "")), newest)
 
 
 def rollout_id(path: str, patch_number: int, attempt: int) -> str:
@@ -133,6 +145,9 @@ def dossier_name(patch_number: int) -> str:
     """The record of what is decided on a patch itself; it has one, and that is never closed."""
     return checked_name(f"{RolloutPath.DOSSIER}-{patch_number}", "dossier")
 
+
+#: What plans a batch beside the agreed plan: a night, or somebody who wants sites to be tried again.
+_LATER_PLANS = (FactKind.NIGHT_PLANNED, FactKind.RETRY_PLANNED)
 
 #: A batch of one site, where each goes at its own pace (SD 4.1.2).
 ONE_SITE = "at-"
@@ -199,11 +214,12 @@ class Rollout:
         return tuple(site for batch in plan.payload["batches"].values() for site in batch)
 
     def batch(self, name: str) -> tuple[str, ...]:
-        """The sites of one batch: of the plan (`canary`, `fleet-1`, ...), of a night, or one site (`at-<site>`)."""
+        """The sites of one batch: of the plan (`canary`, `fleet-1`, ...), of a night or a retry, or one site
+        (`at-<site>`)."""
         if name.startswith(ONE_SITE):
             return (name.removeprefix(ONE_SITE),)
         for fact in self.facts:
-            if fact.kind is FactKind.NIGHT_PLANNED and fact.occasion == name:
+            if fact.kind in _LATER_PLANS and fact.occasion == name:
                 return tuple(fact.payload["sites"])
         plan = self.need(FactKind.PLAN_AGREED, "Plan the batches first.")
         if name not in plan.payload["batches"]:
@@ -251,9 +267,9 @@ class Rollout:
 
     @property
     def reached_sites(self) -> tuple[str, ...]:
-        """Every site that has the preview, had it, or may have it for all we know: of the plan, of a night, or with
+        """Every site that has the preview, had it, or may have it for all we know: of any plan, or with
         facts. A fact can be lost in a crash, so we do not ask whether there is one."""
-        nights = (site for f in self.facts if f.kind is FactKind.NIGHT_PLANNED for site in f.payload["sites"])
+        nights = (site for f in self.facts if f.kind in _LATER_PLANS for site in f.payload["sites"])
         seen = dict.fromkeys((*self.planned_sites, *nights))
         seen.update(dict.fromkeys(f.subject for f in self.facts if f.kind in _STATE_AFTER))
         left_out = {f.subject for f in self.facts if f.kind is FactKind.SITE_LEFT_OUT}

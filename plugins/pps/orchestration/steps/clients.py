@@ -25,21 +25,24 @@ from pps.activities.release import notes as release_notes
 from pps.activities.release import release
 from pps.activities.sites.batch import Door
 from pps.domain.base.errors import NotYetAllowedError, PackageError, RefusedError
+from pps.domain.base.names import checked_name
 from pps.domain.clients.batches import GateVerdict
 from pps.domain.record.facts import Fact
-from pps.domain.record.rollouts import RolloutPath, occasion_of
+from pps.domain.record.rollouts import OFFERED, RolloutPath, SiteState, occasion_of
 from pps.domain.sites.site import Site
+from pps.orchestration import labels
 from pps.orchestration.in_time import awaited
 from pps.orchestration.retries import LIMITS
 from pps.orchestration.runtime import desk, office, run_of
 from pps.orchestration.targets import ssh_targets
 from pps.workflow.alarm import raise_alarm, tell_what_is_not_as_published, watched
-from pps.workflow.desk import FrontDesk
+from pps.workflow.desk import FrontDesk, FrontOffice
 
 log = logging.getLogger(__name__)
 
 #: The failure budget is looked at before each batch, so no more than these are under way when it is used up.
 BATCHES_AT_ONCE = 2
+_PASSED = (SiteState.TESTED, *OFFERED)
 #: Time for the hourly sweep to find a pilot that ended without telling those who were invited.
 _JUST_ENDED = timedelta(days=7)
 
@@ -107,12 +110,9 @@ def _stop(d: FrontDesk, reasons: tuple[str, ...]) -> None:
     d.send()
 
 
-@task(
-    map_index_template="{{ batch_name }}", max_active_tis_per_dagrun=BATCHES_AT_ONCE, execution_timeout=LIMITS.at_sites
-)
+@task(map_index_template=labels.BATCH, max_active_tis_per_dagrun=BATCHES_AT_ONCE, execution_timeout=LIMITS.at_sites)
 def distribute_client(rollout: str, batch: str) -> dict[str, int]:
     """Step 2. One batch of sites, concurrently, one connection each. Returns how many sites ended how."""
-    get_current_context()["batch_name"] = batch  # type: ignore[typeddict-unknown-key]
     with desk(rollout) as d:
         gates.must_go_on(d.rollout)
         if reasons := gates.budget_reasons(d.rollout, d.policies.distribution.to_domain()):
@@ -134,10 +134,12 @@ def distribute_client(rollout: str, batch: str) -> dict[str, int]:
                     alarm=lambda error: raise_alarm(d, error),
                 )
             )
-        return dict(Counter("failed" if o.receipt is None else o.receipt.how.value for o in outcomes))
+        ended = Counter("failed" if o.receipt is None else o.receipt.how.value for o in outcomes)
+        labels.say_how_it_went(rollout, batch, {"reached": ended.total() - ended["failed"], "failed": ended["failed"]})
+        return dict(ended)
 
 
-@task(execution_timeout=LIMITS.at_sites)
+@task(map_index_template=labels.BATCH, execution_timeout=LIMITS.at_sites)
 def run_probe_tests(rollout: str, batch: str) -> None:
     """Step 3. Probes in the Nagios convention at every site of the batch that has the preview."""
     with desk(rollout) as d:
@@ -146,15 +148,19 @@ def run_probe_tests(rollout: str, batch: str) -> None:
             built = tarball.tarball_on_record(d.rollout)
         door = _door(d, sites, occasion_of(batch))
         _tell(awaited(probing.probe(d, built, sites, door)))
+        progress = d.rollout.all_progress(s.name for s in sites)
+        labels.say_how_it_went(rollout, batch, labels.counted(progress, "passed", _PASSED, "probe"))
 
 
-@task(execution_timeout=LIMITS.at_sites)
+@task(map_index_template=labels.BATCH, execution_timeout=LIMITS.at_sites)
 def publish_tag(rollout: str, batch: str) -> None:
     """Step 4. The tag at every site of the batch whose probes have passed."""
     with desk(rollout) as d:
         sites = _sites(d, batch)
         door = _door(d, sites, occasion_of(batch))
         _tell(awaited(publication.publish_tags(d, d.rollout.tag, sites, door)))
+        progress = d.rollout.all_progress(s.name for s in sites)
+        labels.say_how_it_went(rollout, batch, labels.counted(progress, "tagged", OFFERED, "publish tag"))
 
 
 @task
@@ -263,18 +269,31 @@ def release_to_production(rollout: str) -> None:
 def look_at_sites() -> list[dict[str, str]]:
     """For every open preview: look at each site, compare, plan the night. Returns (rollout, batch) pairs."""
     with office() as o:
-        night = nightly.Night(
-            o,
-            o.config.sites,
-            _targets,
-            o.services.shell,
-            o.services.artefacts,
-            o.services.information_system,
-            o.policies.site_limits.to_port(),
-            o.policies.distribution.sites_at_once_per_batch,
-            lambda record, error: raise_alarm(o.desk(record), error),
-        )
-        return awaited(nightly.plan_the_night(night))
+        return awaited(nightly.plan_the_night(_night(o)))
+
+
+@task(execution_timeout=LIMITS.at_sites)
+def ask_again() -> list[dict[str, str]]:
+    """Look at the sites that somebody wants to be tried again, and plan that; refused with reasons where there is
+    nothing to try. Returns one (rollout, batch) pair."""
+    context = get_current_context()
+    wanted = context["params"].get("sites") or ()
+    with desk(checked_name(str(context["params"]["rollout"]), "rollout")) as d:
+        return awaited(nightly.plan_another_try(_night(d), d.name, wanted, run_of(context)))
+
+
+def _night(o: FrontOffice) -> nightly.Night:
+    return nightly.Night(
+        o,
+        o.config.sites,
+        _targets,
+        o.services.shell,
+        o.services.artefacts,
+        o.services.information_system,
+        o.policies.site_limits.to_port(),
+        o.policies.distribution.sites_at_once_per_batch,
+        lambda record, error: raise_alarm(o.desk(record), error),
+    )
 
 
 @task(trigger_rule=TriggerRule.ALL_DONE)

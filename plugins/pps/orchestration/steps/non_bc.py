@@ -6,6 +6,7 @@ from airflow.sdk import task
 
 from pps.activities.clients import gates, local_configuration
 from pps.domain.base.errors import RefusedError
+from pps.orchestration import labels
 from pps.orchestration.runtime import desk, office
 
 
@@ -21,8 +22,8 @@ def sites_to_configure(rollout: str) -> list[dict[str, str]]:
         return [{"site": site, "batch": local_configuration.batch_of(site)} for site in sites]
 
 
-@task
-def update_release_bulletin(rollout: str) -> None:
+@task(map_index_template=labels.SITE)
+def update_release_bulletin(rollout: str, site: str = "") -> None:
     """Step 6, for the site that has just got ready."""
     with office() as o:
         o.write_bulletin()

@@ -27,6 +27,7 @@ from pps.domain.pilots import rules
 from pps.domain.pilots.pilot import PROLONG, RELEASE, Pilot
 from pps.domain.record.facts import FactKind
 from pps.domain.record.rollouts import RolloutPath
+from pps.orchestration import labels
 from pps.orchestration.retries import LIMITS
 from pps.orchestration.runtime import desk, office, run_of
 from pps.workflow.alarm import watched
@@ -198,7 +199,7 @@ def sites_of_pilot(rollout: str) -> list[str]:
         return list(Pilot(d.rollout).sites)
 
 
-@task
+@task(map_index_template=labels.SITE)
 def tell_of_roll_back(rollout: str, site: str) -> int:
     """Step 8. Users are told that a site has gone back to the version before; returns how many mails are new."""
     with desk(rollout) as d:

@@ -11,6 +11,7 @@ from airflow.sdk import TriggerRule, get_current_context, task
 
 from pps.activities.quality import deployment_tests
 from pps.domain.quality.scenarios import planned_scenarios
+from pps.orchestration import labels
 from pps.orchestration.retries import LIMITS
 from pps.orchestration.runtime import desk, office, run_of
 
@@ -52,13 +53,12 @@ def scenarios_of_member_sites(rollout: str) -> list[str]:
 
 
 @task(
-    map_index_template="{{ scenario_name }}",
+    map_index_template=labels.SCENARIO,
     max_active_tis_per_dagrun=SCENARIOS_AT_ONCE,
     execution_timeout=LIMITS.scenario,
 )
 def run_scenario(rollout: str, scenario: str) -> str:
     """Step 2. Install, configure and probe in a clean root. Returns the result."""
-    get_current_context()["scenario_name"] = scenario  # type: ignore[typeddict-unknown-key]
     with desk(rollout) as d:
         result = deployment_tests.run_scenario(
             d,
@@ -98,6 +98,7 @@ def publish_results(rollout: str) -> str:
             )
         )
         verdict = deployment_tests.close_deployment_test(d, publication=d.services.publication_folder)
+        log.info("The outcome is: %s", verdict.in_words)
         for reason in verdict.reasons:
             log.warning("%s", reason)
         return verdict.outcome.value

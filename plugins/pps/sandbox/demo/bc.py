@@ -9,7 +9,7 @@ from pps.domain.packages.patch import Patch, PatchState
 from pps.domain.packages.tags import jdl_requirement
 from pps.domain.people.feedback import Outcome, outcome
 from pps.domain.record.facts import FactKind
-from pps.domain.record.rollouts import Rollout, RolloutPath, SiteState
+from pps.domain.record.rollouts import FAILURES, Rollout, RolloutPath, SiteState
 from pps.sandbox.demo import looks
 from pps.sandbox.demo.play import Demo, DemoSummary, Table
 from pps.sandbox.provider.packages import ProviderPackages
@@ -57,7 +57,7 @@ class BcDemo(Demo):
         summary = DemoSummary(record.name, state, jdl=jdl_requirement(record.tag))
         rows = self._look_at_sites(record, summary)
         told = looks.told_of_a_preview(self.services.config, patch)
-        failed = {self.services.config.site(r["site"]).contact for r in rows if r["state"] == SiteState.FAILED}
+        failed = {self.services.config.site(r["site"]).contact for r in rows if r["state"] in FAILURES}
         looks.mails(self, summary, told | failed)
         summary.expect(
             outcome(record) is Outcome.SOME,
@@ -81,7 +81,7 @@ class BcDemo(Demo):
         for row in rows:
             site, state = row["site"], row["state"]
             if site in should_fail:
-                fails = state in (SiteState.FAILED, SiteState.LEFT_OUT)
+                fails = state in (*FAILURES, SiteState.LEFT_OUT)
                 summary.expect(fails, f"{site} ({should_fail[site]}) should have failed; it is {state}.")
             else:
                 well = state in (SiteState.AVAILABLE, SiteState.LEFT_OUT)

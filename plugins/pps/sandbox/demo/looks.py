@@ -10,7 +10,7 @@ from pps.config.loader import Configuration
 from pps.domain.base.errors import ServiceError
 from pps.domain.packages.patch import PackageRef, Patch, PatchState
 from pps.domain.record.facts import FactKind
-from pps.domain.record.rollouts import Rollout, SiteState
+from pps.domain.record.rollouts import FAILURES, Rollout, SiteState
 from pps.sandbox.demo.play import Demo, DemoSummary
 from pps.sandbox.grid.smtp import kept_mails, read_mail
 
@@ -35,7 +35,7 @@ def sites(demo: Demo, record: Rollout, summary: DemoSummary) -> list[dict[str, s
         if progress.state is SiteState.AVAILABLE:
             why = f"{site} is on record as available, but holds {holds!r} and shows {tag!r}."
             summary.expect(holds and tag, why)
-        elif progress.state in (SiteState.FAILED, SiteState.LEFT_OUT):
+        elif progress.state in (*FAILURES, SiteState.LEFT_OUT):
             summary.expect(progress.reason, f"{site} is {progress.state} without a reason.")
             summary.expect(not tag, f"{site} is {progress.state}, but announces {tag}.")
         row = {"site": site, "state": progress.state.value, "holds": holds, "tag": tag, "reason": progress.reason}

@@ -162,10 +162,11 @@ def test_one_invitation_fills_no_record_and_the_same_words_are_one_answer(store:
     first = give(store, record, text="fine", token=token, idempotency_key="a", limits=few)
     assert give(store, record, text="fine", token=token, idempotency_key="b", limits=few) == first
     for number in range(2):
-        give(store, record, text=f"corrected {number}", token=token, limits=few)
-    with pytest.raises(RefusedError, match="3 answers came with this invitation"):
-        give(store, record, text="and again", token=token, limits=few)
-    assert give(store, record, text="fine", token=token, idempotency_key="c", limits=few) == first
+        last = give(store, record, text=f"corrected {number}", token=token, limits=few)
+    for text in ("and again", "fine"):  # the words that were replaced would count anew
+        with pytest.raises(RefusedError, match="3 answers came with this invitation"):
+            give(store, record, text=text, token=token, idempotency_key="c", limits=few)
+    assert give(store, record, text="corrected 1", token=token, idempotency_key="c", limits=few) == last
     assert give(store, record, "cms", text="we as well", token=invitation(record, "cms"), limits=few).invited
 
 
@@ -219,3 +220,19 @@ def test_feedback_does_not_end_before_its_date(store: FactStore, record: Rollout
         feedback.end_of_feedback(at_desk(record, now=DUE, actor="pps"))
     ended = feedback.end_of_feedback(at_desk(record, now=DUE + timedelta(seconds=1), actor="pps"))
     assert ended.payload == {"outcome": "none"}
+
+
+def test_a_vo_may_go_back_to_what_it_said_first_and_a_click_repeated_is_still_one(
+    store: FactStore, record: Rollout
+) -> None:
+    token = invitation(record)
+    for key, opinion, text in (
+        ("1", "works", ""),
+        ("2", "problem", "It hangs."),
+        ("3", "works", ""),
+        ("3", "works", ""),
+    ):
+        give(store, record, opinion=opinion, text=text, token=token, idempotency_key=key)
+    given = summary(store.rollout(record.name))
+    assert [(a.opinion, a.text) for a in given.counting] == [("works", "")]
+    assert [a.opinion for a in given.replaced] == ["works", "problem"]

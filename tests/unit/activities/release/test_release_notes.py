@@ -10,11 +10,13 @@ from tests.support.bad_input import HTML, JINJA
 from tests.support.deployment_bench import Bench
 from tests.support.desks import at_desk, at_office
 from tests.support.examples import DUE, NOW, PATCH, SECRET, asked, previewed, sqlite_store, templates
+from tests.support.scenarios import a_scenario, outcome_of
 from tests.support.snapshots import matches_snapshot
 
 from pps.activities.packages.classification import Classification, subject_of
 from pps.activities.packages.verdicts import overrule
 from pps.activities.people.feedback import Said, give_feedback, invitation_token
+from pps.activities.release import notes as release_notes
 from pps.activities.release.notes import renew_release_notes, write_release_notes
 from pps.adapters.packages.folders import PublishedFolder
 from pps.adapters.record.store import FactStore
@@ -263,3 +265,26 @@ def test_a_deployment_test_that_ends_after_the_feedback_stands_in_the_notes_befo
     bench.close()
     assert "Deployment test" not in first
     assert f"({bench.name}); the outcome is: passed" in " ".join(renew().split())
+
+
+def test_an_answer_that_a_vo_has_replaced_is_shown_as_that(store: FactStore, record: Rollout, tmp_path: Path) -> None:
+    answer(store, record, "atlas", "problem", "Jobs hang.")
+    answer(store, record, "atlas", "works", "It was our own firewall.", at=timedelta(hours=1))
+    _, text, page = write(store, record, tmp_path)
+    assert "problem (replaced by the later one)" in text
+    assert text.index("It was our own firewall.") < text.index("Jobs hang.")
+    assert page.count("replaced by the later one") == 1
+
+
+@pytest.mark.sd("4.2.2")
+def test_the_notes_do_not_say_passed_alone_where_an_optional_scenario_failed(
+    store: FactStore, record: Rollout, tmp_path: Path
+) -> None:
+    ended = outcome_of(
+        (a_scenario(), ScenarioResult.PASS), (a_scenario("wn-dpm", system="dpm", mandatory=False), ScenarioResult.FAIL)
+    )
+    shown = release_notes.notes(record, PATCH, None, ended)
+    wanted = "passed; optional scenario wn-dpm failed"
+    pages = [templates().render(f"release_notes.{kind}", shown) for kind in ("txt", "html")]
+    assert f"the outcome is: {wanted}." in " ".join(pages[0].split())
+    assert f"<strong>{wanted}</strong>" in pages[1]

@@ -133,6 +133,28 @@ def test_show_tells_results_and_prints_a_log_without_what_harms_a_terminal(front
     assert "\x1b" not in out
 
 
+def test_show_names_the_optional_scenario_that_failed_beside_a_pass_and_json_keeps_the_value(front: Front) -> None:
+    a_test_of(front)
+    optional, passed = a_scenario("wn-dpm", system="dpm", mandatory=False), a_scenario()
+    facts = [
+        Fact(
+            NAME,
+            FactKind.SCENARIOS_PLANNED,
+            "",
+            "2",
+            NOW,
+            "airflow",
+            {"scenarios": [*map(scenario_payload, (passed, optional))]},
+        ),
+        Fact(NAME, FactKind.SCENARIO_ENDED, "wn", "2", NOW, "airflow", {"result": "pass"}),
+        Fact(NAME, FactKind.SCENARIO_ENDED, "wn-dpm", "", NOW, "airflow", {"result": "fail"}),
+    ]
+    front.services.facts.record(*facts)
+    out = one_line(pps(front, "deployment-test", "show", "4711")[1])
+    assert "outcome passed; optional scenario wn-dpm failed" in out
+    assert as_json(front, "deployment-test", "show", "4711")["outcome"] == "passed"
+
+
 def test_show_says_when_there_is_nothing_to_show(front: Front) -> None:
     code, _, err = pps(front, "deployment-test", "show", "4712")
     assert code == 1

@@ -69,3 +69,21 @@ def test_the_summary_shows_late_and_uninvited_answers_apart() -> None:
     assert [a.vo for a in said.others] == ["lhcb"]
     assert said.silent == ("cms",)
     assert said.outcome is feedback.Outcome.SOME
+
+
+def test_of_a_vos_answers_the_newest_in_time_counts_and_those_before_are_shown_as_replaced() -> None:
+    before = DUE - timedelta(days=2)
+    record = rollout(
+        DUE,
+        ("atlas", before, True),
+        ("atlas", before, False),
+        ("cms", before, True),
+        ("atlas", DUE, True),
+        ("atlas", DUE + SECOND, True),
+    )
+    assert [a.replaced for a in feedback.answers(record)] == [True, False, False, False, False]
+    said = feedback.summary(record)
+    assert [(a.vo, a.identity) for a in said.counting] == [("cms", "2"), ("atlas", "3")]
+    assert [a.identity for a in said.replaced] == ["0"]
+    assert [a.identity for a in (*said.late, *said.others)] == ["4", "1"], "what is late or uninvited replaces nothing"
+    assert said.outcome is feedback.Outcome.ALL

@@ -9,7 +9,7 @@ from tests.support.pilots import DAY, ENOUGH, MAJOR, MINOR, WEEK, APilot
 
 from pps.domain.base.errors import NotYetAllowedError
 from pps.domain.pilots.looks import availability
-from pps.domain.pilots.success import JudgedBy, assess, silent_vos
+from pps.domain.pilots.success import JudgedBy, assess, silent_vos, words_of_vos
 
 
 def minor() -> APilot:
@@ -66,6 +66,17 @@ def test_while_the_vos_have_time_a_major_one_is_not_judged() -> None:
     with pytest.raises(NotYetAllowedError, match="VOs may answer"):
         assess(pilot.pilot, ENOUGH, pilot.at)
     assert assess(pilot.pilot, ENOUGH, pilot.at + WEEK + timedelta(microseconds=1)).no_feedback
+
+
+def test_a_problem_that_the_vo_has_taken_back_stands_against_nothing_and_one_that_it_finds_later_does() -> None:
+    problem_first = (
+        APilot(MAJOR).running("atlas").said("atlas", "problem").said("atlas", "works").wait(2 * WEEK).ended()
+    )
+    assert assess(problem_first.pilot, ENOUGH, problem_first.at).reasons_against == ()
+    assert [w.replaced for w in words_of_vos(problem_first.pilot)] == [True, False]
+    problem_last = APilot(MAJOR).running("atlas").said("atlas", "works").said("atlas", "problem").wait(2 * WEEK).ended()
+    (reason,) = assess(problem_last.pilot, ENOUGH, problem_last.at).reasons_against
+    assert reason.startswith("atlas reports a problem")
 
 
 def test_only_a_committed_vos_own_word_in_time_counts() -> None:

@@ -111,6 +111,21 @@ def test_an_optional_scenario_holds_nothing_back_but_its_pass_counts() -> None:
     assert deployment_verdict(outcome_of((optional, ScenarioResult.FAIL))).platforms == ()
 
 
+def test_a_pass_beside_optional_failures_names_them_in_words_and_keeps_its_value() -> None:
+    more = [(a_scenario(name, system=name, mandatory=False), ScenarioResult.FAIL) for name in ("dpm", "lsf")]
+    verdicts = [deployment_verdict(outcome_of((a_scenario(), ScenarioResult.PASS), *more[:n])) for n in range(3)]
+    assert [v.in_words for v in verdicts] == [
+        "passed",
+        "passed; optional scenario dpm failed",
+        "passed; optional scenarios dpm and lsf failed",
+    ]
+    assert {v.outcome for v in verdicts} == {DeploymentOutcome.PASSED}
+    assert deployment_verdict(outcome_of((a_scenario(), ScenarioResult.FAIL), *more)).in_words == "failed"
+    elsewhere = (a_scenario("sl", platform=SL5), ScenarioResult.FAIL)
+    verdict = deployment_verdict(outcome_of((a_scenario(), ScenarioResult.PASS), elsewhere, platforms=(DEBIAN, SL5)))
+    assert verdict.in_words == "passed", "a mandatory one holds its platform back, and is no optional one"
+
+
 def test_a_patch_that_is_neither_in_certification_nor_certified_is_not_tested() -> None:
     assert reasons_against_deployment_test(a_patch(), [a_scenario()]) == ()
     assert reasons_against_deployment_test(a_patch(state=PatchState.CERTIFIED), [a_scenario()]) == ()

@@ -1,0 +1,48 @@
+"""Where workers ask for the note of a run to be written, which they may not do (`activities.clients.run_note`)."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Any
+
+from fastapi import APIRouter, Depends, HTTPException, Request
+from fastapi.concurrency import run_in_threadpool
+
+from pps.activities.clients.run_note import DOOR, NoteAsked, note_with
+from pps.services import Services
+from pps.web.guards import read_text
+
+log = logging.getLogger(__name__)
+
+#: Airflow's DAG and run, and what changes the note; tells whether there is such a run.
+KeepNote = Callable[[str, str, Callable[[str | None], str]], bool]
+
+
+def no_runs(dag: str, run: str, changed: Callable[[str | None], str]) -> bool:
+    """Where no Airflow is around us."""
+    return False
+
+
+def router(services: Callable[[], Services], keep_note: KeepNote) -> tuple[APIRouter, Callable[..., Any]]:
+    """The route, and the dependency that lets nobody but our own workers in."""
+
+    async def asked_by_worker(request: Request) -> NoteAsked:
+        asked = NoteAsked.read(services().feedback_secret, await read_text(request))
+        if asked is None:
+            raise HTTPException(401, "This is for the workers of this installation.")
+        return asked
+
+    api = APIRouter()
+
+    @api.post(DOOR, status_code=204)
+    async def write(asked: NoteAsked = Depends(asked_by_worker)) -> None:  # noqa: B008
+        """Write the line of a rollout into the note of a run, from its facts as they are now."""
+        facts = services().facts
+        found = await run_in_threadpool(
+            keep_note, asked.dag, asked.run, lambda note: note_with(note, asked.rollout, facts.rollout)
+        )
+        if not found:
+            raise HTTPException(404, "Airflow has no such run.")
+
+    return api, asked_by_worker
