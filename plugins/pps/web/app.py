@@ -26,7 +26,7 @@ from pps.domain.base.errors import (
 )
 from pps.domain.people.roles import READERS
 from pps.services import Services
-from pps.web import closed, documents, late_answers, pilot_doors, pilot_log, public, signing_keys
+from pps.web import closed, documents, late_answers, pilot_doors, pilot_log, public, questions, signing_keys
 from pps.web.guards import SecurityHeaders
 
 #: (method, path) -> why anybody may call it.
@@ -39,6 +39,7 @@ PUBLIC = {
     ("GET", "/release-notes/{file}"): "SD 4.1.1: release notes are for all users; they hold no address.",
     ("GET", "/keys"): "whoever installs from our repositories compares the key that signs them.",
     ("GET", "/keys/{file}"): "the public keys, for apt's Signed-By and dnf's gpgkey.",
+    ("GET", "/answers.js"): "a part of Airflow's own pages that says why an answer was not taken; it holds no data.",
     ("GET", "/pilots/{name}/{file}"): "SD 4.1.3, 9: a pilot's post-mortem report; it names no user and no address.",
     ("GET", "/deployment-tests/{name}/results.json"): "SD 4.1.3: what release notes say of the test, for programs.",
     ("GET", "/api/v1/rollouts/{name}"): "SD 4.1.1: users select a version by its tag; holds no personal data.",
@@ -75,11 +76,13 @@ def create_app(
     app.include_router(public.router(services, now))
     app.include_router(signing_keys.router(services))
     app.include_router(documents.public_router(services))
+    app.include_router(questions.public_router())
     user = reader(current_user)
     for router in (
         documents.closed_router(services),
         closed.router(services),
         late_answers.router(services, current_user, now),
+        questions.router(services, current_user, now),
         pilot_log.router(services, current_user, now),
         pilot_doors.router(services, current_user, now),
     ):

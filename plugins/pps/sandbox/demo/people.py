@@ -30,7 +30,7 @@ class People:
     def question(self, dag: str, run: str, about: str) -> AirflowQuestion | None:
         """The open question whose headline begins with, or ends in brackets with, a site, role or scenario."""
         known = self.questions(dag, run)
-        fitting = (q for q in known if q.subject.startswith(f"{about}:") or q.subject.endswith(f"({about})"))
+        fitting = (q for q in known if q.subject.startswith(f"{about}:") or f"({about})" in q.subject)
         return next(fitting, None)
 
     def questions(self, dag: str, run: str) -> list[AirflowQuestion]:
