@@ -45,7 +45,7 @@ def checks(recall: Recall) -> dict[tuple[str, str], Check]:
 
 
 def _place(task: Any) -> Place:
-    return Place(task.dag_id, task.dag_run_id, task.task_id, task.map_index)
+    return Place(task.dag_id, task.run_id, task.task_id, task.map_index)
 
 
 def _shown(details: Mapping[Place, Any], recall: Recall) -> list[Any]:

@@ -11,6 +11,7 @@ from uuid import UUID
 
 import pytest
 from airflow.api_fastapi.core_api.datamodels import hitl
+from airflow.api_fastapi.core_api.datamodels.task_instances import TaskInstanceResponse
 from airflow.models.hitl import HITLDetail
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
@@ -26,21 +27,19 @@ SET_UP = f"{RUN}/taskInstances/set_up/{{}}/hitlDetails"
 AGAIN = AskedAgain("**Your answer was not taken**: no.\n\n", {"version": "3.1.22", "published": False})
 
 
-class _Task(hitl.BaseModel):
-    dag_id: str
-    dag_run_id: str
-    task_id: str
-    map_index: int
-
-
-class _Detail(hitl.BaseHITLDetail):
-    """As `HITLDetail`, whose task has a hundred more attributes."""
-
-    task_instance: _Task
-
-
-class _Collection(hitl.HITLDetailCollection):
-    hitl_details: Iterable[_Detail]
+_TASK = dict.fromkeys(TaskInstanceResponse.model_fields) | {
+    "id": UUID(int=0),
+    "dag_id": "pilot",
+    "run_id": "r-1",
+    "task_id": "set_up",
+    "task_display_name": "set_up",
+    "run_after": NOW,
+    "state": "awaiting_input",
+    "pool": "default_pool",
+    **{"try_number": 1, "max_tries": 0, "pool_slots": 1},
+    "dag_run": SimpleNamespace(dag_model=SimpleNamespace(dag_display_name="pilot")),
+    "rendered_task_instance_fields": SimpleNamespace(rendered_fields={}),
+}
 
 
 def row(map_index: int, *, answered: bool = False) -> Any:
@@ -59,7 +58,7 @@ def row(map_index: int, *, answered: bool = False) -> Any:
         responded_at=NOW if answered else None,
         params_input={},
     )
-    task = SimpleNamespace(dag_id="pilot", dag_run_id="r-1", task_id="set_up", map_index=map_index)
+    task = SimpleNamespace(**_TASK | {"map_index": map_index})
     return SimpleNamespace(**_columns(read), task_instance=task, assigned_users=[], responded_by_user=None)
 
 
@@ -90,16 +89,16 @@ class World:
         app = FastAPI()
 
         @app.get(asked_again.ONE[1])
-        def one(dag_id: str, dag_run_id: str, task_id: str, map_index: int = -1) -> _Detail:
-            return _Detail.model_validate(self.rows[map_index])
+        def one(dag_id: str, dag_run_id: str, task_id: str, map_index: int = -1) -> hitl.HITLDetail:
+            return hitl.HITLDetail.model_validate(self.rows[map_index])
 
-        @app.get(asked_again.ONE_TRY[1], response_model=_Detail)
+        @app.get(asked_again.ONE_TRY[1], response_model=hitl.HITLDetailHistory)
         def one_try(dag_id: str, dag_run_id: str, task_id: str, try_number: int, map_index: int = -1) -> Any:
             return self.rows[map_index]  # as Airflow: an object of its database
 
         @app.get(asked_again.LIST[1])
-        def several(dag_id: str, dag_run_id: str) -> _Collection:
-            return _Collection(hitl_details=iter(self.rows), total_entries=3)
+        def several(dag_id: str, dag_run_id: str) -> hitl.HITLDetailCollection:
+            return hitl.HITLDetailCollection(hitl_details=iter(self.rows), total_entries=3)
 
         put_checks(app, asked_again.checks(self.recall))
         answer = TestClient(app).get(path)

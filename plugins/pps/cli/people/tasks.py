@@ -70,10 +70,13 @@ def show(ctx: typer.Context, task: Key, as_json: output.Json = False) -> None:
     question = _find(front(ctx).airflow.questions(), task)
     if as_json:
         return output.say_json(_data(question))
-    fields = [(name, spec.get("description") or "") for name, spec in question.params.items()]
+    fields = [
+        (name, spec.get("description") or "", "-" if spec.get("value") in (None, "") else spec["value"])
+        for name, spec in question.params.items()
+    ]
     output.say(question.subject, "", question.body.strip(), "", f"Answers: {' | '.join(question.options)}")
     if fields:
-        output.say(output.table(("FIELD", "WHAT"), fields))
+        output.say(output.table(("FIELD", "WHAT", "HOLDS"), fields))
     option = question.options[0] if " " not in question.options[0] else f"'{question.options[0]}'"
     given = "".join(f" --field {name}=..." for name in question.params)
     return output.say(f"Answer it: pps tasks answer {key_of(question)} {option}{given}")
@@ -159,4 +162,5 @@ def _data(question: AirflowQuestion) -> dict[str, Any]:
         "whose": question.assigned_to,
         "body": question.body,
         "form": {name: spec.get("description") or "" for name, spec in question.params.items()},
+        "holds": {name: spec.get("value") for name, spec in question.params.items()},
     }
