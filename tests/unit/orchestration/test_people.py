@@ -177,6 +177,8 @@ def test_an_answer_that_was_set_aside_and_is_refused_in_the_end_is_told_as_well(
     (refusal,) = world.refusals
     assert refusal.given.form["remarks"] == "Kept."
     assert len(world.mails) == 2
+    world.pilot.answers("PIC")
+    assert world.asks() is None, "they were told that it was not taken"
     assert [f.kind for f in world.pilot.record.facts].count(FactKind.ANSWER_GIVEN) == 0
 
 

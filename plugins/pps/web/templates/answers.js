@@ -37,8 +37,9 @@ const BOX = {
   whiteSpace: "pre-wrap",
 };
 
-globalThis["PPS answers"] = function PpsAnswers() {
+globalThis["PPS answers"] = function PpsAnswers({ dagId, runId, taskId, mapIndex }) {
   const [why, setWhy] = useState("");
+  useEffect(() => setWhy(""), [dagId, runId, taskId, mapIndex]); // another page, another question
   useEffect(() => {
     show = setWhy;
     return () => {
