@@ -35,6 +35,10 @@ class PpsPlugin(AirflowPlugin):
         },
     ]
 
+    react_apps: ClassVar[list[dict[str, Any]]] = [
+        {"name": "PPS answers", "bundle_url": "pps/answers.js", "destination": "base"}  # below Airflow's base path
+    ]
+
     @cached_property
     def fastapi_apps(self) -> list[dict[str, Any]]:
         """The web application; every route of it asks for an Airflow user or stands in its table of public ones."""
@@ -47,10 +51,11 @@ class PpsPlugin(AirflowPlugin):
 
     @cached_property
     def fastapi_root_middlewares(self) -> list[dict[str, Any]]:
-        """The checks of every start of a rollout, and of every answer to a human task."""
+        """The checks of every start of a rollout and of every answer to a human task; how a question comes back."""
         from sqlalchemy.exc import IntegrityError
 
         from pps.orchestration.register import asked
+        from pps.web import asked_again
         from pps.web.airflow_routes import ChecksBehindAirflow
         from pps.web.answer_check import ANSWER, AnswerCheck
         from pps.web.start_check import BACKFILL, MATERIALIZE, START, StartCheck, StartForm
@@ -62,7 +67,8 @@ class PpsPlugin(AirflowPlugin):
             START: starts.start,
             BACKFILL: starts.backfill,
             MATERIALIZE: starts.materialize,
-            ANSWER: AnswerCheck(asked),
+            ANSWER: AnswerCheck(asked, reasons_against_answer),
+            **asked_again.checks(asked_again_since),
         }
         return [{"middleware": ChecksBehindAirflow, "kwargs": {"checks": checks}, "name": "PPS checks"}]
 
@@ -90,6 +96,29 @@ def reasons_against_start(dag: str, conf: Any, mine: frozenset[str]) -> tuple[st
 
     vos = {vo.name: vo.representatives for vo in services().config.people.vos}
     return reasons_against_start(dag, conf, vos, mine)
+
+
+def office() -> Any:
+    """Where the doors of the api-server ask the rules and the record."""
+    from datetime import UTC, datetime
+
+    from pps.workflow.desk import FrontOffice
+
+    return FrontOffice.of(services(), lambda: datetime.now(UTC), "pps:api-server")
+
+
+def reasons_against_answer(place: Any, given: Any) -> tuple[str, ...]:
+    """Why the rule of a question would refuse an answer."""
+    from pps.workflow.answers import reasons_against
+
+    return reasons_against(office(), place, given)
+
+
+def asked_again_since(since: Any, places: Any) -> Any:
+    """Which of these questions wait again after an answer that was not taken, and what is to be said."""
+    from pps.workflow.answers import asked_again
+
+    return asked_again(office(), since, *places)
 
 
 def register() -> Any:

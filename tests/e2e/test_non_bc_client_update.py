@@ -56,13 +56,13 @@ def test_silver_partners_configure_at_their_own_pace_and_the_release_waits_for_t
         answer = admin.request("PATCH", where, json={"chosen_options": ["Configured"], "params_input": form})
         assert answer.status_code == 422, answer.text
 
-    # an answer that does not say what was set is not taken; the question comes back
-    admin.answer(asked[quick], ["Configured"], {"settings": "done", "remarks": None})
-    again = grid.waits_for("the question again", lambda: grid.question(DAG, run, quick, 60))
+    # an answer that does not say what was set is not taken, and not even stored: the very question still waits
+    with pytest.raises(RefusedError, match=f"does not say how {VARIABLE} was set"):
+        admin.answer(asked[quick], ["Configured"], {"settings": "done", "remarks": None})
     configure(grid, quick, tarball, f"export {VARIABLE}=file\n")
-    admin.answer(again, ["Configured"], {"settings": f"{VARIABLE}=file", "remarks": "as in production"})
+    admin.answer(asked[quick], ["Configured"], {"settings": f"{VARIABLE}=file", "remarks": "as in production"})
     with pytest.raises((AlreadyOpenError, RefusedError)):
-        admin.answer(again, ["Configured"], {"settings": f"{VARIABLE}=other", "remarks": None})
+        admin.answer(asked[quick], ["Configured"], {"settings": f"{VARIABLE}=other", "remarks": None})
 
     # the deployment test was started beside it; a member site's people answer their scenario
     member = grid.member_site()

@@ -71,10 +71,11 @@ def test_sites_of_pools_try_an_update_before_it_is_public_and_the_release_manage
     early = answer_late(grid, administrator_of(silent), run, silent, services="UI")
     assert early.status_code == 409, early.text
 
-    # a rejection without a report is not taken; the question comes back
+    # a rejection without a report is not taken, and not even stored: the very question still waits
     admin = grid.as_user(administrator_of(rejects))
-    admin.answer(asked[rejects], ["Reject"], form())
-    admin.answer(grid.question(DAG, run, rejects), ["Reject"], form(report="Jobs of one VO fail with it."))
+    with pytest.raises(RefusedError, match="Fill it in, then answer again"):
+        admin.answer(asked[rejects], ["Reject"], form())
+    admin.answer(asked[rejects], ["Reject"], form(report="Jobs of one VO fail with it."))
     grid.as_user(administrator_of(accepts)).answer(asked[accepts], ["Accept"], form(services="two worker nodes"))
 
     # the Release Manager sees all, also silence; who rejected must be answered with a reason
@@ -89,8 +90,9 @@ def test_sites_of_pools_try_an_update_before_it_is_public_and_the_release_manage
     with pytest.raises(RefusedError):
         grid.as_user("pps-coordinator").answer(question, ["Release"], {"reason": None})
     manager = grid.as_user("release-manager")
-    manager.answer(question, ["Release"], {"reason": None})
-    manager.answer(decision(grid, run), ["Release"], {"reason": "The failing VO uses a version that is not supported."})
+    with pytest.raises(RefusedError, match="Give a reason"):
+        manager.answer(question, ["Release"], {"reason": None})
+    manager.answer(question, ["Release"], {"reason": "The failing VO uses a version that is not supported."})
     assert grid.ends(run, dag=DAG) == "success"
 
     assert grid.services.tracker.patch(patch.number).state is PatchState.IN_PRODUCTION

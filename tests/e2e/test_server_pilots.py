@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
+from datetime import datetime
+from urllib.parse import urlsplit
 
 import psutil
 import pytest
+from tests.support.answering import AirflowsForm, as_options, pps
+from tests.support.browser import Browser, browser  # noqa: F401
 from tests.support.whole import Grid, grid  # noqa: F401
 from tests.support.whole_pilots import MAJOR, MINOR, PilotRun, form, partner, server
 
 from pps.activities.people.effort import credits_on_record
 from pps.activities.pilots import set_up
+from pps.adapters.services.templates import when
+from pps.cli.people.tasks import key_of
 from pps.domain.base.errors import RefusedError
 from pps.domain.packages.patch import PatchState
 from pps.domain.people import questions
@@ -25,16 +32,62 @@ pytestmark = [pytest.mark.e2e, pytest.mark.needs("openssh")]
 
 
 @pytest.mark.sd("4.1.3")
-def test_a_minor_pilot_without_vos_goes_from_request_to_production(grid: Grid) -> None:
+@pytest.mark.needs("browser")
+def test_a_minor_pilot_without_vos_goes_from_request_to_production(grid: Grid, browser: Browser) -> None:
     site = partner(grid, PartnerLevel.GOLD)
     patch = server(grid, 4751, "3.2.0")
     with pytest.raises(RefusedError):
         PilotRun.asked_for(grid, MINOR, "viewer", patch)
     pilot = PilotRun.asked_for(grid, MINOR, "emt", patch).kicked_off(site, run_for="5s")
     pilot.member_site_passes()
-    pilot.set_up(site, "3.2.0")
+
+    # a slip that only a look at the service shows: `pps` waits for it, and the site is told once
+    admin, asked = administrator_of(site), pilot.question(site)
+    service = grid.control.act_on_service(site, ServiceAction.UPGRADE, "3.2.0")["service"]
+    address = urlsplit(service["endpoint"])
+    closed = address._replace(netloc=f"{address.hostname}:9").geturl()
+    fields = {"endpoint": closed, "version": "3.2.0", "previous": service["previous"] or ""}
+    said = pps(grid, admin, "tasks", "answer", key_of(asked), "set up", *as_options(fields))
+    assert said.exit_code == 1, said.output
+    assert "Not taken: " in said.stderr and ":9" in said.stderr, said.output
+    again = pilot.question(site)
+    assert again.body.startswith("**Your answer of "), again.body
+    assert again.params["endpoint"]["value"] == closed
+    (refusal,) = questions.refusals(grid.rollout(pilot.name), set_up.STEP, site)
+    contact = grid.services.config.site(site).contact
+
+    def told() -> list[str]:
+        about = (m.subject for m in kept_mails(grid.mails, to=contact) if patch.version in m.subject)
+        return [subject for subject in about if "Not taken" in subject or "not seen yet" in subject]
+
+    grid.waits_for("its mail", told)
+
+    # in Airflow's own form: what was typed stands there, with the reason; what the form alone shows is said at once
+    page = AirflowsForm(browser, grid, admin, refusal.link)
+    assert "Your answer of " in page.says() and refusal.reasons[0] in page.says(), page.says()
+    assert page.holds("endpoint") == closed
+    page.types("endpoint", service["endpoint"])
+    page.types("version", "3.1.9")
+    page.answers("Set up")
+    browser.wait(page.refusal)
+    assert "Version 3.1.9 was installed; the pilot's is 3.2.0." in (page.refusal() or "")
+    assert (page.holds("endpoint"), page.holds("version")) == (service["endpoint"], "3.1.9"), "nothing typed is lost"
+    page.types("version", "3.2.0")
+    page.answers("Set up")
+    browser.wait(lambda: page.refusal() is None)
+    pilot.waits_for(FactKind.SERVICE_SET_UP)
+    assert questions.refusals(grid.rollout(pilot.name), set_up.STEP, site) == (refusal,), "the second was not stored"
+    assert len(told()) == 1
+
     pilot.waits_for(FactKind.RUN_ENDED)
-    pilot.report(site)
+    report = pilot.question(site)
+    mine = json.loads(pps(grid, admin, "tasks", "list", "--mine", "--json").output)
+    due = {task["task"]: task["due"] for task in mine}[key_of(report)]
+    assert when(datetime.fromisoformat(due)) in report.subject, "the headline says until when"
+    assert key_of(report) not in pps(grid, "emt", "tasks", "list", "--mine").output
+    filled = {"resources": "As before.", "stability": "No restart."}
+    said = pps(grid, admin, "tasks", "answer", key_of(report), report.options[0], *as_options(filled))
+    assert said.exit_code == 0 and "The answer was taken." in said.output, said.output
     pilot.decide("Release", reason="It ran without an incident.")
     assert pilot.outcome() == "released"
     assert grid.services.tracker.patch(patch.number).state is PatchState.IN_PRODUCTION

@@ -225,6 +225,11 @@ class Answer:
     """As much of requests.Response as is looked at."""
 
     text: str
+    status_code: int = 200
+
+    @property
+    def ok(self) -> bool:
+        return self.status_code < 400
 
     def json(self) -> Any:
         return json.loads(self.text)
@@ -256,15 +261,21 @@ class MemoryAirflow:
 
     def answer(
         self, question: AirflowQuestion, options: Sequence[str], params: Mapping[str, Any] | None = None
-    ) -> None:
+    ) -> datetime:
         self.answered.append((question, list(options), params))
+        return NOW
 
     def dags(self) -> Mapping[str, bool]:
         return self.paused
 
-    def request(self, method: str, path: str) -> Answer:
-        assert (method, path) == ("GET", "api/v2/monitor/health")
-        return Answer(json.dumps(self.components))
+    def request(self, method: str, path: str, **arguments: Any) -> Answer:
+        said = {
+            "api/v2/monitor/health": self.components,
+            "pps/api/v1/questions": {"questions": []},
+            "pps/api/v1/verdict": {"standing": "taken", "reasons": []},
+        }
+        assert method == "GET"
+        return Answer(json.dumps(said[path]))
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ tracker, mail server, information system and the services of the sites; the cloc
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 import yaml
-from tests.support.desks import front, is_over
+from tests.support.desks import front, front_office, is_over
 from tests.support.examples import NOW, SECRET, sqlite_store, templates
 from tests.support.front import MemoryServices, MemoryTracker, site, write_config
 from tests.support.http_folder import serving
@@ -33,6 +33,7 @@ from pps.activities.quality import deployment_tests
 from pps.adapters.packages.folders import PublishedFolder
 from pps.adapters.record.store import FactStore
 from pps.config.loader import Configuration
+from pps.domain.base.errors import RefusedError, ServiceError
 from pps.domain.packages.patch import Patch, PatchState, RepositoryKind
 from pps.domain.people.roles import Role
 from pps.domain.pilots.pilot import Pilot
@@ -44,6 +45,7 @@ from pps.domain.sites.probes import ProbeState
 from pps.orchestration.people import HumanStep
 from pps.orchestration.steps import pilots as steps
 from pps.orchestration.steps import quality as steps_quality
+from pps.workflow.answers import Place, reasons_against
 from pps.workflow.desk import FrontDesk
 from pps.workflow.form_book import FORMS
 from pps.workflow.forms import Given, put
@@ -205,9 +207,12 @@ class Walk:
         asked = FORMS[form].prepare(self.desk, about)
         if asked is None:
             return False
-        link = "https://pps.example.org/answer"
-        put(self.desk, FORMS[form], about, asked, link)
+        put(self.desk, FORMS[form], about, asked, self._place(form, about).link("https://pps.example.org"))
         return True
+
+    def _place(self, form: str, about: str) -> Place:
+        dag, _, run = str(self.record.opened["run"]).partition("/")
+        return Place(dag, run, form, -1 if about == COORDINATOR else sorted(SITES).index(about))
 
     def body(self, form: str, about: str = COORDINATOR) -> str:
         """What the question says."""
@@ -226,7 +231,20 @@ class Walk:
         assert set(fields) <= set(known)
         defaults = {key: schema["default"] for key, schema in known.items()}
         user = "carla" if about == COORDINATOR else f"admin-{about.lower()}"
-        return str(self._human(form, about)._take(self.desk, Given(choice, defaults | fields, user, self.clock)))
+        given = Given(choice, defaults | fields, user, self.clock)
+        before = self.store.facts_of_kind(list(FactKind))
+        against: tuple[str, ...] = ()
+        with suppress(ServiceError):  # what is down keeps nobody from answering
+            against = reasons_against(front_office(self.services), self._place(form, about), given)
+        assert self.store.facts_of_kind(list(FactKind)) == before, "the check at the door has no effect"
+        try:
+            taken = str(self._human(form, about)._take(self.desk, given))
+        except RefusedError as error:
+            # where a form has a check of its own, the rest of its rule is a look at the world
+            assert against[: len(error.reasons)] == error.reasons or FORMS[form].check, "the door would let it in"
+            raise
+        assert not against, "the door would refuse what is taken"
+        return taken
 
     def retries(self, form: str, about: str = COORDINATOR) -> str:
         """The task begins anew, as after a failure; what it returns without asking again, or ""."""

@@ -36,8 +36,8 @@ class Airflow(Protocol):
 
     def answer(
         self, question: AirflowQuestion, options: Sequence[str], params: Mapping[str, Any] | None = None
-    ) -> None:
-        """Answer one of them."""
+    ) -> datetime:
+        """Answer one of them; returns when Airflow has stored the answer."""
 
     def dags(self) -> Mapping[str, bool]:
         """DAG -> whether it is paused."""
@@ -85,20 +85,27 @@ class Front:
 
     def post(self, path: str, body: Mapping[str, Any], *, about: str) -> dict[str, Any]:
         """Ask our own API, `path` below pps/api/v1, and return its answer; its refusal is an error about `about`."""
-        response = self.airflow.request("POST", f"pps/api/v1/{path}", json=body)
-        try:
-            said = response.json()
-        except ValueError as error:
-            why = f"HTTP {response.status_code} without JSON."
-            raise ServiceError("Airflow", why, "Correct PPS_AIRFLOW_URL.") from error
-        if response.ok:
-            return dict(said)
-        detail = str(said.get("detail", said)) if isinstance(said, dict) else str(said)
-        if response.status_code >= 500:
-            raise ServiceError(about, detail, "Try again later. The api-server's log says more.")
-        if response.status_code == 409:
-            raise NotYetAllowedError(about, detail)
-        raise RefusedError(about, (detail,))
+        return _said(self.airflow.request("POST", f"pps/api/v1/{path}", json=body), about)
+
+    def get(self, path: str, query: Mapping[str, str], *, about: str) -> dict[str, Any]:
+        """The same, for what is only read."""
+        return _said(self.airflow.request("GET", f"pps/api/v1/{path}", params=dict(query)), about)
+
+
+def _said(response: Response, about: str) -> dict[str, Any]:
+    try:
+        said = response.json()
+    except ValueError as error:
+        why = f"HTTP {response.status_code} without JSON."
+        raise ServiceError("Airflow", why, "Correct PPS_AIRFLOW_URL.") from error
+    if response.ok:
+        return dict(said)
+    detail = str(said.get("detail", said)) if isinstance(said, dict) else str(said)
+    if response.status_code >= 500:
+        raise ServiceError(about, detail, "Try again later. The api-server's log says more.")
+    if response.status_code == 409:
+        raise NotYetAllowedError(about, detail)
+    raise RefusedError(about, (detail,))
 
 
 def front(ctx: typer.Context) -> Front:

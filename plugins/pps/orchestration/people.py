@@ -7,15 +7,15 @@ cleared, retried or marked successful by hand changes nothing: whoever goes on r
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
-from urllib.parse import quote
 
 from airflow.providers.standard.operators.hitl import HITLOperator
 from airflow.sdk import Context
 from airflow.sdk.exceptions import ParamValidationError
 
 from pps.activities.people import asking
+from pps.adapters.services.templates import when
 from pps.domain.base.errors import RefusedError, ServiceError
 from pps.domain.people import questions
 from pps.domain.people.questions import Given
@@ -24,6 +24,7 @@ from pps.domain.record.rollouts import Rollout
 from pps.orchestration.labels import ABOUT
 from pps.orchestration.params import as_params
 from pps.orchestration.runtime import desk
+from pps.workflow.answers import Place
 from pps.workflow.desk import FrontDesk
 from pps.workflow.form_book import FORMS
 from pps.workflow.forms import Form, put
@@ -34,13 +35,14 @@ _SOONEST = timedelta(seconds=1)
 
 
 def form_link(public_url: str, task: Any) -> str:
-    """Where a human task is answered in a browser.
+    """Where a human task is answered in a browser."""
+    return Place(task.dag_id, task.run_id, task.task_id, task.map_index).link(public_url)
 
-    Airflow 3.3's own `generate_link_to_ui` leads to a page without the form for each mapped task.
-    """
-    mapped = f"/mapped/{task.map_index}" if task.map_index >= 0 else ""
-    place = f"dags/{quote(task.dag_id)}/runs/{quote(task.run_id)}/tasks/{quote(task.task_id)}{mapped}"
-    return f"{public_url.rstrip('/')}/{place}/required_actions"
+
+def not_taken(given: Given, error: RefusedError) -> str:
+    """For the log of the task: what was not taken, and why."""
+    who = given.user or "nobody"
+    return f"The answer “{given.choice}” of {who} was not taken: {error.why} {error.next_step}".rstrip()
 
 
 class HumanStep(HITLOperator):
@@ -84,7 +86,8 @@ class HumanStep(HITLOperator):
             d.send()
             if d.clock() > asked.due:
                 return self._silent(d)
-        self.subject, self.body = asking_for.title, asking_for.body
+        # the list of all that waits shows headlines only
+        self.subject, self.body = f"{asking_for.title} (until {when(asked.due)})", asking_for.body
         self.assigned_users = [{"id": who, "name": who.partition(":")[2]} for who in asked.assigned_to]
         # from the stored date: a retry does not start the time again
         self.response_timeout = max(asked.due - d.clock(), _SOONEST)
@@ -95,32 +98,49 @@ class HumanStep(HITLOperator):
         if event.get("error_type") == "timeout":
             with desk(self.rollout) as d:
                 return self._silent(d)
+        if "error" in event:
+            self.process_trigger_event_error(event)
+        given = Given(
+            str(event["chosen_options"][0]),
+            dict(event["params_input"] or {}),
+            str((event["responded_by_user"] or {}).get("name", "")),
+            event["responded_at"],
+        )
         try:
-            given = super().execute_complete(context, event)
+            super().execute_complete(context, event)
             with desk(self.rollout) as d:
-                return self._take(
-                    d,
-                    Given(
-                        str(given["chosen_options"][0]),
-                        dict(given["params_input"]),
-                        str((given["responded_by_user"] or {}).get("name", "")),
-                        given["responded_at"],
-                    ),
-                )
-        except (ValueError, ParamValidationError, RefusedError) as error:
-            self.log.warning("The answer cannot be taken, and is asked for again: %s", error)
-        return self.execute(context)
+                return self._take(d, given)
+        except RefusedError as error:
+            refused = error
+        except (ValueError, ParamValidationError) as error:
+            refused = RefusedError(self.about, (f"The form cannot be read: {error}",))
+        with desk(self.rollout) as d:
+            self._refuse(d, given, refused)
+        try:
+            return self.execute(context)
+        finally:  # after all that Airflow says, where people look first
+            self.log.warning("%s", not_taken(given, refused))
 
     def _taken_now(self, d: FrontDesk) -> str:
         """Take an answer that came while a service was down; "" if there is none, or it is refused now."""
         aside = questions.set_aside(d.rollout, self.form.step, self.about)
-        if aside is None:
+        if aside is None or aside.at in self._refused_at(d.rollout):
             return ""
+        given = Given(aside.choice, dict(aside.form), aside.user, aside.at)
         try:
-            return self._take(d, Given(aside.choice, dict(aside.form), aside.user, aside.at))
+            return self._take(d, given)
         except RefusedError as error:
-            self.log.warning("The answer that was set aside cannot be taken, and is asked for again: %s", error)
+            self._refuse(d, given, error)
+            self.log.warning("%s", not_taken(given, error))
             return ""
+
+    def _refused_at(self, record: Rollout) -> set[datetime]:
+        return {refusal.given.at for refusal in questions.refusals(record, self.form.step, self.about)}
+
+    def _refuse(self, d: FrontDesk, given: Given, error: RefusedError) -> None:
+        """Put it on record, before anything else: how the question comes back is read from the record."""
+        asking.refuse(d, given, error, step=self.form.step, subject=self.about)
+        d.send()
 
     def _standing(self, record: Rollout) -> str:
         if answer := questions.decisive(record, self.form.step, self.about):

@@ -17,6 +17,7 @@ from sqlalchemy.orm import Session
 
 from pps.activities.ports.record import Facts
 from pps.domain.record.rollouts import line_of
+from pps.workflow.answers import Place
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,26 +55,32 @@ class AskedTask:
     state: str
     answered: bool
     fields: Mapping[str, Mapping[str, Any]]
+    options: tuple[str, ...]
+    assigned_to: tuple[str, ...]
 
 
-def asked(dag: str, run: str, task: str, map_index: int, session: Session) -> AskedTask | None:
+def asked(place: Place, session: Session, *, hold: bool) -> AskedTask | None:
     """A human task as Airflow knows it now; None where there is none.
 
-    It stays so until the session ends: a worker that parks the task in this instant waits for us, or we for it.
+    Args:
+        hold: it stays so until the session ends: a worker that parks the task in this instant waits for us, or we for
+            it.
     """
     this_task = (
-        TaskInstance.dag_id == dag,
-        TaskInstance.run_id == run,
-        TaskInstance.task_id == task,
-        TaskInstance.map_index == map_index,
+        TaskInstance.dag_id == place.dag,
+        TaskInstance.run_id == place.run,
+        TaskInstance.task_id == place.task,
+        TaskInstance.map_index == place.map_index,
     )
-    found = select(TaskInstance.state, HITLDetail.responded_at, HITLDetail.params)
-    query = found.join(HITLDetail, HITLDetail.ti_id == TaskInstance.id).where(*this_task)
-    row = session.execute(query.with_for_update(of=TaskInstance)).first()
+    detail = (HITLDetail.responded_at, HITLDetail.params, HITLDetail.options, HITLDetail.assignees)
+    query = select(TaskInstance.state, *detail).join(HITLDetail, HITLDetail.ti_id == TaskInstance.id).where(*this_task)
+    row = session.execute(query.with_for_update(of=TaskInstance) if hold else query).first()
     if row is None:
         return None
-    fields = {key: dict(spec.get("schema") or {}) for key, spec in (row[2] or {}).items()}
-    return AskedTask(str(row[0] or ""), row[1] is not None, fields)
+    state, responded_at, params, options, assignees = row
+    fields = {key: dict(spec.get("schema") or {}) for key, spec in (params or {}).items()}
+    assigned_to = tuple(str(user["id"]) for user in assignees or ())
+    return AskedTask(str(state or ""), responded_at is not None, fields, tuple(options), assigned_to)
 
 
 def keep_note(dag: str, run: str, changed: Callable[[str | None], str]) -> bool:

@@ -27,6 +27,7 @@ from pps.web import (
     pilot_doors,
     pilot_log,
     public,
+    questions,
     rollouts,
     run_notes,
     shell,
@@ -52,6 +53,7 @@ PUBLIC = {
     ("GET", "/release-notes/{file}"): "SD 4.1.1: release notes are for all users; they hold no address.",
     ("GET", "/keys"): "whoever installs from our repositories compares the key that signs them.",
     ("GET", "/keys/{file}"): "the public keys, for apt's Signed-By and dnf's gpgkey.",
+    ("GET", "/answers.js"): "a part of Airflow's own pages that says why an answer was not taken; it holds no data.",
     ("GET", "/pilots/{name}/{file}"): "SD 4.1.3, 9: a pilot's post-mortem report; it names no user and no address.",
     ("GET", "/deployment-tests/{name}/results.json"): "SD 4.1.3: what release notes say of the test, for programs.",
     ("GET", "/api/v1/rollouts/{name}"): "SD 4.1.1: users select a version by its tag; holds no personal data.",
@@ -86,11 +88,13 @@ def create_app(
     app.include_router(public.router(services, now))
     app.include_router(signing_keys.router(services))
     app.include_router(documents.public_router(services))
+    app.include_router(questions.public_router())
     user = reader(current_user)
     for router in (
         documents.closed_router(services),
         closed.router(services),
         late_answers.router(services, current_user, now),
+        questions.router(services, current_user, now),
         pilot_log.router(services, current_user, now),
         pilot_doors.router(services, current_user, now),
         rollouts.router(services, now),

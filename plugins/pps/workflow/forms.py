@@ -28,6 +28,9 @@ class Form:
         prepare: what to ask, from the facts; None if there is nothing to ask (any more).
         follow: the facts that follow from an answer in time; `RefusedError` if it cannot be taken;
             then the same question is put again. Called once, for the answer that decides.
+        check: raises `RefusedError` for an answer that `follow` would refuse, as far as that can be told without any
+            effect: asked before an answer is stored, any number of times. None: `follow` itself has no effect, and is
+            asked.
         silence: the facts that follow when the time is up.
         after: what else is to be done when answer or silence is on record (bulletin, mails, ...).
     """
@@ -40,6 +43,7 @@ class Form:
     fields: Mapping[str, Mapping[str, Any]] | None = None
     """field -> JSON schema with `default`, `title`, `description`, as in `start_forms`; each has a valid default"""
     after: Callable[[FrontDesk, str], None] | None = None
+    check: Callable[[FrontDesk, str, Given], object] | None = None
 
 
 def text_field(title: str, description: str) -> dict[str, Any]:

@@ -104,13 +104,20 @@ def test_the_set_up_is_asked_of_the_site_s_own_people_until_the_agreed_date(s: M
     assert forms.SET_UP.prepare(front(s, pilot.record), "NOWHERE") is None
 
 
-def test_a_slip_comes_back_at_once_with_what_we_saw(s: MemoryServices, pilot: APilot) -> None:
+def test_a_slip_is_refused_with_what_we_saw_and_the_form_alone_is_judged_without_a_look(
+    s: MemoryServices, pilot: APilot
+) -> None:
+    form = forms.SET_UP
+    assert form.check is not None
+    assert form.check(front(s, pilot.record), "PIC", given(pilot_setup.SET_UP, **GOOD)) == ()
+    assert pilot.services.looked == []
+    with pytest.raises(RefusedError, match="the pilot's is"):
+        form.check(front(s, pilot.record), "PIC", given(pilot_setup.SET_UP, **GOOD | {"version": "3.1.22"}))
     with pytest.raises(RefusedError, match="does not answer"):
-        forms.SET_UP.follow(front(s, pilot.record), "PIC", given(pilot_setup.SET_UP, **GOOD))
-    assert "does not answer" in forms.SET_UP.prepare(front(s, pilot.record), "PIC").body
-    assert pilot.mails() == [("admin@pic.example.org", "PIC: the pilot of glite-WMS 3.1.23 is not seen yet")]
+        form.follow(front(s, pilot.record), "PIC", given(pilot_setup.SET_UP, **GOOD))
+    assert pilot.mails() == [], "whoever refuses an answer tells why; a second mail would say the same"
     pilot.answers("PIC")
-    assert forms.SET_UP.follow(front(s, pilot.record), "PIC", given(pilot_setup.SET_UP, **GOOD)) == ()
+    assert form.follow(front(s, pilot.record), "PIC", given(pilot_setup.SET_UP, **GOOD)) == ()
 
 
 def test_silence_leaves_the_site_out(s: MemoryServices, pilot: APilot) -> None:

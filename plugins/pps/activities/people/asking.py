@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -111,15 +111,71 @@ def set_aside(desk: Desk, given: Given, *, step: str, subject: str, reason: str)
     desk.record(desk.by(given.who, given.at).fact(FactKind.ANSWER_SET_ASIDE, subject, f"{step}/{identity}", payload))
 
 
+def refuse(desk: Desk, given: Given, error: RefusedError, *, step: str, subject: str) -> None:
+    """Put on record that an answer was not taken although it was stored, and tell those who were asked; once.
+
+    They hear it by mail: when the rules say no, whoever has answered may have left the page. What was typed is kept,
+    so that the question comes back with it.
+
+    Args:
+        error: says why.
+
+    Raises:
+        NotYetAllowedError: nobody has asked.
+    """
+    asked = _must_be_asked(desk.rollout, step, subject)
+    if len(rules.refusals(desk.rollout, step, subject)) >= MOST_ANSWERS:
+        return
+    form = {key: value for key, value in _clean(given.form).items() if not _is_too_long(value)}
+    payload = {
+        "step": step,
+        "choice": given.choice,
+        "form": form,
+        "user": given.user,
+        "reasons": [one_line(reason, 500) for reason in error.reasons],
+        "next_step": error.next_step,
+        "link": asked.link,
+    }
+    # the same answer again, at another time, is another one: they are waiting for what becomes of it
+    identity = _digest(given.choice, form, given.user, given.at.astimezone(UTC).isoformat())
+    refused = desk.by(given.who, given.at).fact(FactKind.ANSWER_REFUSED, subject, f"{step}/{identity}", payload)
+    view = {"rollout": desk.name, "opened": desk.rollout.opened, "asked": asked, "refusal": rules.refusal_of(refused)}
+    subject_line = f"Not taken: your answer to “{asked.title}”"
+    mails = [desk.letter("answer_refused", view, key=refused, to=asked.to, subject=subject_line)] if asked.to else []
+    desk.record(refused, mails=mails)
+
+
+def must_fit(record: Rollout, given: Given, *, step: str, subject: str) -> None:
+    """Raise `RefusedError` for an answer that `keep_answer` would refuse, whatever it says."""
+    _answer(record, step, subject, given)
+
+
+def _must_be_asked(record: Rollout, step: str, subject: str) -> Question:
+    if (asked := rules.question(record, step, subject)) is None:
+        raise NotYetAllowedError(f"{record.name}, {subject}", f"nobody has asked for {step!r}.", "Wait for the mail.")
+    return asked
+
+
+def _clean(form: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: clean_text(value).strip() if isinstance(value, str) else value for key, value in form.items()}
+
+
+def _is_too_long(value: object) -> bool:
+    return len(json.dumps(value)) > LONGEST_TEXT
+
+
+def _digest(*content: object) -> str:
+    text = json.dumps(content, sort_keys=True, default=str)
+    return hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()[:16]
+
+
 def _answer(record: Rollout, step: str, subject: str, given: Given) -> tuple[dict[str, Any], str]:
     """The payload of an answer, and what tells it from others."""
-    if rules.question(record, step, subject) is None:
-        raise NotYetAllowedError(f"{record.name}, {subject}", f"nobody has asked for {step!r}.", "Wait for the mail.")
-    clean = {key: clean_text(value).strip() if isinstance(value, str) else value for key, value in given.form.items()}
-    if too_long := sorted(key for key, value in clean.items() if len(json.dumps(value)) > LONGEST_TEXT):
+    _must_be_asked(record, step, subject)
+    clean = _clean(given.form)
+    if too_long := sorted(key for key, value in clean.items() if _is_too_long(value)):
         raise RefusedError(f"answer of {subject}", (f"{', '.join(too_long)}: longer than {LONGEST_TEXT} characters.",))
-    content = json.dumps([given.choice, clean, given.user], sort_keys=True, default=str)
-    identity = hashlib.sha256(content.encode("utf-8", "replace")).hexdigest()[:16]
+    identity = _digest(given.choice, clean, given.user)
     if len(rules.answers(record, step, subject)) >= MOST_ANSWERS:
         raise RefusedError(f"answer of {subject}", ("The question holds all the answers that it can.",))
     return {"step": step, "choice": given.choice, "form": clean, "user": given.user}, identity
@@ -150,18 +206,13 @@ def remind(office: Office, remind_at: Sequence[float]) -> int:
             continue
         desk = office.desk(record)
         reminded = desk.fact(FactKind.REMINDED, asked.subject, f"{asked.step}/{which}")
-        put = next(
-            f
-            for f in record.facts
-            if f.kind is FactKind.QUESTION_ASKED and (f.subject, f.occasion) == (asked.subject, asked.step)
-        )
         view = {
             "rollout": record.name,
             "opened": record.opened,
             "subject": asked.subject,
             "title": asked.title,
             "due": asked.due,
-            "link": put.payload.get("link", ""),
+            "link": asked.link,
         }
         mail = desk.letter("reminder", view, key=reminded, to=asked.to, subject=f"Reminder: {asked.title}")
         new += len(desk.record(reminded, mails=[mail]))

@@ -40,9 +40,7 @@ def field(form: Mapping[str, Any], name: str) -> str:
 # --- what the site's people say -----------------------------------------------------------------
 
 
-def instructions(
-    record: Rollout, patch: Patch, site: Site, due: datetime, told: Iterable[str] = (), how_to_use: str = ""
-) -> dict[str, Any]:
+def instructions(record: Rollout, patch: Patch, site: Site, due: datetime, how_to_use: str = "") -> dict[str, Any]:
     """The view of the template `ask_pilot_set_up.md`.
 
     Args:
@@ -57,7 +55,6 @@ def instructions(
         "how_to_use": how_to_use,
         "requirements": str(kick_off.payload.get("requirements") or "") if kick_off else "",
         "published": Pilot(record).is_published,
-        "told": tuple(told),
     }
 
 
@@ -289,9 +286,12 @@ def tell_reasons(desk: Desk, site: Site, reasons: tuple[str, ...]) -> int:
 
 
 def newest_reasons(record: Rollout, site: str) -> tuple[str, ...]:
-    """What a site was told last about its set-up."""
+    """What a site was told last about its set-up: its answer was not taken, or we have looked since."""
     for fact in reversed(record.facts):
-        if fact.kind is FactKind.TOLD and fact.subject == site and fact.occasion.startswith("set-up/"):
+        if fact.subject != site:
+            continue
+        looked = fact.kind is FactKind.TOLD and fact.occasion.startswith("set-up/")
+        if looked or (fact.kind is FactKind.ANSWER_REFUSED and fact.payload["step"] == STEP):
             return tuple(fact.payload["reasons"])
     return ()
 

@@ -153,6 +153,14 @@ def ended(
     return desk.fact(FactKind.SCENARIO_ENDED, scenario.name, occasion, {**payload, **by, **(more or {})})
 
 
+def check_answer(scenario_name: str, given: Given) -> ScenarioResult:
+    """The result that a member site's answer says; `RefusedError` if it says that it did not pass, and not why."""
+    result = ScenarioResult(given.choice.lower())
+    if result is not ScenarioResult.PASS and not str(given.form.get("report") or "").strip():
+        raise RefusedError(scenario_name, (f"A result of {result!s} needs a report that says why.",), "Answer again.")
+    return result
+
+
 def ended_at_site(desk: Desk, scenario_name: str, given: Given, publication: PublicationFolder) -> tuple[Fact, ...]:
     """The fact that follows from a member site's answer, its log published; none if the scenario has ended.
 
@@ -160,13 +168,11 @@ def ended_at_site(desk: Desk, scenario_name: str, given: Given, publication: Pub
         RefusedError: the site says that it did not pass, but not why.
     """
     record = desk.rollout
-    result = ScenarioResult(given.choice.lower())
     report, log_excerpt = str(given.form.get("report") or ""), str(given.form.get("log") or "")
     scenario = planned_scenario(record, scenario_name)
     if _standing(record, scenario_name):
         return ()
-    if result is not ScenarioResult.PASS and not report.strip():
-        raise RefusedError(scenario_name, (f"A result of {result!s} needs a report that says why.",), "Answer again.")
+    result = check_answer(scenario_name, given)
     place = log_name(record.name, scenario_name)
     text = readable_log("\n\n".join(part for part in (report.strip(), log_excerpt.rstrip()) if part) + "\n")
     publication.publish(place, _headed(record, scenario, result, text))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 from urllib.parse import quote
 
@@ -82,8 +83,12 @@ class AirflowClient:
 
     def answer(
         self, question: AirflowQuestion, options: Sequence[str], params: Mapping[str, Any] | None = None
-    ) -> None:
-        """Answer a human task. `params`: all of the question's, or none, else Airflow fails the task later."""
+    ) -> datetime:
+        """Answer a human task; returns when Airflow has stored it.
+
+        Args:
+            params: all of the question's, or none, else Airflow fails the task later.
+        """
         if params and set(params) != set(question.params):
             raise RefusedError(
                 f"the answer to {question.task}",
@@ -91,7 +96,8 @@ class AirflowClient:
             )
         where = f"dags/{_q(question.dag)}/dagRuns/{_q(question.run)}/taskInstances/{_q(question.task)}"
         body = {"chosen_options": list(options), "params_input": dict(params or {})}
-        self._call("PATCH", f"{where}/{question.map_index}/hitlDetails", json=body)
+        stored = self._call("PATCH", f"{where}/{question.map_index}/hitlDetails", json=body)
+        return datetime.fromisoformat(stored["responded_at"])
 
     def dags(self) -> dict[str, bool]:
         """Every DAG that this user sees -> whether it is paused."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Annotated, Any
 
 import typer
@@ -10,7 +11,9 @@ import typer
 from pps.adapters.services.airflow_rest import AirflowQuestion
 from pps.cli import output
 from pps.cli.front import front, group
+from pps.cli.people import answering
 from pps.domain.base.errors import ConfigurationError, RefusedError
+from pps.workflow.answers import Standing, Verdict
 
 app = group("What waits for a person: sites, EMT, coordination, Release Manager.")
 
@@ -26,15 +29,39 @@ def key_of(question: AirflowQuestion) -> str:
 
 
 @app.command("list")
-def list_tasks(ctx: typer.Context, as_json: output.Json = False) -> None:
-    """List the questions that wait for an answer; whose they are is in the last column."""
-    found = front(ctx).airflow.questions()
+def list_tasks(
+    ctx: typer.Context,
+    mine: Annotated[
+        bool, typer.Option("--mine", help="Only those put to the user of PPS_AIRFLOW_USER, by name or by role.")
+    ] = False,
+    as_json: output.Json = False,
+) -> None:
+    """List the questions that wait for an answer, the most urgent first; whose they are is in the last column."""
+    here = front(ctx)
+    found = here.airflow.questions()
+    known = answering.on_record(here, found)
+    told = [(q, known.get(answering.place_of(q), {})) for q in found]
+    wanted = sorted(((q, said) for q, said in told if not mine or said.get("mine")), key=lambda row: _due(row[1]))
     if as_json:
-        return output.say_json([_data(q) for q in found])
-    if not found:
-        return output.say("Nobody's answer is awaited.")
-    rows = [(key_of(q), q.subject, " | ".join(q.options), ", ".join(q.assigned_to) or "anybody") for q in found]
-    return output.say(output.table(("TASK", "QUESTION", "ANSWERS", "WHOSE"), rows))
+        return output.say_json([_data(q) | {"due": said.get("due")} for q, said in wanted])
+    if not wanted:
+        return output.say("Nothing waits for you." if mine else "Nobody's answer is awaited.")
+    rows = [
+        (
+            key_of(q),
+            output.moment(_due(said)) if said else "-",
+            said.get("title") or q.subject,
+            " | ".join(q.options),
+            ", ".join(q.assigned_to) or "anybody",
+        )
+        for q, said in wanted
+    ]
+    return output.say(output.table(("TASK", "ANSWER BY", "QUESTION", "ANSWERS", "WHOSE"), rows))
+
+
+def _due(said: Mapping[str, Any]) -> datetime:
+    """What the record does not know comes last."""
+    return datetime.fromisoformat(said["due"]) if said else datetime.max.replace(tzinfo=UTC)
 
 
 @app.command()
@@ -43,10 +70,13 @@ def show(ctx: typer.Context, task: Key, as_json: output.Json = False) -> None:
     question = _find(front(ctx).airflow.questions(), task)
     if as_json:
         return output.say_json(_data(question))
-    fields = [(name, spec.get("description") or "") for name, spec in question.params.items()]
+    fields = [
+        (name, spec.get("description") or "", "-" if spec.get("value") in (None, "") else spec["value"])
+        for name, spec in question.params.items()
+    ]
     output.say(question.subject, "", question.body.strip(), "", f"Answers: {' | '.join(question.options)}")
     if fields:
-        output.say(output.table(("FIELD", "WHAT"), fields))
+        output.say(output.table(("FIELD", "WHAT", "HOLDS"), fields))
     option = question.options[0] if " " not in question.options[0] else f"'{question.options[0]}'"
     given = "".join(f" --field {name}=..." for name in question.params)
     return output.say(f"Answer it: pps tasks answer {key_of(question)} {option}{given}")
@@ -61,25 +91,45 @@ def answer(
         list[str] | None,
         typer.Option(metavar="NAME=TEXT", help="One field of the form; may be given again."),
     ] = None,
+    wait: Annotated[
+        bool, typer.Option("--wait/--no-wait", help="Wait until the answer is taken, or not, for two minutes at most.")
+    ] = True,
     as_json: output.Json = False,
 ) -> None:
-    """Answer a question, as the user of PPS_AIRFLOW_USER. The first answer in time decides."""
+    """Answer a question, as the user of PPS_AIRFLOW_USER. The first answer in time decides.
+
+    Says whether the answer was taken; exit code 1 if it was not.
+    """
     here = front(ctx)
     question = _find(here.airflow.questions(), task)
     option = next((o for o in question.options if o.lower() == choice.lower()), None)
     if option is None:
         raise RefusedError(question.subject, (f"{choice[:60]!r} is not one of: {', '.join(question.options)}.",))
-    try:
-        here.airflow.answer(question, [option], _form(question, field or []))
-    except RefusedError as error:
-        if "not a respondent" not in str(error):
-            raise
-        whose = ", ".join(question.assigned_to)
-        step = "Sign in as one of those: PPS_AIRFLOW_USER and PPS_AIRFLOW_PASSWORD."
-        raise RefusedError(question.subject, (f"It is not put to you, but to {whose}.",), step) from error
+    sent = answering.answer(here, question, option, _form(question, field or []))
+    if isinstance(sent, Verdict):
+        verdict = sent
+    else:
+        verdict = answering.judged(here, question, sent) if wait else Verdict(Standing.NOT_JUDGED)
+    refused = verdict.standing is Standing.NOT_TAKEN
     if as_json:
-        return output.say_json({"task": key_of(question), "answer": option})
-    return output.say(f"Answered {key_of(question)}: {option}.")
+        said = {"task": key_of(question), "answer": option, "verdict": verdict.standing, "reasons": verdict.reasons}
+        output.say_json(said)
+        raise typer.Exit(1 if refused else 0)
+    if refused:
+        raise RefusedError(question.subject, ("Not taken:", *verdict.reasons))
+    return output.say(f"Answered {key_of(question)}: {option}. {_word(verdict)}")
+
+
+def _word(verdict: Verdict) -> str:
+    match verdict.standing:
+        case Standing.TAKEN:
+            return "The answer was taken."
+        case Standing.WITHOUT_EFFECT:
+            return "It is kept and decides nothing: it came after the time, or after another one."
+        case Standing.SET_ASIDE:
+            return f"It is kept, and taken as soon as that is possible: {' '.join(verdict.reasons)}"
+        case _:
+            return "It is stored, and not judged yet. If it is not taken, the question waits again: pps tasks list"
 
 
 def _find(questions: Any, key: str) -> AirflowQuestion:
@@ -112,4 +162,5 @@ def _data(question: AirflowQuestion) -> dict[str, Any]:
         "whose": question.assigned_to,
         "body": question.body,
         "form": {name: spec.get("description") or "" for name, spec in question.params.items()},
+        "holds": {name: spec.get("value") for name, spec in question.params.items()},
     }

@@ -185,7 +185,7 @@ def answer(
         raise NotYetAllowedError(f"{name}, {site}", "nobody has asked this site.", f"See: pps release-test show {name}")
     if release_answers.is_open(record, site, here.now()):
         dag, _, run = str(record.opened["run"]).partition("/")
-        waiting = [q for q in here.airflow.questions(dag, run) if q.subject == asked.title]
+        waiting = [q for q in here.airflow.questions(dag, run) if q.subject.startswith(asked.title)]
         if not waiting:
             why = "Airflow is just putting the question, or taking an answer."
             raise NotYetAllowedError(f"{name}, {site}", why, "Try again in a moment.")

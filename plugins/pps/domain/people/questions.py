@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from pps.domain.record.facts import FactKind
+from pps.domain.record.facts import Fact, FactKind
 from pps.domain.record.rollouts import Rollout
 
 
@@ -30,6 +30,8 @@ class Question:
     title: str
     assigned_to: tuple[str, ...]
     """who may answer: `user:<name>` or `role:<Name>`"""
+    link: str = ""
+    """where it is answered"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +63,19 @@ class Answer:
     """came after the agreed time, or after the asking was ended: kept, decides nothing"""
 
 
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """An answer that was not taken although it was stored, and why."""
+
+    step: str
+    subject: str
+    given: Given
+    reasons: tuple[str, ...]
+    next_step: str
+    link: str
+    """where the same question waits again"""
+
+
 def questions(record: Rollout) -> tuple[Question, ...]:
     """All that were put, in their order."""
     return tuple(
@@ -72,6 +87,7 @@ def questions(record: Rollout) -> tuple[Question, ...]:
             f.payload.get("to", ""),
             f.payload.get("title", ""),
             tuple(f.payload.get("assigned_to", ())),
+            f.payload.get("link", ""),
         )
         for f in record.facts
         if f.kind is FactKind.QUESTION_ASKED
@@ -107,6 +123,19 @@ def set_aside(record: Rollout, step: str, subject: str) -> Answer | None:
             given = fact.payload
             return Answer(step, subject, given["choice"], given["form"], given["user"], fact.at, late=False)
     return None
+
+
+def refusal_of(fact: Fact) -> Refusal:
+    """What a fact of the kind `ANSWER_REFUSED` says."""
+    said = fact.payload
+    given = Given(said["choice"], said["form"], said["user"], fact.at)
+    return Refusal(said["step"], fact.subject, given, tuple(said["reasons"]), said["next_step"], said["link"])
+
+
+def refusals(record: Rollout, step: str, subject: str) -> tuple[Refusal, ...]:
+    """The answers that were not taken, in the order of recording."""
+    found = (refusal_of(fact) for fact in record.facts if fact.kind is FactKind.ANSWER_REFUSED)
+    return tuple(refusal for refusal in found if (refusal.step, refusal.subject) == (step, subject))
 
 
 def decisive(record: Rollout, step: str, subject: str) -> Answer | None:

@@ -107,6 +107,9 @@ class FactKind(StrEnum):
     """occasion: step and digest of the answer; payload `step`, `choice`, `form`, `user`, `late`"""
     ANSWER_SET_ASIDE = "answer-set-aside"
     """it came while a service was down that is needed to take it; occasion and payload as of the answer itself"""
+    ANSWER_REFUSED = "answer-refused"
+    """it was stored already when the rules said no; occasion: step and digest of answer and time; payload as of the
+    answer, with `reasons`, `next_step` and `link`: where the same question waits again"""
     QUESTION_EXPIRED = "question-expired"
     REMINDED = "reminded"
     """occasion: step and which reminder"""

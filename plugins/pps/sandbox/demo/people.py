@@ -30,7 +30,7 @@ class People:
     def question(self, dag: str, run: str, about: str) -> AirflowQuestion | None:
         """The open question whose headline begins with, or ends in brackets with, a site, role or scenario."""
         known = self.questions(dag, run)
-        fitting = (q for q in known if q.subject.startswith(f"{about}:") or q.subject.endswith(f"({about})"))
+        fitting = (q for q in known if q.subject.startswith(f"{about}:") or f"({about})" in q.subject)
         return next(fitting, None)
 
     def questions(self, dag: str, run: str) -> list[AirflowQuestion]:
@@ -42,12 +42,12 @@ class People:
         return known
 
     def answer(self, user: str, question: AirflowQuestion, choice: str, form: Mapping[str, Any]) -> None:
-        """Answer as this user; `RefusedError` if it is not theirs to answer."""
+        """Answer as this user; `RefusedError` if it is not theirs to answer, or not to be taken."""
         self.client(user).answer(question, [choice], form)
         self._open.clear()
 
     def refusal(self, user: str, question: AirflowQuestion, choice: str, form: Mapping[str, Any]) -> str:
-        """Try to answer as somebody who was not asked; why that is refused, "" if it is not."""
+        """Try to answer as nobody may, or not so; why that is refused, "" if it is not."""
         try:
             self.answer(user, question, choice, form)
         except RefusedError as error:

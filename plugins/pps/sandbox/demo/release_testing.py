@@ -153,8 +153,7 @@ class ReleaseTestingDemo(Demo):
             self._has_acted.add("decision")
             self._too_early = sorted(map(str, looks.fetched(self, patch, DemoSummary("", ""))))
             self._refused("pps-coordinator", question, RELEASE, {"reason": REASON}, "decide")
-            self.people.answer("release-manager", question, RELEASE, {"reason": None})
-            self.tell("The Release Manager answers: Release, without a reason; the question has to come back")
+            self._refused("release-manager", question, RELEASE, {"reason": None}, "release it without a reason")
         elif not self._read:
             self._read = question.body
             self.people.answer("release-manager", question, RELEASE, {"reason": REASON})

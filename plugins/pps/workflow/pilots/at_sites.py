@@ -12,6 +12,7 @@ from pps.domain.people.questions import Given
 from pps.domain.pilots import rules
 from pps.domain.pilots.pilot import Pilot
 from pps.domain.record.facts import Fact
+from pps.domain.sites.site import Site
 from pps.workflow.desk import FrontDesk
 from pps.workflow.forms import Form, credit_of_site, line_field, people_of, text_field
 
@@ -30,34 +31,41 @@ def _prepare_set_up(d: FrontDesk, site_name: str) -> Asking | None:
     agreed = pilot.agreement.set_up_until if pilot.agreement else d.now + d.policies.pilots.set_up_within
     due = d.due(set_up.STEP, site_name, agreed)
     patch = d.patch
-    told = set_up.newest_reasons(d.rollout, site_name)
     mirror = mirroring.mirror_repository(d.rollout, d.services.mirror_url)
     lines = how_to_use(mirror, d.name, d.services.published_keys, d.templates) if mirror else ""
     return Asking(
         title=f"{site.name}: please set up the pilot of {patch.metapackage} {patch.version}",
-        body=d.templates.render("ask_pilot_set_up.md", set_up.instructions(d.rollout, patch, site, due, told, lines)),
+        body=d.templates.render("ask_pilot_set_up.md", set_up.instructions(d.rollout, patch, site, due, lines)),
         due=due,
         assigned_to=people_of(site),
         to=site.contact,
     )
 
 
-def _follow_set_up(d: FrontDesk, site_name: str, given: Given) -> tuple[Fact, ...]:
-    """What they entered is looked at at once: a slip comes back while they are still there."""
-    site = d.site(site_name)
+def _check_set_up(d: FrontDesk, site_name: str, given: Given) -> tuple[Fact, ...]:
+    """What the form alone tells; nobody knocks at the service."""
     if d.rollout.is_withdrawn:
         return ()  # they could not know; their answer is kept
-    if site is None:
-        raise RefusedError(site_name, (_NOT_THERE,))
-    found = set_up.facts_of_set_up(d, site, given)
-    if given.choice != set_up.SET_UP:
+    return set_up.facts_of_set_up(d, _known_site(d, site_name), given)
+
+
+def _known_site(d: FrontDesk, name: str) -> Site:
+    if (site := d.site(name)) is None:
+        raise RefusedError(name, (_NOT_THERE,))
+    return site
+
+
+def _follow_set_up(d: FrontDesk, site_name: str, given: Given) -> tuple[Fact, ...]:
+    """What they entered is looked at at once: a slip comes back while they still know of it."""
+    found = _check_set_up(d, site_name, given)
+    if given.choice != set_up.SET_UP or d.rollout.is_withdrawn:
         return found
+    site = _known_site(d, site_name)
     try:
         _, _, reasons = set_up.look_at_service(d.rollout, site, given.form, d.services.service_probes)
     except InvalidNameError as error:
         reasons = (str(error),)
     if reasons:
-        set_up.tell_reasons(d, site, reasons)
         raise RefusedError(f"set-up at {site_name}", reasons, "Put it right, and answer again.")
     return found
 
@@ -83,6 +91,7 @@ SET_UP = Form(
     options=set_up.OPTIONS,
     prepare=_prepare_set_up,
     follow=_follow_set_up,
+    check=_check_set_up,
     silence=_silence_set_up,
     fields={
         "endpoint": line_field(

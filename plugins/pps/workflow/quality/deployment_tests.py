@@ -29,6 +29,10 @@ def _prepare(d: FrontDesk, about: str) -> Asking | None:
     )
 
 
+def _check(d: FrontDesk, about: str, given: Given) -> None:
+    deployment_tests.check_answer(about, given)
+
+
 def _follow(d: FrontDesk, about: str, given: Given) -> tuple[Fact, ...]:
     facts = deployment_tests.ended_at_site(d, about, given, d.services.publication_folder)
     runner = planned_scenario(d.rollout, about).runner
@@ -53,6 +57,7 @@ DEPLOYMENT_SCENARIO = Form(
     prepare=_prepare,
     follow=_follow,
     silence=_silence,
+    check=_check,
     fields={
         "report": _text("Report", "What you did and saw. Needed unless it passed."),
         "log": _text("Log", "The part of the log that shows it. It is published, and goes to the provider."),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -105,6 +105,59 @@ def test_an_answer_is_kept_with_what_follows_from_it_or_not_at_all(store: FactSt
     )
     kinds = [f.kind for f in store.rollout(record.name).facts]
     assert kinds[-2:] == [FactKind.ANSWER_GIVEN, FactKind.SITE_CONFIGURED]
+
+
+def refuse(store: FactStore, name: str, *reasons: str, at: datetime = NOW + timedelta(hours=1), **form: str) -> None:
+    asking.refuse(
+        at_desk(store.rollout(name), store, templates=templates(), now=at + timedelta(seconds=9)),
+        Given("Accept", form, "admin-pic", at),
+        RefusedError("PIC", reasons or ("It does not say to which services it was applied.",), "Fill it in."),
+        step=STEP,
+        subject=SITE,
+    )
+
+
+def test_an_answer_that_was_not_taken_is_on_record_and_told_once_however_often_it_is_tried(store: FactStore) -> None:
+    record = opened(store)
+    ask(store, record)
+    for _ in range(3):  # the task is retried; power is cut between the fact and whatever comes next
+        refuse(store, record.name, services="", report="It\u202e works.\r\nReally.")
+    (refusal,) = questions.refusals(store.rollout(record.name), STEP, SITE)
+    assert refusal.given == Given(
+        "Accept", {"services": "", "report": "It works.\nReally."}, "admin-pic", NOW + timedelta(hours=1)
+    )
+    assert refusal.link == "https://pps.example.org/dags/x"
+    mails = [mail for mail, _, _ in store.outbox(record.name)][1:]
+    assert [(mail.to, mail.subject) for mail in mails] == [
+        ("pic@example.org", "Not taken: your answer to “PIC: please apply glite-WN 3.1.23”")
+    ]
+    assert "Really" not in mails[0].text, "a list reads the mail, the form is read by who may answer"
+    matches_snapshot("answer_refused.txt", mails[0].text)
+    matches_snapshot("answer_refused.html", mails[0].html)
+    assert questions.is_open(store.rollout(record.name), questions.question(store.rollout(record.name), STEP, SITE))
+
+
+def test_the_same_answer_at_another_time_is_another_one(store: FactStore) -> None:
+    record = opened(store)
+    ask(store, record)
+    refuse(store, record.name, report="No.")
+    refuse(store, record.name, report="No.", at=NOW + timedelta(hours=2))
+    assert len(questions.refusals(store.rollout(record.name), STEP, SITE)) == 2
+    assert len(store.outbox(record.name)) == 3
+
+
+def test_a_refusal_keeps_nothing_endless_and_not_without_end(store: FactStore) -> None:
+    record = opened(store)
+    with pytest.raises(NotYetAllowedError):
+        refuse(store, record.name)
+    ask(store, record)
+    for n in range(asking.MOST_ANSWERS + 2):
+        at = NOW + timedelta(minutes=n)
+        refuse(store, record.name, "x" * 9_000, at=at, report="x" * (asking.LONGEST_TEXT + 1), services="SE")
+    kept = questions.refusals(store.rollout(record.name), STEP, SITE)
+    assert len(kept) == asking.MOST_ANSWERS
+    assert kept[0].given.form == {"services": "SE"}
+    assert len(kept[0].reasons[0]) == 500
 
 
 def test_nobody_answers_what_was_not_asked_and_nothing_endless_is_kept(store: FactStore) -> None:
