@@ -9,8 +9,8 @@ PY := $(BIN)/python
 ROLLOUT ?= bc
 SITES ?= 12
 T ?=
-# All tests run side by side, two at a time; a part one after another, or WORKERS=2.
-WORKERS ?= $(if $(T),,2)
+# All tests run side by side, three at a time (pilots mostly wait); a part one after another, or WORKERS=2.
+WORKERS ?= $(if $(T),,3)
 unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help setup demo up test quick check bench docs lock clean

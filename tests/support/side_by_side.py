@@ -7,6 +7,8 @@ else has folders, ports, databases and accounts of its own.
 
 from __future__ import annotations
 
+import re
+
 from xdist.scheduler import LoadFileScheduling
 
 #: End-to-end test files -> the Airflow that they ask; all others ask the one with the whole grid.
@@ -18,15 +20,17 @@ UNITS = {
     "test_server_pilots.py": "pilots",
     "test_the_database_of_before.py": "pilots of before",
 }
-#: The longest units first, so that the last ones are short.
+#: The longest units first, so that the last ones are short. Two Airflows are enough for two cores: what comes third has
+#: none, and the small ones come when the long ones have ended.
 _ORDER = (
-    "whole grid",
     "pilots",
+    "whole grid",
+    "tests/integration/(sandbox/|test_[a-p]).*",
     "pilots of before",
     "small Airflow",
-    "tests/integration/",
-    "tests/conformance/",
-    "tests/unit/",
+    "tests/integration/.*",
+    "tests/conformance/.*",
+    "tests/unit/.*",
 )
 
 
@@ -39,7 +43,8 @@ def unit_of(node: str) -> str:
 
 def place_of(node: str) -> int:
     """Its place in the order of beginning."""
-    return next((n for n, unit in enumerate(_ORDER) if unit_of(node).startswith(unit)), len(_ORDER))
+    unit = unit_of(node)
+    return next((n for n, pattern in enumerate(_ORDER) if re.fullmatch(pattern, unit)), len(_ORDER))
 
 
 class SideBySide(LoadFileScheduling):

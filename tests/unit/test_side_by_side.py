@@ -22,9 +22,17 @@ def test_all_that_ask_the_small_airflow_are_one_unit_and_no_other_end_to_end_tes
 
 
 def test_long_units_begin_and_a_file_stays_together() -> None:
-    nodes = ["tests/unit/a/test_b.py::c[d::e]", "tests/integration/test_b.py::c", "tests/e2e/test_b.py::c"]
-    assert sorted(nodes, key=place_of) == nodes[::-1]
-    assert unit_of(nodes[0]) == "tests/unit/a/test_b.py"
+    nodes = [
+        "tests/e2e/test_server_pilots.py::c",
+        "tests/e2e/test_b.py::c",
+        "tests/integration/test_b.py::c",
+        "tests/e2e/test_the_database_of_before.py::c",
+        "tests/e2e/test_resume_race.py::c",
+        "tests/integration/test_tag_lists.py::c",
+        "tests/unit/a/test_b.py::c[d::e]",
+    ]
+    assert sorted(reversed(nodes), key=place_of) == nodes
+    assert [unit_of(node) for node in nodes[-2:]] == ["tests/integration/test_tag_lists.py", "tests/unit/a/test_b.py"]
 
 
 @pytest.mark.parametrize("side_by_side", [(), ("-n", "2", "--dist", "loadfile")])

@@ -40,6 +40,9 @@ function put(next) {
   }
 }
 
+// In Airflow's frame there is a title above us already.
+if (window.self !== window.top) document.documentElement.classList.add("framed");
+
 // A choice shows at once; empty fields stay out of the address.
 for (const form of document.querySelectorAll("[data-filters]")) {
   form.addEventListener("change", () => form.requestSubmit());
