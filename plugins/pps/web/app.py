@@ -22,6 +22,7 @@ from pps.web import (
     bulletin,
     closed,
     documents,
+    feeds,
     late_answers,
     pages,
     pilot_doors,
@@ -50,6 +51,8 @@ PUBLIC = {
     ("GET", "/bulletin.html"): "SD 4.1.1: the same, by the name under which its own pages lead back to it.",
     ("GET", "/bulletin/{file}"): "SD 4.1.1: the map itself: all sites of a preview, or of all previews.",
     ("GET", "/bulletin.json"): "SD 4.1.1: what the page for people links to.",
+    ("GET", "/bulletin.atom"): "SD 4.1.1: the bulletin for readers of feeds.",
+    ("GET", "/deadlines.ics"): "SD 4.1.1: until when feedback is asked for, for calendars.",
     ("GET", "/release-notes/{file}"): "SD 4.1.1: release notes are for all users; they hold no address.",
     ("GET", "/keys"): "whoever installs from our repositories compares the key that signs them.",
     ("GET", "/keys/{file}"): "the public keys, for apt's Signed-By and dnf's gpgkey.",
@@ -85,6 +88,7 @@ def create_app(
     live = Live(services, now)
     app.include_router(pages.router(live))
     app.include_router(bulletin.router(live))
+    app.include_router(feeds.router(live, services))
     app.include_router(public.router(services, now))
     app.include_router(signing_keys.router(services))
     app.include_router(documents.public_router(services))

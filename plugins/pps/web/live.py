@@ -32,7 +32,7 @@ _CLOCK_COUNTS = timedelta(minutes=1)
 _FIRST, _CLOCKS_DIFFER = datetime(2000, 1, 1, tzinfo=UTC), timedelta(minutes=5)
 #: Pages of the present edition that are kept; who asks for more different ones makes us render them again.
 _PAGES = 128
-_JSON = {"Cache-Control": "no-cache"}
+_KEPT = {"Cache-Control": "no-cache"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,7 +87,11 @@ class Live:
         def made(edition: Edition) -> bytes:
             return json.dumps(data(edition), ensure_ascii=False).encode() + b"\n"
 
-        return self._answer(request, at, made, "application/json", _JSON)
+        return self._answer(request, at, made, "application/json", _KEPT)
+
+    def text(self, request: Request, kind: str, made: Callable[[Edition], bytes]) -> Response:
+        """The present edition as a feed."""
+        return self._answer(request, "", made, kind, _KEPT)
 
     def _answer(
         self, request: Request, at: str, made: Callable[[Edition], bytes], kind: str, headers: Mapping[str, str]

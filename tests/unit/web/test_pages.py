@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from html.parser import HTMLParser
+from xml.etree import ElementTree
 
 import pytest
 from fastapi.testclient import TestClient
+from icalendar import Calendar
 from tests.support.front import (  # noqa: F401
     NOW,
     ROLLOUT,
@@ -160,6 +162,37 @@ def test_a_fault_of_ours_is_a_page_that_shows_nothing_of_it(
     assert page.status_code == 500
     assert "problem of its own" in page.text
     assert "secret" not in page.text
+
+
+# --- feeds
+
+
+def test_feed_readers_get_an_entry_for_each_stage(anybody: TestClient, services: MemoryServices) -> None:
+    def entries() -> list[tuple[str, str]]:
+        root = ElementTree.fromstring(anybody.get("/bulletin.atom").content)
+        space = "{http://www.w3.org/2005/Atom}"
+        for entry in root.iter(f"{space}entry"):
+            assert datetime.fromisoformat(entry.findtext(f"{space}updated") or "").tzinfo
+        return [(e.findtext(f"{space}title") or "", e.findtext(f"{space}id") or "") for e in root.iter(f"{space}entry")]
+
+    before = entries()
+    assert [title for title, _ in before] == ["glite-WN 3.1.23: preview"]
+    services.facts.record(happened(FactKind.WITHDRAWAL_ASKED, reason="<script>alert(1)</script> ada@example.org"))
+    after = entries()
+    assert [title for title, _ in after] == ["glite-WN 3.1.23: withdrawn"]
+    assert after[0][1] != before[0][1]
+    assert "ada@example.org" not in anybody.get("/bulletin.atom").text
+
+
+def test_calendars_get_the_date_of_each_open_preview(anybody: TestClient, services: MemoryServices) -> None:
+    def events() -> list[tuple[str, datetime]]:
+        calendar = Calendar.from_ical(anybody.get("/deadlines.ics").text)
+        return [(str(e["summary"]), e.decoded("dtstart")) for e in calendar.walk("VEVENT")]
+
+    assert events() == [("Feedback on glite-WN 3.1.23 is asked for until now", NOW + timedelta(days=14))]
+    services.facts.register[0] = replace(services.facts.register[0], closed_at=NOW)
+    services.facts.record(happened(FactKind.ROLLOUT_CLOSED, outcome="released"))
+    assert events() == []
 
 
 # --- the form

@@ -9,7 +9,8 @@ words.
 ```json
 {"version": 1, "updated_at": "...", "rollouts": [{
   "rollout": "bc-client-4711-1", "patch": 4711, "title": "...", "metapackage": "glite-WN",
-  "version": "3.1.23", "platforms": ["debian12-amd64"], "stage": "preview", "opened_at": "...", "closed_at": null,
+  "version": "3.1.23", "platforms": ["debian12-amd64"], "stage": "preview",
+  "opened_at": "...", "closed_at": null, "updated_at": "...",
   "path": "bc-client", "overruled": null, "unsigned": null, "withdrawn": null,
   "tag": "VO-ops-PPS-GLITE-WN-3.1.23", "jdl": "Requirements = ...;",
   "feedback": {"until": "...", "outcome": "none", "invited": 2, "answered": 0, "vos": ["atlas", "cms"]},
@@ -115,7 +116,8 @@ def entry(row: OpenRollout, record: Rollout, dossier: Rollout, sites: Mapping[st
     """One rollout for the public; None for an update under release test, which is not public yet (SD 4.2.3)."""
     if row.path not in PREVIEWS and not record.has(FactKind.RELEASED_TO_PRODUCTION):
         return None
-    return Entry(max((f.at for f in record.facts), default=None), _rollout(row, record, sites, dossier))
+    changed = max((f.at for f in record.facts), default=None)
+    return Entry(changed, {**_rollout(row, record, sites, dossier), "updated_at": _iso(changed)})
 
 
 def assembled(entries: Iterable[Entry | None]) -> Mapping[str, Any]:

@@ -9,7 +9,7 @@ answer takes the library for that.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, time, timedelta
 from urllib.parse import urlsplit
@@ -39,6 +39,44 @@ class Meeting:
     organizer: str
     """mail address, as `attendees`"""
     attendees: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Deadline:
+    """A moment until which something is asked for, as an entry of a calendar that people subscribe to."""
+
+    uid: str
+    summary: str
+    link: str
+    at: datetime
+
+
+def deadlines(name: str, found: Iterable[Deadline], stamp: datetime) -> str:
+    """A calendar of deadlines (METHOD:PUBLISH). Texts are data, as in `invitation`.
+
+    Args:
+        stamp: when the newest of them was agreed; the same deadlines give the same calendar.
+    """
+    lines = [
+        "BEGIN:VCALENDAR",
+        "VERSION:2.0",
+        "PRODID:-//PPS Rollout//Deadlines//EN",
+        "METHOD:PUBLISH",
+        f"X-WR-CALNAME:{_text(name)}",
+    ]
+    for deadline in found:
+        lines += [
+            "BEGIN:VEVENT",
+            f"UID:{_checked_uid(deadline.uid)}",
+            f"DTSTAMP:{_utc(stamp)}",
+            f"DTSTART:{_utc(deadline.at)}",
+            f"SUMMARY:{_text(deadline.summary)}",
+            f"DESCRIPTION:{_text(deadline.link)}",
+            "TRANSP:TRANSPARENT",
+            "END:VEVENT",
+        ]
+    lines.append("END:VCALENDAR")
+    return "".join(f"{part}\r\n" for line in lines for part in _folded(line))
 
 
 def meeting_uid(name: str, public_url: str) -> str:

@@ -1,0 +1,97 @@
+"""The bulletin for readers of feeds and calendars: what is new (Atom, RFC 4287), and until when VOs are asked."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from typing import Any
+from xml.etree import ElementTree as ET
+
+from fastapi import APIRouter, Request
+from fastapi.responses import Response
+
+from pps.activities.people.invitation import Deadline, deadlines, meeting_uid
+from pps.domain.base.texts import one_line
+from pps.domain.people.links import bulletin_link, feedback_link
+from pps.services import Services
+from pps.web.live import Edition, Live
+
+_ATOM = "http://www.w3.org/2005/Atom"
+_BEFORE_ALL = "1970-01-01T00:00:00+00:00"
+
+
+def router(live: Live, services: Callable[[], Services]) -> APIRouter:
+    """Routes for anybody; each has its line in `app.PUBLIC`."""
+    api = APIRouter()
+
+    def public_url() -> str:
+        return services().config.service.public_url
+
+    @api.get("/bulletin.atom")
+    def atom(request: Request) -> Response:
+        """An entry for each stage that a preview comes to."""
+        return live.text(request, "application/atom+xml", lambda edition: feed(edition, public_url()))
+
+    @api.get("/deadlines.ics")
+    def calendar(request: Request) -> Response:
+        """Until when feedback on each preview is asked for."""
+        return live.text(request, "text/calendar", lambda edition: _calendar(edition, public_url()))
+
+    return api
+
+
+def feed(edition: Edition, public_url: str) -> bytes:
+    """The bulletin as an Atom feed. A stage has an entry of its own, so that a reader shows it as new."""
+    ET.register_namespace("", _ATOM)
+    page = bulletin_link(public_url)
+    root = ET.Element(f"{{{_ATOM}}}feed")
+    _put(root, "title", "Release bulletin")
+    _put(root, "id", page)
+    _put(root, "updated", edition.content["updated_at"] or _BEFORE_ALL)
+    _put(root, "link", href=page)
+    _put(root, "link", href=f"{page}.atom", rel="self")
+    _put(_put(root, "author"), "name", "PPS Rollout")
+    for r in edition.content["rollouts"]:
+        entry = _put(root, "entry")
+        _put(entry, "title", one_line(f"{_software(r)}: {r['stage']}"))
+        _put(entry, "id", f"{page}#{r['rollout']}/{r['stage'].replace(' ', '-')}")
+        _put(entry, "updated", r["updated_at"] or _BEFORE_ALL)
+        _put(entry, "link", href=f"{page}#{r['rollout']}")
+        _put(entry, "summary", one_line(_told(r), 500))
+    return bytes(ET.tostring(root, encoding="utf-8", xml_declaration=True))
+
+
+def _calendar(edition: Edition, public_url: str) -> bytes:
+    found = [
+        Deadline(
+            meeting_uid(f"{r['rollout']}.feedback", public_url),
+            one_line(f"Feedback on {_software(r)} is asked for until now"),
+            feedback_link(public_url, r["rollout"]),
+            datetime.fromisoformat(r["feedback"]["until"]),
+        )
+        for r in edition.content["rollouts"]
+        if r["closed_at"] is None and r["feedback"]["until"]
+    ]
+    changed = edition.content["updated_at"]
+    stamp = datetime.fromisoformat(changed) if changed else datetime.fromtimestamp(0, UTC)
+    return deadlines("Previews of grid middleware", found, stamp).encode()
+
+
+def _put(parent: ET.Element, tag: str, text: str | None = None, **attributes: str) -> ET.Element:
+    child = ET.SubElement(parent, f"{{{_ATOM}}}{tag}", attributes)
+    child.text = text
+    return child
+
+
+def _software(r: Mapping[str, Any]) -> str:
+    return f"{r['metapackage']} {r['version']}".strip()
+
+
+def _told(r: Mapping[str, Any]) -> str:
+    counts = ", ".join(f"{number} {state}" for state, number in r["counts"].items())
+    parts = [
+        f"Patch {r['patch']}: {r['title']}" if r["title"] else f"Patch {r['patch']}",
+        f"Sites: {counts}" if counts else "",
+    ]
+    parts += [f"Withdrawn: {r['withdrawn']}" if r["withdrawn"] else ""]
+    return ". ".join(part.rstrip(".") for part in parts if part) + "."
