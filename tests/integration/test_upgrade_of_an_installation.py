@@ -44,6 +44,7 @@ from pps.cli.front import Front
 from pps.cli.main import app
 from pps.config.loader import Configuration, problems_in
 from pps.domain.people import feedback
+from pps.domain.record.facts import FactKind
 from pps.orchestration.steps import clients as steps
 from pps.orchestration.steps import withdrawal as steps_withdrawal
 from pps.services import Services
@@ -104,7 +105,7 @@ def seen(store: FactStore) -> dict[str, Any]:
     for name in STATE["rollouts"]:
         record = store.rollout(name)
         said = feedback.summary(record)
-        given = [*said.counting, *said.late, *said.others]
+        given = [*said.counting, *said.replaced, *said.late, *said.others]
         facts = [
             [f.kind.value, f.subject, f.occasion, f.at.isoformat(), f.actor, dict(f.payload)] for f in record.facts
         ]
@@ -129,6 +130,23 @@ def seen(store: FactStore) -> dict[str, Any]:
     return {"rollouts": rollouts, "questions": questions, "register": register}
 
 
+def with_names_of_now(state: dict[str, Any], store: FactStore) -> dict[str, Any]:
+    """What `state.json` says, but for the one word that has become two since: a preview that lies at a site and has
+    failed its probes is no longer called as one that never got there."""
+    renamed = json.loads(json.dumps({key: state[key] for key in ("rollouts", "questions", "register")}))
+    changed = 0
+    for name, rollout in renamed["rollouts"].items():
+        record = store.rollout(name)
+        for row in rollout["view"]["sites"]:
+            newest = record.progress(row["site"]).fact
+            if newest is not None and newest.kind is FactKind.PROBES_FAILED:
+                assert row["state"] == "failed"
+                row["state"] = "installed, not announced"
+                changed += 1
+    assert changed, "there is such a site"
+    return renamed
+
+
 def test_every_record_reads_as_before_its_chain_is_right_and_the_application_can_only_add(
     restored: StoreUrls, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -136,8 +154,8 @@ def test_every_record_reads_as_before_its_chain_is_right_and_the_application_can
     front = upgraded(restored, tmp_path)
     store = front.services.facts
     now = json.loads(json.dumps(seen(store)))
-    for key, value in now.items():
-        assert value == STATE[key], key
+    for key, value in with_names_of_now(STATE, store).items():
+        assert now[key] == value, key
     assert {r["view"]["stage"] for r in STATE["rollouts"].values()} >= {"released", "preview", "release test"}
     code, said = pps(front, "facts", "verify")
     assert (code, f"facts of {len(STATE['rollouts'])} records: all fit" in said) == (0, True), said
