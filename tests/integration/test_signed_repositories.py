@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import subprocess
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -362,3 +363,33 @@ def test_two_that_publish_at_once_and_a_renewal_lose_nothing(site: Site) -> None
     index = ProductionFolder(UPath(site.http.folder / "production"), seal=site.seal).open(site.kind)
     assert set(index.newest(refs)) == set(refs)
     assert {p.ref for p in index.newest(refs).values()} == set(refs)
+
+
+_NO_AGENT = 'echo "gpg: can\'t connect to the gpg-agent: IPC connect call failed" >&2\nexit 2\n'
+
+
+@pytest.mark.parametrize("times", [2, 9])
+def test_a_busy_machine_on_which_gpg_s_agent_comes_up_too_late_is_no_broken_key(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, times: int
+) -> None:
+    secret = signing.key().secret
+    real = shutil.which("gpg")
+    programs = tmp_path / "bin"
+    programs.mkdir()
+    count = tmp_path / "tries"
+    stub = (
+        f'#!/bin/sh\nn=$(cat {count} 2>/dev/null || echo 0)\necho $((n + 1)) > {count}\nif [ "$n" -lt {times} ]; then\n'
+    )
+    (programs / "gpg").write_text(f'{stub}{_NO_AGENT}fi\nexec {real} "$@"\n')
+    (programs / "gpg").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{programs}:{os.environ['PATH']}")
+    if times < 3:
+        assert openpgp.sign_detached((secret,), b"words").startswith("-----BEGIN PGP SIGNATURE")
+    else:
+        with pytest.raises(ServiceError, match="did not get its agent"):  # a task tries that again
+            openpgp.sign_detached((secret,), b"words")
+
+
+def test_a_key_that_cannot_be_used_waits_for_a_person(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(ConfigurationError):
+        openpgp.sign_detached((b"no key at all",), b"words")

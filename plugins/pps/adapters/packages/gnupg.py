@@ -14,7 +14,7 @@ import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from pps.domain.base.errors import ConfigurationError
+from pps.domain.base.errors import ConfigurationError, ServiceError
 
 #: Of our temporary folders.
 PREFIX = "pps-gpg-"
@@ -95,12 +95,14 @@ def _signatures(lines: list[list[str]]) -> list[Signature]:
 
 
 def run(command: list[str], given: bytes = b"") -> subprocess.CompletedProcess[bytes]:
-    """Run one of GnuPG's programs; `ConfigurationError` if that is not possible."""
+    """Run one of GnuPG's programs; `ConfigurationError` if that is not possible, `ServiceError` if it never ends."""
     try:
         # nothing of ours: the environment may hold a secret, and what it says of GnuPG is not for us
         environment = {"PATH": os.environ.get("PATH", "/usr/bin:/bin"), "LC_ALL": "C"}
         return subprocess.run(command, input=given, capture_output=True, timeout=_SECONDS, check=False, env=environment)
-    except (OSError, subprocess.TimeoutExpired) as error:
+    except subprocess.TimeoutExpired as error:
+        raise ServiceError(command[0], f"has not ended within {_SECONDS} s.", "Is this machine overloaded?") from error
+    except OSError as error:
         raise ConfigurationError(
             command[0], f"cannot be run ({type(error).__name__}).", "Install gnupg and gpgv."
         ) from error

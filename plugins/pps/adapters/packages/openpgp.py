@@ -23,7 +23,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from pps.adapters.packages.gnupg import PREFIX, gpgv, run
-from pps.domain.base.errors import ConfigurationError, PackageError
+from pps.domain.base.errors import ConfigurationError, PackageError, ServiceError
 from pps.domain.packages.repository_seals import PublicKey
 
 _GONE_WITHIN_S = 10.0
@@ -251,9 +251,22 @@ _BEGIN = b"-----BEGIN PGP SIGNED MESSAGE-----"
 _BAD = ("BADSIG", "EXPSIG", "EXPKEYSIG", "REVKEYSIG", "KEYREVOKED", "UNEXPECTED")
 
 
+#: What gpg says when its agent does not come up: on a busy machine that takes longer than the five seconds gpg waits.
+_PASSES = re.compile(r"agent|IPC|[Tt]imeout|Connection|temporarily", re.ASCII)
+_TRIES = 3
+
+
 def _gpg(home: Path, *arguments: str, given: bytes = b"", may_fail: bool = False) -> bytes:
-    done = run(["gpg", "--homedir", str(home), "--batch", "--no-tty", "--quiet", *arguments], given)
-    if done.returncode != 0 and not may_fail:
-        why = (done.stderr.decode(errors="replace").strip().splitlines() or ["no reason given"])[-1]
-        raise ConfigurationError("signing key", f"cannot be used ({why[:200]}).", "Look at: pps keys show")
-    return done.stdout
+    why = ""
+    for _ in range(_TRIES):
+        done = run(["gpg", "--homedir", str(home), "--batch", "--no-tty", "--quiet", *arguments], given)
+        if done.returncode == 0:
+            return done.stdout
+        told = done.stderr.decode(errors="replace").strip()
+        why = (told.splitlines() or ["no reason given"])[-1][:200]
+        if _PASSES.search(told):
+            continue
+        if may_fail:
+            return done.stdout
+        raise ConfigurationError("signing key", f"cannot be used ({why}).", "Look at: pps keys show")
+    raise ServiceError("GnuPG", f"did not get its agent in {_TRIES} tries ({why}).", "Is this machine overloaded?")
