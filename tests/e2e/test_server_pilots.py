@@ -191,7 +191,9 @@ def test_a_non_bc_update_runs_at_a_platinum_site_and_silence_of_its_vo_stands_in
     patch = server(grid, 4754, "4.0.0", database_schema_changed=True, component_parameters=("lb.conf:purge_after",))
     pilot = PilotRun.asked_for(grid, MAJOR, "vo-representative", patch, vo="lhcb")
     pilot.coordinate("Accept", "accept_request")
-    pilot.coordinate("Select", "select_sites", sites=partner(grid, PartnerLevel.GOLD))
+    gold = partner(grid, PartnerLevel.GOLD)
+    with pytest.raises(RefusedError, match=f"candidates.*{gold}|{gold}.*candidates"):
+        pilot.coordinate("Select", "select_sites", sites=gold)
     assert not grid.rollout(pilot.name).has(FactKind.SITES_SELECTED), "a Gold partner runs no such update"
     pilot.coordinate("Select", "select_sites", sites=site)
     silence = {"set_up_within": "3m", "run_for": "5s", "feedback_within": "8s"}  # the VO is heard until both are over
