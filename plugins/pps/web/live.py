@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -59,11 +59,13 @@ class Live:
 
     def name(self) -> str:
         """Name of the edition that holds now: two look-ups by index, whatever was rolled out before."""
-        s, now = self._services(), self._now()
-        minute = int(now.timestamp() // _CLOCK_COUNTS.total_seconds())
-        shown = shown_at(s.facts, now)
-        parts = (s.facts.edition(records_of(shown)), str(minute), self._registry_of(s.config.sites))
-        return _digest("\0".join(parts))
+        s = self._services()
+        return self.name_of(records_of(shown_at(s.facts, self._now())), self._registry_of(s.config.sites))
+
+    def name_of(self, records: Collection[str], *more: str) -> str:
+        """Name of the edition that holds now of what is made from these records, and from something more."""
+        minute = int(self._now().timestamp() // _CLOCK_COUNTS.total_seconds())
+        return _digest("\0".join((self._services().facts.edition(records), str(minute), *more)))
 
     def edition(self, as_of: datetime | None = None) -> Edition:
         """The content of now, or of a moment in the past."""
@@ -84,9 +86,9 @@ class Live:
             self._registry = (sites, _digest(repr(sorted(sites.items()))))
         return self._registry[1]
 
-    def unchanged(self, request: Request) -> Response | None:
-        """304 if the reader has this edition."""
-        tag = self.tag(self.name())
+    def unchanged(self, request: Request, name: str | None = None) -> Response | None:
+        """304 if the reader has this edition; without a name, that of the previews."""
+        tag = self.tag(self.name() if name is None else name)
         seen = request.headers.get("if-none-match", "")
         if tag in (part.strip().removeprefix("W/") for part in seen.split(",")):
             # a browser takes the headers of this answer over to the page that it has kept

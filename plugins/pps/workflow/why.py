@@ -59,6 +59,8 @@ class Why:
     patch: Patch | None
     note: str
     """what is to be said of the tracker; "" where it has answered"""
+    is_out: bool
+    """it is in production"""
     answer: str
     """one sentence"""
     conditions: tuple[Condition, ...]
@@ -100,7 +102,8 @@ def why(facts: Facts, number: int, told: Told, policies: Policies, now: datetime
     case = _Case(facts, number, told.patch, policies, now, rows, records)
     conditions = case.conditions()
     answer = case.in_a_sentence(conditions)
-    return Why(number, told.patch, told.note, answer, conditions, rows, records, timeline(records.values()))
+    events = timeline(records.values())
+    return Why(number, told.patch, told.note, case.is_out, answer, conditions, rows, records, events)
 
 
 @dataclass(frozen=True)
@@ -126,6 +129,11 @@ class _Case:
         """The release, by whichever rollout; the first one, as later ones only follow it."""
         found = [f for r in self.records.values() if (f := r.the(FactKind.RELEASED_TO_PRODUCTION))]
         return min(found, key=lambda f: f.at, default=None)
+
+    @property
+    def is_out(self) -> bool:
+        """Tell whether it is in production, by our record or the tracker's."""
+        return self.out is not None or bool(self.patch and self.patch.state is PatchState.IN_PRODUCTION)
 
     @property
     def carriers(self) -> tuple[Rollout, ...]:
@@ -187,7 +195,7 @@ class _Case:
         )
 
     def _not_started(self) -> tuple[Condition, ...]:
-        if self.patch is None or self.out or self.patch.state is PatchState.IN_PRODUCTION:
+        if self.patch is None or self.is_out:
             return ()
         if self.patch.kind is PatchKind.SERVER:
             section, what = "SD 4.1.3", "pilot"
@@ -208,14 +216,12 @@ class _Case:
     def in_a_sentence(self, conditions: Sequence[Condition]) -> str:
         if settled := self._settled():
             return settled
-        if not self.rows:
-            return "Nothing has been started for it."
         by_state = {state: [c for c in conditions if c.state is state] for state in ConditionState}
         waiting, failed = by_state[ConditionState.WAITING], by_state[ConditionState.FAILED]
         if self.carriers and all(record.is_over for record in self.carriers):
             return self._ended(failed)
         if waiting:
-            blocked = f" In the way of its release: {listed([c.name for c in failed])}." if failed else ""
+            blocked = f" In the way of its release: {listed([f'the {c.name}' for c in failed])}." if failed else ""
             return f"{_waits_for(waiting)}{blocked}"
         if failed:
             return f"It does not go on. {failed[0].sentence}"
@@ -224,16 +230,16 @@ class _Case:
         return _lacks([*by_state[ConditionState.NOT_YET], *by_state[ConditionState.UNKNOWN]])
 
     def _settled(self) -> str:
-        """Where it has come to its end, one way or the other; "" where it has not."""
+        """Where it has come to its end, or has not begun; "" where it is on its way."""
         state = self.patch.state if self.patch else None
         if self.out is not None:
             return of_release.in_production(self.out)
-        if state is PatchState.IN_PRODUCTION:
+        if self.is_out:
             return "It is in production, as the tracker says; no rollout here has released it."
         if state in _DEAD:
             word = "was rejected" if state is PatchState.REJECTED else "is obsolete"
             return f'It {word}: the tracker says "{state}".'
-        return ""
+        return "" if self.rows else "Nothing has been started for it."
 
     def _ended(self, failed: Sequence[Condition]) -> str:
         record = self.carriers[0]
@@ -250,15 +256,21 @@ def _of(condition: Condition, record: Rollout) -> Condition:
 
 
 def _waits_for(waiting: Sequence[Condition]) -> str:
+    first = _inside(waiting[0].sentence)
     if len(waiting) == 1:
-        return f"It waits for the {waiting[0].name}: {waiting[0].sentence}"
-    return f"It waits for the {listed([c.name for c in waiting])}. First of these: {waiting[0].sentence}"
+        return f"It waits for the {waiting[0].name}: {first}"
+    return f"It waits for {listed([f'the {c.name}' for c in waiting])}. First of these: {first}"
+
+
+def _inside(sentence: str) -> str:
+    """A sentence behind a colon; what begins with two capitals is a name."""
+    return sentence if sentence[:2].isupper() else f"{sentence[:1].lower()}{sentence[1:]}"
 
 
 def _lacks(missing: Sequence[Condition]) -> str:
     """Nobody is waited for, and nothing has failed: something has not begun, or nobody can tell."""
     first = next((c for c in missing if c.name != "release"), missing[0])
-    return f"It lacks the {first.name}: {first.sentence}"
+    return f"It lacks the {first.name}: {_inside(first.sentence)}"
 
 
 # --- for pages, programs and the terminal ------------------------------------------------------------------------
@@ -277,6 +289,7 @@ def public_view(found: Why) -> Mapping[str, Any]:
         "title": one_line(patch.title if patch else str(opened.get("title", "")), 300),
         "state": patch.state.value if patch else None,
         "tracker": found.note,
+        "in_production": found.is_out,
         "answer": found.answer,
         "conditions": [
             {**asdict(c), "state": c.state.value, "who": [str(w) for w in c.who], "until": _iso(c.until)}

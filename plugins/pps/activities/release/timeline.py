@@ -64,7 +64,7 @@ _EVENTS: Mapping[FactKind, Callable[[_Payload], str]] = {
     FactKind.CLASSIFIED: lambda p: f"The program classifies it: “{p['verdict']}”.",
     FactKind.RUN_ENDED: lambda p: f"The run ends: {p['outcome']}.",
     FactKind.KICK_OFF_AGREED: _said("The kick-off agrees on its dates."),
-    FactKind.SCENARIOS_PLANNED: lambda p: f"{len(p['scenarios'])} scenarios are planned.",
+    FactKind.SCENARIOS_PLANNED: lambda p: f"Its scenarios are planned: {', '.join(s['name'] for s in p['scenarios'])}.",
 }
 _DECISIONS: Mapping[FactKind, Callable[[_Payload], str]] = {
     FactKind.WITHDRAWAL_ASKED: lambda p: f"The preview is withdrawn. {_reason(p)}",
