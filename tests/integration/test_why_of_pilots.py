@@ -9,6 +9,7 @@ import pytest
 from tests.support.pilot_walks import WEEK, Walk, walking
 from tests.support.whys import (
     FAILED,
+    MET,
     NOT_YET,
     POLICIES,
     WAITING,
@@ -112,3 +113,18 @@ def test_silence_of_the_coordinator_is_no_acceptance(tmp_path: Path, monkeypatch
         assert of(found, "request").state is FAILED
         assert not any(c.state is WAITING for c in found.conditions if c.name != "certification")
         assert "did not answer by" in found.answer
+
+
+@pytest.mark.sd("4.1.3")
+def test_a_pilot_that_is_prolonged_says_that_another_round_follows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with walking(tmp_path, monkeypatch, RolloutPath.MINOR_PILOT) as walk:
+        walk.opens().selected("PIC").kicked_off().deployment_tested().set_up().runs(WEEK).reported()
+        second = walk.wrapped_up("Prolong", reason="We want to see another week.")
+        assert asked_at(walk).answer.endswith(f"The next round follows: {second}.")
+        walk.opens(continues=walk.name)
+        found = asked_at(walk)
+        assert found.answer.startswith("It waits for the kick-off")
+        assert (of(found, "request").state, of(found, "decision").state) == (MET, NOT_YET)
+        assert len({(e.at, e.what) for e in found.events}) == len(found.events)

@@ -39,6 +39,8 @@ AWAY = "The tracker does not answer at the moment: this is what is on record her
 GONE = "The tracker does not know this patch any more: this is what is on record here."
 #: Paths whose end can be a release; a joint decision can be one, too, when it has come about.
 _CARRIERS = (*PREVIEWS, *PILOTS, RolloutPath.RELEASE_TEST)
+#: Conditions that go on when a rollout has ended.
+_BESIDE = ("deployment test", "joint decision")
 _DEAD = (PatchState.REJECTED, PatchState.OBSOLETE)
 
 
@@ -137,10 +139,16 @@ class _Case:
 
     @property
     def carriers(self) -> tuple[Rollout, ...]:
-        """The rollouts that can bring it to production: those that are open, else the newest that has ended."""
+        """The rollouts that can bring it to production: those that are open, else the newest that has ended.
+
+        A joint decision that has come about is one, too, until its record ends: then it has released, or a preview has.
+        """
         known = [row for row in self.rows if row.path in _CARRIERS]
-        still_open = [row for row in known if row.closed_at is None]
-        return tuple(self.records[row.name] for row in still_open or known[:1])
+        still_open = [self.records[row.name] for row in known if row.closed_at is None]
+        request = self.request
+        if self.joint and request and request.has(FactKind.DECIDED) and not request.is_closed:
+            still_open.append(request)
+        return tuple(still_open or [self.records[row.name] for row in known[:1]])
 
     @property
     def request(self) -> Rollout | None:
@@ -161,15 +169,13 @@ class _Case:
         found.append(of_clients.certification(self.patch, preview, self.now, wait_at_most=wait, joint=self.joint))
         found.append(self._deployment_test())
         found += of_release.joint_decision(self.request)
-        agreed = self.request if self.request and self.request.has(FactKind.DECIDED) and self.joint else None
-        if agreed and not agreed.is_closed and not self.carriers:  # straight to production
-            found.append(_of(of_clients.release_notes(agreed, "SD 4.1.3"), agreed))
-        carriers = (*self.carriers, *((agreed,) if agreed else ()))
-        return (*found, of_release.release(self.out, carriers, found))
+        return (*found, of_release.release(self.out, self.carriers, found))
 
     def _chain(self, record: Rollout) -> tuple[Condition, ...]:
         if record.path in PILOTS:
             return of_pilot(Pilot(record), self.patch, self.now, joint=self.joint)
+        if record.path is RolloutPath.OVERRULE:  # straight to production, or to a preview that begins now
+            return (of_clients.release_notes(record, "SD 4.1.3"),)
         if record.path is RolloutPath.RELEASE_TEST:
             return of_tests.of_release_test(record, self.patch)
         return of_clients.of_preview(
@@ -219,7 +225,7 @@ class _Case:
         by_state = {state: [c for c in conditions if c.state is state] for state in ConditionState}
         waiting, failed = by_state[ConditionState.WAITING], by_state[ConditionState.FAILED]
         if self.carriers and all(record.is_over for record in self.carriers):
-            return self._ended(failed)
+            return self._ended(failed, [c for c in waiting if c.name in _BESIDE])
         if waiting:
             blocked = f" In the way of its release: {listed([f'the {c.name}' for c in failed])}." if failed else ""
             return f"{_waits_for(waiting)}{blocked}"
@@ -241,14 +247,17 @@ class _Case:
             return f'It {word}: the tracker says "{state}".'
         return "" if self.rows else "Nothing has been started for it."
 
-    def _ended(self, failed: Sequence[Condition]) -> str:
+    def _ended(self, failed: Sequence[Condition], beside: Sequence[Condition]) -> str:
         record = self.carriers[0]
         closed = record.the(FactKind.ROLLOUT_CLOSED)
         outcome = closed.payload.get("outcome", "ended") if closed else stage(record)
         what = f"{PATHS[record.path]} {record.name} has ended" if closed else f"{record.name} does not go on"
         mine = [c for c in failed if c.rollout in ("", record.name)]
         reason = f" {mine[0].sentence}" if mine else ""
-        return f"{what}: {outcome}.{reason} Nothing brings it to production now."
+        then = _waits_for(beside) if beside else "Nothing brings it to production now."
+        if closed and closed.payload.get("next"):
+            then = f"The next round follows: {closed.payload['next']}."
+        return f"{what}: {outcome}.{reason} {then}"
 
 
 def _of(condition: Condition, record: Rollout) -> Condition:
@@ -264,7 +273,7 @@ def _waits_for(waiting: Sequence[Condition]) -> str:
 
 def _inside(sentence: str) -> str:
     """A sentence behind a colon; what begins with two capitals is a name."""
-    return sentence if sentence[:2].isupper() else f"{sentence[:1].lower()}{sentence[1:]}"
+    return sentence if sentence[1:2].isupper() else f"{sentence[:1].lower()}{sentence[1:]}"
 
 
 def _lacks(missing: Sequence[Condition]) -> str:

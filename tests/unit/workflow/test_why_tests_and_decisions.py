@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.support.deployment_bench import Bench
 from tests.support.desks import at_office
-from tests.support.examples import NOW, PATCH, PLATFORM, sqlite_store
+from tests.support.examples import DUE, NOW, PATCH, PLATFORM, sqlite_store
 from tests.support.release_tests import DECISION_DUE, AReleaseTest
 from tests.support.whys import (
     CERTIFIED,
@@ -20,18 +20,22 @@ from tests.support.whys import (
     SPECIAL,
     WAITING,
     WAIVED,
+    Preview,
     ask,
     of,
     on_its_way,
     overruled,
+    states,
 )
 
 from pps.activities.packages.verdicts import overrule
 from pps.activities.quality.deployment_tests import newest_deployment_verdict
 from pps.activities.release import release
+from pps.activities.release.overruling import open_overruling
 from pps.domain.base.conditions import DONE, ConditionState
 from pps.domain.clients.updates import ClientVerdict
 from pps.domain.packages.patch import PatchState
+from pps.domain.people.overruling import ROLES, Urgency
 from pps.domain.quality.release_tests import ACCEPT, HOLD, REJECT, RELEASE
 from pps.domain.quality.scenarios import ScenarioResult
 from pps.domain.record.facts import Fact, FactKind
@@ -115,6 +119,45 @@ def test_what_a_joint_decision_overrules_is_waived_by_roles_with_the_reason_and_
     assert of(way.why(), "release").state is WAITING
     way.patch = replace(way.patch, state=PatchState.REJECTED)
     assert of(way.why(), "certification").state is FAILED, "a joint decision does not bring it back"
+
+
+@pytest.mark.sd("4.1.3")
+def test_a_request_to_overrule_waits_for_two_roles_and_then_goes_straight_to_production() -> None:
+    store, reason = sqlite_store(), "Strangers use this hole already."
+    office = at_office(store, now=NOW)
+    name = open_overruling(office, PATCH, Urgency.HIGH_PRIORITY, reason, run="r/1")
+
+    def fact(kind: FactKind, subject: str = "", occasion: str = "", **payload: object) -> None:
+        store.record(Fact(name, kind, subject, occasion, NOW, "pps", payload))
+
+    for step, role in ROLES.items():
+        fact(FactKind.QUESTION_ASKED, role, step, due=DUE.isoformat(), title="", to="")
+    found = of(ask(store), "joint decision")
+    assert (found.state, found.who, found.until) == (WAITING, ("EMT", "PPS Coordinator"), DUE)
+    assert of(ask(store), "certification").state is WAITING, "until there are two answers, the policies hold"
+    given = {"step": "overrule-emt", "choice": "Agree", "form": {}, "user": "anna"}
+    fact(FactKind.ANSWER_GIVEN, "EMT", "overrule-emt/1", **given)
+    assert of(ask(store), "joint decision").who == ("PPS Coordinator",)
+    fact(FactKind.DECIDED, "", "overrule", decision="overruled", by={})
+    overruled(store, reason)
+    found = ask(store)
+    assert found.answer == "It waits for the release notes: they are written next, by itself."
+    assert states(found)["certification"] is WAIVED
+    fact(FactKind.RELEASE_NOTES_WRITTEN)
+    assert of(ask(store), "release").state is WAITING
+    fact(FactKind.RELEASED_TO_PRODUCTION, platforms=["debian12-amd64"])
+    assert ask(store).answer.startswith("It is in production since")
+
+
+@pytest.mark.sd("4.1.3")
+def test_a_rollout_that_has_ended_does_not_hide_a_joint_decision_that_is_awaited(tmp_path: Path) -> None:
+    way = Preview(tmp_path).planned()
+    way.at([], failed=way.canaries).through_the_gate()
+    assert ask(way.store).answer.endswith("Nothing brings it to production now.")
+    open_overruling(at_office(way.store, now=NOW), PATCH, Urgency.URGENT, "Strangers use this hole already.", run="o/1")
+    said = ask(way.store).answer
+    assert "has ended: stopped." in said
+    assert "It waits for the joint decision: a request to overrule the policies waits" in said
 
 
 @pytest.mark.sd("4.1.1")
