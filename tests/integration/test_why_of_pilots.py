@@ -18,6 +18,7 @@ from tests.support.whys import (
     of,
 )
 
+from pps.activities.pilots.wrap_up import reasons_against_pilot_release
 from pps.domain.packages.patch import Patch, PatchState
 from pps.domain.record.facts import Fact, FactKind
 from pps.domain.record.rollouts import RolloutPath
@@ -128,3 +129,18 @@ def test_a_pilot_that_is_prolonged_says_that_another_round_follows(
         assert found.answer.startswith("It waits for the kick-off")
         assert (of(found, "request").state, of(found, "decision").state) == (MET, NOT_YET)
         assert len({(e.at, e.what) for e in found.events}) == len(found.events)
+
+
+@pytest.mark.sd("4.1.3")
+def test_a_pilot_s_release_needs_a_deployment_test_whatever_certification_has_installed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with walking(tmp_path, monkeypatch, RolloutPath.MINOR_PILOT) as walk:
+        walk.opens().changes_patch(install_tested=walk.patch.platforms)
+        test = of(asked_at(walk), "deployment test")
+        assert test.state is NOT_YET
+        assert test.sentence.startswith("A pilot's release needs one, and none has ended yet. The rollout starts it")
+        assert reasons_against_pilot_release(walk.desk) == ("No pre-deployment test of it has ended yet.",)
+        walk.deployment_tested()
+        assert of(asked_at(walk), "deployment test").state is MET
+        assert reasons_against_pilot_release(walk.desk) == ()
