@@ -13,6 +13,7 @@ from pps.cli import doctor, facts, output
 from pps.cli.clients import bulletin, retry, rollouts, withdrawal
 from pps.cli.front import Front, PpsGroup, front, group
 from pps.cli.packages import classify, keys, mirrors, patches
+from pps.cli.packages import why as why_command
 from pps.cli.people import credits, feedback, mails, overrule, tasks
 from pps.cli.pilots import doors, pilots, running
 from pps.cli.quality import deployment_tests, pools, release_tests, sam, scenarios
@@ -35,6 +36,7 @@ app = typer.Typer(
       pps doctor                          is everything in place, and what to do if not
       pps sites list                      who takes part
       pps patches list                    what could go out
+      pps why PATCH                       what it waits for, who can act, until when
       pps classify PATCH                  does it need configuration at the sites
       pps rollout start PATCH --dry-run   what would happen, and why
       pps rollout start PATCH --follow    do it, and watch
@@ -108,6 +110,7 @@ app.add_typer(keys.app, name="keys")
 app.command(name="credits")(credits.credits)
 app.command(name="doctor")(doctor.doctor)
 app.command(name="classify")(classify.classify)
+app.command(name="why")(why_command.why)
 app.add_typer(tasks.app, name="tasks")
 app.command(name="overrule")(overrule.overrule)
 

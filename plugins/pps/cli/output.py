@@ -46,6 +46,9 @@ _COLOURS = {
     "fail": "bold red",
     "failed": "bold red",
     "inconclusive": "yellow",
+    "met": "green",
+    "waived": "yellow",
+    "waiting": "yellow",
 }
 
 

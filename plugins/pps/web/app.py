@@ -25,6 +25,7 @@ from pps.web import (
     feeds,
     late_answers,
     pages,
+    patches,
     pilot_doors,
     pilot_log,
     public,
@@ -45,6 +46,8 @@ PUBLIC = {
     ("GET", "/map"): "SD 4.1.1: the live map of the distribution of new versions over the various sites.",
     ("GET", "/api/v1/map"): "SD 4.1.1: its data, for programs.",
     ("GET", "/sites/{name}"): "SD 4.1.1: the map, of one site: versions and states, no words of the site's.",
+    ("GET", "/patches/{number}"): "SD 4.1: providers, sites and VOs see what a patch waits for; no person, no address.",
+    ("GET", "/api/v1/patches/{number}"): "the same, for programs.",
     ("GET", "/static/{file}"): "what pages load: stylesheet, script, outlines of the map.",
     ("GET", "/api/v1/bulletin"): "SD 4.1.1: the live map of versions at sites is on a public page.",
     ("GET", "/bulletin"): "SD 4.1.1: the same, for people.",
@@ -89,6 +92,7 @@ def create_app(
     app.include_router(pages.router(live))
     app.include_router(bulletin.router(live))
     app.include_router(feeds.router(live, services))
+    app.include_router(patches.router(live, services, now))
     app.include_router(public.router(services, now))
     app.include_router(signing_keys.router(services))
     app.include_router(documents.public_router(services))

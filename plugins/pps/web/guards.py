@@ -74,7 +74,7 @@ def check_rate(request: Request, limit: RateLimit) -> None:
     if wait:
         seconds = int(wait) + 1
         raise HTTPException(
-            429, f"Too many answers from your address; try again in {seconds} s.", {"Retry-After": str(seconds)}
+            429, f"Too many requests from your address; try again in {seconds} s.", {"Retry-After": str(seconds)}
         )
 
 

@@ -11,7 +11,7 @@ import hashlib
 import json
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -93,29 +93,46 @@ class Live:
         """The present edition as a feed."""
         return self._answer(request, "", made, kind, _KEPT)
 
+    def own_page(
+        self, request: Request, name: str, template: str, place: str, view: Callable[[], Mapping[str, Any]]
+    ) -> Response:
+        """A page with an edition of its own (`name_of`)."""
+
+        def made(packed: bool) -> bytes:
+            return _packed(rendered(self._services().templates, template, view(), place).encode(), packed)
+
+        return _sent(request, name, made, "text/html", HEADERS)
+
+    def own_json(self, request: Request, name: str, data: Callable[[], Mapping[str, Any]]) -> Response:
+        """Data with an edition of its own."""
+
+        def made(packed: bool) -> bytes:
+            return _packed(json.dumps(data(), ensure_ascii=False).encode() + b"\n", packed)
+
+        return _sent(request, name, made, "application/json", _KEPT)
+
+    def name_of(self, records: Collection[str], *more: str) -> str:
+        """Name of the edition that holds now of what is made from these records, and from something more."""
+        numbers = sorted(self._services().facts.newest(records).items())
+        return _digest(repr((numbers, self._minute(self._now()), more)))
+
     def _answer(
         self, request: Request, at: str, made: Callable[[Edition], bytes], kind: str, headers: Mapping[str, str]
     ) -> Response:
         as_of = self._moment(at)
         edition = self.edition(as_of)
-        tag = f'"{edition.name}"'
-        # a browser takes the headers of a 304 over to the page that it has kept
-        headers = {**headers, "ETag": tag, "Vary": "Accept-Encoding"}
-        seen = request.headers.get("if-none-match", "")
-        if tag in (part.strip().removeprefix("W/") for part in seen.split(",")):
-            return Response(status_code=304, headers=headers)
-        packed = "gzip" in request.headers.get("accept-encoding", "")
-        key = (f"{request.scope['path']}?{request.url.query}", "gzip" if packed else "")
-        body = self._pages.get(key) if as_of is None and edition is self._newest else None
-        if body is None:
-            body = made(edition)
-            if packed:
-                body = gzip.compress(body, 5)
-            if as_of is None:
+
+        def kept(packed: bool) -> bytes:
+            if as_of is not None:
+                return _packed(made(edition), packed)
+            key = (f"{request.scope['path']}?{request.url.query}", "gzip" if packed else "")
+            body = self._pages.get(key) if edition is self._newest else None
+            if body is None:
+                body = _packed(made(edition), packed)
                 self._keep(edition, key, body)
-        if packed:
-            headers["Content-Encoding"] = "gzip"
-        return Response(body, media_type=kind, headers=headers)
+            return body
+
+        return _sent(request, edition.name, kept, kind, headers)
 
     def _keep(self, edition: Edition, key: tuple[str, str], body: bytes) -> None:
         with self._lock:
@@ -136,8 +153,7 @@ class Live:
         numbers = s.facts.newest(records_of(shown))
         registry = self._registry_of(s.config.sites)
         keys = [self._key(row, numbers, registry) for row in shown]
-        minute = int(now.timestamp() // _CLOCK_COUNTS.total_seconds())
-        name = _digest(repr((keys, minute)))
+        name = _digest(repr((keys, self._minute(now))))
         newest = self._newest
         if newest is not None and newest.name == name:
             return newest
@@ -156,6 +172,10 @@ class Live:
         for row, key in new:
             self._entries[key] = entry(row, standing[row.name], standing[dossier_name(row.patch)], s.config.sites)
         self._entries = {key: self._entries[key] for key in keys}
+
+    @staticmethod
+    def _minute(now: datetime) -> int:
+        return int(now.timestamp() // _CLOCK_COUNTS.total_seconds())
 
     @staticmethod
     def _key(row: OpenRollout, numbers: Mapping[str, int], registry: str) -> tuple[object, ...]:
@@ -185,6 +205,31 @@ class Live:
         if not _FIRST <= found <= self._now() + _CLOCKS_DIFFER:
             raise HTTPException(422, f"at: {text[:40]!r} is not in the past, or too long ago.")
         return found.astimezone(UTC)
+
+
+def _sent(
+    request: Request, name: str, made: Callable[[bool], bytes], kind: str, headers: Mapping[str, str]
+) -> Response:
+    """What was made, or 304 for a reader who has this edition of it.
+
+    Args:
+        made: called only if it is needed; gets whether the reader takes it packed.
+    """
+    tag = f'"{name}"'
+    # a browser takes the headers of a 304 over to the page that it has kept
+    headers = {**headers, "ETag": tag, "Vary": "Accept-Encoding"}
+    seen = request.headers.get("if-none-match", "")
+    if tag in (part.strip().removeprefix("W/") for part in seen.split(",")):
+        return Response(status_code=304, headers=headers)
+    packed = "gzip" in request.headers.get("accept-encoding", "")
+    body = made(packed)
+    if packed:
+        headers["Content-Encoding"] = "gzip"
+    return Response(body, media_type=kind, headers=headers)
+
+
+def _packed(body: bytes, packed: bool) -> bytes:
+    return gzip.compress(body, 5) if packed else body
 
 
 def _digest(text: str) -> str:

@@ -141,8 +141,11 @@ def _addresses(path: str, folder: Path, rollouts: list[str]) -> Iterator[str]:
     for name in rollouts:
         files = [f.name for f in folder.rglob("*") if f.is_file()] if "{file}" in path else [""]
         for file in files:
-            yield path.replace("{name}", name).replace("{file}", file)
-    assert "{" not in re.sub(r"\{(name|file)\}", "", path), f"{first}: say here with what its addresses are filled"
+            number = name.rsplit("-", 2)[1]  # of its patch
+            yield path.replace("{name}", name).replace("{file}", file).replace("{number}", number)
+    assert "{" not in re.sub(r"\{(name|file|number)\}", "", path), (
+        f"{first}: say here with what its addresses are filled"
+    )
 
 
 def test_no_canary_sings_on_a_public_page_file_or_feed(services: MemoryServices, store: FactStore) -> None:
@@ -175,6 +178,8 @@ def test_no_canary_sings_on_a_public_page_file_or_feed(services: MemoryServices,
         "bulletin/bc-client",
         "feedback",
         "api/v1/rollouts",
+        "patches/4711",
+        "api/v1/patches/4711",
     ):
         assert any(address.startswith(f"/{kind}") for address in shown), f"nothing of {kind} was shown"
     leaks = {

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from enum import StrEnum
 
 from pps.activities.desk import Desk
@@ -44,15 +44,31 @@ def certification_is_over(desk: Desk, tracker: Tracker, *, wait_at_most: timedel
     record = desk.rollout
     if record.has(FactKind.CERTIFICATION_ENDED) or record.is_over:
         return True
-    opened = record.need(FactKind.ROLLOUT_OPENED, "Open the rollout first.")
-    state = tracker.patch(int(opened.payload["patch"])).state
-    outcome = _OUTCOMES.get(state, CertificationOutcome.OVERRULED if overruled else None)
-    if outcome is None and desk.now >= opened.at + wait_at_most:
-        outcome = CertificationOutcome.EXPIRED
+    state = tracker.patch(int(record.opened["patch"])).state
+    outcome = outcome_by_now(record, state, desk.now, wait_at_most=wait_at_most, overruled=overruled)
     if outcome is None:
         return False
     desk.record(desk.fact(FactKind.CERTIFICATION_ENDED, "", "", {"outcome": outcome.value, "state": state.value}))
     return True
+
+
+def outcome_by_now(
+    record: Rollout, state: PatchState, now: datetime, *, wait_at_most: timedelta, overruled: bool = False
+) -> CertificationOutcome | None:
+    """How the certification has ended by now, as far as this rollout is concerned; None while it goes on.
+
+    Args:
+        state: of the patch, in the tracker.
+    """
+    outcome = _OUTCOMES.get(state, CertificationOutcome.OVERRULED if overruled else None)
+    if outcome is None and now >= waits_until(record, wait_at_most):
+        return CertificationOutcome.EXPIRED
+    return outcome
+
+
+def waits_until(record: Rollout, wait_at_most: timedelta) -> datetime:
+    """Until when a rollout waits for the certification of its patch."""
+    return record.need(FactKind.ROLLOUT_OPENED, "Open the rollout first.").at + wait_at_most
 
 
 def certification_outcome(record: Rollout) -> CertificationOutcome:

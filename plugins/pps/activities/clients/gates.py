@@ -13,16 +13,21 @@ from pps.domain.record.rollouts import Rollout, SiteState
 
 def pass_gate(desk: Desk, limits: BatchLimits) -> tuple[GateVerdict, tuple[str, ...]]:
     """Judge the canaries; a healthy verdict is recorded and stays."""
-    canaries = desk.rollout.all_progress(desk.rollout.batch(CANARY))
+    verdict, why = judged(desk.rollout, limits)
+    if verdict is GateVerdict.HEALTHY:
+        desk.record(desk.fact(FactKind.GATE_PASSED, "", "", {"why": list(why)}))
+    return verdict, why
+
+
+def judged(record: Rollout, limits: BatchLimits) -> tuple[GateVerdict, tuple[str, ...]]:
+    """What the gate says of the canaries as they are now; the first sentence counts them, each other is about one."""
+    canaries = record.all_progress(record.batch(CANARY))
     unreachable = frozenset(
         c.site
         for c in canaries
         if c.state is SiteState.FAILED and c.fact and c.fact.payload.get("error") == "SiteUnreachableError"
     )
-    verdict, why = judge_canaries(canaries, unreachable, limits)
-    if verdict is GateVerdict.HEALTHY:
-        desk.record(desk.fact(FactKind.GATE_PASSED, "", "", {"why": list(why)}))
-    return verdict, why
+    return judge_canaries(canaries, unreachable, limits)
 
 
 def budget_reasons(record: Rollout, limits: BatchLimits) -> tuple[str, ...]:

@@ -96,10 +96,15 @@ def reasons_to_stop(progress: Sequence[SiteProgress], limits: BatchLimits) -> tu
     failure of a batch must not stop a rollout to three hundred sites.
     """
     failed = [p for p in progress if p.state in FAILURES]
-    allowed = max(limits.failures_always_allowed, int(limits.failure_budget * len(progress)))
+    allowed = failures_allowed(len(progress), limits)
     if len(failed) <= allowed:
         return ()
     return (
         f"{len(failed)} of {len(progress)} sites failed; the failure budget allows {allowed}.",
         *(f"{p.site}: {p.reason}" for p in failed),
     )
+
+
+def failures_allowed(planned: int, limits: BatchLimits) -> int:
+    """How many of the planned sites may fail."""
+    return max(limits.failures_always_allowed, int(limits.failure_budget * planned))

@@ -137,25 +137,38 @@ def reasons_against_production(
         verdict: how it is classified. BC comes before what the tracker says of variables, as in admission.
         overruled: EMT and PPS coordination have decided that these rules do not hold (SD 4.1.3).
     """
-    reasons = []
     if overruled:
         dead = patch.state in (PatchState.REJECTED, PatchState.OBSOLETE)
         return (f'The patch is "{patch.state}"; a joint decision does not bring it back.',) if dead else ()
-    if patch.state not in (PatchState.CERTIFIED, PatchState.READY_FOR_PRODUCTION, PatchState.IN_PRODUCTION):
-        reasons.append(f'The patch is "{patch.state}", not "{PatchState.CERTIFIED}".')
+    return (*reasons_against_state(patch), *reasons_against_deployment(patch, deployment, verdict=verdict))
+
+
+def reasons_against_state(patch: Patch) -> tuple[str, ...]:
+    """The part of `reasons_against_production` that certification decides."""
+    if patch.state in (PatchState.CERTIFIED, PatchState.READY_FOR_PRODUCTION, PatchState.IN_PRODUCTION):
+        return ()
+    return (f'The patch is "{patch.state}", not "{PatchState.CERTIFIED}".',)
+
+
+def reasons_against_deployment(
+    patch: Patch, deployment: DeploymentVerdict | None = None, *, verdict: ClientVerdict | None = None
+) -> tuple[str, ...]:
+    """The part of `reasons_against_production` that deployment tests decide, or certification's installation tests."""
     if deployment is not None and deployment.outcome is not DeploymentOutcome.PASSED:
-        reasons += [f'The outcome of its pre-deployment test is "{deployment.outcome}".', *deployment.reasons]
-    elif deployment is not None and not platforms_for_production(patch, deployment):
-        reasons.append("Its pre-deployment test has passed on no platform that the patch still names.")
-    elif deployment is None:
-        if patch.special_configuration.strip():
-            reasons.append("The release notes contain special configuration, so a pre-deployment test is needed.")
-        if verdict is ClientVerdict.NON_BC:
-            reasons.append("It is classified as non-backward compatible, so a pre-deployment test is needed.")
-        elif verdict is None and (patch.new_variables or patch.changed_variables):
-            reasons.append("Configuration variables are new or changed, so a pre-deployment test is needed.")
-        if not platforms_for_production(patch):
-            reasons.append("Certification did no installation test on any platform of the patch.")
+        return (f'The outcome of its pre-deployment test is "{deployment.outcome}".', *deployment.reasons)
+    if deployment is not None:
+        if platforms_for_production(patch, deployment):
+            return ()
+        return ("Its pre-deployment test has passed on no platform that the patch still names.",)
+    reasons = []
+    if patch.special_configuration.strip():
+        reasons.append("The release notes contain special configuration, so a pre-deployment test is needed.")
+    if verdict is ClientVerdict.NON_BC:
+        reasons.append("It is classified as non-backward compatible, so a pre-deployment test is needed.")
+    elif verdict is None and (patch.new_variables or patch.changed_variables):
+        reasons.append("Configuration variables are new or changed, so a pre-deployment test is needed.")
+    if not platforms_for_production(patch):
+        reasons.append("Certification did no installation test on any platform of the patch.")
     return tuple(reasons)
 
 

@@ -161,10 +161,14 @@ def feedback_is_over(rollout: Rollout, now: datetime) -> bool:
     """Tell whether nothing is left to wait for: all have answered, the date has passed, or the rollout is over."""
     if rollout.is_over:
         return True
-    agreed = rollout.need(FactKind.FEEDBACK_DATE_AGREED, "Agree on a date for feedback first.")
-    return now > datetime.fromisoformat(agreed.payload["due"]) or (
-        bool(invited_vos(rollout)) and outcome(rollout) is Outcome.ALL
-    )
+    rollout.need(FactKind.FEEDBACK_DATE_AGREED, "Agree on a date for feedback first.")
+    return time_is_up(rollout, now) or (bool(invited_vos(rollout)) and outcome(rollout) is Outcome.ALL)
+
+
+def time_is_up(rollout: Rollout, now: datetime) -> bool:
+    """Tell whether the agreed date has passed; its very instant is still in time. Never before it was agreed on."""
+    due = feedback_due(rollout)
+    return due is not None and now > due
 
 
 def summary(rollout: Rollout) -> FeedbackSummary:

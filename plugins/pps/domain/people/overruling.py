@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
+from pps.domain.base.texts import one_line
 from pps.domain.people.questions import Answer
 from pps.domain.people.roles import Role
 from pps.domain.record.facts import FactKind
@@ -48,6 +49,16 @@ def overruling(dossier: Rollout) -> Overruling | None:
     given = fact.payload
     by = tuple(sorted(given["by"].items()))
     return Overruling(Urgency(given["urgency"]), given["reason"], by, fact.at, given["state"])
+
+
+def waiver(found: Overruling, what: str) -> str:
+    """Say that something need not hold, by whose decision, and why; it names roles, no users.
+
+    Args:
+        what: need not hold, as the beginning of a sentence.
+    """
+    roles = " and ".join(role for role, _ in found.by)
+    return f"{what}: {roles} have overruled the policies together. {one_line(found.reason, 300)}"
 
 
 def reasons_against_overruling(answers: dict[str, Answer | None]) -> tuple[str, ...]:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from pps.activities.packages.fetching import reasons_if_changed
+from pps.activities.quality.conditions import waits_for_test_until
 from pps.activities.quality.deployment_tests import needs_deployment_test, newest_deployment_verdict
 from pps.activities.release import overruling
-from pps.domain.record.facts import FactKind
 from pps.domain.record.rollouts import RolloutPath
 from pps.workflow.desk import FrontDesk
 
@@ -14,8 +14,7 @@ def _no_test_is_waited_for(d: FrontDesk) -> bool:
     """Nothing waits for a deployment test any more, or the time is up; the release then has its reasons."""
     if d.rollout.is_over or overruling.standing(d.facts, d.rollout.patch_number) is not None:
         return True
-    opened = d.rollout.need(FactKind.ROLLOUT_OPENED, "Open the rollout first.")
-    return d.now > opened.at + d.policies.deployment_test.wait_at_most
+    return d.now > waits_for_test_until(d.rollout, d.policies.deployment_test.wait_at_most)
 
 
 def _is_under_way(d: FrontDesk) -> bool:
