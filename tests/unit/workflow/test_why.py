@@ -195,6 +195,12 @@ def test_a_preview_of_which_much_is_on_record_is_shown_with_all_its_sites() -> N
     store = sqlite_store()
     previewed(store)
     view = public_view(ask(store))
-    assert view["rollouts"][0]["counts"] == {"available": 2, "tagged": 1, "failed": 2, "left out": 1}
+    assert view["rollouts"][0]["counts"] == {
+        "available": 2,
+        "tagged": 1,
+        "installed, not announced": 1,
+        "failed": 1,
+        "left out": 1,
+    }
     assert view["answer"].startswith("It waits for the ")
     assert next(e["what"] for e in view["events"]) == "Preview: it begins."
