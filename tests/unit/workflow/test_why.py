@@ -96,6 +96,15 @@ def test_a_failure_budget_that_is_used_up_has_failed_at_once(tmp_path: Path) -> 
 
 
 @pytest.mark.sd("4.1.1")
+def test_the_sentence_counts_the_failures_that_the_budget_counts(tmp_path: Path) -> None:
+    way = Preview(tmp_path).planned()
+    way.at(way.canaries).through_the_gate()
+    way.fact(FactKind.PREVIEW_INSTALLED, way.fleet[0], "fleet-1")
+    way.fact(FactKind.PROBES_FAILED, way.fleet[0], "fleet-1", reason="x")
+    assert f"1 of {len(way.record.planned_sites)} failed" in of(way.why(), "sites").sentence
+
+
+@pytest.mark.sd("4.1.1")
 @pytest.mark.parametrize(
     ("state", "expected", "who"),
     [

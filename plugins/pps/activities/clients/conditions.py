@@ -18,7 +18,7 @@ from pps.domain.people.feedback import Outcome
 from pps.domain.people.overruling import Overruling, waiver
 from pps.domain.people.roles import Role
 from pps.domain.record.facts import FactKind
-from pps.domain.record.rollouts import PREVIEWS, Rollout, RolloutPath, SiteState
+from pps.domain.record.rollouts import FAILURES, OFFERED, PREVIEWS, Rollout, RolloutPath, SiteState
 
 MET, WAITING, NOT_YET = ConditionState.MET, ConditionState.WAITING, ConditionState.NOT_YET
 FAILED, WAIVED, UNKNOWN = ConditionState.FAILED, ConditionState.WAIVED, ConditionState.UNKNOWN
@@ -73,7 +73,7 @@ def _sites(record: Rollout, limits: BatchLimits, enough: int, section: str) -> C
     if not record.has(FactKind.PLAN_AGREED):
         return Condition(name, section, WAITING, "Its tarball is built and its sites are planned; this goes by itself.")
     progress = record.all_progress(record.planned_sites)
-    failed = sum(p.state is SiteState.FAILED for p in progress)
+    failed = sum(p.state in FAILURES for p in progress)
     budget = f"{failed} of {len(progress)} failed, {failures_allowed(len(progress), limits)} may."
     if _was_stopped(record) and (_was_the_budget(record, limits) or record.path is not RolloutPath.BC_CLIENT):
         return Condition(name, section, FAILED, _stopped(record), (Role.RELEASE_MANAGER,))
@@ -90,7 +90,7 @@ def _sites(record: Rollout, limits: BatchLimits, enough: int, section: str) -> C
 
 def _at_their_own_pace(record: Rollout, enough: int, budget: str) -> Condition:
     """SD 4.1.2, 3: each site's people configure it when they can."""
-    ready = sum(p.state in (SiteState.TAGGED, SiteState.AVAILABLE) for p in record.all_progress(record.planned_sites))
+    ready = sum(p.state in OFFERED for p in record.all_progress(record.planned_sites))
     asked = [q for q in questions.questions(record) if q.step == local_configuration.STEP]
     awaited = [q for q in asked if questions.is_open(record, q)]
     if local_configuration.is_offered(record, enough):
