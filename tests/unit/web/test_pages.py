@@ -293,3 +293,13 @@ def test_a_run_without_a_rollout_gets_a_kind_sentence(operator: TestClient, path
     assert page.status_code == 200
     assert says in Read(page.text).words
     assert "<script>" not in page.text.replace('<script type="module"', "")
+
+
+def test_without_a_secret_of_ours_no_link_is_blamed_and_no_worker_is_believed(services: MemoryServices) -> None:
+    a_preview_that_is_out(services.facts)
+    services.__dict__.pop("feedback_secret")
+    client = TestClient(create_app(lambda: services, airflow_user, ticking()))
+    page = client.get(FORM, params={"vo": "atlas", "token": "x"})
+    assert page.status_code == 200
+    assert "not a whole invitation" not in page.text
+    assert client.post("/api/v1/run-note", json={}).status_code == 401
