@@ -18,6 +18,7 @@ def run(script: str, grace: float = 0.2, more: Mapping[str, str] | None = None) 
     return subprocess.run(command, capture_output=True, text=True, env={**os.environ, **(more or {})}, timeout=60)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "starts", ["sleep 1000 &", "(setsid sleep 1000 &)", "env -i /bin/sleep 1000 &"], ids=["child", "session", "bare"]
 )

@@ -35,6 +35,7 @@ def test_long_units_begin_and_a_file_stays_together() -> None:
     assert [unit_of(node) for node in order[-2:]] == ["tests/integration/test_tag_lists.py", "tests/unit/a/test_b.py"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("side_by_side", [(), ("-n", "2", "--dist", "loadfile")])
 def test_a_group_that_is_left_out_fails_the_run_of_ci(tmp_path: Path, side_by_side: tuple[str, ...]) -> None:
     test = tmp_path / "test_needs.py"

@@ -148,6 +148,7 @@ print(*(name for name in set(sys.modules) - before if name.startswith("pps.")))
 """
 
 
+@pytest.mark.slow
 def test_what_a_dag_imports_of_ours_no_task_imports_anew() -> None:
     root = Path(__file__).parents[3]
     command = [sys.executable, "-c", LEFT_TO_TASKS, str(root / "dags")]
