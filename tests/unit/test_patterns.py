@@ -194,6 +194,7 @@ def test_every_pattern_of_the_product_is_linear() -> None:
     assert not slow
 
 
+@pytest.mark.slow
 def test_the_judge_finds_a_pattern_that_is_not_linear() -> None:
     before = signal.signal(signal.SIGVTALRM, _stop)
     try:

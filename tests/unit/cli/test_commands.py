@@ -438,6 +438,7 @@ def test_a_missing_folder_is_an_error_that_says_what_to_set(tmp_path: Path) -> N
     assert "set PPS_CONFIG to the right folder" in result.stderr
 
 
+@pytest.mark.slow
 def test_ctrl_c_ends_with_130_and_without_traceback(tmp_path: Path) -> None:
     config = write_config(tmp_path / "config", [])
     os.mkfifo(config.folder / "wait.yaml")

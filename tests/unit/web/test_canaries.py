@@ -148,6 +148,7 @@ def _addresses(path: str, folder: Path, rollouts: list[str]) -> Iterator[str]:
     )
 
 
+@pytest.mark.slow
 def test_no_canary_sings_on_a_public_page_file_or_feed(services: MemoryServices, store: FactStore) -> None:
     folder = Path(services.publication_folder.root)
     services.__dict__["facts"] = store

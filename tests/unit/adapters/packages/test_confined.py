@@ -108,6 +108,7 @@ def test_whatever_happens_ends_in_a_sentence_about_the_file(
     assert confined.call("x", echo, "still there")[0] == "still there"
 
 
+@pytest.mark.slow
 def test_who_sleeps_is_ended(tmp_path: Path) -> None:
     with pytest.raises(PackageError, match="longer than 1 s"):
         Confined(Limits(wall_s=1)).call("odd.deb", misbehave, "wall", "")

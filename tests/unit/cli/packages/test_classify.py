@@ -86,6 +86,7 @@ def dossier(front: Front) -> list[FactKind]:
     return [f.kind for f in front.services.facts.dossier(4711).facts]
 
 
+@pytest.mark.slow
 def test_it_shows_verdict_reasons_and_every_change_with_its_file(front: Front) -> None:
     offer(front, {**trees.NEW_OPTIONAL, "functions/config_bdii": "requires BDII_HOST\n"}, trees.PRODUCTION)
     code, out, err = pps(front, "classify", "4711")
