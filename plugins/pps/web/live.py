@@ -147,7 +147,9 @@ class Live:
         """The content of now, or of a moment in the past."""
         s, now = self._services(), self._now()
         if as_of is not None and as_of < now:
-            name = _digest(f"as of {as_of.isoformat()}")
+            # an answer may be recorded after the moment at which it was given, so the past can change, too
+            records = records_of(shown_at(s.facts, now, as_of))
+            name = self.name_of(records, f"as of {as_of.isoformat()}", self._registry_of(s.config.sites))
             return Edition(name, bulletin(s.facts, s.config.sites, now, as_of), s.config.sites, now, as_of)
         shown = shown_at(s.facts, now)
         numbers = s.facts.newest(records_of(shown))

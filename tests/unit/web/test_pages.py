@@ -110,6 +110,17 @@ def test_every_moment_can_be_shown_again(anybody: TestClient, services: MemorySe
     assert client.get("/api/v1/map", params={"at": "2020-01-01T00:00Z"}).json()["previews"] == []
 
 
+def test_what_is_recorded_late_changes_the_past_that_a_browser_has_kept(services: MemoryServices) -> None:
+    a_preview_that_is_out(services.facts)
+    anybody = TestClient(create_app(lambda: services, airflow_user, ticking(NOW + timedelta(hours=1))))
+    at = {"at": (NOW + timedelta(minutes=30)).isoformat()}
+    before = anybody.get("/api/v1/map", params=at)
+    services.facts.record(happened(FactKind.PREVIEW_LOST, "PIC", "late", after=20, reason="gone"))
+    after = anybody.get("/api/v1/map", params=at, headers={"If-None-Match": before.headers["etag"]})
+    assert after.status_code == 200
+    assert anybody.get("/api/v1/map", params=at, headers={"If-None-Match": after.headers["etag"]}).status_code == 304
+
+
 @pytest.mark.parametrize("at", ["yesterday", "2999-01-01T00:00Z", "1900-01-01", "0", "2026-13-01", "<script>"])
 def test_a_moment_that_cannot_be_shown_is_422_with_what_was_typed(anybody: TestClient, at: str) -> None:
     answer = anybody.get("/map", params={"at": at})
