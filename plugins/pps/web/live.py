@@ -25,6 +25,7 @@ from pps.activities.ports.record import OpenRollout
 from pps.domain.record.rollouts import dossier_name
 from pps.domain.sites.site import Site
 from pps.services import Services
+from pps.web.guards import RateLimit, check_rate
 from pps.web.shell import HEADERS, rendered
 
 #: What depends on the clock alone (is feedback still open, has it ended a month ago) is looked at so often.
@@ -32,6 +33,8 @@ _CLOCK_COUNTS = timedelta(minutes=1)
 _FIRST, _CLOCKS_DIFFER = datetime(2000, 1, 1, tzinfo=UTC), timedelta(minutes=5)
 #: Pages of the present edition that are kept; who asks for more different ones makes us render them again.
 _PAGES = 128
+#: The past is made for each who asks, and kept for nobody.
+PASTS_AT_ONCE, PASTS_PER_S = 30, 0.5
 _KEPT = {"Cache-Control": "no-cache"}
 
 
@@ -70,6 +73,7 @@ class Live:
         self._entries: dict[tuple[object, ...], Entry | None] = {}
         self._pages: OrderedDict[tuple[str, str], bytes] = OrderedDict()
         self._registry: tuple[object, str] = (None, "")
+        self._past = RateLimit(PASTS_AT_ONCE, PASTS_PER_S)
 
     # --- answers
 
@@ -120,6 +124,8 @@ class Live:
         self, request: Request, at: str, made: Callable[[Edition], bytes], kind: str, headers: Mapping[str, str]
     ) -> Response:
         as_of = self._moment(at)
+        if as_of is not None:
+            check_rate(request, self._past)
         edition = self.edition(as_of)
 
         def kept(packed: bool) -> bytes:

@@ -121,6 +121,14 @@ def test_what_is_recorded_late_changes_the_past_that_a_browser_has_kept(services
     assert anybody.get("/api/v1/map", params=at, headers={"If-None-Match": after.headers["etag"]}).status_code == 304
 
 
+def test_who_asks_for_one_past_after_another_has_to_wait_and_nobody_else_does(anybody: TestClient) -> None:
+    at = {"at": NOW.isoformat()}
+    answers = [anybody.get("/map", params=at).status_code for _ in range(40)]
+    assert answers[:20] == [200] * 20
+    assert 429 in answers
+    assert anybody.get("/map").status_code == 200
+
+
 @pytest.mark.parametrize("at", ["yesterday", "2999-01-01T00:00Z", "1900-01-01", "0", "2026-13-01", "<script>"])
 def test_a_moment_that_cannot_be_shown_is_422_with_what_was_typed(anybody: TestClient, at: str) -> None:
     answer = anybody.get("/map", params={"at": at})
