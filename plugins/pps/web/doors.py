@@ -16,13 +16,13 @@ from starlette.background import BackgroundTask
 
 from pps.activities.people.outbox import empty_outbox
 from pps.domain.base.errors import RolloutError
-from pps.domain.people.roles import identities
 from pps.domain.record.facts import Fact
 from pps.domain.sites.site import Site
 from pps.services import Services
+from pps.web.forms import Person, office_of
 from pps.web.guards import check_origin, check_type, read_text, strict_json
 from pps.web.public import rollout_or_404
-from pps.workflow.desk import FrontDesk, FrontOffice
+from pps.workflow.desk import FrontDesk
 
 log = logging.getLogger(__name__)
 
@@ -75,13 +75,11 @@ class WebDoor:
         check_origin(request, self.services().config.service.public_url)
         check_type(request, "application/json")
         body = _checked(kind, strict_json(await read_text(request)))
-        who = user.get_name()
-        mine = identities(user.get_id(), who, (role.name for role in getattr(user, "roles", ())))
-        at = self.now()
+        person, at = Person.of(user), self.now()
 
         def work() -> Fact:
-            office = FrontOffice.of(self.services(), lambda: at, f"user {who}")
-            return act(office.desk(rollout_or_404(office.facts, name)), body, who, mine)
+            office = office_of(self.services(), person, at)
+            return act(office.desk(rollout_or_404(office.facts, name)), body, person.name, person.identities)
 
         fact = await run_in_threadpool(work)
         known = {"rollout": name, **said(fact), "at": fact.at.isoformat(), "user": fact.payload.get("user", "")}

@@ -9,7 +9,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, Any
-from urllib.parse import parse_qsl
 
 from fastapi import APIRouter, Header, HTTPException, Request
 from fastapi.concurrency import run_in_threadpool
@@ -20,7 +19,7 @@ from pps.activities.clients.bulletin import stage
 from pps.activities.clients.standing import public_view, tag_of
 from pps.activities.ports.publication import PublicationFolder
 from pps.activities.ports.record import Facts
-from pps.domain.base.errors import ConfigurationError, NotYetAllowedError, RefusedError, RolloutError
+from pps.domain.base.errors import ConfigurationError, NotYetAllowedError, RolloutError
 from pps.domain.base.names import is_name
 from pps.domain.base.texts import for_the_public
 from pps.domain.packages.tags import jdl_requirement
@@ -29,6 +28,7 @@ from pps.domain.people.users import users_in
 from pps.domain.record.facts import FactKind
 from pps.domain.record.rollouts import Rollout
 from pps.services import Services
+from pps.web import forms
 from pps.web.guards import RateLimit, check_origin, check_rate, check_type, client_of, read_text, strict_json
 from pps.web.shell import page
 
@@ -171,8 +171,8 @@ def router(services: Callable[[], Services], now: Callable[[], datetime]) -> API
         """Take the form; what was typed comes back with the reason when it cannot be taken."""
         typed: dict[str, str] = {}
         try:
-            channel.admit(request, "application/x-www-form-urlencoded")
-            typed = _typed(await read_text(request))
+            channel.admit(request, forms.URLENCODED)
+            typed = forms.typed(await read_text(request))
             nonce = typed.pop("nonce", "")[:128]
             if typed.pop("without_invitation", ""):
                 typed["token"] = ""
@@ -180,7 +180,7 @@ def router(services: Callable[[], Services], now: Callable[[], datetime]) -> API
             answer, _ = await run_in_threadpool(channel.take, name, body, nonce, client_of(request))
         except (HTTPException, RolloutError) as error:
             rollout = await run_in_threadpool(rollout_or_404, services().facts, name)
-            status, why = _status_and_reason(error)
+            status, why = forms.status_and_reason(error)
             headers = getattr(error, "headers", None)
             return _form(services(), rollout, now(), typed, why=why, status=status, headers=headers)
         rollout = await run_in_threadpool(rollout_or_404, services().facts, name)
@@ -206,26 +206,6 @@ def _checked(data: Any) -> FeedbackBody:
         raise HTTPException(
             422, "; ".join(f"{'.'.join(map(str, p['loc'])) or 'body'}: {p['msg']}" for p in problems[:5])
         ) from error
-
-
-def _typed(text: str) -> dict[str, str]:
-    try:
-        pairs = parse_qsl(text, keep_blank_values=True, strict_parsing=bool(text), errors="strict", max_num_fields=10)
-    except ValueError as error:
-        raise HTTPException(422, "The form is not well-formed.") from error
-    if len(found := dict(pairs)) != len(pairs):
-        raise HTTPException(422, "A field of the form occurs twice.")
-    if "text" in found:  # browsers send CR LF
-        found["text"] = found["text"].replace("\r\n", "\n")
-    return found
-
-
-def _status_and_reason(error: HTTPException | RolloutError) -> tuple[int, str]:
-    if isinstance(error, HTTPException):
-        return error.status_code, str(error.detail)
-    if isinstance(error, NotYetAllowedError | RefusedError):
-        return 409 if isinstance(error, NotYetAllowedError) else 422, f"{error.why} {error.next_step}".strip()
-    return 503, "The service has a problem of its own. Try again in a few minutes; your text is still here."
 
 
 def _shown(at: datetime | None) -> str:
