@@ -36,6 +36,7 @@ from pps.orchestration.steps import clients as steps
 from pps.orchestration.steps import non_bc as steps_non_bc
 from pps.orchestration.steps import quality as steps_quality
 from pps.orchestration.steps import withdrawal as steps_withdrawal
+from pps.orchestration.steps.distribution import OF_EACH, DistributeClient
 
 
 @dag(
@@ -51,7 +52,9 @@ def non_bc_client_update() -> None:
     rollout = steps.open_rollout(RolloutPath.NON_BC_CLIENT.value)
     tarball = steps.build_tarball(rollout)
     batches = steps.plan_batches(rollout)
-    distributed = steps.distribute_client.partial(rollout=rollout).expand(batch=batches)
+    distributed = DistributeClient.partial(task_id="distribute_client", rollout=rollout, **OF_EACH).expand(
+        batch=batches
+    )
     sites = steps_non_bc.sites_to_configure(rollout)
     at_sites = site_at_its_own_pace.override(group_id="site").partial(rollout=rollout).expand_kwargs(sites)
 

@@ -44,9 +44,10 @@ class PpsPlugin(AirflowPlugin):
         """The web application; every route of it asks for an Airflow user or stands in its table of public ones."""
         from airflow.api_fastapi.core_api.security import get_user
 
+        from pps.web.airflow_calls import InProcess
         from pps.web.app import create_app
 
-        app = create_app(services, get_user, keep_note=keep_note)
+        app = create_app(services, get_user, keep_note=keep_note, airflow=InProcess(this_airflow))
         return [{"app": app, "url_prefix": "/pps", "name": "PPS Rollout"}]
 
     @cached_property
@@ -126,6 +127,13 @@ def register() -> Any:
     from pps.orchestration.register import FactsRegister
 
     return FactsRegister(services().facts)
+
+
+def this_airflow() -> Any:
+    """The application that serves us, as its own middleware and routes see a request."""
+    from airflow.api_fastapi.app import cached_app
+
+    return cached_app()
 
 
 def keep_note(dag: str, run: str, changed: Any) -> bool:

@@ -178,7 +178,7 @@ def test_every_task_that_is_made_for_many_is_called_by_its_batch_site_or_scenari
     bag: DagBag,
 ) -> None:
     names = {"site": "PIC", "batch": "at-PIC", "scenario": "wn-torque"}
-    task = SimpleNamespace(op_kwargs=names, arguments=names, about="PIC")
+    task = SimpleNamespace(op_kwargs=names, arguments=names, about="PIC", batch="at-PIC")
     seen = set()
     for dag in bag.dags.values():
         for made in dag.tasks:

@@ -195,6 +195,13 @@ class MemoryFacts:
             f for f in self.facts if f.kind in kinds and (not since or f.at >= since) and (not until or f.at < until)
         )
 
+    def close(self, closing: Fact) -> None:
+        self.record(closing)
+        self.register = [replace(r, closed_at=closing.at) if r.name == closing.rollout else r for r in self.register]
+
+    def unsent(self, batch: int, now: datetime) -> tuple[Any, ...]:
+        return ()  # no mail leaves this world
+
     def outbox(self, rollout: str) -> tuple[tuple[Mail, datetime | None, str], ...]:
         return tuple(m for m in self.mails if m[0].key.startswith(f"{rollout}/"))
 
@@ -319,6 +326,7 @@ def a_preview_that_is_out(facts: MemoryFacts) -> None:
             metapackage="glite-WN",
             version="3.1.23",
             title="IPv6",
+            platforms=["debian12-amd64"],
         ),
         happened(FactKind.PATCH_ADMITTED),
         happened(FactKind.PLAN_AGREED, batches={"canary": ["PIC"], "fleet-1": ["CNAF", "SARA"]}),

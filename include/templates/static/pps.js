@@ -43,6 +43,19 @@ function put(next) {
 // In Airflow's frame there is a title above us already.
 if (window.self !== window.top) document.documentElement.classList.add("framed");
 
+// Airflow's own pages lie around ours: a link to one of them is followed by the page that holds the frame, which the
+// frame itself is not allowed to do.
+document.addEventListener("click", (event) => {
+  const link = event.target.closest("a[data-airflow]");
+  if (!link || window.self === window.top || event.ctrlKey || event.metaKey || event.shiftKey) return;
+  event.preventDefault();
+  const around = window.parent.document.createElement("a");
+  around.href = link.href;
+  window.parent.document.body.append(around);
+  around.click();
+  around.remove();
+});
+
 // A choice shows at once; empty fields stay out of the address.
 for (const form of document.querySelectorAll("[data-filters]")) {
   form.addEventListener("change", () => form.requestSubmit());

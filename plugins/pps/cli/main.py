@@ -10,7 +10,7 @@ import typer
 
 from pps import __version__
 from pps.cli import doctor, facts, output
-from pps.cli.clients import bulletin, retry, rollouts, withdrawal
+from pps.cli.clients import bulletin, controls, retry, rollouts, withdrawal
 from pps.cli.front import Front, PpsGroup, front, group
 from pps.cli.packages import classify, keys, mirrors, patches
 from pps.cli.packages import why as why_command
@@ -48,6 +48,7 @@ app = typer.Typer(
       pps pilot journal ROLLOUT           how it runs
       pps tasks list                      whose answer is awaited
       pps rollout retry ROLLOUT           try the sites again that have failed
+      pps rollout pause ROLLOUT           hold it back; resume lets it go on, stop ends it
       pps rollout withdraw ROLLOUT        take it back, at any time
       pps credits                         who has done how much
 
@@ -92,6 +93,8 @@ app.add_typer(sites.app, name="sites")
 app.add_typer(patches.app, name="patches")
 rollouts.app.command("withdraw")(withdrawal.withdraw)
 rollouts.app.command("retry")(retry.retry)
+for command in (controls.pause, controls.resume, controls.stop):
+    rollouts.app.command(command.__name__)(command)
 app.add_typer(rollouts.app, name="rollout")
 app.add_typer(rollouts.app, name="rollouts", hidden=True)  # the plural, as other groups have it
 app.add_typer(scenarios.app, name="scenarios")

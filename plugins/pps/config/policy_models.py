@@ -16,6 +16,8 @@ from pps.domain.people.feedback import FeedbackLimits
 from pps.domain.pilots.server_updates import MinorLimits
 from pps.domain.pilots.success import Criteria
 
+_NO_LIMITS = ("sites_at_once_per_batch", "check_every")
+
 
 class DistributionPolicy(Model):
     """policies.yaml, `distribution`."""
@@ -26,10 +28,12 @@ class DistributionPolicy(Model):
     canaries_healthy_at_least: Share
     failure_budget: Share
     failures_always_allowed: Annotated[int, Field(ge=0)]
+    check_every: Duration = timedelta(seconds=30)
+    """how often a batch that is held back by a pause asks whether it may begin"""
 
     def to_domain(self) -> BatchLimits:
         """The domain's limits."""
-        return BatchLimits(**{k: v for k, v in self.model_dump().items() if k != "sites_at_once_per_batch"})
+        return BatchLimits(**{k: v for k, v in self.model_dump().items() if k not in _NO_LIMITS})
 
 
 class SiteLimitsPolicy(Model):

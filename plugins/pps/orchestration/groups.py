@@ -11,6 +11,7 @@ from pps.orchestration.sensors import WaitUntil
 from pps.orchestration.steps import clients as steps
 from pps.orchestration.steps import non_bc as steps_non_bc
 from pps.orchestration.steps import withdrawal as steps_withdrawal
+from pps.orchestration.steps.distribution import DistributeClient
 from pps.workflow.paths import dag_of
 
 
@@ -20,7 +21,7 @@ def preview(rollout: str, batch: str) -> None:
 
     A bad site leaves the batch, never stops it.
     """
-    distributed = steps.distribute_client(rollout=rollout, batch=batch)
+    distributed = DistributeClient(task_id="distribute_client", rollout=rollout, batch=batch)
     tested = steps.run_probe_tests(rollout=rollout, batch=batch)
     published = steps.publish_tag(rollout=rollout, batch=batch)
     seen = WaitUntil(task_id="wait_for_tag", wait="tags_are_seen", arguments={"rollout": rollout, "batch": batch})

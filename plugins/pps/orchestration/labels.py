@@ -15,6 +15,8 @@ from pps.domain.record.rollouts import FAILURES, ONE_SITE, SiteProgress, SiteSta
 # Each is a `map_index_template`. Airflow renders it before the work and behind it; arguments must be given by name.
 #: Of a task with a `batch` that calls `say_how_it_went`; until then it has the name of the batch.
 BATCH = "{{ label | default(task.op_kwargs.get('batch', '').removeprefix('" + ONE_SITE + "')) }}"
+#: The same, of an operator with these arguments as attributes.
+BATCH_OF_OPERATOR = "{{ label | default(task.batch.removeprefix('" + ONE_SITE + "')) }}"
 SITE = "{{ task.op_kwargs.get('site', '') }}"
 SCENARIO = "{{ task.op_kwargs.get('scenario', '') }}"
 #: Of a `HumanStep`: the site, scenario or role that is asked.

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 from airflow.sdk import BaseOperator, Context
 from airflow.triggers.base import BaseTrigger, TriggerEvent
@@ -49,6 +49,14 @@ class ConditionTrigger(BaseTrigger):
         yield TriggerEvent(self.condition)  # type: ignore[no-untyped-call]
 
 
+def park(task: BaseOperator, wait: str, arguments: dict[str, Any]) -> NoReturn:
+    """End this attempt of a task, which holds no slot from here on; its `execute` begins anew when the wait is over."""
+    every = WAITS[wait].every(load_configuration().policies)
+    trigger = ConditionTrigger(wait, arguments, every.total_seconds())
+    task.defer(trigger=trigger, method_name="execute")
+    raise AssertionError("deferring does not come back")
+
+
 class WaitUntil(BaseOperator):
     """Succeeds when a wait of `workflow.waits` is over.
 
@@ -71,9 +79,7 @@ class WaitUntil(BaseOperator):
     def execute(self, context: Context, event: Any = None) -> None:
         """Ask; defer while the answer is no."""
         if not self._is_over():
-            every = WAITS[self.wait].every(load_configuration().policies)
-            trigger = ConditionTrigger(self.wait, self.arguments, every.total_seconds())
-            self.defer(trigger=trigger, method_name="execute")
+            park(self, self.wait, self.arguments)
 
     def _is_over(self) -> bool:
         """A service that is down at this moment is a reason to wait, not to fail."""

@@ -35,6 +35,7 @@ from pps.web import (
     shell,
     signing_keys,
 )
+from pps.web.airflow_calls import Airflow, no_airflow
 from pps.web.guards import SecurityHeaders
 from pps.web.live import Live
 from pps.web.problems import explain_errors
@@ -74,6 +75,7 @@ def create_app(
     current_user: Callable[..., Any],
     now: Callable[[], datetime] = lambda: datetime.now(UTC),
     keep_note: run_notes.KeepNote = run_notes.no_runs,
+    airflow: Airflow = no_airflow,
 ) -> FastAPI:
     """Put the application together.
 
@@ -82,6 +84,7 @@ def create_app(
             database, and all requests share one pool of connections.
         current_user: FastAPI dependency that raises 401 or 403 unless an Airflow user calls.
         keep_note: changes the note of a run of Airflow.
+        airflow: starts runs and answers questions for whoever has sent a request.
     """
     app = FastAPI(title="PPS Rollout", docs_url=None, redoc_url=None, openapi_url=None)
     app.add_middleware(SecurityHeaders)
@@ -105,7 +108,7 @@ def create_app(
         questions.router(services, current_user, now),
         pilot_log.router(services, current_user, now),
         pilot_doors.router(services, current_user, now),
-        rollouts.router(services, now),
+        rollouts.router(services, current_user, now, airflow),
     ):
         app.include_router(router, dependencies=[Depends(user)])
     of_workers, worker = run_notes.router(services, keep_note)

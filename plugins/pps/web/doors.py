@@ -85,10 +85,11 @@ class WebDoor:
         known = {"rollout": name, **said(fact), "at": fact.at.isoformat(), "user": fact.payload.get("user", "")}
         new = fact.at == at
         # people hear of it now: while a pilot waits for an answer, nothing else may send for an hour
-        sending = BackgroundTask(self._send) if new else None
+        sending = BackgroundTask(self.send) if new else None
         return JSONResponse({**known, "new": new}, 201 if new else 200, background=sending)
 
-    def _send(self) -> None:
+    def send(self) -> None:
+        """Send what waits in the outbox; what cannot be sent now stays in it."""
         s = self.services()
         try:
             empty_outbox(s.facts, s.mailer, self.now)

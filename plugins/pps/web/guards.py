@@ -85,7 +85,7 @@ def check_origin(request: Request, public_url: str) -> None:
         return
     ours = {request.headers.get("host", ""), urlsplit(public_url).netloc}
     if origin == "null" or urlsplit(origin).netloc not in ours:
-        raise HTTPException(403, "Feedback is taken from our own pages and from programs, not from other sites' pages.")
+        raise HTTPException(403, "This is taken from our own pages and from programs, not from other sites' pages.")
 
 
 def check_type(request: Request, wanted: str) -> None:

@@ -55,6 +55,7 @@ WAITS: dict[str, Wait] = {
     "certification_is_over": Wait(
         clients.certification_is_over, lambda p: p.certification.check_every, "certification"
     ),
+    "may_go_on": Wait(clients.may_go_on, lambda p: p.distribution.check_every),
     "preview_is_offered": Wait(clients.preview_is_offered, lambda p: p.local_configuration.check_every),
     "tags_are_seen": Wait(clients.tags_are_seen, _publication, "information system"),
     "tags_are_gone": Wait(clients.tags_are_gone, _withdrawal, "information system"),

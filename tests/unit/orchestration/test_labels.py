@@ -24,6 +24,7 @@ from pps.domain.record.facts import FactKind
 from pps.domain.record.rollouts import SiteState
 from pps.orchestration import labels, run_notes
 from pps.orchestration.steps import clients as steps
+from pps.orchestration.steps.distribution import bring_to_sites
 
 pytestmark = [pytest.mark.needs("shells"), pytest.mark.usefixtures("usual_umask")]
 
@@ -82,7 +83,7 @@ def test_the_label_counts_how_the_sites_of_a_batch_ended_and_a_second_try_counts
     name = world.opens(SMALL, "1.0")
     shutil.rmtree(world.sites["C"].preview_root)
     Path(world.sites["C"].preview_root).write_text("no folder")
-    distribute = steps.distribute_client.function
+    distribute = bring_to_sites
     assert distribute(rollout=name, batch="fleet-1") == {"full": 1, "failed": 1}
     assert context["label"] == "fleet-1: 1 reached, 1 failed"
 
@@ -113,7 +114,7 @@ def test_each_step_has_the_note_of_its_run_written_also_when_it_refuses(
     steps.run_probe_tests.function(rollout=name, batch="canary")
     world.asks(name)
     with pytest.raises(NotYetAllowedError):
-        steps.distribute_client.function(rollout=name, batch="canary")
+        bring_to_sites(rollout=name, batch="canary")
     asked = NoteAsked(RUN.dag_id, RUN.run_id, name)
     assert [(path, NoteAsked.read(SECRET.encode(), said.decode())) for path, said in api_server.said] == [
         (f"/pps{DOOR}", asked)

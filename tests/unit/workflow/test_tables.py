@@ -35,6 +35,7 @@ def test_the_names_of_waits_are_those_that_databases_hold() -> None:
     assert set(WAITS) == {
         "feedback_is_over",
         "certification_is_over",
+        "may_go_on",
         "preview_is_offered",
         "tags_are_seen",
         "tags_are_gone",

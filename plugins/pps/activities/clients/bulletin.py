@@ -11,7 +11,7 @@ words.
   "rollout": "bc-client-4711-1", "patch": 4711, "title": "...", "metapackage": "glite-WN",
   "version": "3.1.23", "platforms": ["debian12-amd64"], "stage": "preview",
   "opened_at": "...", "closed_at": null, "updated_at": "...",
-  "path": "bc-client", "overruled": null, "unsigned": null, "withdrawn": null,
+  "path": "bc-client", "overruled": null, "unsigned": null, "withdrawn": null, "paused": null,
   "tag": "VO-ops-PPS-GLITE-WN-3.1.23", "jdl": "Requirements = ...;",
   "feedback": {"until": "...", "outcome": "none", "invited": 2, "answered": 0, "vos": ["atlas", "cms"]},
   "release_notes": null, "remarks": [], "counts": {"available": 10, "failed": 2},
@@ -21,7 +21,7 @@ words.
 
 `stage`: `starting`, `canaries`, `preview`, `stopped`, `released`, `not released`, `release test`, `ended`; `withdrawn`
 from the moment the withdrawal is asked for, also after any of the others (its sites' states tell how far it is).
-`withdrawn`: the reason that was given. `unsigned`: why the provider's index was believed without a signature.
+`withdrawn`, `paused`: the reason that was given. `unsigned`: why the provider's index was believed without a signature.
 `state` of a site: see `domain.record.rollouts.SiteState`.
 """
 
@@ -36,6 +36,7 @@ from typing import Any
 
 from pps.activities.ports.record import Facts, OpenRollout
 from pps.domain.base.texts import one_line, shown_to_the_public
+from pps.domain.clients.control import pause_of
 from pps.domain.packages.tags import jdl_requirement
 from pps.domain.people.feedback import summary
 from pps.domain.people.overruling import Overruling, overruling
@@ -152,6 +153,7 @@ def _rollout(row: OpenRollout, record: Rollout, sites: Mapping[str, Site], dossi
         "overruled": _overruled(overruling(dossier)),
         "unsigned": _unsigned(record),
         "withdrawn": _withdrawn(record),
+        "paused": _paused(record),
         "tag": opened.get("tag"),
         "jdl": jdl_requirement(opened["tag"]) if opened.get("tag") else None,
         "feedback": {
@@ -187,6 +189,12 @@ def _unsigned(record: Rollout) -> str | None:
 def _withdrawn(record: Rollout) -> str | None:
     """Why it was withdrawn; None where it was not."""
     fact = record.the(FactKind.WITHDRAWAL_ASKED)
+    return one_line(str(fact.payload["reason"]), 300) if fact else None
+
+
+def _paused(record: Rollout) -> str | None:
+    """Why it goes no further for now; None where it does, or where nothing is left to go."""
+    fact = pause_of(record)
     return one_line(str(fact.payload["reason"]), 300) if fact else None
 
 

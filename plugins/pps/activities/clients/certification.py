@@ -35,18 +35,25 @@ _OUTCOMES = {
 }
 
 
-def certification_is_over(desk: Desk, tracker: Tracker, *, wait_at_most: timedelta, overruled: bool = False) -> bool:
+def certification_is_over(
+    desk: Desk, tracker: Tracker, *, wait_at_most: timedelta, overruled: bool = False, held: bool = False
+) -> bool:
     """Ask the tracker; record the end once. Also true when the rollout was stopped or withdrawn meanwhile.
 
     A patch that goes back to the provider (`With provider`) or is reopened ends nothing: its
     certification goes on.
+
+    Args:
+        held: the rollout is paused: nothing leads to production meanwhile, but a rejection still ends it.
     """
     record = desk.rollout
-    if record.has(FactKind.CERTIFICATION_ENDED) or record.is_over:
+    if record.is_over:
         return True
+    if ended := record.the(FactKind.CERTIFICATION_ENDED):
+        return not held or ended.payload["outcome"] == CertificationOutcome.REJECTED
     state = tracker.patch(int(record.opened["patch"])).state
     outcome = outcome_by_now(record, state, desk.now, wait_at_most=wait_at_most, overruled=overruled)
-    if outcome is None:
+    if outcome is None or (held and outcome is not CertificationOutcome.REJECTED):
         return False
     desk.record(desk.fact(FactKind.CERTIFICATION_ENDED, "", "", {"outcome": outcome.value, "state": state.value}))
     return True

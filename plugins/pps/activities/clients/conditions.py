@@ -11,6 +11,7 @@ from pps.activities.clients import gates, local_configuration
 from pps.activities.clients.certification import CertificationOutcome, outcome_by_now, waits_until
 from pps.domain.base.conditions import NOT_TOLD, Condition, ConditionState, in_order, moment, without_words_of
 from pps.domain.clients.batches import BatchLimits, GateVerdict, failures_allowed
+from pps.domain.clients.control import MAY_CONTROL, pause_of, said_of_pause
 from pps.domain.clients.updates import reasons_against_state
 from pps.domain.packages.patch import Patch, PatchState
 from pps.domain.people import feedback, questions
@@ -46,6 +47,8 @@ def of_preview(
     chain.append(_vos(record, now, joint))
     chain.append(release_notes(record, section))
     chain = [*in_order(chain, over=record.is_over)]
+    if pause := pause_of(record):
+        chain.append(Condition("pause", section, WAITING, said_of_pause(pause), MAY_CONTROL))
     if asked := record.the(FactKind.WITHDRAWAL_ASKED):
         why = f"Its preview was withdrawn on {moment(asked.at)}. {asked.payload['reason']}"
         chain.append(Condition("withdrawal", section, FAILED, why, (Role.RELEASE_MANAGER,)))

@@ -23,6 +23,7 @@ from pps.activities.ports.sites import SiteLimits, SiteShell, SshTarget
 from pps.activities.sites.batch import Door
 from pps.activities.sites.receiver import Holding
 from pps.domain.base.errors import NotYetAllowedError, RefusedError, ServiceError, TamperedError
+from pps.domain.clients.control import pause_of
 from pps.domain.clients.retries import retry_of
 from pps.domain.record.facts import Fact, FactKind
 from pps.domain.record.rollouts import PREVIEWS, Rollout, SiteState
@@ -50,13 +51,13 @@ class Night:
 async def plan_the_night(night: Night) -> list[dict[str, str]]:
     """Plan, for every open preview, the sites that need something; returns its (rollout, batch) pairs.
 
-    A preview whose sites all have what they should have is not in the list; nor is one whose tarball in the store is
-    not what is on record: it goes to no site, and sites that have what is on record keep it.
+    A preview that is paused, or whose sites all have what they should have, is not in the list; nor is one whose
+    tarball in the store is not what is on record: it goes to no site, and sites that have what is on record keep it.
     """
     planned = []
     for row in night.office.facts.rollouts(open_only=True, paths=PREVIEWS):
         record = night.office.facts.rollout(row.name)
-        if not record.is_open_preview:
+        if not record.is_open_preview or pause_of(record):
             continue
         try:
             tonight = f"night-{night.office.clock():%Y-%m-%d}"

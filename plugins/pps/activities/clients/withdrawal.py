@@ -24,7 +24,7 @@ from pps.activities.ports.services import InformationSystem
 from pps.activities.sites.batch import Door, Scribe, serve_sites
 from pps.activities.sites.receiver import Receiver
 from pps.domain.base.errors import NotYetAllowedError, RefusedError, ServiceError, SiteBusyError, SiteError
-from pps.domain.base.texts import LONGEST_REASON, one_line, reasons_against_reason
+from pps.domain.base.texts import as_sentence, reasons_against_reason
 from pps.domain.record.facts import Fact, FactKind
 from pps.domain.record.rollouts import PREVIEWS, Rollout
 from pps.domain.sites.site import Site
@@ -73,16 +73,11 @@ def ask_for_withdrawal(desk: Desk, reason: str) -> Fact:
     if reasons := reasons_against_withdrawal(desk, reason):
         raise RefusedError(f"withdrawal of {record.name}", reasons, f"Look at: pps rollout show {record.name}")
     if not record.is_withdrawn:
-        payload = {"reason": _as_sentence(reason)}
+        payload = {"reason": as_sentence(reason)}
         desk.record(desk.fact(FactKind.WITHDRAWAL_ASKED, "", "", payload))
         # read again: of two at once, one was first
         record = desk.look_again()
     return record.need(FactKind.WITHDRAWAL_ASKED, "Ask for the withdrawal first.")
-
-
-def _as_sentence(reason: str) -> str:
-    line = one_line(reason, LONGEST_REASON)
-    return line if line[-1] in ".!?…" else f"{line}."
 
 
 # --- which sites -------------------------------------------------------------------------------------------------

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from pps.activities.clients import control
 from pps.activities.desk import Desk
 from pps.activities.packages.fetching import kept_packages
 from pps.activities.packages.production import Production
@@ -37,6 +38,7 @@ def decide_on_release(desk: Desk) -> tuple[str, ...]:
     if record.has(FactKind.RELEASED_TO_PRODUCTION):
         return ()
     record.must_not_be_withdrawn()
+    control.must_not_be_paused(record)
     reasons = reasons_against_release(desk.facts, patch)
     if not reasons and released_elsewhere(desk):
         desk.close(desk.fact(FactKind.ROLLOUT_CLOSED, "", "", {"outcome": "synchronised"}))

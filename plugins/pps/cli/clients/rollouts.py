@@ -21,6 +21,7 @@ from pps.cli.packages.patches import PatchNumber
 from pps.config.base_models import parse_duration
 from pps.config.people_models import VoModel
 from pps.domain.base.errors import ConfigurationError, RefusedError
+from pps.domain.clients.control import pause_of
 from pps.domain.packages.tags import jdl_requirement
 from pps.domain.people.feedback import feedback_due, outcome, turned_away_text
 from pps.domain.record.facts import FactKind
@@ -237,6 +238,8 @@ def _headlines(rollout: Rollout, turned_away: str) -> list[tuple[str, object]]:
         lines += [("because", told(asked)), ("asked for", f"{output.moment(asked.at)} by {asked.actor}")]
         left = ", ".join(sites_with_preview(rollout))
         lines.append(("still at", f"{left}; every night tries again" if left else "no site"))
+    if pause := pause_of(rollout):
+        lines.append(("paused", f"since {output.moment(pause.at)}. {told(pause)}"))
     for kind in (FactKind.ROLLOUT_STOPPED, FactKind.RELEASE_REFUSED):
         if (fact := rollout.the(kind)) and not asked:
             lines.append(("because", told(fact)))

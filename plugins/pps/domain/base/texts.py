@@ -151,6 +151,12 @@ LONGEST_REASON = 1000
 """characters of a reason that somebody gives for what is done"""
 
 
+def as_sentence(reason: str) -> str:
+    """A reason that has passed `reasons_against_reason` as one line that can stand among other sentences."""
+    line = one_line(reason, LONGEST_REASON)
+    return line if line[-1] in ".!?…" else f"{line}."
+
+
 def reasons_against_reason(text: str) -> tuple[str, ...]:
     """Say why a text does not tell others why something is done; no reasons means that it does.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from pps.domain.clients.control import pause_of, said_of_pause
 from pps.domain.record.facts import FactKind
 from pps.domain.record.rollouts import FAILURES, OFFERED, PREVIEWS, Rollout, SiteProgress, SiteState
 from pps.domain.sites.site import PartnerLevel, Platform, Site, reasons_against_preview
@@ -63,11 +64,10 @@ def _reasons_against_rollout(record: Rollout) -> tuple[str, ...]:
     if closed := record.the(FactKind.ROLLOUT_CLOSED):
         outcome = closed.payload.get("outcome", "ended")
         return (f"It has ended ({outcome}), so its preview goes to no further site.",)
-    if not record.is_open_preview:
-        return (
-            "Its own distribution is under way still. Sites can be tried again when the VOs have been given a date.",
-        )
-    return ()
+    if pause := pause_of(record):
+        return (said_of_pause(pause),)
+    under_way = "Its own distribution is under way still. Sites can be tried again when the VOs have been given a date."
+    return () if record.is_open_preview else (under_way,)
 
 
 def _reasons_against_site(

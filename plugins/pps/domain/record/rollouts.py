@@ -222,9 +222,14 @@ class Rollout:
             if fact.kind in _LATER_PLANS and fact.occasion == name:
                 return tuple(fact.payload["sites"])
         plan = self.need(FactKind.PLAN_AGREED, "Plan the batches first.")
-        if name not in plan.payload["batches"]:
+        if not self.is_planned(name):
             raise NotYetAllowedError(self.name, f"its plan has no batch {name!r}.", "Look at: pps rollout show.")
         return tuple(plan.payload["batches"][name])
+
+    def is_planned(self, batch: str) -> bool:
+        """Tell whether a batch is one of the agreed plan, not of a night or another try."""
+        plan = self.the(FactKind.PLAN_AGREED)
+        return plan is not None and batch in plan.payload["batches"]
 
     def progress(self, site: str) -> SiteProgress:
         """Where the preview stands at one site."""

@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import logging
 import tempfile
-from collections import Counter
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 from pathlib import Path
 
 from airflow.sdk import TriggerRule, get_current_context, task
 
-from pps.activities.clients import certification, distribution, gates, nightly, opening, probing, publication
+from pps.activities.clients import certification, gates, nightly, opening, probing, publication
 from pps.activities.packages import tarball
 from pps.activities.packages.fetching import note_trust
 from pps.activities.people import asking, feedback, notification
@@ -24,7 +23,7 @@ from pps.activities.ports.sites import SshTarget
 from pps.activities.release import notes as release_notes
 from pps.activities.release import release
 from pps.activities.sites.batch import Door
-from pps.domain.base.errors import NotYetAllowedError, PackageError, RefusedError
+from pps.domain.base.errors import NotYetAllowedError, RefusedError
 from pps.domain.base.names import checked_name
 from pps.domain.clients.batches import GateVerdict
 from pps.domain.record.facts import Fact
@@ -40,8 +39,6 @@ from pps.workflow.desk import FrontDesk, FrontOffice
 
 log = logging.getLogger(__name__)
 
-#: The failure budget is looked at before each batch, so no more than these are under way when it is used up.
-BATCHES_AT_ONCE = 2
 _PASSED = (SiteState.TESTED, *OFFERED)
 #: Time for the hourly sweep to find a pilot that ended without telling those who were invited.
 _JUST_ENDED = timedelta(days=7)
@@ -108,35 +105,6 @@ def _stop(d: FrontDesk, reasons: tuple[str, ...]) -> None:
     gates.stop(d, reasons, people)
     d.write_bulletin()
     d.send()
-
-
-@task(map_index_template=labels.BATCH, max_active_tis_per_dagrun=BATCHES_AT_ONCE, execution_timeout=LIMITS.at_sites)
-def distribute_client(rollout: str, batch: str) -> dict[str, int]:
-    """Step 2. One batch of sites, concurrently, one connection each. Returns how many sites ended how."""
-    with desk(rollout) as d:
-        gates.must_go_on(d.rollout)
-        if reasons := gates.budget_reasons(d.rollout, d.policies.distribution.to_domain()):
-            _stop(d, reasons)
-            raise NotYetAllowedError(
-                rollout, " ".join(reasons), "Look at the sites' reasons, then start a new rollout."
-            )
-        sites = _sites(d, batch)
-        with watched(d, also=PackageError):
-            outcomes = awaited(
-                distribution.distribute(
-                    d,
-                    tarball.tarball_of(d.rollout, d.services.artefacts),
-                    sites,
-                    _door(d, sites, occasion_of(batch)),
-                    artefacts=d.services.artefacts,
-                    cache=d.services.payload_cache,
-                    progress=lambda outcome: log.info("%s", outcome.text),
-                    alarm=lambda error: raise_alarm(d, error),
-                )
-            )
-        ended = Counter("failed" if o.receipt is None else o.receipt.how.value for o in outcomes)
-        labels.say_how_it_went(rollout, batch, {"reached": ended.total() - ended["failed"], "failed": ended["failed"]})
-        return dict(ended)
 
 
 @task(map_index_template=labels.BATCH, execution_timeout=LIMITS.at_sites)

@@ -34,6 +34,7 @@ DEFAULT_CONFIG = Path(__file__).resolve().parents[4] / "config"
 _DEMO_POLICIES: Mapping[str, Mapping[str, object]] = {
     "site_limits": {"connect_s": 5, "silence_s": 20, "total_s": 180},
     "publication": {"seen_within": "60s", "check_every": "1s"},
+    "distribution": {"check_every": "1s"},
     "feedback": {"open_for": "30s", "check_every": "1s"},
     "certification": {"check_every": "1s", "wait_at_most": "1h"},
     "local_configuration": {"answer_within": "60s", "check_every": "1s"},

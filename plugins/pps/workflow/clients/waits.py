@@ -4,26 +4,36 @@ from __future__ import annotations
 
 from pps.activities.clients import certification, local_configuration, publication, withdrawal
 from pps.activities.release import overruling
+from pps.domain.clients.control import pause_of
 from pps.domain.people import feedback
 from pps.domain.record.rollouts import SiteState, occasion_of
 from pps.workflow.desk import FrontDesk, FrontOffice
 
 
 def feedback_is_over(d: FrontDesk) -> bool:
-    """The agreed date has passed, or every invited VO has answered (SD 4.1.1)."""
-    return (
+    """The agreed date has passed, or every invited VO has answered (SD 4.1.1). What is paused goes no further."""
+    return may_go_on(d) and (
         feedback.feedback_is_over(d.rollout, d.now) or overruling.standing(d.facts, d.rollout.patch_number) is not None
     )
 
 
 def certification_is_over(d: FrontDesk) -> bool:
-    """The tracker says `Certified` or `Rejected`, or the rollout was stopped."""
+    """The tracker says `Certified` or `Rejected`, or the rollout was stopped.
+
+    A pause holds back the way to production, not the withdrawal of a patch that was rejected.
+    """
     return certification.certification_is_over(
         d,
         d.services.tracker,
         wait_at_most=d.policies.certification.wait_at_most,
         overruled=overruling.standing(d.facts, d.rollout.patch_number) is not None,
+        held=not may_go_on(d),
     )
+
+
+def may_go_on(d: FrontDesk) -> bool:
+    """Nobody has paused the rollout, or somebody has let it go on; a batch that waited may begin."""
+    return pause_of(d.rollout) is None
 
 
 def preview_is_offered(d: FrontDesk) -> bool:

@@ -1,0 +1,164 @@
+"""What the people in charge do with a rollout from its page, and that nobody else can."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+from fastapi import HTTPException, Request
+from fastapi.testclient import TestClient
+from tests.support.front import (  # noqa: F401
+    ROLLOUT,
+    MemoryServices,
+    a_preview_that_is_out,
+    happened,
+    services,
+)
+from tests.unit.web.test_api import airflow_user, ticking
+from tests.unit.web.test_pages import Read
+
+from pps.domain.people.roles import Role
+from pps.domain.record.facts import FactKind
+from pps.web.app import create_app
+
+PAGE = f"/rollouts/{ROLLOUT}"
+WHY = "Jobs are lost at PIC, as two VOs say."
+
+
+class SomeAirflow:
+    """Airflow, of which only the asking is looked at."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[str, str, Any]] = []
+        self.refusal: HTTPException | None = None
+
+    async def __call__(
+        self, request: Request, method: str, path: str, body: Mapping[str, Any] | None = None
+    ) -> dict[str, Any]:
+        self.asked.append((method, path, body and body["conf"]))
+        if self.refusal:
+            raise self.refusal
+        return {"dag_run_id": "manual__2026-03-01T12:00:00+00:00"}
+
+
+@pytest.fixture
+def airflow() -> SomeAirflow:
+    return SomeAirflow()
+
+
+@pytest.fixture
+def web(services: MemoryServices, airflow: SomeAirflow) -> TestClient:
+    a_preview_that_is_out(services.facts)
+    app = create_app(lambda: services, airflow_user, ticking(), airflow=airflow)
+    signed_in = {"Authorization": "Bearer good", "X-Test-Role": Role.RELEASE_MANAGER.value, "Accept": "text/html"}
+    return TestClient(app, base_url="https://pps.example.org", headers=signed_in, follow_redirects=False)
+
+
+def press(web: TestClient, what: str, reason: str = WHY, **headers: str) -> Any:
+    return web.post(PAGE, data={"do": what, "reason": reason}, headers=headers)
+
+
+def buttons(web: TestClient, **headers: str) -> list[str]:
+    html = web.get(PAGE, headers=headers).text
+    return [part.partition('"')[0] for part in html.split('name="do" value="')[1:]]
+
+
+def test_a_rollout_is_paused_and_goes_on_with_reasons_that_everybody_reads(
+    web: TestClient, services: MemoryServices
+) -> None:
+    assert buttons(web) == ["pause", "again", "stop", "withdraw"] or buttons(web) == ["pause", "stop", "withdraw"]
+    done = press(web, "pause")
+    assert (done.status_code, done.headers["location"]) == (303, PAGE)
+    assert "resume" in buttons(web)
+    assert "pause" not in buttons(web)
+    words = Read(web.get(PAGE).text).words
+    assert "Paused since" in words and WHY in words
+    public = web.get("/api/v1/bulletin", headers={"Authorization": ""}).json()["rollouts"][0]
+    assert public["paused"] == WHY
+    assert WHY in web.get("/home").text
+    assert [m.subject for m, _, _ in services.facts.outbox(ROLLOUT)] == ["Paused: glite-WN 3.1.23 (patch 4711)"]
+
+    again = press(web, "pause")
+    assert (again.status_code, "It is paused already." in again.text) == (422, True)
+    assert press(web, "resume", "PIC was ill, not the client.").status_code == 303
+    assert web.get("/api/v1/bulletin").json()["rollouts"][0]["paused"] is None
+    kinds = [f.kind for f in services.facts.rollout(ROLLOUT).facts][-2:]
+    assert kinds == [FactKind.ROLLOUT_PAUSED, FactKind.ROLLOUT_RESUMED]
+
+
+def test_a_stop_ends_it_and_all_who_were_told_of_it_hear_why(web: TestClient, services: MemoryServices) -> None:
+    assert press(web, "stop").status_code == 303
+    record = services.facts.rollout(ROLLOUT)
+    assert record.is_stopped and record.is_closed
+    assert WHY in Read(web.get(PAGE).text).words
+    assert buttons(web) == ["withdraw"]
+    assert press(web, "pause").status_code == 422
+
+
+@pytest.mark.parametrize("reason", ["", "x", "see mail"])
+def test_without_a_reason_that_others_understand_nothing_is_done_and_what_was_typed_comes_back(
+    web: TestClient, services: MemoryServices, reason: str
+) -> None:
+    before = services.facts.rollout(ROLLOUT).facts
+    refused = press(web, "stop", reason)
+    assert refused.status_code == 422
+    assert "three words at least" in refused.text
+    assert f"\n{reason}</textarea>" in refused.text
+    assert services.facts.rollout(ROLLOUT).facts == before
+
+
+@pytest.mark.parametrize("role", ["Viewer", "EMT", "Site Administrator", "VO Representative", "Regional Manager"])
+def test_nobody_else_sees_a_button_or_could_press_one(
+    web: TestClient, services: MemoryServices, airflow: SomeAirflow, role: str
+) -> None:
+    before = services.facts.rollout(ROLLOUT).facts
+    headers = {"X-Test-Role": role}
+    assert buttons(web, **headers) == []
+    for what in ("pause", "resume", "stop", "again", "withdraw"):
+        refused = press(web, what, **headers)
+        assert refused.status_code in (403, 422)
+        assert "Only the Release Manager and the PPS Coordinator may" in refused.text
+    assert (services.facts.rollout(ROLLOUT).facts, airflow.asked) == (before, [])
+
+
+def test_a_page_of_another_site_cannot_press_a_button(web: TestClient, services: MemoryServices) -> None:
+    before = services.facts.rollout(ROLLOUT).facts
+    for origin in ("https://evil.example.org", "null"):
+        assert press(web, "stop", Origin=origin).status_code == 403
+    assert web.post(PAGE, json={"do": "stop", "reason": WHY}).status_code == 415
+    assert services.facts.rollout(ROLLOUT).facts == before
+
+
+def test_withdrawing_starts_its_run_in_airflow_for_whoever_has_pressed(web: TestClient, airflow: SomeAirflow) -> None:
+    done = press(web, "withdraw")
+    assert airflow.asked == [("POST", "dags/withdraw_rollout/dagRuns", {"rollout": ROLLOUT, "reason": WHY})]
+    shown = Read(web.get(done.headers["location"]).text)
+    assert "It has begun: manual__2026-03-01T12:00:00+00:00" in shown.words
+
+
+def test_failed_sites_are_tried_again_by_one_click(
+    web: TestClient, airflow: SomeAirflow, services: MemoryServices
+) -> None:
+    refused = press(web, "again", "")
+    assert (refused.status_code, airflow.asked) == (422, []), "SARA has opted out, and nothing else has failed"
+    services.facts.record(happened(FactKind.SITE_FAILED, "CNAF", "night", after=9, reason="no answer"))
+    assert press(web, "again", "").status_code == 303
+    assert airflow.asked == [("POST", "dags/retry_sites/dagRuns", {"rollout": ROLLOUT})]
+    airflow.refusal = HTTPException(403, "Your role may not do that.")
+    refused = press(web, "again", "")
+    assert (refused.status_code, "Your role may not do that." in refused.text) == (403, True)
+
+
+def test_a_button_that_there_is_not_is_refused_with_those_that_there_are(web: TestClient) -> None:
+    refused = press(web, "<script>")
+    assert refused.status_code == 422
+    assert "pause, resume, stop, again, withdraw" in refused.text
+    assert "<script>" not in refused.text.replace('<script type="module"', "")
+
+
+def test_programs_do_the_same(web: TestClient, services: MemoryServices) -> None:
+    said = web.post(f"/api/v1{PAGE}/control", json={"what": "pause", "reason": WHY})
+    assert (said.status_code, said.json()["what"], said.json()["reason"]) == (201, "rollout-paused", WHY)
+    assert web.post(f"/api/v1{PAGE}/control", json={"what": "explode", "reason": WHY}).status_code == 422
+    assert web.post(f"/api/v1{PAGE}/control", json={"what": "pause", "reason": WHY}).status_code == 422
