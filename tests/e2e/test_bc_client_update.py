@@ -8,9 +8,11 @@ from __future__ import annotations
 import json
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from urllib.parse import unquote
 
 import psutil
 import pytest
+import requests
 from tests.support.airflow_waits import labels_of, note_of, write_note
 from tests.support.whole import BC, VOS, Grid, far, grid  # noqa: F401
 from typer.testing import CliRunner
@@ -181,6 +183,42 @@ def test_a_rejected_patch_is_withdrawn_at_once(grid: Grid) -> None:
     assert SiteState.AVAILABLE not in grid.states(name).values()
     grid.waits_for("the tags' end in the information system", lambda: not grid.seen_tags(name), 120)
     assert any("Stopped" in subject for _, subject in grid.mails_of(name))
+
+
+def test_a_paused_rollout_begins_no_further_batch_until_somebody_lets_it_go_on_and_its_page_can_withdraw_it(
+    grid: Grid,
+) -> None:
+    patch = grid.offers(4715, "3.1.27")
+    name = run = grid.start(patch.number, feedback_until=far())
+    grid.waits_for_fact(name, FactKind.ROLLOUT_OPENED)
+
+    def press(what: str, user: str = "release-manager") -> requests.Response:
+        typed = {"do": what, "reason": "We look into the logs of the canaries first."}
+        return grid.as_user(user).request("POST", f"pps/rollouts/{name}", data=typed)
+
+    assert press("pause").status_code == 303
+    grid.waits_for("the canaries' batch is parked", lambda: _state(grid, run, "canary.distribute_client") == "deferred")
+    assert not grid.rollout(name).has(FactKind.PREVIEW_INSTALLED)
+    tried = CliRunner().invoke(app, ["rollout", "resume", name, "--reason", "Ok"], obj=_front(grid))
+    assert (tried.exit_code, "three words at least" in tried.stderr) == (1, True)
+    assert press("resume", "emt").status_code == 422
+    assert press("resume").status_code == 303
+    grid.waits_for_fact(name, FactKind.FEEDBACK_DATE_AGREED)
+    assert grid.seen_tags(name)
+
+    # Airflow's rights decide who withdraws, though it is our page that starts the run
+    assert press("withdraw", "emt").status_code == 403
+    begun = press("withdraw")
+    assert begun.status_code == 303
+    _, _, begun_run = unquote(begun.headers["location"]).partition("withdraw_rollout/")
+    assert grid.ends(begun_run, dag="withdraw_rollout") == "success"
+    assert grid.rollout(name).withdrawal_is_finished
+    grid.waits_for("the tags' end in the information system", lambda: not grid.seen_tags(name), 120)
+    grid.ends(run)
+
+
+def _state(grid: Grid, run: str, task: str) -> str | None:
+    return next((t.state for t in grid.client.tasks(BC, run) if t.task == task), None)
 
 
 def test_a_patch_that_may_not_be_previewed_is_refused_with_sentences(grid: Grid) -> None:

@@ -34,6 +34,7 @@ from pps.web import (
     run_notes,
     shell,
     signing_keys,
+    tasks,
 )
 from pps.web.airflow_calls import Airflow, no_airflow
 from pps.web.guards import SecurityHeaders
@@ -109,6 +110,7 @@ def create_app(
         pilot_log.router(services, current_user, now),
         pilot_doors.router(services, current_user, now),
         rollouts.router(services, current_user, now, airflow),
+        tasks.router(services, current_user, now, airflow),
     ):
         app.include_router(router, dependencies=[Depends(user)])
     of_workers, worker = run_notes.router(services, keep_note)

@@ -5,12 +5,13 @@ For the doors: Airflow's own routes, our pages, `pps tasks`. Nothing here has an
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any, cast
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote, unquote, urlsplit
 
 from pps.activities.people import asking
 from pps.activities.ports.record import Facts
@@ -22,6 +23,7 @@ from pps.workflow.desk import FrontDesk, FrontOffice
 from pps.workflow.form_book import FORMS
 
 _PAGE = "/required_actions"
+_LINK = re.compile(rf"/dags/([^/]+)/runs/([^/]+)/tasks/([^/]+)(?:/mapped/([0-9]{{1,6}}))?{_PAGE}$")
 #: The time of an answer goes through Airflow's database and a task's arguments before we record it.
 _SAME_TIME = timedelta(milliseconds=5)
 
@@ -40,6 +42,15 @@ class Place:
         """Below Airflow's address, without the page: the same whatever that address is."""
         mapped = f"/mapped/{self.map_index}" if self.map_index >= 0 else ""
         return f"dags/{quote(self.dag)}/runs/{quote(self.run)}/tasks/{quote(self.task)}{mapped}"
+
+    @classmethod
+    def read(cls, link: str) -> Place | None:
+        """Where a link that was recorded leads; None if it leads to no question."""
+        found = _LINK.search(urlsplit(link).path)
+        if found is None:
+            return None
+        dag, run, task, map_index = found.groups()
+        return cls(unquote(dag), unquote(run), unquote(task), int(map_index) if map_index else -1)
 
     def link(self, public_url: str) -> str:
         """Where it is answered in a browser.

@@ -1,0 +1,148 @@
+"""Questions that wait for people, as pages: whose they are, and that an answer says what has become of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from fastapi import HTTPException, Request
+from fastapi.testclient import TestClient
+from tests.support.bad_input import HTML
+from tests.support.front import (  # noqa: F401
+    NOW,
+    ROLLOUT,
+    MemoryServices,
+    a_preview_that_is_out,
+    happened,
+    services,
+)
+from tests.unit.web.test_api import airflow_user, ticking
+from tests.unit.web.test_pages import Read
+
+from pps.domain.record.facts import FactKind
+from pps.web.app import create_app
+from pps.workflow.answers import Place
+
+PLACE = Place("non_bc_client_update", "non-bc-client-4711-1", "site.configure", 3)
+PAGE = f"/tasks/{PLACE.dag}/{PLACE.run}/{PLACE.task}/{PLACE.map_index}"
+STORED = "2026-03-01T12:30:00+00:00"
+FIELDS: dict[str, Any] = {
+    "problems": {"value": None, "schema": {"type": ["null", "string"], "format": "multiline", "title": "Problems"}},
+    "settings": {"value": "A=1", "schema": {"type": "string", "maxLength": 99}, "description": "One a line."},
+    "ready": {"value": False, "schema": {"type": "boolean", "title": "All is ready"}},
+    "hours": {"value": 2, "schema": {"type": "integer"}},
+}
+
+
+class OneQuestion:
+    """Airflow with one human task."""
+
+    def __init__(self) -> None:
+        self.taken: list[Any] = []
+        self.refusal: HTTPException | None = None
+        self.body = "Configure **the client**."
+
+    async def __call__(
+        self, request: Request, method: str, path: str, body: Mapping[str, Any] | None = None
+    ) -> dict[str, Any]:
+        where = "dags/non_bc_client_update/dagRuns/non-bc-client-4711-1/taskInstances/site.configure/3/hitlDetails"
+        if path != where:
+            raise HTTPException(404, "There is no such task.")
+        if method == "PATCH":
+            if self.refusal:
+                raise self.refusal
+            self.taken.append(body)
+            return {"responded_at": STORED}
+        assigned = [{"id": "user:ada", "name": "ada"}]
+        answered = bool(self.taken)
+        return {
+            "subject": "configure",
+            "body": self.body,
+            "options": ["Configured", "Not here"],
+            "params": FIELDS,
+            "assigned_users": assigned,
+            "response_received": answered,
+        }
+
+
+@pytest.fixture
+def airflow() -> OneQuestion:
+    return OneQuestion()
+
+
+@pytest.fixture
+def web(services: MemoryServices, airflow: OneQuestion) -> TestClient:
+    a_preview_that_is_out(services.facts)
+    for subject, whose, hours in (("PIC", "user:ada", 48), ("CNAF", "user:bruno", 24), ("EMT", "role:Viewer", 12)):
+        link = Place(PLACE.dag, PLACE.run, PLACE.task, hours).link("https://pps.example.org")
+        due = (NOW + timedelta(hours=hours)).isoformat()
+        asked = {"due": due, "title": f"Configure at {subject}", "assigned_to": [whose], "link": link}
+        services.facts.record(happened(FactKind.QUESTION_ASKED, subject, "local-configuration", **asked))
+    app = create_app(lambda: services, airflow_user, ticking(), airflow=airflow)
+    signed_in = {"Authorization": "Bearer good", "Accept": "text/html"}
+    return TestClient(app, base_url="https://pps.example.org", headers=signed_in, follow_redirects=False)
+
+
+def test_what_waits_for_me_comes_first_and_the_most_urgent_of_it_on_top(web: TestClient) -> None:
+    words = Read(web.get("/tasks").text).words
+    order = [words.index(text) for text in ("Waits for you", "at EMT", "at PIC", "Waits for others", "at CNAF")]
+    assert order == sorted(order)
+    assert f'href="./tasks/{PLACE.dag}/{PLACE.run}/{PLACE.task}/48"' in web.get("/tasks").text
+    assert web.get("/tasks", headers={"Authorization": ""}).status_code == 401
+
+
+def test_an_answer_goes_through_airflow_as_its_form_wants_it_and_says_what_has_become_of_it(
+    web: TestClient, airflow: OneQuestion, services: MemoryServices
+) -> None:
+    shown = Read(web.get(PAGE).text)
+    assert shown.fields["settings"]["maxlength"] == "99"
+    assert "checked" not in shown.fields["ready"]
+    typed = {"answer": "Configured", "problems": "", "settings": "A=2\r\nB=3", "ready": "yes", "hours": "3"}
+    done = web.post(PAGE, data=typed)
+    assert done.status_code == 303
+    form = {"problems": None, "settings": "A=2\nB=3", "ready": True, "hours": 3}
+    assert airflow.taken == [{"chosen_options": ["Configured"], "params_input": form}]
+    waiting = web.get(done.headers["location"]).text
+    assert "is being looked at" in waiting and 'http-equiv="refresh"' in waiting
+
+
+@pytest.mark.parametrize("status", [403, 409, 422])
+def test_a_refused_answer_comes_back_with_the_reason_and_with_what_was_typed(
+    web: TestClient, airflow: OneQuestion, status: int
+) -> None:
+    airflow.refusal = HTTPException(status, "The variable <B> is not one of those that are asked for.")
+    refused = web.post(PAGE, data={"answer": "Configured", "settings": "B=3", "problems": "None <b>here</b>"})
+    assert refused.status_code == status
+    assert "The variable &lt;B&gt; is not one" in refused.text
+    assert Read(refused.text).fields["settings"]["value"] == "B=3"
+    assert "None &lt;b&gt;here&lt;/b&gt;</textarea>" in refused.text
+
+
+def test_what_is_no_answer_does_not_reach_airflow(web: TestClient, airflow: OneQuestion) -> None:
+    assert web.post(PAGE, data={"answer": "Something else"}).status_code == 422
+    assert web.post(PAGE, data={"answer": "Configured"}, headers={"Origin": "https://evil.example"}).status_code == 403
+    assert web.post(PAGE, json={"answer": "Configured"}).status_code == 415
+    assert airflow.taken == []
+    assert web.get(PAGE.replace("site.configure", "nothing")).status_code == 404
+    assert web.get(PAGE, params={"answered": "yesterday"}).status_code == 422
+
+
+def test_an_answered_question_has_no_form_any_more(web: TestClient, airflow: OneQuestion) -> None:
+    airflow.taken.append("before")
+    assert "has been answered" in web.get(PAGE).text
+    assert Read(web.get(PAGE).text).fields == {}
+
+
+@pytest.mark.parametrize("text", HTML)
+def test_no_text_of_a_question_is_markup(web: TestClient, airflow: OneQuestion, text: str) -> None:
+    airflow.body = text
+    assert text not in web.get(PAGE).text
+
+
+def test_a_place_is_read_from_the_link_that_was_mailed() -> None:
+    for place in (PLACE, Place("a", "manual__2026-03-01T12:00:00+00:00", "t"), Place("d", "r..x", "a b", 0)):
+        assert Place.read(place.link("https://pps.example.org/air")) == place
+    assert Place.read("https://pps.example.org/dags/x/runs/y") is None
+    assert Place.read("javascript:alert(1)") is None
