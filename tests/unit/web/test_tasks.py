@@ -135,7 +135,7 @@ def test_an_answered_question_has_no_form_any_more(web: TestClient, airflow: One
     assert Read(web.get(PAGE).text).fields == {}
 
 
-@pytest.mark.parametrize("text", HTML)
+@pytest.mark.parametrize("text", [text for text in HTML if "<" in text])
 def test_no_text_of_a_question_is_markup(web: TestClient, airflow: OneQuestion, text: str) -> None:
     airflow.body = text
     assert text not in web.get(PAGE).text
