@@ -257,6 +257,7 @@ class MemoryAirflow:
         self.started.append((dag, conf))
         return f"rollout__{conf.get('patch') or conf['rollout']}"
 
+    posted: list[tuple[str, Mapping[str, Any]]] = field(default_factory=list)
     asked: list[AirflowQuestion] = field(default_factory=list)
     answered: list[tuple[AirflowQuestion, list[str], Mapping[str, Any] | None]] = field(default_factory=list)
 
@@ -281,7 +282,9 @@ class MemoryAirflow:
             "pps/api/v1/questions": {"questions": []},
             "pps/api/v1/verdict": {"standing": "taken", "reasons": []},
         }
-        assert method == "GET"
+        if method == "POST":
+            self.posted.append((path, arguments["json"]))
+            return Answer(json.dumps({"new": True}))
         return Answer(json.dumps(said[path]))
 
 

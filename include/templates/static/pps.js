@@ -11,7 +11,7 @@ function age() {
 }
 
 async function look() {
-  if (document.hidden || !live().length) return;
+  if (document.hidden || shownPast || !live().length) return;
   try {
     const headers = edition ? { "If-None-Match": edition } : {};
     const answer = await fetch(location.href, { headers, cache: "no-store", credentials: "same-origin" });
@@ -38,6 +38,41 @@ function put(next) {
     old.querySelectorAll(".scroll").forEach((box, n) => { if (scrolled[n]) [box.scrollLeft, box.scrollTop] = scrolled[n]; });
     if (focused) [...old.querySelectorAll("a")].find((a) => a.getAttribute("href") === focused)?.focus();
   }
+}
+
+// Facts are only ever added, so a rollout can be gone through from its beginning: a slider over the moments at which
+// something changed, in place of the field for one of them.
+let shownPast = new URLSearchParams(location.search).has("at");
+for (const form of document.querySelectorAll("form[data-past]")) {
+  const moments = form.dataset.past.split(" ");
+  const slider = document.createElement("input");
+  const words = document.createElement("output");
+  slider.type = "range";
+  slider.max = moments.length;
+  slider.setAttribute("aria-label", "Moment");
+  const typed = form.elements.at;
+  const first = moments.findLastIndex((moment) => moment.slice(0, 19) <= typed.value);
+  slider.value = shownPast ? Math.max(0, first) : moments.length;
+  const say = () => {
+    const moment = moments[slider.value];
+    words.textContent = moment ? `${moment.slice(0, 10)} ${moment.slice(11, 19)} UTC` : "now";
+    slider.setAttribute("aria-valuetext", words.textContent);
+    return moment;
+  };
+  let newest = 0;
+  slider.addEventListener("input", async () => {
+    const moment = say(), mine = ++newest;
+    shownPast = Boolean(moment);
+    await new Promise((wake) => setTimeout(wake, 150));
+    if (mine !== newest) return;
+    const address = `${form.action}${moment ? `?at=${encodeURIComponent(moment)}` : ""}`;
+    const answer = await fetch(address, { credentials: "same-origin", cache: "no-store" });
+    if (answer.ok && mine === newest) put(new DOMParser().parseFromString(await answer.text(), "text/html"));
+  });
+  say();
+  typed.replaceWith(slider, words);
+  form.querySelector("label").htmlFor = slider.id = "at";
+  form.querySelector("button").remove();
 }
 
 // In Airflow's frame there is a title above us already.

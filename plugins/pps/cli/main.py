@@ -10,7 +10,7 @@ import typer
 
 from pps import __version__
 from pps.cli import doctor, facts, output
-from pps.cli.clients import bulletin, controls, retry, rollouts, withdrawal
+from pps.cli.clients import bulletin, controls, retry, rollouts, watching, withdrawal
 from pps.cli.front import Front, PpsGroup, front, group
 from pps.cli.packages import classify, keys, mirrors, patches
 from pps.cli.packages import why as why_command
@@ -40,6 +40,7 @@ app = typer.Typer(
       pps classify PATCH                  does it need configuration at the sites
       pps rollout start PATCH --dry-run   what would happen, and why
       pps rollout start PATCH --follow    do it, and watch
+      pps rollout watch ROLLOUT           in place: each site on a line, what it waits for
       pps feedback list ROLLOUT           what the VOs say
       pps release-test start PATCH        sites try it before it goes public
       pps pilot judge PATCH               a server update: minor or major, and why
@@ -92,6 +93,7 @@ def main(
 app.add_typer(sites.app, name="sites")
 app.add_typer(patches.app, name="patches")
 rollouts.app.command("withdraw")(withdrawal.withdraw)
+rollouts.app.command("watch")(watching.watch)
 rollouts.app.command("retry")(retry.retry)
 for command in (controls.pause, controls.resume, controls.stop):
     rollouts.app.command(command.__name__)(command)

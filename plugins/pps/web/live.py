@@ -123,7 +123,7 @@ class Live:
     def _answer(
         self, request: Request, at: str, made: Callable[[Edition], bytes], kind: str, headers: Mapping[str, str]
     ) -> Response:
-        as_of = self._moment(at)
+        as_of = moment_of(at, self._now())
         if as_of is not None:
             check_rate(request, self._past)
         edition = self.edition(as_of)
@@ -200,19 +200,19 @@ class Live:
         """The rollouts of an edition as pages show them."""
         return as_shown(edition.content, edition.at, self._services().config.service.public_url)
 
-    def _moment(self, text: str) -> datetime | None:
-        """The moment of `?at=`: ISO 8601, UTC where it names no zone; "" is now. 422 says what will do."""
-        if not text.strip():
-            return None
-        try:
-            found = datetime.fromisoformat(text.strip().replace(" ", "+"))
-        except ValueError as error:
-            example = f"{self._now():%Y-%m-%dT%H:%MZ}"
-            raise HTTPException(422, f"at: {text[:40]!r} is no moment; write one like {example}.") from error
-        found = found if found.tzinfo else found.replace(tzinfo=UTC)
-        if not _FIRST <= found <= self._now() + _CLOCKS_DIFFER:
-            raise HTTPException(422, f"at: {text[:40]!r} is not in the past, or too long ago.")
-        return found.astimezone(UTC)
+
+def moment_of(text: str, now: datetime) -> datetime | None:
+    """The moment of `?at=`: ISO 8601, UTC where it names no zone; "" is now. 422 says what will do."""
+    if not text.strip():
+        return None
+    try:
+        found = datetime.fromisoformat(text.strip().replace(" ", "+"))
+    except ValueError as error:
+        raise HTTPException(422, f"at: {text[:40]!r} is no moment; write one like {now:%Y-%m-%dT%H:%MZ}.") from error
+    found = found if found.tzinfo else found.replace(tzinfo=UTC)
+    if not _FIRST <= found <= now + _CLOCKS_DIFFER:
+        raise HTTPException(422, f"at: {text[:40]!r} is not in the past, or too long ago.")
+    return found.astimezone(UTC)
 
 
 def _sent(

@@ -6,10 +6,10 @@ The same page is a tab of Airflow's own pages: of a run, and of each of its task
 from __future__ import annotations
 
 import re
-from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 from fastapi import APIRouter, Depends, HTTPException, Request
@@ -17,37 +17,26 @@ from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 from starlette.background import BackgroundTask
 
-from pps.activities.clients.bulletin import SHOWN_STATES, stage
-from pps.activities.clients.bulletin_pages import as_row_order
-from pps.activities.clients.standing import tag_of, told
+from pps.activities.clients.overview import as_it_was, overview, version_before
+from pps.activities.clients.standing import told
 from pps.domain.base.errors import RolloutError
-from pps.domain.clients.control import pause_of
-from pps.domain.people import questions
-from pps.domain.people.feedback import feedback_due, summary
 from pps.domain.record.facts import Fact, FactKind
-from pps.domain.record.rollouts import PREVIEWS, STATE_KINDS, Rollout
+from pps.domain.record.rollouts import PREVIEWS, Rollout
 from pps.services import Services
 from pps.web import controls
 from pps.web.airflow_calls import Airflow
 from pps.web.closed import masked
 from pps.web.doors import WebDoor
 from pps.web.forms import Person, sent_form, status_and_reason
+from pps.web.live import moment_of
 from pps.web.public import rollout_or_404
 from pps.web.shell import page
+from pps.web.tasks import page_of
 from pps.workflow.desk import FrontDesk
 from pps.workflow.paths import STARTS
 
-#: A preview's way, as SD 4.1.1 and 4.1.2 number it: what is on record when a step is done -> what people call it.
-_WAY = (
-    (FactKind.ROLLOUT_OPENED, "Opened"),
-    (FactKind.TARBALL_BUILT, "Built"),
-    (FactKind.PLAN_AGREED, "Planned"),
-    (FactKind.GATE_PASSED, "First sites"),
-    (FactKind.FEEDBACK_DATE_AGREED, "At the sites"),
-    (FactKind.FEEDBACK_ENDED, "VOs asked"),
-    (FactKind.ROLLOUT_CLOSED, "Ended"),
-)
-_NEWEST = 40
+#: More moments than these no slider can tell apart.
+_STOPS = 200
 _STARTED = re.compile(r"^([a-z_]{1,60})/([A-Za-z0-9_.:+~-]{1,120})$")
 
 
@@ -63,19 +52,33 @@ class _Page:
         record: Rollout,
         place: str,
         person: Person,
+        *,
+        at: str = "",
         typed: Mapping[str, str] | None = None,
         why: str = "",
         started: str = "",
     ) -> HTMLResponse:
-        """As it is now; after a refusal with the reason, and with what was typed."""
-        s = self.services()
-        about = {**view(record, self.now()), "may": controls.offered(record, s.config.sites, person)}
+        """As it is now, or was at a moment; after a refusal with the reason, and with what was typed."""
+        s, now = self.services(), self.now()
+        past, moments = moment_of(at, now), _moments(record)
+        may = () if past else controls.offered(record, s.config.sites, person)
+        if past and not (record := as_it_was(record, past)).facts:
+            raise HTTPException(
+                404, f"at: there was no such rollout yet at {at[:40]!r}; its first moment: {moments[0]}."
+            )
+        before = version_before(s.facts, record) if record.path in PREVIEWS else None
+        shown = overview(record, past or now, s.config.policies.distribution.to_domain(), before)
+        questions = [{**q, "page": page_of(q["link"])} for q in shown["questions"]]
         begun = _STARTED.match(started)
         about = {
-            **masked(about),
+            **masked({**shown, "questions": questions}),
+            "may": may,
             "started": begun.groups() if begun else ("", ""),
             "typed": (typed or {}).get("reason", ""),
             "why": why,
+            "past": past,
+            "moments": moments,
+            "read_at": now,
         }
         return page(s.templates, "rollout.html", about, place)
 
@@ -96,10 +99,10 @@ def router(
     api, shown, door = APIRouter(), _Page(services, now), WebDoor(services, now)
 
     @api.get("/rollouts/{name}")
-    def rollout(name: str, started: str = "", user: Any = Depends(current_user)) -> HTMLResponse:  # noqa: B008
-        """One rollout; `started`: the run of Airflow that a button has begun."""
+    def rollout(name: str, started: str = "", at: str = "", user: Any = Depends(current_user)) -> HTMLResponse:  # noqa: B008
+        """One rollout, now or at a moment; `started`: the run of Airflow that a button has begun."""
         record = rollout_or_404(services().facts, name)
-        return shown.shown(record, f"rollouts/{name}", Person.of(user), started=started)
+        return shown.shown(record, f"rollouts/{name}", Person.of(user), at=at, started=started)
 
     @api.post("/rollouts/{name}")
     async def act(name: str, request: Request, user: Any = Depends(current_user)) -> Response:  # noqa: B008
@@ -111,7 +114,9 @@ def router(
         except (HTTPException, RolloutError) as error:
             record = await run_in_threadpool(rollout_or_404, services().facts, name)
             status, why = status_and_reason(error)
-            answer = await run_in_threadpool(shown.shown, record, f"rollouts/{name}", person, typed, why)
+            answer = await run_in_threadpool(
+                partial(shown.shown, typed=typed, why=why), record, f"rollouts/{name}", person
+            )
             answer.status_code = status
             return answer
         to = request.scope.get("root_path", "") + f"/rollouts/{name}{said}"
@@ -142,64 +147,9 @@ def router(
     return api
 
 
-def view(record: Rollout, now: datetime) -> Mapping[str, Any]:
-    """Everything that the page shows, with addresses still in it."""
-    opened = record.opened
-    progress = as_row_order(record.all_progress()) if record.path in PREVIEWS else []
-    counts = Counter(p.state.value for p in progress)
-    said = summary(record)
-    of_sites = {*STATE_KINDS, FactKind.SITES_SELECTED}
-    story = [f for f in record.facts if f.kind not in of_sites]
-    return {
-        "rollout": record.name,
-        "software": f"{opened.get('metapackage', '')} {opened.get('version', '')}".strip() or record.name,
-        "title": opened.get("title", ""),
-        "patch": record.patch_number,
-        "path": record.path.value,
-        "stage": stage(record),
-        "tag": tag_of(record),
-        "way": _way(record),
-        "because": _because(record),
-        "paused": pause_of(record),
-        "counts": {s.value: counts[s.value] for s in SHOWN_STATES if counts[s.value]},
-        "states": tuple(s.value for s in SHOWN_STATES),
-        "sites": [
-            {"site": p.site, "state": p.state.value, "since": p.fact.at if p.fact else None, "reason": p.reason}
-            for p in progress
-        ],
-        "run": opened.get("run", ""),
-        "questions": [
-            {"title": q.title or f"{q.step}: {q.subject}", "due": q.due, "whose": q.assigned_to}
-            for q in sorted(questions.questions(record), key=lambda q: q.due)
-            if questions.is_open(record, q)
-        ],
-        "feedback": {
-            "due": feedback_due(record),
-            "invited": sorted(said.invited),
-            "answered": sorted({a.vo for a in said.counting}),
-            "open": not record.is_over and said.due is not None and now <= said.due,
-        },
-        "story": [
-            {"at": f.at, "kind": f.kind.value, "subject": f.subject, "told": told(f)} for f in story[-_NEWEST:][::-1]
-        ],
-        "older": max(0, len(story) - _NEWEST),
-        "read_at": now,
-    }
-
-
-def _way(record: Rollout) -> list[dict[str, Any]]:
-    """The steps of a preview: done, and when; the first that is not done is the present one."""
-    if record.path not in PREVIEWS:
-        return []
-    steps, reached = [], True
-    for kind, word in _WAY:
-        done = record.the(kind)
-        state = "done" if done else "now" if reached and not record.is_over else "later"
-        reached = bool(done)
-        steps.append({"word": word, "state": state, "at": done.at if done else None})
-    return steps
-
-
-def _because(record: Rollout) -> list[str]:
-    kinds = (FactKind.WITHDRAWAL_ASKED, FactKind.ROLLOUT_STOPPED, FactKind.RELEASE_REFUSED)
-    return [told(fact) for kind in kinds if (fact := record.the(kind))]
+def _moments(record: Rollout) -> list[str]:
+    """Moments between which something has changed, for whoever goes through its past: at most `_STOPS`."""
+    last_of_second = {f.at.replace(microsecond=0): f.at.astimezone(UTC).isoformat() for f in record.facts}
+    seen = sorted(last_of_second.values())
+    step = max(1, -(-len(seen) // _STOPS))
+    return list(dict.fromkeys([*seen[::step], *seen[-1:]]))

@@ -100,6 +100,12 @@ def _place(place: Place) -> str:
     return f"tasks/{place.dag}/{place.run}/{place.task}/{place.map_index}"
 
 
+def page_of(link: str) -> str:
+    """Where a question of this link is answered below /pps/; "" if the link leads to none."""
+    place = Place.read(link)
+    return quote(_place(place)) if place else ""
+
+
 def _moment(text: str) -> datetime | None:
     try:
         found = datetime.fromisoformat(text) if text else None
@@ -109,7 +115,6 @@ def _moment(text: str) -> datetime | None:
 
 
 def _row(rollout: str, asked: Any, person: Person, at: datetime) -> dict[str, Any]:
-    place = Place.read(asked.link)
     return {
         "rollout": rollout,
         "title": asked.title or f"{asked.step}: {asked.subject}",
@@ -117,7 +122,7 @@ def _row(rollout: str, asked: Any, person: Person, at: datetime) -> dict[str, An
         "late": at > asked.due,
         "whose": list(asked.assigned_to),
         "mine": bool(person.identities & set(asked.assigned_to)),
-        "page": quote(_place(place)) if place else "",
+        "page": page_of(asked.link),
     }
 
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from fastapi import HTTPException, Request
 from fastapi.testclient import TestClient
 from tests.support.front import (  # noqa: F401
+    NOW,
     ROLLOUT,
     MemoryServices,
     a_preview_that_is_out,
@@ -18,6 +21,7 @@ from tests.support.front import (  # noqa: F401
 from tests.unit.web.test_api import airflow_user, ticking
 from tests.unit.web.test_pages import Read
 
+from pps.activities.ports.record import OpenRollout
 from pps.domain.people.roles import Role
 from pps.domain.record.facts import FactKind
 from pps.web.app import create_app
@@ -162,3 +166,43 @@ def test_programs_do_the_same(web: TestClient, services: MemoryServices) -> None
     assert (said.status_code, said.json()["what"], said.json()["reason"]) == (201, "rollout-paused", WHY)
     assert web.post(f"/api/v1{PAGE}/control", json={"what": "explode", "reason": WHY}).status_code == 422
     assert web.post(f"/api/v1{PAGE}/control", json={"what": "pause", "reason": WHY}).status_code == 422
+
+
+# --- what the page shows
+
+
+def test_the_page_shows_batches_with_their_budget_and_compares_probes_with_the_version_before(
+    web: TestClient, services: MemoryServices
+) -> None:
+    def probes(**states: str) -> list[dict[str, str]]:
+        return [{"probe": probe, "state": state, "text": ""} for probe, state in states.items()]
+
+    before = "bc-client-4700-1"
+    services.facts.register.append(OpenRollout(before, "bc-client", 4700, NOW, NOW))
+    opened = {"path": "bc-client", "patch": 4700, "metapackage": "glite-WN", "version": "3.1.22"}
+    services.facts.record(
+        replace(happened(FactKind.ROLLOUT_OPENED, **opened), rollout=before, at=NOW - timedelta(days=9)),
+        replace(happened(FactKind.PROBES_FAILED, "CNAF", results=probes(env="CRITICAL")), rollout=before),
+        replace(happened(FactKind.PROBES_PASSED, "PIC", results=probes(env="OK")), rollout=before),
+        happened(FactKind.PROBES_FAILED, "CNAF", "x", after=9, reason="ill", results=probes(env="CRITICAL")),
+        happened(FactKind.PROBES_FAILED, "PIC", "x", after=9, reason="ill", results=probes(env="UNKNOWN")),
+    )
+    words = Read(web.get(PAGE).text).words
+    assert "It was so with glite-WN 3.1.22, too: no regression." in words
+    assert "With glite-WN 3.1.22 this passed here: env." in words
+    assert "Failure budget: 3 of 3 planned sites failed; 3 may. One more than that" in words
+    assert "canary 1 0 1 0" in words
+
+
+def test_the_page_of_every_moment_is_there_and_has_no_button(web: TestClient) -> None:
+    html = web.get(PAGE).text
+    moments = html.split('data-past="')[1].partition('"')[0].split()
+    assert len(moments) == 7
+    past = web.get(PAGE, params={"at": moments[0]})
+    assert "Where it stood on Sun 1 Mar 2026" in past.text
+    assert 'name="do"' not in past.text
+    assert "back to now" in past.text
+    states = [web.get(PAGE, params={"at": moment}).text.count("s-available") for moment in moments]
+    assert states == sorted(states), "in this rollout sites only come"
+    assert web.get(PAGE, params={"at": "2020-01-01"}).status_code == 404
+    assert web.get(PAGE, params={"at": "soon"}).status_code == 422

@@ -1,4 +1,4 @@
-"""Watching a rollout: a live table on a terminal, one line per fact anywhere else."""
+"""Following a rollout: one line for each fact, for logs. In place it is seen with `pps rollout watch`."""
 
 from __future__ import annotations
 
@@ -7,22 +7,17 @@ import sys
 from collections.abc import Callable, Iterator
 
 import typer
-from rich.console import Group
-from rich.live import Live
-from rich.text import Text
 
-from pps.activities.clients.bulletin import stage
 from pps.activities.clients.standing import told
 from pps.cli import output
 from pps.cli.front import Front
 from pps.domain.base.errors import NotYetAllowedError, RolloutError, ServiceError
 from pps.domain.record.facts import Fact
-from pps.domain.record.rollouts import FAILURES, Rollout, SiteState
+from pps.domain.record.rollouts import Rollout
 
 _EVERY_S = 2.0
 _LOOKS_BEFORE_OPENED = 150
 _LOOKS_WITHOUT_STORE = 30
-_RECENT = 8
 
 
 def follow_rollout(
@@ -42,16 +37,11 @@ def follow_rollout(
     """
     rollout = None
     looks = _looks(here, name, just_started, until or (lambda seen: seen.is_closed))
-    if as_json or not output.console().is_terminal:
-        shown = 0
-        for rollout in looks:
-            for fact in rollout.facts[shown:]:
-                _print(fact, as_json=as_json)
-            shown = len(rollout.facts)
-    else:
-        with Live(console=output.console(), auto_refresh=False) as live:
-            for rollout in looks:
-                live.update(_picture(rollout), refresh=True)
+    shown = 0
+    for rollout in looks:
+        for fact in rollout.facts[shown:]:
+            _print(fact, as_json=as_json)
+        shown = len(rollout.facts)
     if rollout is not None and rollout.is_stopped and until is None:
         raise typer.Exit(1)
 
@@ -64,6 +54,11 @@ def check_run(here: Front, dag: str, run: str, step: str) -> None:
         return
     if state == "failed":
         raise RolloutError(f"Airflow run {run}", "has failed.", step)
+
+
+def looks_at(here: Front, name: str, until: Callable[[Rollout], bool]) -> Iterator[Rollout]:
+    """The rollout as it stands, every two seconds until its end."""
+    return _looks(here, name, None, until)
 
 
 def _looks(
@@ -99,20 +94,3 @@ def _print(fact: Fact, *, as_json: bool) -> None:
         words = (output.moment(fact.at), fact.kind.value, fact.subject, told(fact))
         output.say("  ".join(output.plain(w).replace("\n", " ") for w in words if w))
     sys.stdout.flush()
-
-
-def _picture(rollout: Rollout) -> Group:
-    progress = rollout.all_progress()
-    done = sum(p.state in (SiteState.AVAILABLE, SiteState.TAGGED) for p in progress)
-    failed = sum(p.state in FAILURES for p in progress)
-    head = f"{rollout.name}: {stage(rollout)}. {done} of {len(progress)} sites offer the preview, {failed} failed."
-    recent = [(output.moment(f.at), f.kind, f.subject or "-") for f in rollout.facts[-_RECENT:]]
-    # a grid can be longer than a screen: what needs an eye comes first, so only what is well is cut off
-    order = {**dict.fromkeys(FAILURES, 0), SiteState.LOST: 1, SiteState.AVAILABLE: 3}
-    sites = sorted(progress, key=lambda p: order.get(p.state, 2))
-    return Group(
-        Text(output.plain(head), style="bold"),
-        Text("Ctrl-C stops watching, not the rollout.", style="dim"),
-        output.table(("WHEN", "FACT", "SUBJECT"), recent),
-        output.table(("SITE", "STATE", "REASON"), [(p.site, p.state, p.reason) for p in sites]),
-    )

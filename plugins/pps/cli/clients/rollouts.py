@@ -225,9 +225,9 @@ def show(
 
 @app.command()
 def follow(ctx: typer.Context, name: RolloutName, as_json: output.Json = False) -> None:
-    """Watch a rollout until it ends; Ctrl-C stops watching, not the rollout.
+    """Print each fact of a rollout on a line until it ends; Ctrl-C stops that, not the rollout.
 
-    With --json, one fact per line. Exit code 1 if the rollout was stopped.
+    With --json, one fact per line. Exit code 1 if the rollout was stopped. To see it in place: pps rollout watch.
     """
     follow_rollout(front(ctx), name, as_json=as_json)
 
