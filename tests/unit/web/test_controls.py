@@ -203,6 +203,6 @@ def test_the_page_of_every_moment_is_there_and_has_no_button(web: TestClient) ->
     assert 'name="do"' not in past.text
     assert "back to now" in past.text
     states = [web.get(PAGE, params={"at": moment}).text.count("s-available") for moment in moments]
-    assert states == sorted(states), "in this rollout sites only come"
+    assert (states[0], states[-1]) == (0, html.count("s-available")), "as much as is shown now, in the end"
     assert web.get(PAGE, params={"at": "2020-01-01"}).status_code == 404
     assert web.get(PAGE, params={"at": "soon"}).status_code == 422
