@@ -123,7 +123,7 @@ def _way(record: Rollout) -> list[dict[str, Any]]:
     for kind, word in _WAY:
         done = record.the(kind)
         state = "done" if done else "now" if reached and not record.is_over else "later"
-        reached = bool(done)
+        reached = reached and bool(done)
         steps.append({"word": word, "state": state, "at": done.at if done else None})
     return steps
 
