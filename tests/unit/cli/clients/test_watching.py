@@ -49,6 +49,7 @@ def test_a_rollout_is_seen_in_place_with_what_it_waits_for_and_each_site_on_a_li
             title="Configure it at SARA",
             assigned_to=["user:sara"],
         ),
+        happened(FactKind.TARBALL_BUILT),
         happened(FactKind.ROLLOUT_PAUSED, reason=WHY),
     )
     lines = drawn(preview, 40).splitlines()
