@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 from collections.abc import Iterator
 from dataclasses import replace
 from importlib.resources import files
@@ -10,9 +11,11 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import requests
 from tests.support.bad_input import HTML
 from tests.support.browser import Browser, browser  # noqa: F401
 from tests.support.front import (  # noqa: F401
+    NOW,
     ROLLOUT,
     MemoryServices,
     a_preview_that_is_out,
@@ -24,6 +27,7 @@ from tests.support.front import (  # noqa: F401
 from tests.support.web_server import served
 from tests.unit.web.test_api import ticking
 
+from pps.activities.ports.record import OpenRollout
 from pps.domain.record.facts import FactKind
 from pps.web.app import create_app
 
@@ -40,6 +44,8 @@ PAGES = (
     "sites/PIC",
     f"feedback/{ROLLOUT}",
     f"rollouts/{ROLLOUT}",
+    "tasks",
+    "tasks/dag/run/task/3",
     "nowhere",
 )
 
@@ -54,13 +60,33 @@ def address(services: MemoryServices) -> Iterator[str]:
     ]
     services = replace(services, config=write_config(services.config.folder, sites))
     a_preview_that_is_out(services.facts)
-    with served({"/pps": create_app(lambda: services, signed_in, ticking())}) as url:
+    with served({"/pps": create_app(lambda: services, signed_in, ticking(), airflow=one_question)}) as url:
         yield f"{url}/pps"
 
 
 def signed_in() -> Any:
-    """Somebody with a role: what only they see is looked at, too."""
-    return SimpleNamespace(get_name=lambda: "ada", get_id=lambda: 1, roles=[SimpleNamespace(name="Viewer")])
+    """Somebody in charge: what only they see is looked at, too."""
+    roles = [SimpleNamespace(name=role) for role in ("Release Manager", "PPS Coordinator")]
+    return SimpleNamespace(get_name=lambda: "ada", get_id=lambda: 1, roles=roles)
+
+
+async def one_question(request: Any, method: str, path: str, body: Any = None) -> dict[str, Any]:
+    """Airflow with a question that has every kind of field."""
+    text = {"type": ["null", "string"], "format": "multiline", "title": "Problems"}
+    fields = {
+        "problems": {"value": None, "schema": text, "description": "What did not work. " + " ".join(HTML)},
+        "line": {"value": " ".join(HTML), "schema": {"type": "string"}},
+        "ready": {"value": True, "schema": {"type": "boolean", "title": "All is ready"}},
+        "which": {"value": "b", "schema": {"type": "string", "enum": ["a", "b"]}},
+    }
+    return {
+        "subject": "configure",
+        "body": "Configure **the client**. " + " ".join(HTML),
+        "options": ["Configured", "Not here"],
+        "params": fields,
+        "assigned_users": [{"id": "user:ada", "name": "ada"}],
+        "response_received": False,
+    }
 
 
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
@@ -139,6 +165,43 @@ def test_the_keyboard_reaches_every_site_of_the_map(browser: Browser, address: s
         seen.append(browser.js("document.activeElement.getAttribute('href') || document.activeElement.name"))
     for wanted in ("./home", "preview", "state", "map?view=table", "sites/PIC", "sites/CNAF"):
         assert wanted in seen, seen
+
+
+@pytest.mark.sd("4.1.1", step=5)
+def test_three_hundred_sites_and_twenty_versions_fit_the_screen_and_the_wire(
+    browser: Browser, services: MemoryServices
+) -> None:
+    dice = random.Random(5)
+    cities = [(dice.uniform(36, 60), dice.uniform(-9, 30)) for _ in range(63)]
+    names = [f"SITE-{number:03}" for number in range(300)]
+    places = [{"latitude": cities[n % 63][0], "longitude": cities[n % 63][1]} for n in range(300)]
+    sites = [site(name, roc=f"ROC-{n % 11}", cpus=10 + n * n, **places[n]) for n, name in enumerate(names)]
+    services = replace(services, config=write_config(services.config.folder, sites))
+    a_preview_that_is_out(services.facts)
+    first = list(services.facts.facts)
+    for number in range(20):
+        name = f"bc-client-{4800 + number}-1"
+        services.facts.register.append(OpenRollout(name, "bc-client", 4800 + number, NOW, None))
+        opened = [replace(f, rollout=name) for f in first if not f.subject and f.kind is not FactKind.PLAN_AGREED]
+        opened[0] = replace(opened[0], payload={**first[0].payload, "patch": 4800 + number, "version": f"3.2.{number}"})
+        kinds = (FactKind.TAG_SEEN, FactKind.SITE_FAILED, FactKind.PREVIEW_INSTALLED, FactKind.PREVIEW_LOST)
+        plan = replace(
+            happened(FactKind.PLAN_AGREED, batches={"canary": names[:5], "fleet-1": names[5:]}), rollout=name
+        )
+        reached = [replace(happened(dice.choice(kinds), one, "x", reason="no answer"), rollout=name) for one in names]
+        services.facts.facts += [*opened, plan, *reached]
+    pages = ("home", "map", "map?view=gridmap", "map?view=table", "bulletin", "rollouts/bc-client-4800-1")
+    with served({"/pps": create_app(lambda: services, signed_in, ticking())}) as url:
+        for page in pages:
+            packed = requests.get(f"{url}/pps/{page}", timeout=60, stream=True)
+            assert len(packed.raw.read()) < 150_000, page
+            for width in (390, 1280):
+                size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": False}
+                browser.call("Emulation.setDeviceMetricsOverride", **size)
+                browser.open(f"{url}/pps/{page}")
+                assert browser.js("document.documentElement.scrollWidth <= innerWidth"), (page, width)
+        browser.open(f"{url}/pps/map")
+        assert browser.js("document.querySelectorAll('use.dot').length") >= 300
 
 
 def test_no_hostile_text_becomes_a_script_on_any_page(browser: Browser, address: str, services: MemoryServices) -> None:

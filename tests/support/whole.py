@@ -140,6 +140,8 @@ _PATIENT: dict[str, dict[str, object]] = {
 }
 #: Three Airflows share two cores in `make test`; an idle scheduler that looks ten times a second takes a tenth of one.
 _QUIET = {"AIRFLOW__SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.3"}
+#: Not at the root of its host, as at a site with one proxy for several services: every link of ours must stand that.
+_BELOW = "/grid/airflow"
 _KEY = pytest.StashKey[Grid]()
 _END = pytest.StashKey[ExitStack]()
 
@@ -168,7 +170,9 @@ def end_grid(config: pytest.Config) -> None:
 def _running() -> Iterator[Grid]:
     with tempfile.TemporaryDirectory(prefix="pps-whole-", ignore_cleanup_errors=True) as name:
         folder = Path(name)
-        with Installation(folder / "installation", environment=_QUIET, policies=_PATIENT) as installation:
+        with Installation(
+            folder / "installation", environment=_QUIET, policies=_PATIENT, below="/grid/airflow"
+        ) as installation:
             yield Grid(installation, folder)
 
 

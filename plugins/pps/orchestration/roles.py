@@ -21,14 +21,16 @@ Right = tuple[str, str]
 #: FAB's names for its actions and resources, as its pages under Security show them.
 _READ, _EDIT, _CREATE, _MENU = "can_read", "can_edit", "can_create", "menu_access"
 
+#: Without it the interface hides our own pages.
+_SEES_PAGES: Right = (_READ, "Plugins")
+
 LOOK: frozenset[Right] = frozenset(
     [(_READ, r) for r in ("DAGs", "DAG Runs", "DAG Code", "DAG Versions", "DAG Warnings", "DAG Dependencies")]
     + [
         (_READ, r)
         for r in ("Task Instances", "Task Logs", "XComs", "HITL Detail", "Cluster Activity", "Website", "Jobs")
     ]
-    # "Plugins": without it the interface hides our own pages
-    + [(_READ, "Plugins"), (_READ, "My Profile"), (_READ, "My Password"), (_EDIT, "My Password")]
+    + [_SEES_PAGES, (_READ, "My Profile"), (_READ, "My Password"), (_EDIT, "My Password")]
     + [(_MENU, r) for r in ("DAGs", "DAG Runs", "Task Instances", "Browse", "HITL Detail", "Docs")]
 )
 ANSWER: frozenset[Right] = LOOK | {(_EDIT, "HITL Detail")}
@@ -72,7 +74,7 @@ def reasons_against_start(
 
 
 def create_roles(session: Session) -> None:
-    """Make the roles what `ROLES` says, no less and no more; doing it twice changes nothing."""
+    """Make the roles what `ROLES` says, no less and no more, and let Viewers see our pages; twice changes nothing."""
     from airflow.providers.fab.auth_manager.models import Action, Permission, Resource, Role
     from sqlalchemy import select
 
@@ -96,4 +98,7 @@ def create_roles(session: Session) -> None:
         wanted = {permissions[right] for right in rights}
         if set(role.permissions) != wanted:
             role.permissions = sorted(wanted, key=str)
+    # Airflow's own Viewer sees everything but what plugins bring: our entry in the menu would be a 404
+    if (viewer := roles.get("Viewer")) and (mine := permissions[_SEES_PAGES]) not in viewer.permissions:
+        viewer.permissions.append(mine)
     session.commit()

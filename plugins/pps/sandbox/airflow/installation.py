@@ -43,10 +43,12 @@ class Installation:
         *,
         environment: Mapping[str, str] | None = None,
         policies: Mapping[str, Mapping[str, object]] | None = None,
+        below: str = "",
     ) -> None:
         """Args:
         environment: more of it, for Airflow and the command line.
         policies: section of policies.yaml -> key -> value, instead of the sandbox's own.
+        below: path below which Airflow is served; see `EmbeddedAirflow`.
         """
         self.folder = folder.resolve()
         self.sites = sites
@@ -55,6 +57,7 @@ class Installation:
         self._more_environment = dict(environment or {})
         self._policies = dict(policies or {})
         self._port = free_port()
+        self._below = below
         self.grid_folder = self.folder / "grid"
         self.airflow: EmbeddedAirflow | None = None
 
@@ -81,6 +84,7 @@ class Installation:
                 extra_env=self.environment(),
                 users={**USERS, **self.site_users()},
                 port=self._port,
+                below=self._below,
             )
             self.airflow.start(lambda step: progress(f"Airflow: {step}"))
             self._write_environment_file()
@@ -136,7 +140,7 @@ class Installation:
     @property
     def url(self) -> str:
         """Address of Airflow."""
-        return f"http://127.0.0.1:{self._port}"
+        return f"http://127.0.0.1:{self._port}{self._below}"
 
     @property
     def store_url(self) -> str:

@@ -67,8 +67,8 @@ class EmbeddedAirflow:
         database_url: synchronous SQLAlchemy URL of Airflow's database, e.g. `EmbeddedPostgres.url("airflow")`.
         extra_env: further environment of all components (`PPS_CONFIG`, `AIRFLOW__...`); wins over ours.
         users: user name -> role.
-        on_end: called (from a thread of ours) when a component died.
         port: of the api-server; a free one if 0.
+        below: path below which it is served, as behind a proxy that serves other things, too: `/airflow`.
     """
 
     def __init__(
@@ -80,8 +80,8 @@ class EmbeddedAirflow:
         *,
         extra_env: Mapping[str, str] | None = None,
         users: Mapping[str, str] = USERS,
-        on_end: Callable[[ServerEnded], None] | None = None,
         port: int = 0,
+        below: str = "",
     ) -> None:
         self.folder = folder.resolve()
         self.dags_folder = dags_folder.resolve()
@@ -90,13 +90,14 @@ class EmbeddedAirflow:
         self.extra_env = dict(extra_env or {})
         self.users = dict(users)
         self.port = port or free_port()
+        self.below = below
         self.logs = self.folder / "logs"
-        self._servers = Servers(self.folder, on_end)
+        self._servers = Servers(self.folder)
 
     @property
     def url(self) -> str:
         """Address of the api-server, without a slash at its end."""
-        return f"http://127.0.0.1:{self.port}"
+        return f"http://127.0.0.1:{self.port}{self.below}"
 
     @property
     def ended(self) -> list[ServerEnded]:
