@@ -13,10 +13,10 @@ T ?=
 WORKERS ?= $(if $(T),,3)
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help setup demo up test quick check bench docs lock clean
+.PHONY: help setup demo up test quick check bench docs outlines screenshots lock clean
 
 help: ## this list
-	@awk -F':.*## ' '/^[a-z]+:.*## / {printf "  make %-7s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(VENV)/.ready ## virtual environment from the lock file (the other commands do it, too)
 
@@ -53,6 +53,10 @@ docs: setup ## write anew what docs tell of the code: sections of SD, list of de
 
 outlines: ## draw the outlines of the live map anew (needs node; npm brings d3-geo and world-atlas into a folder of its own)
 	@packages=$$(mktemp -d) && cp bin/draw-outlines.mjs $$packages/ && cd $$packages && npm install --silent --no-audit --no-fund d3-geo@3.1.1 world-atlas@2.0.2 topojson-client@3.1.0 && node draw-outlines.mjs $(CURDIR) $$packages/node_modules; status=$$?; rm -rf $$packages; exit $$status
+
+screenshots: setup ## draw the pictures of docs/pictures anew, from a grid and a real Airflow (needs chromium)
+	@sh bin/test-parts
+	@$(PY) -m tests.support.screenshots
 
 lock: setup ## renew the lock files within the ranges of pyproject.toml
 	@sh bin/lock-check $(BIN)/uv --upgrade
