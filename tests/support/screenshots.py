@@ -73,6 +73,7 @@ def take(browser: Browser, url: str, to: Path, width: int, height: int, *, dark:
     browser.call("Emulation.setDeviceMetricsOverride", **size)
     scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
     browser.call("Emulation.setEmulatedMedia", features=[scheme])
+    browser.call("Emulation.setScrollbarsHidden", hidden=True)
     browser.open(url)
     found = browser.call("Page.captureScreenshot", format="webp", quality=80)
     to.write_bytes(base64.b64decode(found["data"]))
