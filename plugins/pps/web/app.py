@@ -21,6 +21,7 @@ from pps.services import Services
 from pps.web import (
     bulletin,
     closed,
+    credits,
     documents,
     feeds,
     late_answers,
@@ -111,6 +112,7 @@ def create_app(
         pilot_doors.router(services, current_user, now),
         rollouts.router(services, current_user, now, airflow),
         tasks.router(services, current_user, now, airflow),
+        credits.router(services),
     ):
         app.include_router(router, dependencies=[Depends(user)])
     of_workers, worker = run_notes.router(services, keep_note)
