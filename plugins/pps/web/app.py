@@ -38,6 +38,7 @@ from pps.web import (
     tasks,
 )
 from pps.web.airflow_calls import Airflow, no_airflow
+from pps.web.api import openapi
 from pps.web.guards import SecurityHeaders
 from pps.web.live import Live
 from pps.web.problems import explain_errors
@@ -113,6 +114,7 @@ def create_app(
         rollouts.router(services, current_user, now, airflow),
         tasks.router(services, current_user, now, airflow),
         credits.router(services),
+        openapi.router(services, PUBLIC),
     ):
         app.include_router(router, dependencies=[Depends(user)])
     of_workers, worker = run_notes.router(services, keep_note)

@@ -114,7 +114,7 @@ def router(services: Callable[[], Services]) -> APIRouter:
 
     @api.get("/api/v1/credits")
     def credits_data(typed: Annotated[Typed, Depends()]) -> dict[str, Any]:
-        """The same for programs."""
+        """Who has done how much: sums of credits, or each completed activity."""
         return as_data(found(typed), listed=typed.show == _LIST)
 
     return api

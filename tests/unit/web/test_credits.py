@@ -67,7 +67,7 @@ def test_each_row_leads_to_the_credits_that_it_adds_up(user: TestClient, by: str
     for total, link in zip(totals, rows, strict=False):
         wanted = {key: values[0] for key, values in parse_qs(urlsplit(link).query).items()}
         found = user.get("/api/v1/credits", params=wanted).json()
-        assert [sum(c["credits"] for c in found["list"]), len(found["list"])] == [total["credits"], total["times"]]
+        assert [sum(c["credits"] for c in found["each"]), len(found["each"])] == [total["credits"], total["times"]]
         page = user.get(f"/{link}")
         assert page.status_code == 200
         assert page.text.count("<time ") == total["times"]
@@ -95,9 +95,9 @@ def test_the_command_says_the_same(
 
 def test_the_newest_credit_comes_first_in_the_list_and_sums_are_what_the_command_says(user: TestClient) -> None:
     found = user.get("/api/v1/credits", params={"show": "list"}).json()
-    assert all(a["at"] >= b["at"] for a, b in pairwise(found["list"]))
+    assert all(a["at"] >= b["at"] for a, b in pairwise(found["each"]))
     assert (found["credits"], found["times"], found["effort_ph"]) == (20, 4, 20)
-    assert found["list"][0] | {"at": ""} == {
+    assert found["each"][0] | {"at": ""} == {
         "at": "",
         "activity": "pilot-pre-screening",
         "site": "",

@@ -178,7 +178,7 @@ def as_data(found: CreditsFound, *, listed: bool) -> dict[str, Any]:
         "times": len(found.credits),
     }
     if listed:
-        data["list"] = [
+        data["each"] = [
             {
                 "at": c.at.isoformat(),
                 "activity": c.activity,
