@@ -21,6 +21,7 @@ PLACES = (
     ("map", "Map"),
     ("bulletin", "Bulletin"),
     ("tasks", "My tasks"),
+    ("following", "Following"),
     ("credits", "Credits"),
     ("keys", "Keys"),
 )

@@ -21,6 +21,7 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 from tests.support.described import as_described
+from tests.support.desks import at_office
 from tests.support.examples import NOW, previewed
 from tests.support.front import ROLLOUT, MemoryServices, MemoryTracker, site, write_config
 from tests.support.front import services as services  # noqa: PLC0414
@@ -30,9 +31,11 @@ from tests.support.thoroughness import examples
 from tests.support.withdrawals import Postbox
 from tests.unit.web.test_late_answers import Clock, airflow_user, shared_store
 
+from pps.activities.people.following import follow
 from pps.activities.ports.people import Mail
 from pps.config.loader import Configuration
 from pps.domain.packages.patch import PatchState
+from pps.domain.people.following import Kind, Thing
 from pps.domain.record.facts import Fact, FactKind
 from pps.web.api.openapi import OPERATIONS
 from pps.web.app import PUBLIC, create_app
@@ -79,6 +82,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Any:
         Fact(pilot.name, FactKind.QUESTION_ASKED, "PIC", "pilot-roll-back", NOW, "pps", asked),
     ):
         store.record(fact, mails=[Mail(f"{fact.rollout}/x/{fact.subject}", "a@example.org", "Hello", "text")])
+    follow(at_office(store, patch=MAJOR), "ana", "ana@example.org", Thing(Kind.PATCH, "4711"), ())
     config = write_config(folder / "config", [site("PIC", administrators=["ana"], latitude=41.4, longitude=2.2)])
     given = {
         "facts": store,

@@ -205,3 +205,21 @@ class Credits(Answer):
     times: int
     each: tuple[Credit, ...] = ()
     """with `show=list`: the newest first"""
+
+
+class Followed(Answer):
+    """A thing that is followed."""
+
+    what: str
+    """e.g. `patch:4711`, `product:glite-WN`, `site:PIC`"""
+    since: datetime
+
+
+class Following(Answer):
+    """What somebody follows."""
+
+    user: str
+    mails_to: str
+    """"" where the account has no mail address: then there is the feed only"""
+    feed: str
+    following: list[Followed]

@@ -21,6 +21,7 @@ from pps.activities.clients.run_note import DOOR
 from pps.services import Services
 from pps.web.api import answers, answers_to_users
 from pps.web.controls import ControlBody
+from pps.web.following import FollowBody
 from pps.web.late_answers import AnswerBody
 from pps.web.pilot_doors import InterestBody, JustificationBody, MoveBody
 from pps.web.pilot_log import EntryBody, RollBackBody, SuccessBody
@@ -73,6 +74,8 @@ OPERATIONS: Mapping[tuple[str, str], Described] = {
     ("POST", "/api/v1/rollouts/{name}/control"): Described(answers_to_users.Controlled, ControlBody, _KEPT),
     ("POST", DOOR): Described(statuses=(204,)),
     ("GET", "/api/v1/credits"): Described(answers_to_users.Credits),
+    ("GET", "/api/v1/following"): Described(answers_to_users.Following),
+    ("POST", "/api/v1/following"): Described(answers_to_users.Following, FollowBody),
     ("GET", _PLACE): Described(),
 }
 
