@@ -14,7 +14,7 @@ from pps.cli.clients import bulletin, controls, retry, rollouts, watching, withd
 from pps.cli.front import Front, PpsGroup, front, group
 from pps.cli.packages import classify, keys, mirrors, patches
 from pps.cli.packages import why as why_command
-from pps.cli.people import credits, feedback, mails, overrule, tasks
+from pps.cli.people import credits, feedback, follow, mails, overrule, tasks
 from pps.cli.pilots import doors, pilots, running
 from pps.cli.quality import deployment_tests, pools, release_tests, sam, scenarios
 from pps.cli.sites import registry as sites
@@ -48,6 +48,7 @@ app = typer.Typer(
       pps pilot show ROLLOUT              where a server pilot stands, and what comes next
       pps pilot journal ROLLOUT           how it runs
       pps tasks list                      whose answer is awaited
+      pps follow add patch:PATCH          hear what is new of it, by mail
       pps rollout retry ROLLOUT           try the sites again that have failed
       pps rollout pause ROLLOUT           hold it back; resume lets it go on, stop ends it
       pps rollout withdraw ROLLOUT        take it back, at any time
@@ -108,6 +109,7 @@ pilots.app.add_typer(doors.app)
 app.add_typer(pilots.app, name="pilot")
 app.add_typer(sam.app, name="sam")
 app.add_typer(feedback.app, name="feedback")
+app.add_typer(follow.app, name="follow")
 app.add_typer(bulletin.app, name="bulletin")
 app.add_typer(mails.app, name="mails")
 app.add_typer(mirrors.app, name="mirror")

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import sys
-import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from datetime import UTC, datetime
@@ -20,6 +18,8 @@ from rich.table import Table
 from rich.text import Text
 
 from pps.domain.base.errors import RolloutError
+from pps.domain.base.spreadsheets import csv_text
+from pps.domain.base.texts import plain
 from pps.domain.record.rollouts import SiteState
 from pps.domain.sites.site import Platform
 
@@ -55,14 +55,6 @@ _COLOURS = {
 def console(*, stderr: bool = False) -> Console:
     """A console that takes text as text: no markup, no emoji codes. 80 columns without a terminal."""
     return Console(stderr=stderr, markup=False, emoji=False, highlight=False)
-
-
-def plain(text: object) -> str:
-    r"""Text of others, safe for a terminal: control and direction characters show as `\x1b`."""
-    return "".join(
-        c if c == "\n" or unicodedata.category(c)[0] != "C" else c.encode("unicode_escape", "replace").decode()
-        for c in str(text)
-    )
 
 
 def moment(at: datetime | None) -> str:
@@ -130,22 +122,9 @@ def say_json(value: Any) -> None:
     sys.stdout.write(json.dumps(to_data(value), indent=2, allow_nan=False) + "\n")
 
 
-#: What makes a spreadsheet evaluate a cell, also in full width, also after blanks.
-_FORMULA = tuple("=+-@|%＝＋－＠")
-
-
-def csv_cell(value: object) -> str:
-    """A cell that no spreadsheet takes for a formula: what could begin one gets a `'` in front."""
-    raw = str(value)
-    text = plain(raw).replace("\n", " ")
-    return f"'{text}" if raw.lstrip().startswith(_FORMULA) or raw[:1] in ("\t", "\r", "\n") else text
-
-
 def say_csv(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """Print for spreadsheets: RFC 4180, one header line."""
-    writer = csv.writer(sys.stdout, lineterminator="\r\n")
-    writer.writerow(columns)
-    writer.writerows([csv_cell(cell) for cell in row] for row in rows)
+    """Print for spreadsheets."""
+    sys.stdout.write(csv_text(columns, rows))
 
 
 def complain(error: RolloutError) -> None:

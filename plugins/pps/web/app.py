@@ -21,8 +21,10 @@ from pps.services import Services
 from pps.web import (
     bulletin,
     closed,
+    credits,
     documents,
     feeds,
+    following,
     late_answers,
     pages,
     patches,
@@ -37,6 +39,7 @@ from pps.web import (
     tasks,
 )
 from pps.web.airflow_calls import Airflow, no_airflow
+from pps.web.api import openapi
 from pps.web.guards import SecurityHeaders
 from pps.web.live import Live
 from pps.web.problems import explain_errors
@@ -67,6 +70,12 @@ PUBLIC = {
     ("GET", "/api/v1/rollouts/{name}"): "SD 4.1.1: users select a version by its tag; holds no personal data.",
     ("POST", "/api/v1/rollouts/{name}/feedback"): "SD 4.1.1: a dedicated public channel to provide feedback.",
     ("GET", "/feedback/{name}"): "SD 4.1.1: the same channel as a form; the mails' links lead here.",
+    ("GET", "/following/end/{token}"): "one link ends what somebody follows; it holds a key, and ends nothing itself.",
+    ("POST", "/following/end/{token}"): "the same; its button, and what mail programs send (RFC 8058).",
+    (
+        "GET",
+        "/following/{token}.atom",
+    ): "feed readers cannot sign in; its address holds a key that its owner can change.",
     ("POST", "/feedback/{name}"): "SD 4.1.1: the same channel; where the form goes.",
 }
 
@@ -101,6 +110,7 @@ def create_app(
     app.include_router(signing_keys.router(services))
     app.include_router(documents.public_router(services))
     app.include_router(questions.public_router())
+    app.include_router(following.public_router(services, now))
     user = reader(current_user)
     for router in (
         documents.closed_router(services),
@@ -111,6 +121,9 @@ def create_app(
         pilot_doors.router(services, current_user, now),
         rollouts.router(services, current_user, now, airflow),
         tasks.router(services, current_user, now, airflow),
+        credits.router(services),
+        following.closed_router(services, current_user, now),
+        openapi.router(services, PUBLIC),
     ):
         app.include_router(router, dependencies=[Depends(user)])
     of_workers, worker = run_notes.router(services, keep_note)

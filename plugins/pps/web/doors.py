@@ -74,7 +74,7 @@ class WebDoor:
         """
         check_origin(request, self.services().config.service.public_url)
         check_type(request, "application/json")
-        body = _checked(kind, strict_json(await read_text(request)))
+        body = checked(kind, strict_json(await read_text(request)))
         person, at = Person.of(user), self.now()
 
         def work() -> Fact:
@@ -97,7 +97,8 @@ class WebDoor:
             log.warning("Mails stay in the outbox: %s", error)
 
 
-def _checked(kind: type[B], data: Any) -> B:
+def checked(kind: type[B], data: Any) -> B:
+    """What was said, if it is of this form; 422 otherwise."""
     try:
         return kind.model_validate(data)
     except ValidationError as error:

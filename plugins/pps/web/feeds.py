@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 from xml.etree import ElementTree as ET
@@ -42,22 +43,54 @@ def router(live: Live, services: Callable[[], Services]) -> APIRouter:
 
 def feed(edition: Edition, public_url: str) -> bytes:
     """The bulletin as an Atom feed. A stage has an entry of its own, so that a reader shows it as new."""
-    ET.register_namespace("", _ATOM)
     page = bulletin_link(public_url)
+    entries = [
+        Entry(
+            f"{_software(r)}: {r['stage']}",
+            f"{page}#{r['rollout']}/{r['stage'].replace(' ', '-')}",
+            r["updated_at"] or _BEFORE_ALL,
+            f"{page}#{r['rollout']}",
+            _told(r),
+        )
+        for r in edition.content["rollouts"]
+    ]
+    return as_atom("Release bulletin", page, f"{page}.atom", entries, edition.content["updated_at"] or _BEFORE_ALL)
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One entry of a feed."""
+
+    title: str
+    identity: str
+    updated: str
+    link: str
+    summary: str
+
+
+def as_atom(title: str, page: str, own: str, entries: Sequence[Entry], updated: str = "") -> bytes:
+    """An Atom feed.
+
+    Args:
+        page: the same for people.
+        own: address of the feed.
+        updated: when it has changed last, where the newest entry does not tell.
+    """
+    ET.register_namespace("", _ATOM)
     root = ET.Element(f"{{{_ATOM}}}feed")
-    _put(root, "title", "Release bulletin")
+    _put(root, "title", title)
     _put(root, "id", page)
-    _put(root, "updated", edition.content["updated_at"] or _BEFORE_ALL)
+    _put(root, "updated", updated or max((e.updated for e in entries), default=_BEFORE_ALL))
     _put(root, "link", href=page)
-    _put(root, "link", href=f"{page}.atom", rel="self")
+    _put(root, "link", href=own, rel="self")
     _put(_put(root, "author"), "name", "PPS Rollout")
-    for r in edition.content["rollouts"]:
+    for e in entries:
         entry = _put(root, "entry")
-        _put(entry, "title", one_line(f"{_software(r)}: {r['stage']}"))
-        _put(entry, "id", f"{page}#{r['rollout']}/{r['stage'].replace(' ', '-')}")
-        _put(entry, "updated", r["updated_at"] or _BEFORE_ALL)
-        _put(entry, "link", href=f"{page}#{r['rollout']}")
-        _put(entry, "summary", one_line(_told(r), 500))
+        _put(entry, "title", one_line(e.title))
+        _put(entry, "id", e.identity)
+        _put(entry, "updated", e.updated)
+        _put(entry, "link", href=e.link)
+        _put(entry, "summary", one_line(e.summary, 500))
     return bytes(ET.tostring(root, encoding="utf-8", xml_declaration=True))
 
 

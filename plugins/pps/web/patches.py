@@ -63,7 +63,7 @@ def router(live: Live, services: Callable[[], Services], now: Callable[[], datet
 
     @api.get("/api/v1/patches/{number}")
     def patch_data(number: str, request: Request) -> Response:
-        """The same, for programs."""
+        """Why a patch is still where it is: every condition between it and production."""
         name, made, _ = asked(request, number)
         return live.own_json(request, name, made)
 

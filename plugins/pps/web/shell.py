@@ -16,7 +16,15 @@ from pps.activities.ports.people import Templates
 STATIC = Path(__file__).resolve().parents[3] / "include" / "templates" / "static"
 _KINDS = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
 #: Where the pages are, in the order of reading: place below /pps/ -> what it is called.
-PLACES = (("home", "Home"), ("map", "Map"), ("bulletin", "Bulletin"), ("tasks", "My tasks"), ("keys", "Keys"))
+PLACES = (
+    ("home", "Home"),
+    ("map", "Map"),
+    ("bulletin", "Bulletin"),
+    ("tasks", "My tasks"),
+    ("following", "Following"),
+    ("credits", "Credits"),
+    ("keys", "Keys"),
+)
 HEADERS = {
     "Content-Security-Policy": (
         # 'self' as ancestor: Airflow shows our pages in a frame of its own

@@ -17,6 +17,7 @@ from fastapi import FastAPI, HTTPException, Request
 from fastapi.routing import APIRoute
 from fastapi.testclient import TestClient
 from tests.support.bad_input import ADDRESSES, HTML, JSON, NAMES, TEMPLATES
+from tests.support.described import as_described
 from tests.support.front import (  # noqa: F401
     NOW,
     ROLLOUT,
@@ -262,8 +263,8 @@ def test_addresses_are_masked_wherever_they_stand(text: str, expected: str) -> N
 
 
 def test_new_feedback_is_201_and_the_same_again_200(anybody: TestClient, services: MemoryServices) -> None:
-    first = anybody.post(FEEDBACK, json=GOOD, headers={"Idempotency-Key": "k1"})
-    second = anybody.post(FEEDBACK, json=GOOD, headers={"Idempotency-Key": "k1"})
+    first = as_described(anybody, anybody.post(FEEDBACK, json=GOOD, headers={"Idempotency-Key": "k1"}))
+    second = as_described(anybody, anybody.post(FEEDBACK, json=GOOD, headers={"Idempotency-Key": "k1"}))
     assert (first.status_code, second.status_code) == (201, 200)
     assert first.json()["identity"] == second.json()["identity"]
     assert len(given(services)) == 1

@@ -14,6 +14,7 @@ import pytest
 from fastapi import HTTPException, Request
 from fastapi.testclient import TestClient
 from tests.support.bad_input import HTML, JSON, NAMES, TEXTS
+from tests.support.described import as_described
 from tests.support.desks import at_desk
 from tests.support.examples import NOW, sqlite_store
 from tests.support.front import MemoryServices, services  # noqa: F401
@@ -107,7 +108,7 @@ def given(test: AReleaseTest) -> list[Any]:
 
 @pytest.mark.sd("4.2.3")
 def test_a_late_answer_is_kept_with_its_user_and_credited(web: TestClient, test: AReleaseTest) -> None:
-    answer = web.post(PATH, json=GOOD, headers=ADMIN)
+    answer = as_described(web, web.post(PATH, json=GOOD, headers=ADMIN))
     assert answer.status_code == 201
     assert answer.json() == {
         "rollout": "release-test-4711-1",
@@ -146,7 +147,7 @@ def test_while_the_question_is_open_the_way_to_airflow_s_form_is_shown(
     web: TestClient, test: AReleaseTest, clock: Clock
 ) -> None:
     clock.at = NOW
-    answer = web.post(PATH, json=GOOD, headers=ADMIN)
+    answer = as_described(web, web.post(PATH, json=GOOD, headers=ADMIN))
     assert answer.status_code == 409
     assert "https://pps.example.org/answer/PIC" in answer.json()["detail"]
     assert given(test) == []

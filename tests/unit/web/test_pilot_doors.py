@@ -12,6 +12,7 @@ import pytest
 import yaml
 from fastapi.testclient import TestClient
 from tests.support.bad_input import HTML, JSON, NAMES, TEXTS
+from tests.support.described import as_described
 from tests.support.desks import at_desk
 from tests.support.examples import NOW, templates
 from tests.support.front import MemoryServices, MemoryTracker, services, site, write_config  # noqa: F401
@@ -74,7 +75,7 @@ def web(config: Configuration, pilot: APilot, tracker: MemoryTracker, postbox: P
 
 def post(web: TestClient, what: str, body: Any, who: str = CARLA, **headers: str) -> Any:
     given = {"Content-Type": "application/json", **headers} | ({"Authorization": f"Bearer {who}"} if who else {})
-    return web.post(f"{BASE}/{what}", content=json.dumps(body), headers=given)
+    return as_described(web, web.post(f"{BASE}/{what}", content=json.dumps(body), headers=given))
 
 
 def called(pilot: APilot, *parties: str) -> APilot:

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from fastapi.testclient import TestClient
 from tests.support.bad_input import HTML, JSON, NAMES, TEXTS
+from tests.support.described import as_described
 from tests.support.examples import NOW, templates
 from tests.support.front import MemoryServices, MemoryTracker, services, site, write_config  # noqa: F401
 from tests.support.pilot_runs import SERVER, APilot
@@ -43,7 +44,7 @@ def web(services: MemoryServices, pilot: APilot) -> TestClient:
 
 def post(web: TestClient, what: str, body: Any, who: str = "ana", **headers: str) -> Any:
     given = {"Content-Type": "application/json", **headers} | ({"Authorization": f"Bearer {who}"} if who else {})
-    return web.post(f"{BASE}/{what}", content=json.dumps(body), headers=given)
+    return as_described(web, web.post(f"{BASE}/{what}", content=json.dumps(body), headers=given))
 
 
 def test_an_entry_is_kept_once_and_goes_to_the_support_list(web: TestClient, pilot: APilot) -> None:

@@ -23,6 +23,8 @@ class Mail:
     """(file name, MIME type, text)"""
     text_sha256: str = field(default="", compare=False)
     """of the text; set by the outbox, which does not keep texts that have left, or were given up"""
+    unsubscribe: str = ""
+    """where one click ends such mails (RFC 8058); "" for mails that people get for their part in a rollout"""
 
     def one_each(self) -> tuple[Mail, ...]:
         """The same to each of several recipients: nobody reads the others' addresses, all are told."""

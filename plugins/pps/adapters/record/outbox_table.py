@@ -44,6 +44,7 @@ def queue(connection: sa.Connection, mails: Iterable[Mail]) -> None:
             "text": mail.text,
             "html": mail.html,
             "attachments": storable([list(a) for a in mail.attachments]),
+            "unsubscribe": mail.unsubscribe,
             "text_sha256": hashlib.sha256(storable(mail.text).encode()).hexdigest(),
         }
         insert_once(connection, tables.outbox, row)
@@ -124,7 +125,7 @@ class Outbox(Database):
         return tuple((_mail(row), row.sent_at, row.last_error) for row in rows)
 
 
-_NO_TEXT: Mapping[str, Any] = {"text": "", "html": "", "attachments": []}
+_NO_TEXT: Mapping[str, Any] = {"text": "", "html": "", "attachments": [], "unsubscribe": ""}
 
 
 def _waiting() -> sa.ColumnElement[bool]:
@@ -133,4 +134,4 @@ def _waiting() -> sa.ColumnElement[bool]:
 
 def _mail(row: sa.Row[Any]) -> Mail:
     attachments = tuple((n, t, x) for n, t, x in row.attachments)
-    return Mail(row.key, row.to, row.subject, row.text, row.html, attachments, row.text_sha256)
+    return Mail(row.key, row.to, row.subject, row.text, row.html, attachments, row.text_sha256, row.unsubscribe)

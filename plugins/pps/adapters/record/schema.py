@@ -15,8 +15,8 @@ RIGHTS = {
     "facts": "SELECT, INSERT",
     "rollouts": "SELECT, INSERT, UPDATE (closed_at, cleared)",
     "outbox": (
-        "SELECT, INSERT, UPDATE (text, html, attachments, attempts, first_tried_at, due_at, claimed_until, sent_at, "
-        "given_up_at, last_error)"
+        "SELECT, INSERT, UPDATE (text, html, attachments, unsubscribe, attempts, first_tried_at, due_at, "
+        "claimed_until, sent_at, given_up_at, last_error)"
     ),
     "turned_away": "SELECT, INSERT, UPDATE (number, last_at)",
     VERSION_TABLE: "SELECT",

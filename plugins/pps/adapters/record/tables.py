@@ -107,6 +107,7 @@ outbox = sa.Table(
     sa.Column("last_error", Clean(), nullable=False, server_default=""),
     # of `text`, which is kept no longer than it is needed
     sa.Column("text_sha256", sa.Text(), nullable=False),
+    sa.Column("unsubscribe", Clean(), nullable=False, server_default=""),
 )
 turned_away = sa.Table(
     "turned_away",

@@ -97,6 +97,9 @@ class SmtpMailer:
         message["Message-ID"] = message_id(mail.key, self.sender)
         message["Auto-Submitted"] = "auto-generated"  # RFC 3834: no holiday replies, please
         message["List-Id"] = f"<pps.{self.sender.rpartition('@')[2]}>"
+        if mail.unsubscribe:
+            message["List-Unsubscribe"] = f"<{_address(mail.unsubscribe)}>"
+            message["List-Unsubscribe-Post"] = "List-Unsubscribe=One-Click"
         # quoted-printable passes every server, with or without 8BITMIME
         message.set_content(mail.text, cte="quoted-printable")
         if mail.html:
@@ -140,6 +143,13 @@ class SmtpMailer:
                 "Mails wait in the outbox.",
             ) from error
         return server
+
+
+def _address(url: str) -> str:
+    """An address as it stands in a header: it can add no other one."""
+    if not re.fullmatch(r"https?://[^\s<>\x00-\x20]+", url):
+        raise ValueError("the link that ends such mails is no address")
+    return url
 
 
 def _parameters(kind: str, subtype: str, text: str) -> dict[str, str] | None:

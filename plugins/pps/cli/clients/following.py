@@ -12,6 +12,7 @@ from pps.activities.clients.standing import told
 from pps.cli import output
 from pps.cli.front import Front
 from pps.domain.base.errors import NotYetAllowedError, RolloutError, ServiceError
+from pps.domain.base.texts import plain
 from pps.domain.record.facts import Fact
 from pps.domain.record.rollouts import Rollout
 
@@ -92,5 +93,5 @@ def _print(fact: Fact, *, as_json: bool) -> None:
         sys.stdout.write(json.dumps(output.to_data(fact), allow_nan=False) + "\n")
     else:
         words = (output.moment(fact.at), fact.kind.value, fact.subject, told(fact))
-        output.say("  ".join(output.plain(w).replace("\n", " ") for w in words if w))
+        output.say("  ".join(plain(w).replace("\n", " ") for w in words if w))
     sys.stdout.flush()

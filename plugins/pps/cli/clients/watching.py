@@ -16,6 +16,7 @@ from pps.activities.clients.overview import overview, version_before
 from pps.cli import output
 from pps.cli.clients.following import looks_at
 from pps.cli.front import Front, front
+from pps.domain.base.texts import plain
 from pps.domain.record.rollouts import PREVIEWS, Rollout, SiteState
 
 #: A sign for each state, so that colour is not needed: what is well, on its way, in need of somebody, gone.
@@ -79,14 +80,14 @@ def picture(shown: Mapping[str, Any], now: datetime, height: int | None) -> Rend
         height: lines of the screen: what is well is left out where it does not fit; None: everything is drawn.
     """
     head: list[RenderableType] = [
-        Text.assemble((output.plain(shown["software"]), "bold"), f"  {shown['rollout']}  ", (shown["stage"], "bold")),
+        Text.assemble((plain(shown["software"]), "bold"), f"  {shown['rollout']}  ", (shown["stage"], "bold")),
     ]
     if shown["way"]:
         head.append(_way(shown["way"]))
     if shown["paused"]:
-        reason = output.plain(shown["paused"].payload["reason"])
+        reason = plain(shown["paused"].payload["reason"])
         head.append(Text(f"⏸ Paused since {output.moment(shown['paused'].at)}. {reason}", style="bold yellow"))
-    head += [Text(f"✖ {output.plain(why)}", style="bold red") for why in shown["because"]]
+    head += [Text(f"✖ {plain(why)}", style="bold red") for why in shown["because"]]
     head += [Text(line) for line in _waits_for(shown, now)]
     if budget := shown["budget"]:
         failed = f"{budget['failed']} of {budget['planned']} failed, {budget['allowed']} may"
@@ -107,7 +108,7 @@ def _way(way: Sequence[Mapping[str, Any]]) -> Text:
 
 def _waits_for(shown: Mapping[str, Any], now: datetime) -> list[str]:
     lines = [
-        f"⏳ {output.plain(q['title'])} ({', '.join(q['whose']) or 'anybody'}) by {output.moment(q['due'])}"
+        f"⏳ {plain(q['title'])} ({', '.join(q['whose']) or 'anybody'}) by {output.moment(q['due'])}"
         for q in shown["questions"]
     ]
     said = shown["feedback"]
@@ -130,7 +131,7 @@ def _sites(sites: Sequence[Mapping[str, Any]], room: int) -> RenderableType:
     for site in sites[:room]:
         sign, style = _SIGNS[SiteState(site["state"])]
         since = site["since"].strftime("%d %b %H:%M") if site["since"] else ""
-        reason = output.plain(site["reason"]).replace("\n", " ")
+        reason = plain(site["reason"]).replace("\n", " ")
         beside = f" [{site['beside'].beside}]" if site["beside"] else ""
         table.add_row(
             Text(sign, style=style), site["site"], Text(site["state"], style=style), since, f"{reason}{beside}"

@@ -16,6 +16,7 @@ from pps.activities.packages.mirroring import Told, Verification
 from pps.cli import output
 from pps.cli.front import Front, front, group
 from pps.domain.base.errors import ConfigurationError, NotYetAllowedError, TamperedError
+from pps.domain.base.texts import plain
 from pps.domain.packages.mirrors import LIST, SourceChanges
 from pps.domain.record.facts import Fact, FactKind
 from pps.domain.record.rollouts import Rollout
@@ -47,7 +48,7 @@ def progress(*, quiet: bool) -> Iterator[Told]:
         columns = (BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), TextColumn("{task.description}"))
         with Progress(*columns, console=out, transient=True) as bar:
             task = bar.add_task("", total=None)
-            yield lambda done, of, what: bar.update(task, completed=done, total=of, description=output.plain(what)[:60])
+            yield lambda done, of, what: bar.update(task, completed=done, total=of, description=plain(what)[:60])
 
 
 @app.command()

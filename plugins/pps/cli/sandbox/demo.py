@@ -19,6 +19,7 @@ from pps.activities.clients.standing import told
 from pps.cli import output
 from pps.cli.sandbox import demo_summary
 from pps.domain.base.errors import RolloutError
+from pps.domain.base.texts import plain
 from pps.domain.packages.patch import Patch
 from pps.domain.record.facts import Fact
 from pps.sandbox.airflow.configuration import HUMAN_PACE
@@ -200,7 +201,7 @@ def _teller(*, quiet: bool = False) -> Callable[[str], None]:
     out = output.console(stderr=True) if quiet else output.console()
 
     def tell(line: str) -> None:
-        out.print(f"{time.monotonic() - began:6.1f} s  {output.plain(line)}", soft_wrap=True)
+        out.print(f"{time.monotonic() - began:6.1f} s  {plain(line)}", soft_wrap=True)
 
     return tell
 

@@ -10,6 +10,7 @@ import typer
 from rich.text import Text
 
 from pps.cli import output
+from pps.domain.base.texts import plain
 from pps.sandbox.demo.play import DemoSummary, Table
 
 _LONGEST = 160
@@ -25,7 +26,7 @@ def show(summary: DemoSummary) -> None:
     for title, text in summary.texts.items():
         output.say(_title(title), "")
         # not wrapped: a line of a JDL or of a log is of no use when it is cut in two
-        typer.echo(f"{output.plain(text)}\n")
+        typer.echo(f"{plain(text)}\n")
     if summary.jdl:
         typer.echo(f"For the users' JDL\n\n  {summary.jdl}\n")
     width = max(map(len, summary.places), default=0)
@@ -42,7 +43,7 @@ def show(summary: DemoSummary) -> None:
 
 def _title(text: str) -> Text:
     # apart from its table, at whose width it would be wrapped
-    return Text(output.plain(text), style="bold")
+    return Text(plain(text), style="bold")
 
 
 def short(text: str, longest: int = _LONGEST) -> str:

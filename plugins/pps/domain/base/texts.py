@@ -7,6 +7,7 @@ meet is taken out, e.g. control characters and marks that turn the writing direc
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Callable, Collection, Mapping
 from copy import copy
 from dataclasses import fields, is_dataclass
@@ -32,6 +33,14 @@ def one_line(text: str, at_most: int = 200) -> str:
     """Return `text` on one line, blanks squeezed, cut with an ellipsis: for subjects, titles and tables."""
     line = " ".join(clean_text(text).split())
     return line if len(line) <= at_most else line[: at_most - 1].rstrip() + "…"
+
+
+def plain(text: object) -> str:
+    r"""Text of others, safe for a terminal: control and direction characters show as `\x1b`."""
+    return "".join(
+        c if c == "\n" or unicodedata.category(c)[0] != "C" else c.encode("unicode_escape", "replace").decode()
+        for c in str(text)
+    )
 
 
 # Each of these begins where a run of its characters begins, and reads each run once: the time that it takes grows

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from enum import StrEnum
 
@@ -207,7 +207,21 @@ def iso_week_of(at: datetime) -> str:
     return f"{year:04}-W{week:02}"
 
 
-def _key(credit: Credit, by: Grouping) -> str:
+#: Chooses the credits that have no site, person or region; no name begins with a dash.
+NONE = "-"
+
+
+def days_of(period: str) -> tuple[date, date]:
+    """First and last day of a `month_of` or an `iso_week_of`."""
+    year, _, rest = period.partition("-")
+    if rest.startswith("W"):
+        return date.fromisocalendar(int(year), int(rest[1:]), 1), date.fromisocalendar(int(year), int(rest[1:]), 7)
+    first = date(int(year), int(rest), 1)
+    return first, (first + timedelta(days=31)).replace(day=1) - timedelta(days=1)
+
+
+def key_of(credit: Credit, by: Grouping) -> str:
+    """To which group a credit belongs; "" for none."""
     match by:
         case Grouping.PERSON:
             return credit.person
@@ -231,16 +245,22 @@ def selected(
     site: str = "",
     person: str = "",
     activity: str = "",
+    region: str = "",
 ) -> tuple[Credit, ...]:
-    """The credits for which all the given conditions hold; `since <= at < until`."""
+    """The credits for which all the given conditions hold; `since <= at < until`. `NONE`: those without a site, ..."""
+    wanted = [
+        (Grouping.SITE, site),
+        (Grouping.PERSON, person),
+        (Grouping.ACTIVITY, activity),
+        (Grouping.REGION, region),
+    ]
+    keys = [(by, "" if key == NONE else key) for by, key in wanted if key]
     return tuple(
         c
         for c in credits
         if (since is None or c.at >= since)
         and (until is None or c.at < until)
-        and site in ("", c.site)
-        and person in ("", c.person)
-        and activity in ("", c.activity)
+        and all(key_of(c, by) == key for by, key in keys)
     )
 
 
@@ -248,7 +268,7 @@ def totals(credits: Iterable[Credit], by: Grouping) -> tuple[Total, ...]:
     """Add up; periods in their order, everything else with most credits first, then by name. No credit is lost."""
     groups: dict[str, list[Credit]] = {}
     for credit in credits:
-        groups.setdefault(_key(credit, by), []).append(credit)
+        groups.setdefault(key_of(credit, by), []).append(credit)
     sums = [
         Total(key, sum(c.credits for c in group), sum(c.effort_ph for c in group), len(group))
         for key, group in groups.items()

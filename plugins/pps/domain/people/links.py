@@ -46,3 +46,23 @@ def keyring_link(public_url: str) -> str:
 def release_notes_link(public_url: str, rollout: str) -> str:
     """The release notes of a rollout that has written them."""
     return document_link(public_url, f"release-notes/{rollout}.html")
+
+
+def patch_link(public_url: str, patch: int) -> str:
+    """The page that says what a patch waits for."""
+    return f"{public_url.rstrip('/')}/pps/patches/{patch}"
+
+
+def following_link(public_url: str) -> str:
+    """Where somebody sees, and changes, what they follow."""
+    return f"{public_url.rstrip('/')}/pps/following"
+
+
+def end_link(public_url: str, token: str) -> str:
+    """Where a following ends, without signing in."""
+    return f"{following_link(public_url)}/end/{token}"
+
+
+def feed_link(public_url: str, token: str) -> str:
+    """Somebody's own feed."""
+    return f"{following_link(public_url)}/{token}.atom"

@@ -143,6 +143,15 @@ class FactKind(StrEnum):
     """somebody was sent a message that no other fact stands for; occasion: what about"""
     CREDITED = "credited"
     """effort for a completed activity, once; subject: who; occasion: activity[/which time]; see domain.people.effort"""
+    # who follows what (a record of its own, see domain.people.following; subject: user)
+    FOLLOWED = "followed"
+    """occasion: what, and which time; payload `what`, `to`: the account's mail address, "" for none"""
+    UNFOLLOWED = "unfollowed"
+    """occasion: of the fact that it ends; payload `what`"""
+    FOLLOWER_MOVED = "follower-moved"
+    """payload `to`: the account's mail address now"""
+    FEED_RENEWED = "feed-renewed"
+    """the feed has another address since"""
 
 
 @dataclass(frozen=True, slots=True)

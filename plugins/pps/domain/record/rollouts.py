@@ -34,13 +34,15 @@ class RolloutPath(StrEnum):
     """what is decided on a patch beside its rollouts: classification, joint decisions of EMT and coordination"""
     SAM = "sam"
     """tasks for the monitoring (SD 4.2.2); one record, of no patch"""
+    FOLLOWING = "following"
+    """who follows what; one record, of no patch, which nobody but its own people sees"""
 
 
 #: Occasion of the facts that somebody was told of a withdrawal.
 TOLD_OF_WITHDRAWAL = "withdrawn"
 
 #: Records that are no rollouts: they are never closed, and stand in no list of rollouts.
-NO_ROLLOUTS = (RolloutPath.DOSSIER.value, RolloutPath.SAM.value)
+NO_ROLLOUTS = (RolloutPath.DOSSIER.value, RolloutPath.SAM.value, RolloutPath.FOLLOWING.value)
 
 #: Paths that bring a preview of the client to sites.
 PREVIEWS = (RolloutPath.BC_CLIENT, RolloutPath.NON_BC_CLIENT)

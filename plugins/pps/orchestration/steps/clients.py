@@ -17,7 +17,7 @@ from airflow.sdk import TriggerRule, get_current_context, task
 from pps.activities.clients import certification, gates, nightly, opening, probing, publication
 from pps.activities.packages import tarball
 from pps.activities.packages.fetching import note_trust
-from pps.activities.people import asking, feedback, notification
+from pps.activities.people import asking, feedback, following, notification
 from pps.activities.pilots import effort, meetings, running
 from pps.activities.ports.sites import SshTarget
 from pps.activities.release import notes as release_notes
@@ -273,7 +273,8 @@ def update_release_bulletin_of_tonight() -> None:
 
 @task
 def remind() -> int:
-    """Remind everybody who is due for it, and VOs and late sites of a pilot; returns how many mails are new.
+    """Remind everybody who is due for it, and VOs and late sites of a pilot, and tell followers what is new; returns
+    how many mails are new.
 
     Meetings of pilots that have ended are called off, where that was not done at the end.
     """
@@ -286,7 +287,7 @@ def remind() -> int:
             effort.credit_pilot(o.desk(record), o.config.activities, o.config.sites)
         if pilots:
             new += running.remind_about_pilots(o, o.services.audience(), o.config.sites, remind_at)
-        return new
+        return new + following.tell_followers(o, lambda: o.services.feedback_secret, o.config.service.public_url)
 
 
 @task

@@ -1,0 +1,226 @@
+"""What the API answers to anybody, as `openapi.json` describes it. Keys may be added, none is renamed.
+
+Nothing is filtered by these: tests compare real answers with them.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from pps.domain.base.conditions import ConditionState
+from pps.domain.people.feedback import Outcome
+from pps.domain.record.rollouts import RolloutPath, SiteState
+
+
+class Answer(BaseModel):
+    """Base of all answers."""
+
+    model_config = ConfigDict(use_attribute_docstrings=True)
+
+
+class Problem(Answer):
+    """Why something was refused, or cannot be answered now, and what to do next: one text for people."""
+
+    detail: str
+
+
+class FeedbackState(Answer):
+    """How the asking of the VOs stands."""
+
+    until: datetime | None
+    """the agreed date; none before it is agreed"""
+    outcome: Outcome
+
+
+class FeedbackNumbers(FeedbackState):
+    """The same, with how many VOs have answered."""
+
+    invited: int
+    answered: int
+    vos: list[str]
+    """those that were invited"""
+
+
+class AtSite(Answer):
+    """A preview at one site."""
+
+    site: str
+    state: SiteState
+    since: datetime | None
+
+
+class AtKnownSite(AtSite):
+    """The same, with what the registry says of the site; nothing where it has left the registry."""
+
+    roc: str | None
+    """its region"""
+    platform: str | None
+
+
+class Rollout(Answer):
+    """Where a rollout stands."""
+
+    rollout: str
+    stage: str
+    opened_at: datetime | None
+    tag: str | None
+    jdl: str | None
+    """the line with which a job asks for the preview"""
+    feedback: FeedbackState
+    sites: list[AtSite]
+
+
+class Overruled(Answer):
+    """EMT and coordination have overruled the policies."""
+
+    urgency: str
+    reason: str
+    by: list[str]
+    """roles"""
+
+
+class Preview(Answer):
+    """One preview in the bulletin."""
+
+    rollout: str
+    patch: int
+    title: str
+    metapackage: str
+    version: str
+    platforms: list[str]
+    stage: str
+    """starting, canaries, preview, stopped, released, not released, release test, ended, withdrawn"""
+    opened_at: datetime
+    closed_at: datetime | None
+    updated_at: datetime | None
+    path: str | None
+    overruled: Overruled | None
+    unsigned: str | None
+    """why the provider's index was believed without a signature"""
+    withdrawn: str | None
+    """why it was withdrawn"""
+    paused: str | None
+    """why it is paused; none where it is not"""
+    tag: str | None
+    jdl: str | None
+    feedback: FeedbackNumbers
+    release_notes: str | None
+    """where they are, below /pps/"""
+    remarks: list[str]
+    counts: dict[str, int]
+    """state -> number of sites"""
+
+
+class PreviewAtSites(Preview):
+    """The same, with its sites."""
+
+    sites: list[AtKnownSite]
+
+
+class Bulletin(Answer):
+    """The release bulletin."""
+
+    version: Literal[1]
+    updated_at: datetime | None
+    rollouts: list[PreviewAtSites]
+
+
+class State(Answer):
+    """Of one preview at one site."""
+
+    state: SiteState
+    since: datetime | None
+
+
+class MapSite(Answer):
+    """A site of the map."""
+
+    site: str
+    roc: str | None
+    platform: str | None
+    latitude: float | None
+    longitude: float | None
+    cpus: int | None
+    states: dict[str, State]
+    """rollout -> state"""
+
+
+class Map(Answer):
+    """The data set of the live map."""
+
+    version: Literal[1]
+    edition: str
+    """changes whenever the content does"""
+    at: datetime
+    updated_at: datetime | None
+    previews: list[Preview]
+    sites: list[MapSite]
+
+
+class Condition(Answer):
+    """One of the conditions between a patch and production."""
+
+    name: str
+    source: str
+    """section of the service description"""
+    state: ConditionState
+    sentence: str
+    who: list[str]
+    """who can act: roles, VOs, sites"""
+    until: datetime | None
+    """when it changes by itself at the latest"""
+    rollout: str
+
+
+class PatchRollout(Answer):
+    """One of a patch's rollouts."""
+
+    rollout: str
+    path: RolloutPath
+    what: str
+    opened_at: datetime | None
+    closed_at: datetime | None
+    outcome: str | None
+    counts: dict[str, int]
+    release_notes: str | None
+
+
+class Event(Answer):
+    """Something that has happened to a patch."""
+
+    at: datetime
+    what: str
+    rollout: str
+    is_decision: bool
+
+
+class Why(Answer):
+    """Why a patch is still where it is."""
+
+    version: Literal[1]
+    patch: int
+    metapackage: str
+    software_version: str
+    title: str
+    state: str | None
+    """in the tracker; none while it does not answer"""
+    tracker: str
+    """what is to be said of the tracker"""
+    in_production: bool
+    answer: str
+    conditions: list[Condition]
+    rollouts: list[PatchRollout]
+    events: list[Event]
+
+
+class FeedbackTaken(Answer):
+    """An answer of a VO, as it is on record."""
+
+    identity: str
+    late: bool
+    invited: bool
+    replaced: bool
+    at: datetime

@@ -1,0 +1,225 @@
+"""What the API answers to those who have signed in; as `answers`."""
+
+from __future__ import annotations
+
+from datetime import date, datetime
+from typing import Any
+
+from pps.domain.people.effort import Grouping
+from pps.domain.people.feedback import Opinion, Outcome
+from pps.domain.record.facts import FactKind
+from pps.domain.record.rollouts import RolloutPath
+from pps.web.api.answers import Answer, FeedbackTaken
+from pps.workflow.answers import Standing
+
+
+class RegisterRow(Answer):
+    """One row of the register."""
+
+    rollout: str
+    path: RolloutPath
+    patch: int
+    stage: str
+    opened_at: datetime
+    closed_at: datetime | None
+
+
+class Register(Answer):
+    """A part of the register of rollouts, newest first."""
+
+    total: int
+    rollouts: list[RegisterRow]
+
+
+class Fact(Answer):
+    """One fact of a record; mail addresses are masked."""
+
+    kind: FactKind
+    subject: str
+    occasion: str
+    at: datetime
+    actor: str
+    payload: dict[str, Any]
+
+
+class Facts(Answer):
+    """A part of a record, in the order of recording."""
+
+    total: int
+    facts: list[Fact]
+
+
+class MailRow(Answer):
+    """A mail: whether it was sent; not what it says."""
+
+    to: str
+    subject: str
+    sent_at: datetime | None
+    error: str
+
+
+class Outbox(Answer):
+    """The mails of a rollout."""
+
+    mails: list[MailRow]
+
+
+class VoAnswer(FeedbackTaken):
+    """An answer, with what it says."""
+
+    vo: str
+    opinion: Opinion
+    text: str
+
+
+class FeedbackList(Answer):
+    """What was said of a preview."""
+
+    rollout: str
+    outcome: Outcome
+    silent: list[str]
+    """VOs that were invited, and have not answered"""
+    answers: list[VoAnswer]
+
+
+class Question(Answer):
+    """A question that waits for an answer."""
+
+    rollout: str
+    step: str
+    subject: str
+    title: str
+    due: datetime
+    assigned_to: list[str]
+    mine: bool
+    """put to whoever asks"""
+    link: str
+
+
+class Questions(Answer):
+    """All that wait, the most urgent first."""
+
+    questions: list[Question]
+
+
+class Verdict(Answer):
+    """What has become of an answer."""
+
+    standing: Standing
+    reasons: list[str]
+
+
+class LateAnswer(Answer):
+    """A site's answer to a release test that came too late: it is kept, and decides nothing."""
+
+    rollout: str
+    site: str
+    choice: str
+    user: str
+    late: bool
+    counts: bool
+    at: datetime
+
+
+class Said(Answer):
+    """What somebody has put on record."""
+
+    rollout: str
+    at: datetime
+    user: str
+    new: bool
+    """it was not on record before"""
+
+
+class SaidOfSite(Said):
+    """The same, of a site."""
+
+    site: str
+
+
+class SaidForVo(Said):
+    """The same, for a VO."""
+
+    vo: str
+
+
+class MeetingMoved(Said):
+    """When the meeting begins now."""
+
+    meeting: str
+    starts: datetime
+
+
+class Justified(Said):
+    """Why software that is not certified is used."""
+
+    reason: str
+
+
+class Controlled(Said):
+    """A rollout was paused, let go on, or stopped."""
+
+    what: FactKind
+    reason: str
+
+
+class CreditTotal(Answer):
+    """The sum of a group."""
+
+    key: str
+    """"" for those that belong to none"""
+    credits: int
+    effort_ph: int
+    """person hours"""
+    times: int
+    """how many activities were completed"""
+
+
+class Credit(Answer):
+    """One completed activity."""
+
+    at: datetime
+    activity: str
+    site: str
+    region: str
+    person: str
+    role: str
+    rollout: str
+    credits: int
+    effort_ph: int
+
+
+class Credits(Answer):
+    """Who has done how much."""
+
+    by: Grouping
+    since: date | None
+    until: date | None
+    site: str | None
+    person: str | None
+    activity: str | None
+    region: str | None
+    totals: list[CreditTotal]
+    credits: int
+    effort_ph: int
+    times: int
+    each: tuple[Credit, ...] = ()
+    """with `show=list`: the newest first"""
+
+
+class Followed(Answer):
+    """A thing that is followed."""
+
+    what: str
+    """e.g. `patch:4711`, `product:glite-WN`, `site:PIC`"""
+    since: datetime
+
+
+class Following(Answer):
+    """What somebody follows."""
+
+    user: str
+    mails_to: str
+    """"" where the account has no mail address: then there is the feed only"""
+    feed: str
+    following: list[Followed]
