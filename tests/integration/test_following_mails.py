@@ -10,13 +10,14 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
-from tests.support.following import AFollowing
+from tests.support.following import ROLLOUT, AFollowing
 from tests.support.smtp_sink import SmtpSink, smtp_sink  # noqa: F401
+from tests.support.snapshots import matches_snapshot
 
 from pps.activities.people.following import RECORD
 from pps.activities.people.outbox import empty_outbox
 from pps.adapters.record.store import FactStore
-from pps.domain.record.facts import FactKind
+from pps.domain.record.facts import Fact, FactKind
 
 
 @pytest.fixture
@@ -78,6 +79,17 @@ def test_all_that_is_new_of_a_rollout_is_one_mail_and_how_it_ends_is_told(world:
     assert "is withdrawn" not in text_of(mail)
 
 
+def test_the_words_of_the_mail(world: AFollowing) -> None:
+    world.follows("ada", "patch:4711")
+    world.follows("ada", "site:CNAF")
+    world.then(FactKind.FEEDBACK_DATE_AGREED, due="2026-03-15T12:00:00+00:00")
+    world.then(FactKind.TAG_SEEN, "CNAF", "night")
+    world.sweep()
+    ((mail, _, _),) = world.store.outbox(RECORD)
+    matches_snapshot("followed.txt", mail.text)
+    matches_snapshot("followed.html", mail.html)
+
+
 def test_one_click_ends_the_mails(world: AFollowing, arrived: Any) -> None:
     world.follows("ada", "patch:4711")
     world.follows("bob", "patch:4711")
@@ -109,6 +121,14 @@ def test_what_was_missed_for_weeks_is_no_news_any_more(world: AFollowing, arrive
     world.then(FactKind.FEEDBACK_DATE_AGREED, due="2026-03-15T12:00:00+00:00")
     world.now += timedelta(days=20)
     assert arrived() == []
+
+
+def test_a_withdrawal_long_after_the_end_is_news(world: AFollowing, arrived: Any) -> None:
+    world.store.close(Fact(ROLLOUT, FactKind.ROLLOUT_CLOSED, "", "", world.now, "pps", {"outcome": "released"}))
+    world.now += timedelta(days=60)
+    world.follows("ada", "patch:4711")
+    world.then(FactKind.WITHDRAWAL_ASKED, reason="It loses files.")
+    assert len(arrived()) == 1
 
 
 def test_a_site_that_comes_back_is_told_of_once(world: AFollowing, arrived: Any) -> None:

@@ -17,6 +17,7 @@ from tests.support.browser import Browser, browser  # noqa: F401
 from tests.support.front import (  # noqa: F401
     NOW,
     ROLLOUT,
+    SECRET,
     MemoryServices,
     a_preview_that_is_out,
     happened,
@@ -27,8 +28,10 @@ from tests.support.front import (  # noqa: F401
 from tests.support.web_server import served
 from tests.unit.web.test_api import ticking
 
+from pps.activities.people.following import RECORD, end_token
 from pps.activities.ports.record import OpenRollout
-from pps.domain.record.facts import FactKind
+from pps.domain.people.following import Kind, Thing
+from pps.domain.record.facts import Fact, FactKind
 from pps.web.app import create_app
 
 pytestmark = pytest.mark.needs("browser")
@@ -46,6 +49,11 @@ PAGES = (
     f"rollouts/{ROLLOUT}",
     "tasks",
     "tasks/dag/run/task/3",
+    "credits?by=site",
+    "credits?show=list",
+    "following?patch=4711",
+    f"following/end/{end_token(SECRET, 'ada', Thing(Kind.PATCH, '4711'))}",
+    "api",
     "nowhere",
 )
 
@@ -60,6 +68,10 @@ def address(services: MemoryServices) -> Iterator[str]:
     ]
     services = replace(services, config=write_config(services.config.folder, sites))
     a_preview_that_is_out(services.facts)
+    services.facts.record(
+        happened(FactKind.CREDITED, "PIC", "x", activity="release-test", credits=1, site="PIC", roc="North"),
+        Fact(RECORD, FactKind.FOLLOWED, "ada", "patch:4711/1", NOW, "user ada", {"what": "patch:4711", "to": ""}),
+    )
     with served({"/pps": create_app(lambda: services, signed_in, ticking(), airflow=one_question)}) as url:
         yield f"{url}/pps"
 
@@ -212,6 +224,7 @@ def test_no_hostile_text_becomes_a_script_on_any_page(browser: Browser, address:
     services.facts.record(
         happened(FactKind.SITE_FAILED, "CNAF", "x", after=9, reason=everything),
         happened(FactKind.WITHDRAWAL_ASKED, after=10, reason=everything),
+        happened(FactKind.CREDITED, everything, "x", activity=everything, credits=1, site=everything, roc=everything),
     )
     for page in PAGES:
         browser.open(f"{address}/{page}")

@@ -110,7 +110,7 @@ def create_app(
     app.include_router(signing_keys.router(services))
     app.include_router(documents.public_router(services))
     app.include_router(questions.public_router())
-    app.include_router(following.public_router(services, now))
+    app.include_router(following.public_router(live, services, now))
     user = reader(current_user)
     for router in (
         documents.closed_router(services),

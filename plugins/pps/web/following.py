@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, Any, Literal
@@ -15,13 +15,14 @@ from pydantic import Field
 
 from pps.activities.people import following
 from pps.domain.base.errors import RefusedError, RolloutError
-from pps.domain.people.following import Follower, Kind, Thing
+from pps.domain.people.following import Follower, Kind, News, Thing
 from pps.domain.people.links import feed_link, following_link, patch_link
 from pps.services import Services
 from pps.web.doors import Body, checked
 from pps.web.feeds import Entry, as_atom
 from pps.web.forms import Person, office_of, sent_form, status_and_reason
 from pps.web.guards import RateLimit, check_origin, check_rate, check_type, read_text, strict_json
+from pps.web.live import Live
 from pps.web.shell import page
 from pps.workflow.desk import FrontOffice
 
@@ -144,7 +145,7 @@ def closed_router(
     return api
 
 
-def public_router(services: Callable[[], Services], now: Callable[[], datetime]) -> APIRouter:
+def public_router(live: Live, services: Callable[[], Services], now: Callable[[], datetime]) -> APIRouter:
     """Routes for whoever holds a link; each has its line in `app.PUBLIC`."""
     api, limit = APIRouter(), RateLimit(LINKS_AT_ONCE, LINKS_PER_S)
 
@@ -190,18 +191,26 @@ def public_router(services: Callable[[], Services], now: Callable[[], datetime])
         mine = following.whose_feed(s.facts, s.feedback_secret, token)
         if mine is None:
             raise HTTPException(404, _GONE)
-        url, office = s.config.service.public_url, FrontOffice.of(s, now, "pps:feed")
-        entries = [
-            Entry(
-                n.sentence,
-                f"{following_link(url)}#{quote(n.rollout)}/{quote(n.word)}",
-                n.at.isoformat(),
-                patch_link(url, n.patch),
-                n.sentence,
-            )
-            for n in following.heard(office, mine)
-        ]
-        body = as_atom("What you follow", following_link(url), feed_link(url, token), entries)
-        return Response(body, media_type="application/atom+xml", headers=_PRIVATE)
+        office = FrontOffice.of(s, now, "pps:feed")
+
+        def made() -> bytes:
+            return _as_atom(following.heard(office, mine), s.config.service.public_url, token)
+
+        return live.own_text(request, following.sources(office, mine), token, "application/atom+xml", made)
 
     return api
+
+
+def _as_atom(news: Sequence[News], url: str, token: str) -> bytes:
+    page_of_all = following_link(url)
+    entries = [
+        Entry(
+            n.sentence,
+            f"{page_of_all}#{quote(n.rollout)}/{quote(n.word)}",
+            n.at.isoformat(),
+            patch_link(url, n.patch),
+            n.sentence,
+        )
+        for n in news
+    ]
+    return as_atom("What you follow", page_of_all, feed_link(url, token), entries)

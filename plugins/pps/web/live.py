@@ -115,6 +115,15 @@ class Live:
 
         return _sent(request, name, made, "application/json", _KEPT)
 
+    def own_text(
+        self, request: Request, records: Collection[str], about: str, kind: str, text: Callable[[], bytes]
+    ) -> Response:
+        """A text that changes with these records alone; `about` tells it from others."""
+        name = _digest(repr((sorted(self._services().facts.newest(records).items()), about)))
+        return _sent(
+            request, name, lambda packed: _packed(text(), packed), kind, {"Cache-Control": "private, no-cache"}
+        )
+
     def name_of(self, records: Collection[str], *more: str) -> str:
         """Name of the edition that holds now of what is made from these records, and from something more."""
         numbers = sorted(self._services().facts.newest(records).items())

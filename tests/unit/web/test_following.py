@@ -251,5 +251,12 @@ def test_each_entry_of_the_feed_leads_to_the_patch_and_is_known_again(world: AFo
     world.then(FactKind.TAG_SEEN, "PIC", "again")
     first, second = (world.who().get(feed_of(world, "ada")).text for _ in range(2))
     assert first == second
+    answer = world.who().get(feed_of(world, "ada"))
+    world.wait(90)
+    same = {"If-None-Match": answer.headers["etag"]}
+    assert world.who().get(feed_of(world, "ada"), headers=same).status_code == 304
+    world.then(FactKind.TAG_SEEN, "CNAF", "x")
+    world.follows("ada", "site:CNAF")
+    assert world.who().get(feed_of(world, "ada"), headers=same).status_code == 200
     assert f"{URL}/pps/patches/4711" in first
     assert f"{ROLLOUT}/available%20PIC" in first

@@ -9,7 +9,7 @@ import base64
 import hashlib
 import hmac
 import re
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -24,14 +24,14 @@ from pps.domain.people import following as rules
 from pps.domain.people.following import Follower, Kind, News, Thing
 from pps.domain.people.links import bulletin_link, end_link, patch_link
 from pps.domain.record.facts import Fact, FactKind
-from pps.domain.record.rollouts import RolloutPath
+from pps.domain.record.rollouts import NO_ROLLOUTS, PREVIEWS, RolloutPath
 
 #: Name of the record.
 RECORD = RolloutPath.FOLLOWING.value
 _KINDS = (FactKind.FOLLOWED, FactKind.UNFOLLOWED, FactKind.FOLLOWER_MOVED, FactKind.FEED_RENEWED)
 #: What the mails have missed for longer is no news.
 _FRESH = timedelta(days=7)
-_FEED = timedelta(days=90)
+_FEED = timedelta(days=30)
 _ENTRIES = 50
 _NUMBER = re.compile(r"[1-9][0-9]{0,8}")
 
@@ -179,14 +179,28 @@ def whose_feed(facts: Facts, secret: bytes, token: str) -> Follower | None:
 
 def heard(office: Office, mine: Follower) -> Sequence[News]:
     """What somebody has heard, or could have, the newest first: for the feed."""
-    found = [n for n in _news(office, office.now - _FEED) if rules.heard_by(mine, n)] if mine.since else []
+    found = [n for n in _news(office, office.now - _FEED, mine.since) if rules.heard_by(mine, n)]
     return sorted(found, key=lambda n: n.at, reverse=True)[:_ENTRIES]
 
 
-def _news(office: Office, since: datetime) -> Iterator[News]:
-    fresh = office.facts.facts_of_kind(rules.NEWS_KINDS, since)
-    for record in office.facts.standing({fact.rollout for fact in fresh} - {RECORD}).values():
-        if record.has(FactKind.ROLLOUT_OPENED):
+def sources(office: Office, mine: Follower) -> set[str]:
+    """The records that somebody's feed is made from."""
+    return {RECORD, *_sources(office.facts, office.now - _FEED, mine.since)}
+
+
+def _sources(facts: Facts, since: datetime, things: Iterable[Thing]) -> set[str]:
+    """The rollouts that have news, or may have. Of what is seen at sites there are too many facts to read all of them:
+    it is looked for where it can be new, and only if somebody follows a site."""
+    few = [kind for kind in rules.NEWS_KINDS if kind is not FactKind.TAG_SEEN]
+    found = {fact.rollout for fact in facts.facts_of_kind(few, since)} - {RECORD}
+    if any(thing.kind is Kind.SITE for thing in things):
+        found |= {row.name for row in facts.rollouts(paths=PREVIEWS, closed_after=since)}
+    return found
+
+
+def _news(office: Office, since: datetime, things: Iterable[Thing]) -> Iterator[News]:
+    for record in office.facts.standing(_sources(office.facts, since, things)).values():
+        if record.has(FactKind.ROLLOUT_OPENED) and record.path.value not in NO_ROLLOUTS:
             yield from (n for n in rules.news_of(record) if n.at >= since)
 
 
@@ -206,7 +220,8 @@ def tell_followers(office: Office, secret: Callable[[], bytes], public_url: str)
     begun = min(at for f in reached for at in f.since.values())
     told = {(f.subject, f.occasion) for f in office.facts.rollout(RECORD).facts if f.kind is FactKind.TOLD}
     by_rollout: dict[str, list[News]] = {}
-    for news in _news(office, max(begun, office.now - _FRESH)):
+    things = {thing for f in reached for thing in f.since}
+    for news in _news(office, max(begun, office.now - _FRESH), things):
         by_rollout.setdefault(news.rollout, []).append(news)
     new = 0
     for found in by_rollout.values():
