@@ -172,8 +172,9 @@ class _Case:
         return (*found, of_release.release(self.out, self.carriers, found))
 
     def _chain(self, record: Rollout) -> tuple[Condition, ...]:
+        terms = self.policies.feedback.terms()
         if record.path in PILOTS:
-            return of_pilot(Pilot(record), self.patch, self.now, joint=self.joint)
+            return of_pilot(Pilot(record), self.patch, self.now, terms=terms, joint=self.joint)
         if record.path is RolloutPath.OVERRULE:  # straight to production, or to a preview that begins now
             return (of_clients.release_notes(record, "SD 4.1.3"),)
         if record.path is RolloutPath.RELEASE_TEST:
@@ -183,6 +184,7 @@ class _Case:
             self.now,
             limits=self.policies.distribution.to_domain(),
             enough=self.policies.local_configuration.announce_when_available,
+            terms=terms,
             joint=self.joint,
         )
 

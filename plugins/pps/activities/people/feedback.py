@@ -17,7 +17,7 @@ from pps.domain.base.errors import ConfigurationError, NotYetAllowedError, Refus
 from pps.domain.base.names import checked_name
 from pps.domain.base.texts import clean_text, for_the_public, one_line
 from pps.domain.people import feedback as rules
-from pps.domain.people.feedback import FeedbackLimits, Limit, Opinion, VoAnswer
+from pps.domain.people.feedback import FeedbackLimits, Limit, Opinion, Terms, VoAnswer
 from pps.domain.record.facts import Fact, FactKind
 from pps.domain.record.rollouts import Rollout
 
@@ -236,12 +236,14 @@ def _answer(record: Rollout, vo: str, identity: str) -> VoAnswer | None:
     return next((a for a in rules.answers(record) if a.vo == vo and a.identity == identity), None)
 
 
-def end_of_feedback(desk: Desk) -> Fact:
+def end_of_feedback(desk: Desk, terms: Terms = rules.AS_AGREED) -> Fact:
     """The fact that the asking has ended, with its outcome; `NotYetAllowedError` while there is still time."""
     record = desk.rollout
-    if not rules.feedback_is_over(record, desk.now):
-        due = rules.feedback_due(record)
+    if not rules.feedback_is_over(record, desk.now, terms):
+        until = rules.Asking.of(record, terms).until
         raise NotYetAllowedError(
-            record.name, f"feedback is open until {due.isoformat() if due else 'a date to be agreed'}.", "Wait for it."
+            record.name,
+            f"feedback is open until {until.isoformat() if until else 'a date to be agreed'}.",
+            "Wait for it.",
         )
     return desk.fact(FactKind.FEEDBACK_ENDED, "", "", {"outcome": rules.outcome(record).value})
