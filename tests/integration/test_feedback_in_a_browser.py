@@ -11,7 +11,7 @@ from tests.support.front import ROLLOUT, SECRET, MemoryServices, a_preview_that_
 from tests.support.web_server import served
 from tests.unit.web.test_api import airflow_user, ticking
 
-from pps.activities.people.feedback import invitation_token
+from pps.activities.people.tokens import invitation_token
 from pps.domain.people.feedback import answers
 from pps.web.app import create_app
 
@@ -19,7 +19,7 @@ from pps.web.app import create_app
 @pytest.fixture
 def address(services: MemoryServices, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """The application under /pps, as Airflow mounts it; nobody is too fast for it."""
-    monkeypatch.setattr("pps.web.public.ANSWERS_AT_ONCE", 1000)
+    monkeypatch.setattr("pps.web.feedback.ANSWERS_AT_ONCE", 1000)
     a_preview_that_is_out(services.facts)
     with served({"/pps": create_app(lambda: services, airflow_user, ticking())}) as url:
         yield f"{url}/pps"

@@ -35,7 +35,7 @@ from upath import UPath
 
 from pps.activities.clients.standing import public_view
 from pps.activities.people import asking
-from pps.activities.people.feedback import invitation_token
+from pps.activities.people.tokens import invitation_token
 from pps.activities.sites.diagnosis import Health
 from pps.adapters.packages.folders import PublishedFolder
 from pps.adapters.record.store import FactStore

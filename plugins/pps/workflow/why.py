@@ -15,6 +15,7 @@ from pps.activities.clients import conditions as of_clients
 from pps.activities.clients.bulletin import SHOWN_STATES, stage
 from pps.activities.clients.opening import reasons_against_opening
 from pps.activities.packages.verdicts import preview_path, standing_verdict
+from pps.activities.people.said import feedback_view
 from pps.activities.pilots.conditions import of_pilot
 from pps.activities.ports.record import Facts, OpenRollout
 from pps.activities.ports.tracker import Tracker
@@ -324,6 +325,7 @@ def _rollout(row: OpenRollout, record: Rollout) -> dict[str, Any]:
         "closed_at": _iso(row.closed_at),
         "outcome": closed.payload.get("outcome", "ended") if closed else None,
         "counts": {state: number for state, number in counts.items() if number},
+        "feedback": feedback_view(record) if record.has(FactKind.FEEDBACK_DATE_AGREED) else None,
         "release_notes": f"release-notes/{row.name}.html" if record.has(FactKind.RELEASE_NOTES_WRITTEN) else None,
     }
 

@@ -21,7 +21,8 @@ from tests.unit.web.test_late_answers import airflow_user, shared_store
 from pps.activities.clients.bulletin_pages import write_bulletin
 from pps.activities.clients.run_note import DOOR
 from pps.activities.packages.verdicts import overrule
-from pps.activities.people.feedback import Said, give_feedback, invitation_token
+from pps.activities.people.feedback import Said, give_feedback
+from pps.activities.people.tokens import invitation_token
 from pps.activities.pilots import report as pilot_report
 from pps.activities.pilots.notes import write_pilot_notes
 from pps.activities.quality import deployment_tests

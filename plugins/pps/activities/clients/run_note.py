@@ -18,7 +18,7 @@ from itsdangerous import BadData, URLSafeSerializer
 
 from pps.activities.clients.bulletin import stage
 from pps.activities.clients.withdrawal import sites_with_preview
-from pps.activities.people.feedback import keys_in
+from pps.activities.people.tokens import keys_in
 from pps.domain.base.errors import NotYetAllowedError
 from pps.domain.base.names import is_name
 from pps.domain.base.texts import for_the_public, one_line

@@ -5,8 +5,8 @@ from __future__ import annotations
 from datetime import datetime
 
 from pps.activities.desk import Desk
-from pps.activities.people.feedback import invitation_token
 from pps.activities.people.notification import Audience
+from pps.activities.people.tokens import invitation_token
 from pps.domain.people import feedback
 from pps.domain.people.feedback import Terms
 from pps.domain.people.links import feedback_api, feedback_link

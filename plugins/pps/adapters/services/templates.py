@@ -114,6 +114,7 @@ class JinjaTemplates:
         )
         self._environment.filters |= {
             "when": when,
+            "moment": lambda text: when(datetime.fromisoformat(text)),
             "duration": duration,
             "counted": counted,
             "wrapped": wrapped,

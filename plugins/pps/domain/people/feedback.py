@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 from pps.domain.base.conditions import moment
-from pps.domain.people.verdicts import Verdicts
+from pps.domain.people.verdicts import Tally, Verdicts, tallies
 from pps.domain.record.facts import FactKind
 from pps.domain.record.rollouts import Rollout
 
@@ -106,6 +106,8 @@ class VoAnswer:
     withdrawn_at: datetime | None = None
     """taken back by whoever gave it: the record keeps it, and it counts no longer"""
     follow_ups: tuple[FollowUp, ...] = ()
+    replaces: str = ""
+    """identity of the answer that whoever gave this one has changed"""
 
     @property
     def words(self) -> str:
@@ -145,6 +147,9 @@ class FeedbackSummary:
     """of anybody else, whenever"""
     withdrawn: tuple[VoAnswer, ...] = ()
     """by whoever gave them; that they were given is shown, what they said is not"""
+    bugs: tuple[Tally, ...] = ()
+    """what the counting answers say of each bug; of test cases below"""
+    test_cases: tuple[Tally, ...] = ()
 
 
 AS_AGREED = Terms()
@@ -163,7 +168,6 @@ def answers(rollout: Rollout) -> tuple[VoAnswer, ...]:
     said without an invitation is replaced only by whoever said it.
     """
     due = feedback_due(rollout)
-    facts = [f for f in rollout.facts if f.kind is FactKind.FEEDBACK_GIVEN]
     withdrawn = {(f.subject, f.occasion): f.at for f in rollout.facts if f.kind is FactKind.FEEDBACK_WITHDRAWN}
     follow_ups = _follow_ups(rollout)
     given = tuple(
@@ -180,11 +184,13 @@ def answers(rollout: Rollout) -> tuple[VoAnswer, ...]:
             verdicts=Verdicts.of(f.payload),
             withdrawn_at=withdrawn.get((f.subject, f.occasion)),
             follow_ups=tuple(follow_ups.get((f.subject, f.occasion), ())),
+            replaces=str(f.payload.get("replaces", "")),
         )
-        for f in facts
+        for f in rollout.facts
+        if f.kind is FactKind.FEEDBACK_GIVEN
     )
     newest = {a.vo: a for a in given if a.invited and not a.late}
-    anew = {(f.subject, f.payload["replaces"]) for f in facts if f.payload.get("replaces")}
+    anew = {(a.vo, a.replaces) for a in given if a.replaces and not a.invited}
     return tuple(
         replace(a, replaced=True)
         if (not a.late and a is not newest[a.vo] if a.invited else (a.vo, a.identity) in anew)
@@ -308,6 +314,7 @@ def summary(rollout: Rollout) -> FeedbackSummary:
     given = answers(rollout)
     heard = {a.vo for a in counting(given)}
     invited = tuple(sorted(invited_vos(rollout)))
+    bugs, test_cases = tallies((a.vo, a.verdicts) for a in counting(given))
     return FeedbackSummary(
         outcome=outcome(rollout),
         due=feedback_due(rollout),
@@ -318,4 +325,6 @@ def summary(rollout: Rollout) -> FeedbackSummary:
         late=tuple(a for a in given if a.invited and a.late),
         others=tuple(a for a in given if not a.invited and not a.replaced and a.withdrawn_at is None),
         withdrawn=tuple(a for a in given if a.withdrawn_at is not None),
+        bugs=bugs,
+        test_cases=test_cases,
     )

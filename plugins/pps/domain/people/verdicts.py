@@ -111,13 +111,17 @@ def _known(
 
 @dataclass(frozen=True, slots=True)
 class Tally:
-    """Who says what of one bug or test case; VOs that answered, and are in neither, have not tried it."""
+    """Who says what of one bug or test case."""
 
     name: str
     """number of the bug, or name of the test case"""
     good: tuple[str, ...]
     """VOs for which the bug is fixed, or the test case works"""
     bad: tuple[str, ...]
+    not_tried: tuple[str, ...]
+    """VOs that have answered, and said nothing of it"""
+    words: str
+    """the same for people"""
 
 
 def tallies(given: Iterable[tuple[str, Verdicts]]) -> tuple[tuple[Tally, ...], tuple[Tally, ...]]:
@@ -126,24 +130,21 @@ def tallies(given: Iterable[tuple[str, Verdicts]]) -> tuple[tuple[Tally, ...], t
     Args:
         given: VO, and what it says.
     """
-    found = list(given)
-    bugs = sorted({number for _, said in found for number in said.bugs})
-    cases = sorted({name for _, said in found for name in said.test_cases})
-    return (
-        tuple(
-            Tally(
-                str(number),
-                tuple(vo for vo, said in found if said.bugs.get(number) is BugVerdict.FIXED),
-                tuple(vo for vo, said in found if said.bugs.get(number) is BugVerdict.NOT_FIXED),
-            )
-            for number in bugs
-        ),
-        tuple(
-            Tally(
-                name,
-                tuple(vo for vo, said in found if said.test_cases.get(name) is CaseVerdict.WORKS),
-                tuple(vo for vo, said in found if said.test_cases.get(name) is CaseVerdict.FAILS),
-            )
-            for name in cases
-        ),
+    found = [(vo, {str(number): v for number, v in said.bugs.items()}, said.test_cases) for vo, said in given]
+    bugs = sorted({name for _, said, _ in found for name in said}, key=int)
+    cases = sorted({name for _, _, said in found for name in said})
+    by_bug = [_tally(name, [(vo, said.get(name)) for vo, said, _ in found], BugVerdict) for name in bugs]
+    by_case = [_tally(name, [(vo, said.get(name)) for vo, _, said in found], CaseVerdict) for name in cases]
+    return tuple(by_bug), tuple(by_case)
+
+
+def _tally(name: str, said: Iterable[tuple[str, str | None]], kind: type[BugVerdict] | type[CaseVerdict]) -> Tally:
+    good, bad = kind
+    groups = {word: tuple(vo for vo, v in said if v == word) for word in (good, bad)}
+    none = tuple(vo for vo, v in said if v is None)
+    words = "; ".join(
+        f"{word}: {len(vos)} {'VO' if len(vos) == 1 else 'VOs'} ({', '.join(vos)})"
+        for word, vos in ((bad, groups[bad]), (good, groups[good]), (NOT_TRIED, none))
+        if vos
     )
+    return Tally(name, groups[good], groups[bad], none, words)

@@ -15,7 +15,8 @@ from tests.support.snapshots import matches_snapshot
 
 from pps.activities.packages.classification import Classification, subject_of
 from pps.activities.packages.verdicts import overrule
-from pps.activities.people.feedback import Said, give_feedback, invitation_token
+from pps.activities.people.feedback import Said, give_feedback
+from pps.activities.people.tokens import invitation_token
 from pps.activities.release import notes as release_notes
 from pps.activities.release.notes import renew_release_notes, write_release_notes
 from pps.adapters.packages.folders import PublishedFolder
