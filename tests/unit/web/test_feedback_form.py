@@ -160,6 +160,37 @@ def test_while_the_tracker_is_away_the_whole_can_be_said_and_no_part_is_lost(
     assert world.send(page, opinion="works", text="a long story", bug_101="").status_code == 201
 
 
+# --- preview
+
+
+def test_a_preview_shows_the_text_as_it_would_be_published_and_keeps_all_that_was_typed(world: World) -> None:
+    text = "# Seen\n\nIt *hangs* <b>here</b>; ask ada.lovelace@example.org \u202egnp.exe"
+    typed = {"opinion": "problem", "text": text, "author": "Eve", "bug_101": "not fixed", "case_renew_proxy": "works"}
+    seen = world.send(world.open(), f"{FORM}?preview=yes", **typed)
+    assert seen.status_code == 200
+    shown_above = seen.text[seen.text.index('id="preview"') : seen.text.index("<form")]
+    for part in ("<h4>Seen</h4>", "<em>hangs</em> &lt;b&gt;here&lt;/b&gt;", "a***@example.org", "⟨U+202E⟩gnp.exe"):
+        assert part in shown_above
+    assert "Nothing is sent yet." in shown_above
+    assert world.given == ()
+    kept = {"opinion": "problem", "author": "Eve", "bug-101": "not fixed", "case-renew-proxy": "works", "vo": "atlas"}
+    assert kept.items() <= seen.page.fields.items()
+    assert seen.page.fields["text"].strip().startswith("# Seen")
+    assert seen.page.fields["token"] == invitation()
+    assert world.send(seen.page).status_code == 201, "it is sent from there"
+    assert "a***@example.org" in world.given[0].text
+
+
+def test_a_preview_needs_no_complete_answer_and_works_while_an_answer_is_changed(world: World) -> None:
+    empty = world.http.post(f"{FORM}?preview=yes", data={"vo": "", "text": ""})
+    assert (empty.status_code, "There is no text yet." in empty.text) == (200, True)
+    world.send(world.open(), opinion="works", text="first")
+    seen = world.send(world.open(), f"{FORM}?preview=yes", text="second")
+    assert seen.page.fields["replaces"] == world.given[0].identity
+    assert world.send(seen.page).status_code == 201
+    assert [(a.text, a.replaced) for a in world.given] == [("first", True), ("second", False)]
+
+
 # --- changing and withdrawing one's own
 
 

@@ -28,7 +28,9 @@ FOLDER = "release-notes"
 _SEVERITIES = list(Severity)
 
 
-def write_release_notes(desk: Desk, folder: PublicationFolder, terms: feedback.Terms = feedback.AS_AGREED) -> str:
+def write_release_notes(
+    desk: Desk, folder: PublicationFolder, terms: feedback.Terms = feedback.AS_AGREED, because: str = ""
+) -> str:
     """Write `release-notes/<rollout>.html` and `.txt` below `folder`; returns the digest of their content.
 
     That the asking has ended is put on record with them. Written again from the same facts and patch,
@@ -36,6 +38,7 @@ def write_release_notes(desk: Desk, folder: PublicationFolder, terms: feedback.T
 
     Args:
         terms: when VOs are asked no longer (policies.yaml).
+        because: why they are written anew; it is on record with them.
 
     Raises:
         NotYetAllowedError: feedback may still come in time. Notes that said "no feedback" too
@@ -59,10 +62,8 @@ def write_release_notes(desk: Desk, folder: PublicationFolder, terms: feedback.T
     digest = hashlib.sha256("\0".join(files.values()).encode()).hexdigest()[:16]
     for name, text in files.items():
         folder.publish(name, text)
-    desk.record(
-        ended,
-        desk.fact(FactKind.RELEASE_NOTES_WRITTEN, "", digest, {"files": sorted(files), "digest": digest}),
-    )
+    payload = {"files": sorted(files), "digest": digest} | ({"because": because} if because else {})
+    desk.record(ended, desk.fact(FactKind.RELEASE_NOTES_WRITTEN, "", digest, payload))
     return digest
 
 

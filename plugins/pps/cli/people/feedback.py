@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from typing import Annotated
+from urllib.parse import quote
 
 import typer
 
@@ -107,6 +108,28 @@ def withdraw(
         return output.say_json(answer)
     silent = f" {vo} counts as silent again." if answer.invited else ""
     return output.say(f"The answer of {output.moment(answer.at)} is withdrawn.{silent}")
+
+
+@app.command("follow-up")
+def follow_up(
+    ctx: typer.Context,
+    rollout: RolloutName,
+    answer: Annotated[str, typer.Argument(metavar="ANSWER", help="Its identity; pps feedback list --json shows it.")],
+    text: Annotated[str, typer.Option(metavar="TEXT", help='What became of it: "fixed in patch 4720". Published.')],
+    as_json: output.Json = False,
+) -> None:
+    """Follow up an answer, as the user of PPS_AIRFLOW_USER; it stands under the answer, in the release notes too.
+
+    Only a Release Manager or the PPS Coordinator may. Release notes that are out are written anew, and say that it came
+    later.
+    """
+    said = front(ctx).post(
+        f"rollouts/{rollout}/feedback/{quote(answer, safe='')}/follow-up", {"text": text}, about=rollout
+    )
+    if as_json:
+        return output.say_json(said)
+    word = "is on record" if said["new"] else "was on record already"
+    return output.say(f"The follow-up to {said['vo']} {word}. {said['release_notes']}")
 
 
 @app.command("list")
