@@ -44,6 +44,7 @@ PAGES = (
     "sites/PIC",
     f"feedback/{ROLLOUT}",
     f"rollouts/{ROLLOUT}",
+    f"rollouts/{ROLLOUT}/feedback",
     "tasks",
     "tasks/dag/run/task/3",
     "nowhere",
@@ -60,6 +61,8 @@ def address(services: MemoryServices) -> Iterator[str]:
     ]
     services = replace(services, config=write_config(services.config.folder, sites))
     a_preview_that_is_out(services.facts)
+    in_parts = {"opinion": "works", "text": "*Fine.*", "invited": True, "bugs": {"101": "not fixed"}}
+    services.facts.record(happened(FactKind.FEEDBACK_GIVEN, "cms", "a1", **in_parts))
     with served({"/pps": create_app(lambda: services, signed_in, ticking(), airflow=one_question)}) as url:
         yield f"{url}/pps"
 
