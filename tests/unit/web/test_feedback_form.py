@@ -344,6 +344,12 @@ def test_a_program_withdraws_with_the_token_and_is_told_since_when(world: World)
     assert done.status_code == 200
     assert done.json()["withdrawn_at"]
     assert world.http.post(WITHDRAWAL, json={"vo": "atlas", "token": invitation()}).status_code == 422
+    body = {"vo": "atlas", "opinion": "works", "token": invitation()}
+    for _ in range(2):  # without a key the words are the answer's name; said anew after a withdrawal, it is a new one
+        assert world.http.post(FEEDBACK, json=body).status_code == 201
+        assert world.http.post(FEEDBACK, json=body).status_code == 200
+        assert world.said.silent == ("cms",)
+        assert world.http.post(WITHDRAWAL, json={"vo": "atlas", "token": invitation()}).status_code == 200
     hostile = {"Origin": "https://evil.example.org"}
     assert world.http.post(WITHDRAWAL, json={"vo": "atlas"}, headers=hostile).status_code == 403
 
