@@ -101,6 +101,7 @@ def test_no_image_is_loaded_and_no_html_of_theirs_is_interpreted() -> None:
     text = '![seen](http://tracker.example.org/p.png)\n\n<b onclick="x">bold</b> <!-- x -->'
     page = harmless(text)
     assert {"img", "b"}.isdisjoint(tag for tag, _ in page.tags)
+    assert "!seen" in page.words, "it is a link, with its words"
     assert '<b onclick="x">bold</b> <!-- x -->' in page.words
 
 
