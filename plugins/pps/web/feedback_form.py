@@ -67,6 +67,7 @@ def form_page(services: Services, tracked: Tracked, rollout: Rollout, now: datet
         verdicts = {f"bug-{number}": v.value for number, v in mine.verdicts.bugs.items()}
         verdicts |= {f"case-{name}": v.value for name, v in mine.verdicts.test_cases.items()}
     asked = rollout.the(FactKind.WITHDRAWAL_ASKED)
+    over = rollout.the(FactKind.FEEDBACK_ENDED)
     asking = Asking.of(rollout, services.config.policies.feedback.terms())
     bugs, cases, away = _one_by_one(tracked, rollout, verdicts)
     view = {
@@ -78,7 +79,8 @@ def form_page(services: Services, tracked: Tracked, rollout: Rollout, now: datet
         "withdrawn": for_the_public(str(asked.payload["reason"]), names) if asked else "",
         "late": due is not None and now > due,
         "due": shown(due),
-        "asking": "" if services.config.policies.feedback.terms() == AS_AGREED else asking.sentence,
+        "asking": "" if services.config.policies.feedback.terms() == AS_AGREED or over else asking.sentence,
+        "over": over.at if over else None,
         "tag": tag,
         "jdl": jdl_requirement(tag) if tag else "",
         "invited": invited,

@@ -278,6 +278,8 @@ def test_an_end_on_record_ends_changes_before_the_agreed_date_too(world: World) 
     refused = world.send(page, withdraw="yes")
     assert refused.status_code == 422
     assert "the release notes tell of this answer" in refused.page.words
+    assert "so nobody waits for more" in refused.page.words
+    assert "Please answer by" not in refused.page.words
     assert "Withdraw the answer" not in world.open().words  # type: ignore[attr-defined]
 
 

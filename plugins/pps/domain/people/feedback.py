@@ -284,8 +284,9 @@ class Asking:
         number = f"{self.heard} of {self.invited} VOs have answered" if self.invited else "No VO has been invited"
         if self.due is None:
             return f"{number}."
-        if self.is_enough and self.not_before is not None:
-            return f"{number}, which is enough; it ends on {moment(self.not_before)}, not earlier."
+        if self.is_enough:
+            end = f"it ends on {moment(self.not_before)}, not earlier" if self.not_before else "it ends by itself, now"
+            return f"{number}, which is enough; {end}."
         fewer = 0 < self.wanted < self.invited
         ends = f"it ends on {moment(self.due)}"
         ends += " at the latest" if fewer else " or when all have" if self.invited else ""

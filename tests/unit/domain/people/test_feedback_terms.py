@@ -101,6 +101,7 @@ def test_people_are_told_how_many_are_enough_and_when_it_ends() -> None:
         "2 of 4 VOs have answered; enough are 3; it ends on Sun 15 Mar 2026, 12:00 UTC at the latest, and not before "
         "Wed 4 Mar 2026, 12:00 UTC."
     )
+    assert said(two_of_four, enough=2) == "2 of 4 VOs have answered, which is enough; it ends by itself, now."
     assert said(two_of_four, enough=2, earliest=timedelta(days=3)) == (
         "2 of 4 VOs have answered, which is enough; it ends on Wed 4 Mar 2026, 12:00 UTC, not earlier."
     )
