@@ -199,7 +199,7 @@ def router(
             raise HTTPException(422, "Idempotency-Key: 1 to 128 characters of A-Z a-z 0-9 _ . : -")
         body = _checked(FeedbackBody, strict_json(await read_text(request)))
         answer, new, token = await run_in_threadpool(channel.take, name, body, idempotency_key, client_of(request))
-        said = _standing(answer) | ({"change_token": token} if token else {})
+        said = _standing(answer) | {"change_token": token or None}
         return JSONResponse(said, 201 if new else 200, background=then(answer, name))
 
     @api.post("/api/v1/rollouts/{name}/feedback/withdrawal")
