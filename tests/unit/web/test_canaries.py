@@ -65,6 +65,9 @@ def a_preview(store: FactStore, folder: Path) -> None:
     # as versions before this one have stored it
     old = {"v": 1, "opinion": "comment", "text": SAID, "author": SAID, "invited": True}
     store.record(Fact(record.name, FactKind.FEEDBACK_GIVEN, "ops", "old", NOW, "VO ops", old))
+    follow_up = {"answer": "old", "text": SAID, "role": "Release Manager", "user": USER}
+    store.record(Fact(record.name, FactKind.FEEDBACK_FOLLOWED_UP, "ops", "f", NOW, f"user {USER}", follow_up))
+    store.record(Fact(record.name, FactKind.FEEDBACK_WITHDRAWN, "atlas", "none", NOW, "VO atlas", {"by": USER}))
     classified(store)
     overrule(at_office(store, now=NOW, actor=USER), PATCH, ClientVerdict.BC, SAID)
     by = {"urgency": "urgent", "reason": SAID, "by": {"EMT": USER, "PPS Coordinator": USER}, "state": "x"}
@@ -143,8 +146,9 @@ def _addresses(path: str, folder: Path, rollouts: list[str]) -> Iterator[str]:
         files = [f.name for f in folder.rglob("*") if f.is_file()] if "{file}" in path else [""]
         for file in files:
             number = name.rsplit("-", 2)[1]  # of its patch
-            yield path.replace("{name}", name).replace("{file}", file).replace("{number}", number)
-    assert "{" not in re.sub(r"\{(name|file|number)\}", "", path), (
+            filled = path.replace("{name}", name).replace("{file}", file).replace("{number}", number)
+            yield filled.replace("{token}", "x")
+    assert "{" not in re.sub(r"\{(name|file|number|token)\}", "", path), (
         f"{first}: say here with what its addresses are filled"
     )
 
