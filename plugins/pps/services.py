@@ -485,7 +485,7 @@ class Services:
     @cached_property
     def feedback_secret(self) -> bytes:
         """Keys of the invitations to give feedback, the first of which signs; `PPS_FEEDBACK_SECRET`."""
-        from pps.activities.people.feedback import keys_in
+        from pps.activities.people.tokens import keys_in
 
         secret = os.environ.get("PPS_FEEDBACK_SECRET", "").encode()
         keys_in(secret, _SECRET_BYTES)

@@ -16,7 +16,7 @@ from pps.domain.clients.updates import (
 )
 from pps.domain.packages.patch import PatchState
 from pps.domain.packages.tags import jdl_requirement, preview_tag
-from pps.domain.people.feedback import Outcome, answers, feedback_is_over, outcome
+from pps.domain.people.feedback import Outcome, answers, feedback_is_over, outcome, summary
 from pps.domain.record.facts import FactKind
 from pps.domain.sites.site import CertificationStatus, Infrastructure, reasons_against_preview
 
@@ -136,6 +136,29 @@ def test_who_was_not_invited_is_heard_but_ends_no_waiting() -> None:
     assert outcome(history.rollout) is Outcome.NONE
     assert not feedback_is_over(history.rollout, NOON + timedelta(days=2))
     assert len(answers(history.rollout)) == 1
+
+
+@pytest.mark.sd("4.1.1")
+def test_a_vo_that_takes_its_answer_back_is_silent_and_its_silence_is_an_outcome() -> None:
+    history = answer(asked("atlas", "cms"), "atlas", timedelta(days=1))
+    answer(history, "cms", timedelta(days=1))
+    assert feedback_is_over(history.rollout, NOON + timedelta(days=2))
+    history.then(FactKind.FEEDBACK_WITHDRAWN, "atlas", f"atlas{timedelta(days=1)}", at=NOON + timedelta(days=2))
+    assert outcome(history.rollout) is Outcome.SOME
+    assert summary(history.rollout).silent == ("atlas",)
+    assert not feedback_is_over(history.rollout, NOON + timedelta(days=3))
+    assert len(answers(history.rollout)) == 2, "the record keeps both"
+
+
+@pytest.mark.sd("4.1.1")
+def test_a_vo_for_which_it_works_and_a_bug_is_not_fixed_says_both() -> None:
+    history = asked("atlas").then(
+        FactKind.FEEDBACK_GIVEN, "atlas", "x", opinion="works", text="", invited=True, bugs={"101": "not fixed"}
+    )
+    (said,) = summary(history.rollout).counting
+    assert said.words == "works as a whole; bug 101 not fixed"
+    (tally,) = summary(history.rollout).bugs
+    assert (tally.name, tally.good, tally.bad) == ("101", (), ("atlas",))
 
 
 @pytest.mark.sd("4.1.1")

@@ -13,7 +13,8 @@ from tests.support.front import MemoryServices, site, write_config
 from tests.support.postgres import StoreUrls
 from typer.testing import CliRunner
 
-from pps.activities.people.feedback import Said, give_feedback, invitation_token
+from pps.activities.people.feedback import Said, give_feedback
+from pps.activities.people.tokens import invitation_token
 from pps.adapters.record.store import FactStore
 from pps.cli.front import Front
 from pps.cli.main import app

@@ -20,7 +20,7 @@ from pps.web.app import create_app
 def test_thirty_posts_at_once_are_one_record(
     fact_store: FactStore, services: MemoryServices, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("pps.web.public.ANSWERS_AT_ONCE", 1000)
+    monkeypatch.setattr("pps.web.feedback.ANSWERS_AT_ONCE", 1000)
     fact_store.open(
         "bc-client", 4711, Fact(ROLLOUT, FactKind.ROLLOUT_OPENED, "", "", datetime.now(UTC), "me", {}), "run"
     )

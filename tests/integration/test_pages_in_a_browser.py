@@ -47,6 +47,7 @@ PAGES = (
     "sites/PIC",
     f"feedback/{ROLLOUT}",
     f"rollouts/{ROLLOUT}",
+    f"rollouts/{ROLLOUT}/feedback",
     "tasks",
     "tasks/dag/run/task/3",
     "credits?by=site",
@@ -72,6 +73,8 @@ def address(services: MemoryServices) -> Iterator[str]:
         happened(FactKind.CREDITED, "PIC", "x", activity="release-test", credits=1, site="PIC", roc="North"),
         Fact(RECORD, FactKind.FOLLOWED, "ada", "patch:4711/1", NOW, "user ada", {"what": "patch:4711", "to": ""}),
     )
+    in_parts = {"opinion": "works", "text": "*Fine.*", "invited": True, "bugs": {"101": "not fixed"}}
+    services.facts.record(happened(FactKind.FEEDBACK_GIVEN, "cms", "a1", **in_parts))
     with served({"/pps": create_app(lambda: services, signed_in, ticking(), airflow=one_question)}) as url:
         yield f"{url}/pps"
 

@@ -18,7 +18,7 @@ from tests.support.bad_input import TEXTS
 from tests.support.examples import NOW, SECRET, asked, previewed
 from tests.support.postgres import StoreUrls
 
-from pps.activities.people import feedback
+from pps.activities.people import feedback, tokens
 from pps.activities.ports.people import Mail
 from pps.adapters.record import tables
 from pps.adapters.record.outbox_table import CLAIM
@@ -233,7 +233,7 @@ def test_a_forked_process_does_not_share_its_parents_connection(fact_store: Fact
 
 def test_one_answer_posted_twenty_times_at_once_is_one_record(fact_store: FactStore) -> None:
     record = asked(fact_store, previewed(fact_store))
-    token = feedback.invitation_token(SECRET, record.name, "atlas")
+    token = tokens.invitation_token(SECRET, record.name, "atlas")
     answers = at_once(
         20,
         lambda _: feedback.give_feedback(

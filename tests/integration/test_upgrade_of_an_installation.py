@@ -35,7 +35,7 @@ from upath import UPath
 
 from pps.activities.clients.standing import public_view
 from pps.activities.people import asking
-from pps.activities.people.feedback import invitation_token
+from pps.activities.people.tokens import invitation_token
 from pps.activities.sites.diagnosis import Health
 from pps.adapters.packages.folders import PublishedFolder
 from pps.adapters.record.store import FactStore
@@ -109,8 +109,19 @@ def seen(store: FactStore) -> dict[str, Any]:
         facts = [
             [f.kind.value, f.subject, f.occasion, f.at.isoformat(), f.actor, dict(f.payload)] for f in record.facts
         ]
+        view = {**public_view(record)}
+        heard = dict(view["feedback"])
+        # what has been added since tells the same of old facts: nobody judged a part, or took anything back
+        view["feedback"] = {key: heard.pop(key) for key in ("until", "outcome")}
+        assert [(a["vo"], a["words"]) for a in heard["said"]] == [(a.vo, a.opinion) for a in said.counting]
+        assert (heard["invited"], heard["bugs"], heard["test_cases"], heard["withdrawn"]) == (
+            len(said.invited),
+            [],
+            [],
+            [],
+        )
         rollouts[name] = {
-            "view": public_view(record),
+            "view": view,
             "facts": hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest(),
             "feedback": [
                 said.outcome.value,

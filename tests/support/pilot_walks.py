@@ -27,7 +27,7 @@ from tests.support.tasks import tasks_work_with
 from tests.support.withdrawals import Postbox
 from upath import UPath
 
-from pps.activities.people import feedback
+from pps.activities.people import feedback, tokens
 from pps.activities.ports.people import Mail
 from pps.activities.quality import deployment_tests
 from pps.adapters.packages.folders import PublishedFolder
@@ -351,7 +351,7 @@ class Walk:
 
     def said(self, vo: str, opinion: str, text: str) -> None:
         """A VO answers with its own invitation."""
-        token = feedback.invitation_token(SECRET, self.name, vo)
+        token = tokens.invitation_token(SECRET, self.name, vo)
         feedback.give_feedback(self.store, self.name, feedback.Said(vo, opinion, text, vo, token), self.clock, SECRET)
 
     def deployment_tested(self, result: ScenarioResult | None = ScenarioResult.PASS) -> Walk:

@@ -13,7 +13,7 @@ from tests.support.front import CONFIG
 from tests.support.replays import replayed
 
 from pps.activities.clients import certification, gates, opening
-from pps.activities.people import feedback
+from pps.activities.people import feedback, tokens
 from pps.activities.release import release
 from pps.activities.release.notes import write_release_notes
 from pps.adapters.packages.folders import PublishedFolder
@@ -137,7 +137,7 @@ class Preview:
         return self
 
     def hears(self, vo: str) -> Preview:
-        token = feedback.invitation_token(SECRET, self.name, vo)
+        token = tokens.invitation_token(SECRET, self.name, vo)
         feedback.give_feedback(self.store, self.name, feedback.Said(vo, "works", "", vo, token), self.clock, SECRET)
         return self
 

@@ -12,6 +12,7 @@ from pps.domain.base.errors import PackageError, RolloutError
 from pps.domain.base.names import checked_address, checked_name, checked_package_name, checked_version
 from pps.domain.packages.patch import (
     Bug,
+    Case,
     PackageRef,
     Patch,
     PatchKind,
@@ -93,6 +94,12 @@ class _Bug(_Document):
     originator: Address
 
 
+class _Case(_Document):
+    name: Name
+    title: Line
+    how: Annotated[StrictStr, Field(max_length=20_000), AfterValidator(_some_lines)] = ""
+
+
 class _Repository(_Document):
     kind: RepositoryKind
     url: Url
@@ -132,6 +139,7 @@ class PatchDocument(_Document):
     new_functionality: StrictBool = False
     installation_guide: Line = ""
     configuration_guide: Line = ""
+    test_cases: Annotated[list[_Case], Field(max_length=200)] = []
 
     def to_domain(self) -> Patch:
         """The domain's patch."""
@@ -146,6 +154,7 @@ class PatchDocument(_Document):
         for name in ("new_variables", "changed_variables", "component_parameters"):
             values[name] = tuple(values[name])
         values["bugs"] = tuple(Bug(b.number, b.title, b.severity, b.originator) for b in self.bugs)
+        values["test_cases"] = tuple(Case(c.name, c.title, c.how) for c in self.test_cases)
         return Patch(**values)
 
 
@@ -218,4 +227,5 @@ def patch_document(patch: Patch) -> dict[str, Any]:
         "new_functionality": patch.new_functionality,
         "installation_guide": patch.installation_guide,
         "configuration_guide": patch.configuration_guide,
+        "test_cases": [{"name": c.name, "title": c.title, "how": c.how} for c in patch.test_cases],
     }

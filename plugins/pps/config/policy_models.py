@@ -12,7 +12,7 @@ from pps.activities.ports.packages import TarballLimits
 from pps.activities.ports.sites import SiteLimits
 from pps.config.base_models import Duration, Model, Name, Share
 from pps.domain.clients.batches import BatchLimits
-from pps.domain.people.feedback import FeedbackLimits
+from pps.domain.people.feedback import FeedbackLimits, Terms
 from pps.domain.pilots.server_updates import MinorLimits
 from pps.domain.pilots.success import Criteria
 
@@ -89,15 +89,27 @@ class FeedbackPolicy(Model):
 
     open_for: Duration
     check_every: Duration
+    earliest: Duration | None = None
+    enough: PositiveInt | None = None
     late_for: Duration = _FEEDBACK.late_for
     answers_per_invitation: PositiveInt = _FEEDBACK.answers_per_invitation
     uninvited_at_most: PositiveInt = _FEEDBACK.uninvited_at_most
     uninvited_per_vo: PositiveInt = _FEEDBACK.uninvited_per_vo
     uninvited_per_network: PositiveInt = _FEEDBACK.uninvited_per_network
 
+    @model_validator(mode="after")
+    def _in_time(self) -> FeedbackPolicy:
+        if self.earliest is not None and self.earliest > self.open_for:
+            raise ValueError("earliest must not be longer than open_for: the agreed date ends the asking in any case")
+        return self
+
     def limits(self) -> FeedbackLimits:
         """As the activities take it."""
-        return FeedbackLimits(**self.model_dump(exclude={"open_for", "check_every"}))
+        return FeedbackLimits(**self.model_dump(exclude={"open_for", "check_every", "earliest", "enough"}))
+
+    def terms(self) -> Terms:
+        """When the asking may end before its agreed date."""
+        return Terms(self.earliest, self.enough)
 
 
 class CertificationPolicy(Model):

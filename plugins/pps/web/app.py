@@ -23,7 +23,9 @@ from pps.web import (
     closed,
     credits,
     documents,
+    feedback,
     feeds,
+    follow_ups,
     following,
     late_answers,
     pages,
@@ -69,6 +71,10 @@ PUBLIC = {
     ("GET", "/deployment-tests/{name}/results.json"): "SD 4.1.3: what release notes say of the test, for programs.",
     ("GET", "/api/v1/rollouts/{name}"): "SD 4.1.1: users select a version by its tag; holds no personal data.",
     ("POST", "/api/v1/rollouts/{name}/feedback"): "SD 4.1.1: a dedicated public channel to provide feedback.",
+    (
+        "POST",
+        "/api/v1/rollouts/{name}/feedback/withdrawal",
+    ): "the same channel: with an answer's token it is taken back.",
     ("GET", "/feedback/{name}"): "SD 4.1.1: the same channel as a form; the mails' links lead here.",
     ("GET", "/following/end/{token}"): "one link ends what somebody follows; it holds a key, and ends nothing itself.",
     ("POST", "/following/end/{token}"): "the same; its button, and what mail programs send (RFC 8058).",
@@ -106,7 +112,8 @@ def create_app(
     app.include_router(bulletin.router(live))
     app.include_router(feeds.router(live, services))
     app.include_router(patches.router(live, services, now))
-    app.include_router(public.router(services, now))
+    app.include_router(public.router(services))
+    app.include_router(feedback.router(services, now, lambda record: run_notes.noted(services(), keep_note, record)))
     app.include_router(signing_keys.router(services))
     app.include_router(documents.public_router(services))
     app.include_router(questions.public_router())
@@ -121,6 +128,7 @@ def create_app(
         pilot_doors.router(services, current_user, now),
         rollouts.router(services, current_user, now, airflow),
         tasks.router(services, current_user, now, airflow),
+        follow_ups.router(services, current_user, now),
         credits.router(services),
         following.closed_router(services, current_user, now),
         openapi.router(services, PUBLIC),

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query
 
 from pps.activities.clients.bulletin import stage
+from pps.activities.people.said import answer_view, feedback_view
 from pps.domain.base.texts import without_addresses
 from pps.domain.people.feedback import answers, counting, invited_vos, outcome
 from pps.services import Services
@@ -94,7 +95,7 @@ def router(services: Callable[[], Services]) -> APIRouter:
     def list_feedback(rollout: str) -> dict[str, Any]:
         """What was said of one preview, and who is silent; not who wrote it."""
         record = rollout_or_404(services().facts, rollout)
-        given = answers(record)
+        given, parts = answers(record), feedback_view(record)
         return {
             "rollout": rollout,
             "outcome": outcome(record).value,
@@ -109,9 +110,15 @@ def router(services: Callable[[], Services]) -> APIRouter:
                     "late": a.late,
                     "invited": a.invited,
                     "replaced": a.replaced,
+                    "withdrawn_at": a.withdrawn_at.isoformat() if a.withdrawn_at else None,
+                    "bugs": a.verdicts.payload.get("bugs", {}),
+                    "test_cases": a.verdicts.payload.get("test_cases", {}),
+                    "follow_ups": masked(answer_view(a)["follow_ups"]),
                 }
                 for a in given
             ],
+            "bugs": parts["bugs"],
+            "test_cases": parts["test_cases"],
         }
 
     return api

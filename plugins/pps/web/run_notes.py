@@ -11,6 +11,7 @@ from fastapi.concurrency import run_in_threadpool
 
 from pps.activities.clients.run_note import DOOR, NoteAsked, note_with
 from pps.domain.base.errors import ConfigurationError
+from pps.domain.record.rollouts import PREVIEWS, Rollout
 from pps.services import Services
 from pps.web.guards import read_text
 
@@ -23,6 +24,19 @@ KeepNote = Callable[[str, str, Callable[[str | None], str]], bool]
 def no_runs(dag: str, run: str, changed: Callable[[str | None], str]) -> bool:
     """Where no Airflow is around us."""
     return False
+
+
+def write_note(services: Services, keep_note: KeepNote, dag: str, run: str, rollout: str) -> bool:
+    """Bring the line of a rollout up to date in the note of a run; False where there is no such run."""
+    facts, terms = services.facts, services.config.policies.feedback.terms()
+    return keep_note(dag, run, lambda note: note_with(note, rollout, facts.rollout, terms))
+
+
+def noted(services: Services, keep_note: KeepNote, record: Rollout) -> None:
+    """The same after a VO has spoken, as no task runs then: in the note of the run that has opened the rollout."""
+    dag, _, run = str(record.opened.get("run", "")).partition("/")
+    if record.path in PREVIEWS and run:
+        write_note(services, keep_note, dag, run, record.name)
 
 
 def router(services: Callable[[], Services], keep_note: KeepNote) -> tuple[APIRouter, Callable[..., Any]]:
@@ -44,11 +58,7 @@ def router(services: Callable[[], Services], keep_note: KeepNote) -> tuple[APIRo
     @api.post(DOOR, status_code=204)
     async def write(asked: NoteAsked = Depends(asked_by_worker)) -> None:  # noqa: B008
         """Write the line of a rollout into the note of a run, from its facts as they are now."""
-        facts = services().facts
-        found = await run_in_threadpool(
-            keep_note, asked.dag, asked.run, lambda note: note_with(note, asked.rollout, facts.rollout)
-        )
-        if not found:
+        if not await run_in_threadpool(write_note, services(), keep_note, asked.dag, asked.run, asked.rollout):
             raise HTTPException(404, "Airflow has no such run.")
 
     return api, asked_by_worker

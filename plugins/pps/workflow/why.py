@@ -15,6 +15,7 @@ from pps.activities.clients import conditions as of_clients
 from pps.activities.clients.bulletin import SHOWN_STATES, stage
 from pps.activities.clients.opening import reasons_against_opening
 from pps.activities.packages.verdicts import preview_path, standing_verdict
+from pps.activities.people.said import feedback_view
 from pps.activities.pilots.conditions import of_pilot
 from pps.activities.ports.record import Facts, OpenRollout
 from pps.activities.ports.tracker import Tracker
@@ -172,8 +173,9 @@ class _Case:
         return (*found, of_release.release(self.out, self.carriers, found))
 
     def _chain(self, record: Rollout) -> tuple[Condition, ...]:
+        terms = self.policies.feedback.terms()
         if record.path in PILOTS:
-            return of_pilot(Pilot(record), self.patch, self.now, joint=self.joint)
+            return of_pilot(Pilot(record), self.patch, self.now, terms=terms, joint=self.joint)
         if record.path is RolloutPath.OVERRULE:  # straight to production, or to a preview that begins now
             return (of_clients.release_notes(record, "SD 4.1.3"),)
         if record.path is RolloutPath.RELEASE_TEST:
@@ -183,6 +185,7 @@ class _Case:
             self.now,
             limits=self.policies.distribution.to_domain(),
             enough=self.policies.local_configuration.announce_when_available,
+            terms=terms,
             joint=self.joint,
         )
 
@@ -322,6 +325,7 @@ def _rollout(row: OpenRollout, record: Rollout) -> dict[str, Any]:
         "closed_at": _iso(row.closed_at),
         "outcome": closed.payload.get("outcome", "ended") if closed else None,
         "counts": {state: number for state, number in counts.items() if number},
+        "feedback": feedback_view(record) if record.has(FactKind.FEEDBACK_DATE_AGREED) else None,
         "release_notes": f"release-notes/{row.name}.html" if record.has(FactKind.RELEASE_NOTES_WRITTEN) else None,
     }
 

@@ -29,7 +29,7 @@ from tests.support.front import (  # noqa: F401
 )
 from typer.testing import CliRunner
 
-from pps.activities.people.feedback import invitation_token
+from pps.activities.people.tokens import invitation_token
 from pps.activities.ports.people import Mail
 from pps.adapters.services.airflow_rest import AirflowQuestion
 from pps.cli.front import Front
@@ -383,6 +383,26 @@ def test_feedback_given_twice_counts_once_and_a_token_makes_it_count(front: Fron
     assert len(answers(facts.rollout(ROLLOUT))) == 1
     _, out, _ = pps(front, "feedback", "list", ROLLOUT)
     assert "silent so far: cms." in out
+
+
+def test_what_a_vo_says_of_single_bugs_is_listed_beside_the_whole_and_can_be_withdrawn(front: Front) -> None:
+    a_preview_that_is_out(front.services.facts)
+    token = invitation_token(SECRET, ROLLOUT, "atlas")
+    words = ("feedback", "give", ROLLOUT, "--vo", "atlas", "--opinion", "works", "--token", token)
+    code, _, err = pps(front, *words, "--bug", "7=fixed")
+    assert (code, "The patch names no bug '7'; it names 101." in " ".join(err.split())) == (1, True)
+    assert pps(front, *words, "--bug", "101=not-fixed")[0] == 0
+    _, out, _ = pps(front, "feedback", "list", ROLLOUT)
+    assert "Bug 101: not fixed: 1 VO (atlas)." in out
+    _, listed, _ = pps(front, "feedback", "list", ROLLOUT, "--json")
+    given = json.loads(listed)
+    assert given["answers"][0]["verdicts"]["bugs"] == {"101": "not fixed"}
+    assert given["bugs"][0]["bad"] == ["atlas"]
+    take_back = ("feedback", "withdraw", ROLLOUT, "--vo", "atlas", "--token", token)
+    assert pps(front, *take_back)[0] == 0
+    code, _, err = pps(front, *take_back)
+    assert (code, "was withdrawn already" in " ".join(err.split())) == (1, True)
+    assert json.loads(pps(front, "feedback", "list", ROLLOUT, "--json")[1])["silent"] == ["atlas", "cms"]
 
 
 def test_feedback_reads_its_text_from_standard_input(front: Front) -> None:

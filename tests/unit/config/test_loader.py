@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ import yaml
 from pps.config import site_models
 from pps.config.loader import Configuration, load_configuration
 from pps.domain.base.errors import ConfigurationError
+from pps.domain.people.feedback import AS_AGREED, Terms
 
 
 class NoAliases(yaml.SafeDumper):
@@ -177,6 +179,23 @@ def test_a_site_that_is_listed_twice_is_named_whatever_its_case(tmp_path: Path) 
 def test_a_file_that_is_not_there_says_what_to_do(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match="PPS_CONFIG"):
         load_configuration(tmp_path).policies  # noqa: B018
+
+
+def test_the_asking_ends_early_as_always_unless_policies_say_otherwise_and_no_minimum_is_beyond_its_end(
+    tmp_path: Path,
+) -> None:
+    shipped = yaml.safe_load((Path(__file__).parents[3] / "config" / "policies.yaml").read_text(encoding="utf-8"))
+
+    def terms(**changes: object) -> Terms:
+        changed = {**shipped, "feedback": {**shipped["feedback"], **changes}}
+        (tmp_path / "policies.yaml").write_text(yaml.safe_dump(changed), encoding="utf-8")
+        return load_configuration(tmp_path).policies.feedback.terms()
+
+    assert terms() == Terms() == AS_AGREED
+    assert terms(earliest="3d", enough=2) == Terms(timedelta(days=3), 2)
+    for wrong, why in (({"earliest": "15d"}, "must not be longer than open_for"), ({"enough": 0}, "feedback.enough")):
+        with pytest.raises(ConfigurationError, match=why):
+            terms(**wrong)
 
 
 @pytest.mark.parametrize("value", ["14", 14, "14 days", "-1d", "1.5h", ""])

@@ -28,7 +28,7 @@ from tests.support.front import (  # noqa: F401
     services,
 )
 
-from pps.activities.people.feedback import invitation_token
+from pps.activities.people.tokens import invitation_token
 from pps.activities.ports.people import Mail
 from pps.domain.base.errors import ServiceError
 from pps.domain.people.feedback import answers
@@ -66,7 +66,7 @@ def anybody(app: FastAPI) -> TestClient:
 @pytest.fixture
 def many(services: MemoryServices, monkeypatch: pytest.MonkeyPatch) -> TestClient:
     """A client that is never too fast."""
-    monkeypatch.setattr("pps.web.public.ANSWERS_AT_ONCE", 10**6)
+    monkeypatch.setattr("pps.web.feedback.ANSWERS_AT_ONCE", 10**6)
     a_preview_that_is_out(services.facts)
     return TestClient(create_app(lambda: services, airflow_user, ticking()), base_url="https://pps.example.org")
 

@@ -21,7 +21,8 @@ from tests.unit.web.test_late_answers import airflow_user, shared_store
 from pps.activities.clients.bulletin_pages import write_bulletin
 from pps.activities.clients.run_note import DOOR
 from pps.activities.packages.verdicts import overrule
-from pps.activities.people.feedback import Said, give_feedback, invitation_token
+from pps.activities.people.feedback import Said, give_feedback
+from pps.activities.people.tokens import invitation_token
 from pps.activities.pilots import report as pilot_report
 from pps.activities.pilots.notes import write_pilot_notes
 from pps.activities.quality import deployment_tests
@@ -64,6 +65,9 @@ def a_preview(store: FactStore, folder: Path) -> None:
     # as versions before this one have stored it
     old = {"v": 1, "opinion": "comment", "text": SAID, "author": SAID, "invited": True}
     store.record(Fact(record.name, FactKind.FEEDBACK_GIVEN, "ops", "old", NOW, "VO ops", old))
+    follow_up = {"answer": "old", "text": SAID, "role": "Release Manager", "user": USER}
+    store.record(Fact(record.name, FactKind.FEEDBACK_FOLLOWED_UP, "ops", "f", NOW, f"user {USER}", follow_up))
+    store.record(Fact(record.name, FactKind.FEEDBACK_WITHDRAWN, "atlas", "none", NOW, "VO atlas", {"by": USER}))
     classified(store)
     overrule(at_office(store, now=NOW, actor=USER), PATCH, ClientVerdict.BC, SAID)
     by = {"urgency": "urgent", "reason": SAID, "by": {"EMT": USER, "PPS Coordinator": USER}, "state": "x"}
@@ -142,8 +146,9 @@ def _addresses(path: str, folder: Path, rollouts: list[str]) -> Iterator[str]:
         files = [f.name for f in folder.rglob("*") if f.is_file()] if "{file}" in path else [""]
         for file in files:
             number = name.rsplit("-", 2)[1]  # of its patch
-            yield path.replace("{name}", name).replace("{file}", file).replace("{number}", number)
-    assert "{" not in re.sub(r"\{(name|file|number)\}", "", path), (
+            filled = path.replace("{name}", name).replace("{file}", file).replace("{number}", number)
+            yield filled.replace("{token}", "x")
+    assert "{" not in re.sub(r"\{(name|file|number|token)\}", "", path), (
         f"{first}: say here with what its addresses are filled"
     )
 

@@ -92,7 +92,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Any:
     }
     services = MemoryServices(Configuration(config.folder), lambda _: None, given)
     with pytest.MonkeyPatch.context() as patch:  # neither of these is what is looked at here
-        patch.setattr("pps.web.public.ANSWERS_AT_ONCE", 10**6)
+        patch.setattr("pps.web.feedback.ANSWERS_AT_ONCE", 10**6)
         patch.setattr("pps.web.patches._STRANGE_AT_ONCE", 10**6)
         patch.setattr("pps.web.live.PASTS_AT_ONCE", 10**6)
         app = create_app(lambda: services, airflow_user, Clock(NOW + timedelta(hours=9)))

@@ -21,7 +21,7 @@ from tests.support.front import (  # noqa: F401
 )
 from tests.unit.web.test_api import airflow_user, ticking
 
-from pps.activities.people.feedback import invitation_token
+from pps.activities.people.tokens import invitation_token
 from pps.domain.base.errors import ConfigurationError
 from pps.domain.people.feedback import answers
 from pps.domain.record.facts import FactKind

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -26,12 +26,13 @@ from tests.support.whys import (
 )
 
 from pps.activities.clients import gates, opening
+from pps.activities.people.feedback import end_of_feedback
 from pps.domain.base.conditions import ConditionState
-from pps.domain.base.errors import PatchNotFoundError, ServiceError
+from pps.domain.base.errors import NotYetAllowedError, PatchNotFoundError, ServiceError
 from pps.domain.packages.patch import Patch, PatchKind, PatchState
 from pps.domain.record.facts import Fact, FactKind
 from pps.domain.record.rollouts import RolloutPath
-from pps.workflow.why import AWAY, GONE, Told, ask_tracker, public_view
+from pps.workflow.why import AWAY, GONE, Told, ask_tracker, public_view, why
 
 
 @pytest.mark.sd("4.1.1")
@@ -66,6 +67,33 @@ def test_the_vos_who_are_silent_can_act_and_their_silence_at_the_end_is_met_not_
     found = silent.why()
     assert of(found, "VOs").state is MET
     assert of(found, "VOs").sentence == "0 of 1 VOs have answered. That nobody answered is in the release notes."
+
+
+@pytest.mark.sd("4.1.1")
+def test_where_policies_say_how_many_vos_are_enough_the_answer_says_so_and_the_same_rule_ends_the_asking(
+    tmp_path: Path,
+) -> None:
+    changed = POLICIES.feedback.model_copy(update={"enough": 3, "earliest": timedelta(days=3)})
+    policies = POLICIES.model_copy(update={"feedback": changed})
+    way = on_its_way(tmp_path).asks("atlas", "cms", "lhcb", "alice").hears("atlas").hears("cms").certified()
+
+    def vos() -> tuple[ConditionState, str, datetime | None]:
+        found = of(why(way.store, PATCH.number, Told(CERTIFIED, ""), policies, way.clock), "VOs")
+        return found.state, found.sentence, found.until
+
+    earliest = NOW + timedelta(days=3)
+    ends = "it ends on Mon 15 Dec 2025, 09:30 UTC at the latest, and not before Thu 4 Dec 2025, 09:30 UTC."
+    assert vos() == (WAITING, f"2 of 4 VOs have answered; enough are 3; {ends}", DUE)
+    way.hears("lhcb")
+    ends = "it ends on Thu 4 Dec 2025, 09:30 UTC, not earlier."
+    assert vos() == (WAITING, f"3 of 4 VOs have answered, which is enough; {ends}", earliest)
+    with pytest.raises(NotYetAllowedError, match="feedback is open until 2025-12-04"):
+        end_of_feedback(way.desk(), changed.terms())
+    way.clock = earliest
+    assert vos()[0] is MET
+    assert end_of_feedback(way.desk(), changed.terms()).payload == {"outcome": "some"}
+    with pytest.raises(NotYetAllowedError, match="feedback is open until 2025-12-15"):
+        end_of_feedback(way.desk())
 
 
 @pytest.mark.sd("4.1.1")

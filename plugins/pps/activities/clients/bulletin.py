@@ -13,7 +13,12 @@ words.
   "opened_at": "...", "closed_at": null, "updated_at": "...",
   "path": "bc-client", "overruled": null, "unsigned": null, "withdrawn": null, "paused": null,
   "tag": "VO-ops-PPS-GLITE-WN-3.1.23", "jdl": "Requirements = ...;",
-  "feedback": {"until": "...", "outcome": "none", "invited": 2, "answered": 0, "vos": ["atlas", "cms"]},
+  "feedback": {"until": "...", "outcome": "some", "invited": 2, "answered": 1, "vos": ["atlas", "cms"],
+    "said": [{"vo": "atlas", "at": "...", "opinion": "works", "bugs": {"101": "not fixed"}, "test_cases": {},
+      "words": "works as a whole; bug 101 not fixed", "follow_ups": [{"text": "...", "role": "...", "at": "..."}]}],
+    "bugs": [{"bug": 101, "fixed": [], "not_fixed": ["atlas"], "not_tried": [], "words": "..."}],
+    "test_cases": [{"test_case": "...", "works": [], "does_not_work": [], "not_tried": [], "words": "..."}],
+    "withdrawn": [{"vo": "cms", "at": "..."}]},
   "release_notes": null, "remarks": [], "counts": {"available": 10, "failed": 2},
   "sites": [{"site": "PIC", "roc": "SouthWest", "platform": "debian12-amd64", "state": "available", "since": "..."}]
 }]}
@@ -34,11 +39,11 @@ from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Any
 
+from pps.activities.people.said import feedback_view
 from pps.activities.ports.record import Facts, OpenRollout
 from pps.domain.base.texts import one_line, shown_to_the_public
 from pps.domain.clients.control import pause_of
 from pps.domain.packages.tags import jdl_requirement
-from pps.domain.people.feedback import summary
 from pps.domain.people.overruling import Overruling, overruling
 from pps.domain.people.users import users_in
 from pps.domain.record.facts import FactKind
@@ -135,7 +140,6 @@ def _iso(moment: datetime | None) -> str | None:
 
 def _rollout(row: OpenRollout, record: Rollout, sites: Mapping[str, Site], dossier: Rollout) -> dict[str, Any]:
     opened = record.need(FactKind.ROLLOUT_OPENED, "Open the rollout first.").payload
-    said = summary(record)
     built = record.the(FactKind.TARBALL_BUILT)
     progress = sorted(record.all_progress(), key=lambda p: p.site) if row.path in PREVIEWS else []
     counts = Counter(p.state for p in progress)
@@ -156,13 +160,7 @@ def _rollout(row: OpenRollout, record: Rollout, sites: Mapping[str, Site], dossi
         "paused": _paused(record),
         "tag": opened.get("tag"),
         "jdl": jdl_requirement(opened["tag"]) if opened.get("tag") else None,
-        "feedback": {
-            "until": _iso(said.due),
-            "outcome": said.outcome.value,
-            "invited": len(said.invited),
-            "answered": len({a.vo for a in said.counting}),
-            "vos": sorted(said.invited),
-        },
+        "feedback": feedback_view(record),
         "release_notes": f"release-notes/{row.name}.html" if record.has(FactKind.RELEASE_NOTES_WRITTEN) else None,
         "remarks": list(built.payload.get("remarks", ())) if built else [],
         "counts": {state.value: counts[state] for state in SHOWN_STATES if counts[state]},

@@ -15,7 +15,7 @@ from pps.domain.clients.control import MAY_CONTROL, pause_of, said_of_pause
 from pps.domain.clients.updates import reasons_against_state
 from pps.domain.packages.patch import Patch, PatchState
 from pps.domain.people import feedback, questions
-from pps.domain.people.feedback import Outcome
+from pps.domain.people.feedback import Outcome, Terms
 from pps.domain.people.overruling import Overruling, waiver
 from pps.domain.people.roles import Role
 from pps.domain.record.facts import FactKind
@@ -30,12 +30,13 @@ _ON_THEIR_WAY = (SiteState.PLANNED, SiteState.INSTALLED, SiteState.CONFIGURED, S
 
 
 def of_preview(
-    record: Rollout, now: datetime, *, limits: BatchLimits, enough: int, joint: Overruling | None
+    record: Rollout, now: datetime, *, limits: BatchLimits, enough: int, terms: Terms, joint: Overruling | None
 ) -> tuple[Condition, ...]:
     """The conditions of a preview, in their order.
 
     Args:
         enough: sites that offer a non-backward-compatible client before VOs are told (policies.yaml).
+        terms: when VOs are asked no longer (policies.yaml).
         joint: the decision that the policies do not hold for this patch.
     """
     section = "SD 4.1.2" if record.path is RolloutPath.NON_BC_CLIENT else "SD 4.1.1"
@@ -44,7 +45,7 @@ def of_preview(
     if record.path is RolloutPath.BC_CLIENT:
         chain.append(_first_sites(record, limits))
     chain.append(_sites(record, limits, enough, section))
-    chain.append(_vos(record, now, joint))
+    chain.append(_vos(record, now, terms, joint))
     chain.append(release_notes(record, section))
     chain = [*in_order(chain, over=record.is_over)]
     if pause := pause_of(record):
@@ -106,24 +107,30 @@ def _at_their_own_pace(record: Rollout, enough: int, budget: str) -> Condition:
     return Condition("sites", "SD 4.1.2", WAITING, sentence, tuple(q.subject for q in awaited), until)
 
 
-def _vos(record: Rollout, now: datetime, joint: Overruling | None) -> Condition:
+def _vos(record: Rollout, now: datetime, terms: Terms, joint: Overruling | None) -> Condition:
     """Feedback of the VOs; silence until the agreed date is an outcome."""
     name, section = "VOs", "SD 4.1.1"
-    said = feedback.summary(record)
-    heard, invited = len(said.invited) - len(said.silent), len(said.invited)
-    number = f"{heard} of {invited} VOs have answered" if invited else "no VO has been invited"
+    said, asking = feedback.summary(record), feedback.Asking.of(record, terms)
+    number = f"{asking.heard} of {asking.invited} VOs have answered" if asking.invited else "No VO has been invited"
     ended = record.the(FactKind.FEEDBACK_ENDED)
     end = ended.at if ended else now
-    if feedback.time_is_up(record, end) or (invited and said.outcome is Outcome.ALL):
-        silence = " That nobody answered is in the release notes." if said.outcome is Outcome.NONE else ""
-        return Condition(name, section, MET, f"{number[:1].upper()}{number[1:]}.{silence}")
-    if joint is not None and (ended or not record.is_over):
+    if joint is not None and (ended or not record.is_over) and not _has_ended_by_itself(record, end, terms):
         return Condition(name, section, WAIVED, waiver(joint, "Nobody waits for their feedback"))
+    if ended or _has_ended_by_itself(record, end, terms):
+        silence = " That nobody answered is in the release notes." if said.outcome is Outcome.NONE else ""
+        return Condition(name, section, MET, f"{number}.{silence}")
     if said.due is None:
         sentence = "They are asked when the sites have it."
         return Condition(name, section, WAITING, sentence)
-    why = f"{number[:1].upper()}{number[1:]}; it ends on {moment(said.due)}{' or when all have' if invited else ''}."
-    return Condition(name, section, WAITING, why, said.silent, said.due)
+    return Condition(name, section, WAITING, asking.sentence, said.silent, asking.until)
+
+
+def _has_ended_by_itself(record: Rollout, at: datetime, terms: Terms) -> bool:
+    """Tell whether the date had passed by then, or enough had answered."""
+    if feedback.time_is_up(record, at):
+        return True
+    asking = feedback.Asking.of(record, terms)
+    return asking.is_enough and (asking.not_before is None or at >= asking.not_before)
 
 
 def release_notes(record: Rollout, section: str) -> Condition:

@@ -18,10 +18,11 @@ from itsdangerous import BadData, URLSafeSerializer
 
 from pps.activities.clients.bulletin import stage
 from pps.activities.clients.withdrawal import sites_with_preview
-from pps.activities.people.feedback import keys_in
+from pps.activities.people.tokens import keys_in
 from pps.domain.base.errors import NotYetAllowedError
 from pps.domain.base.names import is_name
 from pps.domain.base.texts import for_the_public, one_line
+from pps.domain.people.feedback import AS_AGREED, Asking, Terms
 from pps.domain.people.users import users_in
 from pps.domain.record.facts import FactKind
 from pps.domain.record.rollouts import REACHED, Rollout, SiteProgress, SiteState
@@ -37,15 +38,18 @@ _LONGEST_REASON = 90
 _SHORTEST_LINE = 60
 
 
-def line_about(record: Rollout, at_most: int = LONGEST_NOTE) -> str:
+def line_about(record: Rollout, at_most: int = LONGEST_NOTE, terms: Terms = AS_AGREED) -> str:
     """`bc-client-4711-1 (preview): 6 of 9 sites reached; 2 failed: PIC (no answer in 30 s), ...`
 
     No longer than `at_most`. The numbers are always whole; where there is no room, sites are counted instead of named.
     It passes the door to the public, so it names no person, and no address of one.
+
+    Args:
+        terms: when VOs are asked no longer; what policies.yaml says of it stands in the line while they are asked.
     """
     names = users_in(record)
     groups = [(word, [_named(p, names) for p in those]) for word, those in _groups(record)]
-    head = f"{record.name} ({stage(record)}): {_head(record)}"
+    head = f"{record.name} ({stage(record)}): {_head(record)}{_awaited(record, terms)}"
     for shown in range(max((len(those) for _, those in groups), default=0), -1, -1):
         line = "; ".join((head, *(_listed(word, those, shown) for word, those in groups)))
         if len(line) <= at_most:
@@ -67,6 +71,14 @@ def _head(record: Rollout) -> str:
         return head
     said = because.payload.get("reason") or " ".join(because.payload.get("reasons", ()))
     return f"{head}; because: {one_line(for_the_public(str(said), users_in(record)), 200)}"
+
+
+def _awaited(record: Rollout, terms: Terms) -> str:
+    """How many VOs have answered, and how many are enough; "" where the agreed date alone ends the asking."""
+    is_asking = record.has(FactKind.FEEDBACK_DATE_AGREED) and not record.has(FactKind.FEEDBACK_ENDED)
+    if terms == AS_AGREED or not is_asking or record.is_over:
+        return ""
+    return f"; {Asking.of(record, terms).sentence.rstrip('.')}"
 
 
 def _planned(record: Rollout) -> list[SiteProgress]:
@@ -104,13 +116,14 @@ def _listed(word: str, those: list[str], shown: int) -> str:
     return f"{len(those)} {word}: {', '.join(named)}{f' and {more} more' if more > 0 else ''}"
 
 
-def note_with(note: str | None, rollout: str, record_of: Callable[[str], Rollout]) -> str:
+def note_with(note: str | None, rollout: str, record_of: Callable[[str], Rollout], terms: Terms = AS_AGREED) -> str:
     """The whole note, with the lines of `rollout`, and of those that have one in it already, as they are true now.
 
     What others have written stays as it is, above ours. The same facts give the same note.
 
     Args:
         record_of: reads a rollout's facts.
+        terms: as for `line_about`.
     """
     given = (note or "").splitlines()
     theirs = "\n".join(line for line in given if not line.startswith(_OURS)).strip()
@@ -120,7 +133,7 @@ def note_with(note: str | None, rollout: str, record_of: Callable[[str], Rollout
     fits = max(0, min(len(records), room // (_SHORTEST_LINE + len(_OURS) + 2)))
     # a line of its own in Airflow's Markdown stands between empty ones
     each = room // fits - len(_OURS) - 2 if fits else 0
-    lines = [f"{_OURS}{line_about(record, each)}" for record in records[-fits:]] if fits else []
+    lines = [f"{_OURS}{line_about(record, each, terms)}" for record in records[-fits:]] if fits else []
     return "\n\n".join(part for part in (theirs, *lines) if part)
 
 

@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from pps.activities.clients.bulletin import stage
+from pps.activities.people.said import feedback_view
 from pps.domain.base.texts import shown_to_the_public
 from pps.domain.packages.tags import jdl_requirement
-from pps.domain.people.feedback import feedback_due, outcome
+from pps.domain.people.feedback import feedback_due
 from pps.domain.people.users import users_in
 from pps.domain.record.facts import Fact, FactKind
 from pps.domain.record.rollouts import Rollout
@@ -40,7 +41,7 @@ def public_view(rollout: Rollout) -> Mapping[str, Any]:
         "opened_at": opened.at.isoformat() if opened else None,
         "tag": tag or None,
         "jdl": jdl_requirement(tag) if tag else None,
-        "feedback": {"until": due.isoformat() if due else None, "outcome": outcome(rollout).value},
+        "feedback": {**feedback_view(rollout), "until": due.isoformat() if due else None},
         "sites": [
             {"site": p.site, "state": p.state.value, "since": p.fact.at.isoformat() if p.fact else None}
             for p in rollout.all_progress()

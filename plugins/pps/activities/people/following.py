@@ -15,7 +15,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from pps.activities.desk import Office
-from pps.activities.people.feedback import keys_in
+from pps.activities.people.tokens import keys_in
 from pps.activities.ports.people import Mail
 from pps.activities.ports.record import Facts
 from pps.domain.base.errors import InvalidNameError, PatchNotFoundError, RefusedError

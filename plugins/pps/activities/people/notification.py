@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from pps.activities.desk import Desk
-from pps.activities.people.feedback import invitation_token
+from pps.activities.people.tokens import invitation_token
 from pps.activities.ports.people import Mail
 from pps.domain.packages.patch import Bug, Patch
 from pps.domain.packages.tags import jdl_requirement

@@ -14,7 +14,8 @@ from pps.activities.quality.conditions import same_packages
 from pps.domain.base.conditions import NOT_TOLD, Condition, ConditionState, in_order, listed, moment, why_not
 from pps.domain.base.texts import one_line
 from pps.domain.packages.patch import Patch
-from pps.domain.people import questions
+from pps.domain.people import feedback, questions
+from pps.domain.people.feedback import Terms
 from pps.domain.people.overruling import Overruling, waiver
 from pps.domain.people.roles import Role
 from pps.domain.pilots import rules
@@ -28,16 +29,19 @@ _COORDINATOR = (Role.PPS_COORDINATOR.value,)
 _SECTION = "SD 4.1.3"
 
 
-def of_pilot(pilot: Pilot, patch: Patch | None, now: datetime, *, joint: Overruling | None) -> tuple[Condition, ...]:
+def of_pilot(
+    pilot: Pilot, patch: Patch | None, now: datetime, *, terms: Terms, joint: Overruling | None
+) -> tuple[Condition, ...]:
     """The conditions of one round of a pilot, in their order.
 
     Args:
         patch: as the tracker has it now; None: it does not answer.
+        terms: when VOs are asked no longer (policies.yaml).
         joint: the decision that the policies do not hold for this patch.
     """
     chain = [_request(pilot), _selection(pilot), _kick_off(pilot), _set_up(pilot), _run(pilot, now)]
     if pilot.is_major:
-        chain.append(_vos(pilot, now, joint))
+        chain.append(_vos(pilot, now, terms, joint))
     chain += [_reports(pilot), _decision(pilot), release_notes(pilot.record, _SECTION)]
     found = (*in_order(chain, over=pilot.record.is_over), _software(pilot, patch))
     if pilot.record.has(FactKind.PACKAGES_KEPT):
@@ -154,22 +158,27 @@ def _run(pilot: Pilot, now: datetime) -> Condition:
     )
 
 
-def _vos(pilot: Pilot, now: datetime, joint: Overruling | None) -> Condition:
+def _vos(pilot: Pilot, now: datetime, terms: Terms, joint: Overruling | None) -> Condition:
     name, agreed, silent = "VOs", pilot.agreement, silent_vos(pilot)
     if agreed is None:
         return Condition(name, _SECTION, WAITING, "Those that commit themselves are asked when it is set up.")
     if not agreed.vos:
         return Condition(name, _SECTION, MET, "No VO has committed itself, so operations judge it.")
     heard = f"{len(agreed.vos) - len(silent)} of {len(agreed.vos)} committed VOs have answered"
-    if not silent or now > agreed.feedback_until:
+    asking = feedback.Asking.of(pilot.record, terms)
+    in_force = asking.not_before is not None and now < asking.not_before and not pilot.record.is_over
+    if (not silent and not in_force) or now > agreed.feedback_until:
         none = " Operations judge it, and the release notes say so." if len(silent) == len(agreed.vos) else ""
         return Condition(name, _SECTION, MET, f"{heard}.{none}")
     if joint is not None:
         return Condition(name, _SECTION, WAIVED, waiver(joint, "Nobody waits for their feedback"))
-    if pilot.run_ended is not None and vos.vos_are_heard(pilot.record, now):
-        return Condition(name, _SECTION, MET, f"{heard}; no site has the service any more, so none is waited for.")
-    until = agreed.feedback_until
-    return Condition(name, _SECTION, WAITING, f"{heard}; it ends on {moment(until)} or when all have.", silent, until)
+    if pilot.run_ended is not None and vos.vos_are_heard(pilot.record, now, terms):
+        enough = f"enough are {asking.wanted}" if asking.is_enough else "no site has the service any more"
+        return Condition(name, _SECTION, MET, f"{heard}; {enough}, so none is waited for.")
+    until, sentence = agreed.feedback_until, f"{heard}; it ends on {moment(agreed.feedback_until)} or when all have."
+    if asking.invited == len(agreed.vos):
+        until, sentence = asking.until or until, asking.sentence.replace("VOs", "committed VOs", 1)
+    return Condition(name, _SECTION, WAITING, sentence, silent, until)
 
 
 def _reports(pilot: Pilot) -> Condition:

@@ -26,10 +26,13 @@ from pps.domain.record.rollouts import Rollout
 _SEVERITIES = list(Severity)
 
 
-def write_pilot_notes(desk: Desk, folder: PublicationFolder) -> str:
+def write_pilot_notes(desk: Desk, folder: PublicationFolder, because: str = "") -> str:
     """Write `release-notes/<pilot>.html` and `.txt` below `folder`; returns the digest of their content.
 
     Written again from the same facts and patch they are the same, and so is the record.
+
+    Args:
+        because: why they are written anew; it is on record with them.
 
     Raises:
         NotYetAllowedError: the wrap-up has not decided; until then nobody knows whether users are heard.
@@ -46,7 +49,7 @@ def write_pilot_notes(desk: Desk, folder: PublicationFolder) -> str:
     digest = hashlib.sha256("\0".join(files.values()).encode()).hexdigest()[:16]
     for name, text in files.items():
         folder.publish(name, text)
-    payload = {"files": sorted(files), "digest": digest}
+    payload = {"files": sorted(files), "digest": digest} | ({"because": because} if because else {})
     desk.record(desk.fact(FactKind.RELEASE_NOTES_WRITTEN, "", digest, payload))
     return digest
 

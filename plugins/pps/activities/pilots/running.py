@@ -7,8 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 
 from pps.activities.desk import Desk, Office
-from pps.activities.people.feedback import invitation_token
 from pps.activities.people.notification import Audience
+from pps.activities.people.tokens import invitation_token
 from pps.activities.pilots.journal import end_run, entry_mails
 from pps.activities.ports.record import Facts
 from pps.activities.ports.services import ServiceAnswer, ServiceProbes

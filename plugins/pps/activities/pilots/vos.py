@@ -5,9 +5,10 @@ from __future__ import annotations
 from datetime import datetime
 
 from pps.activities.desk import Desk
-from pps.activities.people.feedback import invitation_token
 from pps.activities.people.notification import Audience
+from pps.activities.people.tokens import invitation_token
 from pps.domain.people import feedback
+from pps.domain.people.feedback import Terms
 from pps.domain.people.links import feedback_api, feedback_link
 from pps.domain.pilots import rules
 from pps.domain.pilots.pilot import Pilot
@@ -20,15 +21,15 @@ def vos_may_begin(record: Rollout) -> bool:
     return record.is_over or Pilot(record).running_since is not None or record.has(FactKind.RUN_ENDED)
 
 
-def vos_are_heard(record: Rollout, now: datetime) -> bool:
-    """Tell whether nothing more is to be waited for from the VOs: all have answered, or the agreed date has passed.
+def vos_are_heard(record: Rollout, now: datetime, terms: Terms = feedback.AS_AGREED) -> bool:
+    """Tell whether nothing more is to be waited for from the VOs: enough have answered, or the agreed date has passed.
 
     No VO is waited for that has not committed itself, and none where no site has the service any more (`success`).
     """
     pilot = Pilot(record)
     if record.is_over or pilot.agreement is None or not pilot.agreement.vos or not pilot.serving:
         return True
-    return feedback.feedback_is_over(record, now)
+    return feedback.feedback_is_over(record, now, terms)
 
 
 def invite_vos(desk: Desk, audience: Audience) -> int:

@@ -28,11 +28,17 @@ FOLDER = "release-notes"
 _SEVERITIES = list(Severity)
 
 
-def write_release_notes(desk: Desk, folder: PublicationFolder) -> str:
+def write_release_notes(
+    desk: Desk, folder: PublicationFolder, terms: feedback.Terms = feedback.AS_AGREED, because: str = ""
+) -> str:
     """Write `release-notes/<rollout>.html` and `.txt` below `folder`; returns the digest of their content.
 
     That the asking has ended is put on record with them. Written again from the same facts and patch,
     they are the same, and so is the record; what came late changes them and is a new occasion.
+
+    Args:
+        terms: when VOs are asked no longer (policies.yaml).
+        because: why they are written anew; it is on record with them.
 
     Raises:
         NotYetAllowedError: feedback may still come in time. Notes that said "no feedback" too
@@ -42,7 +48,7 @@ def write_release_notes(desk: Desk, folder: PublicationFolder) -> str:
     patch = desk.patch
     dossier = desk.facts.dossier(patch.number)
     if overruling(dossier) is None:
-        ended = end_of_feedback(desk)
+        ended = end_of_feedback(desk, terms)
     else:  # nobody waits for feedback then (SD 4.1.3); what has come is in the notes all the same
         outcome = {"outcome": feedback.outcome(record).value}
         ended = desk.fact(FactKind.FEEDBACK_ENDED, "", "", outcome)
@@ -56,20 +62,18 @@ def write_release_notes(desk: Desk, folder: PublicationFolder) -> str:
     digest = hashlib.sha256("\0".join(files.values()).encode()).hexdigest()[:16]
     for name, text in files.items():
         folder.publish(name, text)
-    desk.record(
-        ended,
-        desk.fact(FactKind.RELEASE_NOTES_WRITTEN, "", digest, {"files": sorted(files), "digest": digest}),
-    )
+    payload = {"files": sorted(files), "digest": digest} | ({"because": because} if because else {})
+    desk.record(ended, desk.fact(FactKind.RELEASE_NOTES_WRITTEN, "", digest, payload))
     return digest
 
 
-def renew_release_notes(desk: Desk, folder: PublicationFolder) -> None:
+def renew_release_notes(desk: Desk, folder: PublicationFolder, terms: feedback.Terms = feedback.AS_AGREED) -> None:
     """Write notes that are on record once more: what has come since must be in them before anything is released.
 
     Source: SD 4.1.2: the deployment test runs beside the preview, so it may end after the feedback.
     """
     if desk.rollout.has(FactKind.RELEASE_NOTES_WRITTEN):
-        write_release_notes(desk, folder)
+        write_release_notes(desk, folder, terms)
 
 
 def notes(

@@ -55,7 +55,11 @@ _EVENTS: Mapping[FactKind, Callable[[_Payload], str]] = {
     FactKind.GATE_PASSED: _said("The first sites are healthy: all others follow."),
     FactKind.FEEDBACK_DATE_AGREED: lambda p: f"VOs are asked until {moment(datetime.fromisoformat(p['due']))}.",
     FactKind.FEEDBACK_ENDED: _said("The VOs are asked no longer."),
-    FactKind.RELEASE_NOTES_WRITTEN: _said("The release notes are written."),
+    FactKind.RELEASE_NOTES_WRITTEN: lambda p: (
+        f"The release notes are written anew, for {p['because']}."
+        if p.get("because")
+        else "The release notes are written."
+    ),
     FactKind.CERTIFICATION_ENDED: lambda p: f"Certification has ended as far as this rollout waits: {p['outcome']}.",
     FactKind.RELEASE_REFUSED: _said("The rules for production do not allow it."),
     FactKind.RELEASED_TO_PRODUCTION: _said("It is released to production."),

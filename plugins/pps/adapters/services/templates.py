@@ -1,8 +1,8 @@
 """Renders include/templates (port `Templates`).
 
-People's text is data, never source. It is plain text: no Markdown, no HTML of theirs is
-interpreted, line breaks are kept by the templates (`white-space: pre-wrap`, the filters `quoted`
-and `wrapped`). Every value is cleaned of control characters on its way out.
+People's text is data, never source, and no HTML of theirs is interpreted. Blocks of it on pages are Markdown (the
+filter `theirs`, see `markdown.py`); elsewhere it is plain text, whose line breaks the templates keep (`white-space:
+pre-wrap`, the filters `quoted` and `wrapped`). In every value control and direction characters are made visible.
 """
 
 from __future__ import annotations
@@ -94,6 +94,13 @@ def fenced(text: str) -> str:
     return f"{fence}text\n{clean}\n{fence}"
 
 
+def theirs(text: str) -> Markup:
+    """Somebody's text as a block of a page: their Markdown, and nothing else of theirs."""
+    from pps.adapters.services.markdown import as_html  # mails and the terminal need none
+
+    return Markup(f'<div class="md">{as_html(str(text))}</div>')  # noqa: S704 (cleaned there)
+
+
 def _cleaned(value: Any) -> Any:
     return clean_text(value) if isinstance(value, str) and not isinstance(value, Markup) else value
 
@@ -114,11 +121,13 @@ class JinjaTemplates:
         )
         self._environment.filters |= {
             "when": when,
+            "moment": lambda text: when(datetime.fromisoformat(text)),
             "duration": duration,
             "counted": counted,
             "wrapped": wrapped,
             "quoted": quoted,
             "fenced": fenced,
+            "theirs": theirs,
             "one_line": lambda text, at_most=200: one_line(str(text), at_most),
         }
 

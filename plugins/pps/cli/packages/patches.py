@@ -81,6 +81,8 @@ def show(ctx: typer.Context, patch: PatchNumber, as_json: output.Json = False) -
     if found.bugs:
         rows = [(b.number, b.severity, b.originator, b.title) for b in found.bugs]
         output.say(output.table(("BUG", "SEVERITY", "ORIGINATOR", "TITLE"), rows))
+    if found.test_cases:
+        output.say(output.table(("TEST CASE", "TITLE"), [(c.name, c.title) for c in found.test_cases]))
     if found.release_notes.strip():
         output.say("", "Release notes of the developers:", found.release_notes.strip())
     output.say("", *_sentences("As a preview", against), *_sentences("To production", against_production))

@@ -1,7 +1,7 @@
 """Texts that people and sites wrote, made fit to be stored and shown.
 
-They are data: nothing is escaped here (each door escapes its own way), only what no reader should
-meet is taken out, e.g. control characters and marks that turn the writing direction round.
+They are data: nothing is escaped here (each door escapes its own way), only what a reader would not see, and be
+deceived by, is made visible: control characters, and marks that turn the writing direction round.
 """
 
 from __future__ import annotations
@@ -14,19 +14,35 @@ from dataclasses import fields, is_dataclass
 from functools import cache, lru_cache
 from typing import Any
 
-# C0 and C1 controls except tab and newline; bidirectional marks, overrides and isolates; invisible
-# format characters that can hide one word inside another; the byte order mark.
-_UNWANTED = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b\u200e\u200f\u202a-\u202e\u2060-\u2069\ufeff]")
+# C0 and C1 controls except tab and newline; bidirectional marks, overrides and isolates; invisible format characters
+# that can hide one word inside another, or a text in tags; the byte order mark.
+_UNWANTED = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u180e\u200b\u200e\u200f\u202a-\u202e\u2060-\u2069\ufeff\ufff9-\ufffb"
+    "\U000e0000-\U000e007f]"
+)
+_SHOWN = r"(?:[\u2400-\u241f\u2421]|⟨U\+[0-9A-F]{4,5}⟩)"
+_MARKS = re.compile(_SHOWN)
 _NEWLINES = re.compile("\r\n?|\x85|\x0b|\x0c|\u2028|\u2029")
 _SURROGATES = re.compile("[\ud800-\udfff]")
 
 
 def clean_text(text: str) -> str:
-    """Return `text` with `\\n` as its only newline and without control and direction characters.
+    """Return `text` with `\\n` as its only newline, and with control and direction characters as `␛` or `⟨U+202E⟩`.
 
-    Half a surrogate pair becomes U+FFFD, since it cannot be encoded.
+    A byte order mark at the very beginning goes: no person has written it. A text of nothing else is empty. Half a
+    surrogate pair becomes U+FFFD, since it cannot be encoded.
     """
-    return _SURROGATES.sub("\ufffd", _UNWANTED.sub("", _NEWLINES.sub("\n", text)))
+    text = _NEWLINES.sub("\n", text.removeprefix("\ufeff"))
+    if not (bare := _UNWANTED.sub("", text)).strip():
+        return bare
+    return _SURROGATES.sub("\ufffd", _UNWANTED.sub(_made_visible, text))
+
+
+def _made_visible(found: re.Match[str]) -> str:
+    code = ord(found[0])
+    if code < 0x20:
+        return chr(0x2400 + code)
+    return "\u2421" if code == 0x7F else f"⟨U+{code:04X}⟩"
 
 
 def one_line(text: str, at_most: int = 200) -> str:
@@ -101,6 +117,18 @@ def for_the_public(text: str, names: Collection[str] = ()) -> str:
     Args:
         names: of users; they are hidden where they stand as a word.
     """
+    shown = _through_the_door(text, names)
+    if (bare := _bare(text)) != text and (without := _through_the_door(bare, names)) != _bare(shown):
+        return without  # invisible characters would have hidden a name from us, not from people: they go with it
+    return shown
+
+
+def _bare(text: str) -> str:
+    """Without what is invisible, and what stands for it."""
+    return _MARKS.sub("", _UNWANTED.sub("", text))
+
+
+def _through_the_door(text: str, names: Collection[str]) -> str:
     text = _once(text) if len(text) <= _SHORT else _without_persons(text)
     return _words(tuple(sorted(names))).sub(HIDDEN, text) if names else text
 

@@ -65,6 +65,19 @@ class Bug:
 
 
 @dataclass(frozen=True, slots=True)
+class Case:
+    """A test case: what users are asked to try, and to judge by itself."""
+
+    name: str
+    title: str
+    how: str = ""
+    """what to do, in Markdown; "" where the title says it"""
+
+    def __post_init__(self) -> None:
+        checked_name(self.name, "test case")
+
+
+@dataclass(frozen=True, slots=True)
 class Repository:
     """Where the provider publishes the packages of a patch."""
 
@@ -141,6 +154,8 @@ class Patch:
     installation_guide: str = ""
     """where the documentation for its installation is; "" where there is none"""
     configuration_guide: str = ""
+    test_cases: tuple[Case, ...] = ()
+    """what VOs can judge one by one, beside the bugs; many patches have none"""
 
     def __post_init__(self) -> None:
         if not 0 < self.number < 10**9:

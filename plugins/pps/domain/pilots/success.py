@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
+from pps.domain.base.conditions import moment
 from pps.domain.base.errors import NotYetAllowedError
 from pps.domain.base.texts import one_line
-from pps.domain.people.feedback import Opinion
+from pps.domain.people.feedback import FollowUp, Opinion, VoAnswer, answers
 from pps.domain.pilots.looks import availability, percent, samples
 from pps.domain.pilots.pilot import Pilot
 from pps.domain.record.facts import FactKind
@@ -46,6 +47,9 @@ class VoWord:
     text: str
     replaced: bool = False
     """the VO has answered again in time: shown, but the later one counts"""
+    said: str = ""
+    """the opinion, and beside it what it says of single bugs and test cases"""
+    follow_ups: tuple[FollowUp, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,30 +76,37 @@ def words_of_vos(pilot: Pilot) -> tuple[VoWord, ...]:
     """What the committed VOs said in time; an answer at the very instant of the agreed date is in time.
 
     An answer counts for its VO only if it came with that VO's own invitation; of several the newest does (ADR 23).
+    One that was withdrawn is nobody's word any more.
     """
+    given = _answers_in_time(pilot)
+    newest = {a.vo: a for a in given}
+    return tuple(
+        VoWord(a.vo, a.opinion, a.text, a is not newest[a.vo], a.words, a.follow_ups)
+        for a in given
+        if a.withdrawn_at is None
+    )
+
+
+def _answers_in_time(pilot: Pilot) -> list[VoAnswer]:
     agreed = pilot.agreement
     if agreed is None:
-        return ()
-    given = [
-        f
-        for f in pilot.record.facts
-        if f.kind is FactKind.FEEDBACK_GIVEN
-        and f.subject in agreed.vos
-        and f.payload.get("invited")
-        and f.at <= agreed.feedback_until
-    ]
-    newest = {f.subject: f for f in given}
-    return tuple(
-        VoWord(f.subject, Opinion(f.payload["opinion"]), str(f.payload["text"]), replaced=f is not newest[f.subject])
-        for f in given
-    )
+        return []
+    return [a for a in answers(pilot.record) if a.vo in agreed.vos and a.invited and a.at <= agreed.feedback_until]
 
 
 def silent_vos(pilot: Pilot) -> tuple[str, ...]:
     """The committed VOs that have not answered (in time): whom to remind."""
     agreed = pilot.agreement
-    heard = {word.vo for word in words_of_vos(pilot)}
+    heard = {word.vo for word in words_of_vos(pilot) if not word.replaced}
     return tuple(vo for vo in agreed.vos if vo not in heard) if agreed else ()
+
+
+def _withdrawn(pilot: Pilot) -> tuple[str, ...]:
+    """That VOs which are silent now have answered, and taken it back."""
+    taken_back = {a.vo: a.withdrawn_at for a in _answers_in_time(pilot) if a.withdrawn_at is not None}
+    return tuple(
+        f"{vo} withdrew its answer on {moment(taken_back[vo])}." for vo in silent_vos(pilot) if vo in taken_back
+    )
 
 
 def reasons_against_minor_success(pilot: Pilot, criteria: Criteria, now: datetime) -> tuple[str, ...]:
@@ -157,7 +168,8 @@ def assess(pilot: Pilot, criteria: Criteria, now: datetime, *, overruled: bool =
     technical, unknown = reasons_against_minor_success(pilot, criteria, now), unknown_parts(pilot, criteria, now)
     if not pilot.is_major:
         return Assessment(JudgedBy.OPERATIONS, technical, unknown, (), no_feedback=False)
-    words, silent, agreed = words_of_vos(pilot), silent_vos(pilot), pilot.agreement
+    words = [w for w in words_of_vos(pilot) if not w.replaced]
+    silent, agreed, withdrawn = silent_vos(pilot), pilot.agreement, _withdrawn(pilot)
     may_come = agreed is not None and bool(agreed.vos) and now <= agreed.feedback_until and pilot.serving
     if not words and agreed is not None and may_come and not overruled:
         raise NotYetAllowedError(
@@ -169,13 +181,12 @@ def assess(pilot: Pilot, criteria: Criteria, now: datetime, *, overruled: bool =
         why = f"No feedback from {', '.join(silent)} in time." if silent else "No VO has committed itself to it."
         if may_come and silent:
             why = f"The policies were overruled, so nobody waited for {', '.join(silent)}."
-        return Assessment(JudgedBy.OPERATIONS, technical, unknown, (why,), no_feedback=True)
+        return Assessment(JudgedBy.OPERATIONS, technical, unknown, (why, *withdrawn), no_feedback=True)
     problems = tuple(
-        f"{w.vo} reports a problem: {one_line(w.text).rstrip('.')}."
-        for w in words
-        if w.opinion is Opinion.PROBLEM and not w.replaced
+        f"{w.vo} reports a problem: {one_line(w.text).rstrip('.')}." for w in words if w.opinion is Opinion.PROBLEM
     )
-    others = (f"No feedback from {', '.join(silent)} in time.",) if silent else ()
+    in_part = tuple(f"{w.vo} says: {w.said}." for w in words if w.said != w.opinion)
+    others = (*in_part, *((f"No feedback from {', '.join(silent)} in time.",) if silent else ()), *withdrawn)
     # a service that had to be rolled back is no success, whatever its users say
     rolled_back = tuple(r for r in technical if r.startswith("It was rolled back"))
     seen = tuple(r for r in technical if r not in rolled_back)

@@ -139,6 +139,11 @@ class FactKind(StrEnum):
     ORIGINATOR_INVITED = "originator-invited"
     VO_INVITED = "vo-invited"
     FEEDBACK_GIVEN = "feedback-given"
+    FEEDBACK_WITHDRAWN = "feedback-withdrawn"
+    """subject: VO; occasion: the answer that whoever gave it takes back; the record keeps both"""
+    FEEDBACK_FOLLOWED_UP = "feedback-followed-up"
+    """what those in charge say to an answer; subject: VO; occasion: digest of both; payload `answer`, `text`, `role`,
+    `user`"""
     TOLD = "told"
     """somebody was sent a message that no other fact stands for; occasion: what about"""
     CREDITED = "credited"

@@ -196,7 +196,7 @@ def invite_originators(rollout: str) -> None:
 def write_release_notes(rollout: str) -> str:
     """What changed, and what the VOs said, or that nobody answered. Returns the notes' digest."""
     with desk(rollout) as d:
-        digest = release_notes.write_release_notes(d, d.services.publication_folder)
+        digest = release_notes.write_release_notes(d, d.services.publication_folder, d.policies.feedback.terms())
         d.write_bulletin()
         return digest
 
@@ -214,7 +214,7 @@ def decide_on_release(rollout: str) -> bool:
     """SD 4.1.1, last paragraph; the notes are brought up to date first. A refusal ends the run here, with its reasons
     in the log and the bulletin."""
     with desk(rollout) as d:
-        release_notes.renew_release_notes(d, d.services.publication_folder)
+        release_notes.renew_release_notes(d, d.services.publication_folder, d.policies.feedback.terms())
         reasons = release.decide_on_release(d)
         for reason in reasons:
             log.warning("Not released to production: %s", reason)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from pps.adapters.services.tracker import RestTracker
-from pps.domain.packages.patch import Bug, PackageRef, Patch, PatchState, Repository, Severity
+from pps.domain.packages.patch import Bug, Case, PackageRef, Patch, PatchState, Repository, Severity
 from pps.domain.sites.site import Platform
 
 NUMBER = 4711
@@ -28,6 +28,10 @@ _BUGS = (
     Bug(29044, "Copy hangs on storage elements without IPv6", Severity.NORMAL, "cms-data-transfers@example.org"),
     Bug(29102, "Listing of large directories is slow", Severity.NORMAL, "lhcb-production@example.org"),
     Bug(29377, "Help texts do not name environment variables", Severity.MINOR, "biomed-users@example.org"),
+)
+
+_TEST_CASES = (
+    Case("renew-proxy", "A proxy is renewed while a job runs", "Submit a job that runs longer than its proxy lives."),
 )
 
 
@@ -57,6 +61,7 @@ def demo_patch(
         packages=tuple(packages),
         externals=tuple(externals),
         bugs=_BUGS,
+        test_cases=_TEST_CASES,
         release_notes=_RELEASE_NOTES,
         basic_certification_passed=True,
         install_tested=(platform,),

@@ -11,7 +11,8 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict
 
 from pps.domain.base.conditions import ConditionState
-from pps.domain.people.feedback import Outcome
+from pps.domain.people.feedback import Opinion, Outcome
+from pps.domain.people.verdicts import BugVerdict, CaseVerdict
 from pps.domain.record.rollouts import RolloutPath, SiteState
 
 
@@ -35,13 +36,67 @@ class FeedbackState(Answer):
     outcome: Outcome
 
 
+class FollowUp(Answer):
+    """What those in charge say to an answer."""
+
+    text: str
+    role: str
+    at: datetime
+
+
+class VoSays(Answer):
+    """What a VO says: of the whole, and beside it of each bug and test case; its text is in the release notes."""
+
+    vo: str
+    at: datetime
+    opinion: Opinion
+    bugs: dict[str, BugVerdict]
+    """by number; those that are not named were not tried"""
+    test_cases: dict[str, CaseVerdict]
+    words: str
+    follow_ups: list[FollowUp]
+
+
+class BugTally(Answer):
+    """Which VOs say what of a bug."""
+
+    bug: int
+    fixed: list[str]
+    not_fixed: list[str]
+    not_tried: list[str]
+    words: str
+
+
+class CaseTally(Answer):
+    """Which VOs say what of a test case."""
+
+    test_case: str
+    works: list[str]
+    does_not_work: list[str]
+    not_tried: list[str]
+    words: str
+
+
+class TakenBack(Answer):
+    """A VO has withdrawn its answer."""
+
+    vo: str
+    at: datetime
+
+
 class FeedbackNumbers(FeedbackState):
-    """The same, with how many VOs have answered."""
+    """The same, with how many VOs have answered, and what they say."""
 
     invited: int
     answered: int
     vos: list[str]
     """those that were invited"""
+    said: list[VoSays]
+    """the answers that count"""
+    bugs: list[BugTally]
+    """those of which something was said"""
+    test_cases: list[CaseTally]
+    withdrawn: list[TakenBack]
 
 
 class AtSite(Answer):
@@ -69,7 +124,7 @@ class Rollout(Answer):
     tag: str | None
     jdl: str | None
     """the line with which a job asks for the preview"""
-    feedback: FeedbackState
+    feedback: FeedbackNumbers
     sites: list[AtSite]
 
 
@@ -185,6 +240,8 @@ class PatchRollout(Answer):
     closed_at: datetime | None
     outcome: str | None
     counts: dict[str, int]
+    feedback: FeedbackNumbers | None
+    """none before VOs are asked"""
     release_notes: str | None
 
 
@@ -216,11 +273,19 @@ class Why(Answer):
     events: list[Event]
 
 
-class FeedbackTaken(Answer):
+class FeedbackStanding(Answer):
     """An answer of a VO, as it is on record."""
 
     identity: str
     late: bool
     invited: bool
     replaced: bool
+    withdrawn_at: datetime | None
     at: datetime
+
+
+class FeedbackTaken(FeedbackStanding):
+    """The same, for whoever has just given it."""
+
+    change_token: str | None
+    """with which it can be changed and withdrawn, where it came without an invitation; nobody else gets it"""

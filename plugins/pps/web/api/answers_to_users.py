@@ -7,9 +7,10 @@ from typing import Any
 
 from pps.domain.people.effort import Grouping
 from pps.domain.people.feedback import Opinion, Outcome
+from pps.domain.people.verdicts import BugVerdict, CaseVerdict
 from pps.domain.record.facts import FactKind
 from pps.domain.record.rollouts import RolloutPath
-from pps.web.api.answers import Answer, FeedbackTaken
+from pps.web.api.answers import Answer, BugTally, CaseTally, FeedbackStanding, FollowUp
 from pps.workflow.answers import Standing
 
 
@@ -64,12 +65,15 @@ class Outbox(Answer):
     mails: list[MailRow]
 
 
-class VoAnswer(FeedbackTaken):
+class VoAnswer(FeedbackStanding):
     """An answer, with what it says."""
 
     vo: str
     opinion: Opinion
     text: str
+    bugs: dict[str, BugVerdict]
+    test_cases: dict[str, CaseVerdict]
+    follow_ups: list[FollowUp]
 
 
 class FeedbackList(Answer):
@@ -80,6 +84,8 @@ class FeedbackList(Answer):
     silent: list[str]
     """VOs that were invited, and have not answered"""
     answers: list[VoAnswer]
+    bugs: list[BugTally]
+    test_cases: list[CaseTally]
 
 
 class Question(Answer):
@@ -154,6 +160,14 @@ class Justified(Said):
     """Why software that is not certified is used."""
 
     reason: str
+
+
+class FollowedUp(SaidForVo):
+    """A follow-up to an answer of the VO."""
+
+    text: str
+    release_notes: str
+    """whether they show it"""
 
 
 class Controlled(Said):

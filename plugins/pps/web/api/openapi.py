@@ -21,11 +21,12 @@ from pps.activities.clients.run_note import DOOR
 from pps.services import Services
 from pps.web.api import answers, answers_to_users
 from pps.web.controls import ControlBody
+from pps.web.feedback import FeedbackBody, WithdrawalBody
+from pps.web.follow_ups import FollowUpBody
 from pps.web.following import FollowBody
 from pps.web.late_answers import AnswerBody
 from pps.web.pilot_doors import InterestBody, JustificationBody, MoveBody
 from pps.web.pilot_log import EntryBody, RollBackBody, SuccessBody
-from pps.web.public import FeedbackBody
 from pps.web.shell import page
 
 PREFIX = "/api/v1/"
@@ -58,6 +59,10 @@ OPERATIONS: Mapping[tuple[str, str], Described] = {
     ("GET", "/api/v1/patches/{number}"): Described(answers.Why, editions=True),
     ("GET", "/api/v1/rollouts/{name}"): Described(answers.Rollout),
     ("POST", "/api/v1/rollouts/{name}/feedback"): Described(answers.FeedbackTaken, FeedbackBody, _KEPT),
+    ("POST", "/api/v1/rollouts/{name}/feedback/withdrawal"): Described(answers.FeedbackStanding, WithdrawalBody),
+    ("POST", "/api/v1/rollouts/{name}/feedback/{answer}/follow-up"): Described(
+        answers_to_users.FollowedUp, FollowUpBody, _KEPT
+    ),
     ("GET", "/api/v1/rollouts"): Described(answers_to_users.Register),
     ("GET", "/api/v1/rollouts/{name}/facts"): Described(answers_to_users.Facts),
     ("GET", "/api/v1/rollouts/{name}/outbox"): Described(answers_to_users.Outbox),

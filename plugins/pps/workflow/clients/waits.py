@@ -11,9 +11,11 @@ from pps.workflow.desk import FrontDesk, FrontOffice
 
 
 def feedback_is_over(d: FrontDesk) -> bool:
-    """The agreed date has passed, or every invited VO has answered (SD 4.1.1). What is paused goes no further."""
+    """The agreed date has passed, or enough of the invited VOs have answered (SD 4.1.1; policies.yaml, `feedback`).
+    What is paused goes no further."""
     return may_go_on(d) and (
-        feedback.feedback_is_over(d.rollout, d.now) or overruling.standing(d.facts, d.rollout.patch_number) is not None
+        feedback.feedback_is_over(d.rollout, d.now, d.policies.feedback.terms())
+        or overruling.standing(d.facts, d.rollout.patch_number) is not None
     )
 
 

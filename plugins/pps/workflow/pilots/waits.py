@@ -58,7 +58,8 @@ def vos_may_begin(d: FrontDesk) -> bool:
 
 def vos_are_heard(d: FrontDesk) -> bool:
     """The committed VOs have answered, or the agreed date has passed (SD 4.1.3)."""
-    return vos.vos_are_heard(d.rollout, d.now) or overruling.standing(d.facts, d.rollout.patch_number) is not None
+    heard = vos.vos_are_heard(d.rollout, d.now, d.policies.feedback.terms())
+    return heard or overruling.standing(d.facts, d.rollout.patch_number) is not None
 
 
 def pilot_ends_at_site(d: FrontDesk, site: str) -> bool:

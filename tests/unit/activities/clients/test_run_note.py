@@ -12,7 +12,8 @@ from tests.support.histories import NOON, History
 
 from pps.activities.clients.run_note import LONGEST_NOTE, NoteAsked, line_about, note_with
 from pps.domain.base.errors import ConfigurationError, NotYetAllowedError
-from pps.domain.record.facts import FactKind
+from pps.domain.people.feedback import Terms
+from pps.domain.record.facts import Fact, FactKind
 from pps.domain.record.rollouts import Rollout
 
 KEY, OLDER = b"k" * 32, b"o" * 32
@@ -36,6 +37,16 @@ def test_the_line_counts_sites_and_names_those_that_failed_with_the_first_senten
         "1 installed, but not announced: LIP-Lisbon (Probe environment is CRITICAL: voms-proxy-info resolves to "
         "/usr/bin, not into the preview)"
     )
+
+
+def test_while_vos_are_asked_the_line_says_how_many_are_enough_and_afterwards_no_more() -> None:
+    store, terms = sqlite_store(), Terms(enough=1)
+    record = asked(store, previewed(store))
+    line = line_about(record, terms=terms)
+    awaited = "0 of 2 VOs have answered; enough are 1; it ends on Mon 15 Dec 2025, 09:30 UTC at the latest"
+    assert line.startswith(f"bc-client-4711-1 (preview): 4 of 5 sites reached; {awaited}; 1 failed: INFN-BARI")
+    store.record(Fact(record.name, FactKind.FEEDBACK_ENDED, "", "", NOON, "pps", {"outcome": "none"}))
+    assert "enough" not in line_about(store.rollout(record.name), terms=terms)
 
 
 def test_a_site_that_is_left_out_is_none_of_the_planned_and_a_withdrawal_says_where_it_still_is() -> None:

@@ -124,7 +124,7 @@ def test_an_answer_that_was_not_taken_is_on_record_and_told_once_however_often_i
         refuse(store, record.name, services="", report="It\u202e works.\r\nReally.")
     (refusal,) = questions.refusals(store.rollout(record.name), STEP, SITE)
     assert refusal.given == Given(
-        "Accept", {"services": "", "report": "It works.\nReally."}, "admin-pic", NOW + timedelta(hours=1)
+        "Accept", {"services": "", "report": "It⟨U+202E⟩ works.\nReally."}, "admin-pic", NOW + timedelta(hours=1)
     )
     assert refusal.link == "https://pps.example.org/dags/x"
     mails = [mail for mail, _, _ in store.outbox(record.name)][1:]

@@ -8,7 +8,7 @@ from tests.support.desks import at_desk
 from tests.support.examples import DUE, NOW, SECRET, asked, previewed, sqlite_store
 from tests.support.front import CONFIG
 
-from pps.activities.people import feedback
+from pps.activities.people import feedback, tokens
 from pps.adapters.record.store import FactStore
 from pps.config.loader import Configuration
 from pps.domain.base.errors import ConfigurationError, InvalidNameError, NotYetAllowedError, RefusedError
@@ -36,7 +36,7 @@ def give(
 
 
 def invitation(record: Rollout, vo: str = "atlas") -> str:
-    return feedback.invitation_token(SECRET, record.name, vo, DUE)
+    return tokens.invitation_token(SECRET, record.name, vo, DUE)
 
 
 def kept(store: FactStore, record: Rollout) -> list[Fact]:
@@ -63,18 +63,18 @@ def test_a_date_that_has_passed_is_refused(store: FactStore) -> None:
 
 def test_the_invitation_of_a_vo_is_good_for_this_vo_and_this_rollout_only(store: FactStore, record: Rollout) -> None:
     token = invitation(record)
-    assert feedback.check_token(SECRET, record.name, "atlas", token)
-    assert not feedback.check_token(SECRET, record.name, "cms", token)
-    assert not feedback.check_token(SECRET, "bc-client-4711-2", "atlas", token)
-    assert not feedback.check_token(b"another-secret-16+", record.name, "atlas", token)
-    assert not feedback.check_token(SECRET, record.name, "atlas", "é\ud800")
+    assert tokens.check_token(SECRET, record.name, "atlas", token)
+    assert not tokens.check_token(SECRET, record.name, "cms", token)
+    assert not tokens.check_token(SECRET, "bc-client-4711-2", "atlas", token)
+    assert not tokens.check_token(b"another-secret-16+", record.name, "atlas", token)
+    assert not tokens.check_token(SECRET, record.name, "atlas", "é\ud800")
     assert give(store, record, token=token).invited
     assert not give(store, record).invited
 
 
 def test_a_secret_that_can_be_guessed_is_a_configuration_error() -> None:
     with pytest.raises(ConfigurationError, match="shorter than 16 bytes"):
-        feedback.invitation_token(b"", "bc-client-1-1", "atlas")
+        tokens.invitation_token(b"", "bc-client-1-1", "atlas")
 
 
 def test_a_wrong_token_is_refused_and_nothing_is_kept(store: FactStore, record: Rollout) -> None:
@@ -174,7 +174,7 @@ def test_one_invitation_fills_no_record_and_the_same_words_are_one_answer(store:
 def test_an_invitation_ends_some_time_after_the_agreed_date(
     store: FactStore, record: Rollout, until: datetime | None
 ) -> None:
-    token = feedback.invitation_token(SECRET, record.name, "atlas", until)
+    token = tokens.invitation_token(SECRET, record.name, "atlas", until)
     grace = FeedbackLimits().late_for
     assert give(store, record, text="late", token=token, now=DUE + grace).late
     with pytest.raises(RefusedError, match="has expired"):
@@ -184,23 +184,23 @@ def test_an_invitation_ends_some_time_after_the_agreed_date(
 
 def test_the_date_of_an_invitation_cannot_be_changed(store: FactStore, record: Rollout) -> None:
     date, _, signature = invitation(record).partition(".")
-    assert not feedback.check_token(SECRET, record.name, "atlas", f"{int(date) + 10**8}.{signature}")
-    assert not feedback.check_token(SECRET, record.name, "atlas", f"{date}.")
-    assert not feedback.check_token(SECRET, record.name, "atlas", f"x.{signature}")
+    assert not tokens.check_token(SECRET, record.name, "atlas", f"{int(date) + 10**8}.{signature}")
+    assert not tokens.check_token(SECRET, record.name, "atlas", f"{date}.")
+    assert not tokens.check_token(SECRET, record.name, "atlas", f"x.{signature}")
 
 
 @pytest.mark.parametrize("until", [DUE, None])
 def test_with_a_new_key_before_the_old_one_invitations_that_were_sent_stay_good(until: datetime | None) -> None:
     new = b"a-new-key-of-at-least-32-bytes-long"
     before = SECRET + b"!"
-    old = feedback.invitation_token(before, "bc-client-4711-1", "atlas", until)
+    old = tokens.invitation_token(before, "bc-client-4711-1", "atlas", until)
     both = new + b" , " + before
-    assert feedback.check_token(both, "bc-client-4711-1", "atlas", old)
-    assert not feedback.check_token(new, "bc-client-4711-1", "atlas", old)
-    fresh = feedback.invitation_token(both, "bc-client-4711-1", "atlas", until)
-    assert fresh == feedback.invitation_token(new, "bc-client-4711-1", "atlas", until)
+    assert tokens.check_token(both, "bc-client-4711-1", "atlas", old)
+    assert not tokens.check_token(new, "bc-client-4711-1", "atlas", old)
+    fresh = tokens.invitation_token(both, "bc-client-4711-1", "atlas", until)
+    assert fresh == tokens.invitation_token(new, "bc-client-4711-1", "atlas", until)
     with pytest.raises(ConfigurationError, match="shorter than 32 bytes"):
-        feedback.invitation_token(new + b" too-short", "bc-client-4711-1", "atlas", until)
+        tokens.invitation_token(new + b" too-short", "bc-client-4711-1", "atlas", until)
 
 
 def test_what_an_answer_shows_of_persons_is_hidden_before_it_is_stored(store: FactStore, record: Rollout) -> None:

@@ -13,8 +13,8 @@ from tests.support.snapshots import matches_snapshot
 
 from pps.activities.packages.repository_use import how_to_use
 from pps.activities.people import notification
-from pps.activities.people.feedback import invitation_token
 from pps.activities.people.notification import Audience, Party
+from pps.activities.people.tokens import invitation_token
 from pps.adapters.record.store import FactStore
 from pps.domain.base.errors import NotYetAllowedError
 from pps.domain.base.texts import one_line

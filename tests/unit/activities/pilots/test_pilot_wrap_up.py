@@ -11,7 +11,7 @@ from tests.support.examples import AUDIENCE, NOW, SECRET, templates
 from tests.support.pilots import DAY, ENOUGH, MAJOR, MINOR, WEEK, APilot
 from tests.support.snapshots import matches_snapshot
 
-from pps.activities.people import feedback
+from pps.activities.people import tokens
 from pps.activities.people.notification import Party
 from pps.activities.pilots import end as pilot_end
 from pps.activities.pilots import notes as pilot_notes
@@ -231,7 +231,7 @@ def test_committed_vos_are_invited_once_with_their_own_link() -> None:
     (mail,) = [m for m, _, _ in pilot.store.outbox(pilot.name) if m.to == "atlas-grid@example.org"]
     agreed = pilot.pilot.agreement
     assert agreed is not None
-    token = feedback.invitation_token(SECRET, pilot.name, "atlas", agreed.feedback_until)
+    token = tokens.invitation_token(SECRET, pilot.name, "atlas", agreed.feedback_until)
     assert token in mail.text
     matches_snapshot("pilot_invitation_vo.txt", mail.text)
 

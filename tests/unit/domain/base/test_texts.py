@@ -18,6 +18,34 @@ def test_clean_text_can_be_encoded_and_holds_no_control_character(text: str) -> 
     assert clean_text(cleaned) == cleaned
 
 
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("\u202egnp.exe", "⟨U+202E⟩gnp.exe"),
+        ("a\0b\x1b[31mred\x7f", "a␀b␛[31mred␡"),
+        ("a\u2066b\u2069\u200bc\ufeff", "a⟨U+2066⟩b⟨U+2069⟩⟨U+200B⟩c⟨U+FEFF⟩"),
+        ("a\x9bb\U000e0041", "a⟨U+009B⟩b⟨U+E0041⟩"),
+        ("\ufeffa byte order mark that a program has written", "a byte order mark that a program has written"),
+        (" \x00\u202e\n", " \n"),
+    ],
+)
+def test_what_would_be_invisible_is_made_visible_and_alone_it_is_nothing(text: str, shown: str) -> None:
+    assert clean_text(text) == shown
+
+
+@pytest.mark.parametrize("sign", ["\u200b", "\u202e", "\u2060", "\0"])
+def test_no_person_hides_behind_invisible_characters_and_others_stay_visible(sign: str) -> None:
+    for said in (f"ada.lovelace@{sign}pic.example.org", f"lovel{sign}ace@pic.example.org", f"cn{sign}=Ada Lovelace"):
+        shown = for_the_public(clean_text(f"Ask {said}"), ["lovelace"])
+        assert "lovel" not in shown.casefold(), shown
+        assert for_the_public(shown, ["lovelace"]) == shown
+    hidden_name = for_the_public(clean_text(f"ada{sign}-2 and a{sign}da"), ["ada"])
+    assert hidden_name == "ada-2 and ***"
+    kept = for_the_public(clean_text(f"Seen {sign}here; mail ada@pic.example.org"))
+    assert kept.endswith("here; mail a***@pic.example.org")
+    assert len(kept) > len("Seen here; mail a***@pic.example.org"), "what hides nobody stays visible"
+
+
 def test_every_kind_of_line_end_becomes_a_newline() -> None:
     assert clean_text("a\r\nb\rc\u2028d\x0be") == "a\nb\nc\nd\ne"
 

@@ -87,3 +87,17 @@ def test_of_a_vos_answers_the_newest_in_time_counts_and_those_before_are_shown_a
     assert [a.identity for a in said.replaced] == ["0"]
     assert [a.identity for a in (*said.late, *said.others)] == ["4", "1"], "what is late or uninvited replaces nothing"
     assert said.outcome is feedback.Outcome.ALL
+
+
+def test_a_withdrawn_answer_brings_none_back_that_it_had_replaced_and_the_next_one_counts() -> None:
+    before = DUE - timedelta(days=2)
+    record = rollout(DUE, ("atlas", before, True), ("atlas", before + SECOND, True), ("cms", before, True))
+    gone = Fact("bc-client-1-1", FactKind.FEEDBACK_WITHDRAWN, "atlas", "1", before + 2 * SECOND, "test", {})
+    record = Rollout(record.name, (*record.facts, gone))
+    said = feedback.summary(record)
+    assert (said.silent, [a.vo for a in said.counting]) == (("atlas",), ["cms"])
+    assert ([a.identity for a in said.replaced], [a.identity for a in said.withdrawn]) == (["0"], ["1"])
+    payload = {"opinion": "works", "text": "", "invited": True}
+    again = Fact("bc-client-1-1", FactKind.FEEDBACK_GIVEN, "atlas", "3", DUE, "test", payload)
+    said = feedback.summary(Rollout(record.name, (*record.facts, again)))
+    assert (said.silent, [a.identity for a in said.counting]) == ((), ["2", "3"])
