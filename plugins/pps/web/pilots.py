@@ -5,20 +5,29 @@ It is the page of a rollout whose path is a pilot; so it is in the tabs of Airfl
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from datetime import datetime
+from types import MappingProxyType
 from typing import Any
 
-from fastapi.responses import HTMLResponse
+from fastapi import APIRouter, Depends, HTTPException, Request
+from fastapi.concurrency import run_in_threadpool
+from fastapi.responses import HTMLResponse, RedirectResponse, Response
+from starlette.background import BackgroundTask
 
 from pps.activities.pilots.standing import Addresses, view
+from pps.domain.base.errors import RolloutError
 from pps.domain.pilots.lanes import LaneState
-from pps.domain.record.rollouts import Rollout
+from pps.domain.pilots.pilot import Pilot
+from pps.domain.record.rollouts import PILOTS, Rollout
 from pps.services import Services
+from pps.web import pilot_forms
 from pps.web.closed import masked
+from pps.web.doors import WebDoor
 from pps.web.drawing.lanes import Scale
-from pps.web.forms import Person
+from pps.web.forms import Person, office_of, sent_form, status_and_reason
+from pps.web.public import rollout_or_404
 from pps.web.shell import page
 from pps.web.tasks import page_of
 
@@ -38,16 +47,65 @@ def standing(services: Services, record: Rollout, now: datetime) -> Mapping[str,
     return found
 
 
+def router(
+    services: Callable[[], Services], current_user: Callable[..., Any], now: Callable[[], datetime]
+) -> APIRouter:
+    """Routes for Airflow users; `create_app` puts the question for the user in front of each."""
+    api, door = APIRouter(), WebDoor(services, now)
+
+    @api.post("/rollouts/{name}/pilot")
+    async def say(name: str, request: Request, user: Any = Depends(current_user)) -> Response:  # noqa: B008
+        """Do what one of the page's forms says; what cannot be done comes back with the reason, and what was typed."""
+        person, typed = Person.of(user), dict[str, str]()
+
+        def work() -> None:
+            office = office_of(services(), person, now())
+            pilot_forms.done(office.desk(rollout_or_404(office.facts, name)), typed, person)
+
+        try:
+            typed = await sent_form(request, services())
+            await run_in_threadpool(work)
+        except (HTTPException, RolloutError) as error:
+            record = await run_in_threadpool(rollout_or_404, services().facts, name)
+            if record.path not in PILOTS:
+                raise
+            status, why = status_and_reason(error)
+            answer = await run_in_threadpool(
+                shown, services(), record, f"rollouts/{name}/pilot", person, now(), why=why, typed=typed
+            )
+            answer.status_code = status
+            return answer
+        to = f"{request.scope.get('root_path', '')}/rollouts/{name}#{pilot_forms.SEEN_AT[typed['do']]}"
+        return RedirectResponse(to, 303, background=BackgroundTask(door.send))
+
+    @api.get("/rollouts/{name}/pilot")
+    def page_of_forms(name: str, request: Request) -> Response:
+        """Where a form was refused; whoever loads its address again is led to the page."""
+        record = rollout_or_404(services().facts, name)
+        return RedirectResponse(f"{request.scope.get('root_path', '')}/rollouts/{record.name}", 303)
+
+    return api
+
+
 def shown(
-    services: Services, record: Rollout, place: str, person: Person, now: datetime, *, why: str = ""
+    services: Services,
+    record: Rollout,
+    place: str,
+    person: Person,
+    now: datetime,
+    *,
+    why: str = "",
+    typed: Mapping[str, str] = MappingProxyType({}),
 ) -> HTMLResponse:
     """The page as it is now.
 
     Args:
         why: why something that was asked for is not done.
+        typed: what was sent with it.
     """
     opened, about = record.opened, standing(services, record, now)
     journal = about["journal"]
+    forms = pilot_forms.offered(Pilot(record), services.config, person, typed)
     return page(
         services.templates,
         "pilot.html",
@@ -63,6 +121,8 @@ def shown(
             "older": max(0, len(journal) - _NEWEST),
             "report_files": {site: link.partition("/pps/")[2] for site, link in about["reports"].items()},
             "read_at": now,
+            "forms": forms,
+            "refused": typed.get("do", "") if any(form.do == typed.get("do") for form in forms) else "",
             "why": why,
         },
         place,

@@ -1,4 +1,4 @@
-"""The page of a pilot: what those see who have a part in it, and what they can say there."""
+"""The page of a pilot: what those see who have a part in it."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def running(pilot: APilot) -> APilot:
     return pilot.wait(DAY).set_up("PIC").set_up("INFN-T1")
 
 
-def asked(pilot: APilot, step: str, whom: str, task: str, title: str = "What now?", **more: Any) -> APilot:
+def ask(pilot: APilot, step: str, whom: str, task: str, title: str = "What now?", **more: Any) -> APilot:
     due = (pilot.at + 5 * DAY).isoformat()
     assigned = more.pop("assigned_to", ["role:PPS Coordinator"])
     link = LINK.format(task)
@@ -172,7 +172,7 @@ def test_the_decision_that_waits_stands_with_its_evidence_and_leads_to_its_form(
 ) -> None:
     running(pilot).wait(DAY).probed("CRITICAL").wait(2 * WEEK).said("atlas", "problem").wait(WEEK).ended()
     clock.at = pilot.at
-    asked(pilot, "pilot-wrap-up", "PPS Coordinator", "decide_at_wrap_up", "What did the wrap-up meeting decide?")
+    ask(pilot, "pilot-wrap-up", "PPS Coordinator", "decide_at_wrap_up", "What did the wrap-up meeting decide?")
     html, seen = get(web, CARLA).text, words(web, CARLA)
     assert "What did the wrap-up meeting decide? Put to PPS Coordinator; answer by" in seen
     assert "Against a release: atlas reports a problem: So it is." in seen
@@ -200,7 +200,7 @@ def test_every_question_of_a_pilot_has_its_evidence(
     running(pilot).wait(DAY)
     clock.at = pilot.at
     pilot.then(FactKind.ROLL_BACK_ASKED, "PIC", "", reason="Jobs are lost.", user="carla", by="PPS Coordinator")
-    asked(pilot, step, whom, "any")
+    ask(pilot, step, whom, "any")
     assert evidence in words(web)
 
 

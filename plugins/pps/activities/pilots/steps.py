@@ -17,7 +17,7 @@ from pps.domain.pilots.credits import COORDINATOR, INSTRUCTION, KEEPER, VO
 from pps.domain.pilots.pilot import ACCEPTANCE, DECLINED, REPORT, SELECTION, Pilot
 from pps.domain.record.facts import Fact, FactKind
 
-#: SD says "Gold Site"; the partners of SD 4.1.4 are of another level.
+#: SD says "Gold Site"; the partners that run what is not backward compatible are of another level.
 SITE = "Site"
 _NOT_KNOWN = "Nothing on record says that it was done."
 _NO_SERVICE = "No site has set the service up."
