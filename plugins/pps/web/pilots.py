@@ -5,6 +5,7 @@ It is the page of a rollout whose path is a pilot; so it is in the tabs of Airfl
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from datetime import datetime
@@ -83,6 +84,15 @@ def router(
         """Where a form was refused; whoever loads its address again is led to the page."""
         record = rollout_or_404(services().facts, name)
         return RedirectResponse(f"{request.scope.get('root_path', '')}/rollouts/{record.name}", 303)
+
+    @api.get("/api/v1/pilots/{name}")
+    def data(name: str) -> Response:
+        """What the page shows, for programs; as `pps pilot show --json` has it, without addresses."""
+        record = rollout_or_404(services().facts, name)
+        if record.path not in PILOTS:
+            raise HTTPException(404, "This rollout is no pilot.")
+        said = json.dumps(standing(services(), record, now()), ensure_ascii=False, default=datetime.isoformat)
+        return Response(said, media_type="application/json")
 
     return api
 

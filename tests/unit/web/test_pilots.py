@@ -6,6 +6,7 @@ import gzip
 import json
 import re
 from datetime import datetime, timedelta
+from itertools import repeat
 from pathlib import Path
 from typing import Any
 
@@ -14,14 +15,16 @@ import yaml
 from fastapi.testclient import TestClient
 from tests.support.bad_input import HTML, TEXTS
 from tests.support.examples import NOW, templates
-from tests.support.front import MemoryServices, MemoryTracker, services, site, write_config  # noqa: F401
+from tests.support.front import MemoryServices, MemoryTracker, front, services, site, write_config  # noqa: F401
 from tests.support.memory_facts import MemoryFacts
 from tests.support.pilots import DAY, ENOUGH, MAJOR, WEEK, APilot
 from tests.support.withdrawals import Postbox
+from tests.unit.cli.test_commands import as_json
 from tests.unit.web.test_late_answers import Clock, airflow_user, shared_store
 from tests.unit.web.test_pages import Read
 
 from pps.activities.pilots.standing import Addresses, view
+from pps.cli.front import Front
 from pps.config.loader import Configuration
 from pps.domain.pilots.looks import Outage, incident_of
 from pps.domain.record.facts import Fact, FactKind
@@ -222,6 +225,37 @@ def test_what_people_have_written_is_shown_as_text(web: TestClient, pilot: APilo
     for tag in ("<script>", "<img", "<svg/", "<style", "<b>", "<!--", "]]>"):
         assert tag not in html
     assert not re.search("[\u202a-\u202e\u2066-\u2069\x1b]", html)
+
+
+# --- for programs
+
+
+def test_programs_are_told_the_same_without_addresses(web: TestClient, pilot: APilot, clock: Clock) -> None:
+    running(pilot).wait(DAY).probed("CRITICAL")
+    pilot.then(FactKind.JOURNAL_ENTRY, "PIC", "x", text="Ask ana@pic.example.org.", user="ana")
+    clock.at = pilot.at + timedelta(hours=2)
+    path = f"/api/v1/pilots/{NAME}"
+    assert get(web, "", path).status_code == 401
+    found = get(web, VIEWER, path).json()
+    assert (found["version"], found["pilot"], found["stage"]) == (1, NAME, "running")
+    assert [step["state"] for step in found["steps"]].count("now") == 1
+    assert found["sites"][0]["probe"]["state"] == "critical"
+    (lane, _) = found["graph"]["lanes"]
+    assert [part["state"] for part in lane["intervals"]] == ["ok", "critical", "to come"]
+    assert found["journal"][-1]["text"] == "Ask a***@pic.example.org."
+    for unknown in ("none-1", "patch-4711", "%3Cscript%3E"):
+        assert get(web, VIEWER, f"/api/v1/pilots/{unknown}").status_code == 404
+
+
+def test_the_command_prints_what_the_page_shows(
+    web: TestClient, pilot: APilot, clock: Clock, config: Configuration, front: Front
+) -> None:
+    running(pilot).wait(DAY).probed("CRITICAL")
+    clock.at, clock.ticks = pilot.at + DAY, repeat(0)
+    object.__setattr__(front.services, "config", config)
+    front.services.__dict__["facts"] = pilot.store
+    front.now = clock
+    assert as_json(front, "pilot", "show", NAME) == get(web, VIEWER, f"/api/v1/pilots/{NAME}").json()
 
 
 # --- of an earlier version, and of every half-way place
