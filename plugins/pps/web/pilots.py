@@ -6,8 +6,8 @@ It is the page of a rollout whose path is a pilot; so it is in the tabs of Airfl
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
-from dataclasses import asdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from types import MappingProxyType
 from typing import Any
@@ -38,6 +38,17 @@ _ROWS = 200
 """intervals in the table beside the graph; all are in the JSON"""
 #: A word has room below a part of a lane that is so wide, in per cent, also on a telephone.
 _ROOM = 18
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """When a pilot is looked at."""
+
+    now: datetime
+    past: datetime | None = None
+    """the moment that is shown; None: now"""
+    moments: Sequence[str] = ()
+    """between which something has changed, for whoever goes through its past"""
 
 
 def standing(services: Services, record: Rollout, now: datetime) -> Mapping[str, Any]:
@@ -72,7 +83,7 @@ def router(
                 raise
             status, why = status_and_reason(error)
             answer = await run_in_threadpool(
-                shown, services(), record, f"rollouts/{name}/pilot", person, now(), why=why, typed=typed
+                shown, services(), record, f"rollouts/{name}/pilot", person, Moment(now()), why=why, typed=typed
             )
             answer.status_code = status
             return answer
@@ -102,20 +113,22 @@ def shown(
     record: Rollout,
     place: str,
     person: Person,
-    now: datetime,
+    moment: Moment,
     *,
     why: str = "",
     typed: Mapping[str, str] = MappingProxyType({}),
 ) -> HTMLResponse:
-    """The page as it is now.
+    """The page as it is now, or was at a moment.
 
     Args:
+        record: with the facts of then.
         why: why something that was asked for is not done.
         typed: what was sent with it.
     """
-    opened, about = record.opened, standing(services, record, now)
+    at, past = moment.past or moment.now, moment.past
+    opened, about = record.opened, standing(services, record, at)
     journal = about["journal"]
-    forms = pilot_forms.offered(Pilot(record), services.config, person, typed)
+    forms = [] if past else pilot_forms.offered(Pilot(record), services.config, person, typed)
     return page(
         services.templates,
         "pilot.html",
@@ -124,13 +137,16 @@ def shown(
             "software": f"{opened.get('metapackage', '')} {opened.get('version', '')}".strip() or record.name,
             "title": masked(str(opened.get("title", ""))),
             "run": masked(str(opened.get("run", ""))),
-            "questions": [_question(q, person, now) for q in about["questions"]],
-            "dates": _dates(about, now),
+            "questions": [_question(q, person, at) for q in about["questions"]],
+            "dates": _dates(about, at),
             "drawn": _drawn(about["graph"]),
             "journal": journal[::-1][:_NEWEST],
             "older": max(0, len(journal) - _NEWEST),
             "report_files": {site: link.partition("/pps/")[2] for site, link in about["reports"].items()},
-            "read_at": now,
+            "rollout": record.name,
+            "read_at": at,
+            "past": past,
+            "moments": moment.moments,
             "forms": forms,
             "refused": typed.get("do", "") if any(form.do == typed.get("do") for form in forms) else "",
             "why": why,

@@ -67,7 +67,7 @@ class _Page:
                 404, f"at: there was no such rollout yet at {at[:40]!r}; its first moment: {moments[0]}."
             )
         if record.path in PILOTS:
-            return pilots.shown(s, record, place, person, past or now, why=why)
+            return pilots.shown(s, record, place, person, pilots.Moment(now, past, moments), why=why)
         before = version_before(s.facts, record) if record.path in PREVIEWS else None
         shown = overview(record, past or now, s.config.policies.distribution.to_domain(), before)
         questions = [{**q, "page": page_of(q["link"])} for q in shown["questions"]]

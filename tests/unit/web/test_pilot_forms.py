@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import timedelta
@@ -29,6 +28,7 @@ from tests.unit.web.test_pilots import (  # noqa: F401
     VIEWER,
     clock,
     config,
+    forms_on,
     get,
     pilot,
     running,
@@ -45,7 +45,7 @@ WHY = "Jobs are lost when the queue is full."
 
 
 def forms(web: TestClient, who: str) -> list[str]:
-    return re.findall(r'name="do" value="([^"]+)"', get(web, who).text)
+    return forms_on(get(web, who).text)
 
 
 def say(web: TestClient, do: str, who: str = CARLA, **fields: str) -> Any:

@@ -96,6 +96,10 @@ def ask(pilot: APilot, step: str, whom: str, task: str, title: str = "What now?"
     )
 
 
+def forms_on(html: str) -> list[str]:
+    return re.findall(r'name="do" value="([^"]+)"', html)
+
+
 # --- what is shown
 
 
@@ -145,7 +149,7 @@ def test_a_pilot_that_has_just_been_asked_for_says_what_is_not_yet(web: TestClie
         "2. Pre-screening now",
     ):
         assert said in seen
-    assert "What the probes have seen" not in seen
+    assert "No service has been looked at yet." in seen
 
 
 def test_documents_mirror_and_credits_are_told(web: TestClient, pilot: APilot) -> None:
@@ -205,6 +209,29 @@ def test_every_question_of_a_pilot_has_its_evidence(
     pilot.then(FactKind.ROLL_BACK_ASKED, "PIC", "", reason="Jobs are lost.", user="carla", by="PPS Coordinator")
     ask(pilot, step, whom, "any")
     assert evidence in words(web)
+
+
+def test_a_pilot_that_has_ended_says_why_and_leads_to_its_next_round(web: TestClient, pilot: APilot) -> None:
+    running(pilot).wait(2 * WEEK).ended()
+    said = {"outcome": "prolonged", "reasons": ["lhcb needs another week."], "next": "major-pilot-4711-2"}
+    pilot.store.close(Fact(NAME, FactKind.ROLLOUT_CLOSED, "", "", pilot.at, "pps", said))
+    html, seen = get(web).text, words(web)
+    assert "Where it stands prolonged" in seen and "lhcb needs another week." in seen
+    assert 'href="../rollouts/major-pilot-4711-2"' in html
+
+
+def test_every_moment_of_its_past_can_be_seen_again_and_nothing_said_in_it(
+    web: TestClient, pilot: APilot, clock: Clock
+) -> None:
+    then = running(pilot).at
+    pilot.wait(2 * WEEK).ended()
+    clock.at = pilot.at + DAY
+    past = words(web, CARLA, f"{PAGE}?at={then:%Y-%m-%dT%H:%M}Z")
+    assert "Where it stood on Tue 2 Dec 2025, 09:30 UTC running" in past
+    assert "8. Run now" in past and "The run has ended" not in past
+    assert forms_on(get(web, CARLA, f"{PAGE}?at={then:%Y-%m-%dT%H:%M}Z").text) == []
+    assert "8. Run done" in words(web, CARLA)
+    assert "data-past=" in get(web, CARLA).text
 
 
 def test_nobody_sees_it_who_has_not_signed_in_and_no_address_stands_on_it(web: TestClient, pilot: APilot) -> None:

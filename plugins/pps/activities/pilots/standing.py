@@ -16,11 +16,11 @@ from pps.activities.pilots.evidence import evidence
 from pps.activities.pilots.steps import steps
 from pps.activities.pilots.wrap_up import report_links, results
 from pps.activities.ports.record import Facts
-from pps.activities.release.overruling import standing as joint_decision
 from pps.domain.base.errors import NotYetAllowedError
 from pps.domain.people import questions
 from pps.domain.people.effort import credits_of
 from pps.domain.people.links import release_notes_link
+from pps.domain.people.overruling import overruling
 from pps.domain.pilots import lanes, looks
 from pps.domain.pilots.pilot import Pilot
 from pps.domain.pilots.success import Assessment, Criteria, assess, silent_vos, words_of_vos
@@ -109,15 +109,26 @@ def view(facts: Facts, record: Rollout, criteria: Criteria, addresses: Addresses
         "assessment": asdict(assessment) if assessment else None,
         "decision": wrapped.payload.get("decision") if wrapped else None,
         "outcome": closed.payload["outcome"] if closed else None,
+        "because": _because(record),
+        "next_round": closed.payload.get("next") if closed else None,
     }
 
 
 def _assessment(facts: Facts, pilot: Pilot, criteria: Criteria, now: datetime) -> Assessment | None:
-    overruled = joint_decision(facts, pilot.record.patch_number) is not None
+    dossier = facts.dossier(pilot.record.patch_number)
+    known = Rollout(dossier.name, tuple(f for f in dossier.facts if f.at <= now))  # the past knows no later decision
+    overruled = overruling(known) is not None
     try:
         return assess(pilot, criteria, now, overruled=overruled)
     except NotYetAllowedError:  # while it runs there is nothing to judge
         return None
+
+
+def _because(record: Rollout) -> list[str]:
+    """Why it has ended as it has, or was not released."""
+    kinds = (FactKind.WITHDRAWAL_ASKED, FactKind.RELEASE_REFUSED, FactKind.ROLLOUT_CLOSED)
+    said = [fact.payload for kind in kinds if (fact := record.the(kind))]
+    return list(dict.fromkeys(str(why) for p in said for why in (*p.get("reasons", ()), p.get("reason", "")) if why))
 
 
 def _meetings(record: Rollout) -> list[dict[str, Any]]:
