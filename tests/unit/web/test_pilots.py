@@ -234,6 +234,20 @@ def test_every_moment_of_its_past_can_be_seen_again_and_nothing_said_in_it(
     assert "data-past=" in get(web, CARLA).text
 
 
+def test_the_past_knows_no_later_decision_to_overrule_the_policies(
+    web: TestClient, pilot: APilot, clock: Clock
+) -> None:
+    running(pilot).wait(WEEK).ended("success")
+    ended = pilot.at
+    payload = {"urgency": "urgent", "reason": "It cannot wait.", "by": {"EMT": "erika"}, "state": "Certified"}
+    overruled = Fact("patch-4711", FactKind.POLICIES_OVERRULED, "", "o-1", ended + DAY, "pps", payload)
+    pilot.store.record_in_dossier(4711, overruled)
+    clock.at = ended + 2 * DAY
+    judged = "The policies were overruled, so nobody waited for atlas, lhcb."
+    assert judged in words(web)
+    assert judged not in words(web, VIEWER, f"{PAGE}?at={ended + timedelta(hours=1):%Y-%m-%dT%H:%M}Z")
+
+
 def test_nobody_sees_it_who_has_not_signed_in_and_no_address_stands_on_it(web: TestClient, pilot: APilot) -> None:
     running(pilot).then(FactKind.JOURNAL_ENTRY, "PIC", "x", text="Ask ana@pic.example.org.", user="ana")
     assert get(web, "").status_code == 401
