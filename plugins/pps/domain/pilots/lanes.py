@@ -81,7 +81,8 @@ def newest(pilot: Pilot, site: str, now: datetime) -> Interval | None:
     if not known:
         return None
     end = min(f.at if f else now for f in (pilot.rolled_back(site), pilot.run_ended, None))
-    turns = _of_samples(with_gaps(known, end))
+    seen = tuple(sample for sample in known if sample.at <= end) or known[:1]  # a look can be late
+    turns = _of_samples(with_gaps(seen, end))
     since, state, text = turns[-1]
     for at, before, _ in reversed(turns):
         if before is not state:

@@ -81,6 +81,14 @@ def test_a_site_without_the_service_and_one_that_has_gone_back_are_told_apart() 
     assert newest(made.pilot, "IFIC-LCG2", made.at) is None
 
 
+def test_a_look_that_was_on_its_way_when_the_site_went_back_says_nothing_of_the_time_after() -> None:
+    made = APilot(MINOR).running().wait(DAY).rolled_back().wait(HOUR).probed("CRITICAL").wait(HOUR)
+    (lane,) = drawn(made).lanes
+    assert [part.state for part in lane.intervals] == [LaneState.OK, LaneState.ROLLED_BACK]
+    last = newest(made.pilot, "PIC", made.at)
+    assert last is not None and last.state is LaneState.OK
+
+
 def test_only_an_outage_of_which_people_were_told_is_an_incident() -> None:
     made = APilot(MINOR).running()
     for hours, told in ((1, False), (3, True)):
