@@ -114,7 +114,7 @@ def _intervals(pilot: Pilot, site: str, begin: datetime, seen: datetime, end: da
         turns = [t for t in turns if t[0] < gone.at]
         turns.append((gone.at, LaneState.ROLLED_BACK, str(gone.payload.get("reason", ""))))
     turns = [t for t in turns if t[0] < seen]
-    if seen < end:
+    if seen < end and not gone and not pilot.is_left_out(site):  # nothing is to come where it has ended
         turns.append((seen, LaneState.TO_COME, ""))
     return _joined(begin, end, turns)
 

@@ -68,6 +68,17 @@ def test_what_is_to_come_is_drawn_until_the_agreed_end_and_nothing_after_the_end
     assert [part.state for part in found.lanes[0].intervals] == [LaneState.OK]
 
 
+def test_nothing_is_to_come_at_a_site_whose_part_has_ended() -> None:
+    made = APilot().accepted().ranked().selected("PIC", "INFN-T1", "IFIC-LCG2").kicked_off()
+    made.then(FactKind.SITE_LEFT_OUT, "IFIC-LCG2", "set-up", reason="The machine room moves.")
+    made.set_up("PIC").set_up("INFN-T1").wait(DAY).rolled_back("PIC").wait(DAY)
+    assert {lane.site: lane.intervals[-1].state for lane in drawn(made).lanes} == {
+        "PIC": LaneState.ROLLED_BACK,
+        "INFN-T1": LaneState.TO_COME,
+        "IFIC-LCG2": LaneState.NOT_SET_UP,
+    }
+
+
 def test_a_site_without_the_service_and_one_that_has_gone_back_are_told_apart() -> None:
     made = APilot().accepted().ranked().selected("PIC", "INFN-T1", "IFIC-LCG2").kicked_off()
     assert graph(made.pilot, made.at) is None, "nobody has looked at a service yet"
