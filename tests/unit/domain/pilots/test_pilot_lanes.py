@@ -96,6 +96,7 @@ def test_a_look_that_was_on_its_way_when_the_site_went_back_says_nothing_of_the_
     made = APilot(MINOR).running().wait(DAY).rolled_back().wait(HOUR).probed("CRITICAL").wait(HOUR)
     (lane,) = drawn(made).lanes
     assert [part.state for part in lane.intervals] == [LaneState.OK, LaneState.ROLLED_BACK]
+    assert lane.intervals[0].end == lane.intervals[1].begin
     last = newest(made.pilot, "PIC", made.at)
     assert last is not None and last.state is LaneState.OK
 
