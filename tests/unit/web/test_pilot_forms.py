@@ -172,7 +172,7 @@ def test_what_is_refused_comes_back_with_the_reason_and_with_what_was_typed(
     running(pilot)
     clock.at = pilot.at
     refused = say(web, "roll-back", CARLA, site="INFN-T1", reason="see mail")
-    form = refused.text.partition('id="say-roll-back" open>')[2].partition("</form>")[0]
+    form = refused.text.partition('<details class="card says" open>')[2].partition("</form>")[0]
     assert 'role="alert"' in form and "three words at least" in form
     assert "\nsee mail</textarea>" in form and "<option selected>INFN-T1" in form
     assert refused.text.count("see mail") == 1, "in its own form alone"
