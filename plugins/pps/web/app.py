@@ -32,6 +32,7 @@ from pps.web import (
     patches,
     pilot_doors,
     pilot_log,
+    pilots,
     public,
     questions,
     rollouts,
@@ -132,6 +133,7 @@ def create_app(
         credits.router(services),
         following.closed_router(services, current_user, now),
         openapi.router(services, PUBLIC),
+        pilots.router(services, current_user, now),
     ):
         app.include_router(router, dependencies=[Depends(user)])
     of_workers, worker = run_notes.router(services, keep_note)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from datetime import datetime
 from typing import Annotated, Any
 
@@ -21,7 +21,7 @@ from pps.workflow.desk import FrontDesk
 from pps.workflow.pilots.meetings import participants
 
 #: Meeting -> the question for its outcome, and what it is about.
-_MEETINGS = {
+MEETINGS = {
     meetings.KICK_OFF: (kick_off.STEP, kick_off.AGENDA),
     meetings.WRAP_UP: (wrap_up.STEP, wrap_up.AGENDA),
 }
@@ -48,6 +48,31 @@ class JustificationBody(Body):
     reason: Reason
 
 
+def interest_at(d: FrontDesk, body: InterestBody, who: str, mine: Collection[str]) -> Fact:
+    """Say that a VO takes part in a major pilot (SD 4.1.3, 2)."""
+    vos = {vo.name: vo.representatives for vo in d.config.people.vos}
+    return screening.show_interest(d, body.vo, body.text, who, mine, vos, d.services.coordination.address)
+
+
+def move_at(d: FrontDesk, what: str, body: MoveBody, who: str, mine: Collection[str]) -> Fact:
+    """Move one of `MEETINGS` in everybody's calendar (SD 4.1.3, 4 and 10)."""
+    try:
+        starts = parse_moment(body.to)
+    except ValueError as error:
+        raise HTTPException(422, f"to: {error}") from error
+    step, agenda = MEETINGS[what]
+    asked = questions.question(d.rollout, step, Role.PPS_COORDINATOR)
+    host = meetings.Host(d.config.service.reply_to, d.config.service.public_url)
+    why = meetings.Move(body.reason, who, mine)
+    due = asked.due if asked else None
+    return meetings.move_meeting(d, what, starts, why, lambda: participants(d, what), agenda, host, due=due)
+
+
+def justify_at(d: FrontDesk, body: JustificationBody, who: str, mine: Collection[str]) -> Fact:
+    """Put on record why a pilot runs software that is not certified (SD 4.1.3, "General policies")."""
+    return set_up.justify_software(d, body.reason, who, mine)
+
+
 def router(
     services: Callable[[], Services], current_user: Callable[..., Any], now: Callable[[], datetime]
 ) -> APIRouter:
@@ -57,43 +82,24 @@ def router(
     @api.post("/rollouts/{name}/interest")
     async def interest(name: str, request: Request, user: Any = Depends(current_user)) -> JSONResponse:  # noqa: B008
         """Say that a VO takes part in a major pilot (SD 4.1.3, 2)."""
-
-        def act(d: FrontDesk, body: InterestBody, who: str, mine: frozenset[str]) -> Fact:
-            vos = {vo.name: vo.representatives for vo in d.config.people.vos}
-            to = d.services.coordination.address
-            return screening.show_interest(d, body.vo, body.text, who, mine, vos, to)
-
-        return await door.answered(request, InterestBody, name, user, act, lambda fact: {"vo": fact.subject})
+        return await door.answered(request, InterestBody, name, user, interest_at, lambda fact: {"vo": fact.subject})
 
     @api.post("/rollouts/{name}/meetings/{what}")
     async def move(name: str, what: str, request: Request, user: Any = Depends(current_user)) -> JSONResponse:  # noqa: B008
         """Move the kick-off or the wrap-up in everybody's calendar (SD 4.1.3, 4 and 10)."""
-        if what not in _MEETINGS:
-            raise HTTPException(404, f"A pilot has these meetings: {', '.join(_MEETINGS)}.")
-        step, agenda = _MEETINGS[what]
+        if what not in MEETINGS:
+            raise HTTPException(404, f"A pilot has these meetings: {', '.join(MEETINGS)}.")
 
         def act(d: FrontDesk, body: MoveBody, who: str, mine: frozenset[str]) -> Fact:
-            try:
-                starts = parse_moment(body.to)
-            except ValueError as error:
-                raise HTTPException(422, f"to: {error}") from error
-            asked = questions.question(d.rollout, step, Role.PPS_COORDINATOR)
-            host = meetings.Host(d.config.service.reply_to, d.config.service.public_url)
-            why = meetings.Move(body.reason, who, mine)
-            due = asked.due if asked else None
-            return meetings.move_meeting(d, what, starts, why, lambda: participants(d, what), agenda, host, due=due)
+            return move_at(d, what, body, who, mine)
 
         return await door.answered(request, MoveBody, name, user, act, _meeting)
 
     @api.post("/rollouts/{name}/justification")
     async def justify(name: str, request: Request, user: Any = Depends(current_user)) -> JSONResponse:  # noqa: B008
         """Put on record why a pilot runs software that is not certified (SD 4.1.3, "General policies")."""
-
-        def act(d: FrontDesk, body: JustificationBody, who: str, mine: frozenset[str]) -> Fact:
-            return set_up.justify_software(d, body.reason, who, mine)
-
         return await door.answered(
-            request, JustificationBody, name, user, act, lambda fact: {"reason": fact.payload["reason"]}
+            request, JustificationBody, name, user, justify_at, lambda fact: {"reason": fact.payload["reason"]}
         )
 
     return api

@@ -5,7 +5,7 @@ Airflow says who calls; the registry and the roles say whether they may speak fo
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from datetime import datetime
 from typing import Annotated, Any
 
@@ -43,6 +43,26 @@ class SuccessBody(Body):
     reason: Reason
 
 
+def log_at(d: FrontDesk, body: EntryBody, who: str, mine: Collection[str]) -> Fact:
+    """Keep an entry for a site, and send it to the support list."""
+    expert = d.patch.provider if body.call_expert else ""
+    if body.call_expert and not expert:
+        raise HTTPException(409, "The patch names no provider; write to the support list, which calls an expert.")
+    to = [d.config.service.reply_to, *([expert] if expert else [])]
+    return journal.log_entry(d, site_of(d, body.site), body.text, who, mine, to)
+
+
+def roll_back_at(d: FrontDesk, body: RollBackBody, who: str, mine: Collection[str]) -> Fact:
+    """Ask a site to take its pilot service back."""
+    site, support = site_of(d, body.site), d.config.service.reply_to
+    return pilot_roll_back.ask_roll_back(d, site, body.reason, who, mine, support)
+
+
+def success_at(d: FrontDesk, body: SuccessBody, who: str, mine: Collection[str]) -> Fact:
+    """End the run before its time."""
+    return journal.declare_success(d, body.reason, who, mine)
+
+
 def router(
     services: Callable[[], Services], current_user: Callable[..., Any], now: Callable[[], datetime]
 ) -> APIRouter:
@@ -52,36 +72,16 @@ def router(
     @api.post("/rollouts/{name}/journal")
     async def log(name: str, request: Request, user: Any = Depends(current_user)) -> JSONResponse:  # noqa: B008
         """Keep an entry for a site, and send it to the support list."""
-
-        def act(d: FrontDesk, body: EntryBody, who: str, mine: frozenset[str]) -> Fact:
-            expert = d.patch.provider if body.call_expert else ""
-            if body.call_expert and not expert:
-                raise HTTPException(
-                    409, "The patch names no provider; write to the support list, which calls an expert."
-                )
-            to = [d.config.service.reply_to, *([expert] if expert else [])]
-            site = site_of(d, body.site)
-            return journal.log_entry(d, site, body.text, who, mine, to)
-
-        return await door.answered(request, EntryBody, name, user, act)
+        return await door.answered(request, EntryBody, name, user, log_at)
 
     @api.post("/rollouts/{name}/roll-back")
     async def roll_back(name: str, request: Request, user: Any = Depends(current_user)) -> JSONResponse:  # noqa: B008
         """Ask a site to take its pilot service back."""
-
-        def act(d: FrontDesk, body: RollBackBody, who: str, mine: frozenset[str]) -> Fact:
-            site, support = site_of(d, body.site), d.config.service.reply_to
-            return pilot_roll_back.ask_roll_back(d, site, body.reason, who, mine, support)
-
-        return await door.answered(request, RollBackBody, name, user, act)
+        return await door.answered(request, RollBackBody, name, user, roll_back_at)
 
     @api.post("/rollouts/{name}/success")
     async def success(name: str, request: Request, user: Any = Depends(current_user)) -> JSONResponse:  # noqa: B008
         """End the run before its time."""
-
-        def act(d: FrontDesk, body: SuccessBody, who: str, mine: frozenset[str]) -> Fact:
-            return journal.declare_success(d, body.reason, who, mine)
-
-        return await door.answered(request, SuccessBody, name, user, act)
+        return await door.answered(request, SuccessBody, name, user, success_at)
 
     return api

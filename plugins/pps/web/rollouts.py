@@ -21,9 +21,9 @@ from pps.activities.clients.overview import as_it_was, overview, version_before
 from pps.activities.clients.standing import told
 from pps.domain.base.errors import RolloutError
 from pps.domain.record.facts import Fact, FactKind
-from pps.domain.record.rollouts import PREVIEWS, Rollout
+from pps.domain.record.rollouts import PILOTS, PREVIEWS, Rollout
 from pps.services import Services
-from pps.web import controls
+from pps.web import controls, pilots
 from pps.web.airflow_calls import Airflow
 from pps.web.closed import masked
 from pps.web.doors import WebDoor
@@ -66,6 +66,8 @@ class _Page:
             raise HTTPException(
                 404, f"at: there was no such rollout yet at {at[:40]!r}; its first moment: {moments[0]}."
             )
+        if record.path in PILOTS:
+            return pilots.shown(s, record, place, person, pilots.Moment(now, past, moments), why=why)
         before = version_before(s.facts, record) if record.path in PREVIEWS else None
         shown = overview(record, past or now, s.config.policies.distribution.to_domain(), before)
         questions = [{**q, "page": page_of(q["link"])} for q in shown["questions"]]

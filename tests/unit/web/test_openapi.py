@@ -137,7 +137,8 @@ def test_the_description_is_for_users_and_names_where_we_are_served(world: World
 @pytest.mark.parametrize("path", [path for method, path in OPERATIONS if method == "GET"])
 def test_an_answer_with_content_holds_what_is_described_and_no_more(world: World, path: str) -> None:
     client = TestClient(world.app, headers=COORDINATOR)
-    for name in RECORDS if "{name}" in path else ("",):
+    pilots = path.startswith("/api/v1/pilots/")
+    for name in [name for name in RECORDS if not pilots or "-pilot-" in name] if "{name}" in path else ("",):
         answer = client.get(path.replace("{name}", name).replace("{number}", "4711"), params=QUERIES.get(path))
         assert answer.status_code == 200, answer.text
         found = as_described(client, answer).json()

@@ -26,7 +26,6 @@ from pps.domain.sites.probes import ProbeResult, ProbeState
 from pps.domain.sites.site import Site
 
 _AT_ONCE = 4
-_INCIDENT = "incident-"
 FEEDBACK_STEP = "pilot-feedback"
 _LATE_STEP = "late-set-up"
 
@@ -123,7 +122,7 @@ def _note_incidents(desk: Desk, site: str, to: Sequence[str], incident_after: ti
     known = {f.occasion for f in desk.rollout.facts if f.kind is FactKind.JOURNAL_ENTRY and f.subject == site}
     new: list[Fact] = []
     for outage in looks.outages(looks.samples(desk.rollout, site)):
-        begun = f"{_INCIDENT}{outage.began:%Y%m%dT%H%M%S%f}"
+        begun = looks.incident_of(outage)
         ended = f"{begun}-over"
         lasted = (outage.ended or desk.now) - outage.began
         entries = []

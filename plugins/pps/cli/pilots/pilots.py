@@ -7,22 +7,19 @@ from typing import Annotated, Any
 
 import typer
 
-from pps.activities.pilots import outlook, screening
 from pps.activities.pilots import request as pilot_request
+from pps.activities.pilots import screening
 from pps.activities.pilots.request import PilotRequest
-from pps.activities.release.overruling import standing
+from pps.activities.pilots.standing import Addresses, view
 from pps.cli import output
 from pps.cli.front import Front, front, group
 from pps.cli.packages.patches import PatchNumber
 from pps.cli.pilots import standing as pilot_standing
-from pps.domain.base.errors import NotYetAllowedError, RefusedError
+from pps.domain.base.errors import RefusedError
 from pps.domain.packages.patch import Patch
 from pps.domain.pilots.candidates import Ranking
-from pps.domain.pilots.looks import availability
 from pps.domain.pilots.pilot import Pilot
 from pps.domain.pilots.server_updates import Compatibility, UpdateVerdict
-from pps.domain.pilots.success import Assessment, assess, silent_vos, words_of_vos
-from pps.domain.record.facts import FactKind
 from pps.domain.record.rollouts import PILOTS
 from pps.workflow.paths import dag_of
 
@@ -165,72 +162,10 @@ def show(ctx: typer.Context, name: PilotName, as_json: output.Json = False) -> N
 
 
 def _state(here: Front, pilot: Pilot) -> dict[str, Any]:
-    record, agreed = pilot.record, pilot.agreement
-    judged, asked = record.the(FactKind.PILOT_JUDGED), record.the(FactKind.PILOT_REQUESTED)
-    decided, wrapped, closed = pilot.acceptance, record.the(FactKind.WRAPPED_UP), record.the(FactKind.ROLLOUT_CLOSED)
-    excepted = pilot.exception
-    return {
-        "pilot": pilot.name,
-        "patch": record.patch_number,
-        "stage": pilot.stage,
-        "next": outlook.what_comes_next(pilot, here.now()),
-        "first_round": pilot.first_round,
-        "round": pilot.round,
-        "kind": judged.payload["kind"] if judged else None,
-        "compatibility": pilot.compatibility,
-        "level": pilot.level,
-        "reasons": judged.payload["reasons"] if judged else [],
-        "justification": excepted.payload["reason"] if excepted else record.opened["justification"] or None,
-        "asked_by": {k: asked.payload[k] for k in ("by", "role", "vo", "scope")} if asked else None,
-        "answer": {k: decided.payload[k] for k in ("decision", "reason", "user")} if decided else None,
-        "agreed": {
-            "set_up_until": agreed.set_up_until,
-            "run_for_s": agreed.run_for.total_seconds(),
-            "feedback_until": agreed.feedback_until,
-            "vos": agreed.vos,
-            "requirements": agreed.requirements,
-        }
-        if agreed
-        else None,
-        "running_since": pilot.running_since,
-        "runs_until": pilot.runs_until,
-        "interested": screening.interested(record),
-        "sites": [_site(here, pilot, site) for site in pilot.selected],
-        "feedback": {"given": [w.vo for w in words_of_vos(pilot) if not w.replaced], "silent": silent_vos(pilot)},
-        "missing_reports": pilot.missing_reports,
-        "assessment": _assessment(here, pilot),
-        "decision": wrapped.payload.get("decision") if wrapped else None,
-        "outcome": closed.payload["outcome"] if closed else None,
-        **pilot_standing.more(here, record),
-    }
-
-
-def _site(here: Front, pilot: Pilot, site: str) -> dict[str, Any]:
-    fact, seen = pilot.first_set_up(site), availability(pilot, site, here.now())
-    if pilot.rolled_back(site) is not None:
-        state = "rolled back"
-    elif pilot.is_left_out(site):
-        state = "left out"
-    else:
-        state = "running" if fact else "awaited"
-    well = f"{seen.text} %" if seen and seen.text else None
-    since, note = fact.at if fact else None, outlook.note_on_site(pilot, site)
-    return {
-        "site": site,
-        "state": state,
-        "since": since,
-        "available": well,
-        "availability": seen and seen.share,
-        "note": note,
-    }
-
-
-def _assessment(here: Front, pilot: Pilot) -> Assessment | None:
-    overruled = standing(here.services.facts, pilot.record.patch_number) is not None
-    try:
-        return assess(pilot, here.services.config.policies.pilots.criteria, here.now(), overruled=overruled)
-    except NotYetAllowedError:  # while it runs there is nothing to judge
-        return None
+    services = here.services
+    addresses = Addresses(services.config.service.public_url, services.mirror_url)
+    criteria = services.config.policies.pilots.criteria
+    return view(services.facts, pilot.record, criteria, addresses, here.now())
 
 
 def _rows(data: Mapping[str, Any]) -> list[tuple[str, object]]:
@@ -262,10 +197,10 @@ def _rows(data: Mapping[str, Any]) -> list[tuple[str, object]]:
     if data["runs_until"]:
         rows += [("runs", f"{output.moment(data['running_since'])} to {output.moment(data['runs_until'])}")]
     if judged:
-        rows.append(("judged by", judged.by + (", no feedback from users" if judged.no_feedback else "")))
-        rows += [("against", reason) for reason in judged.reasons_against] or [("against", "nothing")]
-        rows += [("not known", reason) for reason in judged.inconclusive]
-        rows += [("remark", remark) for remark in judged.remarks]
+        rows.append(("judged by", judged["by"] + (", no feedback from users" if judged["no_feedback"] else "")))
+        rows += [("against", reason) for reason in judged["reasons_against"]] or [("against", "nothing")]
+        rows += [("not known", reason) for reason in judged["inconclusive"]]
+        rows += [("remark", remark) for remark in judged["remarks"]]
     if data["decision"] or data["outcome"]:
         rows.append(("outcome", data["decision"] or data["outcome"]))
     return rows

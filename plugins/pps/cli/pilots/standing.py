@@ -3,44 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime
 from typing import Any
 
-from pps.activities.pilots import meetings
-from pps.activities.pilots.wrap_up import report_links, results
 from pps.cli import output
-from pps.cli.front import Front
 from pps.domain.base.texts import one_line
-from pps.domain.people import questions
-from pps.domain.pilots import looks
-from pps.domain.record.rollouts import Rollout
 
 _NEWEST = 10
 """entries of the journal that are shown; `pps pilot journal` shows all"""
-
-
-def more(here: Front, record: Rollout) -> dict[str, Any]:
-    """The keys for that part, of one round."""
-    url = here.services.config.service.public_url
-    return {
-        "meetings": [
-            {
-                "meeting": what,
-                "starts": datetime.fromisoformat(called.payload["starts"]),
-                "ends": datetime.fromisoformat(called.payload["ends"]),
-                "moved": "/" in called.occasion,
-            }
-            for what in meetings.MEETINGS
-            if (called := meetings.meeting(record, what))
-        ],
-        "questions": [
-            {"who": asked.subject, "step": asked.step, "what": asked.title, "due": asked.due}
-            for asked in questions.questions(record)
-            if questions.is_open(record, asked)
-        ],
-        "reports": report_links(results(record, here.now()), url),
-        "journal": looks.journal(record),
-    }
 
 
 def say(data: Mapping[str, Any]) -> None:
@@ -57,7 +26,7 @@ def say(data: Mapping[str, Any]) -> None:
     if data["reports"]:
         output.say("", output.table(("REPORT OF", "ADDRESS"), data["reports"].items()))
     if entries := data["journal"]:
-        lines = [(output.moment(e.at), e.who or "-", one_line(e.text, 200)) for e in entries[-_NEWEST:]]
+        lines = [(output.moment(e["at"]), e["who"] or "-", one_line(e["text"], 200)) for e in entries[-_NEWEST:]]
         output.say("", output.table(("JOURNAL", "WHO", "WHAT"), lines))
         if len(entries) > _NEWEST:
             output.say(f"{len(entries) - _NEWEST} earlier entries: pps pilot journal {data['pilot']}")

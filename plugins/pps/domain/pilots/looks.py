@@ -14,6 +14,7 @@ from pps.domain.sites.probes import ProbeState
 
 #: Occasions of facts SERVICE_PROBED: a change of state, and one for each day on which we looked.
 CHANGE, DAY = "change-", "day-"
+_INCIDENT = "incident-"
 
 #: For an unsteady service, from best to worst: what we could not judge is better than what we saw fail.
 _WORSE = (ProbeState.OK, ProbeState.WARNING, ProbeState.UNKNOWN, ProbeState.CRITICAL)
@@ -193,6 +194,17 @@ def outages(known: Iterable[Sample]) -> tuple[Outage, ...]:
     if open_since is not None:
         found.append(Outage(open_since.at, None, open_since.text))
     return tuple(found)
+
+
+def incident_of(outage: Outage) -> str:
+    """Occasion of the journal's entry that an outage has become an incident."""
+    return f"{_INCIDENT}{outage.began:%Y%m%dT%H%M%S%f}"
+
+
+def incidents(record: Rollout, site: str) -> tuple[Outage, ...]:
+    """The outages of which people were told."""
+    known = {f.occasion for f in record.facts if f.kind is FactKind.JOURNAL_ENTRY and f.subject == site}
+    return tuple(outage for outage in outages(samples(record, site)) if incident_of(outage) in known)
 
 
 def day_of(at: datetime) -> str:

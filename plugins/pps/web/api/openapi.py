@@ -19,7 +19,7 @@ from pydantic.json_schema import models_json_schema
 from pps import __version__
 from pps.activities.clients.run_note import DOOR
 from pps.services import Services
-from pps.web.api import answers, answers_to_users
+from pps.web.api import answers, answers_of_pilots, answers_to_users
 from pps.web.controls import ControlBody
 from pps.web.feedback import FeedbackBody, WithdrawalBody
 from pps.web.follow_ups import FollowUpBody
@@ -81,6 +81,7 @@ OPERATIONS: Mapping[tuple[str, str], Described] = {
     ("GET", "/api/v1/credits"): Described(answers_to_users.Credits),
     ("GET", "/api/v1/following"): Described(answers_to_users.Following),
     ("POST", "/api/v1/following"): Described(answers_to_users.Following, FollowBody),
+    ("GET", "/api/v1/pilots/{name}"): Described(answers_of_pilots.Pilot),
     ("GET", _PLACE): Described(),
 }
 
