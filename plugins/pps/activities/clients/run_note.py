@@ -83,10 +83,11 @@ def _groups(record: Rollout) -> list[tuple[str, list[SiteProgress]]]:
         SiteState.LOST: "lost it",
         SiteState.LEFT_OUT: "left out",
     }
-    if record.is_withdrawn:
-        wanted = {}
     planned = _planned(record)
     found = [(word, [p for p in planned if p.state is state]) for state, word in wanted.items()]
+    found.append(("put off", [p for p in planned if p.is_put_off]))
+    if record.is_withdrawn:
+        found = []
     return [(word, those) for word, those in found if those]
 
 
