@@ -26,7 +26,7 @@ from pps.domain.packages.tags import jdl_requirement
 from pps.domain.people.feedback import Opinion, VoAnswer, feedback_due
 from pps.domain.people.users import users_in
 from pps.domain.record.facts import FactKind
-from pps.domain.record.rollouts import Rollout, RolloutPath
+from pps.domain.record.rollouts import NO_ROLLOUTS, Rollout
 from pps.services import Services
 from pps.web import forms
 from pps.web.guards import RateLimit, check_origin, check_rate, check_type, client_of, read_text, strict_json
@@ -81,14 +81,19 @@ class FeedbackBody(BaseModel):
 
 
 def rollout_or_404(facts: Facts, name: str) -> Rollout:
-    """A rollout on record; 404 otherwise."""
+    """A rollout on record; 404 otherwise, and for a record that is none: what sites wish, or what somebody follows, is
+    nobody else's business."""
     missing = HTTPException(404, "There is no such rollout.")
-    if not is_name(name) or name == RolloutPath.FOLLOWING:  # what somebody follows is nobody else's business
+    if not is_name(name):
         raise missing
     try:
-        return facts.rollout(name)
+        record = facts.rollout(name)
     except NotYetAllowedError as error:
         raise missing from error
+    opened = record.the(FactKind.ROLLOUT_OPENED)
+    if opened is not None and opened.payload.get("path") in NO_ROLLOUTS:
+        raise missing
+    return record
 
 
 @dataclass(frozen=True)
