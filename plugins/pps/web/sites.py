@@ -56,7 +56,7 @@ class WishBody(Body):
     """A wish, for programs; which fields count depends on what is said."""
 
     do: Annotated[Do, Field(strict=False)]
-    days: Annotated[list[Annotated[str, Field(max_length=3)]], Field(max_length=7, default_factory=list)]
+    days: Annotated[list[Annotated[str, Field(max_length=20)]], Field(max_length=7, default_factory=list)]
     begins: _Hour = ""
     ends: _Hour = ""
     metapackage: Name = ""
