@@ -213,7 +213,7 @@ def test_those_who_run_it_see_receipts_probes_dates_and_questions(web: TestClien
     assert [q["title"] for q in data["questions"]] == ["Is it configured?"]
     assert [d["what"] for d in data["dates"]] == [
         "An answer is awaited: Is it configured?",
-        "Feedback on glite-WN 3.1.23 is asked for until",
+        "Feedback on glite-WN 3.1.23 ends",
     ]
     words = Read(get(web, PAGE).text).words
     for part in (
@@ -263,7 +263,7 @@ def test_a_preview_that_has_ended_names_the_day_on_which_it_leaves(web: TestClie
     leaves = (NOW + timedelta(days=30)).isoformat()
     data = get(web, "/api/v1/sites/PIC/work").json()
     assert [(d["at"], d["what"]) for d in data["dates"]] == [
-        (leaves, "glite-WN 3.1.23 leaves this site, in the night after")
+        (leaves, "glite-WN 3.1.23 leaves this site, in the night that follows")
     ]
     assert get(web, "/api/v1/sites/INFN-BARI/work").json()["dates"] == [], "it has never been there"
 

@@ -284,9 +284,9 @@ def _dates(view: Mapping[str, Any]) -> list[dict[str, Any]]:
     ]
     for p in view["previews"]:
         for key, what in (
-            ("not_before", f"{p['software']} comes to this site, not before"),
-            ("feedback_until", f"Feedback on {p['software']} is asked for until"),
-            ("leaves", f"{p['software']} leaves this site, in the night after"),
+            ("not_before", f"The earliest moment at which {p['software']} comes to this site"),
+            ("feedback_until", f"Feedback on {p['software']} ends"),
+            ("leaves", f"{p['software']} leaves this site, in the night that follows"),
         ):
             if p[key]:
                 found.append({"at": p[key], "what": what, "rollout": p["rollout"]})
