@@ -6,7 +6,7 @@ Its own people say here when we may write there and what it does not want; the r
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Any
@@ -79,7 +79,7 @@ def public_router(live: Live, services: Callable[[], Services], now: Callable[[]
         seen = known.get(name) or site_map.without_previews(name, edition.sites[name])
 
         def made() -> Mapping[str, Any]:
-            return _public(services(), edition, seen, live.rollouts(edition), now())
+            return _public(services(), edition, seen, now())
 
         return live.name_of([RECORD], edition.name, name), made
 
@@ -98,13 +98,12 @@ def public_router(live: Live, services: Callable[[], Services], now: Callable[[]
     return api
 
 
-def _public(
-    s: Services, edition: Edition, site: Mapping[str, Any], rollouts: Sequence[Mapping[str, Any]], at: datetime
-) -> Mapping[str, Any]:
+def _public(s: Services, edition: Edition, site: Mapping[str, Any], at: datetime) -> Mapping[str, Any]:
     registered, record = edition.sites.get(site["site"]), s.facts.about([RECORD], site["site"])[RECORD]
+    previews = sorted(site_map.data(edition)["previews"], key=lambda r: r["closed_at"] is not None)  # open ones first
     found = [
         (rollout, seen["state"], seen["since"] and datetime.fromisoformat(seen["since"]))
-        for rollout in rollouts
+        for rollout in previews
         if (seen := site["states"].get(rollout["rollout"]))
     ]
     said = wishes_view(wishes_in(record, at).of(site["site"]), registered, at) if registered else None

@@ -35,7 +35,7 @@ from pps.domain.sites.site import Site, reasons_against_preview
 log = logging.getLogger(__name__)
 
 #: Of dags/window_distribution.py.
-_LOOKS_APART = timedelta(hours=1)
+LOOKS_APART = timedelta(hours=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +103,7 @@ def _in_their_windows(night: Night, record: Rollout) -> list[str]:
         window = wishes.of(site.name).window
         if window is None or not window.is_open(now, site.timezone):
             continue
-        if record.progress(site.name).is_put_off or not window.is_open(now - _LOOKS_APART, site.timezone):
+        if record.progress(site.name).is_put_off or not window.is_open(now - LOOKS_APART, site.timezone):
             found.append(site.name)
     return found
 

@@ -92,7 +92,7 @@ def _groups(record: Rollout) -> list[tuple[str, list[SiteProgress]]]:
 
 
 def _named(p: SiteProgress, names: Iterable[str]) -> str:
-    reason = p.reason.removeprefix(f"{p.site}: ")
+    reason = p.reason.removeprefix(f"{p.site}: ").removeprefix(f"{p.site} ")
     first, stop, _ = reason.partition(". ")
     said = one_line(for_the_public(f"{first}{stop}".strip().rstrip("."), tuple(names)), _LONGEST_REASON)
     return f"{p.site} ({said})" if said else p.site
