@@ -204,6 +204,8 @@ def test_those_who_run_it_see_receipts_probes_dates_and_questions(web: TestClien
     due = {"due": (NOW + timedelta(days=3)).isoformat(), "title": "Is it configured?", "assigned_to": ["user:ana"]}
     store.record(Fact(record.name, FactKind.QUESTION_ASKED, "PIC", "local-configuration", later, "pps", due))
     store.record(Fact(record.name, FactKind.QUESTION_ASKED, "CNAF", "local-configuration", later, "pps", due))
+    over = Fact(record.name, FactKind.QUESTION_EXPIRED, "PIC", "release-test", later, "pps", {"reason": "Silence."})
+    store.record(Fact(record.name, FactKind.QUESTION_ASKED, "PIC", "release-test", later, "pps", due), over)
     data = get(web, "/api/v1/sites/PIC/work").json()
     (preview,) = data["previews"]
     assert (preview["state"], preview["batch"], preview["not_before"]) == ("available", "among the first sites", None)

@@ -59,12 +59,7 @@ def at_site(facts: Facts, site: Site, now: datetime, retire_after: timedelta) ->
     wishes = all_wishes(facts, now)
     records = [r for n, r in facts.about(records_about(facts, now), site.name).items() if n != RECORD]
     previews = [p for r in records if r.path in PREVIEWS and (p := _preview(r, site, wishes, retire_after))]
-    asked = [
-        _question(r, q)
-        for r in records
-        for q in questions.questions(r)
-        if q.subject == site.name and questions.is_open(r, q)
-    ]
+    asked = [_question(r, q) for r in records for q in questions.questions(r) if questions.is_open(r, q)]
     view = {
         "site": site.name,
         "roc": site.roc,
