@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import re
+from datetime import timedelta
 from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 from airflow.dag_processing.dagbag import DagBag
+
+from pps.activities.clients.at_site import NIGHT_BEGINS
+from pps.activities.clients.nightly import LOOKS_APART
 
 DAGS = Path(__file__).parents[2] / "dags"
 
@@ -81,6 +85,14 @@ def test_the_tag_comes_after_the_probes_and_the_fleet_after_the_gate(bag: DagBag
         for before, after in pairwise(order):
             assert dag.get_task(f"{group}.{before}").downstream_task_ids == {f"{group}.{after}"}
     assert "canaries_are_healthy" in dag.get_task("fleet.distribute_client").get_flat_relative_ids(upstream=True)
+
+
+def test_pages_name_the_night_that_airflow_keeps_and_windows_are_looked_at_as_often_as_the_look_believes(
+    bag: DagBag,
+) -> None:
+    assert bag.dags["nightly_distribution"].schedule == f"{NIGHT_BEGINS.minute} {NIGHT_BEGINS.hour} * * *"
+    assert bag.dags["window_distribution"].schedule == "@hourly"
+    assert timedelta(hours=1) == LOOKS_APART
 
 
 @pytest.mark.parametrize(

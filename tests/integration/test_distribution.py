@@ -35,6 +35,7 @@ from pps.adapters.sites.ssh_openssh import OpenSshShell
 from pps.domain.base.errors import PackageError
 from pps.domain.record.facts import Fact, FactKind
 from pps.domain.record.rollouts import SiteState
+from pps.domain.record.wishes import RECORD
 from pps.domain.sites.site import Site
 
 pytestmark = [pytest.mark.needs("openssh"), pytest.mark.sd("4.1.1", step=2)]
@@ -110,6 +111,24 @@ def test_a_tarball_reaches_all_sites_and_each_is_a_fact(world: World) -> None:
     assert {f.subject for f in facts} == {s.name for s in sites}
     assert all(f.payload["tarball"] == tarball.name and len(f.payload["production_before"]) == 64 for f in facts)
     assert all(f.payload["bytes"] > 0 and f.occasion == "run-1" and f.at == NOON for f in facts)
+
+
+def test_a_site_outside_its_window_is_not_even_logged_in_to(world: World) -> None:
+    tarball = world.store.make(SMALL, "1.0")
+    sites = world.sites("A", "B")
+    opened = {"path": "bc-client", "patch": 1, "platforms": [], "metapackage": "client", "version": "1.0"}
+    window = {"days": ["sat"], "begins": "08:00", "ends": "18:00"}
+    world.facts.record(
+        Fact(world.facts.name, FactKind.ROLLOUT_OPENED, "", "", NOON, "test", opened),
+        Fact(RECORD, FactKind.SITE_WINDOW_SET, sites[0].name, "1", NOON, "user ana", window),
+    )
+
+    first, second = world.distribute(tarball, sites, targets=world.targets(sites[1:]))
+
+    assert "its window opens on Sat 24 Nov 2007, 08:00" in first.put_off and first.error is None, "no login is needed"
+    assert second.receipt is not None
+    assert world.states(sites) == [SiteState.PLANNED, SiteState.INSTALLED]
+    assert world.look(tarball, sites) == [Holding.ABSENT, Holding.INTACT]
 
 
 def test_it_works_without_an_openssh_client(world: World) -> None:

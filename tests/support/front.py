@@ -34,7 +34,7 @@ from pps.domain.packages.patch import Bug, PackageRef, Patch, PatchState, Reposi
 from pps.domain.people.feedback import Limit
 from pps.domain.record.chain import Link
 from pps.domain.record.facts import Fact, FactKind
-from pps.domain.record.rollouts import Rollout, dossier_name, rollout_id
+from pps.domain.record.rollouts import NO_ROLLOUTS, Rollout, dossier_name, rollout_id
 from pps.domain.sites.site import Platform
 from pps.services import Services
 from pps.workflow.paths import STARTS
@@ -120,7 +120,8 @@ class MemoryFacts:
         closed_after: datetime | None = None,
         as_of: datetime | None = None,
     ) -> tuple[OpenRollout, ...]:
-        rows = [r for r in reversed(self.register) if patch in (None, r.patch) and (not paths or r.path in paths)]
+        rows = [r for r in reversed(self.register) if patch in (None, r.patch)]
+        rows = [r for r in rows if (r.path in paths if paths else r.path not in NO_ROLLOUTS)]
         if as_of is not None:
             later = [replace(r, closed_at=None) if r.closed_at and r.closed_at > as_of else r for r in rows]
             rows = [r for r in later if r.opened_at <= as_of]
@@ -171,6 +172,17 @@ class MemoryFacts:
         with self._lock:
             facts = [f for f in self.facts if as_of is None or f.at <= as_of]
             return {name: Rollout(name, tuple(f for f in facts if f.rollout == name)) for name in names}
+
+    def about(self, names: Collection[str], subject: str) -> Mapping[str, Rollout]:
+        with self._lock:
+            facts = [f for f in self.facts if f.subject in ("", subject)]
+            return {name: Rollout(name, tuple(f for f in facts if f.rollout == name)) for name in names}
+
+    def open(self, path: str, patch: int, opening: Fact, run: str) -> bool:
+        if any(r.name == opening.rollout for r in self.register):
+            return False
+        self.register.append(OpenRollout(opening.rollout, path, patch, opening.at, None))
+        return bool(self.record(opening))
 
     def record_in_dossier(self, patch: int, *facts: Fact, mails: Sequence[Mail] = ()) -> tuple[Fact, ...]:
         assert all(f.rollout == dossier_name(patch) for f in facts)

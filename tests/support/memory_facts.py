@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 
 from pps.activities.ports.people import Mail
@@ -42,6 +42,9 @@ class MemoryFacts:
 
     def rollout(self, name: str) -> Rollout:
         return Rollout(name, tuple(f for f in self.facts if f.rollout == name))
+
+    def standing(self, names: Collection[str], as_of: datetime | None = None) -> Mapping[str, Rollout]:
+        return {name: self.rollout(name) for name in names}
 
     @staticmethod
     def _key(fact: Fact) -> tuple[str, str, str, str]:

@@ -109,5 +109,8 @@ class FactsInMemory:
     def rollout(self, name: str = "") -> Rollout:
         return Rollout(name or self.name, tuple(self.facts))
 
+    def standing(self, names: Collection[str]) -> Mapping[str, Rollout]:
+        return {name: Rollout(name, tuple(f for f in self.facts if f.rollout == name)) for name in names}
+
     def of(self, kind: FactKind) -> list[Fact]:
         return [f for f in self.facts if f.kind is kind]

@@ -18,6 +18,7 @@ from pps.cli.people import credits, feedback, follow, mails, overrule, tasks
 from pps.cli.pilots import doors, pilots, running
 from pps.cli.quality import deployment_tests, pools, release_tests, sam, scenarios
 from pps.cli.sites import registry as sites
+from pps.cli.sites import wishes as site_wishes
 from pps.config.loader import load_configuration
 from pps.domain.base.errors import ConfigurationError
 from pps.services import Services
@@ -91,6 +92,7 @@ def main(
         ctx.obj = Front(Services(load_configuration(config)), airflow_url)
 
 
+sites.app.add_typer(site_wishes.app)
 app.add_typer(sites.app, name="sites")
 app.add_typer(patches.app, name="patches")
 rollouts.app.command("withdraw")(withdrawal.withdraw)

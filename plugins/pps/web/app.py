@@ -39,6 +39,7 @@ from pps.web import (
     run_notes,
     shell,
     signing_keys,
+    sites,
     tasks,
 )
 from pps.web.airflow_calls import Airflow, no_airflow
@@ -53,7 +54,8 @@ PUBLIC = {
     ("GET", "/home"): "the same, by the name under which pages lead back to it.",
     ("GET", "/map"): "SD 4.1.1: the live map of the distribution of new versions over the various sites.",
     ("GET", "/api/v1/map"): "SD 4.1.1: its data, for programs.",
-    ("GET", "/sites/{name}"): "SD 4.1.1: the map, of one site: versions and states, no words of the site's.",
+    ("GET", "/sites/{name}"): "SD 4.1.1: the map, of one site: versions, states, and what it wishes; no person.",
+    ("GET", "/api/v1/sites/{name}"): "the same, for programs.",
     ("GET", "/patches/{number}"): "SD 4.1: providers, sites and VOs see what a patch waits for; no person, no address.",
     ("GET", "/api/v1/patches/{number}"): "the same, for programs.",
     ("GET", "/static/{file}"): "what pages load: stylesheet, script, outlines of the map.",
@@ -110,6 +112,7 @@ def create_app(
     app.include_router(shell.router())
     live = Live(services, now)
     app.include_router(pages.router(live))
+    app.include_router(sites.public_router(live, services, now))
     app.include_router(bulletin.router(live))
     app.include_router(feeds.router(live, services))
     app.include_router(patches.router(live, services, now))
@@ -134,6 +137,7 @@ def create_app(
         following.closed_router(services, current_user, now),
         openapi.router(services, PUBLIC),
         pilots.router(services, current_user, now),
+        sites.closed_router(services, current_user, now),
     ):
         app.include_router(router, dependencies=[Depends(user)])
     of_workers, worker = run_notes.router(services, keep_note)

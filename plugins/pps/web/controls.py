@@ -20,12 +20,14 @@ from pps.activities.clients.control import control
 from pps.activities.clients.opening import level_for
 from pps.activities.clients.withdrawal import reasons_against_withdrawal, sites_with_preview
 from pps.activities.people.notification import addresses_told
+from pps.activities.sites.wishes import all_wishes
 from pps.domain.base.errors import RefusedError
 from pps.domain.clients.control import MAY_CONTROL, Control, reasons_against_control
 from pps.domain.clients.retries import retry_of
 from pps.domain.record.facts import Fact
 from pps.domain.record.rollouts import PREVIEWS, Rollout
 from pps.domain.sites.site import Site
+from pps.domain.sites.wishes import AllWishes
 from pps.services import Services
 from pps.web.airflow_calls import Airflow, start_run
 from pps.web.doors import Body, Reason
@@ -55,7 +57,7 @@ class Offered:
     grave: bool = False
 
 
-def offered(record: Rollout, registry: Mapping[str, Site], person: Person) -> Sequence[Offered]:
+def offered(record: Rollout, registry: Mapping[str, Site], wishes: AllWishes, person: Person) -> Sequence[Offered]:
     """The buttons that would do something now, for this person."""
     if record.path not in PREVIEWS or not person.holds(*MAY_CONTROL):
         return ()
@@ -69,7 +71,7 @@ def offered(record: Rollout, registry: Mapping[str, Site], person: Person) -> Se
     if may(Control.PAUSE):
         held = "No further batch begins, and nothing leads to production. What is at sites stays."
         found.append(Offered(Control.PAUSE, "Pause", held))
-    if sites := retry_of(record, registry, level_for(record.path)).sites:
+    if sites := retry_of(record, registry, level_for(record.path), wishes=wishes).sites:
         number = len(sites)
         words = f"Again on {number} failed site{'' if number == 1 else 's'}"
         found.append(Offered(AGAIN, words, "They are tried at once, not at night; no reason is needed."))
@@ -106,7 +108,8 @@ async def done(
     if not person.holds(*MAY_CONTROL):
         raise HTTPException(403, f"Only the {' and the '.join(MAY_CONTROL)} may do that.")
     if what == AGAIN:
-        plan = retry_of(desk.rollout, services.config.sites, level_for(desk.rollout.path))
+        wishes = await run_in_threadpool(all_wishes, services.facts, at)
+        plan = retry_of(desk.rollout, services.config.sites, level_for(desk.rollout.path), wishes=wishes)
         if plan.reasons_against:
             raise RefusedError(f"another try of {name}", plan.reasons_against)
         run = await start_run(airflow, request, RETRY, {"rollout": name})

@@ -1,16 +1,15 @@
-"""The public pages on the facts of this moment: home, live map, a site (SD 4.1.1)."""
+"""The public pages on the facts of this moment: home and live map (SD 4.1.1)."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, HTTPException, Request
+from fastapi import APIRouter, Depends, Request
 from fastapi.responses import Response
 
 from pps.activities.clients import bulletin_pages
-from pps.domain.base.names import is_name
 from pps.web import site_map
 from pps.web.live import Edition, Live
 from pps.web.site_map import Wanted
@@ -51,30 +50,4 @@ def router(live: Live) -> APIRouter:
         """The data set of the live map."""
         return live.json(request, site_map.data, at)
 
-    @api.get("/sites/{name}")
-    def site(name: str, request: Request) -> Response:
-        """Every preview that is shown, at one site."""
-
-        def view(edition: Edition) -> Mapping[str, Any]:
-            known = {s["site"]: s for s in site_map.data(edition)["sites"]}
-            if name not in known:
-                raise HTTPException(404, "There is no such site here.")
-            here = _at_site(known[name], live.rollouts(edition))
-            return {"site": known[name], "previews": here, "read_at": edition.read_at}
-
-        if not is_name(name):
-            raise HTTPException(404, "There is no such site here.")
-        return live.page(request, "site.html", f"sites/{name}", view)
-
     return api
-
-
-def _at_site(
-    site: Mapping[str, Any], rollouts: Sequence[Mapping[str, Any]]
-) -> list[tuple[Mapping[str, Any], str, datetime | None]]:
-    """Each preview with its state at a site, and since when."""
-    found = []
-    for rollout in rollouts:
-        if seen := site["states"].get(rollout["rollout"]):
-            found.append((rollout, seen["state"], seen["since"] and datetime.fromisoformat(seen["since"])))
-    return found

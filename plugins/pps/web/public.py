@@ -14,7 +14,8 @@ from pps.activities.ports.publication import PublicationFolder
 from pps.activities.ports.record import Facts
 from pps.domain.base.errors import NotYetAllowedError
 from pps.domain.base.names import is_name
-from pps.domain.record.rollouts import Rollout, RolloutPath
+from pps.domain.record.facts import FactKind
+from pps.domain.record.rollouts import NO_ROLLOUTS, Rollout
 from pps.services import Services
 
 #: Of a page that we have written into the publication folder.
@@ -29,14 +30,19 @@ _NOTES = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+~-]{0,63}\.(html|txt)")
 
 
 def rollout_or_404(facts: Facts, name: str) -> Rollout:
-    """A rollout on record; 404 otherwise."""
+    """A rollout on record; 404 otherwise, and for a record that is none: what sites wish, or what somebody follows, is
+    nobody else's business."""
     missing = HTTPException(404, "There is no such rollout.")
-    if not is_name(name) or name == RolloutPath.FOLLOWING:  # what somebody follows is nobody else's business
+    if not is_name(name):
         raise missing
     try:
-        return facts.rollout(name)
+        record = facts.rollout(name)
     except NotYetAllowedError as error:
         raise missing from error
+    opened = record.the(FactKind.ROLLOUT_OPENED)
+    if opened is not None and opened.payload.get("path") in NO_ROLLOUTS:
+        raise missing
+    return record
 
 
 def router(services: Callable[[], Services]) -> APIRouter:

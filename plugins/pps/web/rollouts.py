@@ -19,6 +19,7 @@ from starlette.background import BackgroundTask
 
 from pps.activities.clients.overview import as_it_was, overview, version_before
 from pps.activities.clients.standing import told
+from pps.activities.sites.wishes import all_wishes
 from pps.domain.base.errors import RolloutError
 from pps.domain.record.facts import Fact, FactKind
 from pps.domain.record.rollouts import PILOTS, PREVIEWS, Rollout
@@ -61,7 +62,7 @@ class _Page:
         """As it is now, or was at a moment; after a refusal with the reason, and with what was typed."""
         s, now = self.services(), self.now()
         past, moments = moment_of(at, now), _moments(record)
-        may = () if past else controls.offered(record, s.config.sites, person)
+        may = () if past else controls.offered(record, s.config.sites, all_wishes(s.facts, now), person)
         if past and not (record := as_it_was(record, past)).facts:
             raise HTTPException(
                 404, f"at: there was no such rollout yet at {at[:40]!r}; its first moment: {moments[0]}."

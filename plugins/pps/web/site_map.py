@@ -68,6 +68,11 @@ def data(edition: Edition) -> Mapping[str, Any]:
     }
 
 
+def without_previews(name: str, site: Site) -> Mapping[str, Any]:
+    """A site of the registry that is not on the map."""
+    return _site(name, site, {})
+
+
 def _takes_part(site: Site) -> bool:
     return site.infrastructure is Infrastructure.PRODUCTION and site.certification is CertificationStatus.CERTIFIED
 

@@ -27,7 +27,7 @@ class Start:
 
 
 WITHDRAW, OVERRULE, NIGHT, REMINDERS = "withdraw_rollout", "overrule_policies", "nightly_distribution", "reminders"
-RETRY = "retry_sites"
+RETRY, WINDOWS = "retry_sites", "window_distribution"
 
 STARTS: Mapping[str, Start] = {
     "bc_client_update": Start(RolloutPath.BC_CLIENT, start_forms.CLIENT_UPDATE, "4.1.1"),
@@ -41,6 +41,7 @@ STARTS: Mapping[str, Start] = {
     RETRY: Start(None, start_forms.RETRY, "4.1.1"),
     NIGHT: Start(None, section="4.1.1"),
     REMINDERS: Start(None, section="4.1.3"),
+    WINDOWS: Start(None, section="4.1.1"),
 }
 
 _DAGS = {start.path: dag for dag, start in STARTS.items() if start.path}

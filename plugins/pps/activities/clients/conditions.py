@@ -82,7 +82,9 @@ def _sites(record: Rollout, limits: BatchLimits, enough: int, section: str) -> C
     if _was_stopped(record) and (_was_the_budget(record, limits) or record.path is not RolloutPath.BC_CLIENT):
         return Condition(name, section, FAILED, _stopped(record), (Role.RELEASE_MANAGER,))
     if record.has(FactKind.FEEDBACK_DATE_AGREED):
-        return Condition(name, section, MET, f"They have been served, within the failure budget; by now {budget}")
+        waiting = sum(p.is_put_off for p in progress)
+        but = f" but for {waiting} whose own windows it waits for," if waiting else ","
+        return Condition(name, section, MET, f"They have been served{but} within the failure budget; by now {budget}")
     if reasons := gates.budget_reasons(record, limits):
         return Condition(name, section, FAILED, reasons[0], (Role.RELEASE_MANAGER,))
     if record.path is RolloutPath.NON_BC_CLIENT:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pps.activities.clients.putting_off import put_off
 from pps.activities.clients.withdrawal import take_back
 from pps.activities.desk import Desk
 from pps.activities.packages.payloads import is_sound, links_into, prepare_payload
@@ -46,10 +47,19 @@ class SiteOutcome:
     receipt: Receipt | None
     error: SiteError | None
     seconds: float
+    put_off: str = ""
+    """why nothing was written there at this moment; no failure"""
+
+    @property
+    def word(self) -> str:
+        """How it ended, to be counted."""
+        return "put off" if self.put_off else "failed" if self.receipt is None else self.receipt.how.value
 
     @property
     def text(self) -> str:
         """One line for a person."""
+        if self.put_off:
+            return f"{self.site}: put off: {self.put_off}"
         if self.receipt is None:
             return f"{self.site}: failed: {self.error.why if self.error else ''}"
         return f"{self.site}: {self.receipt.how}, {self.receipt.bytes_sent} bytes in {self.seconds:.1f} s"
@@ -155,8 +165,8 @@ async def distribute(
 
     PREVIEW_INSTALLED has the payload `tarball`, `production_before`, `how` (full, delta, already), `bytes`,
     `seconds`, `replaced`; SITE_FAILED has `reason`, `error`, `step`. A site that has the tarball, in the facts
-    and on its disk, costs one look and makes no fact. Safe to repeat and to run twice at once: the site's
-    lock and the facts decide.
+    and on its disk, costs one look and makes no fact. One whose own wishes stand against it now is not asked at all
+    (`put_off`). Safe to repeat and to run twice at once: the site's lock and the facts decide.
 
     Args:
         tarball: as it is on record (`tarball_of`).
@@ -179,6 +189,9 @@ async def distribute(
         receipt, error = None, None
         if desk.facts.has(record.name, FactKind.WITHDRAWAL_ASKED):
             return SiteOutcome(site.name, None, SiteError(site.name, "The preview was withdrawn meanwhile."), 0.0)
+        if why := put_off(desk, site):
+            progress(outcome := SiteOutcome(site.name, None, None, 0.0, why))
+            return outcome
         try:
             there = Receiver(door.shell, door.target(site), site, door.limits)
             thoroughly = record.progress(site.name).state not in _HAS_IT
@@ -278,9 +291,9 @@ def _public_name(error: SiteError) -> str:
 def _is_on_record(record: Rollout, site: str, tarball: Tarball) -> bool:
     """Whether it is no news that the site has the tarball.
 
-    It is news if a distribution has failed since. It is not if the site's probes have failed: the preview
-    was there then, and is there now.
+    It is news if a distribution has failed since, or if the site was left out meanwhile. It is not if the site's probes
+    have failed: the preview was there then, and is there now.
     """
     installed, newest = record.installation(site), record.progress(site).fact
-    failed_here = newest is not None and newest.payload.get("step") == STEP
+    failed_here = newest is not None and (newest.payload.get("step") == STEP or newest.kind is FactKind.SITE_LEFT_OUT)
     return installed is not None and installed.payload.get("tarball") == tarball.name and not failed_here

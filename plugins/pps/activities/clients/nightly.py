@@ -10,11 +10,12 @@ import asyncio
 import logging
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from pps.activities.clients import publication
 from pps.activities.clients.distribution import look
 from pps.activities.clients.opening import level_for
+from pps.activities.clients.putting_off import put_off
 from pps.activities.desk import Office
 from pps.activities.packages.tarball import tarball_on_record, whole_tarball_of
 from pps.activities.ports.packages import Artefacts
@@ -22,14 +23,19 @@ from pps.activities.ports.services import InformationSystem
 from pps.activities.ports.sites import SiteLimits, SiteShell, SshTarget
 from pps.activities.sites.batch import Door
 from pps.activities.sites.receiver import Holding
+from pps.activities.sites.wishes import all_wishes
 from pps.domain.base.errors import NotYetAllowedError, RefusedError, ServiceError, TamperedError
 from pps.domain.clients.control import pause_of
 from pps.domain.clients.retries import retry_of
+from pps.domain.clients.takers import Offer, wishes_against
 from pps.domain.record.facts import Fact, FactKind
 from pps.domain.record.rollouts import PREVIEWS, Rollout, SiteState
-from pps.domain.sites.site import Platform, Site, reasons_against_preview
+from pps.domain.sites.site import Site, reasons_against_preview
 
 log = logging.getLogger(__name__)
+
+#: Of dags/window_distribution.py.
+LOOKS_APART = timedelta(hours=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,20 +54,27 @@ class Night:
     """hears of a tarball in the store that is not what is on record"""
 
 
-async def plan_the_night(night: Night) -> list[dict[str, str]]:
+async def plan_the_night(night: Night, *, windows_only: bool = False) -> list[dict[str, str]]:
     """Plan, for every open preview, the sites that need something; returns its (rollout, batch) pairs.
 
     A preview that is paused, or whose sites all have what they should have, is not in the list; nor is one whose
     tarball in the store is not what is on record: it goes to no site, and sites that have what is on record keep it.
+
+    Args:
+        windows_only: only sites whose windows are open now, that were put off, or whose window has opened since the
+            look an hour ago: they have their night by day (ADR 30).
     """
     planned = []
     for row in night.office.facts.rollouts(open_only=True, paths=PREVIEWS):
         record = night.office.facts.rollout(row.name)
         if not record.is_open_preview or pause_of(record):
             continue
+        only = _in_their_windows(night, record) if windows_only else None
+        if only is not None and not only:
+            continue
         try:
             tonight = f"night-{night.office.clock():%Y-%m-%d}"
-            needing = await _sites_that_need_something(night, record, tonight)
+            needing = await _sites_that_need_something(night, record, tonight, only)
         except TamperedError as error:  # nothing to compare its sites with; the other previews go on
             night.alarm(record, error)
             continue
@@ -80,6 +93,19 @@ async def plan_the_night(night: Night) -> list[dict[str, str]]:
             night.office.facts.record(plan)
             planned.append({"rollout": record.name, "batch": batch})
     return planned
+
+
+def _in_their_windows(night: Night, record: Rollout) -> list[str]:
+    """Sites that were put off and may be written at now, and those whose window has just opened."""
+    now = night.office.clock()
+    wishes, found = all_wishes(night.office.facts, now), []
+    for site in night.registry.values():
+        window = wishes.of(site.name).window
+        if window is None or not window.is_open(now, site.timezone):
+            continue
+        if record.progress(site.name).is_put_off or not window.is_open(now - LOOKS_APART, site.timezone):
+            found.append(site.name)
+    return found
 
 
 def _may_be_sent(night: Night, record: Rollout) -> bool:
@@ -112,7 +138,8 @@ async def plan_another_try(night: Night, rollout: str, wanted: Collection[str], 
     tries = [f for f in desk.rollout.facts if f.kind is FactKind.RETRY_PLANNED]
     if planned := next((f for f in tries if f.payload["run"] == run), None):
         return [{"rollout": rollout, "batch": planned.occasion}]
-    chosen = retry_of(desk.rollout, night.registry, level_for(desk.rollout.path), wanted)
+    wishes = all_wishes(desk.facts, desk.now)
+    chosen = retry_of(desk.rollout, night.registry, level_for(desk.rollout.path), wanted, wishes)
     if chosen.reasons_against:
         raise RefusedError(f"another try of {rollout}", chosen.reasons_against, f"Look at: pps rollout show {rollout}")
     names = [p.site for p in chosen.sites]
@@ -135,18 +162,25 @@ async def _sites_that_need_something(
 ) -> list[str]:
     """Look and compare. A site that lost its preview loses its tag at once, so that no job goes there meanwhile.
 
+    What a site wishes is asked before anything new is brought to it; what lies there is looked at, and a tag goes,
+    whatever it wishes.
+
     Args:
         only: names of sites, where not all are meant.
     """
-    platforms = [Platform.parse(p) for p in record.need(FactKind.ROLLOUT_OPENED, "").payload["platforms"]]
-    level = level_for(record.path)
+    offer, wishes = Offer.of(record, level_for(record.path)), all_wishes(night.office.facts, night.office.clock())
+    desk = night.office.desk(record)
     sites = [
         site
         for site in night.registry.values()
         # a site whose people have not configured the client yet waits for them, not for a night (SD 4.1.2, 3)
-        if not reasons_against_preview(site, platforms, level) and record.may_test(site.name)
+        if not reasons_against_preview(site, offer.platforms, offer.level) and record.may_test(site.name)
         if only is None or site.name in only
     ]
+    left_alone = [s for s in sites if wishes_against(s, offer, wishes) and not record.holds_preview(s.name)]
+    for site in left_alone:
+        put_off(desk, site)
+    sites = [s for s in sites if s not in left_alone]
     door = Door(night.targets(sites), night.shell, night.limits, night.at_once, occasion, night.office.actor)
     held = await look(tarball_on_record(record), sites, door)
     lost = [s for s in sites if record.holds_preview(s.name) and held[s.name][0] in (Holding.ABSENT, Holding.DAMAGED)]
@@ -160,7 +194,7 @@ async def _sites_that_need_something(
             return state is not SiteState.AVAILABLE
         return holding is not Holding.INTACT or state is not SiteState.AVAILABLE or site.name in unpublished
 
-    return sorted(site.name for site in sites if needs_something(site))
+    return sorted(site.name for site in sites if needs_something(site) and not put_off(desk, site))
 
 
 async def _record_losses(

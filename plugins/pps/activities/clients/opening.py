@@ -9,14 +9,17 @@ from typing import Any
 from pps.activities.clients.local_configuration import plan_of
 from pps.activities.desk import Desk, Office
 from pps.activities.packages.verdicts import reasons_against_bc, reasons_against_non_bc, required_variables
-from pps.domain.base.errors import RefusedError
-from pps.domain.clients.batches import BatchLimits, plan_batches
+from pps.activities.sites.wishes import all_wishes
+from pps.domain.base.errors import NotYetAllowedError, RefusedError
+from pps.domain.clients.batches import CANARY, BatchLimits, plan_batches
+from pps.domain.clients.takers import Offer, reason_to_wait, reasons_against_site
 from pps.domain.packages.patch import Patch, PatchState
 from pps.domain.packages.tags import preview_tag
 from pps.domain.people.overruling import overruling
 from pps.domain.record.facts import Fact, FactKind
 from pps.domain.record.rollouts import Rollout, RolloutPath
-from pps.domain.sites.site import PartnerLevel, Site, reasons_against_preview
+from pps.domain.sites.site import PartnerLevel, Site
+from pps.domain.sites.wishes import NOTHING_WISHED, AllWishes
 
 
 def open_client_rollout(
@@ -82,11 +85,13 @@ def level_for(path: RolloutPath) -> PartnerLevel | None:
     return PartnerLevel.SILVER if path is RolloutPath.NON_BC_CLIENT else None
 
 
-def batches_of(name: str, path: RolloutPath, takers: Sequence[Site], limits: BatchLimits) -> dict[str, list[str]]:
+def batches_of(
+    name: str, path: RolloutPath, takers: Sequence[Site], limits: BatchLimits, wishes: AllWishes = NOTHING_WISHED
+) -> dict[str, list[str]]:
     """Deal the sites into batches as the path wants it: with canaries, or (SD 4.1.2) each at its own pace anyway."""
     if path is RolloutPath.NON_BC_CLIENT:
         return plan_of(takers, limits.sites_per_batch)
-    return plan_batches(name, takers, limits)
+    return plan_batches(name, takers, limits, [site.name for site in takers if reason_to_wait(site, wishes)])
 
 
 def record_plan(desk: Desk, sites: Iterable[Site], limits: BatchLimits) -> tuple[str, ...]:
@@ -95,12 +100,21 @@ def record_plan(desk: Desk, sites: Iterable[Site], limits: BatchLimits) -> tuple
     Sites that get no preview are left out with the reason on record. A plan that is on record
     stays, whatever has happened to the registry since: the nightly distribution brings the preview
     to sites that join later.
+
+    Raises:
+        RefusedError: no site can take it.
+        NotYetAllowedError: none of those that can may be written at now, so none could be the first.
     """
     record = desk.rollout
     if not record.has(FactKind.PLAN_AGREED):
-        sites, level = list(sites), level_for(record.path)
-        reasons = {site.name: reasons_against_preview(site, desk.patch.platforms, level) for site in sites}
-        batches = batches_of(record.name, record.path, [s for s in sites if not reasons[s.name]], limits)
+        sites, wishes = list(sites), all_wishes(desk.facts, desk.now)
+        offer = Offer.of_patch(desk.patch, level_for(record.path))
+        reasons = {site.name: reasons_against_site(site, offer, wishes) for site in sites}
+        takers = [s for s in sites if not reasons[s.name]]
+        batches = batches_of(record.name, record.path, takers, limits, wishes)
+        if takers and record.path is RolloutPath.BC_CLIENT and not batches[CANARY]:
+            why = " ".join(["No site's window is open now.", *(reason_to_wait(s, wishes) for s in takers)])
+            raise NotYetAllowedError(record.name, why, "Clear the task plan_batches when one of them is open.")
         if not any(batches.values()):
             raise RefusedError(
                 record.name,

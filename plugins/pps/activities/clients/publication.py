@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Literal
 
+from pps.activities.clients.putting_off import put_off
 from pps.activities.desk import Desk
 from pps.activities.ports.services import InformationSystem, Matchmaker
 from pps.activities.ports.sites import SiteLimits, SiteShell, SshTarget
@@ -63,7 +64,8 @@ async def publish_tags(desk: Desk, tag: RunTimeEnvironmentTag, sites: Sequence[S
     """Add the tag at the sites whose probes have passed, and record TAG_ADDED for each.
 
     A site whose probes have not passed is left alone: that is the rule (SD 4.1.1, 3 before 4), not an
-    error of the batch. One that has the tag on record and in its list gets no second fact.
+    error of the batch; so is one whose own wishes stand against it now. One that has the tag on record and in its
+    list gets no second fact.
 
     Raises:
         NotYetAllowedError: the preview was withdrawn.
@@ -76,6 +78,8 @@ async def publish_tags(desk: Desk, tag: RunTimeEnvironmentTag, sites: Sequence[S
         try:
             record.may_tag(site.name)
         except NotYetAllowedError:
+            return None
+        if put_off(desk, site, tag=True):
             return None
         published = record.progress(site.name).state in _PUBLISHED
         try:

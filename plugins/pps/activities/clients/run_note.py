@@ -95,15 +95,16 @@ def _groups(record: Rollout) -> list[tuple[str, list[SiteProgress]]]:
         SiteState.LOST: "lost it",
         SiteState.LEFT_OUT: "left out",
     }
-    if record.is_withdrawn:
-        wanted = {}
     planned = _planned(record)
     found = [(word, [p for p in planned if p.state is state]) for state, word in wanted.items()]
+    found.append(("put off", [p for p in planned if p.is_put_off]))
+    if record.is_withdrawn:
+        found = []
     return [(word, those) for word, those in found if those]
 
 
 def _named(p: SiteProgress, names: Iterable[str]) -> str:
-    reason = p.reason.removeprefix(f"{p.site}: ")
+    reason = p.reason.removeprefix(f"{p.site}: ").removeprefix(f"{p.site} ")
     first, stop, _ = reason.partition(". ")
     said = one_line(for_the_public(f"{first}{stop}".strip().rstrip("."), tuple(names)), _LONGEST_REASON)
     return f"{p.site} ({said})" if said else p.site

@@ -82,6 +82,11 @@ class Facts(Protocol):
         in it. A name without facts has none.
         """
 
+    def about(self, names: Collection[str], subject: str) -> Mapping[str, Rollout]:
+        """Of these records what is about the whole, and about one subject (a site), in one read: what it costs does not
+        grow with the number of others.
+        """
+
     def newest(self, names: Collection[str]) -> Mapping[str, int]:
         """A number for each of these records that has facts, which grows with each fact; one look-up for each."""
 

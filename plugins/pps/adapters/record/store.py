@@ -212,6 +212,14 @@ class FactStore(Outbox):
             found[one.rollout].append(one)
         return {name: Rollout(name, tuple(facts)) for name, facts in found.items()}
 
+    def about(self, names: Collection[str], subject: str) -> Mapping[str, Rollout]:
+        """What these records say of the whole and of one subject; see the port."""
+        fact = tables.facts.c
+        found: dict[str, list[Fact]] = {name: [] for name in names}
+        for one in self._facts(sa.and_(fact.rollout.in_(sorted(names)), fact.subject.in_(["", subject]))):
+            found[one.rollout].append(one)
+        return {name: Rollout(name, tuple(facts)) for name, facts in found.items()}
+
     def has(self, rollout: str, kind: FactKind) -> bool:
         """Tell whether a fact of this kind is on record."""
         return bool(self._facts(sa.and_(tables.facts.c.rollout == rollout, tables.facts.c.kind == kind.value)))

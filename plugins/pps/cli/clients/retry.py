@@ -8,6 +8,7 @@ import typer
 
 from pps.activities.clients.opening import level_for
 from pps.activities.clients.standing import told
+from pps.activities.sites.wishes import all_wishes
 from pps.cli import output
 from pps.cli.front import Front, front
 from pps.domain.base.errors import RefusedError, RolloutError, ServiceError
@@ -39,7 +40,8 @@ def retry(
     """
     here = front(ctx)
     record = here.services.facts.rollout(name)
-    plan = retry_of(record, here.services.config.sites, level_for(record.path), site or ())
+    wishes = all_wishes(here.services.facts, here.now())
+    plan = retry_of(record, here.services.config.sites, level_for(record.path), site or (), wishes)
     if dry_run:
         _show_plan(record, plan, as_json=as_json)
         if plan.reasons_against:

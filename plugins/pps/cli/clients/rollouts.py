@@ -14,6 +14,7 @@ from pps.activities.clients.forecast import Forecast, foresee
 from pps.activities.clients.standing import tag_of, told
 from pps.activities.clients.withdrawal import sites_with_preview
 from pps.activities.packages.verdicts import preview_path
+from pps.activities.sites.wishes import all_wishes
 from pps.cli import output
 from pps.cli.clients.following import check_run, follow_rollout
 from pps.cli.front import Front, front, group
@@ -135,6 +136,7 @@ def _forecast(here: Front, number: int, choice: PathChoice) -> tuple[RolloutPath
         tag_vo=services.config.policies.publication.tag_vo,
         open_as=open_as,
         dossier=dossier,
+        wishes=all_wishes(services.facts, here.now()),
         path=path,
     )
     return path, forecast
@@ -172,6 +174,8 @@ def _show_forecast(here: Front, forecast: Forecast, due: datetime | None, vos: l
     if forecast.left_out:
         rows = [(site, " ".join(reasons)) for site, reasons in forecast.left_out.items()]
         output.say("", output.table(("LEFT OUT", "WHY"), rows))
+    if forecast.put_off:
+        output.say("", output.table(("PUT OFF", "IF IT BEGAN NOW"), list(forecast.put_off.items())))
     return output.say("", "Dry run: nothing was started.")
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -36,12 +36,18 @@ class GateVerdict(StrEnum):
 CANARY = "canary"
 
 
-def plan_batches(rollout: str, sites: Iterable[Site], limits: BatchLimits) -> dict[str, list[str]]:
+def plan_batches(
+    rollout: str, sites: Iterable[Site], limits: BatchLimits, closed: Collection[str] = ()
+) -> dict[str, list[str]]:
     """Deal sites into `canary`, `fleet-1`, `fleet-2`, ...; the same input gives the same plan.
 
     Volunteers come first as canaries. Within volunteers and the others the order is by a digest of
     rollout and site, so that the honour of being first goes round. Canaries are taken from the
     platforms in turn, so that as many platforms as possible are tried before the fleet.
+
+    Args:
+        closed: sites whose windows are closed now. None of them is a canary, as the fleet waits for these: there may be
+            fewer than wanted then, or none.
     """
 
     def turn(site: Site) -> str:
@@ -50,13 +56,14 @@ def plan_batches(rollout: str, sites: Iterable[Site], limits: BatchLimits) -> di
     ordered = sorted(sites, key=lambda s: (not s.canary, turn(s)))
     by_platform: dict[object, list[Site]] = {}
     for site in ordered:
-        by_platform.setdefault(site.platform, []).append(site)
+        if site.name not in closed:
+            by_platform.setdefault(site.platform, []).append(site)
     canaries: list[Site] = []
     while len(canaries) < limits.canaries and any(by_platform.values()):
         for queue in by_platform.values():
             if queue and len(canaries) < limits.canaries:
                 canaries.append(queue.pop(0))
-    fleet = sorted((s for queue in by_platform.values() for s in queue), key=turn)
+    fleet = sorted((s for s in ordered if s not in canaries), key=turn)
     plan = {CANARY: [s.name for s in canaries]}
     size = limits.sites_per_batch
     for number, start in enumerate(range(0, len(fleet), size), 1):
@@ -74,14 +81,20 @@ def judge_canaries(
 
     Args:
         unreachable: canaries that never answered. They say nothing about the preview, so a share
-            that is missed only because of them is inconclusive, not failed.
+            that is missed only because of them is inconclusive, not failed. Those at which nothing was tried, as they
+            wished, are not counted at all: it may take them days.
     """
     if not canaries:
         return GateVerdict.INCONCLUSIVE, ("No site of the plan can be a canary.",)
+    untried = [c for c in canaries if c.is_put_off or c.state is SiteState.LEFT_OUT]
+    canaries = [c for c in canaries if c not in untried]
+    not_tried = tuple(f"{c.site}: {c.reason}" for c in untried)
+    if not canaries:
+        return GateVerdict.INCONCLUSIVE, ("No canary could be tried.", *not_tried)
     healthy = [c for c in canaries if c.state in _HEALTHY]
     need = limits.canaries_healthy_at_least
     share = f"{len(healthy)} of {len(canaries)} canaries are healthy; {need:.0%} must be."
-    why = (share, *(f"{c.site}: {c.reason or c.state.value}" for c in canaries if c not in healthy))
+    why = (share, *(f"{c.site}: {c.reason or c.state.value}" for c in canaries if c not in healthy), *not_tried)
     if len(healthy) / len(canaries) >= need:
         return GateVerdict.HEALTHY, why
     if (len(healthy) + sum(c.site in unreachable for c in canaries)) / len(canaries) >= need:

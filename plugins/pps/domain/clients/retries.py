@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
 from pps.domain.clients.control import pause_of, said_of_pause
+from pps.domain.clients.takers import Offer, reason_to_wait, reasons_against_site
 from pps.domain.record.facts import FactKind
 from pps.domain.record.rollouts import FAILURES, OFFERED, PREVIEWS, Rollout, SiteProgress, SiteState
-from pps.domain.sites.site import PartnerLevel, Platform, Site, reasons_against_preview
+from pps.domain.sites.site import PartnerLevel, Site
+from pps.domain.sites.wishes import NOTHING_WISHED, AllWishes
 
 #: What is tried again where nobody names sites.
 _HAVE_FAILED = (*FAILURES, SiteState.LOST)
@@ -27,19 +29,24 @@ class Retry:
 
 
 def retry_of(
-    record: Rollout, registry: Mapping[str, Site], level: PartnerLevel | None, wanted: Collection[str] = ()
+    record: Rollout,
+    registry: Mapping[str, Site],
+    level: PartnerLevel | None,
+    wanted: Collection[str] = (),
+    wishes: AllWishes = NOTHING_WISHED,
 ) -> Retry:
     """What another try at these sites would do; nothing that the rules of a night forbid.
 
     Args:
         level: what a site must have agreed to, as `reasons_against_preview` has it.
         wanted: names of sites; none: all that have failed.
+        wishes: of all sites, as they count now.
     """
     if reasons := _reasons_against_rollout(record):
         return Retry(reasons_against=reasons)
-    platforms = [Platform.parse(p) for p in record.opened["platforms"]]
+    offer = Offer.of(record, level)
     names = tuple(dict.fromkeys(wanted)) or tuple(p.site for p in record.all_progress() if p.state in _HAVE_FAILED)
-    against = {name: _reasons_against_site(record, name, registry.get(name), platforms, level) for name in names}
+    against = {name: _reasons_against(record, name, registry.get(name), offer, wishes) for name in names}
     sites = tuple(record.progress(name) for name in names if not against[name])
     refused = {name: reasons for name, reasons in against.items() if reasons}
     if wanted and refused:
@@ -70,9 +77,7 @@ def _reasons_against_rollout(record: Rollout) -> tuple[str, ...]:
     return () if record.is_open_preview else (under_way,)
 
 
-def _reasons_against_site(
-    record: Rollout, name: str, site: Site | None, platforms: Sequence[Platform], level: PartnerLevel | None
-) -> tuple[str, ...]:
+def _reasons_against(record: Rollout, name: str, site: Site | None, offer: Offer, wishes: AllWishes) -> tuple[str, ...]:
     if site is None:
         return (f"{name} is not in the site registry.",)
     progress = record.progress(name)
@@ -84,4 +89,4 @@ def _reasons_against_site(
         return (f"{name} has the preview, and it is {progress.state.value}: there is nothing to try again.",)
     if not record.may_test(name):
         return (f"{name} waits for its own people, who have not configured the client yet.",)
-    return reasons_against_preview(site, platforms, level)
+    return reasons_against_site(site, offer, wishes) or tuple(filter(None, (reason_to_wait(site, wishes),)))

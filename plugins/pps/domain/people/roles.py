@@ -48,6 +48,24 @@ def reasons_against_speaking_for_vo(vo: str, representatives: Iterable[str], min
     return (f"Only those whom people.yaml names and the {Role.PPS_COORDINATOR} may speak for {vo}.",)
 
 
+def reasons_against_speaking_for_site(
+    site: str, administrators: Iterable[str], what: str, mine: Collection[str]
+) -> tuple[str, ...]:
+    """Say why somebody may not speak for a site; no reasons means that they may.
+
+    Its administrators may, as the site registry names them, but not those of other sites; and the coordination, who
+    hears from sites by mail and in meetings.
+
+    Args:
+        what: what they may not, e.g. `say what it wishes`.
+        mine: as above.
+    """
+    allowed = {f"user:{name}" for name in administrators} | {f"role:{Role.PPS_COORDINATOR}"}
+    if allowed & set(mine):
+        return ()
+    return (f"Only the administrators of {site} and the {Role.PPS_COORDINATOR} may {what}.",)
+
+
 def reasons_against_asking_for_pilot(
     vo: str, continues: str, representatives: Mapping[str, Collection[str]], mine: Collection[str]
 ) -> tuple[str, ...]:

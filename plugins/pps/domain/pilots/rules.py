@@ -11,7 +11,7 @@ from datetime import datetime
 
 from pps.domain.base.errors import NotYetAllowedError
 from pps.domain.people import questions
-from pps.domain.people.roles import Role
+from pps.domain.people.roles import reasons_against_speaking_for_site
 from pps.domain.pilots.pilot import PROLONG, REPORT, Pilot, RunOutcome
 from pps.domain.record.facts import FactKind
 from pps.domain.sites.site import Site
@@ -160,7 +160,4 @@ def reasons_against_acting(site: Site, mine: Collection[str]) -> tuple[str, ...]
     Args:
         mine: all names under which this person is known (`roles.identities`).
     """
-    allowed = {f"user:{name}" for name in site.administrators} | {f"role:{Role.PPS_COORDINATOR}"}
-    if allowed & set(mine):
-        return ()
-    return (f"Only the administrators of {site.name} and the {Role.PPS_COORDINATOR} may speak for its pilot service.",)
+    return reasons_against_speaking_for_site(site.name, site.administrators, "speak for its pilot service", mine)

@@ -157,6 +157,19 @@ class FactKind(StrEnum):
     """payload `to`: the account's mail address now"""
     FEED_RENEWED = "feed-renewed"
     """the feed has another address since"""
+    # what sites wish (subject: site; occasion: 1, 2, ...; payload `user`; see domain.record.wishes)
+    SITE_WINDOW_SET = "site-window-set"
+    """payload `days` (none: the window is lifted), `begins`, `ends`; the newest counts"""
+    SITE_VERSION_PINNED = "site-version-pinned"
+    """payload `metapackage`, `version` ("": any), `reason`; of a metapackage and version, the newest counts"""
+    SITE_PIN_LIFTED = "site-pin-lifted"
+    """payload `metapackage`, `version`"""
+    SITE_OPTED_OUT = "site-opted-out"
+    """payload `reason`; the newest of this and the next counts"""
+    SITE_OPTED_IN = "site-opted-in"
+    SITE_PUT_OFF = "site-put-off"
+    """of a rollout: nothing was written at a site that has nothing of it yet, as its window was closed; payload
+    `reason`; occasion: the window"""
 
 
 @dataclass(frozen=True, slots=True)

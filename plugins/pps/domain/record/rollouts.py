@@ -36,13 +36,20 @@ class RolloutPath(StrEnum):
     """tasks for the monitoring (SD 4.2.2); one record, of no patch"""
     FOLLOWING = "following"
     """who follows what; one record, of no patch, which nobody but its own people sees"""
+    SITES = "sites"
+    """what sites wish: windows, versions that they do not want; one record, of no patch"""
 
 
 #: Occasion of the facts that somebody was told of a withdrawal.
 TOLD_OF_WITHDRAWAL = "withdrawn"
 
 #: Records that are no rollouts: they are never closed, and stand in no list of rollouts.
-NO_ROLLOUTS = (RolloutPath.DOSSIER.value, RolloutPath.SAM.value, RolloutPath.FOLLOWING.value)
+NO_ROLLOUTS = (
+    RolloutPath.DOSSIER.value,
+    RolloutPath.SAM.value,
+    RolloutPath.FOLLOWING.value,
+    RolloutPath.SITES.value,
+)
 
 #: Paths that bring a preview of the client to sites.
 PREVIEWS = (RolloutPath.BC_CLIENT, RolloutPath.NON_BC_CLIENT)
@@ -97,6 +104,7 @@ _STATE_AFTER: Mapping[FactKind, SiteState] = {
     FactKind.SITE_LEFT_OUT: SiteState.LEFT_OUT,
     FactKind.PREVIEW_LOST: SiteState.LOST,
     FactKind.PREVIEW_REMOVED: SiteState.WITHDRAWN,
+    FactKind.SITE_PUT_OFF: SiteState.PLANNED,
 }
 
 
@@ -112,6 +120,7 @@ OVERTAKEN_KINDS = (
     FactKind.TAG_ADDED,
     FactKind.TAG_SEEN,
     FactKind.SITE_FAILED,
+    FactKind.SITE_PUT_OFF,
 )
 
 
@@ -124,6 +133,11 @@ class SiteProgress:
     reason: str = ""
     """why it failed, was left out, lost or withdrawn; a sentence for its administrator"""
     fact: Fact | None = None
+
+    @property
+    def is_put_off(self) -> bool:
+        """Tell whether it was not written at yet because its window was closed; says nothing about the preview."""
+        return self.fact is not None and self.fact.kind is FactKind.SITE_PUT_OFF
 
 
 def _progress(site: str, newest: Fact | None) -> SiteProgress:
@@ -279,8 +293,9 @@ class Rollout:
         nights = (site for f in self.facts if f.kind in _LATER_PLANS for site in f.payload["sites"])
         seen = dict.fromkeys((*self.planned_sites, *nights))
         seen.update(dict.fromkeys(f.subject for f in self.facts if f.kind in _STATE_AFTER))
+        untouched = (FactKind.SITE_LEFT_OUT, FactKind.SITE_PUT_OFF)
         left_out = {f.subject for f in self.facts if f.kind is FactKind.SITE_LEFT_OUT}
-        touched = {f.subject for f in self.facts if f.kind in _STATE_AFTER and f.kind is not FactKind.SITE_LEFT_OUT}
+        touched = {f.subject for f in self.facts if f.kind in _STATE_AFTER and f.kind not in untouched}
         return tuple(site for site in seen if site not in left_out or site in touched)
 
     def announces(self, site: str) -> bool:

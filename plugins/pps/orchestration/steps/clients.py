@@ -241,6 +241,13 @@ def look_at_sites() -> list[dict[str, str]]:
 
 
 @task(execution_timeout=LIMITS.at_sites)
+def look_where_windows_are_open() -> list[dict[str, str]]:
+    """The same, of sites whose windows are open now; each site has its turn as its window opens (ADR 30)."""
+    with office() as o:
+        return awaited(nightly.plan_the_night(_night(o), windows_only=True))
+
+
+@task(execution_timeout=LIMITS.at_sites)
 def ask_again() -> list[dict[str, str]]:
     """Look at the sites that somebody wants to be tried again, and plan that; refused with reasons where there is
     nothing to try. Returns one (rollout, batch) pair."""

@@ -89,6 +89,7 @@ def bring_to_sites(rollout: str, batch: str) -> dict[str, int] | None:
                     alarm=lambda error: raise_alarm(d, error),
                 )
             )
-        ended = Counter("failed" if o.receipt is None else o.receipt.how.value for o in outcomes)
-        labels.say_how_it_went(rollout, batch, {"reached": ended.total() - ended["failed"], "failed": ended["failed"]})
+        ended = Counter(o.word for o in outcomes)
+        not_there = {word: ended[word] for word in ("failed", "put off")}
+        labels.say_how_it_went(rollout, batch, {"reached": ended.total() - sum(not_there.values()), **not_there})
         return dict(ended)

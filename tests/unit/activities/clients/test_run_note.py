@@ -61,6 +61,14 @@ def test_a_site_that_is_left_out_is_none_of_the_planned_and_a_withdrawal_says_wh
     assert line_about(history.rollout).endswith("(withdrawn): it has left all sites; because: It corrupts files.")
 
 
+def test_a_site_outside_its_window_is_named_and_not_among_those_that_failed() -> None:
+    why = "A was outside its window (Mon, 08:00 to 18:00, UTC) on Sun 1 Mar 2026, 12:00; its window opens on ..."
+    history = History().planned(canary=["B"], fleet_1=["A"]).then(FactKind.SITE_PUT_OFF, "A", "wish-1", reason=why)
+    line = line_about(history.rollout)
+    assert "(canaries): 0 of 2 sites reached; 1 put off: A (was outside its window (Mon, 08:00 to 18:00, UTC)" in line
+    assert "failed" not in line
+
+
 def test_no_address_token_or_user_of_a_reason_gets_into_the_note() -> None:
     token = "A" * 43
     reason = f"write to ada@example.org, /home/ada/x, token={token}, carla says no. Next."

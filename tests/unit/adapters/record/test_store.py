@@ -254,6 +254,15 @@ def test_facts_of_a_kind_come_from_all_records_in_the_order_of_recording(store: 
     assert store.facts_of_kind(()) == ()
 
 
+def test_of_a_record_can_be_read_what_is_about_the_whole_and_one_site_alone(store: FactStore) -> None:
+    first, second = begin(store, 1), begin(store, 2)
+    store.record(fact(first, FactKind.SITE_FAILED, "PIC"), fact(first, FactKind.SITE_FAILED, "CNAF"))
+    found = store.about([first, second, "sites"], "PIC")
+    assert [f.subject for f in found[first].facts] == ["", "PIC"]
+    assert [f.kind for f in found[second].facts] == [FactKind.ROLLOUT_OPENED]
+    assert found["sites"].facts == ()
+
+
 def test_one_look_up_tells_whether_a_kind_of_fact_is_on_record(store: FactStore) -> None:
     name, other = begin(store), begin(store, patch=2)
     store.record(fact(name, FactKind.WITHDRAWAL_ASKED, "", reason="r"))
