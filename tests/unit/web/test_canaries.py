@@ -13,6 +13,7 @@ from fastapi.routing import APIRoute
 from fastapi.testclient import TestClient
 from tests.support.desks import at_desk, at_office
 from tests.support.examples import DUE, NOW, PATCH, SECRET, asked, previewed, templates
+from tests.support.front import SECRET as OURS
 from tests.support.front import MemoryServices, services  # noqa: F401
 from tests.support.pilot_runs import GOLD, INCIDENT, APilot
 from tests.unit.activities.release.test_release_notes import classified
@@ -22,6 +23,7 @@ from pps.activities.clients.bulletin_pages import write_bulletin
 from pps.activities.clients.run_note import DOOR
 from pps.activities.packages.verdicts import overrule
 from pps.activities.people.feedback import Said, give_feedback
+from pps.activities.people.following import end_token, feed_token, follow
 from pps.activities.people.tokens import invitation_token
 from pps.activities.pilots import report as pilot_report
 from pps.activities.pilots.notes import write_pilot_notes
@@ -30,6 +32,7 @@ from pps.activities.release.notes import write_release_notes
 from pps.adapters.packages.folders import PublishedFolder
 from pps.adapters.record.store import FactStore
 from pps.domain.clients.updates import ClientVerdict
+from pps.domain.people.following import Follower, Kind, Thing
 from pps.domain.pilots.pilot import NOT_CERTIFIED
 from pps.domain.record.facts import Fact, FactKind
 from pps.domain.record.rollouts import dossier_name
@@ -47,6 +50,9 @@ SAID = (
 )
 CANARIES = ("canary", "lovelace", TOKEN, TOKEN.partition(".")[2])
 USER = "ada-lovelace"
+FOLLOWED = Thing(Kind.PATCH, "4711")
+#: Keys of links to what that user follows.
+END, FEED = end_token(OURS, USER, FOLLOWED), feed_token(OURS, Follower(USER, "", {}, 0))
 
 
 @pytest.fixture
@@ -146,8 +152,9 @@ def _addresses(path: str, folder: Path, rollouts: list[str]) -> Iterator[str]:
         files = [f.name for f in folder.rglob("*") if f.is_file()] if "{file}" in path else [""]
         for file in files:
             number = name.rsplit("-", 2)[1]  # of its patch
-            filled = path.replace("{name}", name).replace("{file}", file).replace("{number}", number)
-            yield filled.replace("{token}", "x")
+            for token in (END, FEED) if "{token}" in path else ("",):
+                filled = path.replace("{name}", name).replace("{file}", file).replace("{number}", number)
+                yield filled.replace("{token}", token)
     assert "{" not in re.sub(r"\{(name|file|number|token)\}", "", path), (
         f"{first}: say here with what its addresses are filled"
     )
@@ -160,6 +167,7 @@ def test_no_canary_sings_on_a_public_page_file_or_feed(services: MemoryServices,
     a_preview(store, folder)
     a_deployment_test(store, folder)
     a_pilot(store, folder)
+    follow(at_office(store, actor=f"user {USER}"), USER, "canary.mail@pic.example.org", FOLLOWED, ())
     write_bulletin(store, services.config.sites, templates(), PublishedFolder(folder), NOW, "https://pps.example.org")
     app = create_app(lambda: services, airflow_user, lambda: NOW)
     web = TestClient(app, base_url="https://pps.example.org")
@@ -186,6 +194,8 @@ def test_no_canary_sings_on_a_public_page_file_or_feed(services: MemoryServices,
         "api/v1/rollouts",
         "patches/4711",
         "api/v1/patches/4711",
+        "following/end",
+        f"following/{FEED}.atom",
     ):
         assert any(address.startswith(f"/{kind}") for address in shown), f"nothing of {kind} was shown"
     leaks = {
