@@ -33,7 +33,7 @@ from pps.sandbox.provider.provider import offer_patch, real_or_sample_packages
 from pps.services import Services
 
 _ENDED = ("success", "failed")
-_LINK = re.compile(r"https?://[^\s/]++/pps/feedback/[^\s?/]++\?vo=[^\s&]++&token=[A-Za-z0-9_.-]+")
+_LINK = re.compile(r"https?://[^\s/]++(?:/[^\s/?]++){0,9}?/pps/feedback/[^\s?/]++\?vo=[^\s&]++&token=[A-Za-z0-9_.-]+")
 _PAUSE_S = 0.3
 
 Tell = Callable[[str], None]
