@@ -19,7 +19,7 @@ from pydantic.json_schema import models_json_schema
 from pps import __version__
 from pps.activities.clients.run_note import DOOR
 from pps.services import Services
-from pps.web.api import answers, answers_to_users
+from pps.web.api import answers, answers_on_sites, answers_to_users
 from pps.web.controls import ControlBody
 from pps.web.following import FollowBody
 from pps.web.late_answers import AnswerBody
@@ -27,6 +27,7 @@ from pps.web.pilot_doors import InterestBody, JustificationBody, MoveBody
 from pps.web.pilot_log import EntryBody, RollBackBody, SuccessBody
 from pps.web.public import FeedbackBody
 from pps.web.shell import page
+from pps.web.sites import WishBody
 
 PREFIX = "/api/v1/"
 _PLACE = f"{PREFIX}openapi.json"
@@ -77,6 +78,9 @@ OPERATIONS: Mapping[tuple[str, str], Described] = {
     ("GET", "/api/v1/following"): Described(answers_to_users.Following),
     ("POST", "/api/v1/following"): Described(answers_to_users.Following, FollowBody),
     ("GET", _PLACE): Described(),
+    ("GET", "/api/v1/sites/{name}"): Described(answers_on_sites.PublicSite, editions=True),
+    ("GET", "/api/v1/sites/{name}/work"): Described(answers_on_sites.SiteWork),
+    ("POST", "/api/v1/sites/{name}/wishes"): Described(answers_on_sites.WishSaid, WishBody, _KEPT),
 }
 
 
