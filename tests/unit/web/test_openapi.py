@@ -52,11 +52,25 @@ CHECKS = [
 ]
 #: What is on record, for addresses that lead somewhere.
 RECORDS = (ROLLOUT, "major-pilot-4711-1", "release-test-4711-1")
+WISHES = (
+    {"do": "window", "days": ["mon"], "begins": "22:00", "ends": "06:00"},
+    {"do": "pin", "metapackage": "glite-WN", "reason": "It breaks our batch system."},
+    {"do": "opt-out", "reason": "We move our machines."},
+)
 QUERIES = {
     "/api/v1/feedback": {"rollout": ROLLOUT},
     "/api/v1/credits": {"show": "list"},
     "/api/v1/verdict": {"dag": "d", "run": "r", "task": "t", "at": NOW.isoformat()},
 }
+
+
+def names(path: str) -> tuple[str, ...]:
+    """What an address may lead to; "" where it names nothing."""
+    if "/sites/" in path:
+        return ("PIC",)
+    if path.startswith("/api/v1/pilots/"):
+        return tuple(name for name in RECORDS if "-pilot-" in name)
+    return RECORDS if "{name}" in path else ("",)
 
 
 @dataclass(frozen=True)
@@ -96,7 +110,10 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Any:
         patch.setattr("pps.web.patches._STRANGE_AT_ONCE", 10**6)
         patch.setattr("pps.web.live.PASTS_AT_ONCE", 10**6)
         app = create_app(lambda: services, airflow_user, Clock(NOW + timedelta(hours=9)))
-        document = TestClient(app, headers=COORDINATOR).get("/api/v1/openapi.json").json()
+        client = TestClient(app, headers=COORDINATOR)
+        for wish in WISHES:
+            assert client.post("/api/v1/sites/PIC/wishes", json=wish).status_code == 201
+        document = client.get("/api/v1/openapi.json").json()
         yield World(app, document)
     store.dispose()
 
@@ -137,8 +154,7 @@ def test_the_description_is_for_users_and_names_where_we_are_served(world: World
 @pytest.mark.parametrize("path", [path for method, path in OPERATIONS if method == "GET"])
 def test_an_answer_with_content_holds_what_is_described_and_no_more(world: World, path: str) -> None:
     client = TestClient(world.app, headers=COORDINATOR)
-    pilots = path.startswith("/api/v1/pilots/")
-    for name in [name for name in RECORDS if not pilots or "-pilot-" in name] if "{name}" in path else ("",):
+    for name in names(path):
         answer = client.get(path.replace("{name}", name).replace("{number}", "4711"), params=QUERIES.get(path))
         assert answer.status_code == 200, answer.text
         found = as_described(client, answer).json()
@@ -153,7 +169,7 @@ def test_whatever_is_asked_is_answered_as_described(world: World, method: str, p
     operation = schema[path][method]
     if mode is GenerationMode.NEGATIVE and not (operation.query or operation.body):
         return  # an address is a text, and every text is one
-    known = [{"path_parameters": {"name": name}} for name in RECORDS] if "{name}" in path else []
+    known = [{"path_parameters": {"name": name}} for name in names(path) if name]
 
     @seed(4711)
     @settings(max_examples=EXAMPLES, database=None, suppress_health_check=list(HealthCheck))

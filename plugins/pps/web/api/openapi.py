@@ -19,7 +19,7 @@ from pydantic.json_schema import models_json_schema
 from pps import __version__
 from pps.activities.clients.run_note import DOOR
 from pps.services import Services
-from pps.web.api import answers, answers_of_pilots, answers_to_users
+from pps.web.api import answers, answers_of_pilots, answers_on_sites, answers_to_users
 from pps.web.controls import ControlBody
 from pps.web.feedback import FeedbackBody, WithdrawalBody
 from pps.web.follow_ups import FollowUpBody
@@ -28,6 +28,7 @@ from pps.web.late_answers import AnswerBody
 from pps.web.pilot_doors import InterestBody, JustificationBody, MoveBody
 from pps.web.pilot_log import EntryBody, RollBackBody, SuccessBody
 from pps.web.shell import page
+from pps.web.sites import WishBody
 
 PREFIX = "/api/v1/"
 _PLACE = f"{PREFIX}openapi.json"
@@ -83,6 +84,9 @@ OPERATIONS: Mapping[tuple[str, str], Described] = {
     ("POST", "/api/v1/following"): Described(answers_to_users.Following, FollowBody),
     ("GET", "/api/v1/pilots/{name}"): Described(answers_of_pilots.Pilot),
     ("GET", _PLACE): Described(),
+    ("GET", "/api/v1/sites/{name}"): Described(answers_on_sites.PublicSite, editions=True),
+    ("GET", "/api/v1/sites/{name}/work"): Described(answers_on_sites.SiteWork),
+    ("POST", "/api/v1/sites/{name}/wishes"): Described(answers_on_sites.WishSaid, WishBody, _KEPT),
 }
 
 
