@@ -46,6 +46,8 @@ def open_client_rollout(
         "tag_vo": tag_vo,
         "run": run,
     }
+    if patch.test_cases:  # the bulletin is made from what is on record, and tells how to test it
+        payload["test_cases"] = [{"name": c.name, "title": c.title, "how": c.how} for c in patch.test_cases]
     if path is RolloutPath.NON_BC_CLIENT:
         required = required_variables(office.facts.dossier(patch.number), patch)
         payload |= {"variables": list(variables_to_ask_for(patch, required)), "required": required}

@@ -137,6 +137,15 @@ class Overruled(Answer):
     """roles"""
 
 
+class ToTry(Answer):
+    """A test case of the patch."""
+
+    name: str
+    title: str
+    how: str
+    """in Markdown; empty where the title says it"""
+
+
 class Preview(Answer):
     """One preview in the bulletin."""
 
@@ -161,6 +170,7 @@ class Preview(Answer):
     """why it is paused; none where it is not"""
     tag: str | None
     jdl: str | None
+    test_cases: list[ToTry]
     feedback: FeedbackNumbers
     release_notes: str | None
     """where they are, below /pps/"""

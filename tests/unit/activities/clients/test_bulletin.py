@@ -9,18 +9,20 @@ from pathlib import Path
 
 import pytest
 from tests.support.bad_input import HTML, JINJA
-from tests.support.desks import at_desk
+from tests.support.desks import at_desk, at_office
 from tests.support.examples import NOW, PATCH, SITES, asked, opened, previewed, sqlite_store, templates
 from tests.support.snapshots import matches_snapshot
 
 from pps.activities.clients.bulletin import bulletin
-from pps.activities.clients.bulletin_pages import write_bulletin
+from pps.activities.clients.bulletin_pages import as_shown, front_view, write_bulletin
+from pps.activities.clients.opening import open_client_rollout
 from pps.activities.packages.fetching import note_trust
 from pps.adapters.packages.folders import PublishedFolder
 from pps.adapters.record.store import FactStore
+from pps.domain.packages.patch import Case
 from pps.domain.packages.repository_trust import Trust
 from pps.domain.record.facts import Fact, FactKind
-from pps.domain.record.rollouts import Rollout
+from pps.domain.record.rollouts import Rollout, RolloutPath
 
 URL = "https://pps.example.org"
 OF_ONE, MAP = "bulletin/bc-client-4711-1.html", "bulletin/sites.html"
@@ -247,3 +249,17 @@ def test_a_source_without_a_signature_is_shown_with_the_reason(store: FactStore,
     assert shown["unsigned"] == "The developer signs from <June> on."
     page = (tmp_path / "bulletin.html").read_text()
     assert "not signed</strong> by its provider: The developer signs from &lt;June&gt; on." in page
+
+
+@pytest.mark.sd("4.1.1", step=5)
+def test_the_bulletin_tells_how_to_test_a_preview_as_it_was_agreed_at_its_opening() -> None:
+    case = Case("renew-proxy", "A proxy is renewed while a job runs", "Submit a job of **13 h**. <b>x</b>")
+    store, patch = sqlite_store(), dataclasses.replace(PATCH, test_cases=(case,))
+    office = at_office(store, patch=patch)
+    open_client_rollout(office, patch, tag_vo="ops", run="r/1", path=RolloutPath.BC_CLIENT)
+    content = bulletin(store, {}, NOW)
+    (shown,) = content["rollouts"]
+    assert shown["test_cases"] == [{"name": case.name, "title": case.title, "how": case.how}]
+    html = templates().render("bulletin.html", front_view(None, as_shown(content, NOW, URL)))
+    assert "How do I test this?" in html
+    assert "<strong>13 h</strong>" in html and "<b>x</b>" not in html
