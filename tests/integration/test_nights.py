@@ -240,6 +240,20 @@ def test_somebody_has_failed_sites_tried_again_by_the_rules_of_a_night_and_the_s
     assert world.record(name).reached_sites == ("A", "B", "C")
 
 
+def test_a_night_leaves_a_paused_preview_alone_and_makes_up_for_it_when_it_goes_on(world: World) -> None:
+    name = out(world, SMALL)
+    shutil.rmtree(tree_at(world, name, "C"))
+    world.facts.record(world.fact(name, FactKind.ROLLOUT_PAUSED, reason="We look into the logs."))
+    verbs(world)
+    assert night(world) == []
+    assert verbs(world) == set(), "no site is even asked"
+    with pytest.raises(RefusedError, match=r"It is paused\. We look into the logs\."):
+        another_try(world, name)
+    world.facts.record(world.fact(name, FactKind.ROLLOUT_RESUMED, reason="It was the site."))
+    (planned,) = night(world)
+    assert world.record(name).batch(planned["batch"]) == ("C",)
+
+
 def test_nothing_is_tried_again_that_is_fine_was_withdrawn_or_is_not_what_was_built(world: World) -> None:
     name = out(world, SMALL)
     world.facts.record(world.fact(name, FactKind.SITE_FAILED, "B", reason="B: no room.", step="distribute"))

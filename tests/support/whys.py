@@ -144,7 +144,7 @@ class Preview:
     def certified(self, state: PatchState = PatchState.CERTIFIED) -> Preview:
         self.patch = replace(self.patch, state=state)
         wait = POLICIES.certification.wait_at_most
-        certification.certification_is_over(self.desk(), _Knows(self.patch), wait_at_most=wait)  # type: ignore[arg-type]
+        certification.certification_is_over(self.desk(), Knows(self.patch), wait_at_most=wait)  # type: ignore[arg-type]
         return self
 
     def notes(self) -> Preview:
@@ -170,7 +170,7 @@ class Preview:
         return ask(self.store, self.patch, self.clock)
 
 
-class _Knows:
+class Knows:
     def __init__(self, patch: Patch) -> None:
         self._patch = patch
 
