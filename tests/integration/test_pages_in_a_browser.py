@@ -14,6 +14,7 @@ import pytest
 import requests
 from tests.support.bad_input import HTML
 from tests.support.browser import Browser, browser  # noqa: F401
+from tests.support.examples import sqlite_store
 from tests.support.front import (  # noqa: F401
     NOW,
     ROLLOUT,
@@ -25,8 +26,10 @@ from tests.support.front import (  # noqa: F401
     site,
     write_config,
 )
+from tests.support.pilots import MAJOR, APilot
 from tests.support.web_server import served
 from tests.unit.web.test_api import ticking
+from tests.unit.web.test_pilots import running
 
 from pps.activities.people.following import RECORD, end_token
 from pps.activities.ports.record import OpenRollout
@@ -36,6 +39,7 @@ from pps.web.app import create_app
 
 pytestmark = pytest.mark.needs("browser")
 
+PILOT = "major-pilot-4711-1"
 PAGES = (
     "home",
     "map",
@@ -45,6 +49,8 @@ PAGES = (
     f"bulletin/{ROLLOUT}.html",
     "bulletin/sites.html",
     "sites/PIC",
+    "sites/PIC/work",
+    f"rollouts/{PILOT}",
     f"feedback/{ROLLOUT}",
     f"rollouts/{ROLLOUT}",
     f"rollouts/{ROLLOUT}/feedback",
@@ -73,6 +79,10 @@ def address(services: MemoryServices) -> Iterator[str]:
         happened(FactKind.CREDITED, "PIC", "x", activity="release-test", credits=1, site="PIC", roc="North"),
         Fact(RECORD, FactKind.FOLLOWED, "ada", "patch:4711/1", NOW, "user ada", {"what": "patch:4711", "to": ""}),
     )
+    pilot = running(APilot(MAJOR, sqlite_store(), vo="cms").accepted().ranked())
+    pilot.then(FactKind.JOURNAL_ENTRY, "PIC", "x", text="**Fine.** " + " ".join(HTML), user="ana")
+    services.facts.register.append(OpenRollout(pilot.name, "major-pilot", 4711, NOW, None))
+    services.facts.record(*pilot.record.facts)
     in_parts = {"opinion": "works", "text": "*Fine.*", "invited": True, "bugs": {"101": "not fixed"}}
     services.facts.record(happened(FactKind.FEEDBACK_GIVEN, "cms", "a1", **in_parts))
     with served({"/pps": create_app(lambda: services, signed_in, ticking(), airflow=one_question)}) as url:
