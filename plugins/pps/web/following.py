@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -30,6 +31,10 @@ _PRIVATE = {"Cache-Control": "no-store"}
 #: Whoever tries links at random does not try many.
 LINKS_AT_ONCE, LINKS_PER_S = 60, 0.5
 _GONE = "This link is none of ours, or no longer. What you follow is on your own page: sign in, and open Following."
+
+
+#: A keyed digest, as links carry it.
+_TOKEN = re.compile(r"[A-Za-z0-9_-]{43}")
 
 
 class FollowBody(Body):
@@ -151,6 +156,7 @@ def public_router(live: Live, services: Callable[[], Services], now: Callable[[]
 
     def held(request: Request, token: str) -> tuple[str, Thing]:
         check_rate(request, limit)
+        _must_look_like_one(token)
         found = following.whose_end(services().facts, services().feedback_secret, token)
         if found is None:
             raise HTTPException(404, _GONE)
@@ -187,6 +193,7 @@ def public_router(live: Live, services: Callable[[], Services], now: Callable[[]
     def feed(token: str, request: Request) -> Response:
         """News of what somebody follows, for feed readers."""
         check_rate(request, limit)
+        _must_look_like_one(token)
         s = services()
         mine = following.whose_feed(s.facts, s.feedback_secret, token)
         if mine is None:
@@ -199,6 +206,12 @@ def public_router(live: Live, services: Callable[[], Services], now: Callable[[]
         return live.own_text(request, following.sources(office, mine), token, "application/atom+xml", made)
 
     return api
+
+
+def _must_look_like_one(token: str) -> None:
+    """404 for what cannot be a link of ours, whatever our keys are."""
+    if not _TOKEN.fullmatch(token):
+        raise HTTPException(404, _GONE)
 
 
 def _as_atom(news: Sequence[News], url: str, token: str) -> bytes:
