@@ -37,6 +37,7 @@ class Body(BaseModel):
 
 
 B = TypeVar("B", bound=Body)
+M = TypeVar("M", bound=BaseModel)
 
 
 def site_of(d: FrontDesk, name: str) -> Site:
@@ -97,7 +98,7 @@ class WebDoor:
             log.warning("Mails stay in the outbox: %s", error)
 
 
-def checked(kind: type[B], data: Any) -> B:
+def checked(kind: type[M], data: Any) -> M:
     """What was said, if it is of this form; 422 otherwise."""
     try:
         return kind.model_validate(data)

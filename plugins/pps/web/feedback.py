@@ -7,12 +7,12 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Header, HTTPException, Request
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import HTMLResponse, JSONResponse
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 from starlette.background import BackgroundTask
 
 from pps.domain.base.errors import RolloutError
@@ -22,6 +22,7 @@ from pps.domain.people.links import feedback_link
 from pps.domain.people.verdicts import Asked
 from pps.domain.record.rollouts import Rollout
 from pps.services import Services
+from pps.web.doors import checked
 from pps.web.feedback_form import NEVER_KEPT, Filled, form_page, shown
 from pps.web.forms import URLENCODED, status_and_reason, typed
 from pps.web.guards import RateLimit, check_origin, check_rate, check_type, client_of, read_text, strict_json
@@ -81,9 +82,6 @@ class FeedbackBody(_Body):
     @classmethod
     def _is_one_line(cls, value: str) -> str:
         return _one_line(value)
-
-
-B = TypeVar("B", bound=_Body)
 
 
 class WithdrawalBody(_Body):
@@ -197,7 +195,7 @@ def router(
         channel.admit(request, "application/json")
         if idempotency_key and not _KEY.fullmatch(idempotency_key):
             raise HTTPException(422, "Idempotency-Key: 1 to 128 characters of A-Z a-z 0-9 _ . : -")
-        body = _checked(FeedbackBody, strict_json(await read_text(request)))
+        body = checked(FeedbackBody, strict_json(await read_text(request)))
         answer, new, token = await run_in_threadpool(channel.take, name, body, idempotency_key, client_of(request))
         said = _standing(answer) | {"change_token": token or None}
         return JSONResponse(said, 201 if new else 200, background=then(answer, name))
@@ -206,7 +204,7 @@ def router(
     async def take_back(name: str, request: Request) -> JSONResponse:
         """Withdraw an answer, until the asking ends."""
         channel.admit(request, "application/json")
-        body = _checked(WithdrawalBody, strict_json(await read_text(request)))
+        body = checked(WithdrawalBody, strict_json(await read_text(request)))
         answer = await run_in_threadpool(channel.withdraw, name, body)
         return JSONResponse(_standing(answer), background=then(answer, name))
 
@@ -233,10 +231,10 @@ def router(
                 )
             token = said.get("token", "")
             if withdraw:
-                body = _checked(WithdrawalBody, {k: said[k] for k in ("vo", "token", "replaces") if k in said})
+                body = checked(WithdrawalBody, {k: said[k] for k in ("vo", "token", "replaces") if k in said})
                 answer = await run_in_threadpool(channel.withdraw, name, body)
             else:
-                whole = _checked(FeedbackBody, _fields(said))
+                whole = checked(FeedbackBody, _fields(said))
                 answer, _, token = await run_in_threadpool(channel.take, name, whole, nonce, client_of(request))
         except (HTTPException, RolloutError) as error:
             record = await run_in_threadpool(rollout_or_404, services().facts, name)
@@ -272,13 +270,3 @@ def _fields(said: Mapping[str, str]) -> dict[str, Any]:
     for prefix, field in (("bug-", "bugs"), ("case-", "test_cases")):
         whole[field] = {k.removeprefix(prefix): v for k, v in said.items() if k.startswith(prefix) and v}
     return whole
-
-
-def _checked(kind: type[B], data: Any) -> B:
-    try:
-        return kind.model_validate(data)
-    except ValidationError as error:
-        problems = error.errors(include_url=False, include_input=False, include_context=False)
-        raise HTTPException(
-            422, "; ".join(f"{'.'.join(map(str, p['loc'])) or 'body'}: {p['msg']}" for p in problems[:5])
-        ) from error

@@ -56,13 +56,15 @@ def router(
     ) -> HTMLResponse:
         """One question with its form; after an answer what has become of it."""
         place, person = Place(dag, run, task, map_index), Person.of(user)
+        asked = await airflow(request, "GET", question_path(place))
         if at := _moment(answered):
             office = office_of(services(), person, now())
             found = await run_in_threadpool(verdict, office, place, at)
-            if found.standing is not Standing.NOT_TAKEN:
+            # nothing is being looked at where Airflow has no answer: then the link is not of an answer
+            nothing = found.standing is Standing.NOT_JUDGED and not asked.get("response_received")
+            if found.standing is not Standing.NOT_TAKEN and not nothing:
                 view = {"standing": found.standing.value, "reasons": masked(found.reasons), "place": place}
                 return await run_in_threadpool(page, services().templates, "task_answered.html", view, _place(place))
-        asked = await airflow(request, "GET", question_path(place))
         return await run_in_threadpool(_form, services(), place, asked, person, now())
 
     @api.post("/tasks/{dag}/{run}/{task}/{map_index}")

@@ -108,6 +108,12 @@ def test_an_answer_goes_through_airflow_as_its_form_wants_it_and_says_what_has_b
     assert "is being looked at" in waiting and 'http-equiv="refresh"' in waiting
 
 
+def test_nothing_is_said_to_be_looked_at_where_nobody_has_answered(web: TestClient) -> None:
+    shown = web.get(PAGE, params={"answered": STORED})
+    assert "is being looked at" not in shown.text
+    assert "settings" in Read(shown.text).fields
+
+
 @pytest.mark.parametrize("status", [403, 409, 422])
 def test_a_refused_answer_comes_back_with_the_reason_and_with_what_was_typed(
     web: TestClient, airflow: OneQuestion, status: int
