@@ -335,3 +335,14 @@ def test_pilots_that_an_earlier_version_has_left_half_way_are_shown_at_each_of_t
             present = [s["number"] for s in about["steps"] if s["state"] == "now"]
             assert len(present) in (1, 2)
     assert [s["state"] for s in about["steps"]].count("done") >= 5
+
+
+def test_a_service_that_hardly_anybody_looked_at_is_not_shown_as_well_without_saying_so(
+    web: TestClient, pilot: APilot, clock: Clock
+) -> None:
+    running(pilot)
+    clock.at = pilot.at + timedelta(days=9)
+    said = words(web)
+    assert "of what was seen;" in said and "% was not" in said
+    (pic,) = [s for s in get(web, path=f"/api/v1/pilots/{NAME}").json()["sites"] if s["site"] == "PIC"]
+    assert pic["not_judged"] > 0.9

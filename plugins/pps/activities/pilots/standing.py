@@ -164,6 +164,8 @@ def _site(pilot: Pilot, site: str, now: datetime) -> dict[str, Any]:
         "probe": {"state": last.state, "since": last.begin, "text": last.text} if last else None,
         "available": f"{seen.text} %" if seen and seen.text else None,
         "availability": seen and seen.share,
+        # beside it: all of the little that was seen may have been well
+        "not_judged": seen.unknown_share if seen else None,
         "note": outlook.note_on_site(pilot, site),
     }
 

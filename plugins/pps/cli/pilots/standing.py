@@ -15,7 +15,7 @@ _NEWEST = 10
 def say(data: Mapping[str, Any]) -> None:
     """Print it, and the sites, in the order in which a reader asks."""
     if data["sites"]:
-        rows = [(s["site"], s["state"], output.moment(s["since"]), s["available"] or "-") for s in data["sites"]]
+        rows = [(s["site"], s["state"], output.moment(s["since"]), _well(s)) for s in data["sites"]]
         output.say("", output.table(("SITE", "STATE", "SET UP", "WELL"), rows))
         output.say(*(f"{s['site']}: {s['note']}" for s in data["sites"] if s["note"]))
     if data["questions"]:
@@ -30,3 +30,10 @@ def say(data: Mapping[str, Any]) -> None:
         output.say("", output.table(("JOURNAL", "WHO", "WHAT"), lines))
         if len(entries) > _NEWEST:
             output.say(f"{len(entries) - _NEWEST} earlier entries: pps pilot journal {data['pilot']}")
+
+
+def _well(site: Mapping[str, Any]) -> str:
+    """How available its service was, and of how much of the run nobody knows."""
+    if not site["available"]:
+        return "-"
+    return str(site["available"]) + (f" ({100 * site['not_judged']:.1f} % not seen)" if site["not_judged"] else "")

@@ -111,6 +111,8 @@ class PilotAtSite(Answer):
     available: str | None
     """share of what was seen of the run in which the service was well, e.g. `96.4 %`"""
     availability: float | None
+    not_judged: float | None
+    """share of the run that nobody could judge: the probe did not know, or nobody looked"""
     note: str
 
 
