@@ -1,8 +1,9 @@
-"""What readers of the live pages wait for: `python -m benchmarks.pages [ENDED ...]`.
+"""How long the server takes for the live pages: `python -m benchmarks.pages [ENDED ...]`.
 
-300 sites, 20 open previews, so many ended ones; 50 readers who each ask every two seconds (five times as often as a
-page does), while a fact is recorded every three seconds, so that the content is made anew again and again. The peer is
-the stylesheet, which the same server gives from memory; each row ends with the ratio to it.
+300 sites, 20 open previews, so many ended ones; 50 readers, while a fact is recorded every three seconds, so that the
+content is made anew again and again. Two rows for each number: readers who ask every ten seconds, as a page does, and
+every two. Times are the server's own, from the request until it begins to answer; each has the ratio of its median to
+that of the peer, the stylesheet, which the same server gives from memory.
 """
 
 from __future__ import annotations
@@ -32,8 +33,10 @@ from pps.sandbox.airflow.postgres import EmbeddedPostgres
 from pps.sandbox.grid.processes import free_port
 from pps.web.app import create_app
 
-_READERS, _FOR_S, _EVERY_S, _CHANGE_S = 50, 20.0, 2.0, 3.0
-_PEER = "static/pps.css"
+_READERS, _CHANGE_S = 50, 3.0
+#: seconds between two requests of a reader -> seconds that the row takes
+_PACES = {10.0: 60.0, 2.0: 20.0}
+_PEER, _TOOK = "static/pps.css", "x-took-ms"
 _PATHS = ("map", "map?view=gridmap", "map?view=table", "bulletin", "api/v1/map", _PEER)
 
 
@@ -65,15 +68,14 @@ def _nobody() -> Any:
     raise HTTPException(401, "Nobody signs in here.")
 
 
-def _read(url: str, path: str, until: float, took: list[tuple[str, int, float, int]], seed: int) -> None:
+def _read(url: str, path: str, every: float, until: float, took: list[tuple[str, int, float, int]], seed: int) -> None:
     dice, session, edition = random.Random(seed), requests.Session(), ""
-    time.sleep(dice.uniform(0, _EVERY_S))
+    time.sleep(dice.uniform(0, every))
     while time.monotonic() < until:
-        began = time.perf_counter()
         answer = session.get(f"{url}/{path}", headers={"If-None-Match": edition} if edition else {}, timeout=30)
-        took.append((path, answer.status_code, (time.perf_counter() - began) * 1000, len(answer.content)))
+        took.append((path, answer.status_code, float(answer.headers[_TOOK]), len(answer.content)))
         edition = answer.headers.get("ETag", "")
-        time.sleep(_EVERY_S)
+        time.sleep(every)
 
 
 def _serve(url: str, port: int) -> None:
@@ -82,7 +84,18 @@ def _serve(url: str, port: int) -> None:
     services: Any = SimpleNamespace(facts=FactStore(url), templates=_TEMPLATES, config=config)
     outer = FastAPI()
     outer.mount("/pps", create_app(lambda: services, _nobody, lambda: _NOW + timedelta(seconds=time.monotonic())))
-    uvicorn.run(outer, host="127.0.0.1", port=port, log_level="error")
+
+    async def timed(scope: Any, receive: Any, send: Any) -> None:
+        began = time.perf_counter()
+
+        async def answering(message: Any) -> None:
+            if message["type"] == "http.response.start":
+                message["headers"].append((_TOOK.encode(), f"{(time.perf_counter() - began) * 1000:.2f}".encode()))
+            await send(message)
+
+        await outer(scope, receive, answering)
+
+    uvicorn.run(timed, host="127.0.0.1", port=port, log_level="error")
 
 
 def _answers(url: str) -> bool:
@@ -105,10 +118,27 @@ def _row(took: list[tuple[str, int, float, int]]) -> str:
         whole, same = of(path, 200), of(path, 304)
         size = max((n for p, s, _, n in took if (p, s) == (path, 200)), default=0) / 1000
         middle = statistics.median(whole) if whole else 0.0
-        parts.append(
-            f"{path}: p95 {p95(whole):.0f} ms, {size:.0f} kB, ÷ peer {middle / peer:.1f}; 304 {p95(same):.0f} ms"
-        )
+        not_new = f"; 304 p95 {p95(same):.0f} ms" if same else ""
+        parts.append(f"{path}: p95 {p95(whole):.0f} ms, {size:.0f} kB, ÷ peer {middle / peer:.1f}{not_new}")
     return "; ".join(parts)
+
+
+def _crowd(address: str, store: FactStore, every: float, lasts: float) -> list[tuple[str, int, float, int]]:
+    """Let all readers read; returns path, status, milliseconds and bytes of each answer."""
+    took: list[tuple[str, int, float, int]] = []
+    until = time.monotonic() + lasts
+    readers = [
+        threading.Thread(target=_read, args=(address, _PATHS[n % len(_PATHS)], every, until, took, n))
+        for n in range(_READERS)
+    ]
+    for reader in readers:
+        reader.start()
+    while time.monotonic() < until:
+        store.record(Fact("bc-client-100000-1", FactKind.TAG_SEEN, "SITE-1", f"{time.monotonic()}", _NOW, "benchmark"))
+        time.sleep(_CHANGE_S)
+    for reader in readers:
+        reader.join()
+    return took
 
 
 def main(ended: list[int]) -> None:
@@ -134,21 +164,10 @@ def main(ended: list[int]) -> None:
             if wanted > there:
                 _copies(engine, there + 1, wanted)
                 there = wanted
-            took: list[tuple[str, int, float, int]] = []
-            until = time.monotonic() + _FOR_S
-            readers = [
-                threading.Thread(target=_read, args=(address, _PATHS[n % len(_PATHS)], until, took, n))
-                for n in range(_READERS)
-            ]
-            for reader in readers:
-                reader.start()
-            while time.monotonic() < until:
-                fact = Fact("bc-client-100000-1", FactKind.TAG_SEEN, "SITE-1", f"{time.monotonic()}", _NOW, "benchmark")
-                store.record(fact)
-                time.sleep(_CHANGE_S)
-            for reader in readers:
-                reader.join()
-            print(f"{wanted} ended, {len(took)} requests: {_row(took)}", flush=True)
+            for every, lasts in _PACES.items():
+                took = _crowd(address, store, every, lasts)
+                row = f"{wanted} ended, each reader every {every:.0f} s, {len(took)} requests"
+                print(f"{row}: {_row(took)}", flush=True)
         web.terminate()
         web.join()
         store.dispose()

@@ -16,6 +16,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from tests.support.bad_input import TEXTS
 from tests.support.examples import NOW, SECRET, asked, previewed
+from tests.support.marks import assert_marks_are_those_of_the_register
 from tests.support.postgres import StoreUrls
 
 from pps.activities.people import feedback, tokens
@@ -25,6 +26,7 @@ from pps.adapters.record.outbox_table import CLAIM
 from pps.adapters.record.store import FactStore, upgrade
 from pps.domain.base.errors import AlreadyOpenError, ConfigurationError, NotYetAllowedError, ServiceError
 from pps.domain.record.facts import Fact, FactKind
+from pps.domain.record.rollouts import dossier_name
 
 pytestmark = pytest.mark.needs("postgres")
 
@@ -242,3 +244,16 @@ def test_one_answer_posted_twenty_times_at_once_is_one_record(fact_store: FactSt
     )
     assert len(set(answers)) == 1
     assert len([f for f in fact_store.rollout(record.name).facts if f.kind is FactKind.FEEDBACK_GIVEN]) == 1
+
+
+def test_what_is_new_is_seen_in_one_look_as_by_one_record_after_the_other(fact_store: FactStore) -> None:
+    first, second = begin(fact_store, 1), begin(fact_store, 2)
+    fact_store.record(fact(second, subject="PIC"))
+    fact_store.record_in_dossier(2, Fact(dossier_name(2), FactKind.POLICIES_OVERRULED, "", "once", NOW, "a"))
+    fact_store.close(fact(first, FactKind.ROLLOUT_CLOSED, ""))
+    assert_marks_are_those_of_the_register(fact_store)
+    marks = fact_store.marks(["bc-client"], NOW - timedelta(days=1))
+    assert [(row.name, bool(own), bool(of_patch)) for row, own, of_patch in marks] == [
+        (second, True, True),
+        (first, True, False),
+    ]

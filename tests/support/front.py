@@ -128,6 +128,11 @@ class MemoryFacts:
         late = (r for r in rows if closed_after is None or r.closed_at is None or r.closed_at > closed_after)
         return tuple(r for r in late if not (open_only and r.closed_at))
 
+    def marks(self, paths: Collection[str], closed_after: datetime) -> list[tuple[OpenRollout, int, int]]:
+        rows = self.rollouts(paths=paths, closed_after=closed_after)
+        numbers = self.newest([name for r in rows for name in (r.name, dossier_name(r.patch))])
+        return [(r, numbers.get(r.name, 0), numbers.get(dossier_name(r.patch), 0)) for r in rows]
+
     def chains(self, rollout: str = "") -> Iterator[tuple[str, Iterator[Link]]]:
         yield from ()
 

@@ -19,7 +19,7 @@ from typing import Any
 from fastapi import HTTPException, Request
 from fastapi.responses import Response
 
-from pps.activities.clients.bulletin import Entry, assembled, bulletin, entry, records_of, shown_at
+from pps.activities.clients.bulletin import Entry, assembled, bulletin, entry, marks_at, records_of, shown_at
 from pps.activities.clients.bulletin_pages import as_shown
 from pps.activities.ports.record import OpenRollout
 from pps.domain.record.rollouts import dossier_name
@@ -68,7 +68,8 @@ class Live:
 
     def __init__(self, services: Callable[[], Services], now: Callable[[], datetime]) -> None:
         self._services, self._now = services, now
-        self._lock = threading.Lock()
+        self._lock, self._making = threading.Lock(), threading.Lock()
+        self._looks_begun, self._looked_by = 0, 0
         self._newest: Edition | None = None
         self._entries: dict[tuple[object, ...], Entry | None] = {}
         self._pages: OrderedDict[tuple[str, str], bytes] = OrderedDict()
@@ -141,13 +142,19 @@ class Live:
             if as_of is not None:
                 return _packed(made(edition), packed)
             key = (f"{request.scope['path']}?{request.url.query}", "gzip" if packed else "")
-            body = self._pages.get(key) if edition is self._newest else None
+            body = self._kept(edition, key)
             if body is None:
-                body = _packed(made(edition), packed)
-                self._keep(edition, key, body)
+                with self._making:  # of many who ask after a change one makes it, and makers do not slow each other
+                    body = self._kept(edition, key)
+                    if body is None:
+                        body = _packed(made(edition), packed)
+                        self._keep(edition, key, body)
             return body
 
         return _sent(request, edition.name, kept, kind, headers)
+
+    def _kept(self, edition: Edition, key: tuple[str, str]) -> bytes | None:
+        return self._pages.get(key) if edition is self._newest else None
 
     def _keep(self, edition: Edition, key: tuple[str, str], body: bytes) -> None:
         with self._lock:
@@ -166,21 +173,27 @@ class Live:
             records = records_of(shown_at(s.facts, now, as_of))
             name = self.name_of(records, f"as of {as_of.isoformat()}", self._registry_of(s.config.sites))
             return Edition(name, bulletin(s.facts, s.config.sites, now, as_of), s.config.sites, now, as_of)
-        shown = shown_at(s.facts, now)
-        numbers = s.facts.newest(records_of(shown))
-        registry = self._registry_of(s.config.sites)
-        keys = [self._key(row, numbers, registry) for row in shown]
-        name = _digest(repr((keys, self._minute(now))))
-        newest = self._newest
-        if newest is not None and newest.name == name:
-            return newest
-        with self._lock:  # of many who ask after a change, one makes it
-            if self._newest is None or self._newest.name != name:
-                self._make_entries(shown, keys, s)
-                content = assembled(self._entries[key] for key in keys)
-                self._pages.clear()
-                self._newest = Edition(name, content, s.config.sites, now)
+        begun = self._looks_begun
+        with self._lock:
+            # whoever waited here while a look began and ended need not look again: it began after they had asked
+            if self._newest is None or self._looked_by <= begun:
+                self._looks_begun += 1
+                number = self._looks_begun
+                self._newest = self._look(s, self._now())
+                self._looked_by = number
             return self._newest
+
+    def _look(self, s: Services, now: datetime) -> Edition:
+        """The edition of now: the one that is kept, if nothing has changed."""
+        marks, registry = marks_at(s.facts, now), self._registry_of(s.config.sites)
+        shown = [row for row, _, _ in marks]
+        keys = [self._key(row, own, of_patch, registry) for row, own, of_patch in marks]
+        name = _digest(repr((keys, self._minute(now))))
+        if self._newest is not None and self._newest.name == name:
+            return self._newest
+        self._make_entries(shown, keys, s)
+        self._pages.clear()
+        return Edition(name, assembled(self._entries[key] for key in keys), s.config.sites, now)
 
     def _make_entries(self, shown: Sequence[OpenRollout], keys: Sequence[tuple[object, ...]], s: Services) -> None:
         """Make those that are new, and forget those that are old."""
@@ -195,9 +208,8 @@ class Live:
         return int(now.timestamp() // _CLOCK_COUNTS.total_seconds())
 
     @staticmethod
-    def _key(row: OpenRollout, numbers: Mapping[str, int], registry: str) -> tuple[object, ...]:
-        closed = row.closed_at and row.closed_at.isoformat()
-        return (row.name, closed, numbers.get(row.name), numbers.get(dossier_name(row.patch)), registry)
+    def _key(row: OpenRollout, own: int, of_patch: int, registry: str) -> tuple[object, ...]:
+        return (row.name, row.closed_at and row.closed_at.isoformat(), own, of_patch, registry)
 
     def _registry_of(self, sites: Mapping[str, Site]) -> str:
         """The registry in short: the same for all processes that have read the same file."""

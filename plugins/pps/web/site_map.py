@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from functools import lru_cache
+from functools import cache, lru_cache
 from statistics import median
 from typing import Any
 
@@ -15,7 +15,7 @@ from fastapi import HTTPException
 from pps.activities.clients.bulletin import SHOWN_STATES
 from pps.domain.sites.site import CertificationStatus, Infrastructure, Site
 from pps.web.drawing.dots import Dot, spread
-from pps.web.drawing.projections import EUROPE, WORLD
+from pps.web.drawing.projections import EUROPE, WORLD, Outline
 from pps.web.drawing.treemap import Box, squarified
 from pps.web.live import Edition
 
@@ -31,6 +31,19 @@ _HEADING = 20.0
 _NEWEST = 6
 _LETTER = 7.2
 """pixels; the width of a letter on the gridmap, roughly"""
+_SIGNS = {
+    "available": "✔",
+    "tagged": "◆",
+    "tested": "◕",
+    "configured": "◒",
+    "installed": "◑",
+    "installed, not announced": "◩",
+    "planned": "○",
+    "failed": "✖",
+    "lost": "▲",
+    "left out": "–",
+    "withdrawn": "↩",
+}
 _Rows = Sequence[Mapping[str, Any]]
 _AROUND_EUROPE = [(-24, 34), (10, 34), (44, 34), (50, 55), (50, 71), (10, 71), (-24, 71), (-24, 50)]
 
@@ -163,17 +176,31 @@ def _map(rows: _Rows, columns: _Rows, sites: _Rows) -> Mapping[str, Any]:
     placed = {s["site"]: (s["longitude"], s["latitude"]) for s in sites if s["latitude"] is not None}
     europe, world = _dots(tuple(sorted(placed.items())))  # of all: a filter moves no dot
     return {
-        "maps": [
-            {"outline": EUROPE, "size": 1, "dots": [(r, europe[r["site"]]) for r in rows if r["site"] in europe]},
-            {
-                "outline": WORLD,
-                "size": _WORLD_DOTS,
-                "dots": [(r, world[r["site"]]) for r in rows if r["site"] in world],
-            },
-        ],
+        "maps": [_drawn(EUROPE, 1, rows, europe), _drawn(WORLD, _WORLD_DOTS, rows, world)],
         "europe_on_world": " ".join(f"{x:.0f},{y:.0f}" for x, y in (WORLD.place(*at) for at in _AROUND_EUROPE)),
         "without_place": [r for r in rows if r["site"] not in placed],
     }
+
+
+def _drawn(outline: Outline, size: float, rows: _Rows, places: Mapping[str, Dot]) -> Mapping[str, Any]:
+    """One map, in the plain values that its template writes hundreds of times."""
+    shown = [(row, places[row["site"]]) for row in rows if row["site"] in places]
+    return {
+        "outline": outline,
+        "size": size,
+        "leaders": [(d.at_x, d.at_y, d.x, d.y) for _, d in shown if d.shift > _APART * size],
+        "dots": [(row["site"], _in_words(row["state"]), _style(row["state"]), d.x, d.y) for row, d in shown],
+    }
+
+
+def _in_words(state: str) -> str:
+    return state if state != NO_PREVIEW else "no preview"
+
+
+@cache
+def _style(state: str) -> str:
+    """A state as the style sheet names it."""
+    return state.replace(",", "").replace(" ", "-")
 
 
 @lru_cache(maxsize=8)
@@ -203,14 +230,20 @@ def _gridmap(rows: _Rows, columns: _Rows, sites: _Rows) -> Mapping[str, Any]:
                 "roc": roc,
                 "box": box,
                 "name": _fitting(roc, box.width - 8),
-                "cells": [
-                    (row, cell, _fitting(row["site"], cell.width - 20) if cell.height > 18 else "")
-                    for (_, row), cell in zip(found, cells, strict=True)
-                ],
+                "cells": [_cell(row, cell) for (_, row), cell in zip(found, cells, strict=True)],
             }
         )
     unknown = sum(not r["cpus"] for r in rows)
     return {"grid": _GRID, "regions": drawn, "unknown_cpus": unknown, "usual_cpus": int(usual)}
+
+
+def _cell(row: Mapping[str, Any], box: Box) -> tuple[Any, ...]:
+    """A site's box, in plain values; its sign and name where there is room for them."""
+    sides = (round(box.x, 1), round(box.y, 1), round(box.width, 1), round(box.height, 1))
+    room = box.width > 16 and box.height > 18
+    written = (_SIGNS.get(row["state"], "·"), _fitting(row["site"], box.width - 20)) if room else ("", "")
+    below = (round(box.x + 4, 1), round(box.y + 15, 1))
+    return (row["site"], _in_words(row["state"]), _style(row["state"]), row["cpus"], *sides, *written, *below)
 
 
 def _fitting(text: str, width: float) -> str:
@@ -221,10 +254,24 @@ def _fitting(text: str, width: float) -> str:
 
 def _table(rows: _Rows, columns: _Rows, sites: _Rows) -> Mapping[str, Any]:
     lines = []
+    labels = [(c["rollout"], f"{c['metapackage']} {c['version']}") for c in columns]
     for row in rows:
-        cells = [(c, row["states"].get(c["rollout"])) for c in columns]
-        lines.append({**row, "cells": [(c, s and {**s, "since": _moment(s["since"])}) for c, s in cells]})
+        states = row["states"]
+        cells = [_seen(label, states.get(rollout)) for rollout, label in labels]
+        lines.append((row["site"], row["roc"] or "–", row["platform"] or "–", cells))
     return {"columns": columns, "lines": lines}
+
+
+def _seen(label: str, seen: Mapping[str, Any] | None) -> tuple[str, ...]:
+    if seen is None:
+        return (label, "", "", "", "")
+    return (label, seen["state"], f"s-{_style(seen['state'])}", *_day(seen["since"]))
+
+
+@lru_cache(maxsize=4096)  # a batch's sites share their moments
+def _day(since: str | None) -> tuple[str, str]:
+    moment = _moment(since)
+    return (moment.isoformat(), f"{moment:%d %b %H:%M}") if moment else ("", "")
 
 
 _DRAWN = {"map": _map, "gridmap": _gridmap, "table": _table}

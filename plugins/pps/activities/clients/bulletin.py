@@ -53,6 +53,7 @@ from pps.domain.sites.site import Site
 
 SHOWN_AFTER_CLOSING = timedelta(days=30)
 VERSION = 1
+_SHOWN_PATHS = (*PREVIEWS, RolloutPath.RELEASE_TEST)
 #: What users can select comes first, then what is on its way, then what needs somebody.
 SHOWN_STATES = (
     SiteState.AVAILABLE,
@@ -89,8 +90,12 @@ def stage(record: Rollout) -> str:
 def shown_at(facts: Facts, now: datetime, as_of: datetime | None = None) -> tuple[OpenRollout, ...]:
     """What the bulletin tells of: every open preview, and what was closed in the last 30 days."""
     at = as_of or now
-    paths = (*PREVIEWS, RolloutPath.RELEASE_TEST)
-    return facts.rollouts(paths=paths, closed_after=at - SHOWN_AFTER_CLOSING, as_of=as_of)
+    return facts.rollouts(paths=_SHOWN_PATHS, closed_after=at - SHOWN_AFTER_CLOSING, as_of=as_of)
+
+
+def marks_at(facts: Facts, now: datetime) -> Sequence[tuple[OpenRollout, int, int]]:
+    """What the bulletin tells of now, each with what its content changes with (port `Facts`, `marks`)."""
+    return facts.marks(_SHOWN_PATHS, now - SHOWN_AFTER_CLOSING)
 
 
 def records_of(shown: Sequence[OpenRollout]) -> list[str]:

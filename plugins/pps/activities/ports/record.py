@@ -76,6 +76,11 @@ class Facts(Protocol):
     def rollout(self, name: str) -> Rollout:
         """All facts of a rollout, in the order of recording; no facts: `NotYetAllowedError`."""
 
+    def marks(self, paths: Collection[str], closed_after: datetime) -> Sequence[tuple[OpenRollout, int, int]]:
+        """As `rollouts(paths=..., closed_after=...)`, and with each the numbers of the newest facts of its record and
+        of its patch's dossier (0: none), as `newest` gives them: whether anything has changed, in one look.
+        """
+
     def standing(self, names: Collection[str], as_of: datetime | None = None) -> Mapping[str, Rollout]:
         """Rollouts and dossiers as they stand (or stood then), in one read: without what programs once recorded of a
         site and newer facts have overtaken (`OVERTAKEN_KINDS`). Every actor and the latest moment are

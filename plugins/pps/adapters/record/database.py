@@ -91,11 +91,29 @@ class Database:
 
     @contextmanager
     def _transaction(self) -> Iterator[sa.Connection]:
+        with self._faults_named(), self._in_turn, self._own_engine().begin() as connection:
+            yield connection
+
+    @contextmanager
+    def _reading(self) -> Iterator[sa.Connection]:
+        """For one statement that only reads: without the two trips to the server that begin and end a transaction."""
+        if self._url.get_backend_name() == "sqlite":
+            with self._transaction() as connection:
+                yield connection
+            return
+        with self._faults_named(), self._own_engine().connect() as connection:
+            yield connection.execution_options(isolation_level="AUTOCOMMIT")
+
+    def _own_engine(self) -> sa.Engine:
         if self._engine is None or self._pid != os.getpid():
             self._engine, self._pid = _engine(self._url), os.getpid()
+        return self._engine
+
+    @staticmethod
+    @contextmanager
+    def _faults_named() -> Iterator[None]:
         try:
-            with self._in_turn, self._engine.begin() as connection:
-                yield connection
+            yield
         except RolloutError:
             raise
         except SQLAlchemyError as error:
@@ -129,8 +147,11 @@ def _engine(url: sa.URL) -> sa.Engine:
         return engine
     return sa.create_engine(
         url,
-        pool_size=2,  # many short processes, each with one or two connections
-        max_overflow=3,
+        # Many short processes, which open one or two; the web server, which would otherwise open and close its others
+        # again and again. Whoever comes too often waits for a turn.
+        pool_size=5,
+        max_overflow=0,
+        pool_use_lifo=True,
         pool_pre_ping=True,
         pool_recycle=600,
         hide_parameters=True,  # feedback and addresses do not belong in logs

@@ -41,6 +41,26 @@ from pps.domain.record.rollouts import (
 _FACTS_AT_ONCE = 1000
 
 
+def _marks() -> sa.Select[Any]:
+    """Made once: it is asked with each page that anybody reads."""
+    row, fact = tables.rollouts.c, tables.facts.c
+
+    def newest(of: sa.ColumnElement[str]) -> sa.ScalarSelect[int]:
+        return sa.select(sa.func.max(fact.id)).where(fact.rollout == of).scalar_subquery()
+
+    dossier = sa.literal(f"{RolloutPath.DOSSIER}-") + sa.cast(row.patch, sa.Text())
+    ended = row.closed_at
+    return (
+        sa.select(tables.rollouts, newest(row.name).label("own"), newest(dossier).label("of_patch"))
+        .where(row.path.in_(sa.bindparam("paths", expanding=True)))
+        .where(ended.is_(None) | (ended > sa.bindparam("closed_after", type_=tables.Utc())))
+        .order_by(row.id.desc())
+    )
+
+
+_MARKS = _marks()
+
+
 def upgrade(url: str, application: str = "") -> None:
     """Bring the database to the newest schema; `pps db upgrade`. Doing it twice, or two at once, changes nothing more.
 
@@ -140,7 +160,7 @@ class FactStore(Outbox):
         if closed_after is not None:
             ended = tables.rollouts.c.closed_at
             query = query.where(ended.is_(None) | (ended > closed_after))
-        with self._transaction() as connection:
+        with self._reading() as connection:
             rows = connection.execute(query).all()
         return tuple(OpenRollout(r.name, r.path, r.patch, r.opened_at, _if_by(r.closed_at, as_of)) for r in rows)
 
@@ -169,7 +189,7 @@ class FactStore(Outbox):
         """How many answers each limit has turned away."""
         table = tables.turned_away
         query = sa.select(table.c.limit, table.c.number).where(table.c.rollout == rollout)
-        with self._transaction() as connection:
+        with self._reading() as connection:
             return {Limit(limit): number for limit, number in connection.execute(query)}
 
     # --- facts
@@ -188,8 +208,16 @@ class FactStore(Outbox):
         register = tables.rollouts.c
         number = sa.select(sa.func.max(tables.facts.c.id)).where(tables.facts.c.rollout == register.name)
         query = sa.select(register.name, number.scalar_subquery()).where(register.name.in_(list(names)))
-        with self._transaction() as connection:
+        with self._reading() as connection:
             return {name: fact for name, fact in connection.execute(query) if fact is not None}
+
+    def marks(self, paths: Collection[str], closed_after: datetime) -> Sequence[tuple[OpenRollout, int, int]]:
+        """Rows of the register, and what their newest facts are, in one look; see the port."""
+        with self._reading() as connection:
+            found = connection.execute(_MARKS, {"paths": list(paths), "closed_after": closed_after}).all()
+        return [
+            (OpenRollout(r.name, r.path, r.patch, r.opened_at, r.closed_at), r.own or 0, r.of_patch or 0) for r in found
+        ]
 
     def standing(self, names: Collection[str], as_of: datetime | None = None) -> Mapping[str, Rollout]:
         """Rollouts and dossiers as they stand; see the port."""
@@ -262,7 +290,7 @@ class FactStore(Outbox):
             .scalar_subquery()
         )
         query = sa.select(tables.rollouts.c.name, newest).order_by(tables.rollouts.c.id)
-        with self._transaction() as connection:
+        with self._reading() as connection:
             return {name: digest or "" for name, digest in connection.execute(query)}
 
     def links(self, name: str) -> Iterator[chain.Link]:
@@ -281,7 +309,7 @@ class FactStore(Outbox):
             last = rows[-1].id
 
     def _facts(self, wanted: sa.ColumnElement[bool]) -> tuple[Fact, ...]:
-        with self._transaction() as connection:
+        with self._reading() as connection:
             rows = connection.execute(sa.select(tables.facts).where(wanted).order_by(tables.facts.c.id)).all()
         return tuple(_fact(row) for row in rows)
 

@@ -32,6 +32,8 @@ def clean_text(text: str) -> str:
     A byte order mark at the very beginning goes: no person has written it. A text of nothing else is empty. Half a
     surrogate pair becomes U+FFFD, since it cannot be encoded.
     """
+    if text.isascii() and text.isprintable():  # nearly all texts, and a page shows thousands
+        return text
     text = _NEWLINES.sub("\n", text.removeprefix("\ufeff"))
     if not (bare := _UNWANTED.sub("", text)).strip():
         return bare

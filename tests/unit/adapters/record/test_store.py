@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 from tests.support.bad_input import TEXTS
 from tests.support.examples import NOW, sqlite_store
+from tests.support.marks import assert_marks_are_those_of_the_register
 from tests.support.thoroughness import examples
 
 from pps.activities.ports.people import Mail
@@ -16,6 +17,7 @@ from pps.adapters.record.outbox_table import CLAIM, GIVE_UP_AFTER, LONGEST_PAUSE
 from pps.adapters.record.store import FactStore
 from pps.domain.base.errors import AlreadyOpenError, ConfigurationError, NotYetAllowedError, ServiceError
 from pps.domain.record.facts import Fact, FactKind
+from pps.domain.record.rollouts import dossier_name
 
 
 @pytest.fixture
@@ -189,6 +191,11 @@ class StoreMachine(RuleBasedStateMachine):
             self.facts[name].append(identity)
         self.queued.setdefault(f"{name}/{key}", "waiting")
 
+    @rule(patch=patches, occasion=letters)
+    def decide_on_a_patch(self, patch: int, occasion: str) -> None:
+        decided = Fact(dossier_name(patch), FactKind.POLICIES_OVERRULED, "", occasion, NOW, "a")
+        self.store.record_in_dossier(patch, decided)
+
     @rule(limit=st.integers(1, 4), refuse=st.booleans(), die=st.booleans())
     def send(self, limit: int, refuse: bool, die: bool) -> None:
         got = [m.key for m in self.store.unsent(limit, self.now)]
@@ -229,6 +236,7 @@ class StoreMachine(RuleBasedStateMachine):
                 k: v for k, v in self.queued.items() if k.startswith(f"{name}/")
             }
         assert {r.name for r in self.store.rollouts(open_only=True)} == {name for name, _ in self.open.values()}
+        assert_marks_are_those_of_the_register(self.store)
 
 
 TestStoreMachine = StoreMachine.TestCase
