@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -79,6 +80,17 @@ def test_somebody_who_only_reads_sees_the_pages_and_nobody_in_particular_is_aske
 ) -> None:
     browser.open(f"{grid.installation.url}/pps/tasks")
     assert "Sign in to Airflow again" in browser.js("document.body.textContent")
+    browser.js("document.querySelector('a.go').click()")
+    browser.wait(lambda: browser.js("document.querySelector('[name=password]') !== null"), 60)
+    airflow = grid.installation.airflow
+    assert airflow is not None
+    for field, text in (("username", "emt"), ("password", airflow.password("emt"))):
+        browser.js(f"document.querySelector('[name={field}]').value = {json.dumps(text)}")
+    browser.js("document.querySelector('[name=password]').form.requestSubmit()")
+    browser.wait(lambda: "What waits for emt" in str(browser.js("document.body && document.body.textContent")), 60)
+    assert browser.js("location.pathname").endswith("/pps/tasks")
+    browser.call("Network.enable")
+    browser.call("Network.clearBrowserCookies")
     browser.open(f"{grid.installation.url}/pps/map")
     assert browser.js("document.querySelectorAll('a[href^=\"sites/\"]').length") > 0
     sign_in(browser, grid, "viewer")

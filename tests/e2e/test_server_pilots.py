@@ -27,6 +27,7 @@ from pps.sandbox.airflow.configuration import administrator_of
 from pps.sandbox.demo.play import answer_invitation
 from pps.sandbox.grid.pilot_service import ServiceAction
 from pps.sandbox.grid.smtp import kept_mails, read_mail
+from pps.workflow.answers import Place
 
 pytestmark = [pytest.mark.e2e, pytest.mark.needs("openssh")]
 
@@ -54,6 +55,8 @@ def test_a_minor_pilot_without_vos_goes_from_request_to_production(grid: Grid, b
     assert again.body.startswith("**Your answer of "), again.body
     assert again.params["endpoint"]["value"] == closed
     (refusal,) = questions.refusals(grid.rollout(pilot.name), set_up.STEP, site)
+    asked_at = Place.read(refusal.link)
+    assert asked_at is not None and "/pps/tasks/" in refusal.link, "people are led to our own page"
     contact = grid.services.config.site(site).contact
 
     def told() -> list[str]:
@@ -63,7 +66,7 @@ def test_a_minor_pilot_without_vos_goes_from_request_to_production(grid: Grid, b
     grid.waits_for("its mail", told)
 
     # in Airflow's own form: what was typed stands there, with the reason; what the form alone shows is said at once
-    page = AirflowsForm(browser, grid, admin, refusal.link)
+    page = AirflowsForm(browser, grid, admin, f"{grid.client.url.rstrip('/')}/{asked_at.form}")
     assert "Your answer of " in page.says() and refusal.reasons[0] in page.says(), page.says()
     assert page.holds("endpoint") == closed
     page.types("endpoint", service["endpoint"])

@@ -179,11 +179,9 @@ def test_the_link_to_a_form_leads_to_that_of_the_mapped_task() -> None:
     from pps.orchestration.people import form_link
 
     one = SimpleNamespace(dag_id="d", run_id="r-1", task_id="site.configure", map_index=2)
-    assert (
-        form_link("https://pps/", one) == "https://pps/dags/d/runs/r-1/tasks/site.configure/mapped/2/required_actions"
-    )
+    assert form_link("https://pps/", one) == "https://pps/pps/tasks/d/r-1/site.configure/2"
     one.map_index = -1
-    assert form_link("https://pps", one) == "https://pps/dags/d/runs/r-1/tasks/site.configure/required_actions"
+    assert form_link("https://pps", one) == "https://pps/pps/tasks/d/r-1/site.configure/-1"
 
 
 def test_every_task_that_is_made_for_many_is_called_by_its_batch_site_or_scenario_before_and_after_its_work(

@@ -90,7 +90,7 @@ class AnswerCheck:
             reasons = self._judge(place, given)
         except RolloutError as error:
             # a service that is down, or misconfigured: the step judges every answer again, and keeps it until it can
-            log.warning("%s: an answer goes on without our check: %s", place.path, error)
+            log.warning("%s: an answer goes on without our check: %s", place.page, error)
             return
         if reasons:
             raise refusal(422, " ".join(reasons))

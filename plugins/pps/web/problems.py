@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from urllib.parse import urlencode
 
 from fastapi import FastAPI, HTTPException, Request
 from fastapi.exceptions import RequestValidationError
@@ -41,7 +42,7 @@ _WORDS = {
     429: "Too often",
     503: "Not at the moment",
 }
-_SIGN_IN = "You are not signed in, or no longer. Sign in to Airflow again, then load this page once more."
+_SIGN_IN = "You are not signed in, or no longer. Sign in to Airflow again; it leads you back to this page."
 _OURS = "The service has a problem of its own. Try again in a few minutes."
 
 
@@ -54,7 +55,10 @@ def explain_errors(app: FastAPI, services: Callable[[], Services]) -> None:
         if status == 401:
             why = _SIGN_IN
         place = request.scope["path"].removeprefix(request.scope.get("root_path", "")).lstrip("/")
-        view = {"words": _WORDS.get(status, "A problem of ours"), "why": why}
+        # once they have signed in, Airflow leads them on to where they wanted to go: a mail's link, mostly
+        wanted = request.url.path + (f"?{request.url.query}" if request.url.query else "")
+        sign_in = f"api/v2/auth/login?{urlencode({'next': wanted})}" if status == 401 else ""
+        view = {"words": _WORDS.get(status, "A problem of ours"), "why": why, "sign_in": sign_in}
         headers |= {"Cache-Control": "no-store"}
         try:
             return page(services().templates, "problem.html", view, place, status=status, headers=headers)

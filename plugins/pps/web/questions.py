@@ -47,6 +47,7 @@ def router(
         """All that wait for an answer, the most urgent first; `mine`: put to whoever asks, by name or by role."""
         me = identities(user.get_id(), user.get_name(), (role.name for role in getattr(user, "roles", ())))
         waiting = sorted(open_questions(services().facts), key=lambda found: found[1].due)
+        url = services().config.service.public_url
         return {
             "questions": [
                 {
@@ -57,7 +58,8 @@ def router(
                     "due": asked.due.isoformat(),
                     "assigned_to": list(asked.assigned_to),
                     "mine": bool(me & set(asked.assigned_to)),
-                    "link": asked.link,
+                    # our own page, also of what was put when the links led to Airflow's form
+                    "link": place.link(url) if (place := Place.read(asked.link)) else asked.link,
                 }
                 for record, asked in waiting
             ]

@@ -92,7 +92,7 @@ def router(
             shown = await run_in_threadpool(_form, services(), place, asked, person, now(), typed, why)
             shown.status_code = status
             return shown
-        to = f"{request.scope.get('root_path', '')}/{quote(_place(place))}?answered={quote(stored['responded_at'])}"
+        to = f"{request.scope.get('root_path', '')}/{place.page}?answered={quote(stored['responded_at'])}"
         return RedirectResponse(to, 303)
 
     return api
@@ -105,7 +105,7 @@ def _place(place: Place) -> str:
 def page_of(link: str) -> str:
     """Where a question of this link is answered below /pps/; "" if the link leads to none."""
     place = Place.read(link)
-    return quote(_place(place)) if place else ""
+    return place.page if place else ""
 
 
 def _moment(text: str) -> datetime | None:

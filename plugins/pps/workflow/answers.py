@@ -22,8 +22,11 @@ from pps.domain.record.facts import Fact, FactKind
 from pps.workflow.desk import FrontDesk, FrontOffice
 from pps.workflow.form_book import FORMS
 
-_PAGE = "/required_actions"
-_LINK = re.compile(rf"/dags/([^/]+)/runs/([^/]+)/tasks/([^/]+)(?:/mapped/([0-9]{{1,6}}))?{_PAGE}$")
+_PAGE = "/pps/tasks/"
+#: Airflow's own form; links of questions that were put before we had a page of our own lead there.
+_FORM = "/required_actions"
+_OURS = re.compile(rf"{_PAGE}([^/]+)/([^/]+)/([^/]+)/(-1|[0-9]{{1,6}})$")
+_AIRFLOWS = re.compile(rf"/dags/([^/]+)/runs/([^/]+)/tasks/([^/]+)(?:/mapped/([0-9]{{1,6}}))?{_FORM}$")
 #: The time of an answer goes through Airflow's database and a task's arguments before we record it.
 _SAME_TIME = timedelta(milliseconds=5)
 
@@ -38,30 +41,36 @@ class Place:
     map_index: int = -1
 
     @property
-    def path(self) -> str:
-        """Below Airflow's address, without the page: the same whatever that address is."""
+    def page(self) -> str:
+        """Our own page of it, below /pps/."""
+        return f"tasks/{'/'.join(quote(part, safe='') for part in (self.dag, self.run, self.task))}/{self.map_index}"
+
+    @property
+    def form(self) -> str:
+        """Airflow's own form, below Airflow's address.
+
+        Airflow 3.3's own `generate_link_to_ui` leads to a page without the form for each mapped task.
+        """
         mapped = f"/mapped/{self.map_index}" if self.map_index >= 0 else ""
-        return f"dags/{quote(self.dag)}/runs/{quote(self.run)}/tasks/{quote(self.task)}{mapped}"
+        return f"dags/{quote(self.dag)}/runs/{quote(self.run)}/tasks/{quote(self.task)}{mapped}{_FORM}"
 
     @classmethod
     def read(cls, link: str) -> Place | None:
         """Where a link that was recorded leads; None if it leads to no question."""
-        found = _LINK.search(urlsplit(link).path)
+        path = urlsplit(link).path
+        found = _OURS.search(path) or _AIRFLOWS.search(path)
         if found is None:
             return None
         dag, run, task, map_index = found.groups()
         return cls(unquote(dag), unquote(run), unquote(task), int(map_index) if map_index else -1)
 
     def link(self, public_url: str) -> str:
-        """Where it is answered in a browser.
-
-        Airflow 3.3's own `generate_link_to_ui` leads to a page without the form for each mapped task.
-        """
-        return f"{public_url.rstrip('/')}/{self.path}{_PAGE}"
+        """Where it is answered in a browser."""
+        return f"{public_url.rstrip('/')}/pps/{self.page}"
 
     def is_in(self, link: str) -> bool:
         """Tell whether a link that was recorded leads here; our address may have changed since."""
-        return urlsplit(link).path.endswith(f"/{self.path}{_PAGE}")
+        return Place.read(link) == self
 
 
 def question_at(office: FrontOffice, place: Place) -> tuple[FrontDesk, Question] | None:

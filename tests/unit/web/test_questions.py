@@ -56,6 +56,7 @@ def test_questions_come_with_their_dates_the_most_urgent_first_and_say_which_are
     found = client.get("/api/v1/questions", headers={"x-test-role": "EMT"}).json()["questions"]
     assert [(q["subject"], q["mine"]) for q in found] == [("PIC", True), ("EMT", True), ("CNAF", False)]
     assert found[0]["due"] == (NOW + timedelta(hours=1)).isoformat()
+    assert found[0]["link"] == "https://pps.example.org/pps/tasks/d/r/soon/-1", "ours, though it was put with Airflow's"
     found = client.get("/api/v1/questions", headers={"x-test-role": "Viewer"}).json()["questions"]
     assert [q["subject"] for q in found if q["mine"]] == ["PIC"]
 

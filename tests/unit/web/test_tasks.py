@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
 from fastapi import HTTPException, Request
@@ -90,7 +91,14 @@ def test_what_waits_for_me_comes_first_and_the_most_urgent_of_it_on_top(web: Tes
     order = [words.index(text) for text in ("Waits for you", "at EMT", "at PIC", "Waits for others", "at CNAF")]
     assert order == sorted(order)
     assert f'href="./tasks/{PLACE.dag}/{PLACE.run}/{PLACE.task}/48"' in web.get("/tasks").text
-    assert web.get("/tasks", headers={"Authorization": ""}).status_code == 401
+
+
+def test_who_comes_from_a_mail_and_has_not_signed_in_is_led_there_and_back(web: TestClient) -> None:
+    turned_away = web.get(f"{PAGE}?x=1", headers={"Authorization": ""})
+    assert turned_away.status_code == 401
+    way = urlencode({"next": f"{PAGE}?x=1"})
+    assert f'href="../../../../../api/v2/auth/login?{way}"' in turned_away.text
+    assert "auth/login" not in web.get("/tasks/x", headers={"Accept": "text/html"}).text, "404: signing in helps nobody"
 
 
 def test_an_answer_goes_through_airflow_as_its_form_wants_it_and_says_what_has_become_of_it(
@@ -150,5 +158,6 @@ def test_no_text_of_a_question_is_markup(web: TestClient, airflow: OneQuestion, 
 def test_a_place_is_read_from_the_link_that_was_mailed() -> None:
     for place in (PLACE, Place("a", "manual__2026-03-01T12:00:00+00:00", "t"), Place("d", "r..x", "a b", 0)):
         assert Place.read(place.link("https://pps.example.org/air")) == place
+        assert Place.read(f"https://pps.example.org/air/{place.form}") == place, "as in mails of before"
     assert Place.read("https://pps.example.org/dags/x/runs/y") is None
     assert Place.read("javascript:alert(1)") is None

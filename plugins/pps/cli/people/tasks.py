@@ -13,6 +13,7 @@ from pps.cli import output
 from pps.cli.front import front, group
 from pps.cli.people import answering
 from pps.domain.base.errors import ConfigurationError, RefusedError
+from pps.domain.people.links import tasks_link
 from pps.workflow.answers import Standing, Verdict
 
 app = group("What waits for a person: sites, EMT, coordination, Release Manager.")
@@ -43,7 +44,7 @@ def list_tasks(
     told = [(q, known.get(answering.place_of(q), {})) for q in found]
     wanted = sorted(((q, said) for q, said in told if not mine or said.get("mine")), key=lambda row: _due(row[1]))
     if as_json:
-        return output.say_json([_data(q) | {"due": said.get("due")} for q, said in wanted])
+        return output.say_json([_data(q) | {"due": said.get("due"), "page": said.get("link")} for q, said in wanted])
     if not wanted:
         return output.say("Nothing waits for you." if mine else "Nobody's answer is awaited.")
     rows = [
@@ -56,7 +57,10 @@ def list_tasks(
         )
         for q, said in wanted
     ]
-    return output.say(output.table(("TASK", "ANSWER BY", "QUESTION", "ANSWERS", "WHOSE"), rows))
+    return output.say(
+        output.table(("TASK", "ANSWER BY", "QUESTION", "ANSWERS", "WHOSE"), rows),
+        f"Answer in a browser: {tasks_link(here.services.config.service.public_url)}",
+    )
 
 
 def _due(said: Mapping[str, Any]) -> datetime:
@@ -67,9 +71,11 @@ def _due(said: Mapping[str, Any]) -> datetime:
 @app.command()
 def show(ctx: typer.Context, task: Key, as_json: output.Json = False) -> None:
     """Show one question: what you need to know, the possible answers, the form."""
-    question = _find(front(ctx).airflow.questions(), task)
+    here = front(ctx)
+    question = _find(here.airflow.questions(), task)
+    page = answering.place_of(question).link(here.services.config.service.public_url)
     if as_json:
-        return output.say_json(_data(question))
+        return output.say_json(_data(question) | {"page": page})
     fields = [
         (name, spec.get("description") or "", "-" if spec.get("value") in (None, "") else spec["value"])
         for name, spec in question.params.items()
@@ -79,7 +85,7 @@ def show(ctx: typer.Context, task: Key, as_json: output.Json = False) -> None:
         output.say(output.table(("FIELD", "WHAT", "HOLDS"), fields))
     option = question.options[0] if " " not in question.options[0] else f"'{question.options[0]}'"
     given = "".join(f" --field {name}=..." for name in question.params)
-    return output.say(f"Answer it: pps tasks answer {key_of(question)} {option}{given}")
+    return output.say(f"Answer it: pps tasks answer {key_of(question)} {option}{given}", f"In a browser: {page}")
 
 
 @app.command()

@@ -53,6 +53,11 @@ def patch_link(public_url: str, patch: int) -> str:
     return f"{public_url.rstrip('/')}/pps/patches/{patch}"
 
 
+def tasks_link(public_url: str) -> str:
+    """Where people see what waits for them."""
+    return f"{public_url.rstrip('/')}/pps/tasks"
+
+
 def following_link(public_url: str) -> str:
     """Where somebody sees, and changes, what they follow."""
     return f"{public_url.rstrip('/')}/pps/following"

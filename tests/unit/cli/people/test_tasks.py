@@ -95,9 +95,12 @@ def test_tasks_stand_by_their_dates_and_mine_are_those_put_to_me(
     _, out, _ = pps(front, "tasks", "list")
     assert one_line(out).index("EMT: its title") < one_line(out).index("PIC: its title") < one_line(out).index("old?")
     assert "2026-03-01 14:00 UTC" in one_line(out)
+    assert "Answer in a browser: https://pps.example.org/pps/tasks" in out
     _, out, _ = pps(front, "tasks", "list", "--mine", "--json")
     (mine,) = json.loads(out)
     assert (mine["task"], mine["due"]) == ("minor-pilot-4711-1/site.set_up/0", "2026-03-02T18:00:00+00:00")
+    page = "https://pps.example.org/pps/tasks/minor_server_pilot/minor-pilot-4711-1/site.set_up/0"
+    assert page in pps(front, "tasks", "show", "PIC")[1]
     airflow.asked = [EMT]
     assert pps(front, "tasks", "list", "--mine")[1].strip() == "Nothing waits for you."
 
