@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 import requests
+from fastapi import HTTPException
 from tests.support.bad_input import HTML
 from tests.support.browser import Browser, browser  # noqa: F401
 from tests.support.examples import sqlite_store
@@ -154,6 +155,31 @@ def test_the_map_follows_the_facts_while_it_is_open_and_the_focus_stays(
     browser.wait(lambda: browser.js("document.querySelector('a[href=\"sites/PIC\"] use.f-lost') !== null"))
     assert "lost" in browser.js("document.querySelector('.legend').textContent")
     assert browser.js("document.activeElement.getAttribute('href')") == "sites/PIC"
+
+
+def test_home_shows_what_waits_for_whoever_has_signed_in_and_complains_of_nobody_who_has_not(
+    browser: Browser, address: str, services: MemoryServices
+) -> None:
+    due, link = "2026-03-02T12:00:00+00:00", "https://pps.example.org/pps/tasks/d/r/t/3"
+    asked = {"due": due, "title": "Configure <b>it</b>", "assigned_to": ["user:ada"], "link": link}
+    services.facts.record(happened(FactKind.QUESTION_ASKED, "PIC", "local-configuration", **asked))
+    part = "document.querySelector('[data-part]').textContent"
+    browser.open(f"{address}/home")
+    browser.wait(lambda: "1 question waits for your answer" in browser.js(part))
+    assert "Mon 2 Mar 2026, 12:00 UTC" in browser.js(part) and "Configure <b>it</b>" in browser.js(part)
+    assert browser.js("document.querySelector('[data-part] dd a').pathname") == "/pps/tasks/d/r/t/3"
+
+    async def nobody() -> Any:
+        raise HTTPException(401, "Not signed in.")
+
+    with served({"/pps": create_app(lambda: services, nobody, ticking())}) as url:
+        browser.complaints.clear()
+        browser.open(f"{url}/pps/home")
+        browser.wait(
+            lambda: browser.js("performance.getEntriesByType('resource').some(e => e.name.endsWith('waiting'))")
+        )
+        assert "once you have signed in" in browser.js(part)
+        assert browser.complaints == []
 
 
 def test_a_server_that_is_away_is_said(browser: Browser, address: str) -> None:

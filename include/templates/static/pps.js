@@ -75,6 +75,24 @@ for (const form of document.querySelectorAll("form[data-past]")) {
   form.querySelector("button").remove();
 }
 
+// A page that is the same for all has room for what is only for whoever has signed in; all others keep what stands there.
+const parts = document.querySelectorAll("[data-part]");
+async function ask() {
+  for (const part of document.hidden ? [] : parts) {
+    const asked = { credentials: "same-origin", cache: "no-store", headers: { "X-PPS-Part": "1" } };
+    const answer = await fetch(part.dataset.part, asked).catch(() => null);
+    if (answer?.status !== 200) continue;
+    const words = await answer.text();
+    if (words === part.dataset.words || part.contains(document.activeElement)) continue;
+    part.innerHTML = part.dataset.words = words;
+  }
+}
+if (parts.length) {
+  ask();
+  setInterval(ask, 6 * EVERY_MS);
+  document.addEventListener("visibilitychange", ask);
+}
+
 // In Airflow's frame there is a title above us already.
 if (window.self !== window.top) document.documentElement.classList.add("framed");
 

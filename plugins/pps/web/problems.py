@@ -42,6 +42,8 @@ _WORDS = {
     429: "Too often",
     503: "Not at the moment",
 }
+#: A script of ours asks with this header for what is only for whoever has signed in.
+_PART = "x-pps-part"
 _SIGN_IN = "You are not signed in, or no longer. Sign in to Airflow again; it leads you back to this page."
 _OURS = "The service has a problem of its own. Try again in a few minutes."
 
@@ -50,6 +52,9 @@ def explain_errors(app: FastAPI, services: Callable[[], Services]) -> None:
     """Have every error of the application answered for whoever asked."""
 
     def answer(request: Request, status: int, why: str, headers: dict[str, str]) -> Response:
+        if status in (401, 403) and _PART in request.headers:
+            # a page of everybody's has asked: that its reader has not signed in is no error to be shown anywhere
+            return Response(status_code=204, headers={"Cache-Control": "no-store"})
         if not _wants_a_page(request):
             return JSONResponse({"detail": why}, status, headers)
         if status == 401:

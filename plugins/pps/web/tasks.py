@@ -22,6 +22,8 @@ from pps.workflow.answers import Place, Standing, question_at, verdict
 
 #: As many as a form of ours has at most, and the answer itself.
 _FIELDS = 40
+#: As many as Home names.
+_URGENT = 3
 
 
 def router(
@@ -34,8 +36,7 @@ def router(
     def tasks(user: Any = Depends(current_user)) -> HTMLResponse:  # noqa: B008
         """What waits for whoever asks, and below it what waits for others."""
         person, at = Person.of(user), now()
-        waiting = [_row(record.name, asked, person, at) for record, asked in open_questions(services().facts)]
-        waiting.sort(key=lambda row: row["due"])
+        waiting = _waiting(services(), person, at)
         view = {
             "mine": [row for row in waiting if row["mine"]],
             "others": [row for row in waiting if not row["mine"]],
@@ -43,6 +44,14 @@ def router(
             "read_at": at,
         }
         return page(services().templates, "tasks.html", view, "tasks")
+
+    @api.get("/tasks/waiting")
+    def waiting_for_me(user: Any = Depends(current_user)) -> HTMLResponse:  # noqa: B008
+        """A part of Home: how many questions wait for whoever asks, and the most urgent ones."""
+        person = Person.of(user)
+        mine = [row for row in _waiting(services(), person, now()) if row["mine"]]
+        view = {"mine": mine, "urgent": mine[:_URGENT]}
+        return page(services().templates, "waiting.html", view, "home", headers={"Cache-Control": "no-store"})
 
     @api.get("/tasks/{dag}/{run}/{task}/{map_index}")
     async def task(
@@ -114,6 +123,12 @@ def _moment(text: str) -> datetime | None:
     except ValueError as error:
         raise HTTPException(422, f"answered: {text[:40]!r} is no moment.") from error
     return found if found and found.tzinfo else None
+
+
+def _waiting(services: Services, person: Person, at: datetime) -> list[dict[str, Any]]:
+    """Every open question, the most urgent first."""
+    rows = [_row(record.name, asked, person, at) for record, asked in open_questions(services.facts)]
+    return sorted(rows, key=lambda row: row["due"])
 
 
 def _row(rollout: str, asked: Any, person: Person, at: datetime) -> dict[str, Any]:

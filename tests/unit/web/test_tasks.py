@@ -101,6 +101,32 @@ def test_who_comes_from_a_mail_and_has_not_signed_in_is_led_there_and_back(web: 
     assert "auth/login" not in web.get("/tasks/x", headers={"Accept": "text/html"}).text, "404: signing in helps nobody"
 
 
+def test_home_names_what_is_most_urgent_for_me_and_says_nothing_to_who_has_not_signed_in(
+    web: TestClient, services: MemoryServices
+) -> None:
+    asked_by_script = {"X-PPS-Part": "1"}
+    part = web.get("/tasks/waiting", headers=asked_by_script)
+    words = Read(part.text).words
+    assert "2 questions wait" in words and words.index("at EMT") < words.index("at PIC") and "CNAF" not in words
+    assert f'href="./tasks/{PLACE.dag}/{PLACE.run}/{PLACE.task}/12"' in part.text
+    assert part.headers["cache-control"] == "no-store"
+    for hours in (3, 4, 5):
+        asked = {"due": (NOW + timedelta(hours=hours)).isoformat(), "title": f"In {hours}", "assigned_to": ["user:ada"]}
+        services.facts.record(happened(FactKind.QUESTION_ASKED, f"S{hours}", "release-test", link="", **asked))
+    words = Read(web.get("/tasks/waiting").text).words
+    assert "5 questions wait" in words and [t for t in ("In 3", "In 4", "In 5", "EMT", "PIC") if t in words] == [
+        "In 3",
+        "In 4",
+        "In 5",
+    ]
+    nobody = {"Authorization": "", **asked_by_script}
+    assert (web.get("/tasks/waiting", headers=nobody).status_code, web.get("/tasks", headers=nobody).text) == (204, "")
+    assert web.get("/tasks/waiting", headers={"Authorization": ""}).status_code == 401, "it is closed all the same"
+    home = web.get("/home").text
+    assert home == web.get("/home", headers={"Authorization": ""}).text, "one page for all"
+    assert "at EMT" not in home and 'href="tasks"' in home
+
+
 def test_an_answer_goes_through_airflow_as_its_form_wants_it_and_says_what_has_become_of_it(
     web: TestClient, airflow: OneQuestion, services: MemoryServices
 ) -> None:

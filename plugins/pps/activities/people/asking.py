@@ -193,7 +193,7 @@ def note_silence(desk: Desk, *, step: str, subject: str, more: Iterable[Fact] = 
 
 def open_questions(facts: Facts) -> tuple[tuple[Rollout, Question], ...]:
     """Every question that waits for an answer, of all rollouts that are open."""
-    records = (facts.rollout(row.name) for row in facts.rollouts(open_only=True))
+    records = facts.standing([row.name for row in facts.rollouts(open_only=True)]).values()
     return tuple((record, q) for record in records for q in rules.questions(record) if rules.is_open(record, q))
 
 
