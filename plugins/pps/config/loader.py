@@ -22,6 +22,7 @@ from pps.config.site_models import SiteModel, SitesFile
 from pps.domain.base.errors import ConfigurationError, RolloutError
 from pps.domain.base.names import is_name
 from pps.domain.people.effort import Activity
+from pps.domain.people.providers import Provider
 from pps.domain.quality.pools import Pool, checked_pools
 from pps.domain.quality.pools import contradictions as pool_contradictions
 from pps.domain.quality.scenarios import Scenario, checked_table, contradictions
@@ -160,6 +161,11 @@ class Configuration:
     def people(self) -> PeopleFile:
         """people.yaml"""
         return read_model(self.folder / "people.yaml", PeopleFile)
+
+    @cached_property
+    def providers(self) -> tuple[Provider, ...]:
+        """Of people.yaml: who provides which products."""
+        return tuple(p.to_domain() for p in self.people.providers)
 
     @cached_property
     def sites_file(self) -> SitesFile:

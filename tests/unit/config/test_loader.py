@@ -213,3 +213,15 @@ def test_a_role_that_does_not_exist_is_refused(tmp_path: Path, section: str) -> 
     (tmp_path / "people.yaml").write_text(f"vos: []\nrocs: []\n{section}: {value}\n", encoding="utf-8")
     with pytest.raises(ConfigurationError, match=r"Grand Vizier.*PPS Coordinator"):
         load_configuration(tmp_path).people  # noqa: B018
+
+
+def test_a_product_with_two_providers_belongs_to_none_of_them(tmp_path: Path) -> None:
+    one = {"name": "globus", "contact": "globus@example.org", "products": ["glite-WN"], "representatives": ["ada"]}
+    people = {"vos": [], "rocs": [], "providers": [one]}
+    (tmp_path / "people.yaml").write_text(yaml.safe_dump(people))
+    (known,) = load_configuration(tmp_path).providers
+    assert (known.name, known.products, known.representatives) == ("globus", ("glite-WN",), ("ada",))
+    other = {**one, "name": "dpm", "products": ["GLITE-wn"]}
+    (tmp_path / "people.yaml").write_text(yaml.dump({**people, "providers": [one, other]}, Dumper=NoAliases))
+    with pytest.raises(ConfigurationError, match="more than one provider: glite-wn"):
+        _ = load_configuration(tmp_path).providers
