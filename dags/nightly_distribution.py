@@ -17,7 +17,8 @@ in the same night finds nothing to do.
 10. Signatures of our own repositories, before they expire: `renew_signatures`
 11. What our repositories hold, against what was published: `look_at_what_is_published`
 
-Steps 5 to 7, 10 and 11, run beside the others. A preview is retired when its rollout has ended for as long as
+Steps 5 to 7, 10 and 11, run beside the others. None of them waits for one that failed, so `say_what_failed` makes
+such a run a failed one. A preview is retired when its rollout has ended for as long as
 policies.yaml says (withdrawal, retire_after), whatever the end was: after a release users are in
 production. Of a withdrawn one, steps 5 to 7 clear the sites that could not be reached before.
 """
@@ -51,11 +52,12 @@ def nightly_distribution() -> None:
     removed = steps_withdrawal.remove_retired_previews(retired)
     bulletin = steps.update_release_bulletin_of_tonight()
     mails = steps.send_mails()
-    steps.renew_signatures()
-    steps.look_at_what_is_published()
+    signed = steps.renew_signatures()
+    looked = steps.look_at_what_is_published()
 
     tonight >> brought >> bulletin >> mails
     retired >> gone >> removed >> bulletin
+    [tonight, brought, gone, removed, bulletin, mails, signed, looked] >> steps.say_what_failed()
 
 
 nightly_distribution()

@@ -5,6 +5,8 @@ open questions: people are reminded of each once at every share of its time that
 
 1. Who is due for a reminder: `remind`
 2. Mails, also those that could not be sent earlier: `send_mails`
+
+Mails are sent whether or not there are reminders; `say_what_failed` makes a run with a failed task a failed one.
 """
 
 from __future__ import annotations
@@ -26,7 +28,10 @@ from pps.orchestration.steps import clients as steps
     tags=["people"],
 )
 def reminders() -> None:
-    steps.remind() >> steps.send_mails()
+    reminded = steps.remind()
+    mails = steps.send_mails()
+    reminded >> mails
+    [reminded, mails] >> steps.say_what_failed()
 
 
 reminders()

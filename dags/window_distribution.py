@@ -37,7 +37,9 @@ def window_distribution() -> None:
     planned = steps.look_where_windows_are_open()
     brought = preview.expand_kwargs(planned)
     written = steps.update_release_bulletin_of_tonight.override(trigger_rule=TriggerRule.ALL_DONE_MIN_ONE_SUCCESS)
-    planned >> brought >> written()
+    bulletin = written()
+    planned >> brought >> bulletin
+    [brought, bulletin] >> steps.say_what_failed()
 
 
 window_distribution()

@@ -9,7 +9,7 @@ import shutil
 import stat
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
@@ -27,7 +27,7 @@ from pps.activities.ports.people import Mailer, Templates
 from pps.activities.ports.services import InformationSystem, Matchmaker, ServiceProbes
 from pps.activities.ports.sites import SiteShell, SshTarget
 from pps.activities.ports.tracker import Tracker
-from pps.activities.release.signing import Misfit, OwnIndex, not_as_published, own_indexes, renew_all
+from pps.activities.release.signing import Comparison, OwnIndex, not_as_published, own_indexes, renew_all
 from pps.config.loader import Configuration
 from pps.domain.base.errors import ConfigurationError
 from pps.domain.packages.patch import Repository
@@ -338,20 +338,20 @@ class Services:
         ended_for = self.config.policies.signing.renew_ended_for
         return list(own_indexes(self.facts, self.production_repository, mirrors, now, ended_for))
 
-    def not_as_published(self, now: datetime) -> tuple[Misfit, ...]:
+    def not_as_published(self, now: datetime) -> Comparison:
         """What our repositories hold that is not what was published: production, release tests and mirrors in use."""
         from pps.activities.release.published import missing_in_indexes, released_tarballs
         from pps.adapters.packages.published_files import Seen, misfits, tarball_misfits
 
         seen = Seen.read(private_folder(self.cache, "published") / "seen.json")
-
-        found = not_as_published(self.own_indexes(now), lambda own: misfits(own, self.seal, seen), self.facts)
-        if all(misfit.sha256 for misfit in found):  # all indexes could be read
+        looked = not_as_published(self.own_indexes(now), lambda own: misfits(own, self.seal, seen), self.facts)
+        found = list(looked.found)
+        if not looked.not_seen and all(misfit.sha256 for misfit in found):  # all indexes could be read
             found += missing_in_indexes(self.facts, seen.named, str(self.production_repository))
         tarballs = self.production_repository / "tarballs"
-        found += tuple(tarball_misfits(tarballs, released_tarballs(self.facts), seen))
+        found += tarball_misfits(tarballs, released_tarballs(self.facts), seen)
         seen.keep()
-        return found
+        return replace(looked, found=tuple(found))
 
     def renew_signatures(self, now: datetime) -> tuple[str, ...]:
         """Sign again every index whose signature is ours and about to expire; returns where it was done."""

@@ -7,6 +7,7 @@ from datetime import timedelta
 from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from airflow.dag_processing.dagbag import DagBag
@@ -58,6 +59,24 @@ def test_no_task_lies_outside_the_retry_rules(bag: DagBag) -> None:
     for dag in bag.dags.values():
         for task in dag.tasks:
             assert task.retries >= 2, f"{dag.dag_id}.{task.task_id}"
+
+
+#: Where people decide, one of many whose question broke keeps nobody waiting: the decision says what came of it.
+KEEPS_NOBODY_WAITING = {"release_testing": {"ask_site"}}
+
+
+def test_no_run_ends_well_in_which_a_task_has_failed(bag: DagBag) -> None:
+    passes_on = ("all_success", "none_failed", "none_failed_min_one_success", "one_failed")
+
+    def shows(task: Any, of_many: bool) -> bool:
+        """Whether a failure is passed on to an end; `of_many`: one of a mapped task's, while others succeed."""
+        below = task.downstream_list
+        rules = passes_on if of_many else (*passes_on, "all_done_min_one_success")
+        return not below or any(t.trigger_rule.value in rules and shows(t, False) for t in below)
+
+    for dag in bag.dags.values():
+        hidden = {task.task_id for task in dag.tasks if not shows(task, task.is_mapped)}
+        assert hidden <= KEEPS_NOBODY_WAITING.get(dag.dag_id, set()), dag.dag_id
 
 
 def test_every_task_that_does_work_has_a_time_limit_and_no_question_to_people_has_one(bag: DagBag) -> None:

@@ -306,11 +306,12 @@ def test_it_sees_no_process_and_no_file_of_the_machine(small_root: DebianRoot) -
 
 
 def test_no_process_lives_on_when_a_script_ends_or_its_time_is_up(small_root: DebianRoot) -> None:
-    small_root.run("setsid sleep 4711 >/dev/null 2>&1 & exit 0", 20)
-    late = small_root.run("trap '' TERM INT HUP; setsid sleep 4711 & while :; do sleep 1; done", 1)
+    ours = f"sleep {400_000_000 + os.getpid()}"  # nobody else's on this machine
+    small_root.run(f"setsid {ours} >/dev/null 2>&1 & exit 0", 20)
+    late = small_root.run(f"trap '' TERM INT HUP; setsid {ours} & while :; do sleep 1; done", 1)
     assert late.timed_out
     assert late.seconds < 10
-    assert subprocess.run(["pgrep", "-f", "sleep 4711"], capture_output=True).returncode == 1
+    assert subprocess.run(["pgrep", "-f", ours], capture_output=True).returncode == 1
 
 
 def test_endless_output_costs_no_memory_and_keeps_its_end(roots: DebianRoots, small_root: DebianRoot) -> None:

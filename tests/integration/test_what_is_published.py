@@ -18,10 +18,11 @@ from upath import UPath
 
 from pps.activities.packages.production import SUITE
 from pps.activities.ports.packages import Tarball
-from pps.activities.release.signing import Misfit, OwnIndex
+from pps.activities.release.signing import Comparison, Misfit, OwnIndex, not_as_published
 from pps.adapters.packages.published_files import Seen, misfits, tarball_misfits
 from pps.adapters.packages.repository_writer import publish_packages
 from pps.cli.front import Front
+from pps.domain.base.errors import ServiceError
 from pps.domain.packages.patch import Repository, RepositoryKind
 from pps.domain.record.facts import Fact, FactKind
 from pps.sandbox.provider.packages import make_sample_packages
@@ -125,7 +126,7 @@ def test_the_doctor_names_it_and_people_hear_of_it_once(healthy: Front, tmp_path
     kept = [[path.stem, signing_digest(path.read_bytes())] for path in made.files]
     store.record(Fact(name, FactKind.PACKAGES_KEPT, "", "", now, "t", {"packages": kept}))
     store.close(Fact(name, FactKind.RELEASED_TO_PRODUCTION, "", "", now, "t", {"platforms": []}))
-    assert services_.not_as_published(now) == ()
+    assert services_.not_as_published(now) == Comparison(())
     assert doctor(healthy)[1]["published files"] == ("OK", "are what was published.")
     victim = sorted(Path(root.path).rglob("*.deb"))[0]
     victim.chmod(0o644)
@@ -139,4 +140,21 @@ def test_the_doctor_names_it_and_people_hear_of_it_once(healthy: Front, tmp_path
     for index in (Path(root.path) / "dists").rglob("*"):
         if index.is_file():
             index.unlink()
-    assert {m.rollout for m in services_.not_as_published(now)} == {name}, "what was released is in no index"
+    assert {m.rollout for m in services_.not_as_published(now).found} == {name}, "what was released is in no index"
+
+
+def test_what_could_not_be_looked_at_is_said_beside_what_was_found(tmp_path: Path) -> None:
+    away, there = (OwnIndex(tmp_path / n, Repository(RepositoryKind.APT, "", SUITE, ("main",))) for n in ("a", "b"))
+    odd = Misfit(str(tmp_path / "b" / "x.deb"), "is another file.", "0" * 64)
+
+    def look(own: OwnIndex) -> list[Misfit]:
+        if own is away:
+            raise ServiceError("the store", "does not answer.", "Try again.")
+        return [odd]
+
+    store = RememberingStore(f"sqlite:///{tmp_path}/facts.db")
+    store.upgrade()
+    looked = not_as_published([away, there], look, store)
+    assert looked.found == (odd,)
+    with pytest.raises(ServiceError, match="does not answer"):
+        looked.complain()

@@ -41,9 +41,13 @@ def watched(d: FrontDesk, also: type[PackageError] = TamperedError) -> Iterator[
 
 def tell_what_is_not_as_published(o: FrontOffice) -> tuple[Misfit, ...]:
     """Compare what our repositories hold with what was published; coordination and Release Manager hear of each
-    finding once."""
-    found = o.services.not_as_published(o.now)
-    for misfit in found:
+    finding once.
+
+    Raises:
+        ServiceError: something could not be looked at; what was found elsewhere has been told.
+    """
+    looked = o.services.not_as_published(o.now)
+    for misfit in looked.found:
         newest = (r.name for r in o.facts.rollouts() if o.facts.has(r.name, FactKind.RELEASED_TO_PRODUCTION))
         name = misfit.rollout or next(newest, "")
         error = TamperedError(misfit.place, misfit.why, "Find out who changed it; restore it from the backup.")
@@ -51,4 +55,5 @@ def tell_what_is_not_as_published(o: FrontOffice) -> tuple[Misfit, ...]:
             raise_alarm(o.desk(name), error, published=True)
         else:
             log.error("%s", error)
-    return found
+    looked.complain()
+    return looked.found

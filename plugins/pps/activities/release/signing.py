@@ -46,6 +46,20 @@ class Misfit:
     """whose it is, if that is known"""
 
 
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """What our repositories hold, against what was published."""
+
+    found: tuple[Misfit, ...]
+    not_seen: tuple[str, ...] = ()
+    """why something could not be looked at: of that, nobody knows"""
+
+    def complain(self) -> None:
+        """`ServiceError` if something could not be looked at."""
+        if self.not_seen:
+            raise ServiceError("our repositories", " ".join(self.not_seen), "Look at: pps doctor")
+
+
 def own_indexes(
     facts: Facts, production: Any, mirrors: Any | None, now: datetime, ended_for: timedelta
 ) -> Iterator[OwnIndex]:
@@ -97,14 +111,11 @@ def renew_all(indexes: Iterable[OwnIndex], renew: Callable[[OwnIndex], bool]) ->
 
 def not_as_published(
     indexes: Iterable[OwnIndex], look: Callable[[OwnIndex], Iterable[Misfit]], facts: Facts
-) -> tuple[Misfit, ...]:
+) -> Comparison:
     """What in our repositories is not as it was published, each with the rollout that it belongs to.
 
     Cost grows with what is published, not with history. An older index of ours that was put back is not seen here:
     it carries our signature.
-
-    Raises:
-        ServiceError: something could not be looked at, and all else is as it was published.
     """
     found: list[Misfit] = []
     failed: list[str] = []
@@ -116,9 +127,7 @@ def not_as_published(
     wanted = {m.sha256 for m in found if not m.rollout and m.sha256}
     owners = _owners(facts, wanted) if wanted else {}
     found = [m if m.rollout else replace(m, rollout=owners.get(m.sha256, "")) for m in found]
-    if failed and not found:
-        raise ServiceError("our repositories", " ".join(failed), "Look at: pps doctor")
-    return tuple(found)
+    return Comparison(tuple(found), tuple(failed))
 
 
 def _owners(facts: Facts, wanted: set[str]) -> dict[str, str]:

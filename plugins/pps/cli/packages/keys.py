@@ -233,18 +233,21 @@ def _file_findings(here: Front) -> Iterator[Finding]:
     """Is what lies in our repositories what was published?"""
     subject = "published files"
     try:
-        found = here.services.not_as_published(here.now())
+        looked = here.services.not_as_published(here.now())
     except RolloutError as error:
         yield failure(subject, error)
         return
-    for misfit in (m for m in found if m.sha256):  # an index is a finding above
+    for why in looked.not_seen:
+        yield Finding(subject, Health.FAIL, f"could not be looked at: {why}", "Look at it again when it answers.")
+    found = [m for m in looked.found if m.sha256]
+    for misfit in found:  # an index is a finding above
         yield Finding(
             subject,
             Health.FAIL,
             f"{misfit.place} {misfit.why}",
             "Find out who changed it; restore it from the backup.",
         )
-    if not any(m.sha256 for m in found):
+    if not found and not looked.not_seen:
         yield Finding(subject, Health.OK, "are what was published.")
 
 
