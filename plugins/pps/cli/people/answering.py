@@ -5,13 +5,19 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Annotated, Any
+
+import typer
 
 from pps.adapters.services.airflow_rest import AirflowQuestion
 from pps.cli import output
 from pps.cli.front import Front
 from pps.domain.base.errors import RefusedError, ServiceError
 from pps.workflow.answers import Place, Standing, Verdict
+
+Wait = Annotated[
+    bool, typer.Option("--wait/--no-wait", help="Wait until the answer is taken, or not, for two minutes at most.")
+]
 
 _EVERY_S = 1.0
 #: An answer that Airflow has stored is judged within seconds; the set-up of a pilot when its service has been probed.
@@ -43,6 +49,31 @@ def judged(here: Front, question: AirflowQuestion, at: datetime, wait_s: float =
                 return verdict
             here.pause(_EVERY_S)
     return Verdict(Standing.NOT_JUDGED)
+
+
+def outcome(here: Front, question: AirflowQuestion, option: str, form: Mapping[str, Any], *, wait: bool) -> Verdict:
+    """Send it and, where it is stored and `wait`, wait for the verdict.
+
+    Raises:
+        RefusedError: the question is put to somebody else.
+    """
+    sent = answer(here, question, option, form)
+    if isinstance(sent, Verdict):
+        return sent
+    return judged(here, question, sent) if wait else Verdict(Standing.NOT_JUDGED)
+
+
+def word(verdict: Verdict) -> str:
+    """What became of an answer that was not refused."""
+    match verdict.standing:
+        case Standing.TAKEN:
+            return "The answer was taken."
+        case Standing.WITHOUT_EFFECT:
+            return "It is kept and decides nothing: it came after the time, or after another one."
+        case Standing.SET_ASIDE:
+            return f"It is kept, and taken as soon as that is possible: {' '.join(verdict.reasons)}"
+        case _:
+            return "It is stored, and not judged yet. If it is not taken, the question waits again: pps tasks list"
 
 
 def _verdict(here: Front, question: AirflowQuestion, at: datetime) -> Verdict:

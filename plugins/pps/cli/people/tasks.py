@@ -14,7 +14,7 @@ from pps.cli.front import front, group
 from pps.cli.people import answering
 from pps.domain.base.errors import ConfigurationError, RefusedError
 from pps.domain.people.links import tasks_link
-from pps.workflow.answers import Standing, Verdict
+from pps.workflow.answers import Standing
 
 app = group("What waits for a person: sites, EMT, coordination, Release Manager.")
 
@@ -97,9 +97,7 @@ def answer(
         list[str] | None,
         typer.Option(metavar="NAME=TEXT", help="One field of the form; may be given again."),
     ] = None,
-    wait: Annotated[
-        bool, typer.Option("--wait/--no-wait", help="Wait until the answer is taken, or not, for two minutes at most.")
-    ] = True,
+    wait: answering.Wait = True,
     as_json: output.Json = False,
 ) -> None:
     """Answer a question, as the user of PPS_AIRFLOW_USER. The first answer in time decides.
@@ -111,11 +109,7 @@ def answer(
     option = next((o for o in question.options if o.lower() == choice.lower()), None)
     if option is None:
         raise RefusedError(question.subject, (f"{choice[:60]!r} is not one of: {', '.join(question.options)}.",))
-    sent = answering.answer(here, question, option, _form(question, field or []))
-    if isinstance(sent, Verdict):
-        verdict = sent
-    else:
-        verdict = answering.judged(here, question, sent) if wait else Verdict(Standing.NOT_JUDGED)
+    verdict = answering.outcome(here, question, option, _form(question, field or []), wait=wait)
     refused = verdict.standing is Standing.NOT_TAKEN
     if as_json:
         said = {"task": key_of(question), "answer": option, "verdict": verdict.standing, "reasons": verdict.reasons}
@@ -123,19 +117,7 @@ def answer(
         raise typer.Exit(1 if refused else 0)
     if refused:
         raise RefusedError(question.subject, ("Not taken:", *verdict.reasons))
-    return output.say(f"Answered {key_of(question)}: {option}. {_word(verdict)}")
-
-
-def _word(verdict: Verdict) -> str:
-    match verdict.standing:
-        case Standing.TAKEN:
-            return "The answer was taken."
-        case Standing.WITHOUT_EFFECT:
-            return "It is kept and decides nothing: it came after the time, or after another one."
-        case Standing.SET_ASIDE:
-            return f"It is kept, and taken as soon as that is possible: {' '.join(verdict.reasons)}"
-        case _:
-            return "It is stored, and not judged yet. If it is not taken, the question waits again: pps tasks list"
+    return output.say(f"Answered {key_of(question)}: {option}. {answering.word(verdict)}")
 
 
 def _find(questions: Any, key: str) -> AirflowQuestion:

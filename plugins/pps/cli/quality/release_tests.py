@@ -12,6 +12,7 @@ from pps.activities.quality import release_answers, release_testing
 from pps.cli import output
 from pps.cli.front import Front, front, group
 from pps.cli.packages.patches import PatchNumber
+from pps.cli.people import answering
 from pps.domain.base.errors import NotYetAllowedError, RefusedError
 from pps.domain.base.working_days import due_after
 from pps.domain.people import questions
@@ -19,6 +20,7 @@ from pps.domain.quality import release_tests as rules
 from pps.domain.quality.pools import chosen_pools
 from pps.domain.quality.release_tests import STEP
 from pps.domain.record.rollouts import Rollout, RolloutPath
+from pps.workflow.answers import Standing
 from pps.workflow.paths import dag_of
 
 #: The DAG that walks SD 4.2.3.
@@ -172,9 +174,13 @@ def answer(
     choice: Annotated[Choice, typer.Argument(metavar="accept|reject|cannot", help="What it says.")],
     report: Annotated[str, typer.Option(metavar="TEXT", help="What you did and saw.")] = "",
     services: Annotated[str, typer.Option(metavar="TEXT", help="Which services you applied it to.")] = "",
+    wait: answering.Wait = True,
     as_json: output.Json = False,
 ) -> None:
-    """Answer for a site: in time through Airflow's question, later as an answer that is kept but does not count."""
+    """Answer for a site: in time through Airflow's question, later as an answer that is kept but does not count.
+
+    Says whether the answer was taken; exit code 1 if it was not.
+    """
     here = front(ctx)
     record = _release_test(here, name)
     form = {"services": services or None, "report": report or None}
@@ -189,14 +195,18 @@ def answer(
         if not waiting:
             why = "Airflow is just putting the question, or taking an answer."
             raise NotYetAllowedError(f"{name}, {site}", why, "Try again in a moment.")
-        here.airflow.answer(waiting[0], [_FULL[choice]], form)
-        said: dict[str, Any] = {"rollout": name, "site": site, "choice": _FULL[choice], "counts": True}
+        verdict = answering.outcome(here, waiting[0], _FULL[choice], form, wait=wait)
+        if verdict.standing is Standing.NOT_TAKEN:
+            raise RefusedError(f"answer of {site}", ("Not taken:", *verdict.reasons))
+        counts = {Standing.TAKEN: True, Standing.WITHOUT_EFFECT: False}.get(verdict.standing)  # None: nobody knows yet
+        said: dict[str, Any] = {"rollout": name, "site": site, "choice": _FULL[choice], "counts": counts}
+        word = answering.word(verdict)
     else:
         body = {"step": STEP, "subject": site, "choice": _FULL[choice], "form": form}
         said = here.post(f"rollouts/{name}/answers", body, about=f"answer of {site}")
+        word = "It is in time." if said["counts"] else "It is late, or not the first: it is kept, but does not count."
     if as_json:
         return output.say_json(said)
-    word = "It is in time." if said["counts"] else "It is late, or not the first: it is kept, but does not count."
     return output.say(f"Answered for {site}: {said['choice']}. {word}")
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -55,16 +55,21 @@ class AskingAirflow(MemoryAirflow):
     answered: list[tuple[AirflowQuestion, list[str], Mapping[str, Any]]] = field(default_factory=list)
     posted: list[tuple[str, Any]] = field(default_factory=list)
     response: Response = field(default_factory=lambda: Response(500, {}))
+    verdict: str = "taken"
+    reasons: tuple[str, ...] = ()
 
     def questions(self, dag: str, run: str) -> Sequence[AirflowQuestion]:
         assert (dag, run) == tuple(RUN.split("/"))
         return self.waiting
 
-    def answer(self, question: AirflowQuestion, options: Sequence[str], params: Mapping[str, Any]) -> None:
+    def answer(self, question: AirflowQuestion, options: Sequence[str], params: Mapping[str, Any]) -> datetime:
         self.answered.append((question, list(options), params))
+        return DUE
 
     def request(self, method: str, path: str, **arguments: Any) -> Response:  # type: ignore[override]
-        assert method == "POST"
+        if method == "GET":
+            assert path == "pps/api/v1/verdict"
+            return Response(200, {"standing": self.verdict, "reasons": list(self.reasons)})
         self.posted.append((path, arguments["json"]))
         return self.response
 
@@ -190,9 +195,27 @@ def test_in_time_it_answers_airflow_s_question(front: Front, airflow: AskingAirf
     asked = AirflowQuestion(*RUN.split("/"), "ask_site", 0, "PIC: please answer", ("Accept", "Reject"))
     airflow.waiting = [replace(asked, subject="INFN-T1: please answer", map_index=2), asked]
     done = pps(front, "release-test", "answer", NAME, "PIC", "accept", "--services", "CREAM-CE")
-    assert "It is in time." in one_line(done.output)
+    assert "The answer was taken." in one_line(done.output)
     assert airflow.answered == [(asked, ["Accept"], {"services": "CREAM-CE", "report": None})]
     assert airflow.posted == []
+
+
+@pytest.mark.parametrize(
+    ("verdict", "code", "said"),
+    [
+        ("not taken", 1, "Not taken: PIC is closed."),
+        ("without effect", 0, "It is kept and decides nothing"),
+        ("not judged", 0, "It is stored, and not judged yet."),
+    ],
+)
+def test_it_says_what_became_of_the_answer(
+    front: Front, airflow: AskingAirflow, test: AReleaseTest, verdict: str, code: int, said: str
+) -> None:
+    front.now, front.pause = (lambda: DUE), (lambda _: None)
+    asked = AirflowQuestion(*RUN.split("/"), "ask_site", 0, "PIC: please answer", ("Accept", "Reject"))
+    airflow.waiting, airflow.verdict, airflow.reasons = [asked], verdict, ("PIC is closed.",)
+    done = pps(front, "release-test", "answer", NAME, "PIC", "accept", "--services", "CREAM-CE")
+    assert (done.exit_code, said in one_line(done.output)) == (code, True), done.output
 
 
 def test_late_it_takes_the_other_door(front: Front, airflow: AskingAirflow, test: AReleaseTest) -> None:
