@@ -19,6 +19,7 @@ from urllib.parse import SplitResult, unquote, urlsplit
 from pps.activities.clients.bulletin_pages import write_bulletin
 from pps.activities.packages.production import Production
 from pps.activities.packages.repository_use import PublishedKeys
+from pps.activities.packages.submission_look import Bench
 from pps.activities.people.notification import Audience, Party
 from pps.activities.ports.clean_roots import CleanRoots
 from pps.activities.ports.mirrors import Mirrors
@@ -490,6 +491,31 @@ class Services:
         secret = os.environ.get("PPS_FEEDBACK_SECRET", "").encode()
         keys_in(secret, _SECRET_BYTES)
         return secret
+
+    def contact_of(self, product: str) -> str:
+        """Mail address of a product's provider: what fails goes back there; "" where people.yaml names none."""
+        providers = self.config.people.providers
+        return next((p.contact for p in providers if p.to_domain().has(product)), "")
+
+    @property
+    def release_bench(self) -> Bench:
+        """What a look at a submitted release needs."""
+        from pps.adapters.packages.lint import LintPrograms
+        from pps.adapters.packages.solver import Solvers
+
+        confined, indexes = self._confined(), self.config.service.platform_indexes
+        return Bench(
+            self.repositories,
+            self.production_packages,
+            self.package_reader,
+            self.config.policies.tarball.to_port(),
+            private_folder(self.cache, "looks"),
+            self.trust_in,
+            lambda number: self.tracker.patch(number),  # noqa: PLW0108 (only a release that depends on others asks it)
+            Solvers(confined),
+            LintPrograms(confined),
+            {name: tuple(index.to_domain() for index in found) for name, found in indexes.items()},
+        )
 
     def targets(self, sites: Iterable[Site]) -> tuple[SshTarget, ...]:
         """How to log in at these sites, with the registry's key file."""

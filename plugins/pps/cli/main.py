@@ -12,7 +12,7 @@ from pps import __version__
 from pps.cli import doctor, facts, output
 from pps.cli.clients import bulletin, controls, retry, rollouts, watching, withdrawal
 from pps.cli.front import Front, PpsGroup, front, group
-from pps.cli.packages import classify, keys, mirrors, patches
+from pps.cli.packages import classify, keys, mirrors, patches, provider
 from pps.cli.packages import why as why_command
 from pps.cli.people import credits, feedback, follow, mails, overrule, tasks
 from pps.cli.pilots import doors, pilots, running
@@ -54,6 +54,7 @@ app = typer.Typer(
       pps rollout pause ROLLOUT           hold it back; resume lets it go on, stop ends it
       pps rollout withdraw ROLLOUT        take it back, at any time
       pps credits                         who has done how much
+      pps provider submit FILE            a provider's release: what is found in it
 
     Every command takes --json, and --help.""",
 )
@@ -124,6 +125,7 @@ app.add_typer(tasks.app, name="tasks")
 app.command(name="overrule")(overrule.overrule)
 
 app.add_typer(facts.app, name="facts")
+app.add_typer(provider.app, name="provider")
 
 database = group("The database of facts.")
 app.add_typer(database, name="db")

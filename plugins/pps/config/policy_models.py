@@ -237,6 +237,14 @@ class SigningPolicy(Model):
         return self
 
 
+class SubmissionPolicy(Model):
+    """policies.yaml, `submission`: of releases, by their providers."""
+
+    looks_at_once: PositiveInt = 2
+    looks_per_hour: PositiveInt = 30
+    look_within: Duration = timedelta(hours=1)
+
+
 class WithdrawalPolicy(Model):
     """policies.yaml, `withdrawal`."""
 
@@ -266,3 +274,4 @@ class Policies(Model):
     pilots: PilotPolicy
     mirror: MirrorPolicy
     signing: SigningPolicy = SigningPolicy()
+    submission: SubmissionPolicy = SubmissionPolicy()

@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 from pydantic import Field, model_validator
 
 from pps.config.base_models import Address, Host, Model
+from pps.config.platform_models import PlatformIndexes
 from pps.config.trust_models import PackageKeys
 
 
@@ -40,6 +41,8 @@ class ServiceFile(Model):
     """ObjectStoragePath of the folder with bulletin and release notes."""
     package_keys: PackageKeys = Field(default_factory=dict)
     """Address -> who must have signed the repositories at and below it; others are refused."""
+    platform_indexes: PlatformIndexes = Field(default_factory=dict)
+    """Platform -> the repositories that it has by itself: needs of submitted releases are solved against these."""
     plain_http_because: Annotated[str, Field(min_length=20, max_length=500)] | None = None
     """Why sites may reach us without TLS all the same; none: such an address is refused."""
 

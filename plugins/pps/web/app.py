@@ -33,6 +33,7 @@ from pps.web import (
     pilot_doors,
     pilot_log,
     pilots,
+    provider,
     public,
     questions,
     rollouts,
@@ -138,6 +139,7 @@ def create_app(
         openapi.router(services, PUBLIC),
         pilots.router(services, current_user, now),
         sites.closed_router(services, current_user, now),
+        provider.router(services, current_user, now),
     ):
         app.include_router(router, dependencies=[Depends(user)])
     of_workers, worker = run_notes.router(services, keep_note)

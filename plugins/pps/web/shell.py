@@ -24,6 +24,7 @@ PLACES = (
     ("following", "Following"),
     ("credits", "Credits"),
     ("keys", "Keys"),
+    ("provider", "Releases"),
 )
 HEADERS = {
     "Content-Security-Policy": (

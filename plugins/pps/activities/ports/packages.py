@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO, Literal, Protocol
 
@@ -38,6 +38,9 @@ class PackageRepository(Protocol):
 
     def fetch(self, package: IndexedPackage, into: Path) -> Path:
         """Download one package into a folder; `PackageError` unless size and digest match the index."""
+
+    def save_index(self, arch: str, into: Path) -> tuple[Path, ...]:
+        """Write the (verified) index files for an architecture into a folder, as their solvers read them."""
 
 
 class PackageRepositories(Protocol):
@@ -111,6 +114,10 @@ class OpenedPackage(Protocol):
     def install_script(self) -> str:
         """Its script that runs after the installation; only ever read, never run."""
 
+    @property
+    def has_changelog(self) -> bool:
+        """Its header has a changelog; that of a .deb is one of its files."""
+
     def members(self) -> Iterator[tuple[PackageMember, BinaryIO]]:
         """Each member with its content, which must be read before the next one is asked for.
 
@@ -123,6 +130,44 @@ class PackageReader(Protocol):
 
     def open(self, path: Path, budget: UnpackBudget) -> AbstractContextManager[OpenedPackage]:
         """Open a package; `PackageError` if it is none, `HostileArchiveError` beyond the budget."""
+
+
+@dataclass(frozen=True, slots=True)
+class Solved:
+    """What a solver says of some packages on one platform."""
+
+    problems: tuple[tuple[str, str], ...] = ()
+    """(package, sentence)"""
+    of_platform: Mapping[str, str] = field(default_factory=dict)
+    """name of a package -> the newest version that the platform itself has of it"""
+    unsolved: str = ""
+    """why nobody knows; then the rest says nothing"""
+
+
+class DependencySolver(Protocol):
+    """What installs packages at sites, asked without installing anything: libsolv for YUM, apt itself for APT."""
+
+    def solve(
+        self,
+        kind: RepositoryKind,
+        arch: str,
+        refs: Sequence[PackageRef],
+        release: PackageRepository,
+        platform: Sequence[PackageRepository],
+        workdir: Path,
+    ) -> Solved:
+        """Whether each package can be installed from these repositories on a platform that has nothing yet.
+
+        Args:
+            arch: of the platform, as its packages call it.
+        """
+
+
+class Linters(Protocol):
+    """`lintian` and `rpmlint`, where they are installed."""
+
+    def hints(self, package: Path) -> tuple[str, ...]:
+        """What the program for this kind of package says of it, a line each; none without such a program."""
 
 
 @dataclass(frozen=True, slots=True)

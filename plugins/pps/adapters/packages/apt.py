@@ -114,6 +114,16 @@ class AptRepository:
             package.filename, into / package.filename.rpartition("/")[2], package.size, package.sha256
         )
 
+    def save_index(self, arch: str, into: Path) -> tuple[Path, ...]:
+        """See `ports.PackageRepository`."""
+        saved: list[Path] = []
+        for stem, forms in self._indexes((PackageRef("any", "0", arch),)).forms.items():
+            with tempfile.TemporaryFile() as file:
+                path = self._first_served(stem, forms, file)
+                saved.append(into / f"{len(saved)}.Packages")
+                inflate(f"{self.url}/{path}", file, path.rpartition("/")[2].partition(".")[2], saved[-1])
+        return tuple(saved)
+
     def _found(
         self, indexes: _Indexes, wanted: set[PackageRef] | None, at_most: int | None = None
     ) -> dict[PackageRef, IndexedPackage]:
@@ -231,6 +241,13 @@ class AptRepository:
             raise PackageError(str(ref), f"{why_no_digest(list(given))}.", _NEXT)
         sha256 = digest.value if digest.algorithm == "sha256" else ""
         return IndexedPackage(ref, checked_tree_path(filename), int(size), sha256), digest
+
+
+def inflate(subject: str, file: BinaryIO, form: str, to: Path) -> None:
+    """Write an index as its plain text."""
+    stream = CappedStream(subject, inflating(file, form), UnpackBudget(_INFLATED_INDEX_BYTES, 0))
+    with to.open("xb") as plain:
+        plain.writelines(iter(lambda: stream.take(1 << 16), b""))
 
 
 @dataclass

@@ -33,7 +33,7 @@ class PackageFiles:
     def open(self, path: Path, budget: UnpackBudget) -> Iterator[OpenedPackage]:
         """Open a package for reading; it is closed with the context."""
         ref, more = described(self._confined, path)
-        yield _Opened(ref, more["install_script"], path, budget, self._confined)
+        yield _Opened(ref, more["install_script"], more["has_changelog"], path, budget, self._confined)
 
 
 def described(confined: Confined, path: Path) -> tuple[PackageRef, dict[str, Any]]:
@@ -48,6 +48,7 @@ class _Opened:
 
     ref: PackageRef
     install_script: str
+    has_changelog: bool
     path: Path
     budget: UnpackBudget
     confined: Confined
@@ -76,6 +77,7 @@ def describe(path: str) -> dict[str, Any]:
     with _opened(path) as package:
         ref = package.ref
         found: dict[str, Any] = {"ref": [ref.name, ref.version, ref.arch], "install_script": package.install_script}
+        found["has_changelog"] = isinstance(package, rpm.RpmPackage) and package.has_changelog
         if isinstance(package, deb.DebPackage):
             return found | {"deb": index_stanza(package.subject, package.fields)}
         return found | {"rpm": package.described()}

@@ -81,6 +81,10 @@ class _OwnRepository:
         with _ours():
             return self.opened.fetch(package, into)
 
+    def save_index(self, arch: str, into: Path) -> tuple[Path, ...]:
+        with _ours():
+            return self.opened.save_index(arch, into)
+
 
 @contextmanager
 def _ours() -> Iterator[None]:

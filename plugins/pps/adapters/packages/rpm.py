@@ -48,6 +48,11 @@ class RpmPackage:
         """Its %post and %posttrans."""
         return "\n".join((self.header.script(1024, "POSTIN"), self.header.script(1151, "POSTTRANS")))
 
+    @property
+    def has_changelog(self) -> bool:
+        """Its header has one; nobody reads what it says."""
+        return 1082 in self.header.entries
+
     def unpack(self, budget: UnpackBudget, contents: BinaryIO) -> Unpacked:
         """Read the payload; its contents go one after the other into a file."""
         start = self.header.end

@@ -8,9 +8,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import BinaryIO
 
 from pps.activities.ports.packages import IndexedPackage, UnpackBudget
-from pps.adapters.packages.apt import with_sha256
+from pps.adapters.packages.apt import inflate, with_sha256
 from pps.adapters.packages.archive import CappedStream, inflating
 from pps.adapters.packages.download import TOO_MANY, Downloader, NotServedError
 from pps.adapters.packages.index_xml import IndexReader
@@ -80,6 +81,22 @@ class YumRepository:
         return tuple(self._read(_Primary(self.url, self.download, at_most=at_most)).values())
 
     def _read(self, listed: _Primary) -> dict[PackageRef, IndexedPackage]:
+        with tempfile.TemporaryFile() as file:
+            where, form = self._fetched(file)
+            listed.subject = where
+            stream = CappedStream(where, inflating(file, form), UnpackBudget(_INFLATED_INDEX_BYTES, 0))
+            listed.read(iter(lambda: stream.take(1 << 16), b""))
+        return with_sha256(self.download, listed.found)
+
+    def save_index(self, arch: str, into: Path) -> tuple[Path, ...]:
+        """See `ports.PackageRepository`; one index has the packages of all architectures."""
+        with tempfile.TemporaryFile() as file:
+            where, form = self._fetched(file)
+            inflate(where, file, form, saved := into / "primary.xml")
+        return (saved,)
+
+    def _fetched(self, file: BinaryIO) -> tuple[str, str]:
+        """Fetch the primary index as it is served; where it lies, and its compression."""
         index = self.primary
         where = f"{self.url}/{index.href}"
         if index.size is not None and index.size > _INDEX_BYTES:
@@ -91,13 +108,9 @@ class YumRepository:
             raise PackageError(
                 where, f"is there only in the form {name}, which is not read here (what is read: {read}).", _NEXT
             )
-        listed.subject = where
-        with tempfile.TemporaryFile() as file:
-            self.download.file(index.href, file, index.size, index.digest, at_most=_INDEX_BYTES, base=index.base)
-            file.seek(0)
-            stream = CappedStream(where, inflating(file, _COMPRESSIONS[form]), UnpackBudget(_INFLATED_INDEX_BYTES, 0))
-            listed.read(iter(lambda: stream.take(1 << 16), b""))
-        return with_sha256(self.download, listed.found)
+        self.download.file(index.href, file, index.size, index.digest, at_most=_INDEX_BYTES, base=index.base)
+        file.seek(0)
+        return where, _COMPRESSIONS[form]
 
     def fetch(self, package: IndexedPackage, into: Path) -> Path:
         """See `ports.PackageRepository`."""

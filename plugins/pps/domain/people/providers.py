@@ -66,5 +66,28 @@ def reasons_against_speaking_for_product(
     return (f"Only the {' and the '.join(IN_CHARGE)} and the people of the provider of {product} may {what}.",)
 
 
+def reasons_against_submitting(product: str, providers: Iterable[Provider], mine: Collection[str]) -> tuple[str, ...]:
+    """Say why somebody may not submit releases of a product; no reasons means that they may.
+
+    Only its provider's people may: what is submitted is what sites will install, and whoever can waive its faults must
+    not be the one who brought it.
+
+    Args:
+        mine: as above.
+    """
+    provider = provider_of(providers, product)
+    if provider is None:
+        return (
+            f"people.yaml names no provider of {product[:64]}. Ask the {Role.PPS_COORDINATOR} to add it there, with "
+            "your user name.",
+        )
+    if not provider.is_spoken_for_by(mine):
+        return (f"Only the people of its provider, as people.yaml names them, may submit releases of {product}.",)
+    if product not in provider.products:
+        spelt = next(p for p in provider.products if p.casefold() == product.casefold())
+        return (f"The product is spelt {spelt}; otherwise its releases would be those of two.",)
+    return ()
+
+
 def _speaks(product: str, providers: Iterable[Provider], mine: Collection[str]) -> bool:
     return any(p.has(product) and p.is_spoken_for_by(mine) for p in providers)

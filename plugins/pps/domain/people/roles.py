@@ -15,6 +15,7 @@ class Role(StrEnum):
     SITE_ADMINISTRATOR = "Site Administrator"
     REGIONAL_MANAGER = "Regional Manager"
     VO_REPRESENTATIVE = "VO Representative"
+    PROVIDER = "Software Provider"
 
 
 #: Roles whose holders may read what is not public. Somebody with none of them has an account, but nothing to do with

@@ -170,6 +170,15 @@ class FactKind(StrEnum):
     SITE_PUT_OFF = "site-put-off"
     """of a rollout: nothing was written at a site that has nothing of it yet, as its window was closed; payload
     `reason`; occasion: the window"""
+    # what providers submit (subject: the release, `<metapackage>/<version>`; see domain.record.submissions)
+    RELEASE_OFFERED = "release-offered"
+    """occasion: 1, 2, ...; payload `document`, `submit` (or only look at it), `provider`, `user`"""
+    RELEASE_LOOKED_AT = "release-looked-at"
+    """occasion: of the offer; payload `findings` and `in_all`, or `failed`: why nothing was found out"""
+    RELEASE_ENTERED = "release-entered"
+    """it is in the tracker; occasion: of the offer; payload `patch`"""
+    FINDING_WAIVED = "finding-waived"
+    """occasion: the finding's key; payload `finding` (the same), `sentence`, `reason`, `role`, `user`"""
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,6 +38,8 @@ class RolloutPath(StrEnum):
     """who follows what; one record, of no patch, which nobody but its own people sees"""
     SITES = "sites"
     """what sites wish: windows, versions that they do not want; one record, of no patch"""
+    RELEASES = "releases"
+    """what providers have submitted, with what was found in it; one record, of no patch"""
 
 
 #: Occasion of the facts that somebody was told of a withdrawal.
@@ -49,6 +51,7 @@ NO_ROLLOUTS = (
     RolloutPath.SAM.value,
     RolloutPath.FOLLOWING.value,
     RolloutPath.SITES.value,
+    RolloutPath.RELEASES.value,
 )
 
 #: Paths that bring a preview of the client to sites.

@@ -35,6 +35,7 @@ from pps.orchestration.in_time import awaited
 from pps.orchestration.retries import LIMITS
 from pps.orchestration.runtime import desk, office, run_of
 from pps.orchestration.targets import ssh_targets
+from pps.workflow import submissions
 from pps.workflow.alarm import raise_alarm, tell_what_is_not_as_published, watched
 from pps.workflow.desk import FrontDesk, FrontOffice
 
@@ -291,9 +292,11 @@ def remind() -> int:
     """Remind everybody who is due for it, and VOs and late sites of a pilot, and tell followers what is new; returns
     how many mails are new.
 
-    Meetings of pilots that have ended are called off, where that was not done at the end.
+    Meetings of pilots that have ended are called off, where that was not done at the end. Releases that are accepted,
+    and not in the tracker yet, are entered.
     """
     with office() as o:
+        submissions.enter_waiting(o)
         remind_at = o.policies.questions.remind_at
         new = asking.remind(o, remind_at)
         new += meetings.cancel_meetings_of_ended(o, ended_within=_JUST_ENDED, organizer=o.config.service.reply_to)

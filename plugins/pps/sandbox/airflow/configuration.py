@@ -130,6 +130,14 @@ def write_configuration(
         "rocs": [{"name": roc, "contact": f"roc-{roc.lower()}-support@example.org"} for roc in rocs],
         "roles": read_yaml(DEFAULT_CONFIG / "people.yaml")["roles"],
         "role_contacts": dict(ROLE_CONTACTS),
+        "providers": [
+            {
+                "name": "sandbox-provider",
+                "contact": "provider@example.org",
+                "representatives": ["software-provider"],
+                "products": ["glite-WN", "glite-UI", "glite-CREAM"],
+            }
+        ],
     }
     _write(folder / "people.yaml", people)
     places = {

@@ -32,6 +32,7 @@ USERS: Mapping[str, str] = {
     "site-administrator": "Site Administrator",
     "regional-manager": "Regional Manager",
     "vo-representative": "VO Representative",
+    "software-provider": "Software Provider",
     "viewer": "Viewer",
 }
 

@@ -19,7 +19,7 @@ from pydantic.json_schema import models_json_schema
 from pps import __version__
 from pps.activities.clients.run_note import DOOR
 from pps.services import Services
-from pps.web.api import answers, answers_of_pilots, answers_on_sites, answers_to_users
+from pps.web.api import answers, answers_of_pilots, answers_on_sites, answers_to_providers, answers_to_users
 from pps.web.controls import ControlBody
 from pps.web.feedback import FeedbackBody, WithdrawalBody
 from pps.web.follow_ups import FollowUpBody
@@ -27,6 +27,7 @@ from pps.web.following import FollowBody
 from pps.web.late_answers import AnswerBody
 from pps.web.pilot_doors import InterestBody, JustificationBody, MoveBody
 from pps.web.pilot_log import EntryBody, RollBackBody, SuccessBody
+from pps.web.provider import SubmissionBody, WaiverBody
 from pps.web.shell import page
 from pps.web.sites import WishBody
 
@@ -87,6 +88,12 @@ OPERATIONS: Mapping[tuple[str, str], Described] = {
     ("GET", "/api/v1/sites/{name}"): Described(answers_on_sites.PublicSite, editions=True),
     ("GET", "/api/v1/sites/{name}/work"): Described(answers_on_sites.SiteWork),
     ("POST", "/api/v1/sites/{name}/wishes"): Described(answers_on_sites.WishSaid, WishBody, _KEPT),
+    ("GET", "/api/v1/provider/releases"): Described(answers_to_providers.SubmittedReleases),
+    ("POST", "/api/v1/provider/releases"): Described(answers_to_providers.SubmittedRelease, SubmissionBody, _KEPT),
+    ("GET", "/api/v1/provider/releases/{product}/{version}"): Described(answers_to_providers.SubmittedRelease),
+    ("POST", "/api/v1/provider/releases/{product}/{version}/waivers"): Described(
+        answers_to_providers.SubmittedRelease, WaiverBody, (201,)
+    ),
 }
 
 

@@ -1,0 +1,177 @@
+"""`pps provider`: a provider's desk in the terminal: look at a release, submit it, see what was found.
+
+All of it goes through Airflow, which knows who says it; so a provider needs no access to our database.
+"""
+
+from __future__ import annotations
+
+import json
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from pps.cli import output
+from pps.cli.front import Front, front, group
+from pps.config.loader import read_yaml
+from pps.domain.base.errors import RefusedError, ServiceError
+
+app = group("A provider's desk: submit a release, and see what was found in it.")
+
+File = Annotated[
+    Path, typer.Argument(metavar="FILE", exists=True, dir_okay=False, help="The release, as YAML or JSON.")
+]
+Release = Annotated[str, typer.Argument(metavar="PRODUCT/VERSION", help="For example glite-WN/3.1.24.")]
+Wait = Annotated[bool, typer.Option("--wait/--no-wait", help="Wait for what is found, or only send it.")]
+_PAUSE_S = 2.0
+_LONGEST = timedelta(hours=2)
+_ABOUT_FILE = """The file says what is released:
+
+    \b
+      metapackage: glite-WN
+      version: 3.1.24
+      title: Clients that renew proxies in time
+      platforms: [debian12-amd64]
+      repository: {kind: apt, url: https://repository.example.org/grid,
+                   suite: stable, components: [main]}
+      packages:
+        - {name: voms-clients, version: 2.1.0-1, arch: amd64}
+      externals: []                  # what it brings along
+      release_notes: |               # Markdown; names every new variable
+        Proxies are renewed while a job runs.
+      bugs:
+        - {number: 101, title: No IPv6, severity: major, originator: ada@example.org}
+      test_cases: [{name: renew, title: A proxy is renewed while a job runs}]
+      cves: [CVE-2026-12345]
+      depends_on: [4711]             # patches that must be in production first
+
+    docs/provider.md names all fields, and what each finding means."""
+
+
+@app.command(
+    help=f"Have a release looked at, and nothing else: what would be found if it were submitted.\n\n    {_ABOUT_FILE}"
+)
+def check(ctx: typer.Context, file: File, wait: Wait = True, as_json: output.Json = False) -> None:
+    """See `help` above: it names the fields of the file."""
+    _send(ctx, file, submit=False, wait=wait, as_json=as_json)
+
+
+@app.command(
+    help="Submit a release: it is looked at, and enters the tracker if no fault is open.\n\n"
+    "    A corrected release of the same version stays the same patch. The exit code is 1 while it is refused.\n\n"
+    f"    {_ABOUT_FILE}"
+)
+def submit(ctx: typer.Context, file: File, wait: Wait = True, as_json: output.Json = False) -> None:
+    """See `help` above: it names the fields of the file."""
+    _send(ctx, file, submit=True, wait=wait, as_json=as_json)
+
+
+@app.command()
+def releases(ctx: typer.Context, as_json: output.Json = False) -> None:
+    """List your releases, the one that was sent last first; those who decide on releases see all."""
+    found = front(ctx).get("provider/releases", {}, about="releases")
+    if as_json:
+        return output.say_json(found)
+    if not found["releases"]:
+        return output.say("No release was submitted yet. Submit one: pps provider submit --help")
+    rows = [(r["release"], r["state"], r["patch"] or "-", r["sentence"]) for r in found["releases"]]
+    return output.say(output.table(("RELEASE", "STATE", "PATCH", "IN WORDS"), rows))
+
+
+@app.command()
+def show(ctx: typer.Context, release: Release, as_json: output.Json = False) -> None:
+    """Show a release: what was found, what of it was waived, by whom and why."""
+    found = _get(front(ctx), release)
+    return output.say_json(found) if as_json else _show(found)
+
+
+@app.command()
+def waive(
+    ctx: typer.Context,
+    release: Release,
+    finding: Annotated[str, typer.Argument(metavar="KEY", help="The finding's; pps provider show lists them.")],
+    reason: Annotated[
+        str, typer.Option(metavar="TEXT", help="A sentence that says why; others read it.", show_default=False)
+    ],
+    as_json: output.Json = False,
+) -> None:
+    """Let a release go on with a fault; by the Release Manager, and for exactly what was found.
+
+    It stays on record, and is shown as waived, by whom and why. The provider then submits the release again.
+    """
+    said = {"finding": finding, "reason": reason}
+    found = front(ctx).post(f"provider/releases/{_place(release)}/waivers", said, about=release)
+    return output.say_json(found) if as_json else _show(found)
+
+
+def _send(ctx: typer.Context, file: Path, *, submit: bool, wait: bool, as_json: bool) -> None:
+    here = front(ctx)
+    document = read_yaml(file)
+    if not isinstance(document, dict):
+        raise RefusedError(str(file), ("It is no mapping of fields.",), "See: pps provider submit --help")
+    # a date, which JSON does not have, is for the door to refuse
+    body = {"document": json.loads(json.dumps(document, default=str)), "submit": submit}
+    found = here.post("provider/releases", body, about=file.name)
+    if wait:
+        found = _ended(here, found, tell=not as_json)
+    if as_json:
+        output.say_json(found)
+    else:
+        _show(found)
+    if found["state"] in ("refused", "broken off") or (found["state"] == "checked" and found["open_faults"]):
+        raise typer.Exit(1)
+
+
+def _ended(here: Front, found: dict[str, Any], *, tell: bool) -> dict[str, Any]:
+    if tell and found["state"] == "looking":
+        output.say(f"{found['release']} is being looked at; that takes a while. Ctrl-C ends the waiting, not the look.")
+    began = here.now()
+    while found["state"] == "looking":
+        if here.now() - began > _LONGEST:
+            raise ServiceError(found["release"], "is looked at for hours.", "See: pps provider show")
+        here.pause(_PAUSE_S)
+        found = _get(here, found["release"])
+    return found
+
+
+def _get(here: Front, release: str) -> dict[str, Any]:
+    return here.get(f"provider/releases/{_place(release)}", {}, about=release)
+
+
+def _place(release: str) -> str:
+    product, slash, version = release.partition("/")
+    if not (product and slash and version) or "/" in version:
+        raise typer.BadParameter("Name it as PRODUCT/VERSION, e.g. glite-WN/3.1.24.")
+    return release
+
+
+def _show(found: dict[str, Any]) -> None:
+    output.say(
+        output.pairs(
+            [
+                ("release", found["release"]),
+                ("provider", found["provider"]),
+                ("patch", found["patch"] or "-"),
+                ("look", found["look"]),
+                ("state", found["state"]),
+                ("answer", found["sentence"]),
+            ]
+        )
+    )
+    if found["findings"]:
+        rows = [(_weight(f), f["about"] or "-", _words(f), f["key"]) for f in found["findings"]]
+        output.say("", output.table(("WEIGHT", "ABOUT", "IN WORDS", "KEY"), rows))
+    if found["more"]:
+        output.say(f"And {found['more']} more.")
+
+
+def _weight(finding: dict[str, Any]) -> str:
+    return "waived" if finding["waived"] else str(finding["weight"])
+
+
+def _words(finding: dict[str, Any]) -> str:
+    words = str(finding["sentence"])
+    if waived := finding["waived"]:
+        return f"{words} Waived by {waived['user']} ({waived['role']}): {waived['reason']}"
+    return f"{words} {finding['remedy']}".strip()

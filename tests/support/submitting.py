@@ -1,0 +1,176 @@
+"""A provider with a real repository and real packages, who submits through the real pages; the tracker is in memory."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import yaml
+from fastapi.testclient import TestClient
+from tests.support.examples import NOW, templates
+from tests.support.front import MemoryServices, MemoryTracker, site, write_config
+from tests.support.provider import Provider
+from tests.unit.web.test_late_answers import Clock, airflow_user, shared_store
+
+from pps.adapters.record.store import FactStore
+from pps.config.patch_documents import parse_patch, patch_document
+from pps.domain.base.errors import RefusedError, ServiceError
+from pps.domain.packages.patch import Patch, PatchState, RepositoryKind
+from pps.sandbox.provider.package_formats import SamplePackage, write_deb, write_rpm
+from pps.web.app import create_app
+from pps.workflow.desk import FrontOffice
+from pps.workflow.submissions import enter_waiting
+
+PAT, MANAGER, OTHER = "pat:Software Provider", "rita:Release Manager", "otto:Software Provider"
+CONTACT = "releases@example.org"
+NOTES = "New: proxies are renewed in time."
+
+
+class BookTracker(MemoryTracker):
+    """As much of a tracker as a submission needs."""
+
+    def __init__(self, *patches: Patch) -> None:
+        super().__init__(*patches)
+        self.said: list[tuple[int, str]] = []
+        self.away = False
+
+    def patches(self, state: PatchState | None = None) -> tuple[Patch, ...]:
+        if self.away:
+            raise ServiceError("tracker", "does not answer.", "Try again.")
+        return super().patches(state)
+
+    def create(self, patch: Patch) -> None:
+        if patch.number in self.known:
+            raise RefusedError("tracker", ("The number is taken.",))
+        self.known[patch.number] = patch
+
+    def edit(self, number: int, fields: Mapping[str, Any]) -> None:
+        self.known[number] = parse_patch({**patch_document(self.known[number]), **fields})
+
+    def set_state(self, number: int, state: PatchState, comment: str) -> None:
+        self.known[number] = replace(self.known[number], state=state)
+
+    def comment(self, number: int, text: str) -> None:
+        if (number, text) not in self.said:
+            self.said.append((number, text))
+
+
+@dataclass
+class Submitting:
+    """The world of one provider."""
+
+    provider: Provider
+    folder: Path
+    tracker: BookTracker = field(default_factory=BookTracker)
+    clock: Clock = field(default_factory=lambda: Clock(NOW))
+    store: FactStore = field(init=False)
+    services: MemoryServices = field(init=False)
+    web: TestClient = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.store = shared_store(self.folder)
+        config = write_config(self.folder / "config", [site("PIC", administrators=["ana"])])
+        people = yaml.safe_load((config.folder / "people.yaml").read_text())
+        people["providers"] = [
+            {
+                "name": "grid-europe",
+                "contact": CONTACT,
+                "representatives": ["pat"],
+                "products": ["glite-WN", "glite-UI"],
+            },
+            {"name": "others", "contact": "others@example.org", "representatives": ["otto"], "products": ["dCache"]},
+        ]
+        (config.folder / "people.yaml").write_text(yaml.safe_dump(people))
+        service = yaml.safe_load((config.folder / "service.yaml").read_text())
+        why = "It is made by this test, and gone with it."
+        service["package_keys"] = {self.provider.http.url: {"unsigned_over_http": why}}
+        (config.folder / "service.yaml").write_text(yaml.safe_dump(service))
+        given = {"facts": self.store, "tracker": self.tracker, "templates": templates(), "feedback_secret": b"x" * 32}
+        self.services = MemoryServices(config, lambda _: None, given)
+        app = create_app(lambda: self.services, airflow_user, self.clock)
+        self.web = TestClient(app, base_url="https://pps.example.org")
+
+    @property
+    def arch(self) -> str:
+        return "all" if self.provider.kind is RepositoryKind.APT else "noarch"
+
+    def publish(self, package: SamplePackage) -> None:
+        to = self.folder / "made"
+        to.mkdir(exist_ok=True)
+        write = write_deb if self.provider.kind is RepositoryKind.APT else write_rpm
+        self.provider.publish(write(package, to))
+
+    def document(self, *packages: SamplePackage, **changes: Any) -> dict[str, Any]:
+        """A release of these packages, which are published."""
+        for package in packages:
+            self.publish(package)
+        repository = self.provider.repository
+        apt = repository.kind is RepositoryKind.APT
+        return {
+            "title": "Clients that renew proxies",
+            "metapackage": "glite-WN",
+            "version": "3.1.24",
+            "platforms": ["debian12-amd64" if apt else "el9-x86_64"],
+            "repository": {
+                "kind": repository.kind.value,
+                "url": repository.url,
+                "suite": repository.suite,
+                "components": list(repository.components),
+            },
+            "packages": [{"name": p.ref.name, "version": p.ref.version, "arch": p.ref.arch} for p in packages],
+            "release_notes": NOTES,
+            "bugs": [{"number": 101, "title": "No IPv6", "severity": "major", "originator": "ada@example.org"}],
+            **changes,
+        }
+
+    # --- over HTTP
+
+    def get(self, path: str, who: str = PAT) -> Any:
+        return self.web.get(path, headers=_bearer(who))
+
+    def post(self, path: str, body: Any, who: str = PAT, **headers: str) -> Any:
+        given = {"Content-Type": "application/json", **headers, **_bearer(who)}
+        return self.web.post(path, content=json.dumps(body), headers=given)
+
+    def form(self, path: str, fields: Mapping[str, str], who: str = PAT, **headers: str) -> Any:
+        browser = {"Content-Type": "application/x-www-form-urlencoded", "Origin": "https://pps.example.org"}
+        return self.web.post(
+            path, data=dict(fields), headers={**browser, **headers, **_bearer(who)}, follow_redirects=False
+        )
+
+    def send(self, document: Mapping[str, Any], who: str = PAT, *, submit: bool = True) -> Any:
+        return self.post("/api/v1/provider/releases", {"document": document, "submit": submit}, who)
+
+    def seen(self, release: str = "glite-WN/3.1.24", who: str = PAT) -> dict[str, Any]:
+        found: dict[str, Any] = self.get(f"/api/v1/provider/releases/{release}", who).json()
+        return found
+
+    def sent(self, document: Mapping[str, Any], *, submit: bool = True) -> dict[str, Any]:
+        """Send it, and wait for what was found."""
+        answer = self.send(document, submit=submit)
+        assert answer.status_code == 201, answer.text
+        return self.ended(answer.json()["release"])
+
+    def entered_by_the_sweep(self) -> int:
+        return enter_waiting(FrontOffice.of(self.services, self.clock, "pps:sweep"))
+
+    def ended(self, release: str = "glite-WN/3.1.24") -> dict[str, Any]:
+        """A release whose look has ended, and that has been entered where it is accepted."""
+        waits = {"looking"} if self.tracker.away else {"looking", "accepted"}
+        return until(lambda: found if (found := self.seen(release))["state"] not in waits else None)
+
+
+def until(found: Callable[[], Any], seconds: float = 60.0) -> Any:
+    deadline = time.monotonic() + seconds
+    while (value := found()) is None:
+        assert time.monotonic() < deadline, "it does not happen"
+        time.sleep(0.02)
+    return value
+
+
+def _bearer(who: str) -> dict[str, str]:
+    return {"Authorization": f"Bearer {who}"} if who else {}
