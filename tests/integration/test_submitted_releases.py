@@ -283,6 +283,9 @@ def test_a_fault_is_waived_by_the_release_manager_and_shown_as_waived_by_whom_an
     assert "Waived by rita (Release Manager)" in words and "in the mail of May." in words
     assert "Waived by the Release Manager" in world.tracker.said[-1][1]
     assert "rita" not in world.tracker.said[-1][1]
+    public = Read(world.get("/patches/1", "").text).words
+    assert "The Release Manager waives what was found" in public and "in the mail of May." in public
+    assert "rita" not in public
     again = world.post(WAIVERS, {"finding": key, "reason": "The notes are in the mail of May"}, MANAGER)
     assert (again.status_code, "waived already" in again.text) == (422, True)
 

@@ -20,6 +20,9 @@ from pps.adapters.record.store import FactStore
 from pps.config.patch_documents import parse_patch, patch_document
 from pps.domain.base.errors import RefusedError, ServiceError
 from pps.domain.packages.patch import Patch, PatchState, RepositoryKind
+from pps.domain.packages.submission import fault, hint, warning
+from pps.domain.record.facts import Fact, FactKind
+from pps.domain.record.submissions import RECORD, as_row
 from pps.sandbox.provider.package_formats import SamplePackage, write_deb, write_rpm
 from pps.web.app import create_app
 from pps.workflow.desk import FrontOffice
@@ -174,3 +177,37 @@ def until(found: Callable[[], Any], seconds: float = 60.0) -> Any:
 
 def _bearer(who: str) -> dict[str, str]:
     return {"Authorization": f"Bearer {who}"} if who else {}
+
+
+def refused_release(text: str = "") -> tuple[Fact, ...]:
+    """Facts of a release with a fault that is open and one that is waived; `text` stands wherever people write."""
+    found = [
+        fault("not-in-notes", "X_HOST", f"The release notes do not name X_HOST. {text}", "Say what it is for."),
+        fault("no-notes", "", "It has no release notes.", "Write some."),
+        warning("no-changelog", "client-1.0-1.all", "client-1.0-1.all has no changelog.", "Add one."),
+        hint("lint", "client-1.0-1.all", f"lintian: {text}"),
+    ]
+    document = {
+        "title": text or "Clients",
+        "repository": {"kind": "apt", "url": "https://repository.example.org", "suite": "stable", "components": ["x"]},
+        "platforms": ["debian12-amd64"],
+        "packages": [{"name": "client", "version": "1.0-1", "arch": "all"}],
+        "externals": [],
+        "cves": ["CVE-2026-12345"],
+        "depends_on": [4711],
+        "bugs": [{"number": 101, "title": text or "No IPv6", "severity": "major", "originator": "ada@example.org"}],
+        "test_cases": [{"name": "renew", "title": text or "A proxy is renewed", "how": ""}],
+        "release_notes": text,
+        "special_configuration": text,
+    }
+    offered = {"document": document, "submit": True, "provider": "Grid Europe", "user": "pat"}
+    said = {"finding": found[1].key, "reason": f"It is in the mail. {text}", "role": "Release Manager", "user": "rita"}
+
+    def fact(kind: FactKind, occasion: str, payload: Mapping[str, Any]) -> Fact:
+        return Fact(RECORD, kind, "glite-WN/3.1.24", occasion, NOW, "user pat", payload)
+
+    return (
+        fact(FactKind.RELEASE_OFFERED, "1", offered),
+        fact(FactKind.RELEASE_LOOKED_AT, "1", {"findings": [as_row(f) for f in found], "in_all": len(found) + 1}),
+        fact(FactKind.FINDING_WAIVED, found[1].key, said),
+    )

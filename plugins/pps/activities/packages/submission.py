@@ -23,7 +23,7 @@ from pps.domain.packages.submission import Finding, Release, Weight, in_order
 from pps.domain.people.providers import Provider, provider_of, reasons_against_submitting
 from pps.domain.people.roles import Role
 from pps.domain.record.facts import Fact, FactKind
-from pps.domain.record.rollouts import RolloutPath
+from pps.domain.record.rollouts import RolloutPath, dossier_name
 from pps.domain.record.submissions import RECORD, LookState, Submitted, as_row, releases_in
 
 #: The most that one fact keeps; faults come first, and the number beside them counts all.
@@ -199,7 +199,24 @@ def enter(office: Office, tracker: Tracker, release: Release, number: str, withi
     patch = entered(tracker, release.patch, known.newest.document, known.patch, _comment(release, known))
     fact = Fact(RECORD, FactKind.RELEASE_ENTERED, release.key, number, office.clock(), office.actor, {"patch": patch})
     office.facts.record(fact)
+    _tell_everybody(office, known, patch)
     return patch
+
+
+def _tell_everybody(office: Office, release: Submitted, patch: int) -> None:
+    """What was waived stands in the patch's dossier, too, by role and reason: there it is for anybody to see."""
+    name = dossier_name(patch)
+    for found, waiver in _waived(release):
+        said = {"finding": found.key, "sentence": found.sentence, "reason": waiver.reason, "role": waiver.role}
+        at = datetime.fromisoformat(waiver.at)
+        fact = Fact(name, FactKind.FINDING_WAIVED, "", found.key, at, f"user {waiver.user}", said)
+        office.facts.record_in_dossier(patch, fact)
+
+
+def _waived(release: Submitted) -> list[tuple[Finding, rules.Waiver]]:
+    """The faults with which a release goes on, each with its waiver."""
+    faults = [f for f in release.newest.findings if f.weight is Weight.FAULT]
+    return [(f, release.waivers[f.key]) for f in faults if f.key in release.waivers]
 
 
 def waiting(facts: Facts, now: datetime, within: timedelta) -> tuple[Submitted, ...]:
@@ -208,14 +225,12 @@ def waiting(facts: Facts, now: datetime, within: timedelta) -> tuple[Submitted, 
 
 
 def _comment(release: Release, known: Submitted) -> str:
-    waived = [w for f in known.newest.findings if (w := known.waivers.get(f.key)) and f.weight is Weight.FAULT]
     lines = [f"Submitted by its provider (look {known.newest.number})."]
     if release.cves:
         lines.append(f"CVEs: {', '.join(release.cves)}.")
     if release.depends_on:
         lines.append(f"Depends on the patches {', '.join(map(str, release.depends_on))}.")
-    sentences = {f.key: f.sentence for f in known.newest.findings}
-    lines += [f"Waived by the {w.role}: {sentences[w.key]} Reason: {w.reason}" for w in waived]
+    lines += [f"Waived by the {w.role}: {f.sentence} Reason: {w.reason}" for f, w in _waived(known)]
     return "\n".join(lines)[:4000]
 
 

@@ -78,6 +78,9 @@ _DECISIONS: Mapping[FactKind, Callable[[_Payload], str]] = {
     FactKind.POLICIES_OVERRULED: lambda p: (
         f"{' and '.join(sorted(p['by']))} overrule the policies together ({p['urgency']}). {_reason(p)}"
     ),
+    FactKind.FINDING_WAIVED: lambda p: (
+        f"The {p['role']} waives what was found when it was submitted: {one_line(p['sentence'], 300)} {_reason(p)}"
+    ),
     FactKind.SITES_SELECTED: lambda p: f"The {Role.PPS_COORDINATOR} selects {', '.join(p['sites'])}.",
     FactKind.WRAPPED_UP: lambda p: f"The wrap-up of the pilot decides: {p['decision']}. {_reason(p)}",
 }
