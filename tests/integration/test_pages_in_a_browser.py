@@ -28,7 +28,7 @@ from tests.support.front import (  # noqa: F401
     write_config,
 )
 from tests.support.pilots import MAJOR, APilot
-from tests.support.submitting import refused_release
+from tests.support.submitting import record_refused_release
 from tests.support.web_server import served
 from tests.unit.web.test_api import ticking
 from tests.unit.web.test_pilots import running
@@ -91,7 +91,7 @@ def address(services: MemoryServices) -> Iterator[str]:
     services.facts.record(*pilot.record.facts)
     in_parts = {"opinion": "works", "text": "*Fine.*", "invited": True, "bugs": {"101": "not fixed"}}
     services.facts.record(happened(FactKind.FEEDBACK_GIVEN, "cms", "a1", **in_parts))
-    services.facts.record(*refused_release(" ".join(HTML)))
+    record_refused_release(services.facts, " ".join(HTML))
     with served({"/pps": create_app(lambda: services, signed_in, ticking(), airflow=one_question)}) as url:
         yield f"{url}/pps"
 

@@ -22,6 +22,7 @@ from pps.domain.base.errors import RefusedError, ServiceError
 from pps.domain.packages.patch import Patch, PatchState, RepositoryKind
 from pps.domain.packages.submission import fault, hint, warning
 from pps.domain.record.facts import Fact, FactKind
+from pps.domain.record.rollouts import RolloutPath
 from pps.domain.record.submissions import RECORD, as_row
 from pps.sandbox.provider.package_formats import SamplePackage, write_deb, write_rpm
 from pps.web.app import create_app
@@ -179,8 +180,8 @@ def _bearer(who: str) -> dict[str, str]:
     return {"Authorization": f"Bearer {who}"} if who else {}
 
 
-def refused_release(text: str = "") -> tuple[Fact, ...]:
-    """Facts of a release with a fault that is open and one that is waived; `text` stands wherever people write."""
+def record_refused_release(facts: Any, text: str = "") -> None:
+    """On record: a release with a fault that is open and one that is waived; `text` stands wherever people write."""
     found = [
         fault("not-in-notes", "X_HOST", f"The release notes do not name X_HOST. {text}", "Say what it is for."),
         fault("no-notes", "", "It has no release notes.", "Write some."),
@@ -206,7 +207,9 @@ def refused_release(text: str = "") -> tuple[Fact, ...]:
     def fact(kind: FactKind, occasion: str, payload: Mapping[str, Any]) -> Fact:
         return Fact(RECORD, kind, "glite-WN/3.1.24", occasion, NOW, "user pat", payload)
 
-    return (
+    opening = Fact(RECORD, FactKind.ROLLOUT_OPENED, "", "", NOW, "pps", {"path": RECORD, "patch": 0})
+    facts.open(RolloutPath.RELEASES, 0, opening, RECORD)
+    facts.record(
         fact(FactKind.RELEASE_OFFERED, "1", offered),
         fact(FactKind.RELEASE_LOOKED_AT, "1", {"findings": [as_row(f) for f in found], "in_all": len(found) + 1}),
         fact(FactKind.FINDING_WAIVED, found[1].key, said),

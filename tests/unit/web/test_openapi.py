@@ -27,6 +27,7 @@ from tests.support.front import ROLLOUT, MemoryServices, MemoryTracker, site, wr
 from tests.support.front import services as services  # noqa: PLC0414
 from tests.support.pilots import MAJOR, APilot
 from tests.support.release_tests import AReleaseTest
+from tests.support.submitting import record_refused_release
 from tests.support.thoroughness import examples
 from tests.support.withdrawals import Postbox
 from tests.unit.web.test_late_answers import Clock, airflow_user, shared_store
@@ -96,6 +97,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Any:
         Fact(pilot.name, FactKind.QUESTION_ASKED, "PIC", "pilot-roll-back", NOW, "pps", asked),
     ):
         store.record(fact, mails=[Mail(f"{fact.rollout}/x/{fact.subject}", "a@example.org", "Hello", "text")])
+    record_refused_release(store)
     follow(at_office(store, patch=MAJOR), "ana", "ana@example.org", Thing(Kind.PATCH, "4711"), ())
     config = write_config(folder / "config", [site("PIC", administrators=["ana"], latitude=41.4, longitude=2.2)])
     given = {
@@ -155,7 +157,9 @@ def test_the_description_is_for_users_and_names_where_we_are_served(world: World
 def test_an_answer_with_content_holds_what_is_described_and_no_more(world: World, path: str) -> None:
     client = TestClient(world.app, headers=COORDINATOR)
     for name in names(path):
-        answer = client.get(path.replace("{name}", name).replace("{number}", "4711"), params=QUERIES.get(path))
+        place = path.replace("{name}", name).replace("{number}", "4711")
+        place = place.replace("{product}/{version}", "glite-WN/3.1.24")
+        answer = client.get(place, params=QUERIES.get(path))
         assert answer.status_code == 200, answer.text
         found = as_described(client, answer).json()
         assert any(isinstance(v, list | dict) and v for v in found.values()) or path == "/api/v1/verdict"
