@@ -130,12 +130,17 @@ class Live:
         numbers = sorted(self._services().facts.newest(records).items())
         return _digest(repr((numbers, self._minute(self._now()), more)))
 
-    def _answer(
-        self, request: Request, at: str, made: Callable[[Edition], bytes], kind: str, headers: Mapping[str, str]
-    ) -> Response:
+    def past(self, request: Request, at: str) -> datetime | None:
+        """The moment that is asked for (`moment_of`); 429 for who asks for one past after another."""
         as_of = moment_of(at, self._now())
         if as_of is not None:
             check_rate(request, self._past)
+        return as_of
+
+    def _answer(
+        self, request: Request, at: str, made: Callable[[Edition], bytes], kind: str, headers: Mapping[str, str]
+    ) -> Response:
+        as_of = self.past(request, at)
         edition = self.edition(as_of)
 
         def kept(packed: bool) -> bytes:

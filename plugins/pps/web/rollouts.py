@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from functools import partial
 from typing import Any
 
@@ -30,14 +30,13 @@ from pps.web.closed import masked
 from pps.web.doors import WebDoor
 from pps.web.forms import Person, sent_form, status_and_reason
 from pps.web.live import moment_of
+from pps.web.past import stops
 from pps.web.public import rollout_or_404
 from pps.web.shell import page
 from pps.web.tasks import page_of
 from pps.workflow.desk import FrontDesk
 from pps.workflow.paths import STARTS
 
-#: More moments than these no slider can tell apart.
-_STOPS = 200
 _STARTED = re.compile(r"^([a-z_]{1,60})/([A-Za-z0-9_.:+~-]{1,120})$")
 
 
@@ -61,7 +60,7 @@ class _Page:
     ) -> HTMLResponse:
         """As it is now, or was at a moment; after a refusal with the reason, and with what was typed."""
         s, now = self.services(), self.now()
-        past, moments = moment_of(at, now), _moments(record)
+        past, moments = moment_of(at, now), stops(f.at for f in record.facts)
         may = () if past else controls.offered(record, s.config.sites, all_wishes(s.facts, now), person)
         if past and not (record := as_it_was(record, past)).facts:
             raise HTTPException(
@@ -148,11 +147,3 @@ def router(
         return shown.of_run(dag, run, f"runs/{dag}/{run}/{task}/{map_index}", Person.of(user))
 
     return api
-
-
-def _moments(record: Rollout) -> list[str]:
-    """Moments between which something has changed, for whoever goes through its past: at most `_STOPS`."""
-    last_of_second = {f.at.replace(microsecond=0): f.at.astimezone(UTC).isoformat() for f in record.facts}
-    seen = sorted(last_of_second.values())
-    step = max(1, -(-len(seen) // _STOPS))
-    return list(dict.fromkeys([*seen[::step], *seen[-1:]]))

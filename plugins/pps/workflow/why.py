@@ -9,11 +9,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, cast
 
 from pps.activities.clients import conditions as of_clients
 from pps.activities.clients.bulletin import SHOWN_STATES, stage
 from pps.activities.clients.opening import reasons_against_opening
+from pps.activities.clients.overview import as_it_was
 from pps.activities.packages.verdicts import preview_path, standing_verdict
 from pps.activities.people.said import feedback_view
 from pps.activities.pilots.conditions import of_pilot
@@ -37,6 +38,7 @@ from pps.domain.record.rollouts import PILOTS, PREVIEWS, Rollout, RolloutPath, d
 
 VERSION = 1
 AWAY = "The tracker does not answer at the moment: this is what is on record here."
+THEN = "What the tracker said at that moment is not known: this is from the record alone."
 GONE = "The tracker does not know this patch any more: this is what is on record here."
 #: Paths whose end can be a release; a joint decision can be one, too, when it has come about.
 _CARRIERS = (*PREVIEWS, *PILOTS, RolloutPath.RELEASE_TEST)
@@ -88,6 +90,32 @@ def names_of(facts: Facts, number: int) -> tuple[str, ...]:
     return (*(row.name for row in facts.rollouts(patch=number)), dossier_name(number))
 
 
+@dataclass(frozen=True)
+class _Then:
+    """The record as it stood at a moment, for whoever reads it by the name of a rollout, or of a patch."""
+
+    facts: Facts
+    at: datetime
+
+    def rollouts(self, **which: Any) -> tuple[OpenRollout, ...]:
+        return self.facts.rollouts(**which, as_of=self.at)
+
+    def rollout(self, name: str) -> Rollout:
+        return as_it_was(self.facts.rollout(name), self.at)
+
+    def standing(self, names: Sequence[str]) -> Mapping[str, Rollout]:
+        return self.facts.standing(names, self.at)
+
+
+def why_then(facts: Facts, number: int, policies: Policies, at: datetime) -> Why:
+    """The answer as it was at a moment: from the record alone, as nobody keeps what the tracker said.
+
+    Raises:
+        PatchNotFoundError: nothing was on record about it yet.
+    """
+    return why(cast(Facts, _Then(facts, at)), number, Told(None, THEN), policies, at)
+
+
 def why(facts: Facts, number: int, told: Told, policies: Policies, now: datetime) -> Why:
     """The answer for one patch.
 
@@ -99,6 +127,8 @@ def why(facts: Facts, number: int, told: Told, policies: Policies, now: datetime
     records = facts.standing([*(row.name for row in rows), dossier_name(number)])
     dossier = records[dossier_name(number)]
     if told.patch is None and not rows and not dossier.facts:
+        if told.note == THEN:
+            raise PatchNotFoundError(f"patch {number}", "was not on record at that moment.", "Ask for a later one.")
         if told.note == GONE:
             raise PatchNotFoundError(f"patch {number}", "is not in the tracker.", "List them: pps patches list")
         raise ServiceError("the tracker", f"does not answer, and nothing is on record about patch {number}.", "Retry.")

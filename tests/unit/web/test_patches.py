@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -25,7 +26,7 @@ from pps.domain.packages.patch import Patch, PatchState
 from pps.domain.record.facts import FactKind
 from pps.web.app import create_app
 from pps.web.tracked import Tracked
-from pps.workflow.why import AWAY, GONE
+from pps.workflow.why import AWAY, GONE, THEN
 
 PAGE, DATA = "/patches/4711", "/api/v1/patches/4711"
 
@@ -137,6 +138,33 @@ def test_without_the_tracker_the_page_shows_the_record_and_says_so(services: Mem
 def test_a_patch_that_the_tracker_has_lost_is_still_on_record(anybody: TestClient, services: MemoryServices) -> None:
     services.tracker.known.clear()  # type: ignore[attr-defined]
     assert GONE in Read(anybody.get(PAGE).text).words
+
+
+def test_it_is_shown_as_it_was_from_the_record_alone_and_says_so(services: MemoryServices) -> None:
+    a_preview_that_is_out(services.facts)
+    then = {"at": (NOW + timedelta(minutes=59)).isoformat()}
+    tracker = Tracker(replace(PATCH, state=PatchState.CERTIFIED))
+    services.__dict__["tracker"] = tracker
+    client = TestClient(create_app(lambda: services, airflow_user, ticking(NOW + timedelta(hours=3))))
+    before = client.get(DATA, params=then).json()
+    services.facts.record(happened(FactKind.WITHDRAWAL_ASKED, after=60, reason="It corrupts files."))
+    after, now = client.get(DATA, params=then).json(), client.get(DATA).json()
+    assert after == before
+    assert "It corrupts files." in str(now) and "It corrupts files." not in str(before)
+    assert (before["tracker"], before["state"], now["state"]) == (THEN, None, "Certified")
+    states = {c["name"]: c["state"] for c in before["conditions"]}
+    assert states["certification"] == "unknown", "nobody knows what the tracker said"
+    asked = tracker.asked
+    page = client.get(PAGE, params=then)
+    words = Read(page.text).words
+    assert "as it was" in words and "on Sun 1 Mar 2026, 12:59 UTC" in words and THEN in words and "back to now" in words
+    assert f'action="../patches/4711" data-past="{NOW.isoformat()}' in page.text
+    assert tracker.asked == asked
+    too_early = client.get(PAGE, params={"at": (NOW - timedelta(days=1)).isoformat()})
+    assert too_early.status_code == 404 and "did not know patch 4711" in too_early.text
+    assert client.get(PAGE, params={"at": "yesterday"}).status_code == 422
+    assert {client.get(PAGE, params=then).status_code for _ in range(40)} == {200, 429}
+    assert client.get(PAGE).status_code == 200
 
 
 def test_fifty_readers_ask_the_tracker_once_and_one_that_is_away_holds_up_nobody(services: MemoryServices) -> None:

@@ -98,7 +98,7 @@ def without_words_of(reasons: Sequence[str], subjects: Collection[str]) -> tuple
 
 
 #: What a condition says that only the tracker could tell.
-NOT_TOLD = "The tracker tells nothing of the patch now, so nobody can tell"
+NOT_TOLD = "What the tracker says of the patch is not known here, so nobody can tell"
 
 
 def moment(at: datetime) -> str:
