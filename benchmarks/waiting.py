@@ -37,7 +37,6 @@ from tests.support.whole_pilots import MINOR, form, partner, server
 
 from pps.activities.quality.deployment_tests import open_deployment_test
 from pps.adapters.services.airflow_rest import AirflowClient, AirflowQuestion
-from pps.adapters.services.tracker import RestTracker
 from pps.config.loader import read_yaml
 from pps.domain.packages.patch import Patch
 from pps.domain.sites.site import PartnerLevel
@@ -130,7 +129,7 @@ class Course:
             self._service = self.grid.control.act_on_service(self.site, ServiceAction.UPGRADE, VERSION)["service"]
         else:
             patch = replace(self._patch, number=number)  # in the same repository
-            submit(cast(RestTracker, self.grid.services.tracker), patch)
+            submit(self.grid.services.tracker, patch)
             self.grid.certify(number)
         patch = self.grid.services.tracker.patch(number)
         scenarios = self.grid.services.config.scenarios

@@ -156,11 +156,12 @@ class Services:
 
     @cached_property
     def tracker(self) -> Tracker:
-        """The patch tracker; its token is the password of the connection `pps_tracker`."""
-        from pps.adapters.services.tracker import RestTracker
+        """The patch tracker of tracker.yaml; who we are there is the connection `pps_tracker`."""
+        from pps.adapters.trackers.http import Secret
+        from pps.adapters.trackers.open import open_tracker
 
-        secret = self._secret_of("pps_tracker")
-        return RestTracker(self.config.service.tracker_url, unquote(secret.password or "") if secret else "")
+        secret = Secret.of(self.credentials("pps_tracker"))
+        return open_tracker(self.config.tracker, secret, private_folder(self.cache, "trackers"))
 
     @cached_property
     def information_system(self) -> InformationSystem:

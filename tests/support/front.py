@@ -24,12 +24,14 @@ from upath import UPath
 
 from pps.activities.ports.people import Mail
 from pps.activities.ports.record import OpenRollout
+from pps.activities.ports.tracker import Reading
 from pps.adapters.packages.folders import PublishedFolder
 from pps.adapters.packages.repository_seal import RepositorySeal
 from pps.adapters.services.airflow_rest import AirflowQuestion
 from pps.cli.front import Front
 from pps.config.loader import Configuration
-from pps.domain.base.errors import NotYetAllowedError, PatchNotFoundError
+from pps.config.patch_documents import parse_patch, patch_document
+from pps.domain.base.errors import NotYetAllowedError, PatchNotFoundError, RefusedError
 from pps.domain.packages.patch import Bug, PackageRef, Patch, PatchState, Repository, RepositoryKind, Severity
 from pps.domain.people.feedback import Limit
 from pps.domain.record.chain import Link
@@ -79,7 +81,7 @@ def site(name: str, **changes: object) -> dict[str, Any]:
 def write_config(folder: Path, sites: Iterable[Mapping[str, Any]]) -> Configuration:
     """A configuration folder with these sites."""
     folder.mkdir(parents=True, exist_ok=True)
-    for file in ("policies.yaml", "activities.yaml"):
+    for file in ("policies.yaml", "activities.yaml", "tracker.yaml"):
         (folder / file).write_text((CONFIG / file).read_text())
     service = yaml.safe_load((CONFIG / "service.yaml").read_text())
     for place in ("artefact_store", "production_repository", "publication_folder"):
@@ -226,6 +228,7 @@ class MemoryFacts:
 class MemoryTracker:
     def __init__(self, *patches: Patch) -> None:
         self.known = {p.number: p for p in patches}
+        self.submitted: dict[str, int] = {}
 
     def patch(self, number: int) -> Patch:
         if number not in self.known:
@@ -234,6 +237,26 @@ class MemoryTracker:
 
     def patches(self, state: PatchState | None = None) -> tuple[Patch, ...]:
         return tuple(p for _, p in sorted(self.known.items(), reverse=True) if state in (None, p.state))
+
+    def readings(self, number: int | None = None) -> tuple[Reading, ...]:
+        wanted = self.patches() if number is None else (self.patch(number),)
+        return tuple(Reading(p.number, p.title, self.page(p.number), p) for p in wanted)
+
+    def page(self, number: int) -> str:
+        return f"https://tracker.example.org/patch?@action=number&number={number}"
+
+    def enter(self, patch: Patch, *, submission: str = "") -> int:
+        number = self.submitted.get(submission) if submission else patch.number
+        if number is None:
+            number = self.submitted[submission] = max(self.known, default=1000) + 1
+        if number in self.known and not submission and self.known[number] != patch:
+            raise RefusedError(f"patch {number}", ("It exists with other content.",))
+        self.known.setdefault(number, replace(patch, number=number))
+        return number
+
+    def edit(self, number: int, fields: Mapping[str, Any]) -> None:
+        document = patch_document(self.patch(number)) | dict(fields)
+        self.known[number] = parse_patch(document, unknown="forbid")
 
 
 class MemoryBdii:

@@ -20,7 +20,8 @@ from typing import Any
 
 import pytest
 
-from pps.adapters.services.tracker import RestTracker
+from pps.adapters.trackers.http import Secret
+from pps.adapters.trackers.roundup import RoundupTracker
 from pps.config.loader import Configuration
 from pps.domain.sites.site import Site
 from pps.sandbox.grid.control import GridControl
@@ -57,12 +58,12 @@ class RunningGrid:
         return list(self.configuration.sites.values())
 
     @cached_property
-    def tracker(self) -> RestTracker:
-        return RestTracker(self.configuration.service.tracker_url, self.tracker_token)
+    def tracker(self) -> RoundupTracker:
+        return RoundupTracker(self.configuration.tracker, self.tracker_secret)
 
     @property
-    def tracker_token(self) -> str:
-        return Path(self.control.description["tracker_token_file"]).read_text()
+    def tracker_secret(self) -> Secret:
+        return Secret.of(Path(self.control.description["tracker_connection_file"]).read_text().strip())
 
     def disk(self, site: Site) -> Path:
         return self.folder / "sites" / site.name

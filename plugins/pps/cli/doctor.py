@@ -27,6 +27,7 @@ from pps.config.pool_models import PoolsFile
 from pps.config.scenario_models import ScenariosFile
 from pps.config.service_models import ServiceFile
 from pps.config.site_models import SitesFile
+from pps.config.tracker_models import TrackerFile
 from pps.domain.base.errors import RolloutError, ServiceError
 from pps.domain.packages import interpreter
 from pps.domain.sites.site import Site
@@ -38,6 +39,7 @@ _FILES: dict[str, type[Model]] = {
     "people.yaml": PeopleFile,
     "sites.yaml": SitesFile,
     "activities.yaml": ActivitiesFile,
+    "tracker.yaml": TrackerFile,
     "scenarios.yaml": ScenariosFile,
     "pools.yaml": PoolsFile,
 }
@@ -190,7 +192,11 @@ def _facts(here: Front) -> Finding:
 
 
 def _tracker(here: Front) -> Finding:
-    return _ok("tracker", f"answers; {len(here.services.tracker.patches())} patches.")
+    readings = here.services.tracker.readings()
+    if unusable := [r for r in readings if r.patch is None]:
+        why = f"answers; {len(unusable)} of its {len(readings)} patches cannot be used."
+        return Finding("tracker", Health.WARN, why, "Run: pps tracker check --unusable")
+    return _ok("tracker", f"answers; {len(readings)} patches.")
 
 
 def _information_system(here: Front) -> Finding:

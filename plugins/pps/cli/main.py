@@ -12,7 +12,7 @@ from pps import __version__
 from pps.cli import doctor, facts, output
 from pps.cli.clients import bulletin, controls, retry, rollouts, watching, withdrawal
 from pps.cli.front import Front, PpsGroup, front, group
-from pps.cli.packages import classify, keys, mirrors, patches, provider
+from pps.cli.packages import classify, keys, mirrors, patches, provider, trackers
 from pps.cli.packages import why as why_command
 from pps.cli.people import credits, feedback, follow, mails, overrule, tasks
 from pps.cli.pilots import doors, pilots, running
@@ -117,6 +117,7 @@ app.add_typer(bulletin.app, name="bulletin")
 app.add_typer(mails.app, name="mails")
 app.add_typer(mirrors.app, name="mirror")
 app.add_typer(keys.app, name="keys")
+app.add_typer(trackers.app, name="tracker")
 app.command(name="credits")(credits.credits)
 app.command(name="doctor")(doctor.doctor)
 app.command(name="classify")(classify.classify)

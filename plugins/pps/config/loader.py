@@ -19,6 +19,7 @@ from pps.config.pool_models import PoolsFile
 from pps.config.scenario_models import ScenariosFile
 from pps.config.service_models import ServiceFile
 from pps.config.site_models import SiteModel, SitesFile
+from pps.config.tracker_models import TrackerFile
 from pps.domain.base.errors import ConfigurationError, RolloutError
 from pps.domain.base.names import is_name
 from pps.domain.people.effort import Activity
@@ -156,6 +157,11 @@ class Configuration:
     def service(self) -> ServiceFile:
         """service.yaml"""
         return read_model(self.folder / "service.yaml", ServiceFile)
+
+    @cached_property
+    def tracker(self) -> TrackerFile:
+        """tracker.yaml"""
+        return read_model(self.folder / "tracker.yaml", TrackerFile)
 
     @cached_property
     def people(self) -> PeopleFile:

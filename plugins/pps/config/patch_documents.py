@@ -1,4 +1,4 @@
-"""The shape of a patch as a document: JSON of the tracker's API, YAML or JSON of `pps sandbox submit`."""
+"""The shape of a patch as a document: what a tracker says of it, YAML or JSON of `pps sandbox submit`."""
 
 from __future__ import annotations
 
@@ -6,7 +6,17 @@ from collections.abc import Callable, Mapping
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StrictBool, StrictInt, StrictStr, ValidationError
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    ConfigDict,
+    Field,
+    StrictBool,
+    StrictInt,
+    StrictStr,
+    ValidationError,
+)
 
 from pps.domain.base.errors import PackageError, RolloutError
 from pps.domain.base.names import checked_address, checked_name, checked_package_name, checked_version
@@ -70,6 +80,7 @@ Address = Annotated[StrictStr, _checked(lambda v: checked_address(v, "address"))
 PackageName = Annotated[StrictStr, _checked(lambda v: checked_package_name(v, "name"))]
 PackageVersion = Annotated[StrictStr, _checked(lambda v: checked_version(v, "version"))]
 Variable = Annotated[StrictStr, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,127}$")]
+Cve = Annotated[StrictStr, Field(pattern=r"^CVE-[0-9]{4}-[0-9]{4,19}$")]
 # `blah.conf:maxJobs`, `[CE] port`: each component has its own way to write them
 Parameter = Annotated[StrictStr, Field(min_length=1, max_length=200), AfterValidator(_one_line)]
 Url = Annotated[
@@ -140,6 +151,8 @@ class PatchDocument(_Document):
     installation_guide: Line = ""
     configuration_guide: Line = ""
     test_cases: Annotated[list[_Case], Field(max_length=200)] = []
+    cves: Annotated[list[Cve], Field(max_length=200)] = []
+    embargo_until: AwareDatetime | None = None
 
     def to_domain(self) -> Patch:
         """The domain's patch."""
@@ -151,7 +164,7 @@ class PatchDocument(_Document):
             values[name] = tuple(PackageRef(p.name, p.version, p.arch) for p in values[name])
         for name in ("platforms", "install_tested"):
             values[name] = tuple(Platform.parse(p) for p in values[name])
-        for name in ("new_variables", "changed_variables", "component_parameters"):
+        for name in ("new_variables", "changed_variables", "component_parameters", "cves"):
             values[name] = tuple(values[name])
         values["bugs"] = tuple(Bug(b.number, b.title, b.severity, b.originator) for b in self.bugs)
         values["test_cases"] = tuple(Case(c.name, c.title, c.how) for c in self.test_cases)
@@ -228,4 +241,6 @@ def patch_document(patch: Patch) -> dict[str, Any]:
         "installation_guide": patch.installation_guide,
         "configuration_guide": patch.configuration_guide,
         "test_cases": [{"name": c.name, "title": c.title, "how": c.how} for c in patch.test_cases],
+        "cves": list(patch.cves),
+        "embargo_until": patch.embargo_until.isoformat() if patch.embargo_until else None,
     }

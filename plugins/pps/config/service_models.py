@@ -17,7 +17,8 @@ class ServiceFile(Model):
 
     public_url: Annotated[str, Field(pattern=r"^https?://[^\s]+$")]
     """Address at which people reach the bulletin and the feedback channel."""
-    tracker_url: Annotated[str, Field(pattern=r"^https?://[^\s]+$")]
+    tracker_url: Annotated[str, Field(pattern=r"^https?://[^\s]+$")] | None = None
+    """Of versions before; no longer read. tracker.yaml says which tracker there is."""
     bdii_url: Annotated[str, Field(pattern=r"^ldaps?://[^\s]+$")]
     bdii_base: str = "o=grid"
     smtp_host: Host

@@ -31,7 +31,7 @@ _WHAT_TASKS_IMPORT = (
     "pps.adapters.services.bdii",
     "pps.adapters.services.mail",
     "pps.adapters.services.templates",
-    "pps.adapters.services.tracker",
+    "pps.adapters.trackers.roundup",
     "pps.adapters.sites.ssh_openssh",
 )
 

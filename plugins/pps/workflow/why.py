@@ -54,6 +54,8 @@ class Told:
     patch: Patch | None
     note: str = ""
     """why there is none"""
+    page: str = ""
+    """address at which people read it in the tracker"""
 
 
 @dataclass(frozen=True)
@@ -64,6 +66,8 @@ class Why:
     patch: Patch | None
     note: str
     """what is to be said of the tracker; "" where it has answered"""
+    page: str
+    """address at which people read it in the tracker; "" while it does not answer"""
     is_out: bool
     """it is in production"""
     answer: str
@@ -78,7 +82,7 @@ class Why:
 def ask_tracker(tracker: Tracker, number: int) -> Told:
     """What the tracker says of a patch, or that it does not."""
     try:
-        return Told(tracker.patch(number))
+        return Told(tracker.patch(number), page=tracker.page(number))
     except PatchNotFoundError:
         return Told(None, GONE)
     except RolloutError:  # it does not answer, or nobody understands what it says
@@ -136,7 +140,7 @@ def why(facts: Facts, number: int, told: Told, policies: Policies, now: datetime
     conditions = case.conditions()
     answer = case.in_a_sentence(conditions)
     events = timeline(records.values())
-    return Why(number, told.patch, told.note, case.is_out, answer, conditions, rows, records, events)
+    return Why(number, told.patch, told.note, told.page, case.is_out, answer, conditions, rows, records, events)
 
 
 @dataclass(frozen=True)
@@ -331,6 +335,7 @@ def public_view(found: Why) -> Mapping[str, Any]:
         "title": one_line(patch.title if patch else str(opened.get("title", "")), 300),
         "state": patch.state.value if patch else None,
         "tracker": found.note,
+        "tracker_page": found.page or None,
         "in_production": found.is_out,
         "answer": found.answer,
         "conditions": [

@@ -11,6 +11,7 @@ import yaml
 
 from pps.config import site_models
 from pps.config.loader import Configuration, load_configuration
+from pps.config.tracker_models import TrackerKind
 from pps.domain.base.errors import ConfigurationError
 from pps.domain.people.feedback import AS_AGREED, Terms
 
@@ -45,7 +46,7 @@ def test_the_shipped_configuration_is_valid() -> None:
     shipped = load_configuration(Path(__file__).parents[3] / "config")
     assert shipped.policies.feedback.open_for.days == 14
     assert shipped.sites == {}
-    assert shipped.service.tracker_url
+    assert shipped.tracker.kind is TrackerKind.ROUNDUP
     assert shipped.people.vos == ()
     assert shipped.activity("release-test").credits == 1
 

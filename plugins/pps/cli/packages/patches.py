@@ -65,6 +65,7 @@ def show(ctx: typer.Context, patch: PatchNumber, as_json: output.Json = False) -
                 ("title", found.title),
                 ("client", f"{found.metapackage} {found.version}"),
                 ("state", found.state),
+                ("in the tracker", services.tracker.page(patch)),
                 ("basic certification", "passed" if found.basic_certification_passed else "not flagged by SA3"),
                 ("platforms", ", ".join(map(str, found.platforms)) or "-"),
                 ("install-tested on", ", ".join(map(str, found.install_tested)) or "-"),
@@ -74,6 +75,8 @@ def show(ctx: typer.Context, patch: PatchNumber, as_json: output.Json = False) -
                 ("new variables", ", ".join(found.new_variables) or "none"),
                 ("changed variables", ", ".join(found.changed_variables) or "none"),
                 ("special configuration", found.special_configuration.strip() or "none"),
+                ("closes", ", ".join(found.cves) or "no vulnerability"),
+                ("embargo", output.moment(found.embargo_until) if found.embargo_until else "none"),
                 ("classified", _classified(standing, patch)),
             ]
         )

@@ -29,6 +29,7 @@ def why(ctx: typer.Context, patch: PatchNumber, as_json: output.Json = False) ->
         ("patch", f"{patch} ({view['metapackage']} {view['software_version']})"),
         ("title", view["title"] or "-"),
         ("state", view["state"] or view["tracker"]),
+        ("in the tracker", view["tracker_page"] or "-"),
         ("answer", view["answer"]),
     ]
     output.say(output.pairs(lines), "")

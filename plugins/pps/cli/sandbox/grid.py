@@ -14,8 +14,9 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from pps.adapters.services.tracker import RestTracker
-from pps.config.loader import read_yaml
+from pps.adapters.trackers.http import Secret
+from pps.adapters.trackers.roundup import RoundupTracker
+from pps.config.loader import load_configuration, read_yaml
 from pps.config.patch_documents import parse_patch, patch_document
 from pps.domain.base.errors import RolloutError
 from pps.domain.packages.patch import Patch, PatchState
@@ -180,15 +181,16 @@ def mails(
 
 @app.command()
 def submit(
-    file: Annotated[Path, typer.Argument(help="Patch as YAML or JSON (docs/tracker-api.md).", show_default=False)],
+    file: Annotated[Path, typer.Argument(help="Patch as YAML or JSON (docs/tracker.md).", show_default=False)],
     folder: Folder = _FOLDER,
     as_json: AsJson = False,
 ) -> None:
     """Enter a patch into the tracker, as a provider does; the same file once more changes nothing."""
     with _sentences():
         patch = parse_patch(read_yaml(file), unknown="forbid")
-        _tracker(folder).create(patch)
-        _show_patch(_tracker(folder).patch(patch.number), as_json)
+        tracker = _tracker(folder)
+        tracker.enter(patch)
+        _show_patch(tracker.patch(patch.number), as_json)
 
 
 @app.command()
@@ -229,9 +231,12 @@ def _move(folder: Path, number: int, state: PatchState, comment: str, as_json: b
         _show_patch(tracker.patch(number), as_json)
 
 
-def _tracker(folder: Path) -> RestTracker:
+def _tracker(folder: Path) -> RoundupTracker:
     grid = describe(folder)
-    return RestTracker(grid["services"]["tracker"], Path(grid["tracker_token_file"]).read_text().strip())
+    return RoundupTracker(
+        load_configuration(Path(grid["config"])).tracker,
+        Secret.of(Path(grid["tracker_connection_file"]).read_text().strip()),
+    )
 
 
 def _at_site(folder: Path, act: Callable[[GridControl], dict[str, Any]], as_json: bool) -> None:

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
 
 from pps.domain.base.names import checked_address, checked_name, checked_package_name, checked_version
 from pps.domain.sites.site import Platform
+
+#: As the CVE programme writes them: four digits or more, any number of them.
+_CVE = re.compile(r"CVE-[0-9]{4}-[0-9]{4,19}")
 
 
 class PatchState(StrEnum):
@@ -156,6 +161,10 @@ class Patch:
     configuration_guide: str = ""
     test_cases: tuple[Case, ...] = ()
     """what VOs can judge one by one, beside the bugs; many patches have none"""
+    cves: tuple[str, ...] = ()
+    """vulnerabilities that it closes: CVE-YEAR-NUMBER"""
+    embargo_until: datetime | None = None
+    """until then nothing of it is to be said in public"""
 
     def __post_init__(self) -> None:
         if not 0 < self.number < 10**9:
@@ -166,8 +175,38 @@ class Patch:
             checked_name(self.service_type, f"service type of patch {self.number}")
         if self.provider:
             checked_address(self.provider, f"provider of patch {self.number}")
+        for cve in self.cves:
+            if not _CVE.fullmatch(cve):
+                raise ValueError(f"{cve[:40]!r} is no CVE id such as CVE-2026-12345")
+        if self.embargo_until is not None and self.embargo_until.tzinfo is None:
+            raise ValueError("embargo_until must say its offset from UTC")
 
     @property
     def subject(self) -> str:
         """How people call it, in errors and mails."""
         return f"patch {self.number} ({self.metapackage} {self.version})"
+
+
+def what_is_missing(patch: Patch) -> tuple[str, ...]:
+    """What the tracker does not say of a patch, and what follows from that; one sentence each.
+
+    None of it makes a patch unusable: it is what its provider, or certification, may still want to say.
+    """
+    server = patch.kind is PatchKind.SERVER
+    sentences = (
+        (not patch.provider, "provider: nobody is named to whom a failed deployment test goes back."),
+        (not patch.bugs, "bugs: none, so nobody is invited to verify them (SD 4.1.1, step 7)."),
+        (not patch.release_notes.strip(), "release_notes: none; VOs read them before they try it."),
+        (not patch.install_tested, "install_tested: on no platform, so it does not go to production (SD 4.1.1)."),
+        (not patch.basic_certification_passed, "basic_certification_passed: not set, so it is no preview (SD 4.1.1)."),
+        (
+            server and patch.programming_ph is None,
+            "programming_ph: not validated by the Release Manager, so the update counts as major (SD 4.1.3).",
+        ),
+        (server and not patch.service_type, "service_type: nobody can tell which sites run the service (SD 4.1.3)."),
+        (
+            server and not (patch.installation_guide and patch.configuration_guide),
+            "installation_guide, configuration_guide: a pilot is set up only with both (SD 4.1.3).",
+        ),
+    )
+    return tuple(sentence for missing, sentence in sentences if missing)

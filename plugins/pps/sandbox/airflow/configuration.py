@@ -114,7 +114,7 @@ def change_policies(folder: Path, changes: Mapping[str, Mapping[str, object]]) -
 def write_configuration(
     folder: Path, sites: Iterable[SandboxSite], addresses: Addresses, ssh_key_file: Path, store: Path
 ) -> None:
-    """Write sites.yaml, people.yaml, service.yaml, policies.yaml and activities.yaml, each aside and renamed.
+    """Write the files of config/, each aside and renamed.
 
     Args:
         store: folder for artefacts, production repository and published pages.
@@ -150,7 +150,6 @@ def write_configuration(
         place.mkdir(parents=True, exist_ok=True)
     service = {
         "public_url": addresses.public_url,
-        "tracker_url": addresses.tracker_url,
         "bdii_url": addresses.bdii_url,
         "smtp_host": addresses.smtp_host,
         "smtp_port": addresses.smtp_port,
@@ -162,6 +161,7 @@ def write_configuration(
         **{key: place.as_uri() for key, place in places.items()},
     }
     _write(folder / "service.yaml", service)
+    _write(folder / "tracker.yaml", {"kind": "roundup", "url": addresses.tracker_url})
     _write(folder / "scenarios.yaml", {"scenarios": _scenarios(sites)})
     _write(folder / "pools.yaml", {"pools": _pools(sites)})
     _write(folder / "policies.yaml", demo_policies(DEFAULT_CONFIG / "policies.yaml"))

@@ -12,7 +12,6 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 import pps
 from pps.adapters.record.store import upgrade
@@ -161,12 +160,10 @@ class Installation:
     def environment(self) -> dict[str, str]:
         """What the product needs in its environment, in Airflow and on the command line."""
         cache = os.environ.get("PPS_CACHE")
-        token = Path(self.grid["tracker_token_file"]).read_text(encoding="utf-8").strip()
-        tracker = self.grid["services"]["tracker"].removeprefix("http://")
         return {
             "PPS_CONFIG": str(self.grid_folder / "config"),
             "AIRFLOW_CONN_PPS_STORE": self.store_url.replace("postgresql+psycopg://", "postgresql://"),
-            "AIRFLOW_CONN_PPS_TRACKER": f"http://:{quote(token, safe='')}@{tracker}",
+            "AIRFLOW_CONN_PPS_TRACKER": Path(self.grid["tracker_connection_file"]).read_text(encoding="utf-8").strip(),
             "AIRFLOW_CONN_PPS_SIGNING": Path(self.grid["signing_key_file"]).read_text(encoding="utf-8"),
             "PPS_FEEDBACK_SECRET": self._feedback_secret(),
             "AIRFLOW__SECRETS__BACKEND": "pps.orchestration.secrets.GridSecretsBackend",

@@ -7,8 +7,6 @@ from dataclasses import replace
 from pathlib import Path
 
 from pps.activities.quality.deployment_tests import log_name, newest_deployment_verdict
-from pps.adapters.services.tracker import RestTracker
-from pps.domain.base.errors import ServiceError
 from pps.domain.packages.patch import Patch, PatchState
 from pps.domain.quality.scenarios import (
     DeploymentOutcome,
@@ -134,8 +132,6 @@ class PreDeploymentDemo(Demo):
         if NEW_VARIABLE in mail:
             self.tell(f"The provider reads in its mail that {NEW_VARIABLE} is not set")
         tracker = self.services.tracker
-        if not isinstance(tracker, RestTracker):
-            raise ServiceError("tracker", "has no door for providers.", "Use the sandbox's.")
         tracker.edit(patch.number, {"special_configuration": CONFIGURATION})
         self.tell(f"The provider corrects the release notes of patch {patch.number} in the tracker")
         verdict = newest_deployment_verdict(self.services.facts, patch.number, tracker.patch(patch.number))
@@ -181,7 +177,7 @@ class PreDeploymentDemo(Demo):
     def _look_at_the_provider(self, first: Rollout, patch: Patch, mail: str, summary: DemoSummary) -> None:
         failed = [s for s in planned_scenarios(first) if scenario_result(first, s.name) is ScenarioResult.FAIL]
         summary.expect(NEW_VARIABLE in mail, f"The provider's mail does not say what is wrong with {NEW_VARIABLE}.")
-        comments = " ".join(e["comment"] for e in self._history(patch))
+        comments = " ".join(c.text for c in self.services.tracker.comments(patch.number))
         for scenario in failed:
             told = looks.has(first, FactKind.PROVIDER_TOLD, scenario.name)
             summary.expect(told, f"The provider was not told of {scenario.name}.")
@@ -192,10 +188,6 @@ class PreDeploymentDemo(Demo):
             summary.expect(log.strip() in sent, f"The provider did not get the log of {scenario.name}.")
             if scenario.is_automatic:
                 summary.texts[f"How the log of {scenario.name} ends"] = "\n".join(log.strip().splitlines()[-16:])
-
-    def _history(self, patch: Patch) -> tuple[Mapping[str, str], ...]:
-        tracker = self.services.tracker
-        return tracker.history(patch.number) if isinstance(tracker, RestTracker) else ()
 
     def _look_at_platforms(self, second: Rollout, summary: DemoSummary, tried: bool) -> None:
         verdict = deployment_verdict(second)

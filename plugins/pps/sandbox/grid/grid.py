@@ -11,7 +11,7 @@ patches and mails, and with the same ports where they are free.
 ```text
 grid.json        what runs where (written last, at readiness)      faults.json    what is broken
 config/          the configuration for the product ($PPS_CONFIG)   keys/          our SSH key
-sites/<name>/    disk of a site                                    tracker/       patches, token
+sites/<name>/    disk of a site                                    tracker/       a Roundup tracker home
 mails/           one .eml for each mail, index.jsonl               repository/    served over HTTP
 store/           artefacts, production, mirrors, pages             information-system/
 ```
@@ -46,7 +46,7 @@ from pps.sandbox.grid.site import SandboxSite, kept_key
 from pps.sandbox.grid.site_folder import SiteFolder
 from pps.sandbox.grid.smtp import MailSink, SmtpServer
 from pps.sandbox.grid.sockets import LOOPBACK, port_of, reserve_port
-from pps.sandbox.grid.tracker import TOKEN_FILE as TRACKER_TOKEN_FILE
+from pps.sandbox.grid.tracker import SECRET_FILE as TRACKER_SECRET_FILE
 from pps.sandbox.grid.tracker import tracker_app
 from pps.sandbox.grid.web_requests import kept_token
 from pps.sandbox.grid.web_server import WebServer
@@ -133,7 +133,10 @@ class Grid:
             self.services[plan.name] = PilotService(plan, folder)
             stack.push_async_callback(self.services[plan.name].stop)
         sockets = {service: stack.enter_context(reserve_port(ports.get(service, 0))) for service in _SERVICES}
-        tracker = WebServer(tracker_app(self.folder / "tracker"), sockets["tracker"])
+        tracker_url = f"http://{LOOPBACK}:{port_of(sockets['tracker'])}"
+        tracker = WebServer(
+            await asyncio.to_thread(tracker_app, self.folder / "tracker", tracker_url), sockets["tracker"]
+        )
         repository = WebServer(
             repository_app(self.folder / "repository", self.folder / "store" / "mirror"), sockets["repository"]
         )
@@ -173,7 +176,7 @@ class Grid:
             "config": str(self.config),
             "ssh_key_file": str(self.folder / "keys" / "id_ed25519"),
             "signing_key_file": str(self.folder / "keys" / SECRET_FILE),
-            "tracker_token_file": str(self.folder / "tracker" / TRACKER_TOKEN_FILE),
+            "tracker_connection_file": str(self.folder / "tracker" / TRACKER_SECRET_FILE),
             "repository_folder": str(self.folder / "repository"),
             "mails": str(self.folder / "mails"),
             "services": {

@@ -9,8 +9,8 @@ from typing import Any
 
 from upath import UPath
 
+from pps.activities.ports.tracker import Tracker
 from pps.adapters.packages.repository_writer import publish_packages
-from pps.adapters.services.tracker import RestTracker
 from pps.domain.packages.patch import Patch, Repository, RepositoryKind
 from pps.domain.sites.site import Platform
 from pps.sandbox.provider.packages import ProviderPackages, make_sample_packages
@@ -35,7 +35,7 @@ def real_or_sample_packages(cache: Path, *, real: bool | None = None) -> tuple[P
 def offer_patch(
     repository_folder: Path,
     repository_url: str,
-    tracker: RestTracker,
+    tracker: Tracker,
     provided: ProviderPackages,
     platform: Platform,
     *,

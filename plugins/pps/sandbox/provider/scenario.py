@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from pps.adapters.services.tracker import RestTracker
+from pps.activities.ports.tracker import Tracker
 from pps.domain.packages.patch import Bug, Case, PackageRef, Patch, PatchState, Repository, Severity
 from pps.domain.sites.site import Platform
 
@@ -20,8 +20,7 @@ Updated worker node clients.
 - Listing a directory with more than 10,000 entries takes seconds, not minutes.
 - The help texts name the environment variables that the tools read.
 
-The clients work with the servers now in production. Nothing has to be configured.
-"""
+The clients work with the servers now in production. Nothing has to be configured."""
 # Mailboxes of roles: the bugs were reported by VOs' support lists, as is fitting for a demo.
 _BUGS = (
     Bug(28731, "Proxy renewal fails within the last ten minutes", Severity.MAJOR, "atlas-software@example.org"),
@@ -69,6 +68,6 @@ def demo_patch(
     )
 
 
-def submit(tracker: RestTracker, patch: Patch) -> None:
+def submit(tracker: Tracker, patch: Patch) -> None:
     """Enter the patch; once more changes nothing."""
-    tracker.create(patch)
+    tracker.enter(patch)

@@ -276,6 +276,8 @@ class Why(Answer):
     """in the tracker; none while it does not answer"""
     tracker: str
     """what is to be said of the tracker"""
+    tracker_page: str | None
+    """where people read it in the tracker; none while that does not answer"""
     in_production: bool
     answer: str
     conditions: list[Condition]

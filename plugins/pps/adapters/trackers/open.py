@@ -1,0 +1,23 @@
+"""Opens the tracker that tracker.yaml names."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+from pps.activities.ports.tracker import Tracker
+from pps.adapters.trackers.http import Secret
+from pps.config.tracker_models import TrackerFile
+
+
+def open_tracker(file: TrackerFile, secret: Secret, cache: Path) -> Tracker:
+    """The adapter of this kind; asks nobody yet.
+
+    Args:
+        cache: folder of ours alone for what may be lost at any time.
+    """
+    from pps.adapters.trackers.roundup import RoundupTracker
+
+    # what one user may read is not for another
+    whose = hashlib.sha256(f"{file.url} {file.project} {secret.user}".encode()).hexdigest()[:16]
+    return RoundupTracker(file, secret, copy=cache / f"{file.kind}-{whose}.json")
