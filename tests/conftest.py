@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
+from tests.support.github_openapi import FILE as GITHUB_OPENAPI
 from tests.support.postgres import fact_store, postgres_server, store_url, store_urls
 from tests.support.side_by_side import SideBySide, place_of
 from tests.support.thoroughness import examples
@@ -70,6 +71,7 @@ MISSING = {
     "postgres": [],
     "linux": [] if sys.platform == "linux" and Path("/dev/full").exists() else ["Linux, with /proc and /dev/full"],
     "dpkg": _programs("dpkg"),
+    "github-openapi": _files(str(GITHUB_OPENAPI)),
     "no-gsi-conf": ["a machine without a gsi.conf"] if Path("/etc/grid-security/gsi.conf").exists() else [],
 }
 _left_out: dict[str, int] = {}

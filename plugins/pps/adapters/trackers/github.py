@@ -1,0 +1,200 @@
+"""GitHub's issues, over PyGithub."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Collection, Iterable, Iterator
+from contextlib import contextmanager
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from pps.activities.ports.tracker import Remark
+from pps.adapters.trackers.careful_session import CarefulSession, RedirectedError, one_line
+from pps.adapters.trackers.entries import Entry
+from pps.adapters.trackers.http import Secret
+from pps.adapters.trackers.issues import IssueTracker
+from pps.config.tracker_models import TrackerFile
+from pps.domain.base.errors import ConfigurationError, RefusedError, RolloutError, ServiceError
+
+if TYPE_CHECKING:
+    from github.Issue import Issue
+    from github.Repository import Repository
+
+#: GitHub's own limit of a body, less what we add to it.
+_MOST_COMMENT = 65_000
+_CUT = "\n\n[cut here: GitHub takes no longer comment]"
+_MOST_ISSUES = 100_000
+_one_at_a_time = threading.Lock()
+
+
+class GithubTracker(IssueTracker):
+    """`ports.Tracker` over the issues of a GitHub repository, or of one on a GitHub Enterprise Server."""
+
+    def __init__(
+        self, file: TrackerFile, secret: Secret, *, page: int = 100, pause_s: float = 1.0, **limits: Any
+    ) -> None:
+        """Args:
+        secret: a token that may read and write issues of this repository, and nothing else.
+        page: issues asked for at once.
+        pause_s: between two writes, as GitHub asks for.
+        limits: as in `CarefulSession`.
+        """
+        super().__init__(file)
+        limits.setdefault("total_s", file.timeout)
+        host = urlsplit(self.url).hostname
+        self._api = "https://api.github.com" if host in ("github.com", "www.github.com") else f"{self.url}/api/v3"
+        self._repository = self._connect(secret, page, pause_s, limits)
+
+    def page(self, number: int) -> str:
+        """See the port."""
+        return f"{self.url}/{self._file.project}/issues/{int(number)}"
+
+    def comments(self, number: int) -> tuple[Remark, ...]:
+        """See the port."""
+        with self._spoken(number):
+            found = self._repository.get_issue(number).get_comments()
+            return tuple(Remark(c.created_at.isoformat(), c.body or "") for c in islice(found, _MOST_ISSUES))
+
+    def _entry(self, number: int) -> Entry:
+        with self._spoken(number):
+            issue = self._repository.get_issue(int(number))
+            if issue.number != number:
+                raise self._not_found(number, f"issue {issue.number} is answered instead: it is not there")
+            labels = [label.name for label in issue.labels]
+            if issue.pull_request is not None or not self._is_patch(labels):
+                raise self._not_found(number, f"the issue has no label {self._file.label!r}, so it is no patch")
+            return self._of(issue)
+
+    def _entries(self, state: str | None = None) -> Iterable[Entry]:
+        with self._spoken():
+            labels = [self._file.label, *([state] if state else [])]
+            found = self._repository.get_issues(state="all", labels=labels, sort="created", direction="desc")
+            return [self._of(i) for i in islice(found, _MOST_ISSUES) if i.pull_request is None]
+
+    def _of(self, issue: Issue) -> Entry:
+        labels = [label.name for label in issue.labels]
+        return self._issue(issue.number, issue.title or "", issue.body or "", labels, issue.updated_at)
+
+    def _fit(self, text: str) -> str:
+        return text if len(text) <= _MOST_COMMENT else text[:_MOST_COMMENT] + _CUT
+
+    def _say(self, number: int, text: str) -> None:
+        with self._spoken(number):
+            self._repository.get_issue(number).create_comment(text)
+
+    def _rewrite(self, entry: Entry, title: str, body: str) -> None:
+        """GitHub takes no condition with a change: this looks immediately before."""
+        with self._spoken(entry.number):
+            issue = self._repository.get_issue(entry.number)
+            if issue.updated_at != entry.version[0] or (issue.body or "") != entry.version[1]:
+                raise self._changed_meanwhile(entry.number)
+            if (title, body) != (issue.title, issue.body or ""):
+                issue.edit(title=title, body=body)
+
+    def _relabel(self, number: int, add: Collection[str], remove: Collection[str]) -> None:
+        from github import UnknownObjectException
+
+        if not add and not remove:
+            return
+        with self._spoken(number):
+            issue = self._repository.get_issue(number)
+            if add:
+                # PyGithub's own way sends a bare list, which GitHub takes, and no longer describes
+                issue.requester.requestJsonAndCheck("POST", f"{issue.url}/labels", input={"labels": list(add)})
+            for label in remove:
+                try:
+                    issue.remove_from_labels(label)
+                except UnknownObjectException:
+                    continue
+
+    def _open(self, title: str, body: str, labels: list[str]) -> int:
+        with self._spoken():
+            return int(self._repository.create_issue(title, body, labels=labels).number)
+
+    # --- PyGithub ---
+
+    def _connect(self, secret: Secret, page: int, pause_s: float, limits: dict[str, Any]) -> Repository:
+        try:
+            import github
+            from github.Requester import Requester
+        except ImportError as error:
+            why = "PyGithub is not installed in this Python."
+            raise ConfigurationError("tracker.yaml: kind github", why, "pip install pps-rollout[github]") from error
+        session = CarefulSession(self._api, **limits)
+        careful = _connection(session)
+        # it takes the class of its connections from a place of its own, and once; others get theirs as before
+        with _one_at_a_time:
+            Requester.injectConnectionClasses(careful, careful)
+            try:
+                hub = github.Github(
+                    auth=github.Auth.Token(secret.password) if secret.password else None,
+                    base_url=self._api,
+                    user_agent="pps-rollout",
+                    per_page=page,
+                    retry=None,  # ours; its own one sleeps for up to an hour
+                    seconds_between_requests=None,
+                    seconds_between_writes=pause_s or None,
+                )
+            finally:
+                Requester.resetConnectionClasses()
+        return hub.get_repo(self._file.project, lazy=True)
+
+    @contextmanager
+    def _spoken(self, number: int | None = None) -> Iterator[None]:
+        """PyGithub's errors as ours; none of them holds our token."""
+        import github
+
+        where = f"tracker {self._api}"
+        try:
+            yield
+        except RedirectedError as error:
+            if number is None:
+                raise
+            raise self._not_found(number, "it has moved elsewhere, so it is not") from error
+        except RolloutError:
+            raise
+        except github.GithubException as error:
+            said = one_line((error.data or {}).get("message", "") if isinstance(error.data, dict) else "")
+            why = f"(HTTP {error.status}) {said}".strip()
+            if isinstance(error, github.RateLimitExceededException) or error.status == 429:
+                raise ServiceError(where, f"asks us to wait {why}.", "Try again later.") from None
+            if error.status in (401, 403):
+                next_step = "Correct the token in the connection pps_tracker: it must read and write issues there."
+                raise ConfigurationError(where, f"refuses our token {why}.", next_step) from None
+            if error.status in (404, 410):
+                if number is not None:
+                    raise self._not_found(number) from None
+                next_step = "Check project in tracker.yaml, and that the token may see it."
+                raise ConfigurationError(where, f"has no repository {self._file.project} for us.", next_step) from None
+            if error.status in (400, 409, 422):
+                raise RefusedError(where, (said or why,), "Look at the issue in the tracker.") from None
+            raise ServiceError(where, f"does not do it {why}.", "Try again.") from None
+        except (AssertionError, RuntimeError, ValueError, KeyError, TypeError, AttributeError) as error:
+            raise ServiceError(
+                where, f"its answer is not one of GitHub's ({type(error).__name__}).", "Check url in tracker.yaml."
+            ) from error
+
+
+def _connection(session: CarefulSession) -> Any:
+    """A class of connections as PyGithub makes them, all over our session."""
+    from github.Requester import RequestsResponse
+
+    class Connection:
+        def __init__(self, host: str, port: int | None = None, **_: Any) -> None:
+            self.host, self._port = host, port
+
+        def request(self, verb: str, url: str, body: Any, headers: dict[str, str], stream: bool = False) -> None:
+            self._asked = (verb, url, body, headers)
+
+        def getresponse(self) -> RequestsResponse:
+            verb, url, body, headers = self._asked
+            parts = urlsplit(session.tracker)
+            return RequestsResponse(
+                session.request(verb, f"{parts.scheme}://{parts.netloc}{url}", data=body, headers=headers)
+            )
+
+        def close(self) -> None:
+            pass
+
+    return Connection

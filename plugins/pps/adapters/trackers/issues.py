@@ -1,0 +1,118 @@
+"""Patches as issues: what GitHub and GitLab have in common.
+
+A patch is an issue with a label of ours. What its provider says of it are sections of the issue's body, as an issue
+form writes them. Whoever opens an issue may edit its body at any time, but not its labels: so the state, and what
+certification says, are labels.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Collection, Mapping
+
+from pps.adapters.trackers.entries import SUBMISSION, Entry, EntryTracker
+from pps.adapters.trackers.issue_text import IssueText, plain_ends
+from pps.config.tracker_models import TrackerFile
+from pps.domain.base.errors import RefusedError
+
+#: Fields that are a label: a flag is its name, the others `NAME: VALUE`.
+_FLAG = "basic_certification_passed"
+_SAID_BY_LABELS = ("install_tested", "programming_ph")
+_MOST_TEXT = 1024 * 1024
+
+
+class IssueTracker(EntryTracker):
+    """A tracker whose entries have a title, a body, and labels."""
+
+    def __init__(self, file: TrackerFile) -> None:
+        super().__init__(file)
+        self._states = frozenset(file.states_there.values())
+
+    @abstractmethod
+    def _rewrite(self, entry: Entry, title: str, body: str) -> None:
+        """Give an issue this title and body, if it is still of this version."""
+
+    @abstractmethod
+    def _relabel(self, number: int, add: Collection[str], remove: Collection[str]) -> None:
+        """Add labels, then take others away; what is so already is no error."""
+
+    @abstractmethod
+    def _open(self, title: str, body: str, labels: list[str]) -> int:
+        """Open an issue."""
+
+    def _is_patch(self, labels: Collection[str]) -> bool:
+        return self._file.label in labels
+
+    def _issue(self, number: int, title: str, body: str, labels: Collection[str], version: object) -> Entry:
+        """An issue as an entry."""
+        text = IssueText.of(body[:_MOST_TEXT])
+        values: dict[str, object] = dict(text.values)
+        # what people wrote about these is no more than a text
+        for field in (_FLAG, *_SAID_BY_LABELS):
+            values.pop(self._words.attribute(field), None)
+        values[self._words.attribute("title")] = title
+        if name := self._words.attribute(_FLAG):
+            values[name] = "yes" if name in labels else "no"
+        for field in _SAID_BY_LABELS:
+            if (name := self._words.attribute(field)) and (said := sorted(_said(name, labels))):
+                values[name] = "\n".join(said)
+        for field in ("database_schema_changed", "clients_compatible", "new_functionality"):
+            name = self._words.attribute(field)
+            if name in values:
+                values[name] = _ticked(str(values[name]))
+        ours = {a.name for a in self._words.attributes.values()} | {SUBMISSION}
+        problems = [f"{name}: its heading stands more than once in the issue" for name in text.twice if name in ours]
+        if len(body) > _MOST_TEXT:
+            problems.append(f"the issue's text is longer than {_MOST_TEXT} characters")
+        return Entry(
+            number, tuple(sorted(self._states & set(labels))), values, (version, body, labels), tuple(problems)
+        )
+
+    def _move(self, entry: Entry, state: str) -> None:
+        """See the base: the new label first, so that an issue never has no state."""
+        self._relabel(entry.number, [state], [s for s in entry.states if s != state])
+
+    def _change(self, entry: Entry, values: Mapping[str, str]) -> None:
+        """See the base."""
+        _, body, labels = entry.version
+        texts, said = self._parted(values)
+        title = texts.pop(self._words.attribute("title"), str(entry.values[self._words.attribute("title")]))
+        self._rewrite(entry, title, self._body(IssueText.of(body), texts))
+        names = [n for f in _SAID_BY_LABELS if (n := self._words.attribute(f)) in values]
+        gone = {label for label in labels for name in names if label.startswith(f"{name}: ")} - set(said)
+        self._relabel(entry.number, [label for label in said if label not in labels], sorted(gone))
+
+    def _make(self, state: str, values: Mapping[str, str]) -> int:
+        """See the base."""
+        texts, said = self._parted(values)
+        title = texts.pop(self._words.attribute("title"), "")
+        return self._open(title, self._body(IssueText.of(""), texts), [self._file.label, state, *said])
+
+    def _parted(self, values: Mapping[str, str]) -> tuple[dict[str, str], list[str]]:
+        """What is a text, and what is a label."""
+        texts, labels = dict(values), []
+        if texts.pop(flag := self._words.attribute(_FLAG), "no") == "yes":
+            labels.append(flag)
+        for field in _SAID_BY_LABELS:
+            name = self._words.attribute(field)
+            labels += [f"{name}: {word}" for word in texts.pop(name, "").split("\n") if word]
+        return texts, labels
+
+    def _body(self, old: IssueText, texts: Mapping[str, str]) -> str:
+        body = str(old.changed(texts))
+        there = IssueText.of(body)
+        lost = sorted(n for n, t in texts.items() if there.values.get(n) != plain_ends(t) or n in there.twice)
+        if lost:
+            why = f"It has an open code block or comment, or a heading twice, so that {', '.join(lost)} would be lost."
+            raise RefusedError("the issue", (why,), "Correct its text in the tracker.")
+        return body
+
+
+def _said(name: str, labels: Collection[str]) -> list[str]:
+    return [label.removeprefix(f"{name}: ") for label in labels if label.startswith(f"{name}: ")]
+
+
+def _ticked(text: str) -> str:
+    """A form's tick box as yes or no."""
+    box = text.strip()[:5].lower()
+    return {"- [x]": "yes", "- [ ]": "no"}.get(box, text)

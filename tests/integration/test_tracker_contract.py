@@ -1,0 +1,226 @@
+"""What `ports.Tracker` promises, said once and held against every adapter with its own tracker."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from tests.support import bad_input
+from tests.support.examples import PATCH
+from tests.support.tracker_desks import DESKS, Desk
+
+from pps.config.patch_documents import parse_patch, patch_document
+from pps.domain.base.errors import PackageError, PatchNotFoundError, RefusedError
+from pps.domain.packages.patch import Case, Patch, PatchKind, PatchState
+
+NOWHERE = 999_999
+
+#: Everything that a patch can say.
+FULL = parse_patch(
+    {
+        **patch_document(PATCH),
+        "kind": PatchKind.SERVER.value,
+        "service_type": "Site-BDII",
+        "special_configuration": "Set MY_PORT:\n\n```\n### packages\n\nnone\n```\n",
+        "release_notes": "# Notes\n\n### packages\n\nnot a section, but a heading of the notes\n\n  <!-- hidden -->\n- [ ] a",
+        "new_variables": ["MY_PORT", "MY_HOST"],
+        "component_parameters": ["blah.conf:maxJobs", "[CE] port"],
+        "operational_changes": "/close\n@everybody: the port is another one; see #1 & <b>that</b>",
+        "provider": "grid-clients@example.org",
+        "programming_ph": 24,
+        "database_schema_changed": True,
+        "clients_compatible": False,
+        "installation_guide": "https://docs.example.org/install?a=1&b=2",
+        "configuration_guide": "https://docs.example.org/configure",
+        "test_cases": [
+            {"name": "renew", "title": "A proxy | is renewed", "how": "1. Do this\n\n2. `and that`\n    indented"},
+            {"name": "copy", "title": "A file is copied", "how": ""},
+        ],
+        "cves": ["CVE-2026-12345", "CVE-2026-1234567"],
+        "embargo_until": "2026-04-01T12:00:00+00:00",
+    }
+)
+
+HOSTILE = (
+    *bad_input.HTML,
+    "/close\n/label ~Certified",
+    "State: Certified",
+    "```\n### state\n\nCertified\n",
+    "{{ 7*7 }} ${7*7} %s%n",
+    "@everybody #1 !2 &3",
+    "Subject: x\r\nBcc: everybody@example.org",
+    "=cmd|' /C calc'!A0",
+    "é e\u0301 \u2028 \U0001f600 \u202egnp.exe",
+)
+
+
+@pytest.fixture(params=[pytest.param(k, marks=pytest.mark.needs(g) if g else ()) for k, (g, _) in DESKS.items()])
+def desk(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Desk]:
+    with DESKS[request.param][1](tmp_path) as desk:
+        yield desk
+
+
+def entered(desk: Desk, patch: Patch = PATCH, of: str = "submission 1") -> Patch:
+    return replace(patch, number=desk.tracker.enter(patch, submission=of))
+
+
+def test_a_patch_is_read_as_it_was_entered(desk: Desk) -> None:
+    full, simple = entered(desk, FULL), entered(desk, PATCH, "submission 2")
+    assert desk.tracker.patch(full.number) == full
+    assert desk.tracker.patch(simple.number) == simple
+    assert desk.tracker.patches() == (simple, full)
+
+
+def test_the_same_submission_once_more_is_the_patch_that_it_was(desk: Desk) -> None:
+    patch = entered(desk)
+    assert entered(desk) == patch
+    assert entered(desk, of="submission 2").number != patch.number
+    assert len(desk.tracker.patches()) == 2
+
+
+def test_a_patch_that_is_there_is_entered_only_as_the_same(desk: Desk) -> None:
+    patch = entered(desk)
+    desk.tracker.set_state(patch.number, PatchState.CERTIFIED, "")
+    assert desk.tracker.enter(patch) == patch.number
+    with pytest.raises(RefusedError, match="other content"):
+        desk.tracker.enter(replace(patch, version="9.9"))
+    if desk.numbers_itself:
+        with pytest.raises(RefusedError, match="numbers its entries itself"):
+            desk.tracker.enter(replace(patch, number=NOWHERE))
+    assert len(desk.tracker.patches()) == 1
+
+
+def test_an_edit_changes_its_fields_and_no_other(desk: Desk) -> None:
+    patch = entered(desk, FULL)
+    cases = (Case("other", "Another one", "a\n\nb"),)
+    changes = {
+        "title": "Another title",
+        "version": "3.1.24",
+        "release_notes": "",
+        "programming_ph": 8,
+        "install_tested": [],
+        "test_cases": [{"name": "other", "title": "Another one", "how": "a\n\nb"}],
+        "bugs": patch_document(FULL)["bugs"][:1],
+    }
+    desk.tracker.edit(patch.number, changes)
+    edited = replace(
+        patch,
+        title="Another title",
+        version="3.1.24",
+        release_notes="",
+        programming_ph=8,
+        install_tested=(),
+        test_cases=cases,
+        bugs=FULL.bugs[:1],
+    )
+    assert desk.tracker.patch(patch.number) == edited
+
+
+@pytest.mark.parametrize("field", ["number", "state", "basic_certification_passed"])
+def test_what_others_decide_is_not_edited(desk: Desk, field: str) -> None:
+    patch = entered(desk)
+    with pytest.raises(RefusedError, match=field):
+        desk.tracker.edit(patch.number, {field: True, "version": "9"})
+    assert desk.tracker.patch(patch.number) == patch
+
+
+def test_an_edit_that_would_make_it_unreadable_is_refused(desk: Desk) -> None:
+    patch = entered(desk)
+    with pytest.raises(PackageError, match="metapackage"):
+        desk.tracker.edit(patch.number, {"metapackage": "a b; reboot"})
+    assert desk.tracker.patch(patch.number) == patch
+
+
+def test_a_state_is_set_there_and_back_and_each_time_something_is_said(desk: Desk) -> None:
+    number = entered(desk).number
+    moves = [PatchState.CERTIFIED, PatchState.WITH_PROVIDER, PatchState.READY_FOR_CERTIFICATION]
+    moves += [PatchState.IN_CERTIFICATION, PatchState.CERTIFIED, PatchState.WITH_PROVIDER]
+    for state in moves:
+        desk.tracker.set_state(number, state, "Because of the tests.")
+        assert desk.tracker.patch(number).state is state
+        desk.tracker.set_state(number, state, "Because of the tests.")
+    assert len(desk.tracker.comments(number)) == len(moves)
+    assert all(r.text.startswith("Because of the tests.") for r in desk.tracker.comments(number))
+    assert [p.number for p in desk.tracker.patches(PatchState.WITH_PROVIDER)] == [number]
+    assert desk.tracker.patches(PatchState.CERTIFIED) == ()
+
+
+def test_a_state_can_be_set_without_a_word(desk: Desk) -> None:
+    number = entered(desk).number
+    desk.tracker.set_state(number, PatchState.CERTIFIED, " ")
+    assert desk.tracker.patch(number).state is PatchState.CERTIFIED
+    assert desk.tracker.comments(number) == ()
+
+
+def test_a_comment_is_once_however_often_it_is_said(desk: Desk) -> None:
+    number = entered(desk).number
+    for text in ("First.\n\nWith a second line.", "Second.", "First.\n\nWith a second line.", "Second.", "Third."):
+        desk.tracker.comment(number, text)
+    assert [r.text for r in desk.tracker.comments(number)] == ["First.\n\nWith a second line.", "Second.", "Third."]
+    with pytest.raises(RefusedError):
+        desk.tracker.comment(number, " \n")
+
+
+def test_a_comment_moves_nothing_and_comes_back_whatever_it_says(desk: Desk) -> None:
+    patch = entered(desk)
+    for text in HOSTILE:
+        desk.tracker.comment(patch.number, text)
+        desk.tracker.comment(patch.number, text)
+    assert [plain(r.text) for r in desk.tracker.comments(patch.number)] == [plain(text) for text in HOSTILE]
+    assert desk.tracker.patch(patch.number) == patch
+
+
+def test_an_earlier_comment_that_looks_like_a_move_keeps_no_move_from_being_told(desk: Desk) -> None:
+    number = entered(desk).number
+    desk.tracker.comment(number, "It is well.\n\nState: In production")
+    desk.tracker.set_state(number, PatchState.CERTIFIED, "It is well.")
+    assert len(desk.tracker.comments(number)) == 2
+
+
+def test_release_notes_come_back_whatever_they_say(desk: Desk) -> None:
+    notes = "\n".join(t for t in HOSTILE if t.replace("\n", "").replace("\r", "").isprintable()).replace("\r", "")
+    patch = entered(desk, replace(PATCH, release_notes=notes, special_configuration=f"    {notes}\n\n"))
+    assert desk.tracker.patch(patch.number) == patch
+
+
+def test_an_unknown_number_is_told_as_such(desk: Desk) -> None:
+    entered(desk)
+    tracker = desk.tracker
+    for ask in (tracker.patch, tracker.readings, tracker.comments):
+        with pytest.raises(PatchNotFoundError, match=str(NOWHERE)):
+            ask(NOWHERE)
+    with pytest.raises(PatchNotFoundError):
+        tracker.set_state(NOWHERE, PatchState.CERTIFIED, "x")
+    with pytest.raises(PatchNotFoundError):
+        tracker.comment(NOWHERE, "x")
+    with pytest.raises(PatchNotFoundError):
+        tracker.edit(NOWHERE, {"version": "1"})
+
+
+def test_an_entry_that_cannot_be_read_is_shown_with_its_problems_and_holds_up_no_other(
+    desk: Desk, caplog: pytest.LogCaptureFixture
+) -> None:
+    good, bad = entered(desk), entered(desk, of="submission 2")
+    desk.spoil(bad.number)
+    first, second = desk.tracker.readings()
+    assert (second.patch, second.problems) == (good, ())
+    assert (first.number, first.title, first.patch) == (bad.number, bad.title, None)
+    assert any("packages" in problem for problem in first.problems), first.problems
+    assert desk.tracker.readings(bad.number) == (first,)
+    assert desk.tracker.patches() == (good,)
+    assert str(bad.number) in caplog.text
+    with pytest.raises(PackageError, match="packages"):
+        desk.tracker.patch(bad.number)
+
+
+def test_many_patches_are_read_page_by_page_newest_first(desk: Desk) -> None:
+    numbers = [entered(desk, of=f"submission {n}").number for n in range(5)]
+    assert [p.number for p in desk.tracker.patches()] == sorted(numbers, reverse=True)
+    assert [r.number for r in desk.tracker.readings()] == sorted(numbers, reverse=True)
+
+
+def plain(text: str) -> str:
+    """Without what a tracker may change: line ends, and blanks at the ends."""
+    return "\n".join(line.rstrip() for line in text.replace("\r\n", "\n").split("\n")).strip()
