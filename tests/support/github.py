@@ -115,7 +115,8 @@ class GithubStandIn(StandIn):
         found = [
             issue
             for issue in self.issues.values()
-            if wanted <= {label["name"] for label in issue["labels"]} and asked.first("state", "open") in ("all", "open")
+            if wanted <= {label["name"] for label in issue["labels"]}
+            and asked.first("state", "open") in ("all", "open")
         ]
         found.sort(key=lambda issue: issue["created_at"], reverse=asked.first("direction", "desc") == "desc")
         return self._pages(asked, found, 30)

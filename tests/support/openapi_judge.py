@@ -56,7 +56,11 @@ class OpenApiJudge:
         for name, text in zip(names, steps.groups(), strict=True):
             wrong += self._values_wrong(given[name, "path"]["schema"], text, f"path parameter {name}")
         there = {name for name, _ in asked.query}
-        wrong += [f"{n} is missing" for (n, place), p in given.items() if place == "query" and p.get("required") and n not in there]
+        wrong += [
+            f"{n} is missing"
+            for (n, place), p in given.items()
+            if place == "query" and p.get("required") and n not in there
+        ]
         return wrong + self._body_wrong(template, operation, asked)
 
     def _body_wrong(self, template: str, operation: dict[str, Any], asked: Asked) -> list[str]:

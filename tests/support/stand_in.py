@@ -88,7 +88,7 @@ class _Handler(BaseHTTPRequestHandler):
         data = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         query = parse_qsl(parts.query, keep_blank_values=True)
         answer = self.stand_in.take(
-            Asked(self.command, parts.path, query, dict(self.headers), json.loads(data) if data else None)
+            Asked(self.command, parts.path, query, {n.lower(): v for n, v in self.headers.items()}, json.loads(data) if data else None)
         )
         body = answer.body if isinstance(answer.body, bytes) else json.dumps(answer.body).encode()
         if answer.body is None:

@@ -12,6 +12,7 @@ from tests.support.stand_in import served
 from pps.activities.ports.tracker import Tracker
 from pps.adapters.trackers.http import Secret
 from pps.config.tracker_models import TrackerFile, TrackerKind
+from pps.domain.packages.patch import PatchState
 
 
 @dataclass
@@ -43,7 +44,27 @@ def github(folder: Path) -> Iterator[Desk]:
     assert hub.wrong == []
 
 
+@contextmanager
+def gitlab(folder: Path) -> Iterator[Desk]:
+    from tests.support.gitlab import PROJECT, GitlabStandIn
+
+    from pps.adapters.trackers.gitlab import GitlabTracker
+
+    lab = GitlabStandIn()
+
+    def spoil(number: int) -> None:
+        body = lab.issues[number]["description"]
+        lab.issues[number]["description"] = body.replace("### packages\n\n", "### packages\n\n; rm -rf /\n")
+
+    with served(lab):
+        states = {state: f"state::{state.value}" for state in PatchState}
+        file = TrackerFile(kind=TrackerKind.GITLAB, url=lab.url, project=PROJECT, states=states)
+        yield Desk(GitlabTracker(file, Secret("a-token"), page=2), spoil)
+    assert lab.wrong == []
+
+
 #: Kind -> group of outside parts, and the tracker.
 DESKS: dict[TrackerKind, tuple[str, Callable[[Path], AbstractContextManager[Desk]]]] = {
     TrackerKind.GITHUB: ("github-openapi", github),
+    TrackerKind.GITLAB: ("", gitlab),
 }

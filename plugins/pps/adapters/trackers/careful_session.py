@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import time
 from collections.abc import Mapping
+from http import HTTPStatus
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -108,6 +109,9 @@ class _Adapter(HTTPAdapter):
                 f"it redirects to {where!r}, which is not followed.",
                 "Check url and project in tracker.yaml.",
             )
+        if response.status_code == HTTPStatus.TOO_MANY_REQUESTS:
+            # some libraries would sleep as long as they are told
+            raise ServiceError(f"tracker {self._tracker}", "asks us to wait.", "Try again later.")
         response.raw = io.BytesIO(data)
         return response
 

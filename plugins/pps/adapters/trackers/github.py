@@ -13,7 +13,7 @@ from pps.activities.ports.tracker import Remark
 from pps.adapters.trackers.careful_session import CarefulSession, RedirectedError, one_line
 from pps.adapters.trackers.entries import Entry
 from pps.adapters.trackers.http import Secret
-from pps.adapters.trackers.issues import IssueTracker
+from pps.adapters.trackers.issues import MOST_ISSUES, IssueTracker
 from pps.config.tracker_models import TrackerFile
 from pps.domain.base.errors import ConfigurationError, RefusedError, RolloutError, ServiceError
 
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 #: GitHub's own limit of a body, less what we add to it.
 _MOST_COMMENT = 65_000
 _CUT = "\n\n[cut here: GitHub takes no longer comment]"
-_MOST_ISSUES = 100_000
 _one_at_a_time = threading.Lock()
 
 
@@ -54,7 +53,7 @@ class GithubTracker(IssueTracker):
         """See the port."""
         with self._spoken(number):
             found = self._repository.get_issue(number).get_comments()
-            return tuple(Remark(c.created_at.isoformat(), c.body or "") for c in islice(found, _MOST_ISSUES))
+            return tuple(Remark(c.created_at.isoformat(), c.body or "") for c in islice(found, MOST_ISSUES))
 
     def _entry(self, number: int) -> Entry:
         with self._spoken(number):
@@ -70,7 +69,7 @@ class GithubTracker(IssueTracker):
         with self._spoken():
             labels = [self._file.label, *([state] if state else [])]
             found = self._repository.get_issues(state="all", labels=labels, sort="created", direction="desc")
-            return [self._of(i) for i in islice(found, _MOST_ISSUES) if i.pull_request is None]
+            return [self._of(i) for i in islice(found, MOST_ISSUES) if i.pull_request is None]
 
     def _of(self, issue: Issue) -> Entry:
         labels = [label.name for label in issue.labels]
@@ -134,11 +133,12 @@ class GithubTracker(IssueTracker):
                     per_page=page,
                     retry=None,  # ours; its own one sleeps for up to an hour
                     seconds_between_requests=None,
+                    lazy=True,  # nothing is asked for before it is used
                     seconds_between_writes=pause_s or None,
                 )
             finally:
                 Requester.resetConnectionClasses()
-        return hub.get_repo(self._file.project, lazy=True)
+        return hub.get_repo(self._file.project)
 
     @contextmanager
     def _spoken(self, number: int | None = None) -> Iterator[None]:
@@ -157,7 +157,7 @@ class GithubTracker(IssueTracker):
         except github.GithubException as error:
             said = one_line((error.data or {}).get("message", "") if isinstance(error.data, dict) else "")
             why = f"(HTTP {error.status}) {said}".strip()
-            if isinstance(error, github.RateLimitExceededException) or error.status == 429:
+            if isinstance(error, github.RateLimitExceededException):
                 raise ServiceError(where, f"asks us to wait {why}.", "Try again later.") from None
             if error.status in (401, 403):
                 next_step = "Correct the token in the connection pps_tracker: it must read and write issues there."

@@ -13,12 +13,14 @@ from collections.abc import Collection, Mapping
 from pps.adapters.trackers.entries import SUBMISSION, Entry, EntryTracker
 from pps.adapters.trackers.issue_text import IssueText, plain_ends
 from pps.config.tracker_models import TrackerFile
-from pps.domain.base.errors import RefusedError
+from pps.domain.base.errors import ConfigurationError, RefusedError
 
 #: Fields that are a label: a flag is its name, the others `NAME: VALUE`.
 _FLAG = "basic_certification_passed"
 _SAID_BY_LABELS = ("install_tested", "programming_ph")
 _MOST_TEXT = 1024 * 1024
+#: A tracker that goes on and on is not read to the end.
+MOST_ISSUES = 100_000
 
 
 class IssueTracker(EntryTracker):
@@ -27,6 +29,10 @@ class IssueTracker(EntryTracker):
     def __init__(self, file: TrackerFile) -> None:
         super().__init__(file)
         self._states = frozenset(file.states_there.values())
+        names = [file.label, *self._states, *(self._words.attribute(f) for f in (_FLAG, *_SAID_BY_LABELS))]
+        if wrong := [name for name in names if "," in name]:
+            why = f"{wrong[0]!r} cannot be a label: it holds a comma, which stands between labels."
+            raise ConfigurationError("tracker.yaml", why, "Choose another word.")
 
     @abstractmethod
     def _rewrite(self, entry: Entry, title: str, body: str) -> None:

@@ -1,0 +1,164 @@
+"""GitLab's issues, over python-gitlab."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterable, Iterator
+from contextlib import contextmanager
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+from pps.activities.ports.tracker import Remark
+from pps.adapters.trackers.careful_session import CarefulSession, RedirectedError, one_line
+from pps.adapters.trackers.entries import Entry
+from pps.adapters.trackers.http import Secret
+from pps.adapters.trackers.issue_text import plain_ends
+from pps.adapters.trackers.issues import MOST_ISSUES, IssueTracker
+from pps.config.tracker_models import TrackerFile
+from pps.domain.base.errors import ConfigurationError, RefusedError, RolloutError, ServiceError
+
+if TYPE_CHECKING:
+    from gitlab.v4.objects import Project, ProjectIssue
+
+#: GitLab's own limit of a note, less what we add to it.
+_MOST_COMMENT = 990_000
+_CUT = "\n\n[cut here: GitLab takes no longer comment]"
+
+
+class GitlabTracker(IssueTracker):
+    """`ports.Tracker` over the issues of a GitLab project; a word such as `state::Certified` is a scoped label."""
+
+    def __init__(self, file: TrackerFile, secret: Secret, *, page: int = 100, **limits: Any) -> None:
+        """Args:
+        secret: an access token of the project, with the scope `api` and the role Reporter.
+        page: issues asked for at once.
+        limits: as in `CarefulSession`.
+        """
+        super().__init__(file)
+        limits.setdefault("total_s", file.timeout)
+        self._project = self._connect(secret, page, limits)
+
+    def page(self, number: int) -> str:
+        """See the port."""
+        return f"{self.url}/{self._file.project}/-/issues/{int(number)}"
+
+    def comments(self, number: int) -> tuple[Remark, ...]:
+        """See the port."""
+        with self._spoken(number):
+            notes = self._project.issues.get(number, lazy=True).notes
+            found = notes.list(iterator=True, sort="asc", order_by="created_at")
+            # what GitLab itself notes of changes is no comment
+            said = (n for n in islice(found, MOST_ISSUES) if not n.attributes["system"])
+            return tuple(Remark(str(n.attributes["created_at"]), _unhushed(n.attributes["body"] or "")) for n in said)
+
+    def _entry(self, number: int) -> Entry:
+        with self._spoken(number):
+            issue = self._project.issues.get(int(number))
+            if issue.attributes["iid"] != number:
+                raise self._not_found(number, f"issue {issue.attributes['iid']} is answered instead: it is not there")
+            if not self._is_patch(issue.attributes["labels"]):
+                raise self._not_found(number, f"the issue has no label {self._file.label!r}, so it is no patch")
+            return self._of(issue)
+
+    def _entries(self, state: str | None = None) -> Iterable[Entry]:
+        with self._spoken():
+            labels = [self._file.label, *([state] if state else [])]
+            found = self._project.issues.list(iterator=True, labels=labels, order_by="created_at", sort="desc")
+            return [self._of(issue) for issue in islice(found, MOST_ISSUES)]
+
+    def _of(self, issue: ProjectIssue) -> Entry:
+        known = issue.attributes
+        text = _unhushed(plain_ends(known["description"] or ""))
+        return self._issue(int(known["iid"]), str(known["title"]), text, list(known["labels"]), known["updated_at"])
+
+    def _fit(self, text: str) -> str:
+        return text if len(text) <= _MOST_COMMENT else text[:_MOST_COMMENT] + _CUT
+
+    def _say(self, number: int, text: str) -> None:
+        with self._spoken(number):
+            self._project.issues.get(number, lazy=True).notes.create({"body": _hushed(text)})
+
+    def _rewrite(self, entry: Entry, title: str, body: str) -> None:
+        """GitLab takes no condition with a change: this looks immediately before."""
+        with self._spoken(entry.number):
+            now = self._of(self._project.issues.get(entry.number))
+            if now.version[:2] != entry.version[:2]:
+                raise self._changed_meanwhile(entry.number)
+            if (title, body) != (entry.values[self._words.attribute("title")], entry.version[1]):
+                self._project.issues.update(entry.number, {"title": title, "description": _hushed(body)})
+
+    def _relabel(self, number: int, add: Collection[str], remove: Collection[str]) -> None:
+        """In one request, so that an issue has never two states."""
+        change = {"add_labels": ",".join(add), "remove_labels": ",".join(remove)}
+        if change := {name: labels for name, labels in change.items() if labels}:
+            with self._spoken(number):
+                self._project.issues.update(number, change)
+
+    def _open(self, title: str, body: str, labels: list[str]) -> int:
+        with self._spoken():
+            made = self._project.issues.create(
+                {"title": title, "description": _hushed(body), "labels": ",".join(labels)}
+            )
+            return int(made.attributes["iid"])
+
+    # --- python-gitlab ---
+
+    def _connect(self, secret: Secret, page: int, limits: dict[str, Any]) -> Project:
+        try:
+            import gitlab
+        except ImportError as error:
+            why = "python-gitlab is not installed in this Python."
+            raise ConfigurationError("tracker.yaml: kind gitlab", why, "pip install pps-rollout[gitlab]") from error
+        lab = gitlab.Gitlab(
+            self.url,
+            private_token=secret.password or None,
+            user_agent="pps-rollout",
+            per_page=page,
+            session=CarefulSession(self.url, **limits),
+        )
+        return lab.projects.get(self._file.project, lazy=True)
+
+    @contextmanager
+    def _spoken(self, number: int | None = None) -> Iterator[None]:
+        """python-gitlab's errors as ours; none of them holds our token."""
+        import gitlab
+
+        where = f"tracker {self.url}"
+        try:
+            yield
+        except RedirectedError as error:
+            if number is None:
+                raise
+            raise self._not_found(number, "it has moved elsewhere, so it is not") from error
+        except RolloutError:
+            raise
+        except gitlab.exceptions.GitlabError as error:
+            why = f"(HTTP {error.response_code}) {one_line(_said(error.error_message))}".strip()
+            if error.response_code in (401, 403):
+                next_step = "Correct the token in the connection pps_tracker: scope api, role Reporter in the project."
+                raise ConfigurationError(where, f"refuses our token {why}.", next_step) from None
+            if error.response_code == 404:
+                if number is not None:
+                    raise self._not_found(number) from None
+                next_step = "Check project in tracker.yaml, and that the token may see it."
+                raise ConfigurationError(where, f"has no project {self._file.project} for us.", next_step) from None
+            if error.response_code in (400, 409, 422):
+                raise RefusedError(where, (why,), "Look at the issue in the tracker.") from None
+            raise ServiceError(where, f"does not do it {why}.", "Try again.") from None
+        except (AssertionError, RuntimeError, ValueError, KeyError, TypeError, AttributeError) as error:
+            raise ServiceError(
+                where, f"its answer is not one of GitLab's ({type(error).__name__}).", "Check url in tracker.yaml."
+            ) from error
+
+
+def _said(message: Any) -> str:
+    return message.decode("utf-8", "replace") if isinstance(message, bytes) else str(message)
+
+
+def _hushed(text: str) -> str:
+    r"""A text in which no line is a command: `/close` would be done, with our rights. `\/close` is shown as `/close`."""
+    return re.sub(r"^(\s*)(\\*/)", r"\1\\\2", plain_ends(text), flags=re.MULTILINE)
+
+
+def _unhushed(text: str) -> str:
+    return re.sub(r"^(\s*)\\(\\*/)", r"\1\2", text, flags=re.MULTILINE)
