@@ -24,7 +24,7 @@ FULL = parse_patch(
         "kind": PatchKind.SERVER.value,
         "service_type": "Site-BDII",
         "special_configuration": "Set MY_PORT:\n\n```\n### packages\n\nnone\n```\n",
-        "release_notes": "# Notes\n\n### packages\n\nnot a section, but a heading of the notes\n\n  <!-- hidden -->\n- [ ] a",
+        "release_notes": "# Notes\n\n### packages\n\nno section, a heading of the notes\n\n  <!-- hidden -->\n- [ ] a",
         "new_variables": ["MY_PORT", "MY_HOST"],
         "component_parameters": ["blah.conf:maxJobs", "[CE] port"],
         "operational_changes": "/close\n@everybody: the port is another one; see #1 & <b>that</b>",

@@ -81,6 +81,8 @@ class StandIn:
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
+    wbufsize = -1
     stand_in: StandIn
 
     def _serve(self) -> None:
@@ -88,7 +90,13 @@ class _Handler(BaseHTTPRequestHandler):
         data = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         query = parse_qsl(parts.query, keep_blank_values=True)
         answer = self.stand_in.take(
-            Asked(self.command, parts.path, query, {n.lower(): v for n, v in self.headers.items()}, json.loads(data) if data else None)
+            Asked(
+                self.command,
+                parts.path,
+                query,
+                {n.lower(): v for n, v in self.headers.items()},
+                json.loads(data) if data else None,
+            )
         )
         body = answer.body if isinstance(answer.body, bytes) else json.dumps(answer.body).encode()
         if answer.body is None:

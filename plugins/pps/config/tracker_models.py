@@ -20,6 +20,8 @@ class TrackerKind(StrEnum):
     """Trackers that we can talk to."""
 
     ROUNDUP = "roundup"
+    GITHUB = "github"
+    GITLAB = "gitlab"
 
 
 def _plain(url: str) -> str:
@@ -49,7 +51,9 @@ class TrackerFile(Model):
     url: Url
     """Where its web pages are; the API is found below it."""
     project: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9 ._/-]{0,199}$")] = "patch"
-    """Where in the tracker the patches are: Roundup's class."""
+    """Where in the tracker the patches are: Roundup's class, a repository OWNER/NAME, a project, a queue, a group."""
+    label: Word = "patch"
+    """Issues with this label are patches (GitHub, GitLab)."""
     states: dict[PatchState, Word] = Field(default_factory=dict)
     """Our state -> the tracker's word, where it has another one."""
     severities: dict[Severity, Word] = Field(default_factory=dict)

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import logging
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeVar
 
 from pps.activities.ports.tracker import Reading, Remark
 from pps.adapters.trackers.http import ChangedMeanwhileError
 from pps.adapters.trackers.mapping import WordBook
 from pps.config.patch_documents import parse_patch, patch_document
 from pps.config.tracker_models import TrackerFile
-from pps.domain.base.errors import PackageError, PatchNotFoundError, RefusedError
+from pps.domain.base.errors import PackageError, PatchNotFoundError, RefusedError, ServiceError
 from pps.domain.packages.patch import Case, Patch, PatchState
 
 log = logging.getLogger(__name__)
+T = TypeVar("T")
 
 #: Have ways of their own: the workflow's, and SA3's.
 _NOT_EDITED = frozenset({"number", "state", "basic_certification_passed"})
@@ -24,6 +25,8 @@ _NOT_EDITED = frozenset({"number", "state", "basic_certification_passed"})
 _SAID_LATER = ("state", "basic_certification_passed", "install_tested", "programming_ph")
 #: Where an entry keeps what it was entered from.
 SUBMISSION = "submission"
+#: A tracker that goes on and on is not read to its end.
+_MOST_PAGES = 1000
 _INDENT = "    "
 _BUG = ("number", "severity", "originator", "title")
 
@@ -227,6 +230,20 @@ class EntryTracker(ABC):
 
 
 _MOVED = "State: "
+
+
+def pages(ask: Callable[[int], Sequence[T]], fault: Callable[[str], ServiceError]) -> Iterator[T]:
+    """What is on all pages, up to the first one with nothing on it: no link of an answer is followed.
+
+    Args:
+        ask: for the page of this number; the first one is 1.
+    """
+    for page in range(1, _MOST_PAGES + 1):
+        found = ask(page)
+        if not found:
+            return
+        yield from found
+    raise fault(f"its list has more than {_MOST_PAGES} pages.")
 
 
 def _plain(text: str) -> str:

@@ -5,15 +5,14 @@ from __future__ import annotations
 import threading
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
-from itertools import islice
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from pps.activities.ports.tracker import Remark
 from pps.adapters.trackers.careful_session import CarefulSession, RedirectedError, one_line
-from pps.adapters.trackers.entries import Entry
+from pps.adapters.trackers.entries import Entry, pages
 from pps.adapters.trackers.http import Secret
-from pps.adapters.trackers.issues import MOST_ISSUES, IssueTracker
+from pps.adapters.trackers.issues import IssueTracker
 from pps.config.tracker_models import TrackerFile
 from pps.domain.base.errors import ConfigurationError, RefusedError, RolloutError, ServiceError
 
@@ -53,7 +52,8 @@ class GithubTracker(IssueTracker):
         """See the port."""
         with self._spoken(number):
             found = self._repository.get_issue(number).get_comments()
-            return tuple(Remark(c.created_at.isoformat(), c.body or "") for c in islice(found, MOST_ISSUES))
+            said = pages(lambda page: found.get_page(page - 1), self._fault)
+            return tuple(Remark(c.created_at.isoformat(), c.body or "") for c in said)
 
     def _entry(self, number: int) -> Entry:
         with self._spoken(number):
@@ -69,7 +69,8 @@ class GithubTracker(IssueTracker):
         with self._spoken():
             labels = [self._file.label, *([state] if state else [])]
             found = self._repository.get_issues(state="all", labels=labels, sort="created", direction="desc")
-            return [self._of(i) for i in islice(found, MOST_ISSUES) if i.pull_request is None]
+            issues = pages(lambda page: found.get_page(page - 1), self._fault)
+            return [self._of(issue) for issue in issues if issue.pull_request is None]
 
     def _of(self, issue: Issue) -> Entry:
         labels = [label.name for label in issue.labels]
@@ -121,6 +122,7 @@ class GithubTracker(IssueTracker):
             why = "PyGithub is not installed in this Python."
             raise ConfigurationError("tracker.yaml: kind github", why, "pip install pps-rollout[github]") from error
         session = CarefulSession(self._api, **limits)
+        self._fault = session.fault
         careful = _connection(session)
         # it takes the class of its connections from a place of its own, and once; others get theirs as before
         with _one_at_a_time:
@@ -154,6 +156,8 @@ class GithubTracker(IssueTracker):
             raise self._not_found(number, "it has moved elsewhere, so it is not") from error
         except RolloutError:
             raise
+        except github.IncompletableObject as error:
+            raise self._fault("its answer is not one of GitHub's.") from error
         except github.GithubException as error:
             said = one_line((error.data or {}).get("message", "") if isinstance(error.data, dict) else "")
             why = f"(HTTP {error.status}) {said}".strip()
@@ -170,10 +174,16 @@ class GithubTracker(IssueTracker):
             if error.status in (400, 409, 422):
                 raise RefusedError(where, (said or why,), "Look at the issue in the tracker.") from None
             raise ServiceError(where, f"does not do it {why}.", "Try again.") from None
-        except (AssertionError, RuntimeError, ValueError, KeyError, TypeError, AttributeError) as error:
-            raise ServiceError(
-                where, f"its answer is not one of GitHub's ({type(error).__name__}).", "Check url in tracker.yaml."
-            ) from error
+        except (
+            github.BadAttributeException,
+            AssertionError,
+            RuntimeError,
+            ValueError,
+            LookupError,
+            TypeError,
+            AttributeError,
+        ) as error:
+            raise self._fault(f"its answer is not one of GitHub's ({type(error).__name__}).") from error
 
 
 def _connection(session: CarefulSession) -> Any:

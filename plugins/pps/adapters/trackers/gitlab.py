@@ -5,15 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
-from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from pps.activities.ports.tracker import Remark
 from pps.adapters.trackers.careful_session import CarefulSession, RedirectedError, one_line
-from pps.adapters.trackers.entries import Entry
+from pps.adapters.trackers.entries import Entry, pages
 from pps.adapters.trackers.http import Secret
 from pps.adapters.trackers.issue_text import plain_ends
-from pps.adapters.trackers.issues import MOST_ISSUES, IssueTracker
+from pps.adapters.trackers.issues import IssueTracker
 from pps.config.tracker_models import TrackerFile
 from pps.domain.base.errors import ConfigurationError, RefusedError, RolloutError, ServiceError
 
@@ -46,9 +45,10 @@ class GitlabTracker(IssueTracker):
         """See the port."""
         with self._spoken(number):
             notes = self._project.issues.get(number, lazy=True).notes
-            found = notes.list(iterator=True, sort="asc", order_by="created_at")
+            order: dict[str, Any] = {"sort": "asc", "order_by": "created_at"}
+            found = pages(lambda page: notes.list(page=page, get_all=False, **order), self._fault)
             # what GitLab itself notes of changes is no comment
-            said = (n for n in islice(found, MOST_ISSUES) if not n.attributes["system"])
+            said = (n for n in found if not n.attributes["system"])
             return tuple(Remark(str(n.attributes["created_at"]), _unhushed(n.attributes["body"] or "")) for n in said)
 
     def _entry(self, number: int) -> Entry:
@@ -62,9 +62,14 @@ class GitlabTracker(IssueTracker):
 
     def _entries(self, state: str | None = None) -> Iterable[Entry]:
         with self._spoken():
-            labels = [self._file.label, *([state] if state else [])]
-            found = self._project.issues.list(iterator=True, labels=labels, order_by="created_at", sort="desc")
-            return [self._of(issue) for issue in islice(found, MOST_ISSUES)]
+            query: dict[str, Any] = {
+                "labels": [self._file.label, *([state] if state else [])],
+                "order_by": "created_at",
+                "sort": "desc",
+            }
+            issues = self._project.issues
+            found = pages(lambda page: issues.list(page=page, get_all=False, **query), self._fault)
+            return [self._of(issue) for issue in found]
 
     def _of(self, issue: ProjectIssue) -> Entry:
         known = issue.attributes
@@ -109,12 +114,15 @@ class GitlabTracker(IssueTracker):
         except ImportError as error:
             why = "python-gitlab is not installed in this Python."
             raise ConfigurationError("tracker.yaml: kind gitlab", why, "pip install pps-rollout[gitlab]") from error
+        session = CarefulSession(self.url, **limits)
+        self._fault = session.fault
         lab = gitlab.Gitlab(
             self.url,
             private_token=secret.password or None,
             user_agent="pps-rollout",
             per_page=page,
-            session=CarefulSession(self.url, **limits),
+            keep_base_url=True,
+            session=session,
         )
         return lab.projects.get(self._file.project, lazy=True)
 
@@ -146,9 +154,7 @@ class GitlabTracker(IssueTracker):
                 raise RefusedError(where, (why,), "Look at the issue in the tracker.") from None
             raise ServiceError(where, f"does not do it {why}.", "Try again.") from None
         except (AssertionError, RuntimeError, ValueError, KeyError, TypeError, AttributeError) as error:
-            raise ServiceError(
-                where, f"its answer is not one of GitLab's ({type(error).__name__}).", "Check url in tracker.yaml."
-            ) from error
+            raise self._fault(f"its answer is not one of GitLab's ({type(error).__name__}).") from error
 
 
 def _said(message: Any) -> str:
@@ -156,7 +162,7 @@ def _said(message: Any) -> str:
 
 
 def _hushed(text: str) -> str:
-    r"""A text in which no line is a command: `/close` would be done, with our rights. `\/close` is shown as `/close`."""
+    r"""A text without commands: a line `/close` would be done, with our rights; `\/close` is shown as `/close`."""
     return re.sub(r"^(\s*)(\\*/)", r"\1\\\2", plain_ends(text), flags=re.MULTILINE)
 
 

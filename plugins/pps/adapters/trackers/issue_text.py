@@ -7,6 +7,7 @@ would be misread, or not come back as it was, is written as a code block, which 
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -61,8 +62,8 @@ class IssueText:
     @property
     def twice(self) -> tuple[str, ...]:
         """Headings that stand more than once, so that nobody can say which one is meant."""
-        names = [s.name for s in self.sections if s.heading]
-        return tuple(sorted({n for n in names if names.count(n) > 1}))
+        often = Counter(s.name for s in self.sections if s.heading)
+        return tuple(sorted(name for name, times in often.items() if times > 1))
 
     def changed(self, values: Mapping[str, str]) -> IssueText:
         """With these values; sections of other names stay as they are, new ones come last."""

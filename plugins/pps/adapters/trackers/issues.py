@@ -19,8 +19,6 @@ from pps.domain.base.errors import ConfigurationError, RefusedError
 _FLAG = "basic_certification_passed"
 _SAID_BY_LABELS = ("install_tested", "programming_ph")
 _MOST_TEXT = 1024 * 1024
-#: A tracker that goes on and on is not read to the end.
-MOST_ISSUES = 100_000
 
 
 class IssueTracker(EntryTracker):

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from pps.activities.ports.tracker import Tracker
 from pps.adapters.trackers.http import Secret
-from pps.config.tracker_models import TrackerFile
+from pps.config.tracker_models import TrackerFile, TrackerKind
 
 
 def open_tracker(file: TrackerFile, secret: Secret, cache: Path) -> Tracker:
@@ -16,8 +16,18 @@ def open_tracker(file: TrackerFile, secret: Secret, cache: Path) -> Tracker:
     Args:
         cache: folder of ours alone for what may be lost at any time.
     """
-    from pps.adapters.trackers.roundup import RoundupTracker
+    match file.kind:
+        case TrackerKind.ROUNDUP:
+            from pps.adapters.trackers.roundup import RoundupTracker
 
-    # what one user may read is not for another
-    whose = hashlib.sha256(f"{file.url} {file.project} {secret.user}".encode()).hexdigest()[:16]
-    return RoundupTracker(file, secret, copy=cache / f"{file.kind}-{whose}.json")
+            # what one user may read is not for another
+            whose = hashlib.sha256(f"{file.url} {file.project} {secret.user}".encode()).hexdigest()[:16]
+            return RoundupTracker(file, secret, copy=cache / f"{file.kind}-{whose}.json")
+        case TrackerKind.GITHUB:
+            from pps.adapters.trackers.github import GithubTracker
+
+            return GithubTracker(file, secret)
+        case TrackerKind.GITLAB:
+            from pps.adapters.trackers.gitlab import GitlabTracker
+
+            return GitlabTracker(file, secret)
