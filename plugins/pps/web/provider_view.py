@@ -99,7 +99,7 @@ def _sentence(release: Submitted, look: Look, state: LookState, faults: int) -> 
             else "Refused; what it was refused for has been waived since. Submit it again."
         ),
         LookState.ACCEPTED: (
-            "Accepted. It is not in the tracker yet, which does not answer; it will be entered within an hour."
+            "Accepted. It is not in the tracker yet: it is entered now, or within an hour if that does not answer."
         ),
         LookState.ENTERED: f"Accepted. It is patch {release.patch} in the tracker.",
     }

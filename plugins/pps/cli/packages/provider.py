@@ -26,6 +26,8 @@ Release = Annotated[str, typer.Argument(metavar="PRODUCT/VERSION", help="For exa
 Wait = Annotated[bool, typer.Option("--wait/--no-wait", help="Wait for what is found, or only send it.")]
 _PAUSE_S = 2.0
 _LONGEST = timedelta(hours=2)
+_ENTERING = 5
+"""times that an accepted release is asked for again: the tracker may be away, and then it takes an hour"""
 _ABOUT_FILE = """The file says what is released:
 
     \b
@@ -126,8 +128,9 @@ def _send(ctx: typer.Context, file: Path, *, submit: bool, wait: bool, as_json: 
 def _ended(here: Front, found: dict[str, Any], *, tell: bool) -> dict[str, Any]:
     if tell and found["state"] == "looking":
         output.say(f"{found['release']} is being looked at; that takes a while. Ctrl-C ends the waiting, not the look.")
-    began = here.now()
-    while found["state"] == "looking":
+    began, patience = here.now(), _ENTERING
+    while found["state"] == "looking" or (found["state"] == "accepted" and patience):
+        patience -= found["state"] == "accepted"
         if here.now() - began > _LONGEST:
             raise ServiceError(found["release"], "is looked at for hours.", "See: pps provider show")
         here.pause(_PAUSE_S)
