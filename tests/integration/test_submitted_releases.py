@@ -12,6 +12,8 @@ from typing import Any
 import pytest
 from tests.support.bad_input import HTML, JSON, NAMES, TEXTS
 from tests.support.described import as_described
+from tests.support.examples import NOW, previewed
+from tests.support.front import ROLLOUT
 from tests.support.provider import Provider, apt_provider  # noqa: F401
 from tests.support.submitting import CONTACT, MANAGER, NOTES, OTHER, PAT, Submitting, until
 from tests.unit.web.test_pages import Read
@@ -19,7 +21,7 @@ from tests.unit.web.test_pages import Read
 from pps.activities.packages import submission_look
 from pps.domain.base.errors import ServiceError
 from pps.domain.packages.patch import PackageRef, PatchState
-from pps.domain.record.facts import FactKind
+from pps.domain.record.facts import Fact, FactKind
 from pps.domain.record.submissions import RECORD
 from pps.sandbox.provider.package_formats import SamplePackage
 
@@ -422,3 +424,43 @@ def test_a_hostile_package_is_a_finding_that_nobody_can_waive(world: Submitting)
     found = world.sent(world.document(out))
     assert (found["state"], faults(found)) == ("refused", ["hostile"])
     assert not the(found, "hostile")["may_be_waived"]
+
+
+# --- where it is
+
+
+def test_a_provider_sees_why_each_release_is_still_here_who_tries_it_and_what_vos_said(world: Submitting) -> None:
+    world.sent(world.document(CLIENT))
+    previewed(world.store)
+    said = {"opinion": "problem", "text": "It hangs.", "invited": True}
+    due = {"due": (NOW + timedelta(days=9)).isoformat()}
+    world.store.record(
+        Fact(ROLLOUT, FactKind.FEEDBACK_DATE_AGREED, "", "", NOW, "pps", due),
+        Fact(ROLLOUT, FactKind.VO_INVITED, "atlas", "", NOW, "pps", {}),
+        Fact(ROLLOUT, FactKind.FEEDBACK_GIVEN, "atlas", "x", NOW, "VO atlas", said),
+    )
+    seen = as_described(world.web, world.get(DOOR)).json()
+    (mine,), (other,) = seen["releases"], seen["others"]
+    assert mine["standing"]["answer"] == world.get("/api/v1/patches/1", "").json()["answer"] != ""
+    assert other["answer"] == world.get("/api/v1/patches/4711", "").json()["answer"] != ""
+    assert other["tried_by"][ROLLOUT], "the sites that have it"
+    words = Read(world.get("/provider").text).words
+    for part in (mine["standing"]["answer"], other["answer"], other["tried_by"][ROLLOUT][0], "atlas"):
+        assert part in words
+    assert 'href="./rollouts/' in world.get("/provider").text
+    assert mine["standing"]["answer"] in Read(world.get("/provider/glite-WN/3.1.24").text).words
+
+
+@pytest.mark.parametrize("who", [OTHER, "ana:Site Administrator"])
+def test_nobody_sees_another_providers_patches_at_the_desk(world: Submitting, who: str) -> None:
+    previewed(world.store)
+    seen = world.get(DOOR, who).json()
+    assert (seen["releases"], seen["others"]) == ([], [])
+    assert "glite-WN" not in Read(world.get("/provider", who).text).words
+
+
+def test_a_tracker_that_does_not_know_it_is_said_beside_what_is_on_record(world: Submitting) -> None:
+    previewed(world.store)
+    seen = as_described(world.web, world.get(DOOR)).json()
+    assert "what is on record here" in seen["others"][0]["tracker"]
+    assert world.get("/provider").status_code == 200

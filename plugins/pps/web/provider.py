@@ -5,7 +5,8 @@ For the provider's people, and for those who decide on releases; whose product i
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, Any
@@ -19,7 +20,7 @@ from pydantic import Field
 from pps.activities.packages import submission
 from pps.activities.packages.submission import Sender, Terms
 from pps.config.release_documents import parse_release, release_document
-from pps.domain.base.errors import RefusedError, RolloutError
+from pps.domain.base.errors import PatchNotFoundError, RefusedError, RolloutError, ServiceError
 from pps.domain.base.names import is_name
 from pps.domain.people.providers import reasons_against_submitting
 from pps.domain.record.facts import Fact
@@ -33,8 +34,12 @@ from pps.web.provider_form import NAMES, as_document, as_typed
 from pps.web.provider_view import may_see, may_waive, own_providers, release_view, seen_by
 from pps.web.provider_work import Looker
 from pps.web.shell import page
+from pps.web.tracked import Tracked
+from pps.workflow.provider_desk import patches_of, standing
 
 _FIELDS = len(NAMES) + 2
+_OTHERS = 50
+"""patches that were entered in other ways, of one provider"""
 _PREVIEW, _CHECK, _SUBMIT = "preview", "check", "submit"
 
 
@@ -61,6 +66,7 @@ class _Desk:
     services: Callable[[], Services]
     now: Callable[[], datetime]
     looker: Looker
+    tracked: Tracked
 
     def send(self, person: Person, document: Mapping[str, Any], *, submit: bool) -> Fact:
         """Take a release, and begin to look at it."""
@@ -113,14 +119,30 @@ class _Desk:
     def view(self, release: Submitted) -> dict[str, Any]:
         """As it stands now."""
         within = self.services().config.policies.submission.look_within
-        return release_view(release, self.now(), within)
+        return {**release_view(release, self.now(), within), "standing": self.standing(release.patch)}
+
+    def standing(self, patch: int | None) -> dict[str, Any] | None:
+        """Where a patch is; None without one, or where nobody can tell."""
+        s = self.services()
+        if patch is None:
+            return None
+        with suppress(PatchNotFoundError, ServiceError):
+            return standing(s.facts, patch, self.tracked.patch(patch), s.config.policies, self.now())
+        return None
+
+    def others(self, person: Person, releases: Collection[Submitted]) -> list[dict[str, Any]]:
+        """Where the patches of somebody's products are that were not submitted here."""
+        s = self.services()
+        known = {release.patch for release in releases}
+        numbers = [n for n in patches_of(s.facts, own_providers(s.config, person)) if n not in known]
+        return [found for n in numbers[:_OTHERS] if (found := self.standing(n)) is not None]
 
 
 def router(
     services: Callable[[], Services], current_user: Callable[..., Any], now: Callable[[], datetime]
 ) -> APIRouter:
     """Routes for Airflow users; `create_app` puts the question for the user in front of each."""
-    api, desk = APIRouter(), _Desk(services, now, Looker(services, now))
+    api, desk = APIRouter(), _Desk(services, now, Looker(services, now), Tracked(services))
     _add_pages(api, desk, current_user)
     _add_doors(api, desk, current_user)
     return api
@@ -153,6 +175,7 @@ def _add_pages(api: APIRouter, desk: _Desk, current_user: Callable[..., Any]) ->
         found = seen_by(s.config, person, list(submission.all_releases(s.facts).values()))
         view = {
             "releases": [masked_view(desk.view(r)) for r in found],
+            "others": desk.others(person, found),
             "own": own_providers(s.config, person),
             "user": person.name,
             "read_at": desk.now(),
@@ -227,6 +250,7 @@ def _add_doors(api: APIRouter, desk: _Desk, current_user: Callable[..., Any]) ->
         return {
             "format": 1,
             "releases": [{k: v for k, v in plain(desk.view(r)).items() if k not in left_out} for r in found],
+            "others": desk.others(person, found),
         }
 
     @api.post("/api/v1/provider/releases")

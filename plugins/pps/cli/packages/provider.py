@@ -75,10 +75,11 @@ def releases(ctx: typer.Context, as_json: output.Json = False) -> None:
     found = front(ctx).get("provider/releases", {}, about="releases")
     if as_json:
         return output.say_json(found)
-    if not found["releases"]:
+    if not found["releases"] and not found["others"]:
         return output.say("No release was submitted yet. Submit one: pps provider submit --help")
-    rows = [(r["release"], r["state"], r["patch"] or "-", r["sentence"]) for r in found["releases"]]
-    return output.say(output.table(("RELEASE", "STATE", "PATCH", "IN WORDS"), rows))
+    rows = [(r["release"], r["state"], r["patch"] or "-", _where(r)) for r in found["releases"]]
+    rows += [(f"{o['metapackage']}/{o['software_version']}", "-", o["patch"], o["answer"]) for o in found["others"]]
+    return output.say(output.table(("RELEASE", "STATE", "PATCH", "WHY IT IS STILL HERE"), rows))
 
 
 @app.command()
@@ -142,6 +143,12 @@ def _get(here: Front, release: str) -> dict[str, Any]:
     return here.get(f"provider/releases/{_place(release)}", {}, about=release)
 
 
+def _where(release: dict[str, Any]) -> str:
+    """Once it is in the tracker, what counts is why it is still here."""
+    known = release["standing"]
+    return str(known["answer"]) if known and release["state"] == "entered" else str(release["sentence"])
+
+
 def _place(release: str) -> str:
     product, slash, version = release.partition("/")
     if not (product and slash and version) or "/" in version:
@@ -162,6 +169,9 @@ def _show(found: dict[str, Any]) -> None:
             ]
         )
     )
+    if known := found.get("standing"):
+        output.say("", f"Why it is still here: {known['answer']}")
+        output.say(*(f"- {trouble['sentence']}" for trouble in known["troubles"]))
     if found["findings"]:
         rows = [(_weight(f), f["about"] or "-", _words(f), f["key"]) for f in found["findings"]]
         output.say("", output.table(("WEIGHT", "ABOUT", "IN WORDS", "KEY"), rows))

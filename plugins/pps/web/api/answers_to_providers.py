@@ -5,9 +5,10 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any, Literal
 
+from pps.domain.clients.updates import ClientVerdict
 from pps.domain.packages.submission import Weight
 from pps.domain.record.submissions import LookState
-from pps.web.api.answers import Answer
+from pps.web.api.answers import Answer, PatchRollout
 
 
 class WaivedBy(Answer):
@@ -59,6 +60,47 @@ class ReleaseLook(_Stand):
     ended_at: datetime | None
 
 
+class WaitsFor(Answer):
+    """Something that a patch waits for, and who can act."""
+
+    what: str
+    who: list[str]
+    until: datetime | None
+    sentence: str
+
+
+class Trouble(Answer):
+    """Something that has failed."""
+
+    what: str
+    sentence: str
+    rollout: str
+
+
+class PatchStanding(Answer):
+    """Where a patch is, in short; `/api/v1/patches/{number}` has every condition."""
+
+    patch: int
+    metapackage: str
+    software_version: str
+    title: str
+    state: str | None
+    """in the tracker; none while it does not answer"""
+    tracker: str
+    in_production: bool
+    answer: str
+    """why it is still here, in one sentence"""
+    verdict: ClientVerdict | None
+    """none: nobody has classified it"""
+    rollouts: list[PatchRollout]
+    """with what VOs said"""
+    tried_by: dict[str, list[str]]
+    """rollout -> sites that have it"""
+    waits_for: list[WaitsFor]
+    troubles: list[Trouble]
+    waived: list[str]
+
+
 class ReleaseRow(_Stand):
     """A release that was submitted, by the look that counts."""
 
@@ -68,6 +110,8 @@ class ReleaseRow(_Stand):
     provider: str
     patch: int | None
     """its number in the tracker"""
+    standing: PatchStanding | None
+    """none before it is in the tracker, or where nobody can tell"""
 
 
 class SubmittedRelease(ReleaseRow):
@@ -85,3 +129,5 @@ class SubmittedReleases(Answer):
 
     format: Literal[1]
     releases: list[ReleaseRow]
+    others: list[PatchStanding]
+    """patches of one's own products that were entered in other ways"""
