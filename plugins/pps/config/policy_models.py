@@ -243,6 +243,7 @@ class SubmissionPolicy(Model):
     looks_at_once: PositiveInt = 2
     looks_per_hour: PositiveInt = 30
     look_within: Duration = timedelta(hours=1)
+    adopters_at_least: PositiveInt = 2
 
 
 class WithdrawalPolicy(Model):

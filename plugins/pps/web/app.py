@@ -34,6 +34,7 @@ from pps.web import (
     pilot_log,
     pilots,
     provider,
+    provider_adopters,
     public,
     questions,
     rollouts,
@@ -139,6 +140,7 @@ def create_app(
         openapi.router(services, PUBLIC),
         pilots.router(services, current_user, now),
         sites.closed_router(services, current_user, now),
+        provider_adopters.router(services, current_user, now),
         provider.router(services, current_user, now),
     ):
         app.include_router(router, dependencies=[Depends(user)])

@@ -19,9 +19,12 @@ from pydantic import Field
 
 from pps.activities.packages import submission
 from pps.activities.packages.submission import Sender, Terms
+from pps.activities.people.adopters import all_adopters
 from pps.config.release_documents import parse_release, release_document
 from pps.domain.base.errors import PatchNotFoundError, RefusedError, RolloutError, ServiceError
 from pps.domain.base.names import is_name
+from pps.domain.packages.patch import PatchState
+from pps.domain.people.adopters import too_few
 from pps.domain.people.providers import reasons_against_submitting
 from pps.domain.record.facts import Fact
 from pps.domain.record.submissions import LookState, Submitted
@@ -40,6 +43,7 @@ from pps.workflow.provider_desk import patches_of, standing
 _FIELDS = len(NAMES) + 2
 _OTHERS = 50
 """patches that were entered in other ways, of one provider"""
+_DEAD = (PatchState.REJECTED, PatchState.OBSOLETE)
 _PREVIEW, _CHECK, _SUBMIT = "preview", "check", "submit"
 
 
@@ -119,7 +123,20 @@ class _Desk:
     def view(self, release: Submitted) -> dict[str, Any]:
         """As it stands now."""
         within = self.services().config.policies.submission.look_within
-        return {**release_view(release, self.now(), within), "standing": self.standing(release.patch)}
+        where = self.standing(release.patch)
+        return {
+            **release_view(release, self.now(), within),
+            "standing": where,
+            "too_few": self._too_few(release, where),
+        }
+
+    def _too_few(self, release: Submitted, where: Mapping[str, Any] | None) -> str:
+        """That too few try it, while it can be tried; "" if it has enough."""
+        s = self.services()
+        if release.patch is None or where is None or where["in_production"] or where["state"] in _DEAD:
+            return ""
+        at_least = s.config.policies.submission.adopters_at_least
+        return too_few(all_adopters(s.facts), release.patch, release.product, at_least, self.now().date())
 
     def standing(self, patch: int | None) -> dict[str, Any] | None:
         """Where a patch is; None without one, or where nobody can tell."""

@@ -26,7 +26,14 @@ def test_no_other_place_of_the_product_knows_a_dag_by_name() -> None:
 def test_each_path_that_a_rollout_takes_has_one_dag() -> None:
     walked = [start.path for start in STARTS.values() if start.path]
     assert len(set(walked)) == len(walked)
-    without_run = {RolloutPath.DOSSIER, RolloutPath.SAM, RolloutPath.FOLLOWING, RolloutPath.SITES, RolloutPath.RELEASES}
+    without_run = {
+        RolloutPath.DOSSIER,
+        RolloutPath.SAM,
+        RolloutPath.FOLLOWING,
+        RolloutPath.SITES,
+        RolloutPath.RELEASES,
+        RolloutPath.ADOPTERS,
+    }
     assert set(RolloutPath) - set(walked) == without_run, "records without a run"
     assert all(dag_of(start.path) == dag for dag, start in STARTS.items() if start.path)
 

@@ -108,6 +108,74 @@ def waive(
     return output.say_json(found) if as_json else _show(found)
 
 
+Party = Annotated[str, typer.Argument(metavar="PARTY", help="site:PIC or vo:atlas; one that you speak for.")]
+Patch = Annotated[int, typer.Argument(metavar="PATCH", min=1, help="Number of the patch.")]
+
+
+@app.command()
+def adopters(ctx: typer.Context, as_json: output.Json = False) -> None:
+    """Show who tries which release early, who could, and where there are too few."""
+    return _show_adopters(front(ctx).get("provider/adopters", {}, about="early adopters"), as_json=as_json)
+
+
+@app.command()
+def offer(
+    ctx: typer.Context,
+    party: Party,
+    product: Annotated[str, typer.Argument(metavar="PRODUCT", help="For example glite-WN.")],
+    slots: Annotated[int, typer.Argument(metavar="SLOTS", min=0, max=9, help="At a time; 0 takes the offer back.")],
+    as_json: output.Json = False,
+) -> None:
+    """Offer to try a product's releases early, so many at a time; as an administrator of the site, or for the VO."""
+    _say(ctx, {"do": "offer", "party": party, "product": product, "slots": slots}, as_json=as_json)
+
+
+@app.command()
+def adopt(
+    ctx: typer.Context,
+    party: Party,
+    patch: Patch,
+    until: Annotated[str, typer.Option(metavar="DATE", help="When it will have been tried: 2026-03-08.")],
+    as_json: output.Json = False,
+) -> None:
+    """Accept a release, with the date by which it will have been tried."""
+    _say(ctx, {"do": "accept", "party": party, "patch": patch, "until": until}, as_json=as_json)
+
+
+@app.command()
+def report(
+    ctx: typer.Context,
+    party: Party,
+    patch: Patch,
+    outcome: Annotated[str, typer.Argument(metavar="works|problem")],
+    text: Annotated[str, typer.Option(metavar="TEXT", help="What its provider should know; Markdown.")] = "",
+    as_json: output.Json = False,
+) -> None:
+    """Report on a release. What is on record of it there (receipts, probes) is put beside what you say."""
+    said = {"do": "report", "party": party, "patch": patch, "outcome": outcome, "text": text}
+    _say(ctx, said, as_json=as_json)
+
+
+def _say(ctx: typer.Context, said: dict[str, Any], *, as_json: bool) -> None:
+    _show_adopters(front(ctx).post("provider/adopters", said, about=str(said["party"])), as_json=as_json)
+
+
+def _show_adopters(found: dict[str, Any], *, as_json: bool) -> None:
+    if as_json:
+        return output.say_json(found)
+    rows = [
+        (a["party"], f"{r['product']} {r['version']}", r["patch"], a["outcome"] or f"tries it until {a['until']}")
+        for r in found["releases"]
+        for a in r["adopters"]
+    ]
+    offers = [(o["party"], o["product"], o["slots"], o["free"]) for o in found["offers"]]
+    output.say(*(f"{r['product']} {r['version']}: {r['too_few']}" for r in found["releases"] if r["too_few"]))
+    output.say("", output.table(("WHO", "RELEASE", "PATCH", "STATE"), rows) if rows else "Nobody tries a release now.")
+    return output.say(
+        "", output.table(("WHO", "PRODUCT", "SLOTS", "FREE"), offers) if offers else "Nobody offers a slot."
+    )
+
+
 def _send(ctx: typer.Context, file: Path, *, submit: bool, wait: bool, as_json: bool) -> None:
     here = front(ctx)
     document = read_yaml(file)

@@ -179,6 +179,13 @@ class FactKind(StrEnum):
     """it is in the tracker; occasion: of the offer; payload `patch`"""
     FINDING_WAIVED = "finding-waived"
     """occasion: the finding's key; payload `finding` (the same), `sentence`, `reason`, `role`, `user`"""
+    # early adopters (subject: `site:<site>` or `vo:<VO>`; see domain.people.adopters)
+    SLOTS_OFFERED = "slots-offered"
+    """occasion: 1, 2, ...; payload `product`, `slots` (0: none any more), `user`; of a product, the newest counts"""
+    RELEASE_ADOPTED = "release-adopted"
+    """occasion: the patch's number; payload `patch`, `product`, `until`, `user`"""
+    ADOPTION_REPORTED = "adoption-reported"
+    """occasion: the patch's number; payload `patch`, `outcome`, `text`, `seen`: what was on record then, `user`"""
 
 
 @dataclass(frozen=True, slots=True)

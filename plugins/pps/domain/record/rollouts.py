@@ -40,6 +40,8 @@ class RolloutPath(StrEnum):
     """what sites wish: windows, versions that they do not want; one record, of no patch"""
     RELEASES = "releases"
     """what providers have submitted, with what was found in it; one record, of no patch"""
+    ADOPTERS = "adopters"
+    """who tries releases early: slots that are offered, releases that are accepted, reports; one record, of no patch"""
 
 
 #: Occasion of the facts that somebody was told of a withdrawal.
@@ -52,6 +54,7 @@ NO_ROLLOUTS = (
     RolloutPath.FOLLOWING.value,
     RolloutPath.SITES.value,
     RolloutPath.RELEASES.value,
+    RolloutPath.ADOPTERS.value,
 )
 
 #: Paths that bring a preview of the client to sites.

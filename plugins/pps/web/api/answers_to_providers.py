@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any, Literal
 
 from pps.domain.clients.updates import ClientVerdict
 from pps.domain.packages.submission import Weight
+from pps.domain.people.adopters import Outcome
 from pps.domain.record.submissions import LookState
 from pps.web.api.answers import Answer, PatchRollout
 
@@ -112,6 +113,8 @@ class ReleaseRow(_Stand):
     """its number in the tracker"""
     standing: PatchStanding | None
     """none before it is in the tracker, or where nobody can tell"""
+    too_few: str
+    """that too few sites and VOs try it early; empty: enough, or it cannot be tried now"""
 
 
 class SubmittedRelease(ReleaseRow):
@@ -131,3 +134,54 @@ class SubmittedReleases(Answer):
     releases: list[ReleaseRow]
     others: list[PatchStanding]
     """patches of one's own products that were entered in other ways"""
+
+
+class EarlyAdopter(Answer):
+    """A site or VO that tries a release."""
+
+    party: str
+    """`site:<site>`, `vo:<VO>`"""
+    patch: int
+    product: str
+    until: date
+    late: bool
+    outcome: Outcome | None
+    """none: it has not reported yet"""
+    text: str
+    seen: list[str]
+    """what is on record of the release there"""
+
+
+class ReleaseToTry(Answer):
+    """A release with those who try it."""
+
+    patch: int
+    product: str
+    version: str
+    too_few: str
+    """empty: it has enough early adopters"""
+    adopters: list[EarlyAdopter]
+    could_take: list[str]
+    """who has a free slot"""
+
+
+class SlotOffer(Answer):
+    """How many releases of a product somebody tries at a time."""
+
+    party: str
+    product: str
+    slots: int
+    free: int
+
+
+class EarlyAdopters(Answer):
+    """Who tries which release, who could, and what whoever asks may speak for."""
+
+    format: Literal[1]
+    at_least: int
+    """early adopters that a release should have (policies.yaml)"""
+    releases: list[ReleaseToTry]
+    offers: list[SlotOffer]
+    mine: list[str]
+    waiting: list[EarlyAdopter]
+    """reports that are awaited of whoever asks"""

@@ -28,6 +28,7 @@ from pps.web.late_answers import AnswerBody
 from pps.web.pilot_doors import InterestBody, JustificationBody, MoveBody
 from pps.web.pilot_log import EntryBody, RollBackBody, SuccessBody
 from pps.web.provider import SubmissionBody, WaiverBody
+from pps.web.provider_adopters import AdopterBody
 from pps.web.shell import page
 from pps.web.sites import WishBody
 
@@ -94,6 +95,8 @@ OPERATIONS: Mapping[tuple[str, str], Described] = {
     ("POST", "/api/v1/provider/releases/{product}/{version}/waivers"): Described(
         answers_to_providers.SubmittedRelease, WaiverBody, (201,)
     ),
+    ("GET", "/api/v1/provider/adopters"): Described(answers_to_providers.EarlyAdopters),
+    ("POST", "/api/v1/provider/adopters"): Described(answers_to_providers.EarlyAdopters, AdopterBody),
 }
 
 
