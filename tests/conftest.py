@@ -72,6 +72,7 @@ MISSING = {
     "linux": [] if sys.platform == "linux" and Path("/dev/full").exists() else ["Linux, with /proc and /dev/full"],
     "dpkg": _programs("dpkg"),
     "github-openapi": _files(str(GITHUB_OPENAPI)),
+    "lint": _programs("lintian", "rpmlint"),
     "no-gsi-conf": ["a machine without a gsi.conf"] if Path("/etc/grid-security/gsi.conf").exists() else [],
 }
 _left_out: dict[str, int] = {}

@@ -23,7 +23,7 @@ from pps.activities.packages.submission_look import Bench
 from pps.activities.people.notification import Audience, Party
 from pps.activities.ports.clean_roots import CleanRoots
 from pps.activities.ports.mirrors import Mirrors
-from pps.activities.ports.packages import Artefacts, PackageReader, PackageRepositories, ProductionRepositories
+from pps.activities.ports.packages import Artefacts, Linters, PackageReader, PackageRepositories, ProductionRepositories
 from pps.activities.ports.people import Mailer, Templates
 from pps.activities.ports.services import InformationSystem, Matchmaker, ServiceProbes
 from pps.activities.ports.sites import SiteShell, SshTarget
@@ -498,10 +498,16 @@ class Services:
         providers = self.config.people.providers
         return next((p.contact for p in providers if p.to_domain().has(product)), "")
 
+    @cached_property
+    def linters(self) -> Linters:
+        """`lintian` and `rpmlint`, where this machine has them."""
+        from pps.adapters.packages.lint import LintPrograms
+
+        return LintPrograms(self._confined())
+
     @property
     def release_bench(self) -> Bench:
         """What a look at a submitted release needs."""
-        from pps.adapters.packages.lint import LintPrograms
         from pps.adapters.packages.solver import Solvers
 
         confined, indexes = self._confined(), self.config.service.platform_indexes
@@ -514,7 +520,7 @@ class Services:
             self.trust_in,
             lambda number: self.tracker.patch(number),  # noqa: PLW0108 (only a release that depends on others asks it)
             Solvers(confined),
-            LintPrograms(confined),
+            self.linters,
             {name: tuple(index.to_domain() for index in found) for name, found in indexes.items()},
         )
 

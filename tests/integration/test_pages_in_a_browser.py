@@ -64,6 +64,7 @@ PAGES = (
     f"following/end/{end_token(SECRET, 'ada', Thing(Kind.PATCH, '4711'))}",
     "api",
     "provider",
+    "provider/adopters",
     "provider/submit",
     "provider/submit?release=glite-WN/3.1.24",
     "provider/glite-WN/3.1.24",

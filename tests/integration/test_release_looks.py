@@ -14,9 +14,11 @@ from tests.support.examples import sqlite_store
 from tests.support.front import PATCH
 from tests.support.http_folder import serving
 from tests.support.provider import LIMITS, NOW, WHY_UNSIGNED, Provider, provider  # noqa: F401
+from tests.support.submitting import NoLinters
 from upath import UPath
 
 from pps.activities.packages.submission_look import Bench, look
+from pps.activities.ports.packages import Linters
 from pps.adapters.packages.confined import Confined
 from pps.adapters.packages.lint import LintPrograms
 from pps.adapters.packages.package_files import PackageFiles
@@ -30,6 +32,8 @@ from pps.domain.packages.submission import Finding, Release, Weight
 from pps.domain.sites.site import Platform
 from pps.sandbox.provider.package_formats import SamplePackage
 
+pytestmark = [pytest.mark.needs("apt"), pytest.mark.needs("linux")]  # apt-get, and libsolv's wheels
+
 NOTES = "What is new: everything."
 CHANGES = {"usr/share/doc/x/changelog.gz": (0o644, "x (1) unstable; urgency=low")}
 
@@ -39,6 +43,7 @@ class Looked(World):
     """A world in which a release is looked at; the platform's own packages lie in a repository beside it."""
 
     platform: list[SamplePackage] = field(default_factory=list)
+    linters: Linters = field(default_factory=NoLinters)
 
     @contextmanager
     def _bench(self) -> Iterator[Bench]:
@@ -62,7 +67,7 @@ class Looked(World):
                 repositories.trust_in,
                 self.patch_of,
                 Solvers(confined),
-                LintPrograms(confined),
+                self.linters,
                 {"debian12-amd64": (theirs,), "el9-x86_64": (theirs,)} if self.platform else {},
             )
 
@@ -215,3 +220,15 @@ def test_a_package_without_a_changelog_is_a_warning(world: Looked) -> None:
     assert "no-changelog" in codes(world.looked(world.submitted(bare)), Weight.WARNING)
     if world.provider.kind is RepositoryKind.APT:
         assert "no-changelog" not in codes(world.looked(world.submitted(world.sample("logged"))), Weight.WARNING)
+
+
+@pytest.mark.needs("lint")
+def test_what_the_linters_say_is_a_hint_for_the_releases_own_packages_alone(world: Looked) -> None:
+    world.linters = LintPrograms(Confined())
+    release = world.submitted(world.sample("client"), world.sample("external"))
+    client, external = release.patch.packages
+    found = world.looked(Release(replace(release.patch, packages=(client,), externals=(external,))))
+    lint = [f for f in found if f.code == "lint"]
+    program = "lintian" if world.provider.kind is RepositoryKind.APT else "rpmlint"
+    assert lint and all(f.sentence.startswith(f"{program}: ") and f.weight is Weight.HINT for f in lint)
+    assert {f.about for f in lint} == {str(client)}

@@ -127,10 +127,13 @@ def test_what_an_earlier_try_has_entered_is_found_again(world: Submitting, monke
         really(number, text)
 
     monkeypatch.setattr(world.tracker, "comment", breaks)
-    world.send(world.document(CLIENT))
+    document = world.document(CLIENT)
+    world.send(document)
     until(lambda: True if world.seen()["state"] == "accepted" and calls else None)
-    assert world.entered_by_the_sweep() == 1
+    world.sent({**document, "title": "Corrected meanwhile"})
     assert list(world.tracker.known) == [1], "it is one patch, although it was entered twice"
+    assert world.tracker.known[1].title == "Corrected meanwhile"
+    assert world.entered_by_the_sweep() == 0
 
 
 # --- while it is looked at

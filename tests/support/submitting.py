@@ -34,6 +34,13 @@ CONTACT = "releases@example.org"
 NOTES = "New: proxies are renewed in time."
 
 
+class NoLinters:
+    """They take seconds for each package; a test of their own asks them."""
+
+    def hints(self, package: Path) -> tuple[str, ...]:
+        return ()
+
+
 class BookTracker(MemoryTracker):
     """As much of a tracker as a submission needs."""
 
@@ -93,7 +100,13 @@ class Submitting:
         why = "It is made by this test, and gone with it."
         service["package_keys"] = {self.provider.http.url: {"unsigned_over_http": why}}
         (config.folder / "service.yaml").write_text(yaml.safe_dump(service))
-        given = {"facts": self.store, "tracker": self.tracker, "templates": templates(), "feedback_secret": b"x" * 32}
+        given = {
+            "linters": NoLinters(),
+            "facts": self.store,
+            "tracker": self.tracker,
+            "templates": templates(),
+            "feedback_secret": b"x" * 32,
+        }
         self.services = MemoryServices(config, lambda _: None, given)
         app = create_app(lambda: self.services, airflow_user, self.clock)
         self.web = TestClient(app, base_url="https://pps.example.org")

@@ -19,7 +19,7 @@ from pps.domain.packages.submission import UNNUMBERED, Release
 NOT_THEIRS = ("number", "state", "provider", "basic_certification_passed", "install_tested", "programming_ph")
 #: What can be said beside the fields of a patch.
 OWN = ("cves", "depends_on")
-FIELDS = (*(name for name in PatchDocument.model_fields if name not in NOT_THEIRS), *OWN)
+FIELDS = tuple(dict.fromkeys((*(name for name in PatchDocument.model_fields if name not in NOT_THEIRS), *OWN)))
 
 _Cve = Annotated[StrictStr, Field(pattern=r"^CVE-\d{4}-\d{4,10}$")]
 _Number = Annotated[StrictInt, Field(ge=1, lt=UNNUMBERED)]
@@ -49,7 +49,8 @@ def parse_release(raw: object, contact: str) -> Release:
         raise _refused(*(f"{'.'.join(map(str, e['loc']))}: {e['msg'].rstrip('.')}." for e in found[:10])) from error
     ours = {"number": UNNUMBERED, "state": PatchState.READY_FOR_CERTIFICATION.value, "provider": contact}
     try:
-        patch = parse_patch({**{k: v for k, v in raw.items() if k not in OWN}, **ours}, unknown="forbid")
+        theirs_too = {k: v for k, v in raw.items() if k not in OWN or k in PatchDocument.model_fields}
+        patch = parse_patch({**theirs_too, **ours}, unknown="forbid")
     except PackageError as error:
         raise _refused(error.why) from error
     return Release(patch, tuple(dict.fromkeys(own.cves)), tuple(dict.fromkeys(own.depends_on)))

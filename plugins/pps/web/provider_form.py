@@ -58,7 +58,7 @@ def as_typed(document: Mapping[str, Any]) -> dict[str, str]:
         "components": " ".join(repository.get("components", ())),
     }
     for name, value in document.items():
-        if name not in typed:
+        if name not in typed or value is None:
             continue
         if name in ("packages", "externals"):
             typed[name] = "\n".join(f"{p['name']} {p['version']} {p['arch']}" for p in value)

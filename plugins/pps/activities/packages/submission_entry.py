@@ -28,16 +28,22 @@ def entered(tracker: Tracker, patch: Patch, document: Mapping[str, Any], number:
         number: of the patch that the release is in the tracker already; None: it is looked for.
     """
     if number is None:
-        number = _there(tracker, patch)
-    if number is None:
-        number = _created(tracker, patch)
-    else:
-        now = tracker.patch(number)
-        tracker.edit(number, {name: document[name] for name in _CORRECTED})  # type: ignore[attr-defined]
-        if now.state is PatchState.WITH_PROVIDER:
-            tracker.set_state(number, PatchState.READY_FOR_CERTIFICATION, "Corrected by its provider.")
+        number = _entered(tracker, patch)
+    # also after an earlier try that could not be put on record: it may have entered what was corrected since
+    tracker.edit(number, {name: document[name] for name in _CORRECTED})  # type: ignore[attr-defined]
+    if tracker.patch(number).state is PatchState.WITH_PROVIDER:
+        tracker.set_state(number, PatchState.READY_FOR_CERTIFICATION, "Corrected by its provider.")
     tracker.comment(number, comment)
     return number
+
+
+def _entered(tracker: Tracker, patch: Patch) -> int:
+    """A new patch; one that an earlier try has entered, before it could be put on record, is found again."""
+    enter = getattr(tracker, "enter", None)  # the port's, as soon as every tracker has it
+    if enter is not None:
+        return int(enter(patch, submission=f"{patch.metapackage} {patch.version}"))
+    there = _there(tracker, patch)
+    return _created(tracker, patch) if there is None else there
 
 
 def _there(tracker: Tracker, patch: Patch) -> int | None:

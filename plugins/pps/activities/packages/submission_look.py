@@ -130,7 +130,8 @@ class _Look:
             good[package.ref] = (package, path)
             if not has_changelog:
                 yield rules.of_changelog(package.ref)
-            for line in self.bench.linters.hints(path):
+            # what a release brings along is for others to mend
+            for line in self.bench.linters.hints(path) if package.ref in self.patch.packages else ():
                 yield hint("lint", package.ref, line)
         yield from self._of_production(good)
         if len(good) == len(indexed):

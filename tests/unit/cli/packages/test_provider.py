@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -91,3 +92,17 @@ def test_help_teaches_the_file_and_a_bad_one_is_refused_in_words(front: Front, w
         code, _, err = pps(front, "provider", "check", str(path))
         assert (code, why in one_line(err)) == (1, True), err
     assert pps(front, "provider", "show", "glite-WN")[0] == 2
+
+
+def test_a_site_offers_a_slot_accepts_a_release_and_reports_on_it(front: Front, world: Submitting) -> None:
+    pps(front, "provider", "submit", file(world))
+    assert "0 of 2 early adopters" in one_line(pps(front, "provider", "adopters")[1])
+    code, _, err = pps(front, "provider", "offer", "site:PIC", "glite-WN", "1")
+    assert (code, "Only the administrators of PIC" in one_line(err)) == (1, True)
+    front.airflow.who = "ana:Site Administrator"  # type: ignore[attr-defined]
+    pps(front, "provider", "offer", "site:PIC", "glite-WN", "1")
+    until = (world.clock().date() + timedelta(days=7)).isoformat()
+    assert f"tries it until {until}" in one_line(pps(front, "provider", "adopt", "site:PIC", "1", "--until", until)[1])
+    assert "works" in pps(front, "provider", "report", "site:PIC", "1", "works", "--text", "Fast.")[1]
+    (release,) = as_json(front, "provider", "adopters")["releases"]
+    assert release["adopters"][0]["text"] == "Fast."
