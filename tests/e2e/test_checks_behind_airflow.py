@@ -27,6 +27,7 @@ _OWN_ROLES = (
     "site-administrator",
     "regional-manager",
     "vo-representative",
+    "software-provider",
 )
 #: What one of our roles may call although it is no GET: starts and answers, which are checked; searches; its own stars.
 _OPEN_TO_ROLES = {
