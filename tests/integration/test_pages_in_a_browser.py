@@ -6,6 +6,7 @@ import json
 import random
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import timedelta
 from importlib.resources import files
 from types import SimpleNamespace
 from typing import Any
@@ -15,6 +16,7 @@ import requests
 from fastapi import HTTPException
 from tests.support.bad_input import HTML
 from tests.support.browser import Browser, browser  # noqa: F401
+from tests.support.desks import at_office
 from tests.support.examples import sqlite_store
 from tests.support.front import (  # noqa: F401
     NOW,
@@ -34,6 +36,9 @@ from tests.unit.web.test_api import ticking
 from tests.unit.web.test_pilots import running
 
 from pps.activities.people.following import RECORD, end_token
+from pps.activities.quality import reviews
+from pps.activities.quality.measures import Ledger
+from pps.activities.quality.reviews import Speaker
 from pps.activities.ports.record import OpenRollout
 from pps.domain.people.following import Kind, Thing
 from pps.domain.record.facts import Fact, FactKind
@@ -69,6 +74,10 @@ PAGES = (
     "provider/submit?release=glite-WN/3.1.24",
     "provider/glite-WN/3.1.24",
     "nowhere",
+    "quality",
+    "quality/glite-WN",
+    "quality/glite-WN/releases/4711",
+    "quality/glite-WN/reviews/1",
 )
 
 
@@ -93,8 +102,19 @@ def address(services: MemoryServices) -> Iterator[str]:
     in_parts = {"opinion": "works", "text": "*Fine.*", "invited": True, "bugs": {"101": "not fixed"}}
     services.facts.record(happened(FactKind.FEEDBACK_GIVEN, "cms", "a1", **in_parts))
     record_refused_release(services.facts, " ".join(HTML))
+    reviewed(services)
     with served({"/pps": create_app(lambda: services, signed_in, ticking(), airflow=one_question)}) as url:
         yield f"{url}/pps"
+
+
+def reviewed(services: MemoryServices) -> None:
+    """A product with a target, an action that is overdue, and a review; all with hostile texts."""
+    text, manager = "Said in three words. " + " ".join(HTML), Speaker("ada", {"role:Release Manager"}, ())
+    before = at_office(services.facts, now=NOW - timedelta(days=9))
+    reviews.set_target(before, "glite-WN", "time-to-preview", 2.5, text, manager)
+    reviews.agree_action(before, "glite-WN", text, "ada", (NOW - timedelta(days=8)).date(), manager)
+    releases = Ledger(lambda: services.facts).of_product("glite-WN")
+    reviews.hold_review(at_office(services.facts, now=NOW), "glite-WN", text, releases, manager)
 
 
 def signed_in() -> Any:

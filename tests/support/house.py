@@ -1,6 +1,6 @@
-"""What docs tell of the code and can be read out of it: sections of SD and where they are, the list of decisions.
+"""What docs tell of the code and can be read out of it: sections of SD and where they are, decisions, measures.
 
-python -m tests.support.house    writes both anew; a test compares (`make docs`)
+python -m tests.support.house    writes them anew; a test compares (`make docs`)
 """
 
 from __future__ import annotations
@@ -9,6 +9,8 @@ import ast
 import re
 from collections import Counter, defaultdict
 from pathlib import Path
+
+from pps.domain.quality.measures import MEASURES
 
 ROOT = Path(__file__).resolve().parents[2]
 ARCHITECTURE, DECISIONS = ROOT / "docs/architecture.md", ROOT / "docs/adr/README.md"
@@ -54,6 +56,15 @@ def decisions() -> str:
     return "\n".join(lines)
 
 
+def measures() -> str:
+    """The measures of quality, as they define themselves."""
+    rows = ["| key | measure | unit | better | what is counted | source |", "|---|---|---|---|---|---|"]
+    for m in MEASURES.values():
+        why = f" Not measured so far: {m.unknown}" if m.unknown else ""
+        rows.append(f"| `{m.key}` | {m.title} | {m.unit} | {m.better} | {m.what}{why} | {m.source} |")
+    return "\n".join(rows)
+
+
 #: What may be meant by a path in a text: from the root, from the product's, from the tests'.
 _BASES = (ROOT, ROOT / "plugins/pps", ROOT / "tests")
 _PATH = re.compile(r"(?:T=)?(\.?\w[\w.-]*(?:/[\w.-]+)*/?)")
@@ -87,11 +98,11 @@ def with_block(text: str, block: str) -> str:
     return f"{before}{BEGIN}\n\n{block}\n\n{END}{after}"
 
 
-MADE = ((ARCHITECTURE, sections), (DECISIONS, decisions))
+MADE = ((ARCHITECTURE, sections), (DECISIONS, decisions), (ROOT / "docs/quality.md", measures))
 
 
 def main() -> None:
-    """Write both documents anew."""
+    """Write these documents anew."""
     for path, made in MADE:
         path.write_text(with_block(path.read_text(), made()))
 

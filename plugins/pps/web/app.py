@@ -16,6 +16,7 @@ from fastapi import Depends, FastAPI, HTTPException
 from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute
 
+from pps.activities.quality.measures import Ledger
 from pps.domain.people.roles import READERS
 from pps.services import Services
 from pps.web import (
@@ -36,6 +37,8 @@ from pps.web import (
     provider,
     provider_adopters,
     public,
+    quality,
+    quality_api,
     questions,
     rollouts,
     run_notes,
@@ -142,6 +145,8 @@ def create_app(
         sites.closed_router(services, current_user, now),
         provider_adopters.router(services, current_user, now),
         provider.router(services, current_user, now),
+        quality.router(services, current_user, now, ledger := Ledger(lambda: services().facts)),
+        quality_api.router(services, current_user, now, ledger),
     ):
         app.include_router(router, dependencies=[Depends(user)])
     of_workers, worker = run_notes.router(services, keep_note)

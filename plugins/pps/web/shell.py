@@ -25,6 +25,7 @@ PLACES = (
     ("credits", "Credits"),
     ("keys", "Keys"),
     ("provider", "Releases"),
+    ("quality", "Quality"),
 )
 HEADERS = {
     "Content-Security-Policy": (

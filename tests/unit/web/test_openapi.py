@@ -58,6 +58,13 @@ WISHES = (
     {"do": "pin", "metapackage": "glite-WN", "reason": "It breaks our batch system."},
     {"do": "opt-out", "reason": "We move our machines."},
 )
+QUALITY = (
+    ("targets", {"measure": "regressions", "target": 0, "reason": "As agreed with the provider."}),
+    ("actions", {"text": "Test large files first.", "owner": "ana", "due": "2030-01-01"}),
+    ("reviews", {"text": "One release was withdrawn."}),
+)
+#: What addresses lead to that name more than a record.
+PLACES = {"product": "glite-WN", "version": "3.1.24", "patch": 4711, "number": 4711}
 QUERIES = {
     "/api/v1/feedback": {"rollout": ROLLOUT},
     "/api/v1/credits": {"show": "list"},
@@ -72,6 +79,14 @@ def names(path: str) -> tuple[str, ...]:
     if path.startswith("/api/v1/pilots/"):
         return tuple(name for name in RECORDS if "-pilot-" in name)
     return RECORDS if "{name}" in path else ("",)
+
+
+def parameters(path: str) -> list[dict[str, Any]]:
+    """What an address may hold, so that it leads somewhere."""
+    found = {key: value for key, value in PLACES.items() if f"{{{key}}}" in path}
+    if "/quality/" in path and "number" in found:
+        found["number"] = 1
+    return [found | ({"name": name} if name else {}) for name in names(path)]
 
 
 @dataclass(frozen=True)
@@ -115,6 +130,8 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Any:
         client = TestClient(app, headers=COORDINATOR)
         for wish in WISHES:
             assert client.post("/api/v1/sites/PIC/wishes", json=wish).status_code == 201
+        for what, said in QUALITY:
+            assert client.post(f"/api/v1/quality/glite-WN/{what}", json=said).status_code == 201
         document = client.get("/api/v1/openapi.json").json()
         yield World(app, document)
     store.dispose()
@@ -156,10 +173,8 @@ def test_the_description_is_for_users_and_names_where_we_are_served(world: World
 @pytest.mark.parametrize("path", [path for method, path in OPERATIONS if method == "GET"])
 def test_an_answer_with_content_holds_what_is_described_and_no_more(world: World, path: str) -> None:
     client = TestClient(world.app, headers=COORDINATOR)
-    for name in names(path):
-        place = path.replace("{name}", name).replace("{number}", "4711")
-        place = place.replace("{product}/{version}", "glite-WN/3.1.24")
-        answer = client.get(place, params=QUERIES.get(path))
+    for held in parameters(path):
+        answer = client.get(path.format(**held), params=QUERIES.get(path))
         assert answer.status_code == 200, answer.text
         found = as_described(client, answer).json()
         assert any(isinstance(v, list | dict) and v for v in found.values()) or path == "/api/v1/verdict"
@@ -173,7 +188,7 @@ def test_whatever_is_asked_is_answered_as_described(world: World, method: str, p
     operation = schema[path][method]
     if mode is GenerationMode.NEGATIVE and not (operation.query or operation.body):
         return  # an address is a text, and every text is one
-    known = [{"path_parameters": {"name": name}} for name in names(path) if name]
+    known = [{"path_parameters": held} for held in parameters(path) if held]
 
     @seed(4711)
     @settings(max_examples=EXAMPLES, database=None, suppress_health_check=list(HealthCheck))

@@ -15,10 +15,10 @@ from pps.activities.clients.bulletin_pages import as_row_order
 from pps.activities.clients.standing import tag_of, told
 from pps.activities.ports.record import Facts
 from pps.domain.clients.batches import BatchLimits, failures_allowed
-from pps.domain.clients.comparison import compared
 from pps.domain.clients.control import pause_of
 from pps.domain.people import questions
 from pps.domain.people.feedback import feedback_due, summary
+from pps.domain.quality.comparison import compared
 from pps.domain.record.facts import FactKind
 from pps.domain.record.rollouts import FAILURES, PREVIEWS, REACHED, STATE_KINDS, Rollout, SiteState
 

@@ -186,6 +186,15 @@ class FactKind(StrEnum):
     """occasion: the patch's number; payload `patch`, `product`, `until`, `user`"""
     ADOPTION_REPORTED = "adoption-reported"
     """occasion: the patch's number; payload `patch`, `outcome`, `text`, `seen`: what was on record then, `user`"""
+    # plan, do, check, act (a record of its own, see domain.quality.measures_plan; subject: product; occasion: 1, 2, ..)
+    QUALITY_TARGET_SET = "quality-target-set"
+    """payload `measure`, `target` (None: lifted), `reason`, `user`, `role`; of a measure, the newest counts"""
+    QUALITY_REVIEWED = "quality-reviewed"
+    """payload `text`, `releases` and `together` (the numbers as they were), `actions`, `user`, `role`"""
+    QUALITY_ACTION_AGREED = "quality-action-agreed"
+    """payload `text`, `owner`, `due` (day), `measure` ("" for none), `user`, `role`"""
+    QUALITY_ACTION_ENDED = "quality-action-ended"
+    """occasion: of the action; payload `done`, `text`, `user`, `role`"""
 
 
 @dataclass(frozen=True, slots=True)

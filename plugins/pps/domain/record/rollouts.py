@@ -42,6 +42,9 @@ class RolloutPath(StrEnum):
     """what providers have submitted, with what was found in it; one record, of no patch"""
     ADOPTERS = "adopters"
     """who tries releases early: slots that are offered, releases that are accepted, reports; one record, of no patch"""
+    QUALITY = "quality"
+    """targets of products, what is to be done about them, reviews; one record, of no patch, for provider and release
+    management"""
 
 
 #: Occasion of the facts that somebody was told of a withdrawal.
@@ -55,6 +58,7 @@ NO_ROLLOUTS = (
     RolloutPath.SITES.value,
     RolloutPath.RELEASES.value,
     RolloutPath.ADOPTERS.value,
+    RolloutPath.QUALITY.value,
 )
 
 #: Paths that bring a preview of the client to sites.

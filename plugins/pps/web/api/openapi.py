@@ -19,7 +19,14 @@ from pydantic.json_schema import models_json_schema
 from pps import __version__
 from pps.activities.clients.run_note import DOOR
 from pps.services import Services
-from pps.web.api import answers, answers_of_pilots, answers_on_sites, answers_to_providers, answers_to_users
+from pps.web.api import (
+    answers,
+    answers_of_pilots,
+    answers_on_quality,
+    answers_on_sites,
+    answers_to_providers,
+    answers_to_users,
+)
 from pps.web.controls import ControlBody
 from pps.web.feedback import FeedbackBody, WithdrawalBody
 from pps.web.follow_ups import FollowUpBody
@@ -29,6 +36,7 @@ from pps.web.pilot_doors import InterestBody, JustificationBody, MoveBody
 from pps.web.pilot_log import EntryBody, RollBackBody, SuccessBody
 from pps.web.provider import SubmissionBody, WaiverBody
 from pps.web.provider_adopters import AdopterBody
+from pps.web.quality_api import ActionBody, ActionEndBody, ReviewBody, TargetBody
 from pps.web.shell import page
 from pps.web.sites import WishBody
 
@@ -97,6 +105,16 @@ OPERATIONS: Mapping[tuple[str, str], Described] = {
     ),
     ("GET", "/api/v1/provider/adopters"): Described(answers_to_providers.EarlyAdopters),
     ("POST", "/api/v1/provider/adopters"): Described(answers_to_providers.EarlyAdopters, AdopterBody),
+    ("GET", "/api/v1/quality"): Described(answers_on_quality.QualityList),
+    ("GET", "/api/v1/quality/{product}"): Described(answers_on_quality.QualityOfProduct),
+    ("GET", "/api/v1/quality/{product}/releases/{patch}"): Described(answers_on_quality.WholeRelease),
+    ("GET", "/api/v1/quality/{product}/reviews/{number}"): Described(answers_on_quality.QualityReview),
+    ("POST", "/api/v1/quality/{product}/targets"): Described(answers_on_quality.QualitySaid, TargetBody, _KEPT),
+    ("POST", "/api/v1/quality/{product}/actions"): Described(answers_on_quality.QualitySaid, ActionBody, _KEPT),
+    ("POST", "/api/v1/quality/{product}/actions/{number}"): Described(
+        answers_on_quality.QualitySaid, ActionEndBody, _KEPT
+    ),
+    ("POST", "/api/v1/quality/{product}/reviews"): Described(answers_on_quality.QualitySaid, ReviewBody, _KEPT),
 }
 
 

@@ -50,14 +50,20 @@ def compared(now: Rollout, before: Rollout | None) -> Mapping[str, Compared]:
         before: the rollout of the version before; None if there is none.
     """
     then = newest_probes(before) if before else {}
-    found = {}
-    for site, fact in newest_probes(now).items():
-        if fact.kind is not FactKind.PROBES_FAILED:
-            continue
-        ill = failing(fact)
-        if site not in then:
-            found[site] = Compared(Beside.NOT_KNOWN, tuple(sorted(ill)))
-            continue
-        new = ill - failing(then[site])
-        found[site] = Compared(Beside.REGRESSION if new else Beside.AS_BEFORE, tuple(sorted(new)))
-    return found
+    return {
+        site: beside(failing(fact), failing(then[site]) if site in then else None)
+        for site, fact in newest_probes(now).items()
+        if fact.kind is FactKind.PROBES_FAILED
+    }
+
+
+def beside(ill: frozenset[str], then: frozenset[str] | None) -> Compared:
+    """The probes that fail at a site now, beside those that failed there with the version before.
+
+    Args:
+        then: None: the version before was not probed there.
+    """
+    if then is None:
+        return Compared(Beside.NOT_KNOWN, tuple(sorted(ill)))
+    new = ill - then
+    return Compared(Beside.REGRESSION if new else Beside.AS_BEFORE, tuple(sorted(new)))

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.support.histories import History
 
-from pps.domain.clients.comparison import Beside, compared, failing
+from pps.domain.quality.comparison import Beside, compared, failing
 from pps.domain.record.facts import FactKind
 from pps.domain.record.rollouts import Rollout
 

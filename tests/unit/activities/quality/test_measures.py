@@ -1,0 +1,188 @@
+"""Every number of a release is what a second reckoning of the bare facts finds, whatever has happened."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+from tests.support.examples import NOW, sqlite_store
+from tests.support.quality_by_hand import Number, reckoned, row
+
+from pps.activities.ports.record import Facts
+from pps.activities.quality.measures import EVER, Ledger
+from pps.adapters.record.store import FactStore
+from pps.domain.quality.measures import MEASURES, Value
+from pps.domain.record.facts import Fact, FactKind
+from pps.domain.record.rollouts import dossier_name
+
+SITES, VOS = ("PIC", "CNAF"), ("atlas", "cms")
+AT = st.integers(0, 12).map(lambda hours: NOW + timedelta(hours=hours))
+STATES = st.sampled_from(["OK", "WARNING", "CRITICAL", "UNKNOWN"])
+PROBES = st.dictionaries(st.sampled_from(["versions", "libraries"]), STATES, min_size=1)
+Event = tuple[FactKind, str, dict[str, Any]]
+
+
+def probed(results: dict[str, str]) -> tuple[FactKind, dict[str, Any]]:
+    ill = any(state in ("CRITICAL", "UNKNOWN") for state in results.values())
+    found = [{"probe": p, "state": s, "text": ""} for p, s in results.items()]
+    return (FactKind.PROBES_FAILED if ill else FactKind.PROBES_PASSED), {"results": found}
+
+
+def one_of(kind: FactKind, subjects: Sequence[str], **payload: st.SearchStrategy[Any]) -> st.SearchStrategy[Event]:
+    return st.tuples(st.just(kind), st.sampled_from(subjects), st.fixed_dictionaries(payload))
+
+
+def whole(kind: FactKind, **payload: st.SearchStrategy[Any]) -> st.SearchStrategy[Event]:
+    return one_of(kind, [""], **payload)
+
+
+SOME = st.lists(st.sampled_from(SITES), unique=True)
+BATCHES = st.fixed_dictionaries({"canary": SOME})
+DUE_AT = AT.map(datetime.isoformat)
+CHOICE = st.sampled_from(["Accept", "Reject", "Cannot apply it"])
+BUGS = st.dictionaries(st.sampled_from(["1", "2"]), st.sampled_from(["fixed", "not fixed"]))
+GIVEN = {
+    "opinion": st.just("works"),
+    "text": st.just(""),
+    "invited": st.sampled_from([True, True, False]),
+    "bugs": BUGS,
+}
+ANSWER = {"step": st.just("release-test"), "choice": CHOICE, "form": st.just({}), "user": st.just("ada")}
+WITH_VOS = [
+    one_of(FactKind.VO_INVITED, VOS),
+    whole(FactKind.FEEDBACK_DATE_AGREED, due=DUE_AT),
+    one_of(FactKind.FEEDBACK_GIVEN, VOS, **GIVEN),
+    one_of(FactKind.FEEDBACK_WITHDRAWN, VOS),
+    whole(FactKind.FEEDBACK_ENDED),
+]
+OF_PREVIEW = [
+    whole(FactKind.PLAN_AGREED, batches=BATCHES),
+    *(whole(kind, sites=SOME) for kind in (FactKind.NIGHT_PLANNED, FactKind.RETRY_PLANNED)),
+    *(one_of(kind, SITES) for kind in (FactKind.TAG_SEEN, FactKind.SITE_LEFT_OUT)),
+    *[st.tuples(PROBES.map(probed), st.sampled_from(SITES)).map(lambda f: (f[0][0], f[1], f[0][1]))] * 3,
+    whole(FactKind.WITHDRAWAL_ASKED, reason=st.just("It loses files.")),
+]
+SET_UP_AND_BACK = (FactKind.SERVICE_SET_UP, FactKind.SERVICE_ROLLED_BACK, FactKind.SITE_LEFT_OUT)
+OF_PILOT = [
+    whole(FactKind.SITES_SELECTED, sites=SOME),
+    *(one_of(kind, SITES) for kind in SET_UP_AND_BACK),
+    one_of(FactKind.SERVICE_PROBED, SITES, state=STATES),
+]
+RESULTS = st.sampled_from(["pass", "fail", "inconclusive"])
+OF_RELEASE_TEST = [
+    whole(FactKind.PLAN_AGREED, batches=BATCHES),
+    one_of(FactKind.QUESTION_ASKED, SITES, due=DUE_AT),
+    one_of(FactKind.QUESTION_EXPIRED, SITES),
+    one_of(FactKind.ANSWER_GIVEN, SITES, **ANSWER),
+]
+OF: dict[str, list[st.SearchStrategy[Event]]] = {
+    "bc-client": [*OF_PREVIEW, *WITH_VOS],
+    "non-bc-client": [*OF_PREVIEW, *WITH_VOS],
+    "pre-deployment": [one_of(FactKind.SCENARIO_ENDED, ["wn", "torque"], result=RESULTS)],
+    "release-test": OF_RELEASE_TEST,
+    "minor-pilot": OF_PILOT,
+    "major-pilot": [*OF_PILOT, *WITH_VOS],
+    "overrule": [whole(FactKind.RELEASED_TO_PRODUCTION)],
+}
+ENDS = st.sampled_from([FactKind.RELEASED_TO_PRODUCTION, FactKind.ROLLOUT_STOPPED, FactKind.ROLLOUT_CLOSED, None, None])
+
+
+@st.composite
+def histories(draw: st.DrawFn) -> list[list[Fact]]:
+    """Rollouts of three patches of one product, two of which may be one version; facts come at any time."""
+    found = []
+    same = draw(st.sampled_from(["2", "3"]))
+    for n in range(draw(st.integers(1, 5))):
+        path, patch = draw(st.sampled_from(["bc-client", *OF])), draw(st.sampled_from([11, 12, 13]))
+        name = f"{path}-{patch}-{n}"
+        opened = {
+            "path": path,
+            "patch": patch,
+            "metapackage": "glite-WN",
+            "version": {11: "1", 12: "2", 13: same}[patch],
+        }
+        events = draw(st.lists(st.one_of(*OF[path]), max_size=12))
+        if end := draw(ENDS):
+            events.append((end, "", {}))
+        facts = [Fact(name, FactKind.ROLLOUT_OPENED, "", "", draw(AT), "x", opened)]
+        for k, (kind, subject, payload) in enumerate(events):
+            facts.append(Fact(name, kind, subject, _occasion(draw, kind, k), draw(AT), "x", payload))
+        found.append(facts)
+    return found
+
+
+def _occasion(draw: st.DrawFn, kind: FactKind, number: int) -> str:
+    if kind in (FactKind.FEEDBACK_GIVEN, FactKind.FEEDBACK_WITHDRAWN):
+        return draw(st.sampled_from("ab"))
+    return "release-test" if kind in (FactKind.QUESTION_ASKED, FactKind.QUESTION_EXPIRED) else str(number)
+
+
+def kept(records: list[list[Fact]], dossiers: dict[int, datetime]) -> FactStore:
+    store = sqlite_store()
+    for patch, at in dossiers.items():
+        name = dossier_name(patch)
+        store.open(
+            "patch",
+            patch,
+            Fact(name, FactKind.ROLLOUT_OPENED, "", "", at, "x", {"path": "patch", "patch": patch}),
+            name,
+        )
+    # the register is in the order of opening, as time has it
+    for facts in sorted(records, key=lambda facts: facts[0].at):
+        # of one line a patch has one rollout open at most: here each has a register row of its own all the same
+        opened = facts[0].payload
+        store.open(f"{opened['path']}", opened["patch"], facts[0], facts[0].rollout)
+        store.record(*facts[1:])
+        store.close(Fact(facts[0].rollout, FactKind.TOLD, "register", "", facts[0].at, "x", {}))
+    return store
+
+
+def bare(store: FactStore) -> list[dict[str, Any]]:
+    """The rows of the table, as anybody with a database client reads them."""
+    columns = "rollout, kind, subject, occasion, at, payload"
+    with store._transaction() as connection:
+        found = connection.exec_driver_sql(f"SELECT {columns} FROM facts ORDER BY id").fetchall()
+    return [row(dict(zip(columns.split(", "), values, strict=True))) for values in found]
+
+
+def number_of(value: Value) -> Number:
+    return value.state.value, value.number, value.part, value.whole
+
+
+def assert_agreed(measured: dict[str, Value], by_hand: dict[str, Number]) -> None:
+    assert list(measured) == list(MEASURES)
+    for key, value in measured.items():
+        state, number, part, whole_ = number_of(value)
+        want = by_hand[key]
+        assert (state, part, whole_) == (want[0], want[2], want[3]), (key, value, want)
+        assert (number is None) == (want[1] is None), key
+        assert number is None or math.isclose(number, want[1] or 0.0, abs_tol=1e-9), key
+        if value.part is not None and value.counted:
+            assert len(value.counted) == value.part
+            assert len(value.among) == value.whole
+
+
+def agrees(facts: Facts, rows: list[dict[str, Any]]) -> dict[int, dict[str, Number]]:
+    """Compare everything that is on record with the second reckoning."""
+    ledger, by_hand = Ledger(lambda: facts), reckoned(rows)
+    for _ in range(2):  # as read, and as kept
+        found = {r.patch: r for r in ledger.in_period(EVER)}
+        assert found.keys() == by_hand.keys()
+        for patch, release in found.items():
+            assert_agreed(dict(release.values), by_hand[patch])
+            one = ledger.whole(patch)
+            assert one is not None
+            assert_agreed(dict(one.values), by_hand[patch])
+            for value in one.values.values():
+                assert value.part in (None, len(value.counted)) and value.whole in (None, len(value.among))
+    return by_hand
+
+
+@given(histories(), st.dictionaries(st.sampled_from([11, 12, 13]), AT))
+def test_each_number_is_what_the_bare_facts_say(records: list[list[Fact]], dossiers: dict[int, datetime]) -> None:
+    store = kept(records, dossiers)
+    agrees(store, bare(store))
