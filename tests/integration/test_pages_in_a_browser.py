@@ -36,10 +36,10 @@ from tests.unit.web.test_api import ticking
 from tests.unit.web.test_pilots import running
 
 from pps.activities.people.following import RECORD, end_token
+from pps.activities.ports.record import OpenRollout
 from pps.activities.quality import reviews
 from pps.activities.quality.measures import Ledger
 from pps.activities.quality.reviews import Speaker
-from pps.activities.ports.record import OpenRollout
 from pps.domain.people.following import Kind, Thing
 from pps.domain.record.facts import Fact, FactKind
 from pps.web.app import create_app

@@ -16,7 +16,7 @@ from pps.cli.packages import classify, keys, mirrors, patches, provider, tracker
 from pps.cli.packages import why as why_command
 from pps.cli.people import credits, feedback, follow, mails, overrule, tasks
 from pps.cli.pilots import doors, pilots, running
-from pps.cli.quality import deployment_tests, pools, release_tests, sam, scenarios
+from pps.cli.quality import deployment_tests, measures, pools, release_tests, sam, scenarios
 from pps.cli.sites import registry as sites
 from pps.cli.sites import wishes as site_wishes
 from pps.config.loader import load_configuration
@@ -55,6 +55,7 @@ app = typer.Typer(
       pps rollout withdraw ROLLOUT        take it back, at any time
       pps credits                         who has done how much
       pps provider submit FILE            a provider's release: what is found in it
+      pps quality show PRODUCT            how its releases do, beside what was planned
 
     Every command takes --json, and --help.""",
 )
@@ -127,6 +128,7 @@ app.command(name="overrule")(overrule.overrule)
 
 app.add_typer(facts.app, name="facts")
 app.add_typer(provider.app, name="provider")
+app.add_typer(measures.app, name="quality")
 
 database = group("The database of facts.")
 app.add_typer(database, name="db")
