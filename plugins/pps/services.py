@@ -473,6 +473,11 @@ class Services:
         address = self.config.people.role_contacts.get(Role.PPS_COORDINATOR, self.config.service.reply_to)
         return Party(Role.PPS_COORDINATOR.value, address)
 
+    def in_charge_of(self, site: Site) -> list[str]:
+        """Addresses of those who answer for a site beside its own people: its region, and the coordination (SD 3)."""
+        regions = [roc.contact for roc in self.config.people.rocs if roc.name == site.roc]
+        return list(dict.fromkeys([*regions, self.coordination.address]))
+
     def write_bulletin(self, now: datetime) -> None:
         """Write the release bulletin anew from the facts (SD 4.1.1, step 5)."""
         write_bulletin(

@@ -15,6 +15,7 @@ from fastapi import APIRouter, Depends, HTTPException, Request
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 from pydantic import Field
+from starlette.background import BackgroundTask
 
 from pps.activities.clients.at_site import at_site, what_follows, wishes_view
 from pps.activities.sites import wishes
@@ -30,7 +31,7 @@ from pps.domain.sites.site import Site
 from pps.services import Services
 from pps.web import site_map
 from pps.web.closed import masked
-from pps.web.doors import Body, Name, Reason, checked
+from pps.web.doors import Body, Name, Reason, WebDoor, checked
 from pps.web.forms import Person, office_of, sent_form, status_and_reason
 from pps.web.guards import check_origin, check_type, read_text, strict_json
 from pps.web.live import Edition, Live
@@ -128,7 +129,7 @@ def closed_router(
     services: Callable[[], Services], current_user: Callable[..., Any], now: Callable[[], datetime]
 ) -> APIRouter:
     """Routes for Airflow users; `create_app` puts the question for the user in front of each."""
-    api = APIRouter()
+    api, door = APIRouter(), WebDoor(services, now)
 
     def known(name: str) -> Site:
         site = services().config.sites.get(name)
@@ -178,7 +179,8 @@ def closed_router(
             at = now()
 
             def act() -> None:
-                wishes.say(office_of(services(), person, at), _wish(site, said, person), person.name)
+                tell = services().in_charge_of(site)
+                wishes.say(office_of(services(), person, at), _wish(site, said, person), person.name, in_charge=tell)
 
             await run_in_threadpool(act)
         except (HTTPException, RolloutError) as error:
@@ -186,7 +188,8 @@ def closed_router(
             answer = await run_in_threadpool(shown, site, person, typed, why)
             answer.status_code = status
             return answer
-        return RedirectResponse(f"{request.scope.get('root_path', '')}/sites/{name}/work#wishes", 303)
+        to = f"{request.scope.get('root_path', '')}/sites/{name}/work#wishes"
+        return RedirectResponse(to, 303, background=BackgroundTask(door.send))
 
     @api.post("/api/v1/sites/{name}/wishes")
     async def say_by_program(name: str, request: Request, user: Any = Depends(current_user)) -> JSONResponse:  # noqa: B008
@@ -201,14 +204,16 @@ def closed_router(
             wish = _wish(site, said, person)
             stood = wishes.must_make_sense(office.facts.standing([RECORD])[RECORD], wish, at)
             follows = list(what_follows(office.facts, wish, at))
-            fact = stood if said.dry_run else wishes.say(office, wish, person.name)
+            tell = services().in_charge_of(site)
+            fact = stood if said.dry_run else wishes.say(office, wish, person.name, in_charge=tell)
             new = stood is None if said.dry_run else fact is not None and fact.at == at
             stands = wishes_view(wishes.all_wishes(office.facts, at).of(name), site, at)
             about = {"site": name, "do": said.do.value, "dry_run": said.dry_run, "new": new, "follows": follows}
             return {**about, "timezone": site.timezone, "wishes": _plain(masked(stands))}, new
 
         answer, new = await run_in_threadpool(act)
-        return JSONResponse(answer, 201 if new and not said.dry_run else 200)
+        is_new = new and not said.dry_run
+        return JSONResponse(answer, 201 if is_new else 200, background=BackgroundTask(door.send) if is_new else None)
 
     return api
 

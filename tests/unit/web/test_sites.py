@@ -165,6 +165,30 @@ def test_a_program_tries_it_first_and_then_says_it_once(web: TestClient, store: 
     assert len(store.rollout(RECORD).facts) == 2
 
 
+def test_those_in_charge_get_one_mail_with_the_reason_when_a_site_leaves_and_when_it_comes_back(
+    web: TestClient, store: FactStore, clock: Clock
+) -> None:
+    for body in (WINDOW, OUT | {"dry_run": True}, OUT, OUT):
+        post(web, body)
+    mails = [mail for mail, _, _ in store.outbox(RECORD)]
+    assert [(m.to, m.subject) for m in mails] == [
+        ("pps-support@localhost", "PIC takes no previews any more"),
+        ("roc-north@example.org", "PIC takes no previews any more"),
+    ]
+    assert all("> ana and ana@example.org move our machines." in m.text for m in mails)
+    clock.at += timedelta(hours=1)
+    send(web, {"do": "opt-in"})
+    clock.at += timedelta(hours=1)
+    send(web, as_form(OUT | {"reason": "It is our own again <b>now</b>."}))
+    mails = [mail for mail, _, _ in store.outbox(RECORD)]
+    assert [m.subject.partition(" takes ")[2] for m in mails[::2]] == [
+        "no previews any more",
+        "previews again",
+        "no previews any more",
+    ]
+    assert "&lt;b&gt;now&lt;/b&gt;" in mails[-1].html and "rollout" not in mails[-1].text.partition("-- ")[2]
+
+
 def test_what_lies_there_already_is_said_to_stay(web: TestClient, store: FactStore) -> None:
     previewed(store)
     assert post(web, PIN | {"dry_run": True}).json()["follows"] == ["glite-WN 3.1.23 lies there, and is left."]

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from pps.activities.desk import Office
+from pps.activities.desk import Desk, Office
+from pps.activities.ports.people import Mail
 from pps.activities.ports.record import Facts
 from pps.domain.base.errors import RefusedError
 from pps.domain.base.names import is_name
@@ -99,8 +100,11 @@ def opt_in(site: Site, by: Speaker) -> Wish:
     return Wish(site, FactKind.SITE_OPTED_IN, {}, lambda wishes: wishes.opt_out is None)
 
 
-def say(office: Office, wish: Wish, user: str) -> Fact:
+def say(office: Office, wish: Wish, user: str, *, in_charge: Sequence[str] = ()) -> Fact:
     """Put a wish on record, once; of what stands already, the fact that has said it is returned.
+
+    Args:
+        in_charge: addresses of those who are told when the site leaves, and when it comes back.
 
     Raises:
         RefusedError: as `must_make_sense`.
@@ -114,9 +118,25 @@ def say(office: Office, wish: Wish, user: str) -> Fact:
             return before
         number = 1 + sum(f.subject == wish.site.name for f in desk.rollout.facts)
         said = desk.fact(wish.kind, wish.site.name, str(number), {**wish.says, "user": user})
-        if desk.record(said):
+        if desk.record(said, mails=_mails(desk, said, in_charge)):
             return said
         # somebody else has said something for this site in this instant, which is on the desk now
+
+
+def _mails(desk: Desk, said: Fact, in_charge: Sequence[str]) -> list[Mail]:
+    if said.kind not in (FactKind.SITE_OPTED_OUT, FactKind.SITE_OPTED_IN):
+        return []
+    out = said.kind is FactKind.SITE_OPTED_OUT
+    view = {
+        "rollout": "",
+        "site": said.subject,
+        "out": out,
+        "reason": said.payload.get("reason", ""),
+        "user": said.payload["user"],
+        "at": said.at,
+    }
+    subject = f"{said.subject} takes {'no previews any more' if out else 'previews again'}"
+    return desk.circular("site_opted", view, key=said, to=in_charge, subject=subject)
 
 
 def must_make_sense(record: Rollout, wish: Wish, at: datetime) -> Fact | None:
