@@ -26,6 +26,7 @@ from pps.domain.base.texts import shown_to_the_public
 from pps.domain.base.working_days import WEEKDAYS
 from pps.domain.people.roles import reasons_against_speaking_for_site
 from pps.domain.people.users import users_in
+from pps.domain.record.facts import Fact
 from pps.domain.record.wishes import RECORD, wishes_in
 from pps.domain.sites.site import Site
 from pps.services import Services
@@ -36,6 +37,7 @@ from pps.web.forms import Person, office_of, sent_form, status_and_reason
 from pps.web.guards import check_origin, check_type, read_text, strict_json
 from pps.web.live import Edition, Live
 from pps.web.shell import page
+from pps.workflow.desk import FrontOffice
 
 #: Of the form with most fields: what is done, seven days, two hours.
 _FIELDS = 12
@@ -179,8 +181,7 @@ def closed_router(
             at = now()
 
             def act() -> None:
-                tell = services().in_charge_of(site)
-                wishes.say(office_of(services(), person, at), _wish(site, said, person), person.name, in_charge=tell)
+                _say(office_of(services(), person, at), site, _wish(site, said, person), person)
 
             await run_in_threadpool(act)
         except (HTTPException, RolloutError) as error:
@@ -188,8 +189,8 @@ def closed_router(
             answer = await run_in_threadpool(shown, site, person, typed, why)
             answer.status_code = status
             return answer
-        to = f"{request.scope.get('root_path', '')}/sites/{name}/work#wishes"
-        return RedirectResponse(to, 303, background=BackgroundTask(door.send))
+        root = request.scope.get("root_path", "")
+        return RedirectResponse(f"{root}/sites/{name}/work#wishes", 303, background=BackgroundTask(door.send))
 
     @api.post("/api/v1/sites/{name}/wishes")
     async def say_by_program(name: str, request: Request, user: Any = Depends(current_user)) -> JSONResponse:  # noqa: B008
@@ -204,18 +205,21 @@ def closed_router(
             wish = _wish(site, said, person)
             stood = wishes.must_make_sense(office.facts.standing([RECORD])[RECORD], wish, at)
             follows = list(what_follows(office.facts, wish, at))
-            tell = services().in_charge_of(site)
-            fact = stood if said.dry_run else wishes.say(office, wish, person.name, in_charge=tell)
+            fact = stood if said.dry_run else _say(office, site, wish, person)
             new = stood is None if said.dry_run else fact is not None and fact.at == at
             stands = wishes_view(wishes.all_wishes(office.facts, at).of(name), site, at)
             about = {"site": name, "do": said.do.value, "dry_run": said.dry_run, "new": new, "follows": follows}
             return {**about, "timezone": site.timezone, "wishes": _plain(masked(stands))}, new
 
         answer, new = await run_in_threadpool(act)
-        is_new = new and not said.dry_run
-        return JSONResponse(answer, 201 if is_new else 200, background=BackgroundTask(door.send) if is_new else None)
+        done = new and not said.dry_run
+        return JSONResponse(answer, 201 if done else 200, background=BackgroundTask(door.send) if done else None)
 
     return api
+
+
+def _say(office: FrontOffice, site: Site, wish: Wish, person: Person) -> Fact:
+    return wishes.say(office, wish, person.name, in_charge=office.services.in_charge_of(site))
 
 
 def _wish(site: Site, said: WishBody, person: Person) -> Wish:
