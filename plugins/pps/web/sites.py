@@ -139,18 +139,13 @@ def closed_router(
             raise HTTPException(404, "The site registry has no such site.")
         return site
 
-    def work(site: Site, at: datetime) -> Mapping[str, Any]:
-        s = services()
-        found: Mapping[str, Any] = masked(at_site(s.facts, site, at, s.config.policies.withdrawal.retire_after))
-        return found
-
     def shown(site: Site, person: Person, typed: Mapping[str, str], why: str = "") -> HTMLResponse:
         """As it is now; after a refusal with the reason, and with what was typed."""
         against = reasons_against_speaking_for_site(
             site.name, site.administrators, "say what it wishes", person.identities
         )
         about = {
-            **work(site, at := now()),
+            **_work(services(), site, at := now()),
             "may_not": " ".join(against),
             "weekdays": WEEKDAYS,
             "typed": {**dict.fromkeys(WishBody.model_fields, ""), **typed},
@@ -167,7 +162,7 @@ def closed_router(
     @api.get("/api/v1/sites/{name}/work")
     def work_data(name: str) -> dict[str, Any]:
         """The same, for programs."""
-        return {"format": 1, **_plain(work(known(name), now()))}
+        return {"format": 1, **_plain(_work(services(), known(name), now()))}
 
     @api.post("/sites/{name}/work")
     async def say(name: str, request: Request, user: Any = Depends(current_user)) -> Response:  # noqa: B008
@@ -216,6 +211,11 @@ def closed_router(
         return JSONResponse(answer, 201 if done else 200, background=BackgroundTask(door.send) if done else None)
 
     return api
+
+
+def _work(s: Services, site: Site, at: datetime) -> Mapping[str, Any]:
+    found: Mapping[str, Any] = masked(at_site(s.facts, site, at, s.config.policies.withdrawal.retire_after))
+    return found
 
 
 def _say(office: FrontOffice, site: Site, wish: Wish, person: Person) -> Fact:
