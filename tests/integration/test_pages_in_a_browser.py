@@ -170,6 +170,18 @@ def test_every_page_fits_the_screen_and_hides_nothing_from_those_who_cannot_see_
         assert [v for v in json.loads(found) if v[0] in ("serious", "critical")] == [], page
 
 
+def test_every_page_fits_a4_on_paper_without_what_only_a_screen_can_use(browser: Browser, address: str) -> None:
+    # A4 without its margins; a table that is wider would be cut
+    browser.call("Emulation.setDeviceMetricsOverride", width=680, height=1000, deviceScaleFactor=1, mobile=False)
+    browser.call("Emulation.setEmulatedMedia", media="print")
+    for page in (*PAGES, "patches/4711"):
+        browser.open(f"{address}/{page}")
+        wide = "[...document.querySelectorAll('main *')].filter(e => e.getBoundingClientRect().right > innerWidth + 1)"
+        assert browser.js(f"{wide}.map(e => e.outerHTML.slice(0, 90))") == [], page
+        shown = "[...document.querySelectorAll('button, nav, .switch')].filter(e => e.getClientRects().length)"
+        assert browser.js(f"{shown}.map(e => e.outerHTML.slice(0, 90))") == [], page
+
+
 @pytest.mark.sd("4.1.1", step=5)
 def test_the_map_follows_the_facts_while_it_is_open_and_the_focus_stays(
     browser: Browser, address: str, services: MemoryServices
