@@ -86,7 +86,7 @@ class Looked(World):
 
     def looked(self, release: Release) -> tuple[Finding, ...]:
         with self._bench() as bench:
-            found = look(release, bench)
+            found = look(release, bench).findings
             assert not list((self.provider.root / "looks").iterdir()), "nothing of it is left behind"
             return found
 

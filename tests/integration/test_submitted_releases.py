@@ -19,6 +19,7 @@ from tests.support.submitting import CONTACT, MANAGER, NOTES, OTHER, PAT, Submit
 from tests.unit.web.test_pages import Read
 
 from pps.activities.packages import submission_look
+from pps.activities.packages.verdicts import reasons_against_bc, standing_verdict
 from pps.domain.base.errors import ServiceError
 from pps.domain.packages.patch import PackageRef, PatchState
 from pps.domain.record.facts import Fact, FactKind
@@ -63,6 +64,19 @@ def test_a_sound_release_is_entered_in_the_tracker_with_its_providers_address(wo
     assert (patch.metapackage, patch.version, patch.state) == ("glite-WN", "3.1.24", PatchState.READY_FOR_CERTIFICATION)
     assert (patch.provider, patch.basic_certification_passed, patch.release_notes) == (CONTACT, False, NOTES)
     assert "CVE-2026-12345" in world.tracker.said[0][1]
+
+
+@pytest.mark.sd("4.1.1")
+@pytest.mark.parametrize(("packages", "verdict"), [((CLIENT,), "bc"), ((CLIENT, CONFIGURED), "non-bc")])
+def test_what_the_look_says_of_its_configuration_is_the_classification_on_record(
+    world: Submitting, packages: tuple[SamplePackage, ...], verdict: str
+) -> None:
+    world.sent(world.document(*packages, special_configuration="Set X_HOST." if len(packages) > 1 else ""))
+    dossier = until(lambda: d if (d := world.store.dossier(1)).has(FactKind.CLASSIFIED) else None)
+    assert standing_verdict(dossier).verdict == verdict
+    reasons = reasons_against_bc(dossier, world.tracker.known[1])
+    assert not any("Classify it again" in reason for reason in reasons), "it is of this very patch"
+    assert world.seen()["standing"]["verdict"] == verdict
 
 
 def test_three_faults_are_found_at_once_and_the_corrected_release_is_the_same_patch_with_its_history(

@@ -18,7 +18,7 @@ from tests.unit.web.test_late_answers import Clock, airflow_user, shared_store
 
 from pps.adapters.record.store import FactStore
 from pps.config.patch_documents import parse_patch, patch_document
-from pps.domain.base.errors import RefusedError, ServiceError
+from pps.domain.base.errors import ServiceError
 from pps.domain.packages.patch import Patch, PatchState, RepositoryKind
 from pps.domain.packages.submission import fault, hint, warning
 from pps.domain.record.facts import Fact, FactKind
@@ -47,17 +47,15 @@ class BookTracker(MemoryTracker):
     def __init__(self, *patches: Patch) -> None:
         super().__init__(*patches)
         self.said: list[tuple[int, str]] = []
+        self.entered: dict[str, int] = {}
         self.away = False
 
-    def patches(self, state: PatchState | None = None) -> tuple[Patch, ...]:
+    def enter(self, patch: Patch, *, submission: str = "") -> int:
         if self.away:
             raise ServiceError("tracker", "does not answer.", "Try again.")
-        return super().patches(state)
-
-    def create(self, patch: Patch) -> None:
-        if patch.number in self.known:
-            raise RefusedError("tracker", ("The number is taken.",))
-        self.known[patch.number] = patch
+        number = self.entered.setdefault(submission, len(self.entered) + 1)
+        self.known.setdefault(number, replace(patch, number=number))
+        return number
 
     def edit(self, number: int, fields: Mapping[str, Any]) -> None:
         self.known[number] = parse_patch({**patch_document(self.known[number]), **fields})

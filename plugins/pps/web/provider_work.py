@@ -12,9 +12,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from pps.activities.packages import submission
+from pps.activities.packages import classification, submission
 from pps.activities.packages.submission_look import look
 from pps.domain.base.errors import RolloutError
+from pps.domain.packages.patch import PatchKind
 from pps.domain.packages.submission import Release
 from pps.domain.record.facts import Fact
 from pps.services import Services
@@ -57,9 +58,12 @@ class Looker:
                     log.exception("Not even that could be put on record.")
 
     def _look(self, s: Services, office: FrontOffice, release: Release, offered: Fact) -> None:
-        submission.conclude(office, offered.subject, offered.occasion, look(release, s.release_bench))
+        looked = look(release, s.release_bench)
+        submission.conclude(office, offered.subject, offered.occasion, looked.findings)
         try:
             within = s.config.policies.submission.look_within
-            submission.enter(office, s.tracker, release, offered.occasion, within)
+            patch = submission.enter(office, s.tracker, release, offered.occasion, within)
+            if patch is not None and looked.classification and release.patch.kind is PatchKind.CLIENT:
+                classification.record(office, patch, looked.classification)
         except RolloutError as error:  # accepted all the same: the hourly sweep enters it
             log.warning("%s is not in the tracker yet: %s", offered.subject, error)

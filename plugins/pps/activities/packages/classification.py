@@ -216,7 +216,13 @@ def classify(
     found = examine(
         patch, repositories=repositories, production=production, reader=reader, limits=limits, workdir=workdir
     )
-    dossier = office.facts.dossier(patch.number)
+    record(office, patch.number, found)
+    return found
+
+
+def record(office: Office, number: int, found: Classification) -> None:
+    """Put on record what was found; what stands there already is not recorded again."""
+    dossier = office.facts.dossier(number)
     newest = dossier.the(FactKind.CLASSIFIED)
     if newest is None or newest.occasion.partition(".")[0] != found.digest:
         same = sum(
@@ -225,9 +231,6 @@ def classify(
         # found, then something else, then this again: a further occasion, or the record would keep the other one
         occasion = f"{found.digest}.{same + 1}" if same else found.digest
         office.facts.record_in_dossier(
-            patch.number,
-            Fact(
-                dossier_name(patch.number), FactKind.CLASSIFIED, "", occasion, office.now, office.actor, found.payload
-            ),
+            number,
+            Fact(dossier_name(number), FactKind.CLASSIFIED, "", occasion, office.now, office.actor, found.payload),
         )
-    return found

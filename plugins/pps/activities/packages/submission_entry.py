@@ -17,6 +17,8 @@ _CORRECTED = (
     "database_schema_changed", "clients_compatible", "new_functionality", "installation_guide", "configuration_guide",
     "test_cases",
 )  # fmt: skip
+#: Of trackers with the port's own door alone.
+_BY_THE_PORT = ("bugs", "cves")
 _TRIES = 5
 
 
@@ -30,7 +32,8 @@ def entered(tracker: Tracker, patch: Patch, document: Mapping[str, Any], number:
     if number is None:
         number = _entered(tracker, patch)
     # also after an earlier try that could not be put on record: it may have entered what was corrected since
-    tracker.edit(number, {name: document[name] for name in _CORRECTED})  # type: ignore[attr-defined]
+    corrected = (*_CORRECTED, *(_BY_THE_PORT if hasattr(tracker, "enter") else ()))
+    tracker.edit(number, {name: document[name] for name in corrected})  # type: ignore[attr-defined]
     if tracker.patch(number).state is PatchState.WITH_PROVIDER:
         tracker.set_state(number, PatchState.READY_FOR_CERTIFICATION, "Corrected by its provider.")
     tracker.comment(number, comment)

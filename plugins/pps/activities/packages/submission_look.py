@@ -58,12 +58,23 @@ class Bench:
     """packages of a repository whose whole list is read to say which ones are missing"""
 
 
-def look(release: Release, bench: Bench) -> tuple[Finding, ...]:
-    """Everything that can be found in a release, faults first."""
+@dataclass(frozen=True, slots=True)
+class Looked:
+    """What a look has found."""
+
+    findings: tuple[Finding, ...]
+    """faults first"""
+    classification: Classification | None
+    """None: its packages could not all be read"""
+
+
+def look(release: Release, bench: Bench) -> Looked:
+    """Everything that can be found in a release."""
     found = [*rules.of_the_document(release), *rules.of_other_patches(_states(release, bench))]
     with empty_folder(bench.workdir) as work:
-        found += _Look(release.patch, bench, work).findings()
-    return rules.in_order(found)
+        mine = _Look(release.patch, bench, work)
+        found += mine.findings()
+    return Looked(rules.in_order(found), mine.classification)
 
 
 def _states(release: Release, bench: Bench) -> dict[int, PatchState | None]:
@@ -105,6 +116,7 @@ class _Look:
     patch: Patch
     bench: Bench
     work: Path
+    classification: Classification | None = None
 
     def findings(self) -> Iterator[Finding]:
         try:
@@ -188,6 +200,8 @@ class _Look:
         except PackageError as error:
             yield fault("configuration-unreadable", error.subject, error.why, "Correct that file.")
             return
+        if len(good) == len({*self.patch.packages, *self.patch.externals}):
+            self.classification = found
         yield from _of_changes(found, patch)
 
     def _of_dependencies(self, repository: PackageRepository, refs: Sequence[PackageRef]) -> Iterator[Finding]:
