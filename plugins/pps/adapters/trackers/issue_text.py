@@ -75,7 +75,8 @@ class IssueText:
         new = [n for n in values if n not in there]
         if new and (last := sections[-1]) != _Section("", "", ""):
             # a heading stands on a line of its own
-            raw = last.raw.rstrip("\r\n") + "\n\n"
+            ends = plain_ends(last.raw)
+            raw = last.raw + "\n" * (2 - (len(ends) - len(ends.rstrip("\n"))))
             sections[-1] = _Section(last.name, last.heading, raw)
         sections += [_Section(name, f"### {name}\n", _raw(values[name])) for name in new]
         return IssueText(tuple(sections))
