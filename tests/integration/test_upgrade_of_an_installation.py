@@ -285,8 +285,9 @@ def test_the_night_runs_over_what_the_version_before_has_left(
 
 
 def test_the_configuration_of_before_is_taken_as_it_is_and_means_what_this_one_says() -> None:
+    new = {"tracker.yaml"}  # it has to be written: docs/production.md, 8
     for name, model in doctor._FILES.items():
-        assert list(problems_in(BEFORE / "config" / name, model)) == [], name
+        assert name in new or list(problems_in(BEFORE / "config" / name, model)) == [], name
     old, new = Configuration(BEFORE / "config"), Configuration(Path(__file__).parents[2] / "config")
     assert old.policies == new.policies
     written = yaml.safe_load((BEFORE / "config" / "policies.yaml").read_text())

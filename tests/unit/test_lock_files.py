@@ -39,5 +39,5 @@ def test_production_installs_the_very_files_that_the_tests_have_seen() -> None:
 def test_production_installs_no_package_of_tests_or_sandbox() -> None:
     production = pins("requirements-production.lock").keys()
     assert "hatchling" in production  # what builds our own package is checked, too
-    of_airflow = {"httpx", "psutil", "starlette", "uvicorn", "websockets"}  # Airflow itself wants these
+    of_airflow = {"a2wsgi", "httpx", "psutil", "starlette", "uvicorn", "websockets"}  # Airflow itself wants these
     assert not production & ((wanted_by("sandbox") | wanted_by("dev")) - of_airflow)

@@ -192,6 +192,9 @@ def _facts(here: Front) -> Finding:
 
 
 def _tracker(here: Front) -> Finding:
+    if here.services.config.service.tracker_url is not None:
+        why = "tracker_url of service.yaml is no longer read; tracker.yaml says which tracker there is."
+        return Finding("tracker", Health.WARN, why, "Remove that line; see docs/tracker.md.")
     readings = here.services.tracker.readings()
     if unusable := [r for r in readings if r.patch is None]:
         why = f"answers; {len(unusable)} of its {len(readings)} patches cannot be used."

@@ -40,8 +40,11 @@ def _one_line(text: str) -> str:
     return text
 
 
+_LAYOUT = dict.fromkeys(map(ord, "\n\t\r"))
+
+
 def _some_lines(text: str) -> str:
-    if any(not (c.isprintable() or c in "\n\t\r") for c in text):
+    if not text.translate(_LAYOUT).isprintable():
         raise ValueError("holds control or invisible characters")
     return text
 

@@ -79,7 +79,7 @@ def test_a_patch_is_submitted_flagged_and_certified(sandbox_grid: RunningGrid, t
     assert not pps_json(sandbox_grid, "flag", "4711", "--clear")["basic_certification_passed"]
     assert pps_json(sandbox_grid, "certify", "4711")["state"] == "Certified"
     assert pps_json(sandbox_grid, "reject", "4711", "-m", "too slow")["state"] == "Rejected"
-    assert sandbox_grid.tracker.history(4711)[-1]["comment"] == "too slow"
+    assert sandbox_grid.tracker.comments(4711)[-1].text == "too slow"
     assert "cannot go from" in pps(sandbox_grid, "certify", "4711", code=1)
 
 

@@ -74,11 +74,11 @@ def test_a_grid_that_starts_again_is_the_same_grid(tmp_path: Path):
         grid.control.repair_site(broken)
         grid.control.break_site(healthy, Fault.SLOW)
         (Path(grid.sites[0].tag_dir) / grid.sites[0].subcluster / "ops" / "ops.list").write_text("VO-ops-KEPT\n")
-        token = grid.tracker_token
+        token = grid.tracker_secret
     with start_grid(tmp_path / "g") as grid:
         assert {s.name: s.ssh for s in grid.sites} == sites
         assert grid.control.description["services"] == before["services"]
-        assert grid.tracker_token == token
+        assert grid.tracker_secret == token
         now = {s["name"]: s for s in grid.control.status()["sites"]}
         assert (now[broken]["faults"], now[healthy]["faults"]) == ([], ["slow"])
         assert "VO-ops-KEPT" in now[healthy]["tags"]
@@ -158,14 +158,15 @@ def test_the_control_door_opens_for_the_token_only(sandbox_grid: RunningGrid):
     answer = requests.post(f"{url}/sites/{site}/break", json={"fault": "quota"}, timeout=5)
     assert answer.status_code == 401
     assert not any(s["faults"] for s in sandbox_grid.control.status()["sites"])
-    for secret in ("control.token", "keys/id_ed25519", "tracker/token"):
+    for secret in ("control.token", "keys/id_ed25519", "tracker/pps.connection"):
         assert (sandbox_grid.folder / secret).stat().st_mode & 0o077 == 0
 
 
 def test_no_secret_stands_in_the_description(sandbox_grid: RunningGrid):
     text = json.dumps(sandbox_grid.control.status()) + (sandbox_grid.folder / "grid.json").read_text()
-    for secret in ("control.token", "tracker/token"):
+    for secret in ("control.token", "tracker/pps.connection"):
         assert (sandbox_grid.folder / secret).read_text() not in text
+    assert sandbox_grid.tracker_secret.password not in text
 
 
 def test_a_fault_that_does_not_exist_and_a_site_that_does_not_exist_are_told(sandbox_grid: RunningGrid):

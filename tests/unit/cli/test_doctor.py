@@ -18,6 +18,7 @@ from tests.support.front import front, services  # noqa: F401
 from tests.unit.activities.sites.test_diagnosis import GOOD, Shell
 from typer.testing import CliRunner
 
+from pps.activities.ports.tracker import Reading
 from pps.cli.front import Front
 from pps.cli.main import app
 from pps.domain.base.errors import ServiceError, SiteUnreachableError
@@ -155,7 +156,7 @@ def test_each_service_that_is_away_is_a_failure_of_its_own(healthy: Front, monke
         raise ServiceError("it", "does not answer.", "Start it.")
 
     services = healthy.services
-    monkeypatch.setattr(services.tracker, "patches", away)
+    monkeypatch.setattr(services.tracker, "readings", away)
     monkeypatch.setattr(services.information_system, "tags_of", away)
     monkeypatch.setattr(services.facts, "rollouts", away)
     monkeypatch.setattr(healthy.airflow, "request", away)
@@ -261,3 +262,22 @@ def test_a_folder_that_is_published_from_and_cannot_be_written_is_a_failure(heal
     change(healthy.services.config.folder / "service.yaml", **{name: f"{file.as_uri()}/below"})
     found = doctor(healthy)[1][name.replace("_", " ")]
     assert found[0] == "FAIL" and "cannot be written" in found[1]
+
+
+def test_the_trackers_address_of_a_version_before_is_named(healthy: Front) -> None:
+    change(healthy.services.config.folder / "service.yaml", tracker_url="https://tracker.example.org")
+    code, found = doctor(healthy)
+    assert code == 0
+    assert found["tracker"][0] == "WARN" and "tracker.yaml" in found["tracker"][1]
+
+
+def test_patches_that_cannot_be_used_are_counted(healthy: Front, monkeypatch: pytest.MonkeyPatch) -> None:
+    bad = Reading(1, "x", "", None, ("version: is missing",))
+    good = healthy.services.tracker.readings()
+    monkeypatch.setattr(healthy.services.tracker, "readings", lambda: (*good, bad))
+    code, found = doctor(healthy)
+    assert code == 0
+    assert found["tracker"] == (
+        "WARN",
+        f"answers; 1 of its {len(good) + 1} patches cannot be used. Run: pps tracker check --unusable",
+    )
