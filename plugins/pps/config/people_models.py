@@ -23,6 +23,8 @@ class RocModel(Model):
 
     name: Name
     contact: Address
+    managers: tuple[Name, ...] = ()
+    """User names in Airflow of its Regional Managers; pages show them their own region first."""
 
 
 class ProviderModel(Model):
@@ -48,6 +50,11 @@ class PeopleFile(Model):
     roles: dict[Role, tuple[Name, ...]] = Field(default_factory=dict)
     role_contacts: dict[Role, Address] = Field(default_factory=dict)
     """Role -> where its people are told that something waits for them."""
+
+    def regions_of(self, user: str) -> tuple[str, ...]:
+        """The regions that somebody looks after."""
+        return tuple(roc.name for roc in self.rocs if user in roc.managers)
+
     providers: tuple[ProviderModel, ...] = ()
     """Who provides which products: they see, and plan, how their own ones do."""
 

@@ -138,7 +138,7 @@ def create_app(
         rollouts.router(services, current_user, now, airflow),
         tasks.router(services, current_user, now, airflow),
         follow_ups.router(services, current_user, now),
-        credits.router(services),
+        credits.router(services, current_user),
         following.closed_router(services, current_user, now),
         openapi.router(services, PUBLIC),
         pilots.router(services, current_user, now),

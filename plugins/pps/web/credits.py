@@ -8,8 +8,8 @@ from datetime import date
 from typing import Annotated, Any
 from urllib.parse import urlencode
 
-from fastapi import APIRouter, Depends
-from fastapi.responses import HTMLResponse, Response
+from fastapi import APIRouter, Depends, Request
+from fastapi.responses import RedirectResponse, Response
 
 from pps.activities.people.effort import (
     FILTERS,
@@ -76,7 +76,7 @@ class Typed:
         return urlencode({key: value for key, value in given.items() if value != usual[key]})
 
 
-def router(services: Callable[[], Services]) -> APIRouter:
+def router(services: Callable[[], Services], current_user: Callable[..., Any]) -> APIRouter:
     """Routes for Airflow users; `create_app` puts the question for the user in front of each."""
     api = APIRouter()
 
@@ -85,9 +85,16 @@ def router(services: Callable[[], Services]) -> APIRouter:
         return find_credits(s.facts, typed.read(), s.config.activities, s.config.sites)
 
     @api.get("/credits")
-    def credits_page(typed: Annotated[Typed, Depends()]) -> HTMLResponse:
+    def credits_page(
+        request: Request,
+        typed: Annotated[Typed, Depends()],
+        user: Any = Depends(current_user),  # noqa: B008
+    ) -> Response:
         """Sums with links to what they are made of, or each completed activity; a wrong choice keeps what was typed."""
         s = services()
+        if not request.url.query and (mine := s.config.people.regions_of(user.get_name())):
+            # a Regional Manager who has chosen nothing yet begins with their own
+            return RedirectResponse(f"credits?{typed.address(region=mine[0])}", 303)
         choices = choices_of(credits_on_record(s.facts), s.config.activities, s.config.sites)
         view: dict[str, Any] = {
             "typed": typed,

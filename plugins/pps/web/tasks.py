@@ -36,10 +36,13 @@ def router(
     def tasks(user: Any = Depends(current_user)) -> HTMLResponse:  # noqa: B008
         """What waits for whoever asks, and below it what waits for others."""
         person, at = Person.of(user), now()
-        waiting = _waiting(services(), person, at)
+        waiting, regions = _waiting(services(), person, at), services().config.people.regions_of(person.name)
+        others = [row for row in waiting if not row["mine"]]
         view = {
             "mine": [row for row in waiting if row["mine"]],
-            "others": [row for row in waiting if not row["mine"]],
+            "near": [row for row in others if row["region"] in regions],
+            "others": [row for row in others if row["region"] not in regions],
+            "regions": regions,
             "user": person.name,
             "read_at": at,
         }
@@ -50,7 +53,7 @@ def router(
         """A part of Home: how many questions wait for whoever asks, and the most urgent ones."""
         person = Person.of(user)
         mine = [row for row in _waiting(services(), person, now()) if row["mine"]]
-        view = {"mine": mine, "urgent": mine[:_URGENT]}
+        view = {"mine": mine, "urgent": mine[:_URGENT], "regions": services().config.people.regions_of(person.name)}
         return page(services().templates, "waiting.html", view, "home", headers={"Cache-Control": "no-store"})
 
     @api.get("/tasks/{dag}/{run}/{task}/{map_index}")
@@ -127,7 +130,11 @@ def _moment(text: str) -> datetime | None:
 
 def _waiting(services: Services, person: Person, at: datetime) -> list[dict[str, Any]]:
     """Every open question, the most urgent first."""
-    rows = [_row(record.name, asked, person, at) for record, asked in open_questions(services.facts)]
+    sites = services.config.sites
+    rows = [
+        {**_row(record.name, asked, person, at), "region": sites[asked.subject].roc if asked.subject in sites else ""}
+        for record, asked in open_questions(services.facts)
+    ]
     return sorted(rows, key=lambda row: row["due"])
 
 

@@ -10,6 +10,7 @@ from itertools import pairwise
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
+import yaml
 from fastapi.testclient import TestClient
 from tests.support.bad_input import HTML
 from tests.support.front import MemoryServices, services  # noqa: F401
@@ -49,6 +50,32 @@ def test_a_stranger_and_somebody_without_a_role_see_nothing(user: TestClient, pa
     assert user.get(path).status_code == 200
     assert user.get(path, headers={"X-Test-Role": ""}).status_code == 403
     assert user.get(path, headers={"Authorization": ""}).status_code == 401
+
+
+def manages(services: MemoryServices, *regions: str) -> None:
+    """Ada is Regional Manager of these."""
+    file = services.config.folder / "people.yaml"
+    people = yaml.safe_load(file.read_text())
+    people["rocs"] = [{"name": roc, "contact": "roc@example.org", "managers": ["ada"]} for roc in regions]
+    file.write_text(yaml.safe_dump(people))
+
+
+def test_a_regional_manager_begins_with_the_own_region_and_sees_the_others_when_asking(
+    user: TestClient, services: MemoryServices
+) -> None:
+    manages(services, "Italy")
+    began = user.get("/credits", follow_redirects=False)
+    assert (began.status_code, began.headers["location"]) == (303, "credits?region=Italy")
+    assert "1 credit (" in Read(user.get("/credits").text).words
+    assert "20 credits (" in Read(user.get("/credits?by=activity").text).words, "all regions, as the form asks for them"
+    assert sum(sums(user).values()) == 20, "programs get what they ask for"
+    part = user.get("/tasks/waiting").text
+    assert 'href="./map?roc=Italy"' in part and 'href="./credits?region=Italy"' in part
+
+
+def test_where_the_file_names_no_managers_everybody_begins_with_all(user: TestClient) -> None:
+    assert user.get("/credits", follow_redirects=False).status_code == 200
+    assert "Your region" not in user.get("/tasks/waiting").text
 
 
 def test_a_region_is_seen_with_all_that_its_sites_have_done(user: TestClient) -> None:

@@ -20,6 +20,7 @@ from tests.support.front import (  # noqa: F401
     services,
 )
 from tests.unit.web.test_api import airflow_user, ticking
+from tests.unit.web.test_credits import manages
 from tests.unit.web.test_pages import Read
 
 from pps.domain.record.facts import FactKind
@@ -91,6 +92,15 @@ def test_what_waits_for_me_comes_first_and_the_most_urgent_of_it_on_top(web: Tes
     order = [words.index(text) for text in ("Waits for you", "at EMT", "at PIC", "Waits for others", "at CNAF")]
     assert order == sorted(order)
     assert f'href="./tasks/{PLACE.dag}/{PLACE.run}/{PLACE.task}/48"' in web.get("/tasks").text
+
+
+def test_a_regional_manager_sees_what_waits_for_sites_of_the_own_region_before_what_waits_for_others(
+    web: TestClient, services: MemoryServices
+) -> None:
+    manages(services, "North")
+    words = Read(web.get("/tasks").text).words
+    order = [words.index(text) for text in ("Waits for you", "at PIC", "Waits for sites of North", "at CNAF")]
+    assert order == sorted(order) and "Waits for others" not in words
 
 
 def test_who_comes_from_a_mail_and_has_not_signed_in_is_led_there_and_back(web: TestClient) -> None:
