@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, StrictInt, StrictStr, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, StrictInt, ValidationError
 
 from pps.config.patch_documents import PatchDocument, parse_patch, patch_document
 from pps.domain.base.errors import PackageError, RefusedError
@@ -18,17 +18,15 @@ from pps.domain.packages.submission import UNNUMBERED, Release
 #: What a provider does not say: the tracker, certification, and the Release Manager do.
 NOT_THEIRS = ("number", "state", "provider", "basic_certification_passed", "install_tested", "programming_ph")
 #: What can be said beside the fields of a patch.
-OWN = ("cves", "depends_on")
+OWN = ("depends_on",)
 FIELDS = tuple(dict.fromkeys((*(name for name in PatchDocument.model_fields if name not in NOT_THEIRS), *OWN)))
 
-_Cve = Annotated[StrictStr, Field(pattern=r"^CVE-\d{4}-\d{4,10}$")]
 _Number = Annotated[StrictInt, Field(ge=1, lt=UNNUMBERED)]
 
 
 class _Own(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    cves: Annotated[list[_Cve], Field(max_length=200)] = []
     depends_on: Annotated[list[_Number], Field(max_length=50)] = []
 
 
@@ -40,8 +38,8 @@ def parse_release(raw: object, contact: str) -> Release:
     """
     if not isinstance(raw, Mapping):
         raise _refused("The document is no mapping of fields.")
-    if theirs := [name for name in NOT_THEIRS if name in raw]:
-        raise _refused(f"{', '.join(theirs)}: others decide on this; leave it out.")
+    if not_theirs := [name for name in NOT_THEIRS if name in raw]:
+        raise _refused(f"{', '.join(not_theirs)}: others decide on this; leave it out.")
     try:
         own = _Own.model_validate({name: raw[name] for name in OWN if name in raw})
     except ValidationError as error:
@@ -49,17 +47,17 @@ def parse_release(raw: object, contact: str) -> Release:
         raise _refused(*(f"{'.'.join(map(str, e['loc']))}: {e['msg'].rstrip('.')}." for e in found[:10])) from error
     ours = {"number": UNNUMBERED, "state": PatchState.READY_FOR_CERTIFICATION.value, "provider": contact}
     try:
-        theirs_too = {k: v for k, v in raw.items() if k not in OWN or k in PatchDocument.model_fields}
-        patch = parse_patch({**theirs_too, **ours}, unknown="forbid")
+        theirs = {name: value for name, value in raw.items() if name not in OWN}
+        patch = parse_patch({**theirs, **ours}, unknown="forbid")
     except PackageError as error:
         raise _refused(error.why) from error
-    return Release(patch, tuple(dict.fromkeys(own.cves)), tuple(dict.fromkeys(own.depends_on)))
+    return Release(patch, tuple(dict.fromkeys(own.depends_on)))
 
 
 def release_document(release: Release) -> dict[str, Any]:
     """The document of a release, with every field: `parse_release(release_document(r), r.patch.provider) == r`."""
     document = {name: value for name, value in patch_document(release.patch).items() if name not in NOT_THEIRS}
-    return {**document, "cves": list(release.cves), "depends_on": list(release.depends_on)}
+    return {**document, "depends_on": list(release.depends_on)}
 
 
 def _refused(*reasons: str) -> RefusedError:

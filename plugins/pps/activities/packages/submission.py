@@ -226,8 +226,8 @@ def waiting(facts: Facts, now: datetime, within: timedelta) -> tuple[Submitted, 
 
 def _comment(release: Release, known: Submitted) -> str:
     lines = [f"Submitted by its provider (look {known.newest.number})."]
-    if release.cves:
-        lines.append(f"CVEs: {', '.join(release.cves)}.")
+    if release.patch.cves:
+        lines.append(f"CVEs: {', '.join(release.patch.cves)}.")
     if release.depends_on:
         lines.append(f"Depends on the patches {', '.join(map(str, release.depends_on))}.")
     lines += [f"Waived by the {w.role}: {f.sentence} Reason: {w.reason}" for f, w in _waived(known)]

@@ -95,7 +95,6 @@ class Release:
 
     patch: Patch
     """without a number, unless the tracker has it: `UNNUMBERED`"""
-    cves: tuple[str, ...] = ()
     depends_on: tuple[int, ...] = ()
     """patches that must be in production before this one"""
 
