@@ -67,7 +67,7 @@ def entered(desk: Desk, patch: Patch = PATCH, of: str = "submission 1") -> Patch
 
 
 def test_a_patch_is_read_as_it_was_entered(desk: Desk) -> None:
-    full, simple = entered(desk, FULL), entered(desk, PATCH, "submission 2")
+    full, simple = entered(desk, kept(desk, FULL)), entered(desk, PATCH, "submission 2")
     assert desk.tracker.patch(full.number) == full
     assert desk.tracker.patch(simple.number) == simple
     assert desk.tracker.patches() == (simple, full)
@@ -93,7 +93,7 @@ def test_a_patch_that_is_there_is_entered_only_as_the_same(desk: Desk) -> None:
 
 
 def test_an_edit_changes_its_fields_and_no_other(desk: Desk) -> None:
-    patch = entered(desk, FULL)
+    patch = entered(desk, kept(desk, FULL))
     cases = (Case("other", "Another one", "a\n\nb"),)
     changes = {
         "title": "Another title",
@@ -181,7 +181,8 @@ def test_an_earlier_comment_that_looks_like_a_move_keeps_no_move_from_being_told
 
 def test_release_notes_come_back_whatever_they_say(desk: Desk) -> None:
     notes = "\n".join(t for t in HOSTILE if t.replace("\n", "").replace("\r", "").isprintable()).replace("\r", "")
-    patch = entered(desk, replace(PATCH, release_notes=notes, special_configuration=f"    {notes}\n\n"))
+    hostile = replace(PATCH, release_notes=notes, special_configuration=f"    {notes}\n\n")
+    patch = entered(desk, kept(desk, hostile))
     assert desk.tracker.patch(patch.number) == patch
 
 
@@ -219,6 +220,12 @@ def test_many_patches_are_read_page_by_page_newest_first(desk: Desk) -> None:
     numbers = [entered(desk, of=f"submission {n}").number for n in range(5)]
     assert [p.number for p in desk.tracker.patches()] == sorted(numbers, reverse=True)
     assert [r.number for r in desk.tracker.readings()] == sorted(numbers, reverse=True)
+
+
+def kept(desk: Desk, patch: Patch) -> Patch:
+    """As this tracker keeps its texts."""
+    texts = {"release_notes": patch.release_notes, "special_configuration": patch.special_configuration}
+    return replace(patch, **{name: text.strip() for name, text in texts.items()}) if desk.trims else patch
 
 
 def plain(text: str) -> str:

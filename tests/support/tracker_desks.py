@@ -24,6 +24,8 @@ class Desk:
     """somebody writes nonsense where the packages of a patch are"""
     numbers_itself: bool = True
     """a patch cannot be entered with a number of our choice"""
+    trims: bool = False
+    """it does not keep blanks and lines around a text"""
 
 
 @contextmanager
@@ -63,8 +65,25 @@ def gitlab(folder: Path) -> Iterator[Desk]:
     assert lab.wrong == []
 
 
+@contextmanager
+def roundup(folder: Path) -> Iterator[Desk]:
+    from tests.support.roundup import real_roundup
+
+    from pps.adapters.trackers.roundup import RoundupTracker
+
+    with real_roundup(folder / "tracker") as (url, secret):
+        tracker = RoundupTracker(TrackerFile(kind=TrackerKind.ROUNDUP, url=url), secret, page=2)
+
+        def spoil(number: int) -> None:
+            item, etag = tracker._for_writing(number)
+            assert tracker._change(item, etag, {"packages": "; rm -rf"})
+
+        yield Desk(tracker, spoil, numbers_itself=False, trims=True)
+
+
 #: Kind -> group of outside parts, and the tracker.
 DESKS: dict[TrackerKind, tuple[str, Callable[[Path], AbstractContextManager[Desk]]]] = {
     TrackerKind.GITHUB: ("github-openapi", github),
     TrackerKind.GITLAB: ("", gitlab),
+    TrackerKind.ROUNDUP: ("", roundup),
 }
