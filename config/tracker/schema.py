@@ -134,6 +134,12 @@ def _public(db, userid, itemid):
 db.security.addRole(name="Rollout", description="PPS Rollout itself")
 db.security.addRole(name="Staff", description="Certification and providers: enters patches, and moves them")
 
+
+def _said_in_public(db, userid, itemid):
+    """A comment on a patch or bug that strangers may see; those on tickets are not."""
+    return bool(db.bug.find(messages=itemid)) or any(_public(db, userid, i) for i in db.patch.find(messages=itemid))
+
+
 for role in ("User", "Rollout"):
     for access in ("Web Access", "Rest Access"):
         db.security.addPermissionToRole(role, access)
@@ -158,11 +164,13 @@ for klass in ("patch", "bug", "ticket"):
 
 for access in ("Web Access", "Rest Access"):
     db.security.addPermissionToRole("Anonymous", access)
-for klass in (*_TALK, *_WORDS, *_WORK):
+# tickets name sites and their troubles: those are for whoever has signed in
+for klass in (*_TALK, *_WORDS, "patch", "bug", "case"):
     shown = [
         name for name in db.getclass(klass).getprops() if name not in (*_PRIVATE.get(klass, ()), "creator", "actor")
     ]
-    how = {"check": _public} if klass == "patch" else {}
+    checks = {"patch": _public, "msg": _said_in_public}
+    how = {"check": checks[klass]} if klass in checks else {}
     _allow("Anonymous", "View", klass, properties=shown, **how)
     _allow("Anonymous", "Search", klass, properties=shown)  # finds only what may be viewed
 _allow("Anonymous", "View", "user", properties=("id", "username"))

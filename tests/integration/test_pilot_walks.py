@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 from tests.support.desks import at_desk
@@ -15,6 +16,7 @@ from tests.support.pilot_walks import COORDINATOR, DAY, OLD, WEEK, Walk, endpoin
 from pps.activities.pilots import journal as pilot_journal
 from pps.activities.pilots import roll_back as pilot_roll_back
 from pps.activities.pilots import screening as pilot_screening
+from pps.activities.ports.tracker import Ticket
 from pps.domain.base.errors import NotYetAllowedError, RefusedError, ServiceError, TamperedError
 from pps.domain.people.effort import credits_of
 from pps.domain.pilots.pilot import Stage
@@ -436,3 +438,33 @@ def test_a_mirror_that_was_changed_is_not_tried_and_the_people_in_charge_hear_of
     assert not minor.of(FactKind.PACKAGES_KEPT)
     for address in ("coordination@example.org", "rm@example.org"):
         assert len([m for m in minor.told(address) if m.startswith("Refused: what is kept for")]) == 1
+
+
+def test_an_incident_gets_one_ticket_that_is_closed_when_the_service_answers_again(minor: Walk) -> None:
+    class Board(type(minor.services.tracker)):  # type: ignore[misc]
+        tickets: ClassVar[dict[str, Ticket]] = {}
+        closed: ClassVar[dict[str, str]] = {}
+
+        def open_ticket(self, ticket: Ticket) -> str:
+            self.tickets.setdefault(ticket.marker, ticket)
+            return "https://tracker.example.org/ticket1"
+
+        def close_ticket(self, marker: str, text: str) -> None:
+            self.closed[marker] = text
+
+    board = minor.services.tracker
+    board.__class__ = Board
+    minor.opens().selected("PIC").kicked_off().set_up()
+    minor.serves("PIC", state=ProbeState.CRITICAL)
+    for _ in range(3):
+        assert not minor.holds("pilot_run_is_over")
+        minor.wait(DAY)
+    ((marker, ticket),) = board.tickets.items()
+    assert marker.startswith(f"pps:incident:{minor.record.name}:PIC:") and "Incident at PIC" in ticket.title
+    assert board.closed == {}
+    minor.serves("PIC")
+    for _ in range(2):
+        assert not minor.holds("pilot_run_is_over")
+        minor.wait(DAY)
+    assert list(board.tickets) == [marker], "one ticket for one incident"
+    assert board.closed.keys() == {marker} and "It answers again since" in board.closed[marker]

@@ -32,9 +32,9 @@ def opened(store: FactStore, patch: Patch = PATCH, table: Iterable[Scenario] = T
 class Bench:
     """Runs scenarios of one test against pretended roots."""
 
-    def __init__(self, store: FactStore, folder: Path, patch: Patch = PATCH) -> None:
+    def __init__(self, store: FactStore, folder: Path, patch: Patch = PATCH, run: str = "r/1") -> None:
         self.store, self.folder, self.patch = store, folder, patch
-        self.name = opened(store, patch).name
+        self.name = opened(store, patch, run=run).name
         self.roots, self.repositories, self.tracker = PretendedRoots(), PretendedRepositories(), CommentingTracker()
 
     @property

@@ -12,6 +12,7 @@ from datetime import datetime
 
 from pps.activities.desk import Desk, Office
 from pps.activities.people.outbox import Emptied, empty_outbox
+from pps.activities.pilots.tickets import tell_tracker
 from pps.config.loader import Configuration
 from pps.config.policy_models import Policies
 from pps.domain.people import questions
@@ -60,6 +61,10 @@ class FrontOffice(Office):
     def send(self) -> Emptied:
         """Send what waits in the outbox; what cannot be sent now stays in it for the next sender."""
         return empty_outbox(self.facts, self.services.mailer, self.clock)
+
+    def tell_tracker(self, patch: int | None = None) -> None:
+        """Open and close trouble tickets, of one patch or of all; what cannot be told now is told the next time."""
+        tell_tracker(self, self.services.tracker, patch=patch)
 
     def write_bulletin(self) -> None:
         """Write the release bulletin anew (SD 4.1.1, step 5)."""

@@ -18,6 +18,7 @@ import pytest
 import requests
 from tests.support.sandbox_grid import RunningGrid, sandbox_grid  # noqa: F401
 
+from pps.activities.ports.tracker import Ticket
 from pps.adapters.trackers.http import Secret
 from pps.adapters.trackers.roundup import RoundupTracker
 from pps.config.tracker_models import TrackerFile, TrackerKind
@@ -324,6 +325,30 @@ def test_a_flag_is_set_with_its_reason(sandbox_grid: RunningGrid, patch: Patch):
     assert comments(sandbox_grid, patch) == ["a test failed"]
 
 
+def test_a_ticket_is_opened_once_and_closed_once_and_strangers_do_not_see_it(
+    sandbox_grid: RunningGrid, file: TrackerFile, patch: Patch
+):
+    tracker = sandbox_grid.tracker
+    ticket = Ticket(f"pps:incident:{patch.number}", patch.number, "Incident at PIC", "No answer.\n\n<b>at all</b>")
+    page = tracker.open_ticket(ticket)
+    assert tracker.open_ticket(ticket) == page
+    other = tracker.open_ticket(dataclasses.replace(ticket, marker=f"{ticket.marker}:2"))
+    assert other != page
+    for _ in range(2):
+        tracker.close_ticket(ticket.marker, "It answers again.")
+    tracker.close_ticket("pps:never", "x")
+    fields = "marker,state.name,title,patch.number,messages"
+    items = {i["marker"]: i for i in tracker._rest.items("ticket", fields) if patch.number == int(i["patch.number"])}
+    assert {m: i["state.name"] for m, i in items.items()} == {ticket.marker: "closed", f"{ticket.marker}:2": "open"}
+    said = [m["content"] for m in tracker._messages(items[ticket.marker])]
+    assert said == [f"{ticket.text}\n\n[{ticket.marker}]", "It answers again."]
+    with pytest.raises(PatchNotFoundError):
+        tracker.open_ticket(dataclasses.replace(ticket, marker="pps:x", patch=999999))
+    shown = requests.get(page, timeout=10)
+    assert "Incident at PIC" not in shown.text
+    assert RoundupTracker(file, Secret())._rest.of("msg", "content", items[ticket.marker]["messages"]) == []
+
+
 def test_its_page_shows_the_patch_and_hostile_texts_are_inert_there(sandbox_grid: RunningGrid, patch: Patch):
     sandbox_grid.tracker.edit(patch.number, {"title": "<script>alert(1)</script>", "release_notes": "<img src=x>"})
     sandbox_grid.tracker.comment(patch.number, "<iframe src=javascript:alert(1)>")
@@ -332,7 +357,7 @@ def test_its_page_shows_the_patch_and_hostile_texts_are_inert_there(sandbox_grid
     assert "&lt;script&gt;alert(1)" in page.text and "&lt;img src=x" in page.text and "&lt;iframe" in page.text
     assert "<script>alert(1)" not in page.text and "<img src=x" not in page.text and "<iframe" not in page.text
     assert "@example.org" not in page.text, "mail addresses are for those who have signed in"
-    for place in ("", "patch", "bug", "ticket", "bug1", "case1"):
+    for place in ("", "patch", "bug", "bug1", "case1"):
         assert requests.get(sandbox_grid.tracker.url + place, timeout=10).status_code == 200
     assert requests.get(sandbox_grid.tracker.page(999999), timeout=10).status_code == 404
 

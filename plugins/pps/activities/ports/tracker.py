@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from pps.domain.packages.patch import Patch, PatchState
 
@@ -73,3 +73,25 @@ class Tracker(Protocol):
 
         Neither number nor state nor SA3's flag. Somebody else's change meanwhile is a `ServiceError`, worth a retry.
         """
+
+
+@dataclass(frozen=True, slots=True)
+class Ticket:
+    """A trouble ticket about a patch."""
+
+    marker: str
+    """one line without blanks, which stands in the ticket: it is found again by it"""
+    patch: int
+    title: str
+    text: str
+
+
+@runtime_checkable
+class Tickets(Protocol):
+    """A tracker that has tickets of their own for troubles; where there are none, they are comments on the patch."""
+
+    def open_ticket(self, ticket: Ticket) -> str:
+        """Open a ticket; returns its page. One with this marker is found, and no second one is made."""
+
+    def close_ticket(self, marker: str, text: str) -> None:
+        """Close a ticket with a last comment; one that is closed, or is not there, changes nothing."""

@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from pps.activities.ports.tracker import Reading, Remark
+from pps.activities.ports.tracker import Reading, Remark, Ticket
 from pps.adapters.trackers.http import ChangedMeanwhileError, Secret
 from pps.adapters.trackers.mapping import WordBook
 from pps.adapters.trackers.roundup_copy import Copy
@@ -175,6 +175,30 @@ class RoundupTracker:
             values["submission"] = submission
         made = self._rest.create(self._class, values)
         return int(self._rest.of(self._class, "number", [made])[0]["number"])
+
+    def open_ticket(self, ticket: Ticket) -> str:
+        """See the port. The marker is a key of the class, so that no two can have it."""
+        known = self._rest.items("ticket", "marker", marker=ticket.marker)
+        if known:
+            return f"{self.url}ticket{known[0]['id']}"
+        about = self._item(ticket.patch, "number")["id"]
+        said = self._say(f"{ticket.text}\n\n[{ticket.marker}]")
+        values = {"marker": ticket.marker, "title": ticket.title, "patch": about, "messages": [said]}
+        return f"{self.url}ticket{self._rest.create('ticket', values)}"
+
+    def close_ticket(self, marker: str, text: str) -> None:
+        """See the port."""
+        for _ in range(_TRIES):
+            known = self._rest.items("ticket", "marker", marker=marker)
+            if not known:
+                return
+            item, etag = self._rest.versioned("ticket", known[0]["id"], "state.name,messages")
+            if item.get("state.name") == "closed":
+                return
+            change = {"state": "closed", "messages": [*(item.get("messages") or []), self._say(text)]}
+            if self._rest.change("ticket", item["id"], etag, change):
+                return
+        raise self._rest.fault(f"ticket {marker} changed each time while it was being closed.")
 
     def edit(self, number: int, fields: Mapping[str, Any]) -> None:
         """Change fields of a patch; see the port."""

@@ -195,6 +195,10 @@ class FactKind(StrEnum):
     """payload `text`, `owner`, `due` (day), `measure` ("" for none), `user`, `role`"""
     QUALITY_ACTION_ENDED = "quality-action-ended"
     """occasion: of the action; payload `done`, `text`, `user`, `role`"""
+    # trouble tickets in the tracker (of a patch's dossier; subject: the ticket's marker; see domain.pilots.troubles)
+    TICKET_OPENED = "ticket-opened"
+    """payload `page`: where people read it"""
+    TICKET_CLOSED = "ticket-closed"
 
 
 @dataclass(frozen=True, slots=True)

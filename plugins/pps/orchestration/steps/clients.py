@@ -324,6 +324,7 @@ def look_at_what_is_published() -> list[str]:
 
 @task(trigger_rule=TriggerRule.ALL_DONE)
 def send_mails() -> None:
-    """Mails that could not be sent when they were written."""
+    """Mails that could not be sent when they were written, and tickets that the tracker could not be told of then."""
     with office() as o:
         o.send()
+        o.tell_tracker()

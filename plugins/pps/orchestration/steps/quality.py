@@ -98,6 +98,7 @@ def publish_results(rollout: str) -> str:
             )
         )
         verdict = deployment_tests.close_deployment_test(d, publication=d.services.publication_folder)
+        d.tell_tracker(d.rollout.patch_number)
         log.info("The outcome is: %s", verdict.in_words)
         for reason in verdict.reasons:
             log.warning("%s", reason)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pps.activities.pilots import roll_back, running, set_up, vos
 from pps.activities.release import overruling
+from pps.domain.pilots import looks
 from pps.domain.pilots.pilot import Pilot
 from pps.workflow.desk import FrontDesk
 from pps.workflow.pilots.at_sites import credit_of_set_up
@@ -36,6 +37,8 @@ def pilot_run_is_over(d: FrontDesk) -> bool:
         incident_after=d.policies.pilots.incident_after,
     )
     d.send()
+    if any(looks.incidents(d.rollout, site) for site in Pilot(d.rollout).sites):
+        d.tell_tracker(d.rollout.patch_number)
     return over
 
 
