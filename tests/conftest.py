@@ -12,6 +12,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from ctypes.util import find_library
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +61,8 @@ MISSING = {
     "apt": _programs("apt-get", "apt-cache", "gpg", "gpgv", "dpkg-deb", "tcsh"),
     "gpg": _programs("gpg", "gpgv"),
     "browser": _programs("chromium"),
+    "pango": [name for name in ("pango-1.0", "pangoft2-1.0", "harfbuzz-subset") if find_library(name) is None]
+    + _programs("pdftotext"),
     "shells": _programs("dash", "bash", "busybox", "tcsh", "zsh", "mksh"),
     "toybox": _programs("toybox"),
     "acl": _programs("setfacl"),

@@ -53,7 +53,8 @@ def reckoned(rows: list[Row]) -> dict[int, dict[str, Number]]:
         opening = next((r for r in mine if r["kind"] == "rollout-opened"), None)
         if opening and opening["payload"]["path"] in PREVIEW | PILOT | TESTS | OTHERS | {"patch"}:
             about[opening["payload"]["patch"]][name] = mine
-    releases = {patch: Release(found) for patch, found in about.items()}
+    submitted = {r["payload"]["patch"] for r in rows if r["kind"] == "release-entered"}
+    releases = {patch: Release(found, submitted) for patch, found in about.items()}
     releases = {patch: release for patch, release in releases.items() if release.rollouts}
     return {patch: release.numbers(releases) for patch, release in releases.items()}
 
@@ -61,7 +62,9 @@ def reckoned(rows: list[Row]) -> dict[int, dict[str, Number]]:
 class Release:
     """All rows about one patch."""
 
-    def __init__(self, found: dict[str, list[Row]]) -> None:
+    def __init__(self, found: dict[str, list[Row]], submitted: set[int]) -> None:
+        self.submitted = submitted
+        self.waived = [r for mine in found.values() for r in mine if r["kind"] == "finding-waived"]
         self.path = {name: opened(mine)["payload"]["path"] for name, mine in found.items()}
         self.rollouts = {name: mine for name, mine in found.items() if self.path[name] != "patch"}
         self.begun = min(r["at"] for mine in found.values() for r in mine if r["kind"] == "rollout-opened")
@@ -102,7 +105,7 @@ class Release:
             "roll-backs": self.roll_backs(),
             "withdrawn-previews": self.withdrawn_previews(),
             "bugs-reopened": NOT_MEASURED,
-            "waived-findings": NOT_MEASURED,
+            "waived-findings": self.waived_findings(),
         }
 
     def days(self, ends: list[Row], paths: set[str]) -> Number:
@@ -240,6 +243,11 @@ class Release:
         previews = [mine for n, mine in self.rollouts.items() if self.path[n] in PREVIEW]
         gone = sum(any(r["kind"] == "withdrawal-asked" for r in mine) for mine in previews)
         return self.count(gone, len(previews), PREVIEW)
+
+    def waived_findings(self) -> Number:
+        if self.waived:
+            return ("measured", len({r["occasion"] for r in self.waived}), None, None)
+        return ("measured", 0, None, None) if self.patch in self.submitted else NOT_MEASURED
 
 
 def opened(mine: list[Row]) -> Row:

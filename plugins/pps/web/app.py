@@ -39,6 +39,7 @@ from pps.web import (
     public,
     quality,
     quality_api,
+    quality_report,
     questions,
     rollouts,
     run_notes,
@@ -146,6 +147,7 @@ def create_app(
         provider_adopters.router(services, current_user, now),
         provider.router(services, current_user, now),
         quality.router(services, current_user, now, ledger := Ledger(lambda: services().facts)),
+        quality_report.router(services, current_user, now, ledger),
         quality_api.router(services, current_user, now, ledger),
     ):
         app.include_router(router, dependencies=[Depends(user)])

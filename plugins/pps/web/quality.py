@@ -30,7 +30,7 @@ from pps.web.drawing.trend import Point, Trend, trend
 from pps.web.forms import Person, office_of, sent_form, status_and_reason
 from pps.web.shell import page
 
-_PRIVATE = {"Cache-Control": "no-store"}
+PRIVATE = {"Cache-Control": "no-store"}
 #: A look at all products is at a quarter of a year, unless somebody says otherwise.
 USUAL = timedelta(days=90)
 _FIELDS = 8
@@ -212,7 +212,7 @@ def router(
             "table": MEASURES,
             "why": why,
         }
-        return page(s.templates, "quality.html", view, "quality", status=422 if why else 200, headers=_PRIVATE)
+        return page(s.templates, "quality.html", view, "quality", status=422 if why else 200, headers=PRIVATE)
 
     def shown(
         product: str, person: Person, period: Period, typed: Mapping[str, str], status: int = 200, why: str = ""
@@ -229,7 +229,7 @@ def router(
             "last": LAST,
         }
         place = f"quality/{product}"
-        return page(services().templates, "quality_product.html", view, place, status=status, headers=_PRIVATE)
+        return page(services().templates, "quality_product.html", view, place, status=status, headers=PRIVATE)
 
     @api.get("/quality/{product}")
     def one_product(
@@ -260,7 +260,7 @@ def router(
             status, why = status_and_reason(error)
             return await run_in_threadpool(shown, product, person, Period(), typed, status, why)
         part = {"review": "reviews", "target": "plan", "lift": "plan"}.get(typed["do"], "act")
-        return RedirectResponse(f"{product}#{part}", 303, headers=_PRIVATE)
+        return RedirectResponse(f"{product}#{part}", 303, headers=PRIVATE)
 
     @api.get("/quality/{product}/releases.csv")
     def releases_csv(
@@ -272,7 +272,7 @@ def router(
         """The numbers of its releases, for spreadsheets."""
         quality.product(product, Person.of(user))
         plan, releases, _ = quality.of(product, read(since, until, Period()))
-        headers = {**_PRIVATE, "Content-Disposition": 'attachment; filename="releases.csv"'}
+        headers = {**PRIVATE, "Content-Disposition": 'attachment; filename="releases.csv"'}
         return Response(csv_text(*table(releases, plan)), media_type="text/csv; charset=utf-8", headers=headers)
 
     @api.get("/quality/{product}/releases/{patch}")
@@ -281,7 +281,7 @@ def router(
         quality.product(product, Person.of(user))
         view = {"product": product, "release": quality.release(product, patch), "table": MEASURES}
         place = f"quality/{product}/releases/{patch}"
-        return page(services().templates, "quality_release.html", view, place, headers=_PRIVATE)
+        return page(services().templates, "quality_release.html", view, place, headers=PRIVATE)
 
     @api.get("/quality/{product}/reviews/{number}")
     def one_review(product: str, number: int, user: Any = Depends(current_user)) -> HTMLResponse:  # noqa: B008
@@ -289,7 +289,7 @@ def router(
         quality.product(product, Person.of(user))
         view = {**quality.review(product, number), "table": MEASURES}
         place = f"quality/{product}/reviews/{number}"
-        return page(services().templates, "quality_review.html", view, place, headers=_PRIVATE)
+        return page(services().templates, "quality_review.html", view, place, headers=PRIVATE)
 
     return api
 

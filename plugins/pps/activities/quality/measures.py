@@ -9,9 +9,10 @@ from datetime import UTC, date, datetime
 
 from pps.activities.ports.record import Facts, OpenRollout
 from pps.domain.base.errors import RefusedError
-from pps.domain.quality.measures_of_release import Release, beside_before, patch_before, release_of
+from pps.domain.quality.measures_of_release import Release, beside_before, patch_before, release_of, submitted
 from pps.domain.record.facts import Fact, FactKind
 from pps.domain.record.rollouts import NO_ROLLOUTS, RolloutPath, dossier_name
+from pps.domain.record.submissions import RECORD as SUBMISSIONS
 
 #: Releases beside each other, as a trend and in a review.
 LAST = 10
@@ -59,6 +60,7 @@ class Ledger:
     def __init__(self, facts: Callable[[], Facts]) -> None:
         self._facts = facts
         self._known: OrderedDict[int, tuple[object, Release]] = OrderedDict()
+        self._submitted: tuple[object, frozenset[int]] = (None, frozenset())
 
     def of_product(self, product: str, period: Period = EVER, last: int | None = LAST) -> tuple[Release, ...]:
         """The releases of a metapackage, or of a type of service, oldest first.
@@ -91,7 +93,7 @@ class Ledger:
         return self._beside(_register(self._facts()), [release])[0]
 
     def _measured(self, register: Mapping[int, Sequence[OpenRollout]], patches: Sequence[int]) -> list[Release]:
-        return self._beside(register, self._alone(register, patches))
+        return [release.in_short() for release in self._beside(register, self._alone(register, patches))]
 
     def _beside(self, register: Mapping[int, Sequence[OpenRollout]], found: Sequence[Release]) -> list[Release]:
         previewed = {r.metapackage for r in found if r.previewed_at is not None}
@@ -100,8 +102,18 @@ class Ledger:
             openings = self._facts().with_payload(FactKind.ROLLOUT_OPENED, "metapackage", sorted(previewed))
         before = {r.patch: patch_before(r, openings) for r in found}
         others = self._alone(register, sorted({patch for patch in before.values() if patch is not None}))
-        by_patch = {r.patch: r for r in others}
-        return [beside_before(r, by_patch.get(before[r.patch] or 0)) for r in found]
+        by_patch, known = {r.patch: r for r in others}, self._patches_submitted()
+        whole = (beside_before(r, by_patch.get(before[r.patch] or 0)) for r in found)
+        return [submitted(r) if r.patch in known else r for r in whole]
+
+    def _patches_submitted(self) -> frozenset[int]:
+        """Patches that providers have submitted at their desk; read only when something new is on record there."""
+        facts = self._facts()
+        newest = facts.newest([SUBMISSIONS]).get(SUBMISSIONS)
+        if newest is not None and self._submitted[0] != newest:
+            entered = facts.facts_of_kind([FactKind.RELEASE_ENTERED])
+            self._submitted = (newest, frozenset(int(f.payload["patch"]) for f in entered))
+        return self._submitted[1] if newest is not None else frozenset()
 
     def _alone(self, register: Mapping[int, Sequence[OpenRollout]], patches: Sequence[int]) -> list[Release]:
         """These releases, each by itself: read only where there is something new."""

@@ -47,7 +47,7 @@ class Measure:
     part: str = ""
     """what the part counts, e.g. `sites reached`"""
     whole: str = ""
-    """what the whole counts, e.g. `sites planned`"""
+    """what the whole counts, e.g. `sites planned`; "" for a count of which there is none"""
     unknown: str = ""
     """why nothing on record tells it; "" where the record does"""
 
@@ -144,9 +144,9 @@ MEASURES: Mapping[str, Measure] = {
         ),
         Measure(
             *("waived-findings", "Waived findings", Unit.COUNT, _LESS),
-            "Of the findings about the release as it was submitted: those that a role waived with a reason.",
-            _PDCA,
-            unknown="The record of facts holds no findings about submitted releases.",
+            "The faults that were found in the release when its provider submitted it, and with which it goes on since "
+            "a role waived them with a reason.",
+            f"{_PDCA}; docs/adr/0035",
         ),
     )
 }
@@ -297,8 +297,10 @@ def together(key: str, values: Iterable[Value]) -> Together:
     if measured and MEASURES[key].unit is Unit.DAYS:
         number = float(median(v.number or 0.0 for v in measured))
     elif measured:
-        part, whole = sum(v.part or 0 for v in measured), sum(v.whole or 0 for v in measured)
-        number = 100 * part / whole if MEASURES[key].unit is Unit.SHARE else float(part)
+        if MEASURES[key].whole:
+            part, whole = sum(v.part or 0 for v in measured), sum(v.whole or 0 for v in measured)
+        of_all = 100 * part / whole if part is not None and whole else 0.0
+        number = of_all if MEASURES[key].unit is Unit.SHARE else sum(v.number or 0.0 for v in measured)
     waiting = sum(v.state is ValueState.WAITING for v in found)
     return Together(key, number, part, whole, len(measured), waiting, len(found) - len(measured) - waiting)
 

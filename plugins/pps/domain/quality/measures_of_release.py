@@ -13,14 +13,7 @@ from pps.domain.people import feedback
 from pps.domain.people.verdicts import BugVerdict
 from pps.domain.quality import release_tests
 from pps.domain.quality.comparison import Beside, beside, failing, newest_probes
-from pps.domain.quality.measures import (
-    MEASURES,
-    Counted,
-    Value,
-    ValueState,
-    not_measured,
-    ratio,
-)
+from pps.domain.quality.measures import MEASURES, Counted, Value, ValueState, not_measured, ratio
 from pps.domain.quality.scenarios import ScenarioResult
 from pps.domain.record.facts import Fact, FactKind
 from pps.domain.record.rollouts import PILOTS, PREVIEWS, Rollout, RolloutPath
@@ -86,6 +79,7 @@ def release_of(patch: int, rollouts: Sequence[Rollout], dossier: Rollout) -> Rel
         _time_to_production(rollouts, begun),
         *(measured(rollouts) for measured in _RATIOS),
         _probe_failures(previews, probed),
+        _waived_findings(dossier),
         *(not_measured(m.key, m.unknown) for m in MEASURES.values() if m.unknown),
     )
     return Release(
@@ -126,6 +120,14 @@ def beside_before(release: Release, before: Release | None) -> Release:
         value = ratio(key, worse, both, records, waits=waits)
     ordered = {**release.values, key: value}
     return replace(release, values={k: ordered[k] for k in MEASURES})
+
+
+def submitted(release: Release) -> Release:
+    """The same of a release that its provider has submitted: no waiver on record means then that there is none."""
+    key = "waived-findings"
+    if release.values[key].state is ValueState.MEASURED:
+        return release
+    return replace(release, values={**release.values, key: Value(key, ValueState.MEASURED, 0.0)})
 
 
 def patch_before(release: Release, openings: Iterable[Fact]) -> int | None:
@@ -289,6 +291,14 @@ def _withdrawn_previews(rollouts: Sequence[Rollout]) -> Value:
         return not_measured("withdrawn-previews", "It had no preview.")
     gone = [_counted(f) for r in previews if (f := r.the(FactKind.WITHDRAWAL_ASKED))]
     return ratio("withdrawn-previews", gone, _names(previews), _names(previews), waits=_goes_on(previews))
+
+
+def _waived_findings(dossier: Rollout) -> Value:
+    """Where a release was submitted is not known here: see `submitted`."""
+    waived = [_counted(f) for f in dossier.facts if f.kind is FactKind.FINDING_WAIVED]
+    if not waived:
+        return not_measured("waived-findings", "Its provider has not submitted it here.")
+    return Value("waived-findings", ValueState.MEASURED, float(len(waived)), counted=tuple(waived))
 
 
 _RATIOS: tuple[Callable[[Sequence[Rollout]], Value], ...] = (

@@ -4,20 +4,29 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta, timezone
+from pathlib import Path
 from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.support.examples import NOW, sqlite_store
-from tests.support.quality_by_hand import Number, reckoned, row
+from tests.support.deployment_bench import Bench
+from tests.support.examples import DUE, NOW, PATCH, asked, previewed, sqlite_store
+from tests.support.pilots import MAJOR, APilot
+from tests.support.quality import DAY, release, with_a_past
+from tests.support.quality_by_hand import Number, reckoned, row, rows_of
+from tests.support.release_tests import AReleaseTest
 
 from pps.activities.ports.record import Facts
-from pps.activities.quality.measures import EVER, Ledger
+from pps.activities.quality.measures import EVER, Ledger, Period
 from pps.adapters.record.store import FactStore
+from pps.domain.packages.patch import PatchState
 from pps.domain.quality.measures import MEASURES, Value
+from pps.domain.quality.scenarios import ScenarioResult
 from pps.domain.record.facts import Fact, FactKind
-from pps.domain.record.rollouts import dossier_name
+from pps.domain.record.rollouts import Rollout, dossier_name
+from pps.domain.record.submissions import RECORD as SUBMISSIONS
 
 SITES, VOS = ("PIC", "CNAF"), ("atlas", "cms")
 AT = st.integers(0, 12).map(lambda hours: NOW + timedelta(hours=hours))
@@ -172,8 +181,8 @@ def agrees(facts: Facts, rows: list[dict[str, Any]]) -> dict[int, dict[str, Numb
     for _ in range(2):  # as read, and as kept
         found = {r.patch: r for r in ledger.in_period(EVER)}
         assert found.keys() == by_hand.keys()
-        for patch, release in found.items():
-            assert_agreed(dict(release.values), by_hand[patch])
+        for patch, measured in found.items():
+            assert_agreed(dict(measured.values), by_hand[patch])
             one = ledger.whole(patch)
             assert one is not None
             assert_agreed(dict(one.values), by_hand[patch])
@@ -182,7 +191,118 @@ def agrees(facts: Facts, rows: list[dict[str, Any]]) -> dict[int, dict[str, Numb
     return by_hand
 
 
-@given(histories(), st.dictionaries(st.sampled_from([11, 12, 13]), AT))
-def test_each_number_is_what_the_bare_facts_say(records: list[list[Fact]], dossiers: dict[int, datetime]) -> None:
+PATCHES = st.sampled_from([11, 12, 13])
+
+
+def submit(store: FactStore, waived: Sequence[tuple[int, str]], entered: Sequence[int]) -> None:
+    """As the provider's desk records what it enters in the tracker, and the waivers that it takes along."""
+    opening = Fact(SUBMISSIONS, FactKind.ROLLOUT_OPENED, "", "", NOW, "x", {"path": SUBMISSIONS, "patch": 0})
+    store.open(SUBMISSIONS, 0, opening, SUBMISSIONS)
+    for patch in (*entered, *(patch for patch, _ in waived)):
+        store.record(Fact(SUBMISSIONS, FactKind.RELEASE_ENTERED, f"glite-WN/{patch}", "1", NOW, "x", {"patch": patch}))
+    for patch, finding in waived:
+        fact = Fact(dossier_name(patch), FactKind.FINDING_WAIVED, "", finding, NOW, "x", {"finding": finding})
+        store.record_in_dossier(patch, fact)
+
+
+@given(
+    histories(), st.dictionaries(PATCHES, AT), st.lists(st.tuples(PATCHES, st.sampled_from("ab"))), st.lists(PATCHES)
+)
+def test_each_number_is_what_the_bare_facts_say(
+    records: list[list[Fact]], dossiers: dict[int, datetime], waived: list[tuple[int, str]], entered: list[int]
+) -> None:
     store = kept(records, dossiers)
+    submit(store, waived, entered)
     agrees(store, bare(store))
+
+
+class Counting:
+    """A store that knows which records were read."""
+
+    def __init__(self, store: FactStore) -> None:
+        self._store, self.read = store, list[str]()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._store, name)
+
+    def rollout(self, name: str) -> Rollout:
+        self.read.append(name)
+        return self._store.rollout(name)
+
+
+def test_what_ended_is_read_once_and_again_only_when_something_is_recorded_about_it() -> None:
+    store = sqlite_store()
+    with_a_past(store)
+    facts = Counting(store)
+    ledger = Ledger(lambda: facts)
+    first = ledger.of_product("glite-WN")
+    assert sorted(facts.read) == [
+        "bc-client-4701-1",
+        "bc-client-4702-1",
+        "bc-client-4703-1",
+        "bc-client-4704-1",
+        "pre-deployment-4703-1",
+    ]
+    facts.read.clear()
+    assert ledger.of_product("glite-WN") == first
+    assert [r for r in ledger.in_period(EVER) if r.metapackage == "glite-WN"] == list(first)
+    assert "bc-client-4701-1" not in facts.read
+    facts.read.clear()
+    store.record(Fact("bc-client-4702-1", FactKind.TAG_SEEN, "SARA", "night", NOW, "pps", {}))
+    again = {r.patch: r for r in ledger.of_product("glite-WN")}
+    assert facts.read == ["bc-client-4702-1"]
+    assert again[4702].values["sites-reached"].part == 3
+
+
+def test_a_release_of_the_same_version_is_not_the_version_before() -> None:
+    store = sqlite_store()
+    release(store, 4701, "3.1.20", NOW - 9 * DAY, ill={"PIC": "versions"})
+    release(store, 4702, "3.1.21", NOW - 6 * DAY)
+    release(store, 4703, "3.1.21", NOW - 3 * DAY, ill={"PIC": "versions", "CNAF": "versions"})
+    agrees(store, bare(store))
+    regressions = Ledger(lambda: store).of_product("glite-WN")[-1].values["regressions"]
+    assert (regressions.part, regressions.whole) == (1, 4)  # PIC was ill with 3.1.20
+    assert [c.subject for c in regressions.counted] == []
+    whole = Ledger(lambda: store).whole(4703)
+    assert whole is not None
+    assert [c.subject for c in whole.values["regressions"].counted] == ["CNAF"]
+
+
+def test_a_period_has_its_first_and_its_last_day_in_utc() -> None:
+    store = sqlite_store()
+    release(store, 4701, "1", datetime(2026, 3, 1, 0, 30, tzinfo=timezone(timedelta(hours=1))))  # still February
+    release(store, 4702, "2", datetime(2026, 3, 1, tzinfo=UTC))
+    release(store, 4703, "3", datetime(2026, 3, 31, 23, 59, 59, tzinfo=UTC))
+    release(store, 4704, "4", datetime(2026, 4, 1, tzinfo=UTC))
+    march = Period.read("2026-03-01", "2026-03-31")
+    assert [r.patch for r in Ledger(lambda: store).of_product("glite-WN", march, None)] == [4702, 4703]
+    assert [r.patch for r in Ledger(lambda: store).in_period(march)] == [4702, 4703]
+
+
+def test_what_the_steps_themselves_record_is_counted_as_by_hand(tmp_path: Path) -> None:
+    """A release test, a deployment test and a preview, as their own activities put them on record."""
+    store = sqlite_store(tmp_path)
+    tried = AReleaseTest(store=store).asked()
+    tried.answers("PIC", "Accept").answers("IFIC-LCG2", "Cannot apply it").late("INFN-T1", "Reject").decided(
+        "Release", "Well."
+    )
+    patch = replace(PATCH, number=4712, version="3.1.24")
+    bench = Bench(store, tmp_path / "published", patch)
+    assert bench.run() is ScenarioResult.PASS
+    bench.site_answers(ScenarioResult.FAIL, "A program does not start.")
+    bench.close()
+    asked(store, previewed(store, patch, run="x"), DUE)
+    by_hand = agrees(store, rows_of(str(tmp_path / "facts.db")))
+    assert by_hand[4711]["sites-reached"] == ("waiting", None, 1, 3)
+    assert by_hand[4712]["scenarios-passed"] == ("measured", 50.0, 1, 2)
+    assert by_hand[4712]["sites-reached"] == ("waiting", None, 2, 5)
+    store.dispose()
+
+
+def test_a_whole_pilot_is_counted_as_by_hand(tmp_path: Path) -> None:
+    store = sqlite_store(tmp_path)
+    pilot = APilot(replace(MAJOR, state=PatchState.CERTIFIED), store, vo="cms").running("cms")
+    by_hand = agrees(store, rows_of(str(tmp_path / "facts.db")))[4711]
+    assert by_hand["sites-reached"][2] == len(pilot.pilot.served) > 0
+    assert by_hand["time-to-preview"][0] == "measured"
+    store.dispose()
