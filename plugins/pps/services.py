@@ -7,7 +7,7 @@ import logging
 import os
 import shutil
 import stat
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -21,19 +21,22 @@ from pps.activities.packages.production import Production
 from pps.activities.packages.repository_use import PublishedKeys
 from pps.activities.packages.submission_look import Bench
 from pps.activities.people.notification import Audience, Party
+from pps.activities.people.outbox import with_copies
 from pps.activities.ports.clean_roots import CleanRoots
 from pps.activities.ports.mirrors import Mirrors
 from pps.activities.ports.packages import Artefacts, Linters, PackageReader, PackageRepositories, ProductionRepositories
-from pps.activities.ports.people import Mailer, Templates
+from pps.activities.ports.people import Channel, Mail, Mailer, Templates
 from pps.activities.ports.services import InformationSystem, Matchmaker, ServiceProbes
 from pps.activities.ports.sites import SiteShell, SshTarget
 from pps.activities.ports.tracker import Tracker
 from pps.activities.release.signing import Comparison, OwnIndex, not_as_published, own_indexes, renew_all
+from pps.config.channel_models import By
 from pps.config.loader import Configuration
 from pps.domain.base.errors import ConfigurationError
 from pps.domain.packages.patch import Repository
 from pps.domain.packages.repository_seals import KEYRING
 from pps.domain.packages.repository_trust import Trust
+from pps.domain.people.channels import connection_of
 from pps.domain.people.roles import Role
 from pps.domain.sites.site import Site
 
@@ -192,6 +195,26 @@ class Services:
             user=unquote(secret.username or "") if secret else "",
             password=unquote(secret.password or "") if secret else "",
         )
+
+    @cached_property
+    def channels(self) -> Mapping[str, Channel]:
+        """The other ways to people that people.yaml names; the secret of each is the password of its Connection."""
+        if not self.config.people.channels:
+            return {}
+        from pps.adapters.services.channels import AppriseChannel, Webhook
+
+        def secret_of(name: str) -> Callable[[], str | None]:
+            return lambda: unquote(found.password or "") if (found := self._secret_of(connection_of(name))) else None
+
+        return {
+            name: Webhook(name, c.url, secret_of(name)) if c.by is By.WEBHOOK else AppriseChannel(name, secret_of(name))
+            for name, c in self.config.people.channels.items()
+        }
+
+    def by_all_channels(self, mails: Iterable[Mail]) -> Sequence[Mail]:
+        """Mails with their copies for other channels, as people.yaml says."""
+        groups = self.config.people.groups if (queued := tuple(mails)) else ()
+        return with_copies(queued, groups, self.config.service.public_url) if groups else queued
 
     @cached_property
     def templates(self) -> Templates:

@@ -218,8 +218,11 @@ class MemoryFacts:
         self.record(closing)
         self.register = [replace(r, closed_at=closing.at) if r.name == closing.rollout else r for r in self.register]
 
-    def unsent(self, batch: int, now: datetime) -> tuple[Any, ...]:
+    def unsent(self, batch: int, now: datetime, channel: str = "") -> tuple[Any, ...]:
         return ()  # no mail leaves this world
+
+    def waiting_channels(self, now: datetime) -> tuple[str, ...]:
+        return ()
 
     def outbox(self, rollout: str) -> tuple[tuple[Mail, datetime | None, str], ...]:
         return tuple(m for m in self.mails if m[0].key.startswith(f"{rollout}/"))

@@ -40,6 +40,8 @@ class Office:
     """who is behind what is recorded: `user carla`, `airflow:<DAG>`, `pps:service probe`"""
     patch_of: Callable[[int], Patch]
     """asks the tracker"""
+    by_all_channels: Callable[[Sequence[Mail]], Sequence[Mail]] = tuple
+    """the same mails, with what goes to the same people by other channels (`people.outbox.with_copies`)"""
 
     def desk(self, rollout: str | Rollout) -> Desk:
         """Open a desk for a rollout, by its name or its record; no facts: `NotYetAllowedError`."""
@@ -68,7 +70,15 @@ class Office:
             key: sees to it that the mail goes out once; if it is a fact, once for that fact.
         """
         text, html = self.templates.render(f"{template}.txt", view), self.templates.render(f"{template}.html", view)
-        return Mail(key_of(key) if isinstance(key, Fact) else key, to, one_line(subject), text, html, attachments)
+        return Mail(
+            key_of(key) if isinstance(key, Fact) else key,
+            to,
+            one_line(subject),
+            text,
+            html,
+            attachments,
+            link=str(view.get("link", "")),
+        )
 
     def circular(
         self, template: str, view: Mapping[str, Any], *, key: str | Fact, to: Iterable[str], subject: str
@@ -123,7 +133,7 @@ class Desk(Office):
 
         Where one was on record already it is read again: somebody else may have been first.
         """
-        new = self.facts.record(*facts, mails=mails)
+        new = self.facts.record(*facts, mails=self.by_all_channels(mails))
         if len(new) < len(facts):
             self.look_again()
         elif new:

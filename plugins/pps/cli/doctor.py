@@ -134,6 +134,7 @@ def _central_findings(here: Front) -> Iterator[Finding]:
         if subject == "database" and finding.health is Health.OK:
             yield _checked(here, "database role", _database_role)
             yield _checked(here, "facts", _facts)
+    yield from _channels(here)
     yield from _package_keys(here)
     yield from _mirrors(here)
     yield from signing_findings(here)
@@ -227,6 +228,19 @@ def _mail_server(here: Front) -> Finding:
         why = f"does not answer as it should ({type(error).__name__}: {error})."
         raise ServiceError(where, why, "Correct smtp_host, smtp_port and smtp_security in service.yaml.") from error
     return _ok("mail server", f"{where} answers ({service.smtp_security}).")
+
+
+def _channels(here: Front) -> Iterator[Finding]:
+    """Chats and webhooks of people.yaml; a bad file is a finding above."""
+    try:
+        channels = here.services.channels
+    except RolloutError:
+        return
+    for name, channel in channels.items():
+        try:
+            yield _ok(f"channel {name}", channel.check())
+        except RolloutError as error:
+            yield failure(f"channel {name}", error)
 
 
 def _package_keys(here: Front) -> Iterator[Finding]:

@@ -14,7 +14,7 @@ from pps.cli.clients import bulletin, controls, retry, rollouts, watching, withd
 from pps.cli.front import Front, PpsGroup, front, group
 from pps.cli.packages import classify, keys, mirrors, patches, provider, trackers
 from pps.cli.packages import why as why_command
-from pps.cli.people import credits, feedback, follow, mails, overrule, tasks
+from pps.cli.people import channels, credits, feedback, follow, mails, overrule, tasks
 from pps.cli.pilots import doors, pilots, running
 from pps.cli.quality import deployment_tests, measures, pools, release_tests, sam, scenarios
 from pps.cli.sites import registry as sites
@@ -116,6 +116,7 @@ app.add_typer(feedback.app, name="feedback")
 app.add_typer(follow.app, name="follow")
 app.add_typer(bulletin.app, name="bulletin")
 app.add_typer(mails.app, name="mails")
+app.add_typer(channels.app, name="channels")
 app.add_typer(mirrors.app, name="mirror")
 app.add_typer(keys.app, name="keys")
 app.add_typer(trackers.app, name="tracker")

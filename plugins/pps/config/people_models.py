@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from pydantic import Field, field_validator
+from pydantic import Field, ValidationInfo, field_validator
 
 from pps.config.base_models import Address, Model, Name
+from pps.config.channel_models import ChannelModel, ToldModel
+from pps.domain.people.channels import Group, connection_of
 from pps.domain.people.providers import Provider
 from pps.domain.people.roles import Role
 
@@ -51,12 +53,29 @@ class PeopleFile(Model):
     role_contacts: dict[Role, Address] = Field(default_factory=dict)
     """Role -> where its people are told that something waits for them."""
 
-    def regions_of(self, user: str) -> tuple[str, ...]:
-        """The regions that somebody looks after."""
-        return tuple(roc.name for roc in self.rocs if user in roc.managers)
-
     providers: tuple[ProviderModel, ...] = ()
     """Who provides which products: they see, and plan, how their own ones do."""
+
+    channels: dict[Name, ChannelModel] = Field(default_factory=dict)
+    """Other ways to people than mail."""
+    told: tuple[ToldModel, ...] = ()
+    """Who gets what by them."""
+
+    @field_validator("channels")
+    @classmethod
+    def _each_has_a_connection(cls, channels: dict[str, ChannelModel]) -> dict[str, ChannelModel]:
+        connections = [connection_of(name) for name in channels]
+        if twice := sorted({name for name in connections if connections.count(name) > 1}):
+            raise ValueError(f"the names of two channels are too alike, as both would have the Connection {twice[0]}")
+        return channels
+
+    @field_validator("told")
+    @classmethod
+    def _channels_are_known(cls, told: tuple[ToldModel, ...], info: ValidationInfo) -> tuple[ToldModel, ...]:
+        known = info.data.get("channels", {})
+        if unknown := sorted({name for one in told for name in one.channels} - known.keys()):
+            raise ValueError(f"no such channel: {', '.join(unknown)}; declare it under channels")
+        return told
 
     @field_validator("providers")
     @classmethod
@@ -65,3 +84,12 @@ class PeopleFile(Model):
         if twice := sorted({product for product in products if products.count(product) > 1}):
             raise ValueError(f"these products have more than one provider: {', '.join(twice)}")
         return providers
+
+    @property
+    def groups(self) -> tuple[Group, ...]:
+        """Who gets what by other channels than mail."""
+        return tuple(one.to_domain() for one in self.told)
+
+    def regions_of(self, user: str) -> tuple[str, ...]:
+        """The regions that somebody looks after."""
+        return tuple(roc.name for roc in self.rocs if user in roc.managers)

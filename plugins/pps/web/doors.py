@@ -93,7 +93,7 @@ class WebDoor:
         """Send what waits in the outbox; what cannot be sent now stays in it."""
         s = self.services()
         try:
-            empty_outbox(s.facts, s.mailer, self.now)
+            empty_outbox(s.facts, s.mailer, self.now, channels=s.channels)
         except RolloutError as error:  # the hourly sweep sends them
             log.warning("Mails stay in the outbox: %s", error)
 

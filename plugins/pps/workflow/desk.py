@@ -37,6 +37,7 @@ class FrontOffice(Office):
             now=clock(),
             actor=actor,
             patch_of=lambda number: services.tracker.patch(number),  # noqa: PLW0108 (not every desk asks the tracker)
+            by_all_channels=services.by_all_channels,
             services=services,
         )
 
@@ -60,7 +61,7 @@ class FrontOffice(Office):
 
     def send(self) -> Emptied:
         """Send what waits in the outbox; what cannot be sent now stays in it for the next sender."""
-        return empty_outbox(self.facts, self.services.mailer, self.clock)
+        return empty_outbox(self.facts, self.services.mailer, self.clock, channels=self.services.channels)
 
     def tell_tracker(self, patch: int | None = None) -> None:
         """Open and close trouble tickets, of one patch or of all; what cannot be told now is told the next time."""

@@ -1,22 +1,33 @@
-"""Empties the outbox: mails leave here, whatever wrote them and however often that was retried."""
+"""Empties the outbox: messages leave here, whatever wrote them and however often that was retried.
+
+Mail goes first. Each other channel has claims, attempts and a thread of its own, so one that is down, or slow, keeps
+nobody else's messages.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from datetime import datetime
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 
-from pps.activities.ports.people import Mailer
+from pps.activities.ports.people import Channel, Mail, Mailer
 from pps.activities.ports.record import Facts
-from pps.domain.base.errors import ServiceError
+from pps.domain.base.errors import RolloutError, ServiceError
+from pps.domain.people.channels import Group, channels_of, headline, shared_link
 
 #: Mails claimed at a time: few enough to be sent within the claim, enough for one connection to pay off.
 BATCH = 25
+#: Messages of another channel that are claimed at a time: what is claimed is tried, however slow the channel is.
+_CHANNEL_BATCH = 2
+#: One call goes on with a channel for so long; whoever called has other work. The rest leaves with the next call.
+_CHANNEL_TIME = timedelta(seconds=20)
+_AT_ONCE = 8
 
 
 @dataclass(frozen=True, slots=True)
 class Emptied:
-    """What became of the mails that were due."""
+    """What became of the messages that were due."""
 
     sent: int
     refused: int
@@ -25,16 +36,53 @@ class Emptied:
     """why the mail server could not be reached at all; the rest stays in the outbox"""
 
 
-def empty_outbox(facts: Facts, mailer: Mailer, clock: Callable[[], datetime], batch: int = BATCH) -> Emptied:
-    """Send every mail that is due, each marked as soon as the server has taken it.
+def with_copies(mails: Iterable[Mail], groups: Sequence[Group], public_url: str) -> tuple[Mail, ...]:
+    """The same mails, with copies for the channels of those whom they go to: a headline and a link, once for a room."""
+    found: dict[str, Mail] = {}
+    for mail in (one for given in mails for one in given.one_each()):
+        channels, by_mail = channels_of(groups, mail.to, mail.key)
+        if by_mail:
+            found[mail.key] = mail
+        about = mail.key.removesuffix(f"/{mail.to}")
+        for name in channels:
+            key = f"{about}/by/{name}"
+            link = shared_link(public_url, mail.key.partition("/")[0], mail.link)
+            found[key] = Mail(key, name, headline(mail.subject), link, channel=name)
+    return tuple(found.values())
 
-    A sender that is killed in between has sent at most one mail that is not marked; it goes out
-    again with the same Message-ID. No failure of mail is an error here: a rollout does not fail
-    because of it. `clock` is asked again for each mark, since a long outbox takes its time.
+
+def empty_outbox(
+    facts: Facts,
+    mailer: Mailer,
+    clock: Callable[[], datetime],
+    batch: int = BATCH,
+    *,
+    channels: Mapping[str, Channel] | None = None,
+) -> Emptied:
+    """Send every message that is due, each marked as soon as it was taken.
+
+    A sender that is killed in between has sent at most one message of each channel that is not marked; it goes out
+    again, a mail with the same Message-ID. No failure of mail or of another channel is an error here: a rollout does
+    not fail because of it. `clock` is asked again for each mark, since a long outbox takes its time.
 
     Raises:
         ServiceError: the store (not the mail server) does not answer.
     """
+    mailed = _mailed(facts, mailer, clock, batch)
+    waiting = facts.waiting_channels(clock())
+    if not waiting:
+        return mailed
+    known = channels or {}
+    with ThreadPoolExecutor(_AT_ONCE) as threads:
+        others = list(threads.map(lambda name: _by_channel(facts, name, known.get(name), clock), waiting))
+    return replace(
+        mailed,
+        sent=mailed.sent + sum(other.sent for other in others),
+        refused=mailed.refused + sum(other.refused for other in others),
+    )
+
+
+def _mailed(facts: Facts, mailer: Mailer, clock: Callable[[], datetime], batch: int) -> Emptied:
     sent = refused = 0
     mark = _Marker(facts, clock)
     while mails := facts.unsent(batch, clock()):
@@ -50,6 +98,33 @@ def empty_outbox(facts: Facts, mailer: Mailer, clock: Callable[[], datetime], ba
         sent += len(mails) - len(errors)
         refused += len(errors)
     return Emptied(sent, refused)
+
+
+def _by_channel(facts: Facts, name: str, channel: Channel | None, clock: Callable[[], datetime]) -> Emptied:
+    """What is due for one channel. When it is down, the rest waits for another call, and is not tried in vain."""
+    sent = refused = 0
+    down, ends = "", clock() + _CHANNEL_TIME
+    if channel is None:
+        down = "people.yaml names no such channel"
+    for message in _claimed(facts, name, clock, ends):
+        try:
+            error = down or (channel.send(message) if channel else down)
+        except RolloutError as away:
+            error = down = str(away)
+        if error:
+            facts.mark_refused({message.key: error}, clock())
+            refused += 1
+        else:
+            facts.mark_sent([message.key], clock())
+            sent += 1
+    return Emptied(sent, refused)
+
+
+def _claimed(facts: Facts, name: str, clock: Callable[[], datetime], ends: datetime) -> Iterator[Mail]:
+    while messages := facts.unsent(_CHANNEL_BATCH, clock(), name):
+        yield from messages
+        if clock() > ends:
+            return
 
 
 class _Marker:

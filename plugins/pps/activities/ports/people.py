@@ -25,6 +25,10 @@ class Mail:
     """of the text; set by the outbox, which does not keep texts that have left, or were given up"""
     unsubscribe: str = ""
     """where one click ends such mails (RFC 8058); "" for mails that people get for their part in a rollout"""
+    channel: str = ""
+    """by which it leaves, as people.yaml names it; "": by mail"""
+    link: str = field(default="", compare=False)
+    """the page that it is about, for a channel's copy of it; not kept with a mail"""
 
     def one_each(self) -> tuple[Mail, ...]:
         """The same to each of several recipients: nobody reads the others' addresses, all are told."""
@@ -44,6 +48,22 @@ class Mailer(Protocol):
         The Message-ID derives from the key, so a duplicate after a crash can be recognised.
         `ServiceError` when the server cannot be reached at all.
         """
+
+
+class Channel(Protocol):
+    """Another way to people than mail: a chat's room, a program."""
+
+    def send(self, message: Mail) -> str:
+        """Hand over one message: its subject, and the link that is its text. Returns "", or why it was not taken.
+
+        It ends in time, whatever is at the other end. Neither the result nor an error tells a secret address.
+
+        Raises:
+            ServiceError: nobody answers there, or they cannot take anything now.
+        """
+
+    def check(self) -> str:
+        """Say in one sentence what is there, without sending anything; `RolloutError` says what is wrong."""
 
 
 class Templates(Protocol):

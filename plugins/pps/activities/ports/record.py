@@ -118,8 +118,15 @@ class Facts(Protocol):
     ) -> tuple[Fact, ...]:
         """Facts of these kinds of all rollouts and dossiers, `since <= at < until`, in the order of recording."""
 
-    def unsent(self, limit: int, now: datetime) -> Sequence[Mail]:
-        """Mails that are due for a (new) try; claimed for a while so that two senders share them out."""
+    def unsent(self, limit: int, now: datetime, channel: str = "") -> Sequence[Mail]:
+        """Messages of a channel that are due for a (new) try; claimed for a while so that two senders share them out.
+
+        Args:
+            channel: "": mails.
+        """
+
+    def waiting_channels(self, now: datetime) -> Sequence[str]:
+        """Channels other than mail that have messages which are due."""
 
     def mark_sent(self, keys: Iterable[str], now: datetime) -> None:
         """These were accepted by the server."""

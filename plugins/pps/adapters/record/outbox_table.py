@@ -35,7 +35,7 @@ def pause_after(attempts: int) -> timedelta:
 def queue(connection: sa.Connection, mails: Iterable[Mail]) -> None:
     """Put mails into the outbox; one whose key is there already is not queued again."""
     # In one order for all, so that two retries that queue the same mails cannot wait for each other.
-    for mail in sorted((one for given in mails for one in given.one_each()), key=lambda m: m.key):
+    for mail in sorted((one for given in mails for one in _each(given)), key=lambda m: m.key):
         row = {
             "key": mail.key,
             "rollout": mail.key.partition("/")[0],
@@ -45,6 +45,7 @@ def queue(connection: sa.Connection, mails: Iterable[Mail]) -> None:
             "html": mail.html,
             "attachments": storable([list(a) for a in mail.attachments]),
             "unsubscribe": mail.unsubscribe,
+            "channel": mail.channel,
             "text_sha256": hashlib.sha256(storable(mail.text).encode()).hexdigest(),
         }
         insert_once(connection, tables.outbox, row)
@@ -53,16 +54,11 @@ def queue(connection: sa.Connection, mails: Iterable[Mail]) -> None:
 class Outbox(Database):
     """The outbox's part of the port `Facts`."""
 
-    def unsent(self, limit: int, now: datetime) -> Sequence[Mail]:
-        """Claim mails that are due; another sender skips them until the claim ends."""
-        due = sa.and_(
-            _waiting(),
-            sa.or_(tables.outbox.c.due_at.is_(None), tables.outbox.c.due_at <= now),
-            sa.or_(tables.outbox.c.claimed_until.is_(None), tables.outbox.c.claimed_until <= now),
-        )
+    def unsent(self, limit: int, now: datetime, channel: str = "") -> Sequence[Mail]:
+        """Claim messages of a channel that are due; another sender skips them until the claim ends."""
         query = (
             sa.select(tables.outbox)
-            .where(due)
+            .where(_due(now), tables.outbox.c.channel == channel)
             .order_by(tables.outbox.c.id)
             .limit(limit)
             .with_for_update(skip_locked=True)
@@ -72,6 +68,13 @@ class Outbox(Database):
             claimed = tables.outbox.c.id.in_([row.id for row in rows])
             connection.execute(sa.update(tables.outbox).where(claimed).values(claimed_until=now + CLAIM))
         return tuple(_mail(row) for row in rows)
+
+    def waiting_channels(self, now: datetime) -> Sequence[str]:
+        """Channels other than mail that have messages which are due."""
+        channel = tables.outbox.c.channel
+        query = sa.select(channel).where(_due(now), channel != "").distinct().order_by(channel)
+        with self._reading() as connection:
+            return tuple(connection.execute(query).scalars())
 
     def mark_sent(self, keys: Iterable[str], now: datetime) -> None:
         """These were accepted by the server. Their text goes at the same moment: it may hold a key to something."""
@@ -128,10 +131,24 @@ class Outbox(Database):
 _NO_TEXT: Mapping[str, Any] = {"text": "", "html": "", "attachments": [], "unsubscribe": ""}
 
 
+def _each(mail: Mail) -> tuple[Mail, ...]:
+    return (mail,) if mail.channel else mail.one_each()
+
+
+def _due(now: datetime) -> sa.ColumnElement[bool]:
+    return sa.and_(
+        _waiting(),
+        sa.or_(tables.outbox.c.due_at.is_(None), tables.outbox.c.due_at <= now),
+        sa.or_(tables.outbox.c.claimed_until.is_(None), tables.outbox.c.claimed_until <= now),
+    )
+
+
 def _waiting() -> sa.ColumnElement[bool]:
     return sa.and_(tables.outbox.c.sent_at.is_(None), tables.outbox.c.given_up_at.is_(None))
 
 
 def _mail(row: sa.Row[Any]) -> Mail:
     attachments = tuple((n, t, x) for n, t, x in row.attachments)
-    return Mail(row.key, row.to, row.subject, row.text, row.html, attachments, row.text_sha256, row.unsubscribe)
+    return Mail(
+        row.key, row.to, row.subject, row.text, row.html, attachments, row.text_sha256, row.unsubscribe, row.channel
+    )

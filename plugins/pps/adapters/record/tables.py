@@ -108,6 +108,7 @@ outbox = sa.Table(
     # of `text`, which is kept no longer than it is needed
     sa.Column("text_sha256", sa.Text(), nullable=False),
     sa.Column("unsubscribe", Clean(), nullable=False, server_default=""),
+    sa.Column("channel", Clean(), nullable=False, server_default=""),  # "": by mail
 )
 turned_away = sa.Table(
     "turned_away",

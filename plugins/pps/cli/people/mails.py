@@ -27,19 +27,31 @@ def outbox(
     mails = front(ctx).services.facts.outbox(rollout)
     if as_json:
         data = [
-            {"to": m.to, "subject": m.subject, "sent": sent, "error": error, "key": m.key, "text_sha256": m.text_sha256}
+            {
+                "to": m.to,
+                "channel": m.channel,
+                "subject": m.subject,
+                "sent": sent,
+                "error": error,
+                "key": m.key,
+                "text_sha256": m.text_sha256,
+            }
             | ({"text": m.text} if text else {})
             for m, sent, error in mails
         ]
         return output.say_json(data)
     if not mails:
         return output.say(f"{rollout} has no mails.")
-    rows = [(output.moment(sent) if sent else error or "waiting", m.to, m.subject) for m, sent, error in mails]
+    rows = [(output.moment(sent) if sent else error or "waiting", _to(m), m.subject) for m, sent, error in mails]
     output.say(output.table(("SENT", "TO", "SUBJECT"), rows))
     if text:
         for mail, sent, _ in mails:
-            output.say("", f"To: {mail.to}", f"Subject: {mail.subject}", "", mail.text or _no_text(mail, sent))
+            output.say("", f"To: {_to(mail)}", f"Subject: {mail.subject}", "", mail.text or _no_text(mail, sent))
     return output.say(f"{sum(1 for _, sent, _ in mails if sent)} of {len(mails)} mails sent.")
+
+
+def _to(mail: Mail) -> str:
+    return f"channel {mail.channel}" if mail.channel else mail.to
 
 
 def _no_text(mail: Mail, sent: datetime | None) -> str:
