@@ -20,7 +20,7 @@ from tests.unit.web.test_pages import Read
 
 from pps.activities.packages import submission_look
 from pps.activities.packages.verdicts import reasons_against_bc, standing_verdict
-from pps.domain.base.errors import ServiceError
+from pps.domain.base.errors import RefusedError, ServiceError
 from pps.domain.packages.patch import PackageRef, PatchState
 from pps.domain.record.facts import Fact, FactKind
 from pps.domain.record.submissions import RECORD
@@ -63,7 +63,7 @@ def test_a_sound_release_is_entered_in_the_tracker_with_its_providers_address(wo
     patch = world.tracker.known[1]
     assert (patch.metapackage, patch.version, patch.state) == ("glite-WN", "3.1.24", PatchState.READY_FOR_CERTIFICATION)
     assert (patch.provider, patch.basic_certification_passed, patch.release_notes) == (CONTACT, False, NOTES)
-    assert "CVE-2026-12345" in world.tracker.said[0][1]
+    assert patch.cves == ("CVE-2026-12345",)
 
 
 @pytest.mark.sd("4.1.1")
@@ -148,6 +148,22 @@ def test_what_an_earlier_try_has_entered_is_found_again(world: Submitting, monke
     assert list(world.tracker.known) == [1], "it is one patch, although it was entered twice"
     assert world.tracker.known[1].title == "Corrected meanwhile"
     assert world.entered_by_the_sweep() == 0
+
+
+def test_what_the_tracker_does_not_take_is_refused_with_its_reason_and_not_said_to_be_entered_later(
+    world: Submitting, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuses(patch: object, *, submission: str = "") -> int:
+        raise RefusedError("patch", ("Bug 101 is in the tracker with another title.",), "Correct it there, or here.")
+
+    document = world.document(CLIENT)
+    with monkeypatch.context() as patched:
+        patched.setattr(world.tracker, "enter", refuses)
+        world.send(document)
+        found = until(lambda: seen if (seen := world.seen())["state"] == "refused" else None)
+    assert "Bug 101 is in the tracker with another title. Correct it there, or here." in found["sentence"]
+    assert world.entered_by_the_sweep() == 0
+    assert world.sent({**document, "title": "Corrected"})["state"] == "entered"
 
 
 # --- while it is looked at

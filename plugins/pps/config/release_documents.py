@@ -19,7 +19,7 @@ from pps.domain.packages.submission import UNNUMBERED, Release
 NOT_THEIRS = ("number", "state", "provider", "basic_certification_passed", "install_tested", "programming_ph")
 #: What can be said beside the fields of a patch.
 OWN = ("depends_on",)
-FIELDS = tuple(dict.fromkeys((*(name for name in PatchDocument.model_fields if name not in NOT_THEIRS), *OWN)))
+FIELDS = (*(name for name in PatchDocument.model_fields if name not in NOT_THEIRS), *OWN)
 
 _Number = Annotated[StrictInt, Field(ge=1, lt=UNNUMBERED)]
 
@@ -38,8 +38,8 @@ def parse_release(raw: object, contact: str) -> Release:
     """
     if not isinstance(raw, Mapping):
         raise _refused("The document is no mapping of fields.")
-    if not_theirs := [name for name in NOT_THEIRS if name in raw]:
-        raise _refused(f"{', '.join(not_theirs)}: others decide on this; leave it out.")
+    if theirs := [name for name in NOT_THEIRS if name in raw]:
+        raise _refused(f"{', '.join(theirs)}: others decide on this; leave it out.")
     try:
         own = _Own.model_validate({name: raw[name] for name in OWN if name in raw})
     except ValidationError as error:
@@ -47,8 +47,7 @@ def parse_release(raw: object, contact: str) -> Release:
         raise _refused(*(f"{'.'.join(map(str, e['loc']))}: {e['msg'].rstrip('.')}." for e in found[:10])) from error
     ours = {"number": UNNUMBERED, "state": PatchState.READY_FOR_CERTIFICATION.value, "provider": contact}
     try:
-        theirs = {name: value for name, value in raw.items() if name not in OWN}
-        patch = parse_patch({**theirs, **ours}, unknown="forbid")
+        patch = parse_patch({**{k: v for k, v in raw.items() if k not in OWN}, **ours}, unknown="forbid")
     except PackageError as error:
         raise _refused(error.why) from error
     return Release(patch, tuple(dict.fromkeys(own.depends_on)))

@@ -94,7 +94,9 @@ def _sentence(release: Submitted, look: Look, state: LookState, faults: int) -> 
             else "Only looked at: no open fault. It can be submitted."
         ),
         LookState.REFUSED: (
-            f"Refused: {open_ones}. Correct what is wrong, and submit it again."
+            f"The tracker does not take it: {look.not_taken}"
+            if look.not_taken
+            else f"Refused: {open_ones}. Correct what is wrong, and submit it again."
             if faults
             else "Refused; what it was refused for has been waived since. Submit it again."
         ),

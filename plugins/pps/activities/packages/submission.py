@@ -15,7 +15,7 @@ from pps.activities.desk import Office
 from pps.activities.packages.submission_entry import entered
 from pps.activities.ports.record import Facts
 from pps.activities.ports.tracker import Tracker
-from pps.domain.base.errors import NotYetAllowedError, RefusedError
+from pps.domain.base.errors import NotYetAllowedError, PackageError, RefusedError
 from pps.domain.base.texts import as_sentence, reasons_against_reason
 from pps.domain.packages import submission as rules
 from pps.domain.packages.patch import Patch
@@ -186,7 +186,8 @@ def waive(
 
 
 def enter(office: Office, tracker: Tracker, release: Release, number: str, within: timedelta) -> int | None:
-    """Enter an accepted release in the tracker; a corrected one becomes the same patch. None if it is not accepted.
+    """Enter an accepted release in the tracker; a corrected one becomes the same patch. None if it is not accepted, or
+    the tracker does not take it, which is then on record.
 
     It may be repeated: what the tracker has is found again.
 
@@ -196,7 +197,13 @@ def enter(office: Office, tracker: Tracker, release: Release, number: str, withi
     known = release_of(office.facts, release.key)
     if known is None or known.newest.number != number or known.state(office.now, within) is not LookState.ACCEPTED:
         return None
-    patch = entered(tracker, release.patch, known.newest.document, known.patch, _comment(release, known))
+    try:
+        patch = entered(tracker, release.patch, known.newest.document, known.patch, _comment(release, known))
+    except (RefusedError, PackageError) as error:  # it will say the same tomorrow
+        said = {"why": f"{error.why} {error.next_step}".strip()}
+        refusal = Fact(RECORD, FactKind.RELEASE_NOT_ENTERED, release.key, number, office.clock(), office.actor, said)
+        office.facts.record(refusal)
+        return None
     fact = Fact(RECORD, FactKind.RELEASE_ENTERED, release.key, number, office.clock(), office.actor, {"patch": patch})
     office.facts.record(fact)
     _tell_everybody(office, known, patch)
@@ -226,8 +233,6 @@ def waiting(facts: Facts, now: datetime, within: timedelta) -> tuple[Submitted, 
 
 def _comment(release: Release, known: Submitted) -> str:
     lines = [f"Submitted by its provider (look {known.newest.number})."]
-    if release.patch.cves:
-        lines.append(f"CVEs: {', '.join(release.patch.cves)}.")
     if release.depends_on:
         lines.append(f"Depends on the patches {', '.join(map(str, release.depends_on))}.")
     lines += [f"Waived by the {w.role}: {f.sentence} Reason: {w.reason}" for f, w in _waived(known)]

@@ -10,10 +10,10 @@ from pps.domain.packages.patch import Patch, PatchState
 
 #: What a provider corrects; the rest of a patch is others' to say, and product and version are what it is.
 _CORRECTED = (
-    "title", "platforms", "repository", "packages", "externals", "release_notes", "special_configuration",
+    "title", "platforms", "repository", "packages", "externals", "bugs", "release_notes", "special_configuration",
     "new_variables", "changed_variables", "kind", "service_type", "component_parameters", "operational_changes",
     "database_schema_changed", "clients_compatible", "new_functionality", "installation_guide", "configuration_guide",
-    "test_cases", "bugs", "cves",
+    "test_cases", "cves", "embargo_until",
 )  # fmt: skip
 
 
@@ -22,12 +22,12 @@ def entered(tracker: Tracker, patch: Patch, document: Mapping[str, Any], number:
 
     Args:
         document: of the release, for what is corrected.
-        number: of the patch that the release is in the tracker already; None: it is looked for.
+        number: of the patch that the release is in the tracker already; None: it may be there from an earlier try.
     """
     if number is None:
         number = tracker.enter(patch, submission=f"{patch.metapackage} {patch.version}")
     # also after an earlier try that could not be put on record: it may have entered what was corrected since
-    tracker.edit(number, {name: document[name] for name in _CORRECTED})
+    tracker.edit(number, {name: document[name] for name in _CORRECTED if name in document})
     if tracker.patch(number).state is PatchState.WITH_PROVIDER:
         tracker.set_state(number, PatchState.READY_FOR_CERTIFICATION, "Corrected by its provider.")
     tracker.comment(number, comment)

@@ -177,6 +177,8 @@ class FactKind(StrEnum):
     """occasion: of the offer; payload `findings` and `in_all`, or `failed`: why nothing was found out"""
     RELEASE_ENTERED = "release-entered"
     """it is in the tracker; occasion: of the offer; payload `patch`"""
+    RELEASE_NOT_ENTERED = "release-not-entered"
+    """the tracker does not take it; occasion: of the offer; payload `why`"""
     FINDING_WAIVED = "finding-waived"
     """occasion: the finding's key; payload `finding` (the same), `sentence`, `reason`, `role`, `user`"""
     # early adopters (subject: `site:<site>` or `vo:<VO>`; see domain.people.adopters)

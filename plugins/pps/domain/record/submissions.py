@@ -25,7 +25,7 @@ class LookState(StrEnum):
     CHECKED = "checked"
     """only looked at, as was asked for"""
     REFUSED = "refused"
-    """faults were open"""
+    """faults were open, or the tracker did not take it"""
     ACCEPTED = "accepted"
     """and not in the tracker yet"""
     ENTERED = "entered"
@@ -40,6 +40,8 @@ class Look:
     offered: Fact
     ended: Fact | None = None
     entered: Fact | None = None
+    not_taken: str = ""
+    """why the tracker did not take it"""
 
     @property
     def document(self) -> Mapping[str, Any]:
@@ -119,7 +121,7 @@ class Submitted:
             return LookState.CHECKED
         # a waiver that came later does not take back the refusal: what is there now may be something else
         before = {key: w for key, w in self.waivers.items() if datetime.fromisoformat(w.at) <= look.ended.at}
-        return LookState.REFUSED if _open_faults(look, before) else LookState.ACCEPTED
+        return LookState.REFUSED if look.not_taken or _open_faults(look, before) else LookState.ACCEPTED
 
 
 def _open_faults(look: Look, waivers: Mapping[str, Waiver]) -> tuple[Finding, ...]:
@@ -142,6 +144,7 @@ def _release(key: str, facts: list[Fact]) -> Submitted:
     offered: dict[str, Fact] = {}
     ended: dict[str, Fact] = {}
     entered: dict[str, Fact] = {}
+    not_taken: dict[str, str] = {}
     waivers: dict[str, Waiver] = {}
     for fact in facts:
         says = fact.payload
@@ -152,10 +155,15 @@ def _release(key: str, facts: list[Fact]) -> Submitted:
                 ended[fact.occasion] = fact
             case FactKind.RELEASE_ENTERED:
                 entered[fact.occasion] = fact
+            case FactKind.RELEASE_NOT_ENTERED:
+                not_taken[fact.occasion] = str(says["why"])
             case FactKind.FINDING_WAIVED:
                 waiver = Waiver(says["finding"], says["reason"], says["role"], says["user"], fact.at.isoformat())
                 waivers[waiver.key] = waiver
-    looks = tuple(Look(number, fact, ended.get(number), entered.get(number)) for number, fact in offered.items())
+    looks = tuple(
+        Look(number, fact, ended.get(number), entered.get(number), not_taken.get(number, ""))
+        for number, fact in offered.items()
+    )
     patch = next((int(fact.payload["patch"]) for fact in reversed(entered.values())), None)
     provider = str(looks[-1].offered.payload["provider"]) if looks else ""
     return Submitted(key, provider, looks, waivers, patch)
