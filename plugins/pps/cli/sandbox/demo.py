@@ -30,6 +30,7 @@ from pps.sandbox.demo.minor_pilot import MinorPilotDemo
 from pps.sandbox.demo.non_bc import NonBcDemo
 from pps.sandbox.demo.play import Demo
 from pps.sandbox.demo.pre_deployment import PreDeploymentDemo
+from pps.sandbox.demo.provider import ProviderDemo
 from pps.sandbox.demo.release_testing import ReleaseTestingDemo
 from pps.sandbox.grid.landscape import MOST_SITES
 
@@ -45,6 +46,7 @@ class Route(StrEnum):
     RELEASE_TESTING = "release-testing"
     MINOR_PILOT = "minor-pilot"
     MAJOR_PILOT = "major-pilot"
+    PROVIDER = "provider"
 
 
 _DEMOS: Mapping[Route, type[Demo]] = {
@@ -54,6 +56,7 @@ _DEMOS: Mapping[Route, type[Demo]] = {
     Route.RELEASE_TESTING: ReleaseTestingDemo,
     Route.MINOR_PILOT: MinorPilotDemo,
     Route.MAJOR_PILOT: MajorPilotDemo,
+    Route.PROVIDER: ProviderDemo,
 }
 
 Sites = Annotated[int, typer.Option("--sites", min=6, max=MOST_SITES, help="Number of sites.")]
@@ -97,6 +100,7 @@ def demo(
     release-testing  SD 4.2.3: sites of regional pools try an update; the Release Manager decides
     minor-pilot      SD 4.1.3: a service in production at a Gold site; an outage becomes an incident and passes
     major-pilot      SD 4.1.3: two rounds, each with another VO: one reports a problem, the other is content
+    provider         a release from its provider's desk, with three faults at first, to production and its quality page
 
     Starts PostgreSQL, Airflow and a grid; ends them, also on Ctrl-C.
     Exit code 0 only if everything that should have happened really happened.
