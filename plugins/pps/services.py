@@ -20,6 +20,7 @@ from pps.activities.clients.bulletin_pages import write_bulletin
 from pps.activities.packages.production import Production
 from pps.activities.packages.repository_use import PublishedKeys
 from pps.activities.packages.submission_look import Bench
+from pps.activities.packages.uploads import upload_repository
 from pps.activities.people.notification import Audience, Party
 from pps.activities.people.outbox import with_copies
 from pps.activities.ports.clean_roots import CleanRoots
@@ -33,7 +34,7 @@ from pps.activities.release.signing import Comparison, OwnIndex, not_as_publishe
 from pps.config.channel_models import By
 from pps.config.loader import Configuration
 from pps.domain.base.errors import ConfigurationError
-from pps.domain.packages.patch import Repository
+from pps.domain.packages.patch import Repository, RepositoryKind
 from pps.domain.packages.repository_seals import KEYRING
 from pps.domain.packages.repository_trust import Trust
 from pps.domain.people.channels import connection_of
@@ -233,8 +234,10 @@ class Services:
         from pps.adapters.packages.repositories import ProviderRepositories
 
         keys, folder = self.config.service.package_keys, self.config.folder.resolve()
+        uploads = self.config.service.upload_url  # what lies there is signed by us
         return ProviderRepositories(
-            {place: folder / k.keyring.expanduser() for place, k in keys.items() if k.keyring},
+            {place: folder / k.keyring.expanduser() for place, k in keys.items() if k.keyring}
+            | ({uploads: self._own_keyring()} if uploads else {}),
             {place: k.reason for place, k in keys.items() if k.reason},
         )
 
@@ -361,7 +364,8 @@ class Services:
         """The indexes of ours that are signed again in time: production's, and those of rollouts that are in use."""
         mirrors = self.mirror_folder if self.config.service.mirror_folder else None
         ended_for = self.config.policies.signing.renew_ended_for
-        return list(own_indexes(self.facts, self.production_repository, mirrors, now, ended_for))
+        uploads = self.upload_folder if self.config.service.upload_folder and self.config.service.upload_url else None
+        return list(own_indexes(self.facts, self.production_repository, mirrors, now, ended_for, uploads))
 
     def not_as_published(self, now: datetime) -> Comparison:
         """What our repositories hold that is not what was published: production, release tests and mirrors in use."""
@@ -422,15 +426,40 @@ class Services:
     @cached_property
     def own_repositories(self) -> PackageRepositories:
         """Repositories that we publish, signed by our own key, wherever an address of `package_keys` may point."""
+        from pps.adapters.packages.repositories import OwnRepositories
+
+        return OwnRepositories(Trust(keyring=self._own_keyring()))
+
+    def _own_keyring(self) -> Path:
+        """A file with our public keys, as gpgv reads it."""
         from pps.adapters.packages.folders import publish
         from pps.adapters.packages.openpgp import dearmoured
-        from pps.adapters.packages.repositories import OwnRepositories
 
         ring = dearmoured(self.seal.public)
         path = self.cache / f"own-keys-{hashlib.sha256(ring).hexdigest()[:16]}.gpg"
         if not (path.exists() and path.read_bytes() == ring):
             publish(self.cache, path.name, ring)
-        return OwnRepositories(Trust(keyring=path))
+        return path
+
+    @cached_property
+    def upload_folder(self) -> UPath:
+        """The folder with packages that providers have uploaded."""
+        if not (self.config.service.upload_folder and self.config.service.upload_url):
+            raise ConfigurationError(
+                "service.yaml",
+                "names no upload_folder and upload_url, so packages cannot be uploaded.",
+                "Publish them in a repository of your own.",
+            )
+        return _folder(self.config.service.upload_folder)
+
+    def publish_upload(self, provider: str, kind: RepositoryKind, package: Path, now: datetime) -> Repository:
+        """Add a package to the repository of a provider's uploads, and sign that; where it is served."""
+        folder = self.upload_folder / provider / kind.value
+        repository = upload_repository(
+            kind, f"{str(self.config.service.upload_url).rstrip('/')}/{provider}/{kind.value}"
+        )
+        self.publish_packages(folder, repository, [package], now)
+        return repository
 
     def problems_of_seal(self, place: str, repository: Repository) -> tuple[str, ...]:
         """What is wrong with the signature of the mirror in this place of the mirror folder."""

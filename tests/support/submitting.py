@@ -97,6 +97,10 @@ class Submitting:
         service = yaml.safe_load((config.folder / "service.yaml").read_text())
         why = "It is made by this test, and gone with it."
         service["package_keys"] = {self.provider.http.url: {"unsigned_over_http": why}}
+        # what is uploaded is served beside what the provider publishes by itself
+        uploads = self.provider.http.folder / "uploads"
+        uploads.mkdir()
+        service |= {"upload_folder": uploads.as_uri(), "upload_url": f"{self.provider.http.url}/uploads"}
         (config.folder / "service.yaml").write_text(yaml.safe_dump(service))
         given = {
             "linters": NoLinters(),
@@ -150,6 +154,16 @@ class Submitting:
     def post(self, path: str, body: Any, who: str = PAT, **headers: str) -> Any:
         given = {"Content-Type": "application/json", **headers, **_bearer(who)}
         return self.web.post(path, content=json.dumps(body), headers=given)
+
+    def upload(self, data: bytes, who: str = PAT, query: str = "", **headers: str) -> Any:
+        given = {"Content-Type": "application/octet-stream", **headers, **_bearer(who)}
+        return self.web.put(f"/api/v1/provider/uploads{query}", content=data, headers=given)
+
+    def made(self, package: SamplePackage, kind: RepositoryKind = RepositoryKind.APT) -> bytes:
+        """The bytes of a package, which is not published."""
+        to = self.folder / "upload"
+        to.mkdir(exist_ok=True)
+        return (write_deb if kind is RepositoryKind.APT else write_rpm)(package, to).read_bytes()
 
     def form(self, path: str, fields: Mapping[str, str], who: str = PAT, **headers: str) -> Any:
         browser = {"Content-Type": "application/x-www-form-urlencoded", "Origin": "https://pps.example.org"}

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
+from pathlib import Path
 from typing import Any, Protocol
 
 import typer
@@ -86,6 +87,15 @@ class Front:
     def post(self, path: str, body: Mapping[str, Any], *, about: str) -> dict[str, Any]:
         """Ask our own API, `path` below pps/api/v1, and return its answer; its refusal is an error about `about`."""
         return _said(self.airflow.request("POST", f"pps/api/v1/{path}", json=body), about)
+
+    def put(self, path: str, file: Path, query: Mapping[str, str], *, about: str) -> dict[str, Any]:
+        """Send a file as it is."""
+        kind = {"Content-Type": "application/octet-stream"}
+        # read whole: a stream could not be sent once more where Airflow asks to sign in again
+        sent = self.airflow.request(
+            "PUT", f"pps/api/v1/{path}", data=file.read_bytes(), params=dict(query), headers=kind
+        )
+        return _said(sent, about)
 
     def get(self, path: str, query: Mapping[str, str], *, about: str) -> dict[str, Any]:
         """The same, for what is only read."""

@@ -244,6 +244,8 @@ class SubmissionPolicy(Model):
     looks_per_hour: PositiveInt = 30
     look_within: Duration = timedelta(hours=1)
     adopters_at_least: PositiveInt = 2
+    upload_bytes_at_most: PositiveInt = 256 << 20
+    uploads_per_day: PositiveInt = 200
 
 
 class WithdrawalPolicy(Model):

@@ -38,6 +38,10 @@ class ServiceFile(Model):
     """ObjectStoragePath of the folder with mirrors of providers' repositories for pilots; none: no mirrors."""
     mirror_url: Annotated[str, Field(pattern=r"^https?://[^\s]+$")] | None = None
     """Address at which sites reach that folder."""
+    upload_folder: str | None = None
+    """ObjectStoragePath of the folder with packages that providers upload; none: no uploads."""
+    upload_url: Annotated[str, Field(pattern=r"^https?://[^\s]+$")] | None = None
+    """Address at which that folder is served, to sites and to us."""
     publication_folder: str
     """ObjectStoragePath of the folder with bulletin and release notes."""
     package_keys: PackageKeys = Field(default_factory=dict)
@@ -51,7 +55,7 @@ class ServiceFile(Model):
     def _sites_come_by_tls(self) -> ServiceFile:
         # the address of our keys is below public_url: whoever changes them on their way signs as we do
         if self.plain_http_because is None:
-            for name in ("public_url", "production_url", "release_test_url", "mirror_url"):
+            for name in ("public_url", "production_url", "release_test_url", "mirror_url", "upload_url"):
                 url = urlsplit(getattr(self, name) or "")
                 if url.scheme == "http" and url.hostname not in _THIS_MACHINE:
                     raise ValueError(

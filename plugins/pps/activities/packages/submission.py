@@ -96,7 +96,7 @@ def offer(
         NotYetAllowedError: another document of this release is being looked at.
     """
     must_be_allowed(office.facts, sender, release, office.patch_of)
-    _open(office)
+    open_record(office)
     provider = sender.of(release.patch.metapackage)
     said = {"document": dict(document), "submit": submit, "provider": provider, "user": sender.user}
     while True:
@@ -239,7 +239,8 @@ def _comment(release: Release, known: Submitted) -> str:
     return "\n".join(lines)[:4000]
 
 
-def _open(office: Office) -> None:
+def open_record(office: Office) -> None:
+    """Have the record in the register; it is never closed."""
     payload = {"path": RECORD, "patch": 0}
     opened = Fact(RECORD, FactKind.ROLLOUT_OPENED, "", "", office.now, office.actor, payload)
     office.facts.open(RolloutPath.RELEASES, 0, opened, RECORD)

@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from pps.activities.packages.production import SUITE
+from pps.activities.packages.uploads import upload_repository
 from pps.activities.ports.record import Facts
 from pps.activities.quality.release_testing import FOLDER
 from pps.domain.base.errors import RolloutError, ServiceError
@@ -61,9 +62,15 @@ class Comparison:
 
 
 def own_indexes(
-    facts: Facts, production: Any, mirrors: Any | None, now: datetime, ended_for: timedelta
+    facts: Facts, production: Any, mirrors: Any | None, now: datetime, ended_for: timedelta, uploads: Any | None = None
 ) -> Iterator[OwnIndex]:
-    """Production's indexes, and those of mirrors and release tests that are open or ended less than `ended_for` ago."""
+    """Production's indexes, those of mirrors and release tests that are open or ended less than `ended_for` ago, and
+    those of providers who have uploaded packages.
+    """
+    if uploads is not None:
+        for provider in sorted({str(f.payload["provider"]) for f in facts.facts_of_kind([FactKind.PACKAGE_UPLOADED])}):
+            for kind in RepositoryKind:
+                yield OwnIndex(uploads / provider / kind.value, upload_repository(kind, ""))
     for kind in RepositoryKind:
         yield OwnIndex(production / kind.value, Repository(kind, "", SUITE, ("main",)))
     for row in facts.rollouts(paths=[RolloutPath.RELEASE_TEST, *PILOTS], closed_after=now - ended_for):

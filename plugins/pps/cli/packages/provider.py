@@ -108,6 +108,28 @@ def waive(
     return output.say_json(found) if as_json else _show(found)
 
 
+@app.command()
+def upload(
+    ctx: typer.Context,
+    files: Annotated[list[Path], typer.Argument(metavar="FILE...", exists=True, dir_okay=False)],
+    provider: Annotated[str, typer.Option(metavar="NAME", help="Of people.yaml, if you speak for several.")] = "",
+    as_json: output.Json = False,
+) -> None:
+    """Upload .deb or .rpm files into a repository of ours, for those who have none; prints what a release says of them.
+
+    The same file again changes nothing; another one with the same name and version is refused.
+    """
+    here = front(ctx)
+    query = {"provider": provider} if provider else {}
+    found = [here.put("provider/uploads", file, query, about=file.name) for file in files]
+    if as_json:
+        return output.say_json(found)
+    for repository in {json.dumps(f["repository"]): f["repository"] for f in found}.values():
+        packages = [f["package"] for f in found if f["repository"] == repository]
+        output.say(f"repository: {json.dumps(repository)}", "packages:", *(f"  - {json.dumps(p)}" for p in packages))
+    return None
+
+
 Party = Annotated[str, typer.Argument(metavar="PARTY", help="site:PIC or vo:atlas; one that you speak for.")]
 Patch = Annotated[int, typer.Argument(metavar="PATCH", min=1, help="Number of the patch.")]
 

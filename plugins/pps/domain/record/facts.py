@@ -181,6 +181,9 @@ class FactKind(StrEnum):
     """the tracker does not take it; occasion: of the offer; payload `why`"""
     FINDING_WAIVED = "finding-waived"
     """occasion: the finding's key; payload `finding` (the same), `sentence`, `reason`, `role`, `user`"""
+    PACKAGE_UPLOADED = "package-uploaded"
+    """into a repository of ours; subject: `upload:<provider>`; occasion: its SHA-256; payload `provider`, `package`,
+    `kind`, `bytes`, `user`"""
     # early adopters (subject: `site:<site>` or `vo:<VO>`; see domain.people.adopters)
     SLOTS_OFFERED = "slots-offered"
     """occasion: 1, 2, ...; payload `product`, `slots` (0: none any more), `user`; of a product, the newest counts"""

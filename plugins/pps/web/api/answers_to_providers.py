@@ -6,6 +6,7 @@ from datetime import date, datetime
 from typing import Any, Literal
 
 from pps.domain.clients.updates import ClientVerdict
+from pps.domain.packages.patch import RepositoryKind
 from pps.domain.packages.submission import Weight
 from pps.domain.people.adopters import Outcome
 from pps.domain.record.submissions import LookState
@@ -185,3 +186,32 @@ class EarlyAdopters(Answer):
     mine: list[str]
     waiting: list[EarlyAdopter]
     """reports that are awaited of whoever asks"""
+
+
+class PackageNamed(Answer):
+    """A package as a release names it."""
+
+    name: str
+    version: str
+    arch: str
+
+
+class RepositoryNamed(Answer):
+    """A repository as a release names it."""
+
+    kind: RepositoryKind
+    url: str
+    suite: str
+    components: list[str]
+
+
+class UploadedPackage(Answer):
+    """A package that is published now, as a release names it."""
+
+    provider: str
+    package: PackageNamed
+    repository: RepositoryNamed
+    sha256: str
+    bytes: int
+    new: bool
+    """false: this very file was there already"""

@@ -103,6 +103,7 @@ OPERATIONS: Mapping[tuple[str, str], Described] = {
     ("POST", "/api/v1/provider/releases/{product}/{version}/waivers"): Described(
         answers_to_providers.SubmittedRelease, WaiverBody, (201,)
     ),
+    ("PUT", "/api/v1/provider/uploads"): Described(answers_to_providers.UploadedPackage, statuses=_KEPT),
     ("GET", "/api/v1/provider/adopters"): Described(answers_to_providers.EarlyAdopters),
     ("POST", "/api/v1/provider/adopters"): Described(answers_to_providers.EarlyAdopters, AdopterBody),
     ("GET", "/api/v1/quality"): Described(answers_on_quality.QualityList),

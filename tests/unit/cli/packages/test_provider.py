@@ -106,3 +106,18 @@ def test_a_site_offers_a_slot_accepts_a_release_and_reports_on_it(front: Front, 
     assert "works" in pps(front, "provider", "report", "site:PIC", "1", "works", "--text", "Fast.")[1]
     (release,) = as_json(front, "provider", "adopters")["releases"]
     assert release["adopters"][0]["text"] == "Fast."
+
+
+def test_files_are_uploaded_and_what_a_release_says_of_them_is_printed(front: Front, world: Submitting) -> None:
+    path = world.folder / "any-name.deb"
+    path.write_bytes(world.made(CLIENT))
+    code, out, _ = pps(front, "provider", "upload", str(path))
+    printed = yaml.safe_load(out)
+    assert (code, printed["packages"]) == (0, [{"name": "client", "version": "1.0-1", "arch": "all"}])
+    release = world.folder / "uploaded.yaml"
+    release.write_text(yaml.safe_dump({**world.document(CLIENT), **printed}))
+    assert pps(front, "provider", "submit", str(release))[0] == 0
+    assert world.tracker.known[1].repository.url.endswith("/uploads/grid-europe/apt")
+    path.write_bytes(b"no package")
+    code, _, err = pps(front, "provider", "upload", str(path))
+    assert (code, "neither a .deb nor an .rpm" in one_line(err)) == (1, True)

@@ -34,7 +34,8 @@ class Through(MemoryAirflow):
     def request(self, method: str, path: str, **arguments: Any) -> Any:  # type: ignore[override]
         assert self.web is not None
         assert path.startswith("pps/")
-        answer = self.web.request(method, path.removeprefix("pps"), headers=self._headers(), **arguments)
+        headers = {**arguments.pop("headers", {}), **self._headers()}
+        answer = self.web.request(method, path.removeprefix("pps"), headers=headers, **arguments)
         answer.ok = answer.is_success  # type: ignore[attr-defined]
         return answer
 
