@@ -166,6 +166,19 @@ def test_what_the_tracker_does_not_take_is_refused_with_its_reason_and_not_said_
     assert world.sent({**document, "title": "Corrected"})["state"] == "entered"
 
 
+def test_the_desk_shows_the_newest_releases_and_says_how_many_are_older(
+    world: Submitting, unseen: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pps.web.provider._SHOWN", 2)
+    document = world.document(CLIENT)
+    for version in ("1.0", "1.1", "1.2"):
+        world.send({**document, "version": version})
+        world.clock.at += timedelta(minutes=1)
+    seen = as_described(world.web, world.get(DOOR)).json()
+    assert ([r["version"] for r in seen["releases"]], seen["older"]) == (["1.2", "1.1"], 1)
+    assert "1 release sent earlier" in Read(world.get("/provider").text).words
+
+
 # --- while it is looked at
 
 

@@ -41,6 +41,8 @@ from pps.web.tracked import Tracked
 from pps.workflow.provider_desk import patches_of, standing
 
 _FIELDS = len(NAMES) + 2
+_SHOWN = 100
+"""releases, those that were sent last"""
 _OTHERS = 50
 """patches that were entered in other ways, of one provider"""
 _DEAD = (PatchState.REJECTED, PatchState.OBSOLETE)
@@ -147,6 +149,16 @@ class _Desk:
             return standing(s.facts, patch, self.tracked.patch(patch), s.config.policies, self.now())
         return None
 
+    def listed(self, person: Person, shown: Callable[[dict[str, Any]], Any]) -> dict[str, Any]:
+        """The releases that somebody may see, the one that was sent last first."""
+        s = self.services()
+        known = seen_by(s.config, person, list(submission.all_releases(s.facts).values()))
+        return {
+            "releases": [shown(self.view(r)) for r in known[:_SHOWN]],
+            "older": max(0, len(known) - _SHOWN),
+            "others": self.others(person, known),
+        }
+
     def others(self, person: Person, releases: Collection[Submitted]) -> list[dict[str, Any]]:
         """Where the patches of somebody's products are that were not submitted here."""
         s = self.services()
@@ -189,10 +201,8 @@ def _add_pages(api: APIRouter, desk: _Desk, current_user: Callable[..., Any]) ->
     def desk_page(user: Any = Depends(current_user)) -> HTMLResponse:  # noqa: B008
         """The releases of whoever asks, the newest first."""
         s, person = desk.services(), Person.of(user)
-        found = seen_by(s.config, person, list(submission.all_releases(s.facts).values()))
         view = {
-            "releases": [masked_view(desk.view(r)) for r in found],
-            "others": desk.others(person, found),
+            **desk.listed(person, masked_view),
             "own": own_providers(s.config, person),
             "user": person.name,
             "read_at": desk.now(),
@@ -261,14 +271,12 @@ def _add_doors(api: APIRouter, desk: _Desk, current_user: Callable[..., Any]) ->
     @api.get("/api/v1/provider/releases")
     def list_releases(user: Any = Depends(current_user)) -> dict[str, Any]:  # noqa: B008
         """The releases that whoever asks may see, the newest first; without their history."""
-        s, person = desk.services(), Person.of(user)
-        found = seen_by(s.config, person, list(submission.all_releases(s.facts).values()))
         left_out = ("looks", "document", "format")
-        return {
-            "format": 1,
-            "releases": [{k: v for k, v in plain(desk.view(r)).items() if k not in left_out} for r in found],
-            "others": desk.others(person, found),
-        }
+
+        def row(view: Mapping[str, Any]) -> dict[str, Any]:
+            return {k: v for k, v in plain(view).items() if k not in left_out}
+
+        return {"format": 1, **desk.listed(Person.of(user), row)}
 
     @api.post("/api/v1/provider/releases")
     async def send(request: Request, user: Any = Depends(current_user)) -> JSONResponse:  # noqa: B008

@@ -133,6 +133,8 @@ class SubmittedReleases(Answer):
 
     format: Literal[1]
     releases: list[ReleaseRow]
+    older: int
+    """releases that were sent earlier; each has its address"""
     others: list[PatchStanding]
     """patches of one's own products that were entered in other ways"""
 
