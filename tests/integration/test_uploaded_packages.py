@@ -91,6 +91,8 @@ def test_a_package_that_is_too_large_is_cut_off_and_days_have_a_limit(world: Sub
     data = world.made(CLIENT)
     config.__dict__["policies"] = config.policies.model_copy(update={"submission": small})
     assert len(data) > 500 and world.upload(data).status_code == 413
+    in_pieces = iter([data[:400], data[400:]])  # nobody says how long it will be
+    assert world.upload(in_pieces).status_code == 413
     larger = small.model_copy(update={"upload_bytes_at_most": 10**6})
     config.__dict__["policies"] = config.policies.model_copy(update={"submission": larger})
     assert world.upload(data).status_code == 201

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -155,7 +155,7 @@ class Submitting:
         given = {"Content-Type": "application/json", **headers, **_bearer(who)}
         return self.web.post(path, content=json.dumps(body), headers=given)
 
-    def upload(self, data: bytes, who: str = PAT, query: str = "", **headers: str) -> Any:
+    def upload(self, data: bytes | Iterator[bytes], who: str = PAT, query: str = "", **headers: str) -> Any:
         given = {"Content-Type": "application/octet-stream", **headers, **_bearer(who)}
         return self.web.put(f"/api/v1/provider/uploads{query}", content=data, headers=given)
 
