@@ -131,6 +131,19 @@ def test_a_tracker_that_is_away_delays_and_loses_nothing(world: Submitting) -> N
     assert world.entered_by_the_sweep() == 0
 
 
+def test_a_correction_waits_for_the_tracker_too_and_is_not_taken_if_it_came_too_late(world: Submitting) -> None:
+    document = world.document(CLIENT)
+    world.sent(document)
+    world.tracker.away = True
+    assert world.sent({**document, "title": "Better"})["state"] == "accepted"
+    world.tracker.away = False
+    world.tracker.set_state(1, PatchState.IN_PRODUCTION, "")
+    assert world.entered_by_the_sweep() == 0
+    seen = world.seen()
+    assert (seen["state"], "needs a version of its own" in seen["sentence"]) == ("refused", True)
+    assert world.tracker.known[1].title == document["title"]
+
+
 def test_what_an_earlier_try_has_entered_is_found_again(world: Submitting, monkeypatch: pytest.MonkeyPatch) -> None:
     really, calls = world.tracker.comment, []
 

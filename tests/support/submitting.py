@@ -50,6 +50,11 @@ class BookTracker(MemoryTracker):
         self.entered: dict[str, int] = {}
         self.away = False
 
+    def patch(self, number: int) -> Patch:
+        if self.away:
+            raise ServiceError("tracker", "does not answer.", "Try again.")
+        return super().patch(number)
+
     def enter(self, patch: Patch, *, submission: str = "") -> int:
         if self.away:
             raise ServiceError("tracker", "does not answer.", "Try again.")

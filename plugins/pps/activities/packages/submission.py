@@ -7,6 +7,7 @@ who run the service see; that a fault was waived, by which role and why, is show
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -15,7 +16,7 @@ from pps.activities.desk import Office
 from pps.activities.packages.submission_entry import entered
 from pps.activities.ports.record import Facts
 from pps.activities.ports.tracker import Tracker
-from pps.domain.base.errors import NotYetAllowedError, PackageError, RefusedError
+from pps.domain.base.errors import NotYetAllowedError, PackageError, RefusedError, ServiceError
 from pps.domain.base.texts import as_sentence, reasons_against_reason
 from pps.domain.packages import submission as rules
 from pps.domain.packages.patch import Patch
@@ -77,9 +78,13 @@ def must_be_allowed(facts: Facts, sender: Sender, release: Release, patch_of: Ca
         raise RefusedError(release.name, reasons, "Nothing was looked at.")
     known = release_of(facts, release.key)
     if known is not None and known.patch is not None:
-        reasons = rules.reasons_against_correction(patch_of(known.patch).state, known.patch)
-        if reasons:
-            raise RefusedError(release.name, reasons, "Submit it as a new version.")
+        with suppress(ServiceError):  # it is asked again before anything is changed there
+            _must_be_correctable(patch_of(known.patch), release.name)
+
+
+def _must_be_correctable(patch: Patch, name: str) -> None:
+    if reasons := rules.reasons_against_correction(patch.state, patch.number):
+        raise RefusedError(name, reasons, "Submit it as a new version.")
 
 
 def offer(
@@ -198,6 +203,8 @@ def enter(office: Office, tracker: Tracker, release: Release, number: str, withi
     if known is None or known.newest.number != number or known.state(office.now, within) is not LookState.ACCEPTED:
         return None
     try:
+        if known.patch is not None:
+            _must_be_correctable(tracker.patch(known.patch), release.name)
         patch = entered(tracker, release.patch, known.newest.document, known.patch, _comment(release, known))
     except (RefusedError, PackageError) as error:  # it will say the same tomorrow
         said = {"why": f"{error.why} {error.next_step}".strip()}
