@@ -20,6 +20,8 @@ import pytest
 from hypothesis import HealthCheck, settings
 from tests.support.github_openapi import FILE as GITHUB_OPENAPI
 from tests.support.postgres import fact_store, postgres_server, store_url, store_urls
+from tests.support.request_tracker import SERVER as RT_SERVER
+from tests.support.request_tracker import SETUP as RT_SETUP
 from tests.support.side_by_side import SideBySide, place_of
 from tests.support.thoroughness import examples
 
@@ -74,6 +76,7 @@ MISSING = {
     "postgres": [],
     "linux": [] if sys.platform == "linux" and Path("/dev/full").exists() else ["Linux, with /proc and /dev/full"],
     "dpkg": _programs("dpkg"),
+    "request-tracker": _programs(RT_SETUP) + _files(RT_SERVER),
     "github-openapi": _files(str(GITHUB_OPENAPI)),
     "lint": _programs("lintian", "rpmlint"),
     "no-gsi-conf": ["a machine without a gsi.conf"] if Path("/etc/grid-security/gsi.conf").exists() else [],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -9,10 +10,11 @@ from pathlib import Path
 import pytest
 from tests.support import bad_input
 from tests.support.examples import PATCH
+from tests.support.request_tracker import RunningRt, running_rt
 from tests.support.tracker_desks import DESKS, Desk
 
 from pps.config.patch_documents import parse_patch, patch_document
-from pps.domain.base.errors import PackageError, PatchNotFoundError, RefusedError
+from pps.domain.base.errors import PackageError, PatchNotFoundError, RefusedError, ServiceError
 from pps.domain.packages.patch import Case, Patch, PatchKind, PatchState
 
 NOWHERE = 999_999
@@ -58,8 +60,16 @@ HOSTILE = (
 
 @pytest.fixture(params=[pytest.param(k, marks=pytest.mark.needs(g) if g else ()) for k, (g, _) in DESKS.items()])
 def desk(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Desk]:
-    with DESKS[request.param][1](tmp_path) as desk:
+    with DESKS[request.param][1](tmp_path, request) as desk:
         yield desk
+
+
+@pytest.fixture(scope="session")
+def rt() -> Iterator[RunningRt]:
+    """In memory where we can: its database waits for the disk at each change."""
+    memory = "/dev/shm" if Path("/dev/shm").is_dir() else None
+    with tempfile.TemporaryDirectory(prefix="pps-rt-", dir=memory) as folder, running_rt(Path(folder)) as rt:
+        yield rt
 
 
 def entered(desk: Desk, patch: Patch = PATCH, of: str = "submission 1") -> Patch:
@@ -116,6 +126,20 @@ def test_an_edit_changes_its_fields_and_no_other(desk: Desk) -> None:
         bugs=FULL.bugs[:1],
     )
     assert desk.tracker.patch(patch.number) == edited
+
+
+def test_what_somebody_else_changed_meanwhile_is_not_overwritten(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    number = entered(desk).number
+    change = desk.tracker._change
+
+    def later(*args: object) -> object:
+        desk.spoil(number)
+        return change(*args)
+
+    monkeypatch.setattr(desk.tracker, "_change", later)
+    with pytest.raises(ServiceError, match="meanwhile"):
+        desk.tracker.edit(number, {"version": "9.9", "packages": []})
+    assert any("packages" in problem for problem in desk.tracker.readings(number)[0].problems)
 
 
 @pytest.mark.parametrize("field", ["number", "state", "basic_certification_passed"])

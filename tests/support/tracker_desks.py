@@ -7,6 +7,7 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import pytest
 from tests.support.stand_in import served
 
 from pps.activities.ports.tracker import Tracker
@@ -29,7 +30,7 @@ class Desk:
 
 
 @contextmanager
-def github(folder: Path) -> Iterator[Desk]:
+def github(folder: Path, request: pytest.FixtureRequest) -> Iterator[Desk]:
     from tests.support.github import REPOSITORY, GithubStandIn
 
     from pps.adapters.trackers.github import GithubTracker
@@ -47,7 +48,7 @@ def github(folder: Path) -> Iterator[Desk]:
 
 
 @contextmanager
-def gitlab(folder: Path) -> Iterator[Desk]:
+def gitlab(folder: Path, request: pytest.FixtureRequest) -> Iterator[Desk]:
     from tests.support.gitlab import PROJECT, GitlabStandIn
 
     from pps.adapters.trackers.gitlab import GitlabTracker
@@ -66,7 +67,7 @@ def gitlab(folder: Path) -> Iterator[Desk]:
 
 
 @contextmanager
-def roundup(folder: Path) -> Iterator[Desk]:
+def roundup(folder: Path, request: pytest.FixtureRequest) -> Iterator[Desk]:
     from tests.support.roundup import real_roundup
 
     from pps.adapters.trackers.roundup import RoundupTracker
@@ -81,9 +82,25 @@ def roundup(folder: Path) -> Iterator[Desk]:
         yield Desk(tracker, spoil, numbers_itself=False, trims=True)
 
 
+@contextmanager
+def request_tracker(folder: Path, request: pytest.FixtureRequest) -> Iterator[Desk]:
+    from tests.support.request_tracker import PASSWORD, USER, RunningRt
+
+    from pps.adapters.trackers.request_tracker import RequestTracker
+
+    rt: RunningRt = request.getfixturevalue("rt")
+
+    def spoil(number: int) -> None:
+        rt.root().edit_ticket(number, CustomFields={"packages": "; rm -rf /"})
+
+    file = TrackerFile(kind=TrackerKind.REQUEST_TRACKER, url=rt.url, project=rt.queue())
+    yield Desk(RequestTracker(file, Secret(PASSWORD, USER)), spoil)
+
+
 #: Kind -> group of outside parts, and the tracker.
-DESKS: dict[TrackerKind, tuple[str, Callable[[Path], AbstractContextManager[Desk]]]] = {
+DESKS: dict[TrackerKind, tuple[str, Callable[[Path, pytest.FixtureRequest], AbstractContextManager[Desk]]]] = {
     TrackerKind.GITHUB: ("github-openapi", github),
     TrackerKind.GITLAB: ("", gitlab),
     TrackerKind.ROUNDUP: ("", roundup),
+    TrackerKind.REQUEST_TRACKER: ("request-tracker", request_tracker),
 }

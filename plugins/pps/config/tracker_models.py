@@ -22,6 +22,7 @@ class TrackerKind(StrEnum):
     ROUNDUP = "roundup"
     GITHUB = "github"
     GITLAB = "gitlab"
+    REQUEST_TRACKER = "request-tracker"
 
 
 def _plain(url: str) -> str:

@@ -60,8 +60,8 @@ class EntryTracker(ABC):
         """See the port."""
 
     @abstractmethod
-    def comments(self, number: int) -> tuple[Remark, ...]:
-        """See the port."""
+    def _comments(self, number: int) -> tuple[Remark, ...]:
+        """The comments on an entry, oldest first."""
 
     @abstractmethod
     def _entry(self, number: int) -> Entry:
@@ -121,6 +121,11 @@ class EntryTracker(ABC):
             return (self._read(self._entry(number)),)
         return tuple(sorted(map(self._read, self._entries()), key=lambda r: -(r.number or 0)))
 
+    def comments(self, number: int) -> tuple[Remark, ...]:
+        """See the port."""
+        self._entry(number)
+        return self._comments(number)
+
     def _read(self, entry: Entry) -> Reading:
         values = dict(entry.values)
         for field, columns in (("bugs", _bugs_in), ("test_cases", _cases_in)):
@@ -154,16 +159,19 @@ class EntryTracker(ABC):
         if comment.strip():
             mark = f"{_MOVED}{word}"
             text = self._fit(f"{comment.strip()}\n\n{mark}")
-            moves = [r.text for r in self.comments(number) if _plain(r.text).rpartition("\n")[2].startswith(_MOVED)]
+            moves = [r.text for r in self._comments(number) if _plain(r.text).rpartition("\n")[2].startswith(_MOVED)]
             if not moves or _plain(moves[-1]) != _plain(text):
                 self._say(number, text)
+                now = self._entry(number)
+                if now.states not in (entry.states, (word,)):
+                    raise self._changed_meanwhile(number)
+                entry = now
         self._move(entry, word)
 
     def comment(self, number: int, text: str) -> None:
         """Add a comment; see the port."""
         if not text.strip():
             raise RefusedError(f"patch {number}", ("A comment needs a text.",), "Say something.")
-        self._entry(number)
         said = self._fit(text)
         if all(_plain(r.text) != _plain(said) for r in self.comments(number)):
             self._say(number, said)

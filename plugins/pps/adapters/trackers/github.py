@@ -48,8 +48,7 @@ class GithubTracker(IssueTracker):
         """See the port."""
         return f"{self.url}/{self._file.project}/issues/{int(number)}"
 
-    def comments(self, number: int) -> tuple[Remark, ...]:
-        """See the port."""
+    def _comments(self, number: int) -> tuple[Remark, ...]:
         with self._spoken(number):
             found = self._repository.get_issue(number).get_comments()
             said = pages(lambda page: found.get_page(page - 1), self._fault)

@@ -41,8 +41,7 @@ class GitlabTracker(IssueTracker):
         """See the port."""
         return f"{self.url}/{self._file.project}/-/issues/{int(number)}"
 
-    def comments(self, number: int) -> tuple[Remark, ...]:
-        """See the port."""
+    def _comments(self, number: int) -> tuple[Remark, ...]:
         with self._spoken(number):
             notes = self._project.issues.get(number, lazy=True).notes
             order: dict[str, Any] = {"sort": "asc", "order_by": "created_at"}

@@ -31,3 +31,7 @@ def open_tracker(file: TrackerFile, secret: Secret, cache: Path) -> Tracker:
             from pps.adapters.trackers.gitlab import GitlabTracker
 
             return GitlabTracker(file, secret)
+        case TrackerKind.REQUEST_TRACKER:
+            from pps.adapters.trackers.request_tracker import RequestTracker
+
+            return RequestTracker(file, secret)
