@@ -22,10 +22,11 @@ from tests.support.github_openapi import FILE as GITHUB_OPENAPI
 from tests.support.postgres import fact_store, postgres_server, store_url, store_urls
 from tests.support.request_tracker import SERVER as RT_SERVER
 from tests.support.request_tracker import SETUP as RT_SETUP
+from tests.support.request_tracker import rt
 from tests.support.side_by_side import SideBySide, place_of
 from tests.support.thoroughness import examples
 
-__all__ = ["fact_store", "postgres_server", "store_url", "store_urls"]
+__all__ = ["fact_store", "postgres_server", "rt", "store_url", "store_urls"]
 
 # No test is timed: a busy machine is no bug. CI judges a commit, the same way each time; who runs the tests at
 # home looks for new examples.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -10,7 +9,6 @@ from pathlib import Path
 import pytest
 from tests.support import bad_input
 from tests.support.examples import PATCH
-from tests.support.request_tracker import RunningRt, running_rt
 from tests.support.tracker_desks import DESKS, Desk
 
 from pps.config.patch_documents import parse_patch, patch_document
@@ -62,14 +60,6 @@ HOSTILE = (
 def desk(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Desk]:
     with DESKS[request.param][1](tmp_path, request) as desk:
         yield desk
-
-
-@pytest.fixture(scope="session")
-def rt() -> Iterator[RunningRt]:
-    """In memory where we can: its database waits for the disk at each change."""
-    memory = "/dev/shm" if Path("/dev/shm").is_dir() else None
-    with tempfile.TemporaryDirectory(prefix="pps-rt-", dir=memory) as folder, running_rt(Path(folder)) as rt:
-        yield rt
 
 
 def entered(desk: Desk, patch: Patch = PATCH, of: str = "submission 1") -> Patch:

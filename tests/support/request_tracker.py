@@ -7,6 +7,7 @@ import os
 import signal
 import socket
 import subprocess
+import tempfile
 import time
 import urllib.request
 from collections.abc import Iterator
@@ -14,6 +15,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.error import URLError
+
+import pytest
 
 from pps.adapters.trackers.entries import SUBMISSION
 from pps.config.tracker_models import FIELDS
@@ -43,13 +46,17 @@ Set(%Lifecycles, patches => {{
     initial => [{first}], active => [], inactive => [{last}, 'deleted'],
     defaults => {{ on_create => {one} }},
     transitions => {{ '' => [{all}], {moves} }},
+}}, unmoved => {{
+    initial => [{first}], active => [], inactive => [{last}, 'deleted'],
+    defaults => {{ on_create => {one} }}, transitions => {{ '' => [{all}] }},
 }});
 1;
 """
 _DATA = """
 our @Users = ({{ Name => '{user}', Password => '{password}', Privileged => 1 }});
-our @CustomFields = map {{ +{{ Name => $_, Type => 'TextSingle', LookupType => 'RT::Queue-RT::Ticket', ApplyTo => 0 }} }}
-    qw({fields});
+our @CustomFields = map {{
+    +{{ Name => $_, Type => 'TextSingle', LookupType => 'RT::Queue-RT::Ticket', ApplyTo => 0 }}
+}} qw({fields});
 our @ACL = map {{ +{{ UserId => '{user}', Right => $_ }} }} qw({rights});
 1;
 """
@@ -62,10 +69,10 @@ class RunningRt:
     url: str
     _numbers: Iterator[int] = field(default_factory=lambda: itertools.count(1))
 
-    def queue(self) -> str:
-        """A new one, without tickets."""
+    def queue(self, lifecycle: str = "patches") -> str:
+        """A new one, without tickets; in the lifecycle `unmoved`, no status is ever another one."""
         name = f"patches {next(self._numbers)}"
-        self.root().create_queue(name, Lifecycle="patches")
+        self.root().create_queue(name, Lifecycle=lifecycle)
         return name
 
     def root(self):
@@ -126,3 +133,11 @@ def running_rt(folder: Path) -> Iterator[RunningRt]:
     finally:
         os.killpg(server.pid, signal.SIGTERM)
         server.wait()
+
+
+@pytest.fixture(scope="session")
+def rt() -> Iterator[RunningRt]:
+    """In memory where we can: its database waits for the disk at each change."""
+    memory = "/dev/shm" if Path("/dev/shm").is_dir() else None
+    with tempfile.TemporaryDirectory(prefix="pps-rt-", dir=memory) as folder, running_rt(Path(folder)) as running:
+        yield running
