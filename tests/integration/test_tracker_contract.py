@@ -123,6 +123,7 @@ def test_what_somebody_else_changed_meanwhile_is_not_overwritten(desk: Desk, mon
     change = desk.tracker._change
 
     def later(*args: object) -> object:
+        monkeypatch.setattr(desk.tracker, "_change", change)
         desk.spoil(number)
         return change(*args)
 
