@@ -97,10 +97,28 @@ def request_tracker(folder: Path, request: pytest.FixtureRequest) -> Iterator[De
     yield Desk(RequestTracker(file, Secret(PASSWORD, USER)), spoil)
 
 
+@contextmanager
+def zammad(folder: Path, request: pytest.FixtureRequest) -> Iterator[Desk]:
+    from tests.support.zammad import GROUP, ZammadStandIn
+
+    from pps.adapters.trackers.zammad import ZammadTracker
+
+    desk = ZammadStandIn()
+
+    def spoil(number: int) -> None:
+        desk._change(number, {"packages": "; rm -rf /"})
+
+    with served(desk):
+        file = TrackerFile(kind=TrackerKind.ZAMMAD, url=desk.url, project=GROUP)
+        yield Desk(ZammadTracker(file, Secret("a-token"), page=2), spoil)
+    assert desk.wrong == []
+
+
 #: Kind -> group of outside parts, and the tracker.
 DESKS: dict[TrackerKind, tuple[str, Callable[[Path, pytest.FixtureRequest], AbstractContextManager[Desk]]]] = {
     TrackerKind.GITHUB: ("github-openapi", github),
     TrackerKind.GITLAB: ("", gitlab),
     TrackerKind.ROUNDUP: ("", roundup),
     TrackerKind.REQUEST_TRACKER: ("request-tracker", request_tracker),
+    TrackerKind.ZAMMAD: ("", zammad),
 }

@@ -23,6 +23,7 @@ class TrackerKind(StrEnum):
     GITHUB = "github"
     GITLAB = "gitlab"
     REQUEST_TRACKER = "request-tracker"
+    ZAMMAD = "zammad"
 
 
 def _plain(url: str) -> str:

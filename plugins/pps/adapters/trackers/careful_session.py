@@ -6,6 +6,7 @@ import io
 import time
 from collections.abc import Mapping
 from http import HTTPStatus
+from http.cookiejar import DefaultCookiePolicy
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -42,7 +43,7 @@ class CarefulSession(requests.Session):
         # something, so that requests looks into no netrc file; the library sets its own header
         self.auth = _as_it_is
         self.trust_env = urlsplit(url).hostname not in _LOOPBACK
-        self.cookies.set_policy(_NoCookies())
+        self.cookies.set_policy(NoCookies())
         for scheme in ("http://", "https://"):
             self.mount(scheme, _Adapter(self.tracker, total_s, most_bytes))
 
@@ -129,8 +130,11 @@ class _Adapter(HTTPAdapter):
         return bytes(body)
 
 
-class _NoCookies(requests.cookies.cookielib.DefaultCookiePolicy):  # type: ignore[name-defined, misc]
+class NoCookies(DefaultCookiePolicy):
+    """Takes none: a session of a tracker's web pages beside our token would have to prove that it is no forgery."""
+
     def set_ok(self, cookie: Any, request: Any) -> bool:
+        """Never."""
         return False
 
 

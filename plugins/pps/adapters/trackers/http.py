@@ -19,6 +19,7 @@ from requests.auth import AuthBase, HTTPBasicAuth
 from urllib3.exceptions import HTTPError
 from urllib3.util import Retry
 
+from pps.adapters.trackers.careful_session import NoCookies
 from pps.domain.base.errors import ConfigurationError, RefusedError, ServiceError
 
 _CONNECT_S, _SILENCE_S = 5.0, 10.0
@@ -93,6 +94,7 @@ class CarefulHttp:
         self._headers = {"Accept": "application/json", "Accept-Encoding": "identity", **(headers or {})}
         self._session = requests.Session()
         self._session.auth = HTTPBasicAuth(secret.user, secret.password) if secret.user else _Bearer(secret.password)
+        self._session.cookies.set_policy(NoCookies())
         self._session.trust_env = urlsplit(url).hostname not in _LOOPBACK
         retries = Retry(
             total=2,

@@ -35,3 +35,7 @@ def open_tracker(file: TrackerFile, secret: Secret, cache: Path) -> Tracker:
             from pps.adapters.trackers.request_tracker import RequestTracker
 
             return RequestTracker(file, secret)
+        case TrackerKind.ZAMMAD:
+            from pps.adapters.trackers.zammad import ZammadTracker
+
+            return ZammadTracker(file, secret)
