@@ -217,17 +217,30 @@ def test_a_tracker_that_is_not_there_is_worth_another_try(kind: TrackerKind, tmp
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_netrc_file_takes_the_place_of_no_token(
-    kind: TrackerKind, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.0.0.2"])
+def test_a_netrc_file_takes_the_place_of_no_token_and_a_proxy_is_not_for_this_machine(
+    kind: TrackerKind, host: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (tmp_path / "netrc").write_text("machine 127.0.0.1 login somebody password else\n")
+    (tmp_path / "netrc").write_text(f"machine {host} login somebody password else\n")
     (tmp_path / "netrc").chmod(0o600)
     monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
-    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
-    with served(rude := Rude(Answered(500, {"message": "Not Found"}))), pytest.raises(ServiceError):
+    if host == "127.0.0.1":
+        monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
+    with served(rude := Rude(Answered(500, {"message": "Not Found"})), host), pytest.raises(ServiceError):
         opened(kind, rude.url, tmp_path).patch(7)
+    assert rude.asked
     assert all(TOKEN in " ".join(asked.headers.values()) for asked in rude.asked)
     assert all("basic" not in asked.headers.get("authorization", "").lower() for asked in rude.asked)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("status", [301, 302, 307])
+def test_a_redirect_within_a_tracker_is_not_followed_either(kind: TrackerKind, status: int, tmp_path: Path) -> None:
+    with served(rude := Rude()):
+        rude.always = Answered(status, {}, {"Location": f"{rude.url}/elsewhere"})
+        with pytest.raises(RolloutError):
+            opened(kind, rude.url, tmp_path).patch(7)
+    assert len(rude.asked) == 1
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -116,11 +116,11 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 @contextmanager
-def served(stand_in: StandIn) -> Iterator[None]:
-    """Serve it at a free port of 127.0.0.1, `stand_in.url`."""
+def served(stand_in: StandIn, host: str = "127.0.0.1") -> Iterator[None]:
+    """Serve it at a free port of this machine, `stand_in.url`."""
     handler = type("Handler", (_Handler,), {"stand_in": stand_in})
-    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    stand_in.url = f"http://127.0.0.1:{server.server_port}"
+    server = ThreadingHTTPServer((host, 0), handler)
+    stand_in.url = f"http://{host}:{server.server_port}"
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
     thread.start()
     try:

@@ -6,7 +6,6 @@ import io
 import time
 from collections.abc import Mapping
 from http import HTTPStatus
-from http.cookiejar import DefaultCookiePolicy
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -43,7 +42,6 @@ class CarefulSession(requests.Session):
         # something, so that requests looks into no netrc file; the library sets its own header
         self.auth = _as_it_is
         self.trust_env = urlsplit(url).hostname not in _LOOPBACK
-        self.cookies.set_policy(NoCookies())
         for scheme in ("http://", "https://"):
             self.mount(scheme, _Adapter(self.tracker, total_s, most_bytes))
 
@@ -113,6 +111,7 @@ class _Adapter(HTTPAdapter):
         if response.status_code == HTTPStatus.TOO_MANY_REQUESTS:
             # some libraries would sleep as long as they are told
             raise ServiceError(f"tracker {self._tracker}", "asks us to wait.", "Try again later.")
+        # with it goes where requests would look for cookies
         response.raw = io.BytesIO(data)
         return response
 
@@ -128,14 +127,6 @@ class _Adapter(HTTPAdapter):
             if time.monotonic() > deadline:
                 raise fault(self._tracker, f"its answer took longer than {self._total_s:.0f} s.")
         return bytes(body)
-
-
-class NoCookies(DefaultCookiePolicy):
-    """Takes none: a session of a tracker's web pages beside our token would have to prove that it is no forgery."""
-
-    def set_ok(self, cookie: Any, request: Any) -> bool:
-        """Never."""
-        return False
 
 
 def _as_it_is(request: requests.PreparedRequest) -> requests.PreparedRequest:

@@ -10,6 +10,7 @@ import json
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from http.cookiejar import DefaultCookiePolicy
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
@@ -19,7 +20,6 @@ from requests.auth import AuthBase, HTTPBasicAuth
 from urllib3.exceptions import HTTPError
 from urllib3.util import Retry
 
-from pps.adapters.trackers.careful_session import NoCookies
 from pps.domain.base.errors import ConfigurationError, RefusedError, ServiceError
 
 _CONNECT_S, _SILENCE_S = 5.0, 10.0
@@ -94,7 +94,7 @@ class CarefulHttp:
         self._headers = {"Accept": "application/json", "Accept-Encoding": "identity", **(headers or {})}
         self._session = requests.Session()
         self._session.auth = HTTPBasicAuth(secret.user, secret.password) if secret.user else _Bearer(secret.password)
-        self._session.cookies.set_policy(NoCookies())
+        self._session.cookies.set_policy(_NoCookies())
         self._session.trust_env = urlsplit(url).hostname not in _LOOPBACK
         retries = Retry(
             total=2,
@@ -199,6 +199,13 @@ class CarefulHttp:
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
             return ""
         return "".join(c if c.isprintable() else " " for c in text[:500]).strip()
+
+
+class _NoCookies(DefaultCookiePolicy):
+    """Takes none: a session of a tracker's web pages beside our token would have to prove that it is no forgery."""
+
+    def set_ok(self, cookie: Any, request: Any) -> bool:
+        return False
 
 
 class _Bearer(AuthBase):
