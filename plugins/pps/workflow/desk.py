@@ -13,6 +13,7 @@ from datetime import datetime
 from pps.activities.desk import Desk, Office
 from pps.activities.people.outbox import Emptied, empty_outbox
 from pps.activities.pilots.tickets import tell_tracker
+from pps.activities.quality.bugs import look_at_bugs
 from pps.config.loader import Configuration
 from pps.config.policy_models import Policies
 from pps.domain.people import questions
@@ -66,6 +67,10 @@ class FrontOffice(Office):
     def tell_tracker(self, patch: int | None = None) -> None:
         """Open and close trouble tickets, of one patch or of all; what cannot be told now is told the next time."""
         tell_tracker(self, self.services.tracker, patch=patch)
+
+    def look_at_bugs(self) -> None:
+        """Record what the tracker says of bugs; where it does not answer, the next time."""
+        look_at_bugs(self, self.services.tracker)
 
     def write_bulletin(self) -> None:
         """Write the release bulletin anew (SD 4.1.1, step 5)."""

@@ -31,6 +31,7 @@ from pps.domain.base.errors import (
 )
 from pps.domain.packages.patch import (
     Bug,
+    BugState,
     Case,
     PackageRef,
     Patch,
@@ -347,6 +348,20 @@ def test_a_ticket_is_opened_once_and_closed_once_and_strangers_do_not_see_it(
     shown = requests.get(page, timeout=10)
     assert "Incident at PIC" not in shown.text
     assert RoundupTracker(file, Secret())._rest.of("msg", "content", items[ticket.marker]["messages"]) == []
+
+
+def test_the_states_of_bugs_are_read_also_when_they_have_changed(
+    sandbox_grid: RunningGrid, file: TrackerFile, patch: Patch, tmp_path: Path
+):
+    tracker = RoundupTracker(file, sandbox_grid.tracker_secret, copy=tmp_path / "copy.json")
+    number = patch.bugs[0].number
+    assert tracker.bug_states()[number] is BugState.OPEN
+    for state in ("fixed", "reopened"):
+        (bug,) = tracker._rest.items("bug", "number", number=str(number))
+        _, etag = tracker._rest.versioned("bug", bug["id"], "number")
+        assert tracker._rest.change("bug", bug["id"], etag, {"state": state})
+        assert tracker.bug_states()[number] == state
+    assert tracker.patch(patch.number) == patch
 
 
 def test_its_page_shows_the_patch_and_hostile_texts_are_inert_there(sandbox_grid: RunningGrid, patch: Patch):

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
-from pps.domain.packages.patch import Patch, PatchState
+from pps.domain.packages.patch import BugState, Patch, PatchState
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,3 +95,11 @@ class Tickets(Protocol):
 
     def close_ticket(self, marker: str, text: str) -> None:
         """Close a ticket with a last comment; one that is closed, or is not there, changes nothing."""
+
+
+@runtime_checkable
+class Bugs(Protocol):
+    """A tracker that has bugs of their own, with states."""
+
+    def bug_states(self) -> Mapping[int, BugState]:
+        """Bug -> where it stands; those in a state that is none of ours are left out."""

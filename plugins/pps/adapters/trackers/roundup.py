@@ -17,12 +17,12 @@ from pps.adapters.trackers.roundup_rest import RoundupRest
 from pps.config.patch_documents import parse_patch, patch_document
 from pps.config.tracker_models import TrackerFile
 from pps.domain.base.errors import PackageError, PatchNotFoundError, RefusedError
-from pps.domain.packages.patch import Bug, Case, Patch, PatchState
+from pps.domain.packages.patch import Bug, BugState, Case, Patch, PatchState
 
 log = logging.getLogger(__name__)
 
 _PAGE = 100
-_BUG = "number,title,severity.name,originator"
+_BUG = "number,title,severity.name,originator,state.name"
 _CASE = "name,title,how"
 #: Have ways of their own: the workflow's, and SA3's.
 _NOT_EDITED = frozenset({"number", "state", "basic_certification_passed"})
@@ -86,6 +86,13 @@ class RoundupTracker:
         item = self._item(number, "messages")
         return tuple(Remark(str(m.get("date") or ""), str(m.get("content") or "")) for m in self._messages(item))
 
+    def bug_states(self) -> dict[int, BugState]:
+        """See the port."""
+        copy = self._copied()
+        found = {str(b.get("number")): str(b.get("state.name")) for b in copy.items("bug").values()}
+        known = {state.value for state in BugState}
+        return {int(n): BugState(s) for n, s in found.items() if s in known and n.isascii() and n.isdigit()}
+
     def _reading(self, number: int) -> Reading:
         item = self._item(number, self._fields)
         bugs, cases = (self._words.attribute(f) for f in ("bugs", "test_cases"))
@@ -96,7 +103,13 @@ class RoundupTracker:
         return self._read(item, known)
 
     def _all(self) -> list[Reading]:
-        copy = Copy.of(self._copy, f"{self.url} {self._class} {self._fields}")
+        copy = self._copied()
+        known = {klass: copy.items(klass) for klass in ("bug", "case")}
+        return [self._read(item, known) for item in copy.items(self._class).values()]
+
+    def _copied(self) -> Copy:
+        """The copy, as the tracker is now."""
+        copy = Copy.of(self._copy, f"{self.url} {self._class} {self._fields} {_BUG} {_CASE}")
         classes = {self._class: self._fields, "bug": f"{_BUG},activity", "case": f"{_CASE},activity"}
         for klass, fields in classes.items():
             copy.bring_up_to_date(
@@ -106,8 +119,7 @@ class RoundupTracker:
                 partial(self._rest.since, klass, fields),
             )
         copy.keep()
-        known = {klass: copy.items(klass) for klass in ("bug", "case")}
-        return [self._read(item, known) for item in copy.items(self._class).values()]
+        return copy
 
     def _read(self, item: Mapping[str, Any], known: Mapping[str, Mapping[str, Any]]) -> Reading:
         """An item with the bugs and test cases that it links to."""

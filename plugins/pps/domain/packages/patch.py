@@ -39,6 +39,15 @@ class Severity(StrEnum):
     MINOR = "minor"
 
 
+class BugState(StrEnum):
+    """Where a bug stands in the tracker."""
+
+    OPEN = "open"
+    REOPENED = "reopened"
+    FIXED = "fixed"
+    CLOSED = "closed"
+
+
 class PatchKind(StrEnum):
     """What a patch updates; the two are previewed in different ways (SD 4.1)."""
 

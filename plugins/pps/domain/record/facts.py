@@ -204,6 +204,9 @@ class FactKind(StrEnum):
     TICKET_OPENED = "ticket-opened"
     """payload `page`: where people read it"""
     TICKET_CLOSED = "ticket-closed"
+    # what the tracker says of the bugs that a patch fixes (of its dossier; see domain.quality.bugs)
+    BUG_SEEN = "bug-seen"
+    """its state is another one than when we last looked; subject: its number; occasion: 1, 2, ...; payload `state`"""
 
 
 @dataclass(frozen=True, slots=True)

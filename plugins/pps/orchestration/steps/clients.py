@@ -324,7 +324,8 @@ def look_at_what_is_published() -> list[str]:
 
 @task(trigger_rule=TriggerRule.ALL_DONE)
 def send_mails() -> None:
-    """Mails that could not be sent when they were written, and tickets that the tracker could not be told of then."""
+    """Mails and tickets that could not go when they were written; and what the tracker says of bugs."""
     with office() as o:
         o.send()
         o.tell_tracker()
+        o.look_at_bugs()
