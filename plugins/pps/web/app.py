@@ -48,6 +48,7 @@ from pps.web import (
     signing_keys,
     sites,
     tasks,
+    tracker_hook,
 )
 from pps.web.airflow_calls import Airflow, no_airflow
 from pps.web.api import openapi
@@ -93,6 +94,7 @@ PUBLIC = {
         "/following/{token}.atom",
     ): "feed readers cannot sign in; its address holds a key that its owner can change.",
     ("POST", "/feedback/{name}"): "SD 4.1.1: the same channel; where the form goes.",
+    ("POST", "/tracker/changed"): "trackers cannot sign in; each delivery is signed, and only makes us look.",
 }
 
 
@@ -129,6 +131,7 @@ def create_app(
     app.include_router(documents.public_router(services))
     app.include_router(questions.public_router())
     app.include_router(following.public_router(live, services, now))
+    app.include_router(tracker_hook.router(services, now))
     user = reader(current_user)
     for router in (
         documents.closed_router(services),
