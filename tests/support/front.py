@@ -24,7 +24,7 @@ from upath import UPath
 
 from pps.activities.ports.people import Mail
 from pps.activities.ports.record import OpenRollout
-from pps.activities.ports.tracker import Reading
+from pps.activities.ports.tracker import Reading, Remark
 from pps.adapters.packages.folders import PublishedFolder
 from pps.adapters.packages.repository_seal import RepositorySeal
 from pps.adapters.services.airflow_rest import AirflowQuestion
@@ -232,6 +232,7 @@ class MemoryTracker:
     def __init__(self, *patches: Patch) -> None:
         self.known = {p.number: p for p in patches}
         self.submitted: dict[str, int] = {}
+        self.remarks: list[tuple[int, str]] = []
 
     def patch(self, number: int) -> Patch:
         if number not in self.known:
@@ -247,6 +248,13 @@ class MemoryTracker:
 
     def page(self, number: int) -> str:
         return f"https://tracker.example.org/patch?@action=number&number={number}"
+
+    def comment(self, number: int, text: str) -> None:
+        if (number, text) not in self.remarks:
+            self.remarks.append((number, text))
+
+    def comments(self, number: int) -> tuple[Remark, ...]:
+        return tuple(Remark("", text) for of, text in self.remarks if of == number)
 
     def enter(self, patch: Patch, *, submission: str = "") -> int:
         number = self.submitted.get(submission) if submission else patch.number

@@ -86,9 +86,7 @@ def router(services: Callable[[], Services], now: Callable[[], datetime]) -> API
 def _secret(connection: str | None) -> bytes:
     secret = unquote(urlsplit(connection or "").password or "").encode()
     if len(secret) < _SHORTEST_SECRET:
-        why = (
-            f"No webhook is set up: the connection {CONNECTION} needs a password of {_SHORTEST_SECRET} characters."
-        )
+        why = f"No webhook is set up: the connection {CONNECTION} needs a password of {_SHORTEST_SECRET} characters."
         raise HTTPException(404, why)
     return secret
 

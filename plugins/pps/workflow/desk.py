@@ -6,6 +6,7 @@ a command, a page, a test).
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
@@ -13,13 +14,17 @@ from datetime import datetime
 from pps.activities.desk import Desk, Office
 from pps.activities.people.outbox import Emptied, empty_outbox
 from pps.activities.pilots.tickets import tell_tracker
+from pps.activities.ports.tracker import Tracker
 from pps.activities.quality.bugs import look_at_bugs
 from pps.config.loader import Configuration
 from pps.config.policy_models import Policies
+from pps.domain.base.errors import RolloutError
 from pps.domain.people import questions
 from pps.domain.record.rollouts import Rollout
 from pps.domain.sites.site import Site
 from pps.services import Services
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(kw_only=True)
@@ -66,11 +71,21 @@ class FrontOffice(Office):
 
     def tell_tracker(self, patch: int | None = None) -> None:
         """Open and close trouble tickets, of one patch or of all; what cannot be told now is told the next time."""
-        tell_tracker(self, self.services.tracker, patch=patch)
+        if (tracker := self._tracker()) is not None:
+            tell_tracker(self, tracker, patch=patch)
 
     def look_at_bugs(self) -> None:
         """Record what the tracker says of bugs; where it does not answer, the next time."""
-        look_at_bugs(self, self.services.tracker)
+        if (tracker := self._tracker()) is not None:
+            look_at_bugs(self, tracker)
+
+    def _tracker(self) -> Tracker | None:
+        """None where tracker.yaml is wrong: mails and pilots do not wait for it, and `pps doctor` says so."""
+        try:
+            return self.services.tracker
+        except RolloutError as error:
+            log.warning("No tracker: %s", error)
+            return None
 
     def write_bulletin(self) -> None:
         """Write the release bulletin anew (SD 4.1.1, step 5)."""

@@ -151,17 +151,9 @@ def other(patch: Patch) -> Patch:
 
 
 def test_where_a_tracker_has_no_tickets_they_are_comments_on_the_patch(bench: Bench) -> None:
-    class OnlyComments(MemoryTracker):
-        def __init__(self) -> None:
-            super().__init__()
-            self.said: list[str] = []
-
-        def comment(self, number: int, text: str) -> None:
-            self.said.append(text)
-
-    tracker = OnlyComments()
+    tracker = MemoryTracker()
     tested(bench, at_site=ScenarioResult.FAIL)
     tell(bench, tracker)
     tell(bench, tracker)
-    (said,) = tracker.said
-    assert said.endswith(f"[pps:deployment-test:{bench.name}]") and "It does not start." in said
+    ((number, said),) = tracker.remarks
+    assert number == 4711 and said.endswith(f"[pps:deployment-test:{bench.name}]") and "It does not start." in said
