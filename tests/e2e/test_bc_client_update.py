@@ -14,6 +14,8 @@ import psutil
 import pytest
 import requests
 from tests.support.airflow_waits import labels_of, note_of, write_note
+from tests.support.quality_by_hand import Number
+from tests.support.quality_twice import agrees, bare
 from tests.support.whole import BC, VOS, Grid, far, grid  # noqa: F401
 from typer.testing import CliRunner
 
@@ -255,3 +257,21 @@ def _kill_who_speaks_ssh() -> int:
         except psutil.NoSuchProcess:
             continue
     return killed
+
+
+def test_the_quality_of_all_that_has_happened_here_is_what_the_bare_facts_say(grid: Grid) -> None:
+    store = grid.services.facts
+
+    def numbers() -> dict[int, dict[str, Number]]:
+        rows = bare(store)
+        try:
+            return agrees(store, rows)
+        except AssertionError:
+            if bare(store) == rows:
+                raise
+            return {}  # something was recorded meanwhile, and only one of the two knows it
+
+    found = grid.waits_for("a moment in which nothing is recorded", numbers)
+    assert {"measured", "not measured"} <= {value[0] for release in found.values() for value in release.values()}
+    assert any(release["time-to-production"][0] == "measured" for release in found.values())
+    assert any((release["withdrawn-previews"][2] or 0) > 0 for release in found.values())
