@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import threading
+from bisect import bisect_left, insort
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from dataclasses import dataclass, replace
+from datetime import UTC, date, datetime, timedelta
 
 from pps.activities.ports.record import Facts, OpenRollout
 from pps.domain.base.errors import RefusedError
@@ -18,8 +20,8 @@ from pps.domain.record.submissions import RECORD as SUBMISSIONS
 LAST = 10
 #: Releases whose numbers are kept; who asks for more at once makes us read them again.
 _KEPT = 1000
-_DOSSIER = RolloutPath.DOSSIER.value
-_OF_PATCHES = (*(path.value for path in RolloutPath if path.value not in NO_ROLLOUTS), _DOSSIER)
+_OF_PATCHES = tuple(path.value for path in RolloutPath if path.value not in NO_ROLLOUTS)
+_SHORT = ("path", "metapackage", "version", "service_type")
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,11 +56,78 @@ class Period:
 EVER = Period()
 
 
+class Register:
+    """The rollouts of all patches with what their openings say: neither ever changes, so each is read once.
+
+    What is new is open, or was closed after what was closed last when we looked before.
+    """
+
+    #: So far the clocks of those who close rollouts may differ.
+    _CLOCKS_DIFFER = timedelta(days=1)
+
+    def __init__(self) -> None:
+        self.of_patch: dict[int, list[OpenRollout]] = {}
+        """oldest first"""
+        self.patches_of: dict[str, set[int]] = {}
+        """metapackage or type of service -> patches"""
+        self.openings_of: dict[str, list[Fact]] = {}
+        """metapackage -> the openings of its rollouts, oldest first; their payloads in short"""
+        self._known: set[str] = set()
+        self._closed: datetime | None = None
+        self._lock = threading.Lock()
+
+    def refresh(self, facts: Facts) -> None:
+        """Read what is new."""
+        with self._lock:
+            since = self._closed - self._CLOCKS_DIFFER if self._closed else None
+            rows = facts.rollouts(paths=_OF_PATCHES, closed_after=since)
+            new = [row for row in reversed(rows) if row.name not in self._known]
+            if new:
+                self._add(facts, {row.name: row for row in new})
+            closed = [row.closed_at for row in rows if row.closed_at]
+            self._closed = max([*closed, *([self._closed] if self._closed else [])], default=None)
+
+    def _add(self, facts: Facts, new: Mapping[str, OpenRollout]) -> None:
+        since = min(row.opened_at for row in new.values())
+        said = {f.rollout: f for f in facts.facts_of_kind([FactKind.ROLLOUT_OPENED], since) if f.rollout in new}
+        for name, row in new.items():
+            self.of_patch.setdefault(row.patch, []).append(row)
+            if (fact := said.get(name)) is None:
+                continue
+            short = {key: fact.payload[key] for key in _SHORT if key in fact.payload}
+            for product in filter(None, (short.get("metapackage"), short.get("service_type"))):
+                self.patches_of.setdefault(product, set()).add(row.patch)
+            mine = self.openings_of.setdefault(str(short.get("metapackage", "")), [])
+            insort(mine, replace(fact, payload={**short, "patch": row.patch}), key=_when)
+        self._known |= new.keys()
+
+    def in_order(self, patches: Iterable[int], since: date | None = None) -> list[int]:
+        """These patches in the order in which their first rollouts began; without those that began before a day."""
+        begun = {
+            patch: min(row.opened_at for row in self.of_patch[patch]) for patch in patches if patch in self.of_patch
+        }
+        first = Period(since)
+        return sorted((p for p in begun if first.has(begun[p])), key=lambda patch: (begun[patch], patch))
+
+    def patch_before(self, release: Release) -> int | None:
+        """See `measures_of_release.patch_before`."""
+        if release.previewed_at is None:
+            return None
+        openings = self.openings_of.get(release.metapackage, [])
+        until = bisect_left(openings, (release.previewed_at, 0), key=_when)
+        return patch_before(release, reversed(openings[:until]))
+
+
+def _when(opening: Fact) -> tuple[datetime, int]:
+    return opening.at, int(opening.payload["patch"])
+
+
 class Ledger:
     """Keeps the numbers of releases: of what has ended, nothing is read again until something is recorded about it."""
 
     def __init__(self, facts: Callable[[], Facts]) -> None:
         self._facts = facts
+        self._register = Register()
         self._known: OrderedDict[int, tuple[object, Release]] = OrderedDict()
         self._submitted: tuple[object, frozenset[int]] = (None, frozenset())
 
@@ -66,42 +135,34 @@ class Ledger:
         """The releases of a metapackage, or of a type of service, oldest first.
 
         Args:
-            last: the newest so many of the period; None: all of it.
+            last: the newest so many of the period, by their first rollouts; None: all of it.
         """
-        known = self._facts()
-        openings = [
-            fact
-            for key in ("metapackage", "service_type")
-            for fact in known.with_payload(FactKind.ROLLOUT_OPENED, key, [product])
-        ]
-        register, mine = _register(known), {int(fact.payload["patch"]) for fact in openings}
-        patches = _in_order(register, period, mine)
-        found = self._measured(register, patches[-last:] if last else patches)
-        return tuple(r for r in found if product in r.products)
+        self._register.refresh(self._facts())
+        patches = self._register.in_order(self._register.patches_of.get(product, ()), period.since)
+        found = self._measured(patches[-last:] if last and period == EVER else patches, period)
+        mine = tuple(r for r in found if product in r.products)
+        return mine[-last:] if last else mine
 
     def in_period(self, period: Period) -> tuple[Release, ...]:
         """Every release that began in a period, oldest first."""
-        register = _register(self._facts())
-        return tuple(self._measured(register, _in_order(register, period, register)))
+        self._register.refresh(self._facts())
+        return tuple(self._measured(self._register.in_order(self._register.of_patch, period.since), period))
 
     def whole(self, patch: int) -> Release | None:
         """One release with the facts that its numbers count; None if no rollout of it is on record."""
-        register = _register(self._facts(), patch)
-        if not _in_order(register, EVER, [patch]):
+        self._register.refresh(self._facts())
+        if patch not in self._register.of_patch:
             return None
-        release = self._read(patch, register[patch])
-        return self._beside(_register(self._facts()), [release])[0]
+        return self._beside([self._read(patch)])[0]
 
-    def _measured(self, register: Mapping[int, Sequence[OpenRollout]], patches: Sequence[int]) -> list[Release]:
-        return [release.in_short() for release in self._beside(register, self._alone(register, patches))]
+    def _measured(self, patches: Sequence[int], period: Period) -> list[Release]:
+        found = [r for r in self._alone(patches) if period.has(r.begun_at)]
+        found.sort(key=lambda r: (r.begun_at, r.patch))
+        return [release.in_short() for release in self._beside(found)]
 
-    def _beside(self, register: Mapping[int, Sequence[OpenRollout]], found: Sequence[Release]) -> list[Release]:
-        previewed = {r.metapackage for r in found if r.previewed_at is not None}
-        openings: Sequence[Fact] = ()
-        if previewed:
-            openings = self._facts().with_payload(FactKind.ROLLOUT_OPENED, "metapackage", sorted(previewed))
-        before = {r.patch: patch_before(r, openings) for r in found}
-        others = self._alone(register, sorted({patch for patch in before.values() if patch is not None}))
+    def _beside(self, found: Sequence[Release]) -> list[Release]:
+        before = {r.patch: self._register.patch_before(r) for r in found}
+        others = self._alone(sorted({patch for patch in before.values() if patch is not None}))
         by_patch, known = {r.patch: r for r in others}, self._patches_submitted()
         whole = (beside_before(r, by_patch.get(before[r.patch] or 0)) for r in found)
         return [submitted(r) if r.patch in known else r for r in whole]
@@ -115,40 +176,24 @@ class Ledger:
             self._submitted = (newest, frozenset(int(f.payload["patch"]) for f in entered))
         return self._submitted[1] if newest is not None else frozenset()
 
-    def _alone(self, register: Mapping[int, Sequence[OpenRollout]], patches: Sequence[int]) -> list[Release]:
+    def _alone(self, patches: Sequence[int]) -> list[Release]:
         """These releases, each by itself: read only where there is something new."""
-        names = {patch: [*(row.name for row in register[patch]), dossier_name(patch)] for patch in patches}
-        numbers = self._facts().newest([name for mine in names.values() for name in mine])
+        of_patch = self._register.of_patch
+        names = {patch: [*(row.name for row in of_patch[patch]), dossier_name(patch)] for patch in patches}
+        numbers = self._facts().newest([name for mine in names.values() for name in mine]) if names else {}
         found = []
         for patch in patches:
             key = tuple((name, numbers.get(name)) for name in names[patch])
             known = self._known.get(patch)
             if known is None or known[0] != key:
-                known = (key, self._read(patch, register[patch]).in_short())
+                known = (key, self._read(patch).in_short())
                 self._known[patch] = known
                 while len(self._known) > _KEPT:
                     self._known.popitem(last=False)
             found.append(known[1])
         return found
 
-    def _read(self, patch: int, rows: Sequence[OpenRollout]) -> Release:
+    def _read(self, patch: int) -> Release:
         facts = self._facts()
-        return release_of(patch, [facts.rollout(r.name) for r in rows if r.path != _DOSSIER], facts.dossier(patch))
-
-
-def _register(facts: Facts, patch: int | None = None) -> dict[int, list[OpenRollout]]:
-    """Patch -> its rollouts and its dossier, oldest first."""
-    found: dict[int, list[OpenRollout]] = {}
-    for row in reversed(facts.rollouts(paths=_OF_PATCHES, patch=patch)):
-        found.setdefault(row.patch, []).append(row)
-    return found
-
-
-def _in_order(register: Mapping[int, Sequence[OpenRollout]], period: Period, patches: Iterable[int]) -> list[int]:
-    """Those of these patches that have rollouts and began in the period, in the order in which they began."""
-    begun = {
-        patch: min(row.opened_at for row in register[patch])
-        for patch in patches
-        if any(row.path != _DOSSIER for row in register.get(patch, ()))
-    }
-    return sorted((p for p in begun if period.has(begun[p])), key=lambda patch: (begun[patch], patch))
+        rollouts = [facts.rollout(row.name) for row in self._register.of_patch[patch]]
+        return release_of(patch, rollouts, facts.dossier(patch))

@@ -134,20 +134,16 @@ def patch_before(release: Release, openings: Iterable[Fact]) -> int | None:
     """The patch of the version before: of the same metapackage, another version, its newest preview older than ours.
 
     Args:
-        openings: facts of the kind ROLLOUT_OPENED, of any rollouts.
+        openings: facts of the kind ROLLOUT_OPENED, of any rollouts, newest first (of two at once the higher patch).
     """
-    at = release.previewed_at
-    earlier = [
-        (fact.at, int(fact.payload["patch"]))
-        for fact in openings
-        if at is not None
-        and fact.at < at
-        and fact.payload.get("path") in PREVIEWS
-        and fact.payload.get("metapackage") == release.metapackage
-        and fact.payload.get("version") != release.version
-        and fact.payload["patch"] != release.patch
-    ]
-    return max(earlier)[1] if earlier else None
+    for fact in openings:
+        says = fact.payload
+        is_other = says["patch"] != release.patch and says.get("version") != release.version
+        is_older = release.previewed_at is not None and fact.at < release.previewed_at
+        is_preview = says.get("path") in PREVIEWS and says.get("metapackage") == release.metapackage
+        if is_other and is_older and is_preview:
+            return int(says["patch"])
+    return None
 
 
 # --- times --------------------------------------------------------------------------------------

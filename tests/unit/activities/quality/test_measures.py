@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
@@ -11,6 +11,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 from tests.support.deployment_bench import Bench
+from tests.support.desks import at_office
 from tests.support.examples import DUE, NOW, PATCH, asked, previewed, sqlite_store
 from tests.support.pilots import MAJOR, APilot
 from tests.support.quality import DAY, release, with_a_past
@@ -18,10 +19,13 @@ from tests.support.quality_by_hand import rows_of
 from tests.support.quality_twice import agrees, bare
 from tests.support.release_tests import AReleaseTest
 
+from pps.activities.quality import reviews
 from pps.activities.quality.measures import EVER, Ledger, Period
+from pps.activities.quality.reviews import Speaker
 from pps.adapters.record.store import FactStore
 from pps.domain.packages.patch import PatchState
 from pps.domain.quality.scenarios import ScenarioResult
+from pps.domain.record.chain import verify
 from pps.domain.record.facts import Fact, FactKind
 from pps.domain.record.rollouts import Rollout, dossier_name
 from pps.domain.record.submissions import RECORD as SUBMISSIONS
@@ -178,6 +182,7 @@ class Counting:
 
     def __init__(self, store: FactStore) -> None:
         self._store, self.read = store, list[str]()
+        self.openings: list[list[Fact]] = []
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._store, name)
@@ -185,6 +190,11 @@ class Counting:
     def rollout(self, name: str) -> Rollout:
         self.read.append(name)
         return self._store.rollout(name)
+
+    def facts_of_kind(self, kinds: Collection[FactKind], since: datetime | None = None) -> tuple[Fact, ...]:
+        found = self._store.facts_of_kind(kinds, since)
+        self.openings.append([f for f in found if f.kind is FactKind.ROLLOUT_OPENED])
+        return found
 
 
 def test_what_ended_is_read_once_and_again_only_when_something_is_recorded_about_it() -> None:
@@ -209,6 +219,12 @@ def test_what_ended_is_read_once_and_again_only_when_something_is_recorded_about
     again = {r.patch: r for r in ledger.of_product("glite-WN")}
     assert facts.read == ["bc-client-4702-1"]
     assert again[4702].values["sites-reached"].part == 3
+    facts.read.clear()
+    release(store, 4705, "3.1.24", NOW, days=1)  # opened, and closed, between two looks
+    assert [r.patch for r in ledger.of_product("glite-WN")] == [4701, 4702, 4703, 4704, 4705]
+    assert [r.patch for r in ledger.in_period(Period(since=NOW.date()))] == [4705]
+    assert facts.read == ["bc-client-4705-1"]
+    assert [f.payload["patch"] for f in facts.openings[-1]] == [4705]
 
 
 def test_a_release_of_the_same_version_is_not_the_version_before() -> None:
@@ -263,3 +279,21 @@ def test_a_whole_pilot_is_counted_as_by_hand(tmp_path: Path) -> None:
     assert by_hand["sites-reached"][2] == len(pilot.pilot.served) > 0
     assert by_hand["time-to-preview"][0] == "measured"
     store.dispose()
+
+
+def test_postgresql_gives_the_same_numbers_and_keeps_plan_action_and_review(fact_store: FactStore) -> None:
+    with_a_past(fact_store)
+    by_hand = agrees(fact_store, bare(fact_store))
+    assert by_hand[4702]["regressions"] == ("measured", 1, 1, 4)
+    assert by_hand[4800]["roll-backs"] == ("measured", 1, 1, 2)
+    office, manager = at_office(fact_store), Speaker("rita", {"role:Release Manager"}, ())
+    reviews.set_target(office, "glite-WN", "time-to-production", 12.5, "As agreed on paper.", manager)
+    reviews.agree_action(office, "glite-WN", "Test large files first.", "rita", NOW.date(), manager)
+    releases = Ledger(lambda: fact_store).of_product("glite-WN")
+    reviews.hold_review(office, "glite-WN", "One release was withdrawn.", releases, manager)
+    plan = reviews.standing_plan(fact_store, "glite-WN")
+    target = plan.target("time-to-production")
+    assert target is not None
+    assert (target.target, target.role, target.since) == (12.5, "Release Manager", NOW)
+    assert (len(plan.actions), plan.reviews[0].saw["releases"][1]["values"]["regressions"]["part"]) == (1, 1)
+    assert all(verify(name, links).misfit == "" for name, links in fact_store.chains())
