@@ -69,6 +69,9 @@ class CommentingTracker:
     comments: list[tuple[int, str]] = field(default_factory=list)
     error: RolloutError | None = None
 
+    def page(self, number: int) -> str:
+        return f"https://tracker.example.org/patch?@action=number&number={number}"
+
     def comment(self, number: int, text: str) -> None:
         if self.error:
             raise self.error

@@ -209,6 +209,7 @@ def tell_provider(desk: Desk, tracker: Tracker, *, publication: PublicationFolde
             "steps": end.payload.get("steps", []),
             "by": "the automatic runner" if scenario.is_automatic else scenario.runner,
             "at": end.at,
+            "page": tracker.page(patch.number),
         }
         fact = desk.fact(FactKind.PROVIDER_TOLD, scenario.name, "", {"to": to})
         mail = desk.letter(
