@@ -10,6 +10,7 @@ from tests.support.examples import PATCH
 from tests.support.github import REPOSITORY, GithubStandIn
 from tests.support.stand_in import Answered, served
 
+from pps.activities.ports.tracker import Ticket
 from pps.adapters.trackers.github import GithubTracker
 from pps.adapters.trackers.http import Secret
 from pps.config.tracker_models import TrackerFile, TrackerKind
@@ -136,3 +137,15 @@ def test_a_tick_box_of_a_form_is_a_flag_and_a_choice_of_several_a_list(
     body = body.replace("### new_functionality\n\nno", "### new_functionality\n\n- [X] It does something new")
     hub.issues[number]["body"] = body.replace("debian12-amd64\ndebian12-arm64", "debian12-amd64, debian12-arm64")
     assert tracker.patch(number) == replace(PATCH, number=number, new_functionality=True)
+
+
+def test_a_mended_ticket_is_closed_and_says_why_once(hub: GithubStandIn, tracker: GithubTracker) -> None:
+    ticket = Ticket("pps:1", tracker.enter(PATCH, submission="1"), "It does not start", "On 3 of 4.")
+    page = tracker.open_ticket(ticket)
+    number = int(page.rpartition("/")[2])
+    assert labels(hub, number) == {"trouble"}
+    assert hub.issues[number]["state"] == "open"
+    for _ in range(2):
+        tracker.close_ticket("pps:1", "Mended by 3.1.24.")
+    assert hub.issues[number]["state"] == "closed"
+    assert [c["body"] for c in hub.comments[number]] == ["Mended by 3.1.24."]

@@ -11,11 +11,13 @@ from tests.support import bad_input
 from tests.support.examples import PATCH
 from tests.support.tracker_desks import DESKS, Desk
 
+from pps.activities.ports.tracker import Ticket, Tickets
 from pps.config.patch_documents import parse_patch, patch_document
 from pps.domain.base.errors import PackageError, PatchNotFoundError, RefusedError, ServiceError
 from pps.domain.packages.patch import Case, Patch, PatchKind, PatchState
 
 NOWHERE = 999_999
+TICKETED_KINDS = ("roundup", "github", "gitlab")
 
 #: Everything that a patch can say.
 FULL = parse_patch(
@@ -241,6 +243,34 @@ def kept(desk: Desk, patch: Patch) -> Patch:
     """As this tracker keeps its texts."""
     texts = {"release_notes": patch.release_notes, "special_configuration": patch.special_configuration}
     return replace(patch, **{name: text.strip() for name, text in texts.items()}) if desk.trims else patch
+
+
+#: Those with tickets of their own; elsewhere troubles are comments on the patch.
+TICKETED = [
+    pytest.param(k, marks=pytest.mark.needs(g) if g else ()) for k, (g, _) in DESKS.items() if k.value in TICKETED_KINDS
+]
+
+
+@pytest.mark.parametrize("desk", TICKETED, indirect=True)
+def test_a_ticket_is_opened_once_told_once_that_it_is_mended_and_is_no_patch(desk: Desk) -> None:
+    tracker = desk.tracker
+    assert isinstance(tracker, Tickets)
+    patch = entered(desk)
+    ticket = Ticket(
+        "pps:4711:incident-1", patch.number, "It does not start", "/close\n\n[pps:4711:incident-2]\n\nOn 3 of 4."
+    )
+    page = tracker.open_ticket(ticket)
+    assert tracker.open_ticket(ticket) == page
+    other = tracker.open_ticket(replace(ticket, marker="pps:4711:incident-2"))
+    assert other != page
+    assert tracker.patches() == (patch,)
+    for _ in range(2):
+        tracker.close_ticket(ticket.marker, "Mended by 3.1.24.")
+    tracker.close_ticket("pps:unknown", "x")
+    assert tracker.open_ticket(ticket) == page
+    assert tracker.open_ticket(replace(ticket, marker="pps:4711:incident-2")) == other
+    with pytest.raises(PatchNotFoundError):
+        tracker.open_ticket(replace(ticket, marker="pps:x", patch=NOWHERE))
 
 
 def plain(text: str) -> str:

@@ -48,7 +48,7 @@ class GithubStandIn(StandIn):
             case "GET", []:
                 return Answered(200, issue)
             case "PATCH", []:
-                issue |= {k: v for k, v in asked.body.items() if k in ("title", "body")}
+                issue |= {k: v for k, v in asked.body.items() if k in ("title", "body", "state")}
                 return self._changed(issue)
             case "GET", ["comments"]:
                 return self._pages(asked, self.comments[number], 30)

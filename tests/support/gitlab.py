@@ -108,6 +108,8 @@ class GitlabStandIn(StandIn):
     def _change(self, issue: dict[str, Any], body: dict[str, Any]) -> None:
         if "title" in body:
             issue["title"] = body["title"]
+        if body.get("state_event") == "close":
+            issue["state"] = "closed"
         if "labels" in body:
             issue["labels"] = sorted(filter(None, body["labels"].split(",")))
         labels = {*issue["labels"], *filter(None, body.get("add_labels", "").split(","))}

@@ -172,8 +172,12 @@ class EntryTracker(ABC):
         """Add a comment; see the port."""
         if not text.strip():
             raise RefusedError(f"patch {number}", ("A comment needs a text.",), "Say something.")
+        self._entry(number)
+        self._say_once(number, text)
+
+    def _say_once(self, number: int, text: str) -> None:
         said = self._fit(text)
-        if all(_plain(r.text) != _plain(said) for r in self.comments(number)):
+        if all(_plain(r.text) != _plain(said) for r in self._comments(number)):
             self._say(number, said)
 
     def enter(self, patch: Patch, *, submission: str = "") -> int:

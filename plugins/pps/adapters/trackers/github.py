@@ -12,7 +12,7 @@ from pps.activities.ports.tracker import Remark
 from pps.adapters.trackers.careful_session import CarefulSession, RedirectedError, one_line
 from pps.adapters.trackers.entries import Entry, pages
 from pps.adapters.trackers.http import Secret
-from pps.adapters.trackers.issues import IssueTracker
+from pps.adapters.trackers.issues import TROUBLE, IssueTracker
 from pps.config.tracker_models import TrackerFile
 from pps.domain.base.errors import ConfigurationError, RefusedError, RolloutError, ServiceError
 
@@ -67,9 +67,16 @@ class GithubTracker(IssueTracker):
     def _entries(self, state: str | None = None) -> Iterable[Entry]:
         with self._spoken():
             labels = [self._file.label, *([state] if state else [])]
-            found = self._repository.get_issues(state="all", labels=labels, sort="created", direction="desc")
-            issues = pages(lambda page: found.get_page(page - 1), self._fault)
-            return [self._of(issue) for issue in issues if issue.pull_request is None]
+            return [self._of(issue) for issue in self._labelled(labels)]
+
+    def _troubles(self) -> Iterable[tuple[int, str, bool]]:
+        with self._spoken():
+            return [(issue.number, issue.body or "", issue.state == "open") for issue in self._labelled([TROUBLE])]
+
+    def _labelled(self, labels: list[str]) -> Iterator[Issue]:
+        found = self._repository.get_issues(state="all", labels=labels, sort="created", direction="desc")
+        issues = pages(lambda page: found.get_page(page - 1), self._fault)
+        return (issue for issue in issues if issue.pull_request is None)
 
     def _of(self, issue: Issue) -> Entry:
         labels = [label.name for label in issue.labels]
@@ -110,6 +117,10 @@ class GithubTracker(IssueTracker):
     def _open(self, title: str, body: str, labels: list[str]) -> int:
         with self._spoken():
             return int(self._repository.create_issue(title, body, labels=labels).number)
+
+    def _close(self, number: int) -> None:
+        with self._spoken(number):
+            self._repository.get_issue(number).edit(state="closed")
 
     # --- PyGithub ---
 

@@ -12,7 +12,7 @@ from pps.adapters.trackers.careful_session import CarefulSession, RedirectedErro
 from pps.adapters.trackers.entries import Entry, pages
 from pps.adapters.trackers.http import Secret
 from pps.adapters.trackers.issue_text import plain_ends
-from pps.adapters.trackers.issues import IssueTracker
+from pps.adapters.trackers.issues import TROUBLE, IssueTracker
 from pps.config.tracker_models import TrackerFile
 from pps.domain.base.errors import ConfigurationError, RefusedError, RolloutError, ServiceError
 
@@ -61,14 +61,18 @@ class GitlabTracker(IssueTracker):
 
     def _entries(self, state: str | None = None) -> Iterable[Entry]:
         with self._spoken():
-            query: dict[str, Any] = {
-                "labels": [self._file.label, *([state] if state else [])],
-                "order_by": "created_at",
-                "sort": "desc",
-            }
-            issues = self._project.issues
-            found = pages(lambda page: issues.list(page=page, get_all=False, **query), self._fault)
-            return [self._of(issue) for issue in found]
+            labels = [self._file.label, *([state] if state else [])]
+            return [self._of(issue) for issue in self._labelled(labels)]
+
+    def _troubles(self) -> Iterable[tuple[int, str, bool]]:
+        with self._spoken():
+            found = [issue.attributes for issue in self._labelled([TROUBLE])]
+            return [(int(i["iid"]), _unhushed(i["description"] or ""), i["state"] == "opened") for i in found]
+
+    def _labelled(self, labels: list[str]) -> Iterator[ProjectIssue]:
+        query: dict[str, Any] = {"labels": labels, "order_by": "created_at", "sort": "desc"}
+        issues = self._project.issues
+        return pages(lambda page: issues.list(page=page, get_all=False, **query), self._fault)
 
     def _of(self, issue: ProjectIssue) -> Entry:
         known = issue.attributes
@@ -104,6 +108,10 @@ class GitlabTracker(IssueTracker):
                 {"title": title, "description": _hushed(body), "labels": ",".join(labels)}
             )
             return int(made.attributes["iid"])
+
+    def _close(self, number: int) -> None:
+        with self._spoken(number):
+            self._project.issues.update(number, {"state_event": "close"})
 
     # --- python-gitlab ---
 

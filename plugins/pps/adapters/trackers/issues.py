@@ -8,8 +8,9 @@ certification says, are labels.
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
+from pps.activities.ports.tracker import Ticket
 from pps.adapters.trackers.entries import SUBMISSION, Entry, EntryTracker
 from pps.adapters.trackers.issue_text import IssueText, plain_ends
 from pps.config.tracker_models import TrackerFile
@@ -19,6 +20,9 @@ from pps.domain.base.errors import ConfigurationError, RefusedError
 _FLAG = "basic_certification_passed"
 _SAID_BY_LABELS = ("install_tested", "programming_ph")
 _MOST_TEXT = 1024 * 1024
+#: The label of trouble tickets; theirs is not `label`, so that they are no patches.
+TROUBLE = "trouble"
+_MOST_TITLE = 250
 
 
 class IssueTracker(EntryTracker):
@@ -31,6 +35,8 @@ class IssueTracker(EntryTracker):
         if wrong := [name for name in names if "," in name]:
             why = f"{wrong[0]!r} cannot be a label: it holds a comma, which stands between labels."
             raise ConfigurationError("tracker.yaml", why, "Choose another word.")
+        if file.label == TROUBLE:
+            raise ConfigurationError("tracker.yaml", f"label {TROUBLE} is that of tickets.", "Choose another one.")
 
     @abstractmethod
     def _rewrite(self, entry: Entry, title: str, body: str) -> None:
@@ -43,6 +49,35 @@ class IssueTracker(EntryTracker):
     @abstractmethod
     def _open(self, title: str, body: str, labels: list[str]) -> int:
         """Open an issue."""
+
+    @abstractmethod
+    def _troubles(self) -> Iterable[tuple[int, str, bool]]:
+        """Issues with the label of troubles: number, body, and whether it is open."""
+
+    @abstractmethod
+    def _close(self, number: int) -> None:
+        """Close an issue."""
+
+    def open_ticket(self, ticket: Ticket) -> str:
+        """See the port: an issue with a label of its own."""
+        self._entry(ticket.patch)
+        if (known := self._trouble(ticket.marker)) is not None:
+            return self.page(known[0])
+        body = f"{ticket.text}\n\nPatch: #{ticket.patch}\n\n[{ticket.marker}]"
+        return self.page(self._open(ticket.title[:_MOST_TITLE], body, [TROUBLE]))
+
+    def close_ticket(self, marker: str, text: str) -> None:
+        """See the port. The comment is first: what breaks off is made up for by the next attempt."""
+        known = self._trouble(marker)
+        if known is None or not known[1]:
+            return
+        self._say_once(known[0], text)
+        self._close(known[0])
+
+    def _trouble(self, marker: str) -> tuple[int, bool] | None:
+        """The oldest issue with this marker as its last line, and whether it is open."""
+        found = [(n, is_open) for n, body, is_open in self._troubles() if _last_line(body) == f"[{marker}]"]
+        return min(found, default=None)
 
     def _is_patch(self, labels: Collection[str]) -> bool:
         return self._file.label in labels
@@ -114,6 +149,10 @@ class IssueTracker(EntryTracker):
 
 def _said(name: str, labels: Collection[str]) -> list[str]:
     return [label.removeprefix(f"{name}: ") for label in labels if label.startswith(f"{name}: ")]
+
+
+def _last_line(body: str) -> str:
+    return body.rstrip().rpartition("\n")[2].strip()
 
 
 def _ticked(text: str) -> str:
