@@ -102,13 +102,21 @@ def test_an_issue_without_our_label_and_a_pull_request_are_no_patches(
     plain, request = (tracker.enter(PATCH, submission=name) for name in ("1", "2"))
     hub.issues[plain]["labels"] = [one for one in hub.issues[plain]["labels"] if one["name"] != "patch"]
     links = dict.fromkeys(("diff_url", "html_url", "patch_url", "url"), "https://github.example.org/x")
-    hub.issues[request]["pull_request"] = links
+    hub.issues[request] |= {"pull_request": links, "html_url": f"{hub.url}/{REPOSITORY}/pull/{request}"}
     assert tracker.patches() == ()
     for number in (plain, request):
         with pytest.raises(PatchNotFoundError, match="no patch"):
             tracker.patch(number)
         with pytest.raises(PatchNotFoundError, match="no patch"):
             tracker.comment(number, "x")
+
+
+def test_a_list_is_asked_for_page_by_page_and_no_issue_by_itself(hub: GithubStandIn, tracker: GithubTracker) -> None:
+    for name in "123":
+        tracker.enter(PATCH, submission=name)
+    hub.asked.clear()
+    assert len(tracker.patches()) == 3
+    assert [dict(asked.query).get("page", "1") for asked in hub.asked] == ["1", "2"]
 
 
 def test_a_text_that_is_too_long_is_refused_and_a_comment_cut_where_it_says_so(

@@ -60,7 +60,7 @@ class GithubTracker(IssueTracker):
             if issue.number != number:
                 raise self._not_found(number, f"issue {issue.number} is answered instead: it is not there")
             labels = [label.name for label in issue.labels]
-            if issue.pull_request is not None or not self._is_patch(labels):
+            if _is_pull_request(issue) or not self._is_patch(labels):
                 raise self._not_found(number, f"the issue has no label {self._file.label!r}, so it is no patch")
             return self._of(issue)
 
@@ -76,7 +76,7 @@ class GithubTracker(IssueTracker):
     def _labelled(self, labels: list[str]) -> Iterator[Issue]:
         found = self._repository.get_issues(state="all", labels=labels, sort="created", direction="desc")
         issues = pages(lambda page: found.get_page(page - 1), self._fault)
-        return (issue for issue in issues if issue.pull_request is None)
+        return (issue for issue in issues if not _is_pull_request(issue))
 
     def _of(self, issue: Issue) -> Entry:
         labels = [label.name for label in issue.labels]
@@ -194,6 +194,11 @@ class GithubTracker(IssueTracker):
             AttributeError,
         ) as error:
             raise self._fault(f"its answer is not one of GitHub's ({type(error).__name__}).") from error
+
+
+def _is_pull_request(issue: Issue) -> bool:
+    """By its address: for `pull_request`, which issues do not have, PyGithub would ask for each of them again."""
+    return urlsplit(issue.html_url).path.split("/")[-2:-1] == ["pull"]
 
 
 def _connection(session: CarefulSession) -> Any:
