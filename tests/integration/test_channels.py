@@ -7,6 +7,7 @@ import hmac
 import json
 import logging
 import threading
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -22,7 +23,7 @@ from tests.support.slow_servers import tcp_server
 
 from pps.activities.people.outbox import empty_outbox, with_copies
 from pps.activities.ports.people import Channel, Mail, Mailer
-from pps.adapters.record.outbox_table import GIVE_UP_AFTER
+from pps.adapters.record.outbox_table import CLAIM, GIVE_UP_AFTER
 from pps.adapters.record.store import FactStore
 from pps.adapters.services.channels import SCHEMES, AppriseChannel, Webhook
 from pps.domain.base.errors import ConfigurationError, ServiceError
@@ -197,6 +198,29 @@ def test_after_five_days_it_is_given_up_and_its_words_go(store: FactStore, recei
     swept(store, {"portal": webhook(receiver.url)}, at + timedelta(days=30))
     assert len(receiver.got) == tried
     assert {mail.to: mail.text for mail, _, _ in store.outbox(name)}["portal"] == ""
+
+
+def test_a_sender_that_dies_before_it_has_noted_an_answer_repeats_that_one_message_recognisably(
+    store: FactStore, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    queued(store, "portal", number=3)
+    channels: dict[str, Channel] = {"portal": webhook(receiver.url)}
+    noted = store.mark_sent
+    with monkeypatch.context() as dying:
+
+        def dies(keys: Sequence[str], now: Any) -> None:
+            if len(receiver.got) == 2:
+                raise ServiceError("the store", "does not answer.")
+            noted(keys, now)
+
+        dying.setattr(store, "mark_sent", dies)
+        with pytest.raises(ServiceError, match="the store"):
+            swept(store, channels)
+    swept(store, channels)
+    assert len(receiver.got) == 3, "what it had claimed is still its own"
+    swept(store, channels, NOW + CLAIM)
+    deliveries = [got.headers["X-PPS-Delivery"] for got in receiver.got]
+    assert sorted(Counter(deliveries).values()) == [1, 1, 2]
 
 
 def test_a_redirect_is_not_followed(receiver: Receiver) -> None:
