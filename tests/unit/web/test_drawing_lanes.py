@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from tests.support.thoroughness import examples
 
@@ -38,6 +38,7 @@ def test_a_later_moment_never_lies_further_to_the_left_and_none_lies_outside(who
     assert 0 <= early <= late <= 100
 
 
+@example(whole=301, later=0)
 @given(st.integers(1, 10**9), st.integers(0, 10**8))
 @settings(max_examples=examples(100))
 def test_some_round_moments_are_named_and_each_has_room(whole: int, later: int) -> None:

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 _DAY = timedelta(days=1)
+#: None is much more than four times the one before, else no round moment might lie inside.
 _STEPS = (
-    *(timedelta(seconds=s) for s in (1, 5, 15, 60, 300, 900, 3600, 3 * 3600, 6 * 3600, 12 * 3600)),
+    *(timedelta(seconds=s) for s in (1, 5, 15, 60, 120, 300, 900, 3600, 3 * 3600, 6 * 3600, 12 * 3600)),
     *(n * _DAY for n in (1, 2, 4, 7, 14, 28, 91, 182)),
 )
 #: As many names of times as have room beside each other on the screen of a telephone.
