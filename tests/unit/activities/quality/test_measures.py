@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from tests.support.deployment_bench import Bench
@@ -281,6 +282,7 @@ def test_a_whole_pilot_is_counted_as_by_hand(tmp_path: Path) -> None:
     store.dispose()
 
 
+@pytest.mark.needs("postgres")
 def test_postgresql_gives_the_same_numbers_and_keeps_plan_action_and_review(fact_store: FactStore) -> None:
     with_a_past(fact_store)
     by_hand = agrees(fact_store, bare(fact_store))
