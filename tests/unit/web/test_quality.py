@@ -227,9 +227,9 @@ def test_an_action_stays_open_until_somebody_says_how_it_ended_and_an_overdue_on
     world.wait(timedelta(seconds=1))
     again = client.post(f"{WN}/actions", json=action)
     assert (first.status_code, again.status_code, again.json()["number"]) == (201, 200, 1)
-    world.now = NOW + timedelta(hours=14)  # 2 December begins at half past nine and ends at midnight, in UTC
+    world.now = NOW + timedelta(hours=38)  # late on 2 December, in UTC: the day itself is in time
     assert product(client)["actions"][0]["state"] == "open"
-    world.now = NOW + 2 * DAY
+    world.now = NOW + timedelta(hours=39)
     assert product(client)["actions"][0]["state"] == "overdue"
     assert world.who(MANAGER).get("/api/v1/quality").json()["products"][-1]["actions_overdue"] == 1
     assert "overdue" in Read(client.get("/quality/glite-WN").text).words
