@@ -60,8 +60,7 @@ def measures() -> str:
     """The measures of quality, as they define themselves."""
     rows = ["| key | measure | unit | better | what is counted | source |", "|---|---|---|---|---|---|"]
     for m in MEASURES.values():
-        why = f" Not measured so far: {m.unknown}" if m.unknown else ""
-        rows.append(f"| `{m.key}` | {m.title} | {m.unit} | {m.better} | {m.what}{why} | {m.source} |")
+        rows.append(f"| `{m.key}` | {m.title} | {m.unit} | {m.better} | {m.what} | {m.source} |")
     return "\n".join(rows)
 
 

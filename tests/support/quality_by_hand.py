@@ -11,6 +11,7 @@ import sqlite3
 import sys
 from collections import defaultdict
 from datetime import UTC, datetime
+from itertools import pairwise
 from typing import Any
 
 Row = dict[str, Any]
@@ -65,6 +66,7 @@ class Release:
     def __init__(self, found: dict[str, list[Row]], submitted: set[int]) -> None:
         self.submitted = submitted
         self.waived = [r for mine in found.values() for r in mine if r["kind"] == "finding-waived"]
+        self.bugs = [r for mine in found.values() for r in mine if r["kind"] == "bug-seen"]
         self.path = {name: opened(mine)["payload"]["path"] for name, mine in found.items()}
         self.rollouts = {name: mine for name, mine in found.items() if self.path[name] != "patch"}
         self.begun = min(r["at"] for mine in found.values() for r in mine if r["kind"] == "rollout-opened")
@@ -104,7 +106,7 @@ class Release:
             "bugs-not-fixed": self.bugs_not_fixed(),
             "roll-backs": self.roll_backs(),
             "withdrawn-previews": self.withdrawn_previews(),
-            "bugs-reopened": NOT_MEASURED,
+            "bugs-reopened": self.bugs_reopened(),
             "waived-findings": self.waived_findings(),
         }
 
@@ -243,6 +245,17 @@ class Release:
         previews = [mine for n, mine in self.rollouts.items() if self.path[n] in PREVIEW]
         gone = sum(any(r["kind"] == "withdrawal-asked" for r in mine) for mine in previews)
         return self.count(gone, len(previews), PREVIEW)
+
+    def bugs_reopened(self) -> Number:
+        told: dict[str, list[str]] = {}
+        for row in self.bugs:
+            told.setdefault(row["subject"], []).append(row["payload"]["state"])
+        again = [
+            bug
+            for bug, states in told.items()
+            if "reopened" in states or any(a in ("fixed", "closed") and b == "open" for a, b in pairwise(states))
+        ]
+        return ("measured", len(again), len(again), len(told)) if told else NOT_MEASURED
 
     def waived_findings(self) -> Number:
         if self.waived:

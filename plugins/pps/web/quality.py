@@ -23,7 +23,7 @@ from pps.domain.base.spreadsheets import csv_text
 from pps.domain.people.providers import reasons_against_looking
 from pps.domain.quality.measures import MEASURES, Unit, in_short
 from pps.domain.quality.measures_of_release import Release
-from pps.domain.quality.measures_plan import RECORD, Plan, TargetVerdict, plan_of, planned_measures
+from pps.domain.quality.measures_plan import RECORD, Plan, TargetVerdict, plan_of
 from pps.domain.record.facts import Fact
 from pps.services import Services
 from pps.web.drawing.trend import Point, Trend, trend
@@ -221,7 +221,7 @@ def router(
         empty = dict.fromkeys(("do", "measure", "target", "text", "owner", "due", "number", "since", "until"), "")
         view |= {
             "trends": drawn(plan, releases),
-            "planned": planned_measures(),
+            "planned": tuple(MEASURES.values()),
             "may_not": " ".join(quality.speaker(person).reasons_against(product, "set targets and agree on actions")),
             "today": now().date().isoformat(),
             "typed": {**empty, **typed},

@@ -132,7 +132,6 @@ def _measure(measure: Measure, plan: Plan, releases: Sequence[Release]) -> dict[
         "better": measure.better.value,
         "what": measure.what,
         "source": measure.source,
-        "unknown": measure.unknown,
         "together": _together(measure.key, releases),
         "target": target
         and {

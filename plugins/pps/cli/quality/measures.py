@@ -33,7 +33,7 @@ def measures(as_json: output.Json = False) -> None:
 
     if as_json:
         return output.say_json({"measures": list(MEASURES.values())})
-    rows = ((m.key, m.unit, m.better, f"{m.what} {m.unknown}".rstrip()) for m in MEASURES.values())
+    rows = ((m.key, m.unit, m.better, m.what) for m in MEASURES.values())
     return output.say(output.table(("MEASURE", "UNIT", "BETTER", "WHAT IS COUNTED"), rows))
 
 

@@ -48,8 +48,6 @@ class Measure:
     """what the part counts, e.g. `sites reached`"""
     whole: str = ""
     """what the whole counts, e.g. `sites planned`; "" for a count of which there is none"""
-    unknown: str = ""
-    """why nothing on record tells it; "" where the record does"""
 
     @property
     def most(self) -> float:
@@ -138,9 +136,10 @@ MEASURES: Mapping[str, Measure] = {
         ),
         Measure(
             *("bugs-reopened", "Bugs reopened", Unit.COUNT, _LESS),
-            "Of the bugs that the patch fixes: those that the tracker opened again.",
+            "Of the bugs that the patch fixes, and of whose state the tracker has told: those that were opened again "
+            "after they were done with.",
             _PDCA,
-            unknown="The record of facts does not hold the states of bugs: only the tracker knows them.",
+            *("bugs opened again", "bugs of whose state the tracker has told"),
         ),
         Measure(
             *("waived-findings", "Waived findings", Unit.COUNT, _LESS),
@@ -315,8 +314,6 @@ def reasons_against_target(measure: Measure | None, target: float | None) -> tup
         return (f"There is no such measure; there are: {', '.join(MEASURES)}.",)
     if target is None:
         return ()
-    if measure.unknown:
-        return (f"{measure.title} has no target, since it cannot be measured. {measure.unknown}",)
     if not math.isfinite(target) or not 0 <= target <= measure.most:
         return (f"A target of {measure.title} lies between 0 and {measure.most:g}.",)
     if measure.unit is Unit.COUNT and target != int(target):

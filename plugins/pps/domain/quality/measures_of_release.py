@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 from pps.domain.people import feedback
 from pps.domain.people.verdicts import BugVerdict
 from pps.domain.quality import release_tests
+from pps.domain.quality.bugs import reopenings, states_seen
 from pps.domain.quality.comparison import Beside, beside, failing, newest_probes
 from pps.domain.quality.measures import MEASURES, Counted, Value, ValueState, not_measured, ratio
 from pps.domain.quality.scenarios import ScenarioResult
@@ -80,7 +81,7 @@ def release_of(patch: int, rollouts: Sequence[Rollout], dossier: Rollout) -> Rel
         *(measured(rollouts) for measured in _RATIOS),
         _probe_failures(previews, probed),
         _waived_findings(dossier),
-        *(not_measured(m.key, m.unknown) for m in MEASURES.values() if m.unknown),
+        _bugs_reopened(dossier),
     )
     return Release(
         patch,
@@ -295,6 +296,13 @@ def _waived_findings(dossier: Rollout) -> Value:
     if not waived:
         return not_measured("waived-findings", "Its provider has not submitted it here.")
     return Value("waived-findings", ValueState.MEASURED, float(len(waived)), counted=tuple(waived))
+
+
+def _bugs_reopened(dossier: Rollout) -> Value:
+    """Of a patch none of whose bugs has changed nobody knows whether the tracker tells of bugs at all: no zero."""
+    again = _first_of_site(reopenings(dossier))
+    whole = (str(bug) for bug in states_seen(dossier))
+    return ratio("bugs-reopened", map(_counted, again.values()), whole, [], waits="")
 
 
 _RATIOS: tuple[Callable[[Sequence[Rollout]], Value], ...] = (

@@ -14,7 +14,7 @@ from typing import Any
 
 from pps.domain.base.names import is_name
 from pps.domain.base.texts import reasons_against_reason
-from pps.domain.quality.measures import MEASURES, Measure, Value, ValueState, in_unit
+from pps.domain.quality.measures import MEASURES, Value, ValueState, in_unit
 from pps.domain.quality.measures_of_release import Release
 from pps.domain.record.facts import Fact, FactKind
 from pps.domain.record.rollouts import RolloutPath
@@ -173,8 +173,3 @@ def reasons_against_action(
     if sum(a.ended_at is None for a in plan.actions) >= MOST_ACTIONS:
         reasons.append(f"{MOST_ACTIONS} actions are open already: end some first.")
     return tuple(reasons)
-
-
-def planned_measures() -> tuple[Measure, ...]:
-    """Those that can have a target."""
-    return tuple(m for m in MEASURES.values() if not m.unknown)

@@ -75,8 +75,6 @@ class MeasureOfProduct(Answer):
     better: Better
     what: str
     source: str
-    unknown: str
-    """why nothing on record tells it; "" where the record does"""
     together: Together
     target: StandingTarget | None
     met: int

@@ -24,7 +24,7 @@ from pps.activities.quality import reviews
 from pps.activities.quality.measures import EVER, Ledger, Period
 from pps.activities.quality.reviews import Speaker
 from pps.adapters.record.store import FactStore
-from pps.domain.packages.patch import PatchState
+from pps.domain.packages.patch import BugState, PatchState
 from pps.domain.quality.scenarios import ScenarioResult
 from pps.domain.record.chain import verify
 from pps.domain.record.facts import Fact, FactKind
@@ -167,14 +167,30 @@ def submit(store: FactStore, waived: Sequence[tuple[int, str]], entered: Sequenc
         store.record_in_dossier(patch, fact)
 
 
+def tell_of_bugs(store: FactStore, told: Sequence[tuple[int, int, BugState]]) -> None:
+    """As the hourly look at the tracker's bugs records them: what has changed."""
+    for number, (patch, bug, state) in enumerate(told):
+        fact = Fact(dossier_name(patch), FactKind.BUG_SEEN, str(bug), str(number), NOW, "x", {"state": state.value})
+        store.record_in_dossier(patch, fact)
+
+
 @given(
-    histories(), st.dictionaries(PATCHES, AT), st.lists(st.tuples(PATCHES, st.sampled_from("ab"))), st.lists(PATCHES)
+    histories(),
+    st.dictionaries(PATCHES, AT),
+    st.lists(st.tuples(PATCHES, st.sampled_from("ab"))),
+    st.lists(PATCHES),
+    st.lists(st.tuples(PATCHES, st.integers(1, 3), st.sampled_from(BugState))),
 )
 def test_each_number_is_what_the_bare_facts_say(
-    records: list[list[Fact]], dossiers: dict[int, datetime], waived: list[tuple[int, str]], entered: list[int]
+    records: list[list[Fact]],
+    dossiers: dict[int, datetime],
+    waived: list[tuple[int, str]],
+    entered: list[int],
+    bugs: list[tuple[int, int, BugState]],
 ) -> None:
     store = kept(records, dossiers)
     submit(store, waived, entered)
+    tell_of_bugs(store, bugs)
     agrees(store, bare(store))
 
 
