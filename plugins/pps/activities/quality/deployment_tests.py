@@ -365,8 +365,9 @@ def _comment(tracker: Tracker, record: Rollout, scenario: Scenario) -> None:
     what = f"Deployment test {record.name}: scenario {scenario.name} ({scenario.platform}) failed."
     try:
         tracker.comment(record.patch_number, one_line(f"{what} {end.payload['reason']}", 2000))
-    except (PatchNotFoundError, RefusedError) as error:
-        # a tracker that takes no comments; the provider has the mail
+    except (PatchNotFoundError, RefusedError, ServiceError) as error:
+        # one that takes no comments, or is away: the provider has the mail, and the ticket says the same
+        # (`activities.pilots.tickets`), within an hour after it answers again
         log.warning("No comment on patch %s: %s", record.patch_number, error)
 
 

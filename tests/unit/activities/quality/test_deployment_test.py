@@ -12,11 +12,12 @@ import pytest
 from tests.support.bad_input import HTML, JINJA, TEXTS
 from tests.support.clean_roots import PretendedRepositories, PretendedRoots, fails
 from tests.support.deployment_bench import TABLE, Bench, opened
-from tests.support.desks import at_desk
+from tests.support.desks import at_desk, at_office
 from tests.support.examples import NOW, PATCH, PLATFORM, sqlite_store
 from tests.support.examples import opened as preview
 from tests.support.snapshots import matches_snapshot
 
+from pps.activities.pilots.tickets import tell_tracker
 from pps.activities.quality import deployment_tests
 from pps.activities.quality.scenario_run import (
     LOG_CHARACTERS,
@@ -34,6 +35,7 @@ from pps.domain.base.errors import (
     PackageError,
     PatchNotFoundError,
     RefusedError,
+    RolloutError,
     ServiceError,
 )
 from pps.domain.packages.patch import PatchState, Repository, RepositoryKind
@@ -317,15 +319,22 @@ def test_without_a_provider_the_operations_team_is_told_and_a_pass_is_told_to_no
     assert [m.to for m, _, _ in bench.store.outbox(bench.name)] == ["pps-support@example.org"]
 
 
-def test_a_tracker_without_comments_does_not_stop_the_mail_and_one_that_is_down_is_asked_again(bench: Bench) -> None:
-    failed(bench).tracker.error = PatchNotFoundError("patch 4711", "not found.")
+@pytest.mark.parametrize(
+    "error", [PatchNotFoundError("patch 4711", "not found."), ServiceError("tracker", "does not answer.")]
+)
+def test_a_tracker_that_takes_no_comment_holds_nothing_up_and_hears_of_it_when_it_does(
+    bench: Bench, error: RolloutError
+) -> None:
+    failed(bench).tracker.error = error
     assert bench.tell() == 1
-    bench.tracker.error = ServiceError("tracker", "does not answer.")
-    with pytest.raises(ServiceError):
-        bench.tell()
+    assert tell_tracker(at_office(bench.store, now=NOW, actor="pps"), bench.tracker).opened == 0
+    bench.site_answers(ScenarioResult.PASS, "It starts.")
+    bench.close()
+    assert tell_tracker(at_office(bench.store, now=NOW, actor="pps"), bench.tracker).opened == 0
     bench.tracker.error = None
-    assert bench.tell() == 0
-    assert len(bench.tracker.comments) == 1
+    assert tell_tracker(at_office(bench.store, now=NOW, actor="pps"), bench.tracker).opened == 1
+    ((_, told),) = bench.tracker.comments
+    assert "- wn (debian12-amd64): " in told
 
 
 @pytest.mark.parametrize("text", [*HTML, *JINJA, *TEXTS])
