@@ -20,6 +20,7 @@ from pydantic import Field
 from pps.activities.packages import submission
 from pps.activities.packages.submission import Sender, Terms
 from pps.activities.people.adopters import all_adopters
+from pps.config.egi_products import is_egi_product, releases_of_product
 from pps.config.release_documents import parse_release, release_document
 from pps.domain.base.errors import PatchNotFoundError, RefusedError, RolloutError, ServiceError
 from pps.domain.base.names import is_name
@@ -77,6 +78,7 @@ class _Desk:
     def send(self, person: Person, document: Mapping[str, Any], *, submit: bool) -> Fact:
         """Take a release, and begin to look at it."""
         s, at = self.services(), self.now()
+        document = _of_ours(document)
         product = document.get("metapackage")
         if not is_name(product):
             raise RefusedError("release", ("metapackage: name the product, e.g. glite-WN.",), "Nothing was looked at.")
@@ -165,6 +167,18 @@ class _Desk:
         known = {release.patch for release in releases}
         numbers = [n for n in patches_of(s.facts, own_providers(s.config, person)) if n not in known]
         return [found for n in numbers[:_OTHERS] if (found := self.standing(n)) is not None]
+
+
+def _of_ours(document: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The release itself; of a product as EGI describes it the one release that it makes."""
+    if not is_egi_product(document):
+        return document
+    found = releases_of_product(document)
+    if len(found) > 1:
+        names = ", ".join(str(one["version"]) for one in found)
+        why = f"It makes {len(found)} releases, since its targets have repositories of their own: {names}."
+        raise RefusedError("EGI product", (why,), "Send each target by itself, or the file by: pps provider submit")
+    return found[0]
 
 
 def router(

@@ -14,6 +14,7 @@ import typer
 
 from pps.cli import output
 from pps.cli.front import Front, front, group
+from pps.config.egi_products import is_egi_product, releases_of_product
 from pps.config.loader import read_yaml
 from pps.domain.base.errors import RefusedError, ServiceError
 
@@ -48,7 +49,8 @@ _ABOUT_FILE = """The file says what is released:
       cves: [CVE-2026-12345]
       depends_on: [4711]             # patches that must be in production first
 
-    docs/provider.md names all fields, and what each finding means."""
+    docs/provider.md names all fields, and what each finding means. A product as EGI's
+    repositories describe it (JSON with `targets`) is taken as well."""
 
 
 @app.command(
@@ -204,15 +206,17 @@ def _send(ctx: typer.Context, file: Path, *, submit: bool, wait: bool, as_json: 
     if not isinstance(document, dict):
         raise RefusedError(str(file), ("It is no mapping of fields.",), "See: pps provider submit --help")
     # a date, which JSON does not have, is for the door to refuse
-    body = {"document": json.loads(json.dumps(document, default=str)), "submit": submit}
-    found = here.post("provider/releases", body, about=file.name)
-    if wait:
-        found = _ended(here, found, tell=not as_json)
+    document = json.loads(json.dumps(document, default=str))
+    several = releases_of_product(document) if is_egi_product(document) else (document,)
+    ended = []
+    for one in several:
+        found = here.post("provider/releases", {"document": one, "submit": submit}, about=file.name)
+        ended.append(_ended(here, found, tell=not as_json) if wait else found)
+        if not as_json:
+            _show(ended[-1])
     if as_json:
-        output.say_json(found)
-    else:
-        _show(found)
-    if found["state"] in ("refused", "broken off") or (found["state"] == "checked" and found["open_faults"]):
+        output.say_json(ended[0] if len(ended) == 1 else {"releases": ended})
+    if any(f["state"] in ("refused", "broken off") or (f["state"] == "checked" and f["open_faults"]) for f in ended):
         raise typer.Exit(1)
 
 

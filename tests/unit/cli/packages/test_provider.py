@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Iterator
 from datetime import timedelta
@@ -92,6 +93,30 @@ def test_help_teaches_the_file_and_a_bad_one_is_refused_in_words(front: Front, w
         code, _, err = pps(front, "provider", "check", str(path))
         assert (code, why in one_line(err)) == (1, True), err
     assert pps(front, "provider", "show", "glite-WN")[0] == 2
+
+
+def test_a_product_as_egi_describes_it_is_submitted(front: Front, world: Submitting) -> None:
+    ours = world.document(CLIENT)
+    os, _, arch = ours["platforms"][0].rpartition("-")
+    target = {
+        "platform": os,
+        "arch": arch,
+        "repositoryURL": ours["repository"]["url"],
+        "debs": [f"{ours['repository']['url']}/client_1.0-1_all.deb"],
+    }
+    path = world.folder / "product.json"
+    product = {"name": "glite-WN", "version": "3.1.24", "description": "Proxies are renewed.", "targets": [target]}
+    path.write_text(json.dumps(product))
+    found = as_json(front, "provider", "submit", str(path), "--no-wait")
+    document = found["document"]
+    assert (found["release"], document["packages"]) == (RELEASE, ours["packages"])
+    assert document["repository"]["suite"] == "./"
+    other = {**target, "platform": "debian13", "repositoryURL": "https://elsewhere.example.org/debian"}
+    path.write_text(json.dumps({**product, "targets": [target, other]}))
+    several = as_json(front, "provider", "check", str(path), "--no-wait")["releases"]
+    assert [r["version"] for r in several] == [f"3.1.24-{os}", "3.1.24-debian13"]
+    refused = world.send({**product, "targets": [target, other]})
+    assert "It makes 2 releases" in refused.text
 
 
 def test_a_site_offers_a_slot_accepts_a_release_and_reports_on_it(front: Front, world: Submitting) -> None:
