@@ -23,6 +23,7 @@ from pps.activities.packages.verdicts import reasons_against_bc, standing_verdic
 from pps.domain.base.errors import RefusedError, ServiceError
 from pps.domain.packages.patch import PackageRef, PatchState
 from pps.domain.record.facts import Fact, FactKind
+from pps.domain.record.rollouts import dossier_name
 from pps.domain.record.submissions import RECORD
 from pps.sandbox.provider.package_formats import SamplePackage
 
@@ -498,6 +499,9 @@ def test_a_provider_sees_why_each_release_is_still_here_who_tries_it_and_what_vo
         Fact(ROLLOUT, FactKind.VO_INVITED, "atlas", "", NOW, "pps", {}),
         Fact(ROLLOUT, FactKind.FEEDBACK_GIVEN, "atlas", "x", NOW, "VO atlas", said),
     )
+    marker, page = f"pps:deployment-test:{ROLLOUT}", "https://tracker.example.org/ticket7"
+    ticket = Fact(dossier_name(4711), FactKind.TICKET_OPENED, marker, "", NOW, "pps", {"page": page})
+    world.store.record_in_dossier(4711, ticket)
     seen = as_described(world.web, world.get(DOOR)).json()
     (mine,), (other,) = seen["releases"], seen["others"]
     assert mine["standing"]["answer"] == world.get("/api/v1/patches/1", "").json()["answer"] != ""
@@ -506,6 +510,9 @@ def test_a_provider_sees_why_each_release_is_still_here_who_tries_it_and_what_vo
     words = Read(world.get("/provider").text).words
     for part in (mine["standing"]["answer"], other["answer"], other["tried_by"][ROLLOUT][0], "atlas"):
         assert part in words
+    assert [(t["page"], t["closed_at"]) for t in other["tickets"]] == [(page, None)]
+    assert f'href="{page}"' in world.get("/provider").text
+    assert f"Deployment test {ROLLOUT} : open since" in words
     assert 'href="./rollouts/' in world.get("/provider").text
     assert mine["standing"]["answer"] in Read(world.get("/provider/glite-WN/3.1.24").text).words
 

@@ -48,8 +48,24 @@ def standing(facts: Facts, number: int, told: Told, policies: Policies, now: dat
             for c in conditions
             if c["state"] == ConditionState.FAILED
         ],
+        "tickets": _tickets(found.records[dossier_name(number)]),
         "waived": [e["what"] for e in view["events"] if e["is_decision"] and " waives " in e["what"]],
     }
+
+
+def _tickets(dossier: Rollout) -> list[dict[str, Any]]:
+    """The patch's trouble tickets in the tracker, the newest first; who may read one, the tracker decides."""
+    closed = {f.subject: f.at for f in dossier.facts if f.kind is FactKind.TICKET_CLOSED}
+    return [
+        {
+            "about": " ".join(f.subject.split(":")[1:3]).replace("deployment-test", "deployment test"),
+            "page": f.payload.get("page", ""),
+            "opened_at": f.at.isoformat(timespec="seconds"),
+            "closed_at": closed[f.subject].isoformat(timespec="seconds") if f.subject in closed else None,
+        }
+        for f in reversed(dossier.facts)
+        if f.kind is FactKind.TICKET_OPENED
+    ]
 
 
 def _verdict(found: Why) -> str | None:

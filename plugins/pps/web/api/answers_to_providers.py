@@ -79,6 +79,17 @@ class Trouble(Answer):
     rollout: str
 
 
+class TroubleTicket(Answer):
+    """A ticket in the tracker, about a failed deployment test or an incident of a pilot."""
+
+    about: str
+    page: str
+    """where it is read by those whom the tracker lets"""
+    opened_at: datetime
+    closed_at: datetime | None
+    """none: it is open"""
+
+
 class PatchStanding(Answer):
     """Where a patch is, in short; `/api/v1/patches/{number}` has every condition."""
 
@@ -100,6 +111,7 @@ class PatchStanding(Answer):
     """rollout -> sites that have it"""
     waits_for: list[WaitsFor]
     troubles: list[Trouble]
+    tickets: list[TroubleTicket]
     waived: list[str]
 
 
