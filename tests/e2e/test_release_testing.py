@@ -123,7 +123,7 @@ def test_a_held_update_does_not_go_public_and_nobody_decides_by_marking_a_task(g
     assert grid.services.tracker.patch(patch.number).state is PatchState.CERTIFIED
     closed = grid.rollout(name).need(FactKind.ROLLOUT_CLOSED, "").payload
     assert closed["outcome"] == "held"
-    assert any("Held" in event["comment"] for event in grid.services.tracker.history(patch.number))
+    assert any("Held" in remark.text for remark in grid.services.tracker.comments(patch.number))
 
 
 @pytest.mark.sd("4.2.3")

@@ -135,7 +135,7 @@ def test_up_runs_until_ctrl_c_and_then_the_commands_say_that_it_is_down(tmp_path
     )
     env = {"PYTHONPATH": str(Path(__file__).resolve().parents[3] / "plugins"), "PATH": "/usr/bin:/bin"}
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=env) as process:
-        wait_until((folder / "grid.json").exists, "the grid is up")
+        wait_until((folder / "grid.json").exists, "the grid is up", 60.0)
         process.send_signal(number)
         output, _ = process.communicate(timeout=15)
         assert process.returncode == 0

@@ -21,6 +21,7 @@ from tests.support.sandbox_grid import RunningGrid, sandbox_grid  # noqa: F401
 from pps.activities.ports.tracker import Ticket
 from pps.adapters.trackers.http import Secret
 from pps.adapters.trackers.roundup import RoundupTracker
+from pps.config.patch_documents import patch_document
 from pps.config.tracker_models import TrackerFile, TrackerKind
 from pps.domain.base.errors import (
     ConfigurationError,
@@ -42,6 +43,7 @@ from pps.domain.packages.patch import (
     Severity,
 )
 from pps.domain.sites.site import Platform
+from pps.sandbox.grid.tracker import take_over
 from pps.sandbox.provider.scenario import demo_patch
 
 DEMO = demo_patch(
@@ -70,6 +72,20 @@ def comments(grid: RunningGrid, patch: Patch) -> list[str]:
 
 def test_what_was_entered_is_read_back(sandbox_grid: RunningGrid, patch: Patch):
     assert sandbox_grid.tracker.patch(patch.number) == patch
+
+
+def test_a_sandbox_of_before_keeps_its_patches_and_what_became_of_them_since(sandbox_grid: RunningGrid, tmp_path: Path):
+    patch = dataclasses.replace(DEMO, number=next(_numbers), state=PatchState.CERTIFIED)
+    folder = tmp_path / "patches"
+    folder.mkdir()
+    (folder / f"{patch.number}.json").write_text(json.dumps({"patch": patch_document(patch), "version": 3}))
+    description = sandbox_grid.control.description
+    where = (description["services"]["tracker"], Path(description["tracker_connection_file"]))
+    take_over(folder, *where)
+    assert sandbox_grid.tracker.patch(patch.number) == patch
+    sandbox_grid.tracker.set_state(patch.number, PatchState.IN_PRODUCTION, "Released.")
+    take_over(folder, *where)  # as each start of the grid does
+    assert sandbox_grid.tracker.patch(patch.number).state is PatchState.IN_PRODUCTION
 
 
 def test_every_field_is_read_back(sandbox_grid: RunningGrid):

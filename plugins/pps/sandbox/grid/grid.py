@@ -11,7 +11,7 @@ patches and mails, and with the same ports where they are free.
 ```text
 grid.json        what runs where (written last, at readiness)      faults.json    what is broken
 config/          the configuration for the product ($PPS_CONFIG)   keys/          our SSH key
-sites/<name>/    disk of a site                                    tracker/       a Roundup tracker home
+sites/<name>/    disk of a site                                    roundup/       the tracker's home
 mails/           one .eml for each mail, index.jsonl               repository/    served over HTTP
 store/           artefacts, production, mirrors, pages             information-system/
 ```
@@ -47,13 +47,14 @@ from pps.sandbox.grid.site_folder import SiteFolder
 from pps.sandbox.grid.smtp import MailSink, SmtpServer
 from pps.sandbox.grid.sockets import LOOPBACK, port_of, reserve_port
 from pps.sandbox.grid.tracker import SECRET_FILE as TRACKER_SECRET_FILE
-from pps.sandbox.grid.tracker import tracker_app
+from pps.sandbox.grid.tracker import take_over, tracker_app
 from pps.sandbox.grid.web_requests import kept_token
 from pps.sandbox.grid.web_server import WebServer
 from pps.sandbox.provider.signing_key import SECRET_FILE, keep_signing_key
 
 _SITES, _SEED, _PLATFORM = 12, 411, str(PLATFORM)
 _FAULTS_FILE = "faults.json"
+TRACKER = "roundup"
 _SERVICES = ("tracker", "repository", "control", "smtp", "bdii")
 
 
@@ -135,7 +136,7 @@ class Grid:
         sockets = {service: stack.enter_context(reserve_port(ports.get(service, 0))) for service in _SERVICES}
         tracker_url = f"http://{LOOPBACK}:{port_of(sockets['tracker'])}"
         tracker = WebServer(
-            await asyncio.to_thread(tracker_app, self.folder / "tracker", tracker_url), sockets["tracker"]
+            await asyncio.to_thread(tracker_app, self.folder / TRACKER, tracker_url), sockets["tracker"]
         )
         repository = WebServer(
             repository_app(self.folder / "repository", self.folder / "store" / "mirror"), sockets["repository"]
@@ -165,6 +166,8 @@ class Grid:
         for service in (tracker, repository, control, smtp):
             stack.push_async_callback(service.stop)
             await service.start()
+        secret = self.folder / TRACKER / TRACKER_SECRET_FILE
+        await asyncio.to_thread(take_over, self.folder / "tracker" / "patches", tracker.url, secret)
         sockets["bdii"].close()  # an LDAP server of its own binds it
         with_bdii = await start_information_system(stack, self.folder, self.sites.values(), (*VOS, tag_vo), bdii_port)
         await asyncio.gather(*(site.start() for site in self.sites.values()))
@@ -176,7 +179,7 @@ class Grid:
             "config": str(self.config),
             "ssh_key_file": str(self.folder / "keys" / "id_ed25519"),
             "signing_key_file": str(self.folder / "keys" / SECRET_FILE),
-            "tracker_connection_file": str(self.folder / "tracker" / TRACKER_SECRET_FILE),
+            "tracker_connection_file": str(self.folder / TRACKER / TRACKER_SECRET_FILE),
             "repository_folder": str(self.folder / "repository"),
             "mails": str(self.folder / "mails"),
             "services": {

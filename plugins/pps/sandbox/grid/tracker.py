@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 from pathlib import Path
@@ -9,9 +10,13 @@ from typing import Any
 
 from a2wsgi import WSGIMiddleware
 
+from pps.adapters.trackers.http import Secret
+from pps.adapters.trackers.roundup import RoundupTracker
 from pps.adapters.trackers.roundup_home import SECRET_FILE, make_home
+from pps.config.patch_documents import parse_patch
+from pps.config.tracker_models import TrackerFile, TrackerKind
 
-__all__ = ["SECRET_FILE", "tracker_app"]
+__all__ = ["SECRET_FILE", "take_over", "tracker_app"]
 
 #: config/tracker/ of this checkout.
 _SOURCE = Path(__file__).resolve().parents[4] / "config" / "tracker"
@@ -28,6 +33,22 @@ def tracker_app(folder: Path, url: str) -> Any:
     from roundup.cgi.wsgi_handler import RequestDispatcher
 
     return WSGIMiddleware(RequestDispatcher(str(folder)), workers=8)
+
+
+def take_over(patches: Path, url: str, secret_file: Path) -> None:
+    """Enter the patches of a sandbox that was made when its tracker was another one, each a file; once.
+
+    Args:
+        patches: folder of those files, of which there may be none.
+        url: where the tracker answers.
+    """
+    if not patches.is_dir():
+        return
+    secret = Secret.of(secret_file.read_text(encoding="utf-8").strip())
+    tracker = RoundupTracker(TrackerFile(kind=TrackerKind.ROUNDUP, url=url), secret)
+    for file in sorted(patches.glob("[0-9]*.json")):
+        tracker.enter(parse_patch(json.loads(file.read_text(encoding="utf-8"))["patch"]))
+    patches.rename(patches.with_name("patches-taken-over"))
 
 
 def _settle(folder: Path) -> None:
