@@ -294,6 +294,9 @@ def test_three_hundred_sites_and_twenty_versions_fit_the_screen_and_the_wire(
                 assert browser.js("document.documentElement.scrollWidth <= innerWidth"), (page, width)
         browser.open(f"{url}/pps/map")
         assert browser.js("document.querySelectorAll('use.dot').length") >= 300
+        browser.open(f"{url}/pps/home")
+        assert browser.js("document.querySelectorAll('a.small-map use.dot').length") > 250  # those in Europe
+        assert browser.js("document.querySelector('a.small-map').getAttribute('href')") == "map"
 
 
 def test_no_hostile_text_becomes_a_script_on_any_page(browser: Browser, address: str, services: MemoryServices) -> None:

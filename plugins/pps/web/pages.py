@@ -24,6 +24,7 @@ def router(live: Live) -> APIRouter:
     def home_view(edition: Edition) -> Mapping[str, Any]:
         found = live.rollouts(edition)
         changed = edition.content["updated_at"]
+        drawn = site_map.view(edition, Wanted())
         return {
             "open": [r for r in found if r["closed_at"] is None],
             "ended": [r for r in found if r["closed_at"] is not None][:_LATEST],
@@ -31,6 +32,8 @@ def router(live: Live) -> APIRouter:
             "states": bulletin_pages.STATES,
             "sites": sum(1 for s in edition.sites.values() if s.accepts_previews),
             "read_at": edition.read_at,
+            "small_map": drawn["maps"][0],
+            "shown": drawn["chosen"],
         }
 
     @api.get("/")
