@@ -158,13 +158,13 @@ def test_the_control_door_opens_for_the_token_only(sandbox_grid: RunningGrid):
     answer = requests.post(f"{url}/sites/{site}/break", json={"fault": "quota"}, timeout=5)
     assert answer.status_code == 401
     assert not any(s["faults"] for s in sandbox_grid.control.status()["sites"])
-    for secret in ("control.token", "keys/id_ed25519", "tracker/pps.connection"):
+    for secret in ("control.token", "keys/id_ed25519", "roundup/pps.connection"):
         assert (sandbox_grid.folder / secret).stat().st_mode & 0o077 == 0
 
 
 def test_no_secret_stands_in_the_description(sandbox_grid: RunningGrid):
     text = json.dumps(sandbox_grid.control.status()) + (sandbox_grid.folder / "grid.json").read_text()
-    for secret in ("control.token", "tracker/pps.connection"):
+    for secret in ("control.token", "roundup/pps.connection"):
         assert (sandbox_grid.folder / secret).read_text() not in text
     assert sandbox_grid.tracker_secret.password not in text
 
