@@ -63,7 +63,7 @@ def check(ctx: typer.Context, file: File, wait: Wait = True, as_json: output.Jso
 
 @app.command(
     help="Submit a release: it is looked at, and enters the tracker if no fault is open.\n\n"
-    "    A corrected release of the same version stays the same patch. The exit code is 1 while it is refused.\n\n"
+    "    A corrected release of the same version stays the same patch. With --wait the exit code is 1 if it is refused.\n\n"
     f"    {_ABOUT_FILE}"
 )
 def submit(ctx: typer.Context, file: File, wait: Wait = True, as_json: output.Json = False) -> None:
@@ -216,8 +216,13 @@ def _send(ctx: typer.Context, file: Path, *, submit: bool, wait: bool, as_json: 
             _show(ended[-1])
     if as_json:
         output.say_json(ended[0] if len(ended) == 1 else {"releases": ended})
-    if any(f["state"] in ("refused", "broken off") or (f["state"] == "checked" and f["open_faults"]) for f in ended):
+    # without waiting, a look that happens to have ended already must not make another exit code than one that has not
+    if wait and any(_is_bad(found) for found in ended):
         raise typer.Exit(1)
+
+
+def _is_bad(found: dict[str, Any]) -> bool:
+    return found["state"] in ("refused", "broken off") or bool(found["state"] == "checked" and found["open_faults"])
 
 
 def _ended(here: Front, found: dict[str, Any], *, tell: bool) -> dict[str, Any]:
