@@ -63,7 +63,8 @@ def check(ctx: typer.Context, file: File, wait: Wait = True, as_json: output.Jso
 
 @app.command(
     help="Submit a release: it is looked at, and enters the tracker if no fault is open.\n\n"
-    "    A corrected release of the same version stays the same patch. With --wait the exit code is 1 if it is refused.\n\n"
+    "    A corrected release of the same version stays the same patch. The exit code is 1 if it was waited for\n"
+    "    and is refused.\n\n"
     f"    {_ABOUT_FILE}"
 )
 def submit(ctx: typer.Context, file: File, wait: Wait = True, as_json: output.Json = False) -> None:
