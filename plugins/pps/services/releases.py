@@ -1,0 +1,150 @@
+"""What a release works with: packages, tarballs, and what is in production."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+from datetime import datetime
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pps.activities.packages.production import Production
+from pps.activities.packages.submission_look import Bench
+from pps.activities.ports.packages import Artefacts, Linters, PackageReader, ProductionRepositories
+from pps.activities.release.signing import Comparison, OwnIndex, not_as_published, own_indexes, renew_all
+from pps.domain.packages.patch import Repository
+from pps.services.base import folder_at, private_folder
+from pps.services.people import People
+from pps.services.repositories import Repositories
+
+if TYPE_CHECKING:
+    from upath import UPath
+
+    from pps.adapters.packages.folders import PublishedFolder
+
+
+class Releases(People, Repositories):
+    """Artefacts, production, and what looks into packages."""
+
+    @cached_property
+    def artefacts(self) -> Artefacts:
+        """The store of tarballs."""
+        from pps.adapters.packages.artefacts import ArtefactStore
+
+        return ArtefactStore(
+            folder_at(self.config.service.artefact_store), private_folder(self.cache, "artefacts", make=False)
+        )
+
+    @property
+    def payload_cache(self) -> Path:
+        """Where payloads for sites are kept between batches."""
+        return private_folder(self.cache, "payloads")
+
+    @cached_property
+    def package_reader(self) -> PackageReader:
+        """Reads .deb and .rpm."""
+        from pps.adapters.packages.package_files import PackageFiles
+
+        return PackageFiles(self._confined())
+
+    @cached_property
+    def production_repository(self) -> UPath:
+        """The folder in which production packages and tarballs are published."""
+        return folder_at(self.config.service.production_repository)
+
+    @cached_property
+    def production_packages(self) -> ProductionRepositories:
+        """What is in production now."""
+        from pps.adapters.packages.production_packages import ProductionFolder
+
+        return ProductionFolder(self.production_repository, seal=self.seal)
+
+    @property
+    def production_url(self) -> str:
+        """Where sites reach the production repository: `production_url`, else the folder's own address."""
+        return self.config.service.production_url or self.production_repository.as_uri()
+
+    @cached_property
+    def production_folder(self) -> PublishedFolder:
+        """The same folder, as activities publish in it."""
+        from pps.adapters.packages.folders import PublishedFolder
+
+        return PublishedFolder(self.production_repository, "production repository")
+
+    def publish_in_production(
+        self, place: str, repository: Repository, packages: Iterable[Path], now: datetime
+    ) -> None:
+        """See `publish_packages`; `place` is below the production repository."""
+        self.publish_packages(self.production_repository / place, repository, packages, now)
+
+    def own_indexes(self, now: datetime) -> list[OwnIndex]:
+        """The indexes of ours that are signed again in time: production's, and those of rollouts that are in use."""
+        mirrors = self.mirror_folder if self.config.service.mirror_folder else None
+        ended_for = self.config.policies.signing.renew_ended_for
+        uploads = self.upload_folder if self.config.service.upload_folder and self.config.service.upload_url else None
+        return list(own_indexes(self.facts, self.production_repository, mirrors, now, ended_for, uploads))
+
+    def not_as_published(self, now: datetime) -> Comparison:
+        """What our repositories hold that is not what was published: production, release tests and mirrors in use."""
+        from pps.activities.release.published import missing_in_indexes, released_tarballs
+        from pps.adapters.packages.published_files import Seen, misfits, tarball_misfits
+
+        seen = Seen.read(private_folder(self.cache, "published") / "seen.json")
+        looked = not_as_published(self.own_indexes(now), lambda own: misfits(own, self.seal, seen), self.facts)
+        found = list(looked.found)
+        if not looked.not_seen and all(misfit.sha256 for misfit in found):  # all indexes could be read
+            found += missing_in_indexes(self.facts, seen.named, str(self.production_repository))
+        tarballs = self.production_repository / "tarballs"
+        found += tarball_misfits(tarballs, released_tarballs(self.facts), seen)
+        seen.keep()
+        return replace(looked, found=tuple(found))
+
+    def renew_signatures(self, now: datetime) -> tuple[str, ...]:
+        """Sign again every index whose signature is ours and about to expire; returns where it was done."""
+        left = self.config.policies.signing.renew_when_left
+        return renew_all(
+            self.own_indexes(now),
+            lambda own: self.seal.renew(own.root, own.repository, now, when_left=left, keep_release=own.lists_release),
+        )
+
+    @property
+    def production(self) -> Production:
+        """What a release works with; all VOs and ROCs hear of it."""
+        audience = self.audience()
+        return Production(
+            self.artefacts,
+            self.tracker,
+            self.production_folder,
+            self.publish_in_production,
+            self.templates,
+            [party.address for party in (*audience.vos, *audience.rocs)],
+            url=self.production_url,
+            keys=self.published_keys,
+        )
+
+    @cached_property
+    def linters(self) -> Linters:
+        """`lintian` and `rpmlint`, where this machine has them."""
+        from pps.adapters.packages.lint import LintPrograms
+
+        return LintPrograms(self._confined())
+
+    @property
+    def release_bench(self) -> Bench:
+        """What a look at a submitted release needs."""
+        from pps.adapters.packages.solver import Solvers
+
+        confined, indexes = self._confined(), self.config.service.platform_indexes
+        return Bench(
+            self.repositories,
+            self.production_packages,
+            self.package_reader,
+            self.config.policies.tarball.to_port(),
+            private_folder(self.cache, "looks"),
+            self.trust_in,
+            lambda number: self.tracker.patch(number),  # noqa: PLW0108 (only a release that depends on others asks it)
+            Solvers(confined),
+            self.linters,
+            {name: tuple(index.to_domain() for index in found) for name, found in indexes.items()},
+        )
