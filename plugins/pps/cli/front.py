@@ -17,9 +17,12 @@ from requests import Response
 from typer.core import TyperGroup
 
 from pps.adapters.services.airflow_rest import AirflowQuestion
+from pps.adapters.services.sign_in import SignIn, kept
 from pps.cli.output import complain
+from pps.config.loader import load_configuration
 from pps.domain.base.errors import ConfigurationError, NotYetAllowedError, RefusedError, RolloutError, ServiceError
 from pps.services import Services
+from pps.services.far import Doors, FarServices
 from pps.workflow.desk import FrontDesk, FrontOffice
 
 
@@ -59,22 +62,31 @@ class Front:
     @cached_property
     def airflow(self) -> Airflow:
         """Airflow's REST API; address and login from the environment."""
-        url = self.airflow_url or os.environ.get("PPS_AIRFLOW_URL", "") or self.services.config.service.public_url
-        user, password = os.environ.get("PPS_AIRFLOW_USER", ""), os.environ.get("PPS_AIRFLOW_PASSWORD", "")
-        if not (user and password):
-            raise ConfigurationError(
-                f"Airflow at {url}",
-                "needs a login.",
-                "Set PPS_AIRFLOW_USER and PPS_AIRFLOW_PASSWORD (and PPS_AIRFLOW_URL if the address is wrong).",
-            )
         from pps.adapters.services.airflow_rest import AirflowClient
 
-        return AirflowClient(url, user, password)
+        url = self.airflow_url or os.environ.get("PPS_AIRFLOW_URL", "")
+        user, password = os.environ.get("PPS_AIRFLOW_USER", ""), os.environ.get("PPS_AIRFLOW_PASSWORD", "")
+        if user and password:
+            return AirflowClient(url or self.services.config.service.public_url, user, password)
+        if (found := self.signed_in) is not None and found.url == (url or found.url).rstrip("/"):
+            return AirflowClient(found.url, found.user, "", token=found.token)
+        raise ConfigurationError(
+            f"Airflow{f' at {url}' if url else ''}",
+            "wants to know who you are.",
+            "Sign in: pps login https://... (programs set PPS_AIRFLOW_URL, PPS_AIRFLOW_USER, PPS_AIRFLOW_PASSWORD).",
+        )
+
+    @cached_property
+    def signed_in(self) -> SignIn | None:
+        """Who has signed in on this machine, by `pps login`."""
+        return kept()
 
     @property
     def actor(self) -> str:
-        """Who types this: the user for Airflow where one is set, else the user of this machine."""
-        return os.environ.get("PPS_AIRFLOW_USER") or getpass.getuser()
+        """Who types this: the user for Airflow where one is set or has signed in, else the user of this machine."""
+        if named := os.environ.get("PPS_AIRFLOW_USER"):
+            return named
+        return self.signed_in.user if self.signed_in else getpass.getuser()
 
     def office(self) -> FrontOffice:
         """Where commands that put something on record do their work."""
@@ -100,6 +112,26 @@ class Front:
     def get(self, path: str, query: Mapping[str, str], *, about: str) -> dict[str, Any]:
         """The same, for what is only read."""
         return _said(self.airflow.request("GET", f"pps/api/v1/{path}", params=dict(query)), about)
+
+
+def opened(config: Path | None, airflow_url: str) -> Front:
+    """The front of somebody who types `pps`.
+
+    The service's own account has the database's Connection and the configuration. Everybody else signs in, and then
+    reads what the installation holds, not what happens to lie in ./config here; unless a folder is named, or nobody
+    has signed in: then what needs no record still works with the folder.
+    """
+    here = Front(Services(load_configuration(config)), airflow_url)
+    far = airflow_url and os.environ.get("PPS_AIRFLOW_USER") and os.environ.get("PPS_AIRFLOW_PASSWORD")
+    if config is not None or here.services.credentials("pps_store") or not (far or here.signed_in):
+        return here
+    doors = Doors(lambda place, query: here.get(place, query, about=place), _asks(here))
+    here.services = FarServices.through(doors)
+    return here
+
+
+def _asks(here: Front) -> Callable[[str, Mapping[str, Any]], dict[str, Any]]:
+    return lambda place, body: here.post(place, body, about=place)
 
 
 def _said(response: Response, about: str) -> dict[str, Any]:

@@ -9,9 +9,9 @@ from typing import Annotated
 import typer
 
 from pps import __version__
-from pps.cli import doctor, facts, output
+from pps.cli import doctor, facts, login, output
 from pps.cli.clients import bulletin, controls, retry, rollouts, watching, withdrawal
-from pps.cli.front import Front, PpsGroup, front, group
+from pps.cli.front import PpsGroup, front, group, opened
 from pps.cli.packages import classify, keys, mirrors, patches, provider, trackers
 from pps.cli.packages import why as why_command
 from pps.cli.people import channels, credits, feedback, follow, mails, overrule, tasks
@@ -19,9 +19,11 @@ from pps.cli.pilots import doors, pilots, running
 from pps.cli.quality import deployment_tests, measures, pools, release_tests, sam, scenarios
 from pps.cli.sites import registry as sites
 from pps.cli.sites import wishes as site_wishes
-from pps.config.loader import load_configuration
 from pps.domain.base.errors import ConfigurationError
-from pps.services import Services
+from pps.services.far import FarServices
+
+#: Commands for the account that runs the service; everybody else's work without its secrets.
+_OF_THE_SERVICE = ("doctor", "db", "facts", "keys", "channels", "backup", "restore", "users", "tracker")
 
 app = typer.Typer(
     name="pps",
@@ -34,6 +36,7 @@ app = typer.Typer(
 
     \b
     First steps:
+      pps login https://pps.example.org   as yourself, from any machine
       pps doctor                          is everything in place, and what to do if not
       pps sites list                      who takes part
       pps patches list                    what could go out
@@ -91,7 +94,13 @@ def main(
 ) -> None:
     """Give the commands their world; a test that brought its own keeps it."""
     if ctx.obj is None:
-        ctx.obj = Front(Services(load_configuration(config)), airflow_url)
+        ctx.obj = opened(config, airflow_url)
+    if ctx.invoked_subcommand in _OF_THE_SERVICE and isinstance(ctx.obj.services, FarServices):
+        raise ConfigurationError(
+            f"pps {ctx.invoked_subcommand}",
+            "works with databases, keys and folders of the service, and you have signed in from a machine of your own.",
+            "Run it as the service's own account, as docs/production.md says; or ask those who run the service.",
+        )
 
 
 sites.app.add_typer(site_wishes.app)
@@ -133,6 +142,9 @@ app.add_typer(measures.app, name="quality")
 
 database = group("The database of facts.")
 app.add_typer(database, name="db")
+app.command("login")(login.login)
+app.command("logout")(login.logout)
+app.command("whoami")(login.whoami)
 
 
 @database.command()

@@ -136,9 +136,14 @@ def problems_in(path: Path, model: type[BaseModel]) -> tuple[str, ...]:
 
 def read_model(path: Path, model: type[M]) -> M:
     """Read and check one file; the first 20 problems are listed with their places in the file."""
-    found = _read_or_list(path, model)
+    return checked_model(path.name, read_yaml(path), model)
+
+
+def checked_model(name: str, raw: Any, model: type[M]) -> M:
+    """The same, for what was read already; `name` is the file's."""
+    found = _validated(raw, model)
     if isinstance(found, tuple):
-        raise ConfigurationError(path.name, " ".join(found[:20]), "Correct the file.")
+        raise ConfigurationError(name, " ".join(found[:20]), "Correct the file.")
     return found
 
 
@@ -148,25 +153,33 @@ class Configuration:
 
     folder: Path
 
+    def has(self, file: str) -> bool:
+        """Tell whether there is a file of this name."""
+        return (self.folder / file).exists()
+
+    def read(self, file: str, model: type[M]) -> M:
+        """Read and check one file."""
+        return read_model(self.folder / file, model)
+
     @cached_property
     def policies(self) -> Policies:
         """policies.yaml"""
-        return read_model(self.folder / "policies.yaml", Policies)
+        return self.read("policies.yaml", Policies)
 
     @cached_property
     def service(self) -> ServiceFile:
         """service.yaml"""
-        return read_model(self.folder / "service.yaml", ServiceFile)
+        return self.read("service.yaml", ServiceFile)
 
     @cached_property
     def tracker(self) -> TrackerFile:
         """tracker.yaml"""
-        return read_model(self.folder / "tracker.yaml", TrackerFile)
+        return self.read("tracker.yaml", TrackerFile)
 
     @cached_property
     def people(self) -> PeopleFile:
         """people.yaml"""
-        return read_model(self.folder / "people.yaml", PeopleFile)
+        return self.read("people.yaml", PeopleFile)
 
     @cached_property
     def providers(self) -> tuple[Provider, ...]:
@@ -176,7 +189,7 @@ class Configuration:
     @cached_property
     def sites_file(self) -> SitesFile:
         """sites.yaml as it stands"""
-        return read_model(self.folder / "sites.yaml", SitesFile)
+        return self.read("sites.yaml", SitesFile)
 
     @cached_property
     def sites(self) -> dict[str, Site]:
@@ -189,10 +202,9 @@ class Configuration:
 
         `ConfigurationError` if they contradict each other, the registry or people.yaml.
         """
-        file = self.folder / "scenarios.yaml"
-        if not file.exists():
+        if not self.has("scenarios.yaml"):
             return ()
-        scenarios = tuple(s.to_domain() for s in read_model(file, ScenariosFile).scenarios)
+        scenarios = tuple(s.to_domain() for s in self.read("scenarios.yaml", ScenariosFile).scenarios)
         return checked_table(scenarios, self.contradictions(scenarios))
 
     def contradictions(self, scenarios: Iterable[Scenario]) -> tuple[str, ...]:
@@ -203,10 +215,9 @@ class Configuration:
     @cached_property
     def pools(self) -> tuple[Pool, ...]:
         """pools.yaml; none without such a file. `ConfigurationError` if they contradict each other or the registry."""
-        file = self.folder / "pools.yaml"
-        if not file.exists():
+        if not self.has("pools.yaml"):
             return ()
-        pools = tuple(p.to_domain() for p in read_model(file, PoolsFile).pools)
+        pools = tuple(p.to_domain() for p in self.read("pools.yaml", PoolsFile).pools)
         return checked_pools(pools, pool_contradictions(pools, self.sites))
 
     def site(self, name: str) -> Site:
@@ -218,7 +229,7 @@ class Configuration:
     @cached_property
     def activities(self) -> dict[str, Activity]:
         """activities.yaml, by key, in the file's order"""
-        return {a.key: a.to_domain() for a in read_model(self.folder / "activities.yaml", ActivitiesFile).activities}
+        return {a.key: a.to_domain() for a in self.read("activities.yaml", ActivitiesFile).activities}
 
     def activity(self, key: str) -> Activity:
         """One activity; `ConfigurationError` if activities.yaml does not have it."""

@@ -96,7 +96,8 @@ class Shared:
             raise ConfigurationError(
                 "connection pps_store",
                 "is not set; the database of facts is unknown.",
-                "Set AIRFLOW_CONN_PPS_STORE=postgresql://user:password@host/database.",
+                "Sign in: pps login https://... The service's own account sets "
+                "AIRFLOW_CONN_PPS_STORE=postgresql://user:password@host/database.",
             )
         return uri
 

@@ -24,6 +24,7 @@ from pps.web import (
     closed,
     credits,
     documents,
+    far,
     feedback,
     feeds,
     follow_ups,
@@ -154,6 +155,7 @@ def create_app(
         quality.router(services, current_user, now, ledger := Ledger(lambda: services().facts)),
         quality_report.router(services, current_user, now, ledger),
         quality_api.router(services, current_user, now, ledger),
+        far.router(services, current_user, now),
     ):
         app.include_router(router, dependencies=[Depends(user)])
     of_workers, worker = run_notes.router(services, keep_note)

@@ -345,7 +345,8 @@ def public_view(found: Why) -> Mapping[str, Any]:
         "rollouts": [_rollout(row, found.records[row.name]) for row in found.rows],
         "events": [{**asdict(e), "at": _iso(e.at)} for e in found.events],
     }
-    return dict(shown_to_the_public(view, users_in(*found.records.values())))
+    # an address that we have made ourselves: what is between patch? and @action= in it is no mailbox
+    return {**shown_to_the_public(view, users_in(*found.records.values())), "tracker_page": found.page or None}
 
 
 def _rollout(row: OpenRollout, record: Rollout) -> dict[str, Any]:

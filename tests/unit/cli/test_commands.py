@@ -446,10 +446,11 @@ def test_the_outbox_shows_sent_waiting_and_refused(front: Front) -> None:
 def test_without_a_login_for_airflow_the_error_says_what_to_set(front: Front, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("PPS_AIRFLOW_USER", "PPS_AIRFLOW_PASSWORD", "PPS_AIRFLOW_URL"):
         monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("PPS_LOGIN_FILE", "/nonexistent/login.json")
     front = Front(front.services, now=front.now)
     code, _, err = pps(front, "rollout", "start", "4711")
     assert code == 1
-    assert "Set PPS_AIRFLOW_USER and PPS_AIRFLOW_PASSWORD" in err
+    assert "Sign in: pps login" in err and "PPS_AIRFLOW_PASSWORD" in err
 
 
 def test_a_missing_folder_is_an_error_that_says_what_to_set(tmp_path: Path) -> None:

@@ -64,7 +64,7 @@ QUALITY = (
     ("reviews", {"text": "One release was withdrawn."}),
 )
 #: What addresses lead to that name more than a record.
-PLACES = {"product": "glite-WN", "version": "3.1.24", "patch": 4711, "number": 4711}
+PLACES = {"product": "glite-WN", "version": "3.1.24", "patch": 4711, "number": 4711, "file": "policies.yaml"}
 QUERIES = {
     "/api/v1/feedback": {"rollout": ROLLOUT},
     "/api/v1/credits": {"show": "list"},

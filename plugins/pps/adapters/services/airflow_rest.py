@@ -50,13 +50,22 @@ class AirflowClient:
     409, and `RefusedError` with Airflow's own reasons for any other 4xx.
     """
 
-    def __init__(self, url: str, user: str, password: str, timeout_s: float = 30.0) -> None:
+    def __init__(self, url: str, user: str, password: str, timeout_s: float = 30.0, *, token: str = "") -> None:
+        """Sign in with a password, or with a token that Airflow has given before, for as long as that is good."""
         self.url = url.rstrip("/")
         self.user = user
         self._password = password
         self._timeout_s = timeout_s
         self._session = requests.Session()
         self._session.trust_env = False  # no .netrc: it would replace the token
+        if token:
+            self._session.headers["Authorization"] = f"Bearer {token}"
+
+    def token(self) -> str:
+        """What Airflow has given whoever has signed in; signs in if need be."""
+        if "Authorization" not in self._session.headers:
+            self._sign_in()
+        return str(self._session.headers["Authorization"]).removeprefix("Bearer ")
 
     def trigger(self, dag: str, conf: Mapping[str, Any]) -> str:
         """Start a run with this configuration; return its id, which Airflow (or our start check) chooses."""
@@ -116,6 +125,8 @@ class AirflowClient:
         return answer
 
     def _sign_in(self) -> None:
+        if not self._password:
+            raise ServiceError("Airflow", f"knows the sign-in of {self.user} no more.", "Sign in again: pps login")
         body = {"username": self.user, "password": self._password}
         answer = self._send("POST", f"{self.url}/auth/token", json=body)
         token = _checked(answer, f"signing in as {self.user}").get("access_token")

@@ -21,6 +21,7 @@ from pps.activities.clients.run_note import DOOR
 from pps.services import Services
 from pps.web.api import (
     answers,
+    answers_from_afar,
     answers_of_pilots,
     answers_on_quality,
     answers_on_sites,
@@ -28,6 +29,7 @@ from pps.web.api import (
     answers_to_users,
 )
 from pps.web.controls import ControlBody
+from pps.web.far import RecordBody
 from pps.web.feedback import FeedbackBody, WithdrawalBody
 from pps.web.follow_ups import FollowUpBody
 from pps.web.following import FollowBody
@@ -116,6 +118,11 @@ OPERATIONS: Mapping[tuple[str, str], Described] = {
         answers_on_quality.QualitySaid, ActionEndBody, _KEPT
     ),
     ("POST", "/api/v1/quality/{product}/reviews"): Described(answers_on_quality.QualitySaid, ReviewBody, _KEPT),
+    ("GET", "/api/v1/me"): Described(answers_from_afar.Me),
+    ("GET", "/api/v1/configuration/{file}"): Described(answers_from_afar.ConfigurationFile),
+    ("GET", "/api/v1/tracker/patches"): Described(answers_from_afar.TrackerPatches),
+    ("GET", "/api/v1/tracker/patches/{number}"): Described(answers_from_afar.TrackerPatch),
+    ("POST", "/api/v1/record"): Described(answers_from_afar.Record, RecordBody),
 }
 
 
