@@ -41,3 +41,13 @@ def test_production_installs_no_package_of_tests_or_sandbox() -> None:
     assert "hatchling" in production  # what builds our own package is checked, too
     of_airflow = {"a2wsgi", "httpx", "psutil", "starlette", "uvicorn", "websockets"}  # Airflow itself wants these
     assert not production & ((wanted_by("sandbox") | wanted_by("dev")) - of_airflow)
+
+
+def test_production_can_be_several_machines_and_celery_is_one_that_its_provider_works_with() -> None:
+    production = pins("requirements-production.lock")
+    assert production.keys() >= {"s3fs", "celery", "redis", "apache-airflow-providers-celery"}
+    # 5.7.0 with provider 3.26.0: workers answer nothing, and no log says why
+    provider, celery = (
+        production[name][0].partition("==")[2] for name in ("apache-airflow-providers-celery", "celery")
+    )
+    assert (provider, celery.split(".")[:2]) != ("3.26.0", ["5", "7"])
