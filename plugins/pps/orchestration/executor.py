@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import importlib
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+import httpx
 from airflow.executors.local_executor import LocalExecutor
 from airflow.models.taskinstance import TaskInstance
 from airflow.models.taskinstancekey import TaskInstanceKey
@@ -35,6 +36,41 @@ _WHAT_TASKS_IMPORT = (
     "pps.adapters.sites.ssh_openssh",
 )
 
+_LONGEST_TEXT = 1000
+_AWAY = frozenset({502, 503, 504})  # what proxies say of a server that does not answer them
+
+
+class WorkerError(Exception):
+    """What a worker says of a workload that failed: one text, so that it can be unpickled whatever has happened."""
+
+
+class NotBegunError(WorkerError):
+    """The worker could not say that its task begins, since the execution API did not answer it."""
+
+
+class _Results:
+    """The queue on which workers report. What went wrong crosses it as text.
+
+    Airflow puts the exception itself there, and pickles it. One that takes more than its message to be made, such as
+    the `HTTPStatusError` of a proxy that answers 502 while the api-server starts, ends the scheduler when it is read.
+    """
+
+    def __init__(self, queue: Any) -> None:
+        self.get, self.empty, self.close = queue.get, queue.empty, queue.close
+        self._queue = queue
+
+    def put(self, result: tuple[Any, Any, BaseException | None]) -> None:
+        key, state, error = result
+        self._queue.put((key, state, None if error is None else _in_text(error)))
+
+
+def _in_text(error: BaseException) -> WorkerError:
+    if isinstance(error, httpx.HTTPStatusError):
+        away = error.response.status_code in _AWAY
+    else:
+        away = isinstance(error, httpx.TransportError)
+    return (NotBegunError if away else WorkerError)(f"{type(error).__name__}: {error}"[:_LONGEST_TEXT])
+
 
 class SafeLocalExecutor(LocalExecutor):
     """Keeps to itself that a worker process ended well.
@@ -52,8 +88,9 @@ class SafeLocalExecutor(LocalExecutor):
     For such a task, RUNNING on this host with a process that is gone, the event is passed on, and the
     scheduler retries it at once. A task that has resumed is RUNNING, too, but its process lives.
 
-    A task that was to resume and could not begin (after a power cut the api-server may be up later than the
-    scheduler) resumes once more: Airflow would count it as failed, and forget what it was resumed with.
+    A task that could not begin, since the execution API did not answer (after a power cut the api-server may be up
+    later than the scheduler), is scheduled once more: Airflow would count a try as failed that has not begun. So is one
+    that was to resume, whatever kept it from that: Airflow would forget what it was resumed with.
 
     And it adopts what a scheduler that was killed has left behind (docs/adr/0015-answers-outlive-the-scheduler.md).
     Airflow would reset such tasks: a process that lives on would get a double, and what a task was resumed with would
@@ -70,6 +107,16 @@ class SafeLocalExecutor(LocalExecutor):
             importlib.import_module(module)
         super().start()
 
+    def _spawn_worker(self) -> None:
+        if not isinstance(self.result_queue, _Results):
+            self.result_queue = _Results(self.result_queue)  # type: ignore[assignment]
+        super()._spawn_worker()  # type: ignore[no-untyped-call]
+
+    def _read_results(self) -> None:
+        while not self.result_queue.empty():
+            key, state, error = self.result_queue.get()
+            self.change_state(key, state, error)
+
     def get_event_buffer(self, dag_ids: list[str] | None = None) -> dict[Any, Any]:
         """The events since the last call, without the successes of tasks; except where the process was killed."""
         events = super().get_event_buffer(dag_ids)
@@ -82,10 +129,10 @@ class SafeLocalExecutor(LocalExecutor):
 
     def _without_what_is_hidden(self, events: dict[Any, Any]) -> dict[Any, Any]:
         failed = {
-            key for key, (state, _) in events.items()
+            key: isinstance(why, NotBegunError) for key, (state, why) in events.items()
             if state == TaskInstanceState.FAILED and isinstance(key, TaskInstanceKey) and key not in self.running
         }  # fmt: skip
-        begin_again = _scheduled_again(failed) if failed else failed
+        begin_again = _scheduled_again(failed) if failed else set()
         return self._without_successes({key: event for key, event in events.items() if key not in begin_again})
 
     def _without_successes(self, events: dict[Any, Any]) -> dict[Any, Any]:
@@ -117,14 +164,14 @@ def _goes_on(ti: TaskInstance) -> bool:
     return True
 
 
-def _scheduled_again(keys: set[TaskInstanceKey]) -> set[TaskInstanceKey]:
-    """Those tasks that were to resume and have not begun: they are to resume with what they had."""
-    among_these = TaskInstance.filter_for_tis(keys)
+def _scheduled_again(failed: Mapping[TaskInstanceKey, bool]) -> set[TaskInstanceKey]:
+    """Those tasks that have not begun and are to: those that were to resume, with what they had, and those marked."""
+    among_these = TaskInstance.filter_for_tis(failed)
     if among_these is None:
         return set()
-    to_resume = (TaskInstance.state == TaskInstanceState.QUEUED, TaskInstance.next_method.is_not(None))
+    queued = select(TaskInstance).where(among_these, TaskInstance.state == TaskInstanceState.QUEUED)
     with create_session() as session:
-        tasks = [ti for ti in session.scalars(select(TaskInstance).where(among_these, *to_resume)) if ti.key in keys]
+        tasks = [ti for ti in session.scalars(queued) if ti.key in failed and (ti.next_method or failed[ti.key])]
         for ti in tasks:
             ti.state = TaskInstanceState.SCHEDULED
         return {ti.key for ti in tasks}

@@ -99,10 +99,10 @@ def test_a_task_that_was_to_resume_and_could_not_begin_is_no_failure(monkeypatch
     workers = SafeLocalExecutor(parallelism=1)
     for key in (resumes, fails):
         workers.fail(key)
-    asked: list[set[TaskInstanceKey]] = []
+    asked: list[dict[TaskInstanceKey, bool]] = []
     monkeypatch.setattr(executor, "_scheduled_again", lambda keys: asked.append(keys) or {resumes})
     assert set(workers.get_event_buffer()) == {fails}
-    assert asked == [{resumes, fails}]
+    assert asked == [{resumes: False, fails: False}]
 
 
 def test_what_it_was_to_resume_with_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -114,22 +114,28 @@ def test_what_it_was_to_resume_with_is_kept(monkeypatch: pytest.MonkeyPatch) -> 
     run = {"dag_id": KEY.dag_id, "run_id": KEY.run_id}
     about_run = {"run_type": "manual", "run_after": now, "conf": {}, "span_status": "not_started", "log_template_id": 1}
     task = {"map_index": -1, "try_number": 1, "pool": "p", "pool_slots": 1, "queue": "q", "span_status": "not_started"}
-    states = {"resumes": ("queued", "execute_complete"), "begins": ("queued", None), "runs": ("running", "next")}
+    states = {
+        "resumes": ("queued", "execute_complete"),
+        "begins": ("queued", None),
+        "unheard": ("queued", None),
+        "runs": ("running", "next"),
+    }
     with engine.begin() as connection:
         connection.execute(sa.insert(DagRun.__table__).values(**run, **about_run, clear_number=0))
         for name, (state, resumed_at) in states.items():
             known = {"id": uuid.uuid4(), "task_id": name, "state": state, "next_method": resumed_at}
             connection.execute(sa.insert(TaskInstance.__table__).values(**run, **task, **known))
 
-    found = executor._scheduled_again({KEY._replace(task_id=name) for name in states})
+    found = executor._scheduled_again({KEY._replace(task_id=name): name in ("unheard", "runs") for name in states})
 
-    assert {key.task_id for key in found} == {"resumes"}
+    assert {key.task_id for key in found} == {"resumes", "unheard"}
     with engine.begin() as connection:
         table = TaskInstance.__table__.c
         rows = connection.execute(sa.select(table.task_id, table.state, table.next_method)).all()
     assert {name: (state, resumed_at) for name, state, resumed_at in rows} == {
         **states,
         "resumes": ("scheduled", "execute_complete"),
+        "unheard": ("scheduled", None),
     }
 
 
