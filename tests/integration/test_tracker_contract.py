@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
+import requests
+from requests.adapters import HTTPAdapter
 from tests.support import bad_input
 from tests.support.examples import PATCH
 from tests.support.tracker_desks import DESKS, Desk
@@ -237,6 +241,102 @@ def test_many_patches_are_read_page_by_page_newest_first(desk: Desk) -> None:
     numbers = [entered(desk, of=f"submission {n}").number for n in range(5)]
     assert [p.number for p in desk.tracker.patches()] == sorted(numbers, reverse=True)
     assert [r.number for r in desk.tracker.readings()] == sorted(numbers, reverse=True)
+
+
+# --- what was read last is kept, and only what has changed since is asked for
+
+
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The requests that go out; all of them, whatever library asks."""
+    urls: list[str] = []
+    send = HTTPAdapter.send
+
+    def counted(self: HTTPAdapter, request: requests.PreparedRequest, *args: Any, **how: Any) -> requests.Response:
+        urls.append(str(request.url))
+        return send(self, request, *args, **how)
+
+    monkeypatch.setattr(HTTPAdapter, "send", counted)
+    return urls
+
+
+def test_a_tracker_in_which_nothing_has_changed_is_asked_little_and_what_somebody_changes_is_seen(
+    desk: Desk, asked: list[str]
+) -> None:
+    patches = tuple(entered(desk, of=f"submission {n}") for n in range(7))[::-1]
+    desk.age()
+    assert desk.again().patches() == patches
+    desk.again().comments(patches[0].number)  # whoever asks at all, asks for this
+    asked.clear()
+    assert desk.again().patches() == patches
+    few = len(asked)
+    assert few <= 6, asked
+    newest, oldest = patches[0], patches[-1]
+    desk.spoil(oldest.number)
+    asked.clear()
+    assert desk.again().patches() == patches[:-1]
+    assert len(asked) <= few + 2, asked
+    desk.again().set_state(newest.number, PatchState.CERTIFIED, "It works.")
+    certified = replace(newest, state=PatchState.CERTIFIED)
+    assert desk.again().patches() == (certified, *patches[1:-1])
+    added = entered(desk, of="submission 8")
+    assert desk.tracker.patches(PatchState.IN_CERTIFICATION) == (added, *patches[1:-1])
+    assert [r.number for r in desk.again().readings()] == [added.number, *(p.number for p in patches)]
+
+
+def test_what_is_no_patch_any_more_is_in_no_list(desk: Desk) -> None:
+    first, second, third = (entered(desk, of=f"submission {n}") for n in range(3))
+    desk.age()
+    assert len(desk.again().patches()) == 3
+    desk.leave(second.number)
+    assert desk.again().patches() == (third, first)
+
+
+def test_what_was_deleted_is_gone_when_all_is_read_again_and_is_never_taken_for_the_patch_that_it_was(
+    desk: Desk,
+) -> None:
+    first, second = (entered(desk, of=f"submission {n}") for n in range(2))
+    desk.age()
+    assert len(desk.again().patches()) == 2
+    desk.remove(second.number)
+    with pytest.raises(PatchNotFoundError):
+        desk.again().patch(second.number)
+    later = entered(desk, of="submission 1")
+    assert later.number not in (first.number, second.number) or later.number > first.number
+    in_six_hours = datetime.now(UTC) + timedelta(hours=6)
+    assert desk.again(clock=lambda: in_six_hours).patches() == (later, first)
+
+
+def test_a_tracker_that_is_down_is_an_error_and_never_what_it_said_before(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    patch = entered(desk)
+    tracker = desk.again()
+    assert tracker.patches() == (patch,)
+
+    def down(*_: object, **__: object) -> None:
+        raise requests.ConnectionError
+
+    with monkeypatch.context() as now:
+        now.setattr(HTTPAdapter, "send", down)
+        for ask in (tracker.patches, tracker.readings, desk.again().patches):
+            with pytest.raises(ServiceError, match="does not answer"):
+                ask()
+    assert tracker.patches() == (patch,)
+
+
+@pytest.mark.parametrize("ours", [-86400 * 30, 86400 * 30, 0])
+def test_no_change_is_lost_whichever_clock_is_wrong(desk: Desk, ours: int) -> None:
+    """Ours is a month behind, or ahead; or the tracker's was, for a while."""
+    first, second = (entered(desk, of=f"submission {n}") for n in range(2))
+    clock = {"clock": lambda: datetime.now(UTC) + timedelta(seconds=ours)}
+    if ours:
+        desk.age()
+    assert len(desk.again(**clock).patches()) == 2
+    desk.spoil(first.number)
+    assert desk.again(**clock).patches() == (second,)
+    desk.spoil(second.number)
+    assert desk.again(**clock).patches() == ()
 
 
 def kept(desk: Desk, patch: Patch) -> Patch:

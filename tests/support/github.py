@@ -69,6 +69,14 @@ class GithubStandIn(StandIn):
     def _none(self, why: str = "Not Found") -> Answered:
         return Answered(404, {"message": why, "documentation_url": "https://docs.github.com/rest", "status": "404"})
 
+    def a_day_later(self) -> None:
+        """The clock goes on; what is there stays as old as it is."""
+        self._clock += timedelta(days=1)
+
+    def touch(self, number: int) -> None:
+        """Somebody has changed it."""
+        self.issues[number]["updated_at"] = self._now()
+
     def _now(self) -> str:
         self._clock += timedelta(seconds=1)
         return self._clock.strftime("%Y-%m-%dT%H:%M:%SZ")
@@ -117,6 +125,7 @@ class GithubStandIn(StandIn):
             for issue in self.issues.values()
             if wanted <= {label["name"] for label in issue["labels"]}
             and asked.first("state", "open") in ("all", "open")
+            and issue["updated_at"] >= asked.first("since")
         ]
         found.sort(key=lambda issue: issue["created_at"], reverse=asked.first("direction", "desc") == "desc")
         return self._pages(asked, found, 30)

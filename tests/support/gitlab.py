@@ -14,7 +14,16 @@ from tests.support.stand_in import Answered, Asked, StandIn
 PROJECT = "middleware/patches"
 _PAGES = {"page": r"\d+", "per_page": r"[1-9]\d?|100"}
 _ORDER = {"sort": "asc|desc", "order_by": "created_at|updated_at"}
-_LIST = {**_PAGES, **_ORDER, "state": "opened|closed|all", "labels": ".+", "iids": r"\d+", "scope": "all"}
+_MOMENT = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)"
+_LIST = {
+    **_PAGES,
+    **_ORDER,
+    "updated_after": _MOMENT,
+    "state": "opened|closed|all",
+    "labels": ".+",
+    "iids": r"\d+",
+    "scope": "all",
+}
 _LABELS = dict.fromkeys(("labels", "add_labels", "remove_labels"), str)
 _ISSUE = {"title": str, "description": str, **_LABELS, "state_event": str}
 
@@ -66,6 +75,9 @@ class GitlabStandIn(StandIn):
         if asked.method == "GET" and len(rest) == 0:
             wanted = [label for label in asked.first("labels").split(",") if label]
             found = [i for i in self.issues.values() if set(wanted) <= set(i["labels"])]
+            if after := asked.first("updated_after"):
+                moment = datetime.fromisoformat(after)
+                found = [i for i in found if datetime.fromisoformat(i["updated_at"]) >= moment]
             found.sort(key=lambda i: i["created_at"], reverse=asked.first("sort", "desc") == "desc")
             return self._pages(asked, found)
         if asked.method == "POST" and len(rest) == 0:
@@ -93,6 +105,14 @@ class GitlabStandIn(StandIn):
                     return Answered(202, {"commands_changes": {}, "summary": ["Commands applied"]})
                 return Answered(201, self._note(number, text))
         raise AssertionError(asked)
+
+    def a_day_later(self) -> None:
+        """The clock goes on; what is there stays as old as it is."""
+        self._clock += timedelta(days=1)
+
+    def touch(self, number: int) -> None:
+        """Somebody has changed it."""
+        self.issues[number]["updated_at"] = self._now()
 
     def _now(self) -> str:
         self._clock += timedelta(seconds=1)

@@ -6,12 +6,13 @@ import itertools
 import os
 import signal
 import socket
+import sqlite3
 import subprocess
 import tempfile
 import time
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.error import URLError
@@ -40,7 +41,7 @@ Set($DatabaseName, '{folder}/rt.sqlite');
 Set($LogToSyslog, '');
 Set($LogToSTDERR, 'error');
 Set($MailCommand, 'testfile');
-Set($Timezone, 'UTC');
+Set($Timezone, 'America/New_York'); # a moment without its zone is read in this one
 Set($BcryptCost, 4); # each request signs in anew
 Set(%Lifecycles, patches => {{
     initial => [{first}], active => [], inactive => [{last}, 'deleted'],
@@ -67,6 +68,7 @@ class RunningRt:
     """A server; queues are made as they are asked for."""
 
     url: str
+    folder: Path
     _numbers: Iterator[int] = field(default_factory=lambda: itertools.count(1))
 
     def queue(self, lifecycle: str = "patches") -> str:
@@ -74,6 +76,11 @@ class RunningRt:
         name = f"patches {next(self._numbers)}"
         self.root().create_queue(name, Lifecycle=lifecycle)
         return name
+
+    def a_day_later(self) -> None:
+        """All tickets were changed last a day before."""
+        with closing(sqlite3.connect(self.folder / "rt.sqlite", timeout=30)) as db, db:
+            db.execute("update Tickets set LastUpdated = datetime(LastUpdated, '-1 day')")
 
     def root(self):
         import httpx2
@@ -90,7 +97,7 @@ def running_rt(folder: Path) -> Iterator[RunningRt]:
     parts = {"first": quoted, "last": [f"'{s}'" for s in _LAST], "all": quoted}
     parts["first"] = [q for q in quoted if q not in parts["last"]]
     words = {name: ", ".join(some) for name, some in parts.items()}
-    moves = ", ".join(f"{q} => [{words['all']}]" for q in quoted)
+    moves = ", ".join(f"{q} => [{words['all']}, 'deleted']" for q in quoted)
     (folder / "RT_SiteConfig.pm").write_text(
         _SITE.format(port=port, folder=folder, one=quoted[0], moves=moves, **words)
     )
@@ -129,7 +136,7 @@ def running_rt(folder: Path) -> Iterator[RunningRt]:
                 assert server.poll() is None, (folder / "server.log").read_text()
                 assert time.monotonic() < end, (folder / "server.log").read_text()
                 time.sleep(0.1)
-        yield RunningRt(url)
+        yield RunningRt(url, folder)
     finally:
         os.killpg(server.pid, signal.SIGTERM)
         server.wait()

@@ -21,6 +21,16 @@ _FLAGS = ("basic_certification_passed", "database_schema_changed", "clients_comp
 ATTRIBUTES: dict[str, type] = (
     dict.fromkeys([*FIELDS[1:], "submission"], str) | dict.fromkeys(_FLAGS, bool) | {"programming_ph": int}
 )
+#: `condition` is in Zammad's own source (tickets_controller.rb, can_search.rb): with it, its database is asked.
+_SEARCH = {
+    **_EXPAND,
+    "page": r"\d+",
+    "per_page": r"\d+",
+    "sort_by": "id",
+    "order_by": "asc",
+    "condition[ticket.updated_at][operator]": r"after \(absolute\)",
+    "condition[ticket.updated_at][value]": r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ",
+}
 _ARTICLE = {"body": str, "content_type": str, "type": str, "internal": bool, "subject": str, "sender": str}
 _TICKET = {"title": str, "group": str, "state": str, "customer_id": int, "article": dict, **ATTRIBUTES}
 
@@ -28,6 +38,7 @@ _TICKET = {"title": str, "group": str, "state": str, "customer_id": int, "articl
 TABLE: dict[tuple[str, str], tuple[dict[str, str], dict[str, type], set[str]]] = {
     ("GET", "users/me"): (_EXPAND, {}, set()),
     ("GET", "tickets"): ({**_EXPAND, "page": r"\d+", "per_page": r"\d+"}, {}, set()),
+    ("GET", "tickets/search"): (_SEARCH, {}, set()),
     ("POST", "tickets"): (_EXPAND, _TICKET, {"title", "group", "customer_id", "article"}),
     ("GET", "tickets/N"): (_EXPAND, {}, set()),
     ("PUT", "tickets/N"): (_EXPAND, _TICKET, set()),
@@ -82,9 +93,10 @@ class ZammadStandIn(StandIn):
         match asked.method, rest:
             case "GET", ["users", "me"]:
                 return Answered(200, {"id": 9, "login": "pps"})
-            case "GET", ["tickets"]:
+            case "GET", ["tickets"] | ["tickets", "search"]:
                 size, page = int(asked.first("per_page", "25")), int(asked.first("page", "1"))
-                found = sorted(self.tickets.values(), key=lambda t: t["id"])
+                after = asked.first("condition[ticket.updated_at][value]")
+                found = sorted((t for t in self.tickets.values() if t["updated_at"] > after), key=lambda t: t["id"])
                 return Answered(200, found[(page - 1) * size : page * size])
             case "POST", ["tickets"]:
                 return self._make(asked.body)
@@ -105,6 +117,14 @@ class ZammadStandIn(StandIn):
     def _none(self, number: int) -> Answered:
         why = f"Couldn't find Ticket with 'id'={number}"
         return Answered(404, {"error": why, "error_human": why})
+
+    def a_day_later(self) -> None:
+        """The clock goes on; what is there stays as old as it is."""
+        self._clock += timedelta(days=1)
+
+    def touch(self, number: int) -> None:
+        """Somebody has changed it."""
+        self.tickets[number]["updated_at"] = self._now()
 
     def _now(self) -> str:
         self._clock += timedelta(seconds=1)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from enum import StrEnum
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, model_validator
 
-from pps.config.base_models import Model
+from pps.config.base_models import Duration, Model
 from pps.config.patch_documents import PatchDocument
 from pps.domain.packages.patch import PatchState, Severity
 
@@ -63,6 +64,10 @@ class TrackerFile(Model):
     """Field of a patch -> the tracker's attribute, where it is not called as we call it."""
     timeout: Annotated[float, Field(gt=0, le=300)] = 30.0
     """Seconds that one answer may take."""
+    read_whole_every: Duration = timedelta(hours=6)
+    """GitHub, GitLab, Request Tracker and Zammad do not say what was deleted there, so that it stays in lists of
+    patches (never in what is started) until all of them are read again: that long at most. Often enough for a list,
+    and some twenty requests of the 5,000 that GitHub grants an hour."""
 
     @model_validator(mode="after")
     def _one_to_one(self) -> TrackerFile:

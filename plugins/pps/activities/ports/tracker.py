@@ -46,8 +46,12 @@ class Tracker(Protocol):
     def page(self, number: int) -> str:
         """Address at which people read the patch in the tracker; asks nobody."""
 
-    def set_state(self, number: int, state: PatchState, comment: str) -> None:
-        """Move a patch to a state with a comment; setting the state that it has changes nothing."""
+    def set_state(self, number: int, state: PatchState, comment: str, *, only_from: PatchState | None = None) -> None:
+        """Move a patch to a state with a comment; setting the state that it has changes nothing.
+
+        Args:
+            only_from: move it only if it is in this state; `ServiceError` if somebody has moved it elsewhere meanwhile.
+        """
 
     def comment(self, number: int, text: str) -> None:
         """Add a comment to a patch's history without moving it; the same text twice is one comment."""

@@ -6,10 +6,14 @@ import logging
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
+from pathlib import Path
 from typing import Any, TypeVar
 
+from pps import __version__
 from pps.activities.ports.tracker import Reading, Remark
 from pps.adapters.trackers.http import ChangedMeanwhileError
+from pps.adapters.trackers.kept_copy import Clock, Copy, utc_now
 from pps.adapters.trackers.mapping import WordBook
 from pps.config.patch_documents import parse_patch, patch_document
 from pps.config.tracker_models import TrackerFile
@@ -40,18 +44,25 @@ class Entry:
     """the state; several, or none, where the tracker does not keep people from that"""
     values: Mapping[str, Any]
     """its attributes"""
+    at: str
+    """when it changed last, by the tracker's clock"""
     version: Any = None
     """whatever the adapter needs to change exactly this version"""
     problems: tuple[str, ...] = ()
     """why it cannot be read, beside what its values show"""
+    is_patch: bool = True
 
 
 class EntryTracker(ABC):
     """`ports.Tracker` over entries that the tracker numbers itself; the number of a patch is that of its entry."""
 
-    def __init__(self, file: TrackerFile) -> None:
+    def __init__(self, file: TrackerFile, copy: Path | None = None, clock: Clock = utc_now) -> None:
+        """Args:
+        copy: file for what was read last, which may be lost at any time; None: everything is read anew.
+        """
         self.url = file.url.rstrip("/")
         self._file, self._words = file, WordBook(file)
+        self._copy, self._clock = copy, clock
 
     # --- what an adapter says ---
 
@@ -68,8 +79,8 @@ class EntryTracker(ABC):
         """The entry; `PatchNotFoundError` where there is none, or it is no patch."""
 
     @abstractmethod
-    def _entries(self, state: str | None = None) -> Iterable[Entry]:
-        """All entries that are patches; those in a state of the tracker's at least."""
+    def _entries(self, since: datetime | None = None) -> Iterable[Entry]:
+        """All entries that are patches; or those that changed at or after a moment, also what is no patch (now)."""
 
     @abstractmethod
     def _say(self, number: int, text: str) -> None:
@@ -105,7 +116,7 @@ class EntryTracker(ABC):
     def patches(self, state: PatchState | None = None) -> tuple[Patch, ...]:
         """All patches, newest first; see the port. One that cannot be read is left out, with a warning in the log."""
         found = []
-        for entry in self._entries(self._words.state(state.value) if state else None):
+        for entry in self._all():
             reading = self._read(entry)
             if reading.patch is None:
                 log.warning(
@@ -119,12 +130,36 @@ class EntryTracker(ABC):
         """See the port."""
         if number is not None:
             return (self._read(self._entry(number)),)
-        return tuple(sorted(map(self._read, self._entries()), key=lambda r: -(r.number or 0)))
+        return tuple(sorted(map(self._read, self._all()), key=lambda r: -(r.number or 0)))
 
     def comments(self, number: int) -> tuple[Remark, ...]:
         """See the port."""
         self._entry(number)
         return self._comments(number)
+
+    def _all(self) -> list[Entry]:
+        """All patches, as the tracker is now; an entry to be changed is read anew."""
+        copy = Copy(self._copy, f"{__version__} {self._file.model_dump_json()}", clock=self._clock)
+        copy.follow(
+            "entry",
+            lambda: map(self._kept, self._entries()),
+            lambda since: map(self._kept, self._entries(since)),
+            self._file.read_whole_every,
+        )
+        copy.keep()
+        return [
+            Entry(int(i), tuple(e["states"]), e["values"], e["at"], problems=tuple(e["problems"]))
+            for i, e in copy.items("entry").items()
+        ]
+
+    def _kept(self, entry: Entry) -> dict[str, Any]:
+        """An entry as the copy keeps it, without what is not ours."""
+        if not entry.is_patch:
+            return {"id": str(entry.number), "at": entry.at, "gone": True}
+        ours = {a.name for a in self._words.attributes.values()} | {SUBMISSION}
+        values = {name: value for name, value in entry.values.items() if name in ours}
+        known = {"states": list(entry.states), "values": values, "problems": list(entry.problems)}
+        return {"id": str(entry.number), "at": entry.at, **known}
 
     def _read(self, entry: Entry) -> Reading:
         values = dict(entry.values)
@@ -147,7 +182,7 @@ class EntryTracker(ABC):
 
     # --- writing ---
 
-    def set_state(self, number: int, state: PatchState, comment: str) -> None:
+    def set_state(self, number: int, state: PatchState, comment: str, *, only_from: PatchState | None = None) -> None:
         """Move a patch; see the port.
 
         The comment is first: a move that breaks off is made up for by the next attempt, a comment would be lost. Its
@@ -156,6 +191,8 @@ class EntryTracker(ABC):
         entry, word = self._entry(number), self._words.state(state.value)
         if entry.states == (word,):
             return
+        if only_from and entry.states != (self._words.state(only_from.value),):
+            raise self._changed_meanwhile(number)
         if comment.strip():
             mark = f"{_MOVED}{word}"
             text = self._fit(f"{comment.strip()}\n\n{mark}")
@@ -183,9 +220,9 @@ class EntryTracker(ABC):
     def enter(self, patch: Patch, *, submission: str = "") -> int:
         """Enter a patch; see the port. This tracker numbers its entries itself."""
         if submission:
-            same = [e.number for e in self._entries() if e.values.get(SUBMISSION) == submission]
-            if same:
-                return min(same)
+            same = (e.number for e in self._all() if e.values.get(SUBMISSION) == submission)
+            if (known := next(filter(self._is_there, sorted(same)), None)) is not None:
+                return known
             values = {n: v for n, v in {**self._texts(patch), SUBMISSION: submission}.items() if v}
             return self._make(self._words.state(patch.state.value), values)
         try:
@@ -200,6 +237,14 @@ class EntryTracker(ABC):
         if replace(patch, **later, bugs=old.bugs) != old or set(patch.bugs) != set(old.bugs):
             raise RefusedError(patch.subject, ("It exists with other content.",), "Edit it, or enter a new one.")
         return patch.number
+
+    def _is_there(self, number: int) -> bool:
+        """Whether a patch of the copy was not deleted since."""
+        try:
+            self._entry(number)
+        except PatchNotFoundError:
+            return False
+        return True
 
     def edit(self, number: int, fields: Mapping[str, Any]) -> None:
         """Change fields of a patch; see the port."""

@@ -5,6 +5,9 @@ from __future__ import annotations
 import threading
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
+from datetime import datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -13,6 +16,7 @@ from pps.adapters.trackers.careful_session import CarefulSession, RedirectedErro
 from pps.adapters.trackers.entries import Entry, pages
 from pps.adapters.trackers.http import Secret
 from pps.adapters.trackers.issues import TROUBLE, IssueTracker
+from pps.adapters.trackers.kept_copy import Clock, utc_now
 from pps.config.tracker_models import TrackerFile
 from pps.domain.base.errors import ConfigurationError, RefusedError, RolloutError, ServiceError
 
@@ -30,15 +34,24 @@ class GithubTracker(IssueTracker):
     """`ports.Tracker` over the issues of a GitHub repository, or of one on a GitHub Enterprise Server."""
 
     def __init__(
-        self, file: TrackerFile, secret: Secret, *, page: int = 100, pause_s: float = 1.0, **limits: Any
+        self,
+        file: TrackerFile,
+        secret: Secret,
+        *,
+        copy: Path | None = None,
+        clock: Clock = utc_now,
+        page: int = 100,
+        pause_s: float = 1.0,
+        **limits: Any,
     ) -> None:
         """Args:
         secret: a token that may read and write issues of this repository, and nothing else.
+        copy: as in `EntryTracker`.
         page: issues asked for at once.
         pause_s: between two writes, as GitHub asks for.
         limits: as in `CarefulSession`.
         """
-        super().__init__(file)
+        super().__init__(file, copy, clock)
         limits.setdefault("total_s", file.timeout)
         host = urlsplit(self.url).hostname
         self._api = "https://api.github.com" if host in ("github.com", "www.github.com") else f"{self.url}/api/v3"
@@ -64,23 +77,26 @@ class GithubTracker(IssueTracker):
                 raise self._not_found(number, f"the issue has no label {self._file.label!r}, so it is no patch")
             return self._of(issue)
 
-    def _entries(self, state: str | None = None) -> Iterable[Entry]:
+    def _entries(self, since: datetime | None = None) -> Iterable[Entry]:
+        """See the base. Of what has changed also issues that have lost their label, which no list of it shows."""
         with self._spoken():
-            labels = [self._file.label, *([state] if state else [])]
-            return [self._of(issue) for issue in self._labelled(labels)]
+            found = self._listed(since=since) if since else self._listed(labels=[self._file.label])
+            entries = [replace(self._of(i), is_patch=False) if _is_pull_request(i) else self._of(i) for i in found]
+            return entries if since else [entry for entry in entries if entry.is_patch]
 
     def _troubles(self) -> Iterable[tuple[int, str, bool]]:
         with self._spoken():
-            return [(issue.number, issue.body or "", issue.state == "open") for issue in self._labelled([TROUBLE])]
+            found = [i for i in self._listed(labels=[TROUBLE]) if not _is_pull_request(i)]
+            return [(issue.number, issue.body or "", issue.state == "open") for issue in found]
 
-    def _labelled(self, labels: list[str]) -> Iterator[Issue]:
-        found = self._repository.get_issues(state="all", labels=labels, sort="created", direction="desc")
-        issues = pages(lambda page: found.get_page(page - 1), self._fault)
-        return (issue for issue in issues if not _is_pull_request(issue))
+    def _listed(self, **which: Any) -> Iterator[Issue]:
+        # by creation: what changes while the pages are read stays where it is
+        found = self._repository.get_issues(state="all", sort="created", direction="desc", **which)
+        return pages(lambda page: found.get_page(page - 1), self._fault)
 
     def _of(self, issue: Issue) -> Entry:
         labels = [label.name for label in issue.labels]
-        return self._issue(issue.number, issue.title or "", issue.body or "", labels, issue.updated_at)
+        return self._issue(issue.number, issue.title or "", issue.body or "", labels, issue.updated_at.isoformat())
 
     def _fit(self, text: str) -> str:
         return text if len(text) <= _MOST_COMMENT else text[:_MOST_COMMENT] + _CUT
@@ -93,7 +109,7 @@ class GithubTracker(IssueTracker):
         """GitHub takes no condition with a change: this looks immediately before."""
         with self._spoken(entry.number):
             issue = self._repository.get_issue(entry.number)
-            if issue.updated_at != entry.version[0] or (issue.body or "") != entry.version[1]:
+            if issue.updated_at.isoformat() != entry.version[0] or (issue.body or "") != entry.version[1]:
                 raise self._changed_meanwhile(entry.number)
             if (title, body) != (issue.title, issue.body or ""):
                 issue.edit(title=title, body=body)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pps.activities.ports.tracker import Remark
@@ -13,6 +15,7 @@ from pps.adapters.trackers.entries import Entry, pages
 from pps.adapters.trackers.http import Secret
 from pps.adapters.trackers.issue_text import plain_ends
 from pps.adapters.trackers.issues import TROUBLE, IssueTracker
+from pps.adapters.trackers.kept_copy import Clock, utc_now
 from pps.config.tracker_models import TrackerFile
 from pps.domain.base.errors import ConfigurationError, RefusedError, RolloutError, ServiceError
 
@@ -27,13 +30,23 @@ _CUT = "\n\n[cut here: GitLab takes no longer comment]"
 class GitlabTracker(IssueTracker):
     """`ports.Tracker` over the issues of a GitLab project; a word such as `state::Certified` is a scoped label."""
 
-    def __init__(self, file: TrackerFile, secret: Secret, *, page: int = 100, **limits: Any) -> None:
+    def __init__(
+        self,
+        file: TrackerFile,
+        secret: Secret,
+        *,
+        copy: Path | None = None,
+        clock: Clock = utc_now,
+        page: int = 100,
+        **limits: Any,
+    ) -> None:
         """Args:
         secret: an access token of the project, with the scope `api` and the role Reporter.
+        copy: as in `EntryTracker`.
         page: issues asked for at once.
         limits: as in `CarefulSession`.
         """
-        super().__init__(file)
+        super().__init__(file, copy, clock)
         limits.setdefault("total_s", file.timeout)
         self._project = self._connect(secret, page, limits)
 
@@ -59,25 +72,29 @@ class GitlabTracker(IssueTracker):
                 raise self._not_found(number, f"the issue has no label {self._file.label!r}, so it is no patch")
             return self._of(issue)
 
-    def _entries(self, state: str | None = None) -> Iterable[Entry]:
+    def _entries(self, since: datetime | None = None) -> Iterable[Entry]:
+        """See the base. Of what has changed also issues that have lost their label, which no list of it shows."""
         with self._spoken():
-            labels = [self._file.label, *([state] if state else [])]
-            return [self._of(issue) for issue in self._labelled(labels)]
+            found = self._listed(updated_after=since.isoformat()) if since else self._listed(labels=[self._file.label])
+            entries = [self._of(issue) for issue in found]
+            return entries if since else [entry for entry in entries if entry.is_patch]
 
     def _troubles(self) -> Iterable[tuple[int, str, bool]]:
         with self._spoken():
-            found = [issue.attributes for issue in self._labelled([TROUBLE])]
+            found = [issue.attributes for issue in self._listed(labels=[TROUBLE])]
             return [(int(i["iid"]), _unhushed(i["description"] or ""), i["state"] == "opened") for i in found]
 
-    def _labelled(self, labels: list[str]) -> Iterator[ProjectIssue]:
-        query: dict[str, Any] = {"labels": labels, "order_by": "created_at", "sort": "desc"}
+    def _listed(self, **which: Any) -> Iterator[ProjectIssue]:
+        # by creation: what changes while the pages are read stays where it is
+        query: dict[str, Any] = {**which, "order_by": "created_at", "sort": "desc"}
         issues = self._project.issues
         return pages(lambda page: issues.list(page=page, get_all=False, **query), self._fault)
 
     def _of(self, issue: ProjectIssue) -> Entry:
         known = issue.attributes
         text = _unhushed(plain_ends(known["description"] or ""))
-        return self._issue(int(known["iid"]), str(known["title"]), text, list(known["labels"]), known["updated_at"])
+        at = datetime.fromisoformat(known["updated_at"]).isoformat()
+        return self._issue(int(known["iid"]), str(known["title"]), text, list(known["labels"]), at)
 
     def _fit(self, text: str) -> str:
         return text if len(text) <= _MOST_COMMENT else text[:_MOST_COMMENT] + _CUT

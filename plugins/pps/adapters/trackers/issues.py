@@ -9,10 +9,12 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Collection, Iterable, Mapping
+from pathlib import Path
 
 from pps.activities.ports.tracker import Ticket
 from pps.adapters.trackers.entries import SUBMISSION, Entry, EntryTracker
 from pps.adapters.trackers.issue_text import IssueText, plain_ends
+from pps.adapters.trackers.kept_copy import Clock
 from pps.config.tracker_models import TrackerFile
 from pps.domain.base.errors import ConfigurationError, RefusedError
 
@@ -28,8 +30,8 @@ _MOST_TITLE = 250
 class IssueTracker(EntryTracker):
     """A tracker whose entries have a title, a body, and labels."""
 
-    def __init__(self, file: TrackerFile) -> None:
-        super().__init__(file)
+    def __init__(self, file: TrackerFile, copy: Path | None, clock: Clock) -> None:
+        super().__init__(file, copy, clock)
         self._states = frozenset(file.states_there.values())
         names = [file.label, *self._states, *(self._words.attribute(f) for f in (_FLAG, *_SAID_BY_LABELS))]
         if wrong := [name for name in names if "," in name]:
@@ -82,7 +84,7 @@ class IssueTracker(EntryTracker):
     def _is_patch(self, labels: Collection[str]) -> bool:
         return self._file.label in labels
 
-    def _issue(self, number: int, title: str, body: str, labels: Collection[str], version: object) -> Entry:
+    def _issue(self, number: int, title: str, body: str, labels: Collection[str], at: str) -> Entry:
         """An issue as an entry."""
         text = IssueText.of(body[:_MOST_TEXT])
         values: dict[str, object] = dict(text.values)
@@ -103,9 +105,8 @@ class IssueTracker(EntryTracker):
         problems = [f"{name}: its heading stands more than once in the issue" for name in text.twice if name in ours]
         if len(body) > _MOST_TEXT:
             problems.append(f"the issue's text is longer than {_MOST_TEXT} characters")
-        return Entry(
-            number, tuple(sorted(self._states & set(labels))), values, (version, body, labels), tuple(problems)
-        )
+        states, is_patch = tuple(sorted(self._states & set(labels))), self._is_patch(labels)
+        return Entry(number, states, values, at, (at, body, labels), tuple(problems), is_patch)
 
     def _move(self, entry: Entry, state: str) -> None:
         """See the base: the new label first, so that an issue never has no state."""

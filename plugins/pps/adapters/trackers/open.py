@@ -16,26 +16,27 @@ def open_tracker(file: TrackerFile, secret: Secret, cache: Path) -> Tracker:
     Args:
         cache: folder of ours alone for what may be lost at any time.
     """
+    # what one user may read is not for another
+    whose = hashlib.sha256(f"{file.url} {file.project} {secret.user}".encode()).hexdigest()[:16]
+    copy = cache / f"{file.kind}-{whose}.json"
     match file.kind:
         case TrackerKind.ROUNDUP:
             from pps.adapters.trackers.roundup import RoundupTracker
 
-            # what one user may read is not for another
-            whose = hashlib.sha256(f"{file.url} {file.project} {secret.user}".encode()).hexdigest()[:16]
-            return RoundupTracker(file, secret, copy=cache / f"{file.kind}-{whose}.json")
+            return RoundupTracker(file, secret, copy=copy)
         case TrackerKind.GITHUB:
             from pps.adapters.trackers.github import GithubTracker
 
-            return GithubTracker(file, secret)
+            return GithubTracker(file, secret, copy=copy)
         case TrackerKind.GITLAB:
             from pps.adapters.trackers.gitlab import GitlabTracker
 
-            return GitlabTracker(file, secret)
+            return GitlabTracker(file, secret, copy=copy)
         case TrackerKind.REQUEST_TRACKER:
             from pps.adapters.trackers.request_tracker import RequestTracker
 
-            return RequestTracker(file, secret)
+            return RequestTracker(file, secret, copy=copy)
         case TrackerKind.ZAMMAD:
             from pps.adapters.trackers.zammad import ZammadTracker
 
-            return ZammadTracker(file, secret)
+            return ZammadTracker(file, secret, copy=copy)

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from itertools import islice
+from datetime import datetime
+from itertools import islice, takewhile
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pps.activities.ports.tracker import Remark
 from pps.adapters.trackers.careful_session import CarefulSession, RedirectedError, one_line
 from pps.adapters.trackers.entries import Entry, EntryTracker, pages
 from pps.adapters.trackers.http import Secret
+from pps.adapters.trackers.kept_copy import Clock, utc_now
 from pps.config.tracker_models import TrackerFile
 from pps.domain.base.errors import ConfigurationError, RefusedError, RolloutError
 
@@ -23,18 +26,21 @@ _MOST_TITLE = 200
 _PAGE = 20
 #: Of one call of ours: the library goes on as long as it is told that there is more.
 _MOST_REQUESTS = 5000
-_FIELDS = "Status,Subject,CustomFields,Queue"
+_FIELDS = "Status,Subject,CustomFields,Queue,LastUpdated"
 
 
 class RequestTracker(EntryTracker):
     """`ports.Tracker` over a queue of Request Tracker 5; a patch's fields are custom fields, its state the status."""
 
-    def __init__(self, file: TrackerFile, secret: Secret, **limits: Any) -> None:
+    def __init__(
+        self, file: TrackerFile, secret: Secret, *, copy: Path | None = None, clock: Clock = utc_now, **limits: Any
+    ) -> None:
         """Args:
         secret: user and password, or an authentication token alone.
+        copy: as in `EntryTracker`.
         limits: as in `CarefulSession`.
         """
-        super().__init__(file)
+        super().__init__(file, copy, clock)
         limits.setdefault("total_s", file.timeout)
         self._asked = _Asked(CarefulSession(self.url, **limits))
         self._rt = self._connect(secret)
@@ -65,30 +71,44 @@ class RequestTracker(EntryTracker):
             ticket = self._rt.get_ticket(int(number))
             if str(ticket["id"]) != str(number) or ticket["Queue"]["Name"] != self._file.project:
                 raise self._not_found(number, f"it is no ticket of queue {self._file.project!r}, so it is not")
+            if ticket["Status"] == "deleted":  # it can still be read, but no list shows it
+                raise self._not_found(number, "it was deleted, so it is not")
             return self._of(ticket, self._asked.etag)
 
-    def _entries(self, state: str | None = None) -> Iterable[Entry]:
-        query = f"Queue = {_quoted(self._file.project)}" + (f" AND Status = {_quoted(state)}" if state else "")
+    def _entries(self, since: datetime | None = None) -> Iterable[Entry]:
+        """See the base. Of what has changed also tickets that have gone to another queue."""
+        if since:
+            return self._changed(since)
         last: list[int] = []
 
         def some(_: int) -> list[Entry]:
             # by number, as the pages of a list move while tickets come in
             below = f" AND id < {last[0]}" if last else ""
-            found = self._rt.search(
-                raw_query=query + below, order="-id", query_format={"fields": _FIELDS, "fields[Queue]": "Name"}
-            )
-            entries = [self._of(ticket) for ticket in islice(_until_none(found), _PAGE)]
+            found = self._search(f"Queue = {_quoted(self._file.project)}{below}", "-id")
+            entries = [self._of(ticket) for ticket in islice(found, _PAGE)]
             last[:] = [min(entry.number for entry in entries)] if entries else last
             return entries
 
         with self._spoken():
             return list(pages(some, self._asked.session.fault))
 
+    def _changed(self, since: datetime) -> list[Entry]:
+        """Read from the newest change back: RT reads a moment in a query in a time zone that it does not tell."""
+        with self._spoken():
+            found = map(self._of, self._search("id > 0", "-LastUpdated"))
+            return list(takewhile(lambda entry: datetime.fromisoformat(entry.at) >= since, found))
+
+    def _search(self, query: str, order: str) -> Iterator[dict[str, Any]]:
+        shown = {"fields": _FIELDS, "fields[Queue]": "Name"}
+        return _until_none(self._rt.search(raw_query=query, order=order, query_format=shown))
+
     def _of(self, ticket: Mapping[str, Any], etag: str = "") -> Entry:
         known = {field["name"]: [v for v in field["values"] if v is not None] for field in ticket["CustomFields"]}
         values: dict[str, Any] = {str(name): "\n".join(map(str, v)) for name, v in known.items() if v}
         values[self._words.attribute("title")] = str(ticket["Subject"] or "")
-        return Entry(int(ticket["id"]), (str(ticket["Status"]),), values, etag)
+        at = datetime.fromisoformat(ticket["LastUpdated"]).isoformat()
+        ours = ticket["Queue"]["Name"] == self._file.project
+        return Entry(int(ticket["id"]), (str(ticket["Status"]),), values, at, etag, is_patch=ours)
 
     def _say(self, number: int, text: str) -> None:
         with self._spoken(number):

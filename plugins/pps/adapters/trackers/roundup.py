@@ -11,9 +11,9 @@ from typing import Any
 
 from pps.activities.ports.tracker import Reading, Remark, Ticket
 from pps.adapters.trackers.http import ChangedMeanwhileError, Secret
+from pps.adapters.trackers.kept_copy import Clock, Copy, utc_now
 from pps.adapters.trackers.mapping import WordBook
-from pps.adapters.trackers.roundup_copy import Copy
-from pps.adapters.trackers.roundup_rest import RoundupRest
+from pps.adapters.trackers.roundup_rest import MOMENT, RoundupRest, moment
 from pps.config.patch_documents import parse_patch, patch_document
 from pps.config.tracker_models import TrackerFile
 from pps.domain.base.errors import PackageError, PatchNotFoundError, RefusedError
@@ -33,7 +33,14 @@ class RoundupTracker:
     """`ports.Tracker` over Roundup's REST; `config/tracker/` has the schema that it is made for."""
 
     def __init__(
-        self, file: TrackerFile, secret: Secret, *, copy: Path | None = None, page: int = _PAGE, **limits: Any
+        self,
+        file: TrackerFile,
+        secret: Secret,
+        *,
+        copy: Path | None = None,
+        clock: Clock = utc_now,
+        page: int = _PAGE,
+        **limits: Any,
     ) -> None:
         """Args:
         secret: the user of Roundup for whom we act; none: as a stranger, who reads only.
@@ -42,7 +49,8 @@ class RoundupTracker:
         limits: as in `CarefulHttp`.
         """
         self.url = file.url.rstrip("/") + "/"
-        self._class, self._words, self._copy = file.project, WordBook(file, "%Y-%m-%d.%H:%M:%S"), copy
+        self._class, self._words = file.project, WordBook(file, MOMENT)
+        self._copy, self._clock = copy, clock
         self._rest = RoundupRest(self.url, secret, page=page, **{"total_s": file.timeout, **limits})
         names = [a.name for f, a in self._words.attributes.items() if f not in ("bugs", "test_cases")]
         links = [n for n in (self._words.attribute("bugs"), self._words.attribute("test_cases")) if n]
@@ -109,7 +117,8 @@ class RoundupTracker:
 
     def _copied(self) -> Copy:
         """The copy, as the tracker is now."""
-        copy = Copy.of(self._copy, f"{self.url} {self._class} {self._fields} {_BUG} {_CASE}")
+        of = f"{self.url} {self._class} {self._fields} {_BUG} {_CASE}"
+        copy = Copy(self._copy, of, at="activity", moment=moment, clock=self._clock)
         classes = {self._class: self._fields, "bug": f"{_BUG},activity", "case": f"{_CASE},activity"}
         for klass, fields in classes.items():
             copy.bring_up_to_date(
@@ -139,12 +148,14 @@ class RoundupTracker:
 
     # --- writing ---
 
-    def set_state(self, number: int, state: PatchState, comment: str) -> None:
+    def set_state(self, number: int, state: PatchState, comment: str, *, only_from: PatchState | None = None) -> None:
         """Move a patch; see the port. `RefusedError` when the tracker does not allow this move."""
         for _ in range(_TRIES):
             item, etag = self._for_writing(number)
             if item["state.name"] == self._words.state(state.value):
                 return
+            if only_from and item["state.name"] != self._words.state(only_from.value):
+                raise _changed_meanwhile(number)
             said = [self._say(comment)] if comment.strip() else []
             # both in one change: no comment without its move, no move without its comment
             change = {"state": self._words.state(state.value), "messages": [*item["messages"], *said]}
@@ -223,7 +234,7 @@ class RoundupTracker:
         links = {name: ids for name, ids in self._links(patch).items() if self._ours(name) in fields}
         change = {**self._words.write(patch, frozenset(fields)), **links}
         if not self._change(item, etag, change):
-            raise ChangedMeanwhileError(f"patch {number}", "somebody else changed it meanwhile.", "Look at it again.")
+            raise _changed_meanwhile(number)
 
     def set_flag(self, number: int, flag: str, value: bool, comment: str = "") -> None:
         """Set or clear a flag, e.g. `basic_certification_passed`, as SA3 does."""
@@ -306,6 +317,10 @@ class RoundupTracker:
 
     def _by_id(self, klass: str, fields: str, ids: Sequence[Any]) -> dict[str, dict[str, Any]]:
         return {i["id"]: i for i in self._rest.of(klass, fields, ids)}
+
+
+def _changed_meanwhile(number: int) -> ChangedMeanwhileError:
+    return ChangedMeanwhileError(f"patch {number}", "somebody else changed it meanwhile.", "Look at it again.")
 
 
 def _trimmed(text: str) -> str:

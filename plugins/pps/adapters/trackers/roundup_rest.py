@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlsplit
 
 from pps.adapters.trackers.http import Answer, CarefulHttp, ChangedMeanwhileError, Secret, TooLargeError
 
 Item = dict[str, Any]
+#: As Roundup writes a moment, in UTC.
+MOMENT = "%Y-%m-%d.%H:%M:%S"
 
 
 class RoundupRest:
@@ -64,9 +67,9 @@ class RoundupRest:
             found += self._with_ids(klass, query, [str(i) for i in ids[at : at + self._page]])
         return found
 
-    def since(self, klass: str, fields: str, moment: str) -> list[Item]:
-        """Items that changed at or after a moment, as the tracker writes it."""
-        return self._collection(klass, [*self._query(fields), ("activity", f"{moment};")])
+    def since(self, klass: str, fields: str, at: datetime) -> list[Item]:
+        """Items that changed at or after a moment."""
+        return self._collection(klass, [*self._query(fields), ("activity", f"{at.astimezone(UTC).strftime(MOMENT)};")])
 
     def items(self, klass: str, fields: str, **exactly: str) -> list[Item]:
         """Items of a class: all, or those with exactly these values (one of each attribute)."""
@@ -99,6 +102,11 @@ class RoundupRest:
         if not isinstance(data, dict):
             raise self.fault("its answer is not one of Roundup's.")
         return data
+
+
+def moment(text: str) -> datetime:
+    """Of a text of Roundup's; ValueError where it is none."""
+    return datetime.strptime(text, MOMENT).replace(tzinfo=UTC)
 
 
 def _reason(body: Any) -> str:
