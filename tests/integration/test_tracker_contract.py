@@ -16,8 +16,10 @@ from tests.support.examples import PATCH
 from tests.support.tracker_desks import DESKS, Desk
 
 from pps.activities.ports.tracker import Ticket, Tickets
+from pps.adapters.trackers.roundup import RoundupTracker
 from pps.config.patch_documents import parse_patch, patch_document
 from pps.domain.base.errors import PackageError, PatchNotFoundError, RefusedError, ServiceError
+from pps.domain.base.texts import for_the_public, without_addresses
 from pps.domain.packages.patch import Case, Patch, PatchKind, PatchState
 
 NOWHERE = 999_999
@@ -376,3 +378,11 @@ def test_a_ticket_is_opened_once_told_once_that_it_is_mended_and_is_no_patch(des
 def plain(text: str) -> str:
     """Without what a tracker may change: line ends, and blanks at the ends."""
     return "\n".join(line.rstrip() for line in text.replace("\r\n", "\n").split("\n")).strip()
+
+
+def test_the_page_that_pages_and_mails_lead_to_is_not_taken_for_an_address(desk: Desk) -> None:
+    patch = entered(desk)
+    page = desk.tracker.page(patch.number)
+    assert for_the_public(page) == without_addresses(page) == page
+    if isinstance(desk.tracker, RoundupTracker):  # the one whose pages are here, too
+        assert patch.title in requests.get(page, timeout=30).text

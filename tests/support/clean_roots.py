@@ -70,7 +70,7 @@ class CommentingTracker:
     error: RolloutError | None = None
 
     def page(self, number: int) -> str:
-        return f"https://tracker.example.org/patch?@action=number&number={number}"
+        return f"https://tracker.example.org/patch?:action=number&number={number}"
 
     def comment(self, number: int, text: str) -> None:
         if self.error:

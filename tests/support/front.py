@@ -247,7 +247,7 @@ class MemoryTracker:
         return tuple(Reading(p.number, p.title, self.page(p.number), p) for p in wanted)
 
     def page(self, number: int) -> str:
-        return f"https://tracker.example.org/patch?@action=number&number={number}"
+        return f"https://tracker.example.org/patch?:action=number&number={number}"
 
     def comment(self, number: int, text: str) -> None:
         if (number, text) not in self.remarks:

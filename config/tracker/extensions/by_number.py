@@ -1,4 +1,4 @@
-"""`patch?@action=number&number=4711` leads to the page of that patch: people know its number, not Roundup's id."""
+"""`patch?:action=number&number=4711` leads to the page of that patch: people know its number, not Roundup's id."""
 
 from roundup.cgi.actions import Action
 from roundup.cgi.exceptions import NotFound, Redirect

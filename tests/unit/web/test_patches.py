@@ -50,7 +50,7 @@ class Tracker:
         return self.known[number]
 
     def page(self, number: int) -> str:
-        return f"https://tracker.example.org/patch?@action=number&number={number}"
+        return f"https://tracker.example.org/patch?:action=number&number={number}"
 
 
 def test_the_answer_stands_on_top_and_every_condition_below_it(anybody: TestClient) -> None:

@@ -87,7 +87,8 @@ class RoundupTracker:
 
     def page(self, number: int) -> str:
         """See the port."""
-        return f"{self.url}{self._class}?@action=number&number={int(number)}"
+        # Roundup takes : for @, with which it would be taken for a mail address, and hidden where text is shown
+        return f"{self.url}{self._class}?:action=number&number={int(number)}"
 
     def comments(self, number: int) -> tuple[Remark, ...]:
         """See the port."""

@@ -33,7 +33,7 @@ def test_one_patch_is_shown_field_by_field_with_the_consequences(front: Front) -
     said = " ".join(run(front, "4711").split())
     assert "It is read as: number 4711" in said
     assert "provider: nobody is named to whom a failed deployment test goes back." in said
-    assert "https://tracker.example.org/patch?@action=number&number=4711" in said
+    assert "https://tracker.example.org/patch?:action=number&number=4711" in said
 
 
 def test_a_patch_that_cannot_be_used_is_named_with_every_reason(front: Front, services: MemoryServices) -> None:
