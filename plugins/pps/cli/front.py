@@ -88,6 +88,11 @@ class Front:
             return named
         return self.signed_in.user if self.signed_in else getpass.getuser()
 
+    @property
+    def is_far(self) -> bool:
+        """Somebody has signed in from a machine of their own: what they decide goes through the API's doors."""
+        return isinstance(self.services, FarServices)
+
     def office(self) -> FrontOffice:
         """Where commands that put something on record do their work."""
         return FrontOffice.of(self.services, self.now, self.actor)

@@ -20,7 +20,6 @@ from pps.cli.quality import deployment_tests, measures, pools, release_tests, sa
 from pps.cli.sites import registry as sites
 from pps.cli.sites import wishes as site_wishes
 from pps.domain.base.errors import ConfigurationError
-from pps.services.far import FarServices
 
 #: Commands for the account that runs the service; everybody else's work without its secrets.
 _OF_THE_SERVICE = ("doctor", "db", "facts", "keys", "channels", "backup", "restore", "users", "tracker")
@@ -95,7 +94,7 @@ def main(
     """Give the commands their world; a test that brought its own keeps it."""
     if ctx.obj is None:
         ctx.obj = opened(config, airflow_url)
-    if ctx.invoked_subcommand in _OF_THE_SERVICE and isinstance(ctx.obj.services, FarServices):
+    if ctx.invoked_subcommand in _OF_THE_SERVICE and ctx.obj.is_far:
         raise ConfigurationError(
             f"pps {ctx.invoked_subcommand}",
             "works with databases, keys and folders of the service, and you have signed in from a machine of your own.",

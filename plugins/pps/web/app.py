@@ -30,6 +30,7 @@ from pps.web import (
     follow_ups,
     following,
     late_answers,
+    office,
     pages,
     patches,
     pilot_doors,
@@ -156,6 +157,7 @@ def create_app(
         quality_report.router(services, current_user, now, ledger),
         quality_api.router(services, current_user, now, ledger),
         far.router(services, current_user, now),
+        office.router(services, current_user, now),
     ):
         app.include_router(router, dependencies=[Depends(user)])
     of_workers, worker = run_notes.router(services, keep_note)

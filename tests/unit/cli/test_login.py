@@ -203,7 +203,6 @@ def test_a_page_after_the_other_is_read(
         ("keys", "show"),
         ("channels", "list"),
         ("classify", "4711"),
-        ("sam", "assign", "sam-clone-sensor", "ada", "--what", "BDII"),
         ("bulletin", "write"),
     ],
     ids=" ".join,

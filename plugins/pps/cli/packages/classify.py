@@ -48,9 +48,12 @@ def classify(
     facts = here.services.facts
     known = here.services.tracker.patch(patch)
     found: Classification | None = None
-    if overrule is None or not facts.dossier(patch).has(FactKind.CLASSIFIED):
+    if overrule is None or not (here.is_far or facts.dossier(patch).has(FactKind.CLASSIFIED)):
         found = _look(here, known, record=record)
-    if overrule is not None:
+    if overrule is not None and here.is_far:
+        said = {"verdict": overrule.value, "reason": reason}
+        here.post(f"patches/{patch}/overruling", said, about=known.subject)
+    elif overrule is not None:
         verdicts.overrule(here.office(), known, overrule, reason)
     standing = standing_verdict(facts.dossier(patch))
     if as_json:

@@ -143,7 +143,11 @@ def skip(
 ) -> None:
     """Put on record why a pilot needs no mirror: its service is not published in production, say."""
     here = front(ctx)
-    fact = mirroring.skip_mirror(here.desk(name), reason)
+    if here.is_far:
+        here.post(f"rollouts/{name}/no-mirror", {"reason": reason}, about=f"mirror of {name}")
+        fact = here.services.facts.rollout(name).need(FactKind.MIRROR_MADE, "Say it again.")
+    else:
+        fact = mirroring.skip_mirror(here.desk(name), reason)
     if as_json:
         return output.say_json(_described(here, fact))
     return output.say(f"{name} has no mirror: {fact.payload['skipped']}")

@@ -230,7 +230,9 @@ def candidates(
         services.config.site(site)  # a typo is an error
     sites, most = services.config.sites.values(), services.config.policies.pilots.open_pilots_at_most
     names = {"volunteers": volunteer or (), "in_downtime": downtime or ()}
-    if record:
+    if record and here.is_far:
+        here.post(f"rollouts/{name}/candidates", {key: list(sites) for key, sites in names.items()}, about=name)
+    if record and not here.is_far:
         ranking = screening.rank_candidates(desk.by(f"user {here.actor}"), sites, most, **names)
     else:
         ranking = screening.foresee(desk, sites, most, **names)

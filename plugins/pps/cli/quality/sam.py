@@ -25,9 +25,13 @@ def assign(
     """Assign a task to a user. The same one assigned twice counts once."""
     here = front(ctx)
     config = here.services.config
-    found = sam_tasks.assign(
-        here.services.facts, config.activities, task, user, here.actor, here.now(), what=what, week=week
-    )
+    if here.is_far:
+        said = here.post("sam-tasks", {"task": task, "user": user, "what": what, "week": week}, about="SAM task")
+        found = next(t for t in sam_tasks.tasks(here.services.facts) if t.number == said["number"])
+    else:
+        found = sam_tasks.assign(
+            here.services.facts, config.activities, task, user, here.actor, here.now(), what=what, week=week
+        )
     if as_json:
         return output.say_json(found)
     title = config.activity(found.activity).title
@@ -44,7 +48,11 @@ def done(
     """Say that a task is done; whoever it was assigned to is credited, once."""
     here = front(ctx)
     config = here.services.config
-    found, new = sam_tasks.done(here.services.facts, config.activities, number, here.actor, text, here.now())
+    if here.is_far:
+        new = here.post(f"sam-tasks/{number}/done", {"text": text}, about=f"SAM task {number}")["new"]
+        found = next(t for t in sam_tasks.tasks(here.services.facts) if t.number == number)
+    else:
+        found, new = sam_tasks.done(here.services.facts, config.activities, number, here.actor, text, here.now())
     credits = config.activity(found.activity).credits
     if as_json:
         return output.say_json({"task": found, "new": new, "credits": credits})

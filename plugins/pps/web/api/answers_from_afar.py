@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 from pydantic import Field
@@ -54,3 +55,52 @@ class Record(Answer):
     numbers: dict[str, int] = Field(default_factory=dict)
     counts: dict[str, int] = Field(default_factory=dict)
     name: str = ""
+
+
+class Overruled(Answer):
+    """How a patch is classified now."""
+
+    patch: int
+    verdict: str
+    reason: str
+    new: bool
+
+
+class SamTask(Answer):
+    """A task for the monitoring."""
+
+    number: int
+    activity: str
+    user: str
+    what: str
+    week: str
+    assigned_at: datetime
+    assigned_by: str
+    done_at: datetime | None
+    text: str
+    new: bool
+
+
+class NoMirror(Answer):
+    """That a pilot needs no mirror."""
+
+    rollout: str
+    reason: str
+    new: bool
+
+
+class RankedSite(Answer):
+    """A site that could run a pilot."""
+
+    site: str
+    score: float
+    reasons: list[str]
+
+
+class Ranked(Answer):
+    """The sites, the best first, and the others with what is against them."""
+
+    rollout: str
+    candidates: list[RankedSite]
+    excluded: dict[str, list[str]]
+    new: bool

@@ -34,6 +34,7 @@ from pps.web.feedback import FeedbackBody, WithdrawalBody
 from pps.web.follow_ups import FollowUpBody
 from pps.web.following import FollowBody
 from pps.web.late_answers import AnswerBody
+from pps.web.office import CandidatesBody, NoMirrorBody, OverrulingBody, SamDoneBody, SamTaskBody
 from pps.web.pilot_doors import InterestBody, JustificationBody, MoveBody
 from pps.web.pilot_log import EntryBody, RollBackBody, SuccessBody
 from pps.web.provider import SubmissionBody, WaiverBody
@@ -123,6 +124,11 @@ OPERATIONS: Mapping[tuple[str, str], Described] = {
     ("GET", "/api/v1/tracker/patches"): Described(answers_from_afar.TrackerPatches),
     ("GET", "/api/v1/tracker/patches/{number}"): Described(answers_from_afar.TrackerPatch),
     ("POST", "/api/v1/record"): Described(answers_from_afar.Record, RecordBody),
+    ("POST", "/api/v1/patches/{number}/overruling"): Described(answers_from_afar.Overruled, OverrulingBody, _KEPT),
+    ("POST", "/api/v1/sam-tasks"): Described(answers_from_afar.SamTask, SamTaskBody, _KEPT),
+    ("POST", "/api/v1/sam-tasks/{number}/done"): Described(answers_from_afar.SamTask, SamDoneBody, _KEPT),
+    ("POST", "/api/v1/rollouts/{name}/no-mirror"): Described(answers_from_afar.NoMirror, NoMirrorBody, _KEPT),
+    ("POST", "/api/v1/rollouts/{name}/candidates"): Described(answers_from_afar.Ranked, CandidatesBody, _KEPT),
 }
 
 
