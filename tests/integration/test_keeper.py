@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import subprocess
 import sys
@@ -133,3 +134,20 @@ def test_a_server_that_will_not_stop_is_made_to_after_its_grace(tmp_path: Path) 
 def test_a_program_that_is_not_there_is_a_service_error(tmp_path: Path) -> None:
     with Servers(tmp_path) as servers, pytest.raises(ServiceError, match="cannot be started"):
         servers.start("nothing", ["/does/not/exist"], log=tmp_path / "log")
+
+
+def test_a_server_that_ends_just_before_it_is_stopped_keeps_nobody_waiting(tmp_path: Path) -> None:
+    with Servers(tmp_path) as servers:
+        assert servers._process is not None and servers._process.stdin is not None
+        orders = [{"start": order("quick", "exit 0")}]
+        orders += [{"start": order(f"other-{n}", "exec sleep 600")} for n in range(10)]  # meanwhile it has ended
+        orders += [{"stop": ["quick"]}]
+        servers._process.stdin.write(b"".join(json.dumps(o).encode() + b"\n" for o in orders))
+        servers._process.stdin.flush()
+        while servers._answers.get(timeout=20)["event"] != "done":
+            pass
+
+
+def order(name: str, script: str) -> dict[str, object]:
+    fixed = {"env": None, "cwd": None, "log": "/dev/null", "stop_signal": 15, "grace_s": 5, "restart": False}
+    return {"name": name, "argv": ["sh", "-c", script], **fixed}

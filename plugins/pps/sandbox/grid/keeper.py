@@ -153,14 +153,15 @@ class _Keeper:
         chosen = [self.servers[n] for n in names if n in self.servers]
         for server in chosen:
             server.restart, server.again_at = False, None
-            if server.process:
-                with contextlib.suppress(ProcessLookupError):
-                    server.process.send_signal(server.stop_signal)
+            if (
+                server.process
+            ):  # not by its own method: that would reap it, if it has just ended, and we would never know
+                os.kill(server.process.pid, server.stop_signal)
         deadline = time.monotonic() + max((s.grace_s for s in chosen), default=0)
         while any(s.process for s in chosen):
             for server in chosen:
                 if server.process and time.monotonic() > deadline:
-                    server.process.kill()
+                    os.kill(server.process.pid, signal.SIGKILL)
             time.sleep(0.05)
             self.reap()
 
