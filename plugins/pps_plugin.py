@@ -80,14 +80,18 @@ _services: tuple[object, Any] = (None, None)
 def services() -> Any:
     """The adapters, with secrets from Airflow's Connections. Kept until a configuration file changes."""
     global _services  # noqa: PLW0603 (one for the process: it holds a pool of connections)
+    from datetime import UTC, datetime
+
     from pps.config.loader import load_configuration
+    from pps.orchestration.runtime import say_which_node
     from pps.orchestration.targets import credentials
     from pps.services import Services
 
     configuration = load_configuration()
-    seen = sorted((f.name, f.stat().st_mtime_ns) for f in configuration.folder.glob("*.yaml"))
+    files = sorted((f.name, f.stat().st_mtime_ns) for f in configuration.folder.glob("*.yaml"))
+    seen = (datetime.now(UTC).date(), files)  # each day this node is entered again
     if _services[0] != seen:
-        _services = (seen, Services(configuration, credentials))
+        _services = (seen, say_which_node(Services(configuration, credentials)))
     return _services[1]
 
 

@@ -36,6 +36,7 @@ from pps.domain.packages.patch import Bug, PackageRef, Patch, PatchState, Reposi
 from pps.domain.people.feedback import Limit
 from pps.domain.record.chain import Link
 from pps.domain.record.facts import Fact, FactKind
+from pps.domain.record.nodes import Node
 from pps.domain.record.rollouts import NO_ROLLOUTS, Rollout, dossier_name, rollout_id
 from pps.domain.sites.site import Platform
 from pps.services import Services
@@ -112,6 +113,13 @@ class MemoryFacts:
         self.facts: list[Fact] = []
         self.mails: list[tuple[Mail, datetime | None, str]] = []
         self.register: list[OpenRollout] = []
+        self.kept_nodes: dict[str, Node] = {}
+
+    def keep_node(self, node: Node) -> None:
+        self.kept_nodes[node.name] = node
+
+    def nodes(self, since: datetime) -> tuple[Node, ...]:
+        return tuple(n for n in self.kept_nodes.values() if n.seen_at > since)
 
     def rollouts(
         self,

@@ -17,6 +17,7 @@ from pps.activities.sites.diagnosis import Finding, Health, diagnose_sites, fail
 from pps.cli import output
 from pps.cli.facts import look_at_chains
 from pps.cli.front import Front, front
+from pps.cli.nodes import node_findings
 from pps.cli.packages.keys import signing_findings
 from pps.config.activity_models import ActivitiesFile
 from pps.config.base_models import Model
@@ -134,6 +135,7 @@ def _central_findings(here: Front) -> Iterator[Finding]:
         if subject == "database" and finding.health is Health.OK:
             yield _checked(here, "database role", _database_role)
             yield _checked(here, "facts", _facts)
+            yield from node_findings(here)
     yield from _channels(here)
     yield from _package_keys(here)
     yield from _mirrors(here)

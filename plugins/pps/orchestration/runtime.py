@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from airflow.sdk import Context, get_current_context
 
 from pps.config.loader import Configuration, load_configuration
+from pps.config.node import this_node
 from pps.domain.base.errors import RolloutError
 from pps.orchestration import run_notes
 from pps.orchestration.in_time import until_heard
@@ -24,11 +26,13 @@ from pps.workflow.desk import FrontDesk, FrontOffice
 if TYPE_CHECKING:
     from pps.adapters.record.store import FactStore
 
+log = logging.getLogger(__name__)
+
 
 @contextmanager
 def services() -> Iterator[Services]:
     """The services of one task; closed afterwards. Within `asking_again`, what has been kept from the last time."""
-    opened = _KEPT.services() if _ASKING_AGAIN.get() else Services(load_configuration(), credentials)
+    opened = _KEPT.services() if _ASKING_AGAIN.get() else say_which_node(Services(load_configuration(), credentials))
     try:
         with until_heard():
             yield opened
@@ -38,6 +42,15 @@ def services() -> Iterator[Services]:
         raise
     finally:
         opened.close()
+
+
+def say_which_node(opened: Services) -> Services:
+    """Enter with which configuration this node works: `pps doctor` compares (docs/adr/0039). No work waits for that."""
+    try:
+        opened.facts.keep_node(this_node(opened.config, now()))
+    except RolloutError as error:
+        log.warning("With which configuration this node works could not be entered: %s", error)
+    return opened
 
 
 @contextmanager
@@ -72,6 +85,7 @@ class _Standing:
     """A configuration as it was read, and the facts that it leads to."""
 
     seen: tuple[object, ...]
+    said_on: date
     config: Configuration
     facts: FactStore
 
@@ -92,9 +106,11 @@ class _Kept:
         config = load_configuration()
         seen = _seen(config.folder)
         with self._lock:
-            if self._standing is None or self._standing.seen != seen:
+            today = now().date()  # this node is entered again each day
+            if self._standing is None or (self._standing.seen, self._standing.said_on) != (seen, today):
                 self._let_go()
-                self._standing = _Standing(seen, config, Services(config, credentials).facts)
+                opened = say_which_node(Services(config, credentials))
+                self._standing = _Standing(seen, today, config, opened.facts)
             standing = self._standing
         return Services(standing.config, credentials, shared_facts=standing.facts)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import socketserver
 import threading
 from collections.abc import Iterator
@@ -281,3 +282,32 @@ def test_patches_that_cannot_be_used_are_counted(healthy: Front, monkeypatch: py
         "WARN",
         f"answers; 1 of its {len(good) + 1} patches cannot be used. Run: pps tracker check --unusable",
     )
+
+
+def test_a_node_with_another_configuration_fails_and_one_that_may_have_got_the_change_is_asked_about(
+    healthy: Front, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PPS_NODE", "central")
+    facts, folder, now = healthy.services.facts, healthy.services.config.folder, healthy.now()
+    doctor(healthy)  # it makes a keyring, too
+    for file in folder.rglob("*"):
+        os.utime(file, (0, (now - timedelta(hours=1)).timestamp()))
+    doctor(healthy)
+    mine = facts.kept_nodes["central"]
+    other = dict(mine.files) | {"sites.yaml": "0" * 64}
+    minutes = {name: now - timedelta(minutes=ago) for name, ago in (("worker-1", 5), ("worker-2", 5), ("worker-3", 90))}
+    facts.keep_node(replace(mine, name="worker-1", seen_at=minutes["worker-1"]))
+    facts.keep_node(replace(mine, name="worker-2", seen_at=minutes["worker-2"], files=other, version="0.0.1"))
+    facts.keep_node(replace(mine, name="worker-3", seen_at=minutes["worker-3"], files=other))
+    facts.keep_node(replace(mine, name="gone", seen_at=now - timedelta(days=8), files=other))
+    code, found = doctor(healthy)
+    about = {subject: said for subject, said in found.items() if subject.startswith("node")}
+    assert {subject: health for subject, (health, _) in about.items()} == {
+        "nodes": "OK",
+        "node worker-2": "FAIL",
+        "node worker-3": "WARN",
+    }
+    assert code == 1
+    assert about["nodes"][1].startswith("central, worker-1: the same configuration")
+    assert f"differed from this node: version 0.0.1 instead of {mine.version}, sites.yaml." in about["node worker-2"][1]
+    assert "has not been at work since the configuration here changed: sites.yaml" in about["node worker-3"][1]

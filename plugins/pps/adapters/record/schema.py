@@ -19,6 +19,7 @@ RIGHTS = {
         "claimed_until, sent_at, given_up_at, last_error)"
     ),
     "turned_away": "SELECT, INSERT, UPDATE (number, last_at)",
+    "nodes": "SELECT, INSERT, UPDATE (version, files, seen_at)",
     VERSION_TABLE: "SELECT",
 }
 

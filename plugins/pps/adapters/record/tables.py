@@ -120,6 +120,14 @@ turned_away = sa.Table(
     sa.Column("number", SERIAL, nullable=False),
     sa.Column("last_at", Utc(), nullable=False),
 )
+nodes = sa.Table(
+    "nodes",
+    metadata,
+    sa.Column("name", Clean(), primary_key=True),
+    sa.Column("version", Clean(), nullable=False),
+    sa.Column("files", JSON, nullable=False),
+    sa.Column("seen_at", Utc(), nullable=False),
+)
 
 
 def insert_once(

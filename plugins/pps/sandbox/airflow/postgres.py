@@ -81,7 +81,7 @@ class EmbeddedPostgres:
             connection.execute(verb.format(sql.Identifier(name), owner))
         if there:  # perhaps from a time when there was one role
             with psycopg.connect(self.url(name).replace("+psycopg", ""), autocommit=True) as connection:
-                for table in ("facts", "rollouts", "outbox", "turned_away", "pps_alembic_version"):
+                for table in ("facts", "rollouts", "outbox", "turned_away", "nodes", "pps_alembic_version"):
                     change = sql.SQL("ALTER TABLE IF EXISTS {} OWNER TO {}")
                     connection.execute(change.format(sql.Identifier(table), owner))
 
