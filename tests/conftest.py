@@ -80,6 +80,8 @@ MISSING = {
     "request-tracker": _programs(RT_SETUP) + _files(RT_SERVER),
     "github-openapi": _files(str(GITHUB_OPENAPI)),
     "lint": _programs("lintian", "rpmlint"),
+    "nginx": _programs("nginx", "openssl"),
+    "systemd": _programs("systemd-analyze"),
     "no-gsi-conf": ["a machine without a gsi.conf"] if Path("/etc/grid-security/gsi.conf").exists() else [],
 }
 _left_out: dict[str, int] = {}

@@ -9,12 +9,12 @@ from typing import Annotated
 import typer
 
 from pps import __version__
-from pps.cli import doctor, facts, login, output
+from pps.cli import backup, doctor, facts, login, output, restore
 from pps.cli.clients import bulletin, controls, retry, rollouts, watching, withdrawal
 from pps.cli.front import PpsGroup, front, group, opened
 from pps.cli.packages import classify, keys, mirrors, patches, provider, trackers
 from pps.cli.packages import why as why_command
-from pps.cli.people import channels, credits, feedback, follow, mails, overrule, tasks
+from pps.cli.people import channels, credits, feedback, follow, mails, overrule, tasks, users
 from pps.cli.pilots import doors, pilots, running
 from pps.cli.quality import deployment_tests, measures, pools, release_tests, sam, scenarios
 from pps.cli.sites import registry as sites
@@ -138,6 +138,9 @@ app.command(name="overrule")(overrule.overrule)
 app.add_typer(facts.app, name="facts")
 app.add_typer(provider.app, name="provider")
 app.add_typer(measures.app, name="quality")
+app.add_typer(users.app, name="users")
+app.command(name="backup")(backup.backup)
+app.command(name="restore")(restore.restore)
 
 database = group("The database of facts.")
 app.add_typer(database, name="db")

@@ -8,6 +8,8 @@ from typing import Any
 import sqlalchemy as sa
 
 VERSION_TABLE = "pps_alembic_version"
+# % is special in Alembic's ini values
+_SCRIPTS = str(pathlib.Path(__file__).parent / "migrations").replace("%", "%%")
 _LOCK = 0x505053  # any number that others do not use for an advisory lock
 
 #: Table -> what the application may do with it. Nothing is ever removed from facts or register.
@@ -68,6 +70,16 @@ def is_current(connection: sa.Connection) -> bool:
     return context.get_current_revision() == newest
 
 
+def knows(revision: str) -> bool:
+    """Tell whether this version has a migration of that number: else the schema is of a newer version, or no schema."""
+    from alembic.config import Config
+    from alembic.script import ScriptDirectory
+
+    config = Config()
+    config.set_main_option("script_location", _SCRIPTS)
+    return any(script.revision == revision for script in ScriptDirectory.from_config(config).walk_revisions())
+
+
 def grant(connection: sa.Connection, application: str) -> None:
     """Give a role what the application needs, and take from it, and from everybody, whatever else it had."""
     quoted = connection.dialect.identifier_preparer.quote_identifier
@@ -96,7 +108,6 @@ def _migrations(connection: sa.Connection) -> Any:
     from alembic.config import Config
 
     config = Config()
-    # % is special in Alembic's ini values
-    config.set_main_option("script_location", str(pathlib.Path(__file__).parent / "migrations").replace("%", "%%"))
+    config.set_main_option("script_location", _SCRIPTS)
     config.attributes["connection"] = connection
     return config

