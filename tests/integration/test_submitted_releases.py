@@ -183,7 +183,7 @@ def test_what_the_tracker_does_not_take_is_refused_with_its_reason_and_not_said_
 def test_the_desk_shows_the_newest_releases_and_says_how_many_are_older(
     world: Submitting, unseen: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("pps.web.provider._SHOWN", 2)
+    monkeypatch.setattr("pps.web.provider_desk._SHOWN", 2)
     document = world.document(CLIENT)
     for version in ("1.0", "1.1", "1.2"):
         world.send({**document, "version": version})

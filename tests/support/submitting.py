@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from fastapi import FastAPI
 from fastapi.testclient import TestClient
 from tests.support.examples import NOW, templates
 from tests.support.front import MemoryServices, MemoryTracker, site, write_config
@@ -83,6 +84,7 @@ class Submitting:
     clock: Clock = field(default_factory=lambda: Clock(NOW))
     store: FactStore = field(init=False)
     services: MemoryServices = field(init=False)
+    app: FastAPI = field(init=False)
     web: TestClient = field(init=False)
 
     def __post_init__(self) -> None:
@@ -115,8 +117,8 @@ class Submitting:
             "feedback_secret": b"x" * 32,
         }
         self.services = MemoryServices(config, lambda _: None, given)
-        app = create_app(lambda: self.services, airflow_user, self.clock)
-        self.web = TestClient(app, base_url="https://pps.example.org")
+        self.app = create_app(lambda: self.services, airflow_user, self.clock)
+        self.web = TestClient(self.app, base_url="https://pps.example.org")
 
     @property
     def arch(self) -> str:
@@ -175,6 +177,13 @@ class Submitting:
         return self.web.post(
             path, data=dict(fields), headers={**browser, **headers, **_bearer(who)}, follow_redirects=False
         )
+
+    def choose(self, fields: Mapping[str, str], *files: tuple[str, bytes], who: str = PAT, **headers: str) -> Any:
+        """The form of a release with files, as a browser sends it."""
+        chosen = [("files", (name, data, "application/octet-stream")) for name, data in files]
+        browser = {"Origin": "https://pps.example.org", **headers, **_bearer(who)}
+        none = [("files", ("", b"", "application/octet-stream"))]
+        return self.web.post("/provider/submit", data=dict(fields), files=chosen or none, headers=browser)
 
     def send(self, document: Mapping[str, Any], who: str = PAT, *, submit: bool = True) -> Any:
         return self.post("/api/v1/provider/releases", {"document": document, "submit": submit}, who)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
 from pps.activities.packages.repository_use import PublishedKeys
-from pps.activities.packages.uploads import upload_repository
+from pps.activities.packages.uploads import upload_address, upload_repository
 from pps.activities.ports.mirrors import Mirrors
 from pps.activities.ports.packages import PackageRepositories
 from pps.domain.base.errors import ConfigurationError
@@ -152,9 +152,7 @@ class Repositories(Shared):
     def publish_upload(self, provider: str, kind: RepositoryKind, package: Path, now: datetime) -> Repository:
         """Add a package to the repository of a provider's uploads, and sign that; where it is served."""
         folder = self.upload_folder / provider / kind.value
-        repository = upload_repository(
-            kind, f"{str(self.config.service.upload_url).rstrip('/')}/{provider}/{kind.value}"
-        )
+        repository = upload_repository(kind, upload_address(str(self.config.service.upload_url), provider, kind))
         self.publish_packages(folder, repository, [package], now)
         return repository
 

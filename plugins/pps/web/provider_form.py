@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from pps.activities.packages.uploads import Uploaded
 from pps.config.release_documents import FIELDS
 from pps.domain.base.errors import RefusedError
 
@@ -73,6 +74,23 @@ def as_typed(document: Mapping[str, Any]) -> dict[str, str]:
         else:
             typed[name] = str(value)
     return typed
+
+
+def with_uploaded(typed: Mapping[str, str], taken: Sequence[Uploaded]) -> dict[str, str]:
+    """The form with the repository and the lines of packages that were uploaded from it; all else as it was."""
+    if not taken:
+        return dict(typed)
+    repository, lines = taken[0].repository, typed.get("packages", "").splitlines()
+    known = {tuple(line.split()) for line in (*lines, *typed.get("externals", "").splitlines())}
+    refs = dict.fromkeys((one.package.name, one.package.version, one.package.arch) for one in taken)
+    return {
+        **typed,
+        "repository_kind": repository.kind.value,
+        "url": repository.url,
+        "suite": repository.suite,
+        "components": " ".join(repository.components),
+        "packages": "\n".join([*(x for x in lines if x.strip()), *(" ".join(r) for r in refs if r not in known)]),
+    }
 
 
 def _package(line: str) -> dict[str, str]:

@@ -1,4 +1,7 @@
-"""The door for packages that providers upload; for programs: a browser sends a release, a program its packages."""
+"""Packages that providers upload: what is asked of each, and the door for programs.
+
+People choose them in the form of a release (`provider_submit`).
+"""
 
 from __future__ import annotations
 
@@ -14,6 +17,7 @@ from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import JSONResponse
 
 from pps.activities.packages import uploads
+from pps.config.loader import Configuration
 from pps.domain.base.errors import PackageError, RefusedError
 from pps.domain.people.providers import Provider
 from pps.services import Services, private_folder
@@ -25,19 +29,40 @@ _SECONDS = 1800.0
 """for one package to arrive"""
 
 
+def provider_named(config: Configuration, person: Person, name: str) -> Provider:
+    """For whom somebody uploads: the one of this name, or the only one that they speak for; 403 or 422 otherwise."""
+    mine = own_providers(config, person)
+    found = [p for p in mine if not name or p.name == name]
+    if not found:
+        raise HTTPException(403, "You speak for no such provider; people.yaml names each one's people.")
+    if len(found) > 1:
+        raise HTTPException(422, f"Name one of yours (provider): {', '.join(p.name for p in found)}.")
+    return found[0]
+
+
+def published(s: Services, person: Person, whose: Provider, file: Path, at: datetime) -> uploads.Uploaded:
+    """Take one package; `RefusedError` says why not."""
+    policies = s.config.policies
+    try:
+        return uploads.take(
+            office_of(s, person, at),
+            whose,
+            person.name,
+            file,
+            s.package_reader,
+            policies.tarball.to_port(),
+            policies.submission.uploads_per_day,
+            s.publish_upload,
+        )
+    except PackageError as error:
+        raise RefusedError("the package", (error.why,), error.next_step) from error
+
+
 def router(
     services: Callable[[], Services], current_user: Callable[..., Any], now: Callable[[], datetime]
 ) -> APIRouter:
     """Routes for Airflow users; `create_app` puts the question for the user in front of each."""
     api = APIRouter()
-
-    def provider_of(person: Person, name: str) -> Provider:
-        mine = own_providers(services().config, person)
-        found = [p for p in mine if not name or p.name == name]
-        if len(found) != 1:
-            why = "You speak for no such provider; people.yaml names each one's people."
-            raise HTTPException(403 if not found else 422, why if not found else "Name one of yours: ?provider=NAME.")
-        return found[0]
 
     @api.put("/api/v1/provider/uploads")
     async def upload(request: Request, provider: str = "", user: Any = Depends(current_user)) -> JSONResponse:  # noqa: B008
@@ -45,28 +70,11 @@ def router(
         s, person = services(), Person.of(user)
         check_origin(request, s.config.service.public_url)
         check_type(request, "application/octet-stream")
-        whose, at = provider_of(person, provider), now()
-        policy = s.config.policies.submission
+        whose, at = provider_named(s.config, person, provider), now()
         with tempfile.TemporaryDirectory(dir=private_folder(s.cache, "uploads"), prefix="upload-") as folder:
             file = Path(folder) / "package"
-            await _received(request, file, policy.upload_bytes_at_most)
-
-            def act() -> uploads.Uploaded:
-                try:
-                    return uploads.take(
-                        office_of(s, person, at),
-                        whose,
-                        person.name,
-                        file,
-                        s.package_reader,
-                        s.config.policies.tarball.to_port(),
-                        policy.uploads_per_day,
-                        s.publish_upload,
-                    )
-                except PackageError as error:
-                    raise RefusedError("the package", (error.why,), error.next_step) from error
-
-            taken = await run_in_threadpool(act)
+            await _received(request, file, s.config.policies.submission.upload_bytes_at_most)
+            taken = await run_in_threadpool(published, s, person, whose, file, at)
         answer = {
             "provider": whose.name,
             "package": {"name": taken.package.name, "version": taken.package.version, "arch": taken.package.arch},

@@ -30,6 +30,17 @@ _DAY = timedelta(days=1)
 Publish = Callable[[str, RepositoryKind, Path, datetime], Repository]
 
 
+def upload_address(root: str, provider: str, kind: RepositoryKind) -> str:
+    """Where the repository of one provider's uploads of one kind is served, below the root of all."""
+    return f"{root.rstrip('/')}/{provider}/{kind.value}"
+
+
+def kind_of(file: Path) -> RepositoryKind:
+    """Which kind of package a file is, or would be if it were one."""
+    with file.open("rb") as content:
+        return RepositoryKind.APT if content.read(len(_DEB)) == _DEB else RepositoryKind.YUM
+
+
 def upload_repository(kind: RepositoryKind, url: str) -> Repository:
     """The repository of one provider's uploads of one kind."""
     apt = kind is RepositoryKind.APT
@@ -64,9 +75,8 @@ def take(  # noqa: PLR0917
         PackageError: it is no package, or one that must not be unpacked; or another one has its name and version.
         RefusedError: too many in a day.
     """
+    kind = kind_of(file)
     with file.open("rb") as content:
-        kind = RepositoryKind.APT if content.read(len(_DEB)) == _DEB else RepositoryKind.YUM
-        content.seek(0)
         sha256 = hashlib.file_digest(content, "sha256").hexdigest()
     with reader.open(file, UnpackBudget(limits.unpacked_bytes_at_most, limits.files_at_most)) as opened:
         for _ in opened.members():

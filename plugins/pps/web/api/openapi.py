@@ -37,8 +37,8 @@ from pps.web.late_answers import AnswerBody
 from pps.web.office import CandidatesBody, NoMirrorBody, OverrulingBody, SamDoneBody, SamTaskBody
 from pps.web.pilot_doors import InterestBody, JustificationBody, MoveBody
 from pps.web.pilot_log import EntryBody, RollBackBody, SuccessBody
-from pps.web.provider import SubmissionBody, WaiverBody
 from pps.web.provider_adopters import AdopterBody
+from pps.web.provider_desk import SubmissionBody, WaiverBody
 from pps.web.quality_api import ActionBody, ActionEndBody, ReviewBody, TargetBody
 from pps.web.shell import page
 from pps.web.sites import WishBody
