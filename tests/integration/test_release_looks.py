@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -44,6 +44,8 @@ class Looked(World):
 
     platform: list[SamplePackage] = field(default_factory=list)
     linters: Linters = field(default_factory=NoLinters)
+    index_of_platform: Callable[[Path], None] = lambda _: None
+    """makes the platform's index anew, once it is published"""
 
     @contextmanager
     def _bench(self) -> Iterator[Bench]:
@@ -54,6 +56,7 @@ class Looked(World):
             theirs = Repository(self.provider.kind, http.url, "stable" if apt else "", ("main",) if apt else ())
             files = [self.write(p, "of-platform") for p in self.platform]
             publish_packages(UPath(root), theirs, files, NOW)
+            self.index_of_platform(root)
             repositories = ProviderRepositories(
                 self.provider.keyrings, {self.provider.http.url: WHY_UNSIGNED, http.url: WHY_UNSIGNED}
             )

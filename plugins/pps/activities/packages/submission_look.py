@@ -110,6 +110,9 @@ class _Fetched:
     def save_index(self, arch: str, into: Path) -> tuple[Path, ...]:
         return ()
 
+    def save_file_list(self, into: Path) -> Path | None:
+        return None
+
 
 @dataclass
 class _Look:
@@ -221,6 +224,8 @@ class _Look:
                 continue
             for package, sentence in solved.problems:
                 yield rules.of_problem(platform, package, sentence)
+            for package, sentence in solved.unknown:
+                yield rules.of_unknown_files(platform, package, sentence)
             for ref in mine:
                 if ref.name in solved.of_platform:
                     yield from rules.of_distribution(kind, platform, ref, solved.of_platform[ref.name])

@@ -42,6 +42,9 @@ class PackageRepository(Protocol):
     def save_index(self, arch: str, into: Path) -> tuple[Path, ...]:
         """Write the (verified) index files for an architecture into a folder, as their solvers read them."""
 
+    def save_file_list(self, into: Path) -> Path | None:
+        """Write the (verified) list of all files in its packages into a folder; None where the index has none."""
+
 
 class PackageRepositories(Protocol):
     """Opens repositories."""
@@ -142,6 +145,8 @@ class Solved:
     """name of a package -> the newest version that the platform itself has of it"""
     unsolved: str = ""
     """why nobody knows; then the rest says nothing"""
+    unknown: tuple[tuple[str, str], ...] = ()
+    """(package, sentence): there is this problem, unless a package has a file that no index lists"""
 
 
 class DependencySolver(Protocol):

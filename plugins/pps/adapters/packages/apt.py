@@ -124,6 +124,10 @@ class AptRepository:
                 inflate(f"{self.url}/{path}", file, path.rpartition("/")[2].partition(".")[2], saved[-1])
         return tuple(saved)
 
+    def save_file_list(self, into: Path) -> Path | None:
+        """See `ports.PackageRepository`; Debian's packages depend on no files."""
+        return None
+
     def _found(
         self, indexes: _Indexes, wanted: set[PackageRef] | None, at_most: int | None = None
     ) -> dict[PackageRef, IndexedPackage]:

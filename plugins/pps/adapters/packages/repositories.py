@@ -85,6 +85,10 @@ class _OwnRepository:
         with _ours():
             return self.opened.save_index(arch, into)
 
+    def save_file_list(self, into: Path) -> Path | None:
+        with _ours():
+            return self.opened.save_file_list(into)
+
 
 @contextmanager
 def _ours() -> Iterator[None]:

@@ -56,18 +56,43 @@ class Solvers:
             return Solved(unsolved="libsolv is not installed on the machine that looks at releases.")
         arch = _RPM_ARCHITECTURES.get(arch, arch) if kind is RepositoryKind.YUM else arch
         with tempfile.TemporaryDirectory(dir=workdir, prefix="solve-") as name:
-            folder = Path(name)
+            folder, repositories = Path(name), (release, *platform)
             saved = [
                 [os.fspath(path) for path in _saved(folder / str(n), repository, arch)]
-                for n, repository in enumerate((release, *platform))
+                for n, repository in enumerate(repositories)
             ]
             wanted = [[r.name, r.version, r.arch] for r in refs]
-            function = solve_debs if kind is RepositoryKind.APT else solve_rpms
-            found = self.confined.call(
-                "the index", function, arch, wanted, saved[0], [path for paths in saved[1:] for path in paths], name
-            )
-        problems = tuple((package, one_line(sentence, 400)) for package, sentence in found["problems"])
-        return Solved(problems, found["of_platform"])
+            theirs = [path for paths in saved[1:] for path in paths]
+            if kind is RepositoryKind.APT:
+                found = self.confined.call("the index", solve_debs, arch, wanted, saved[0], theirs, name)
+            else:
+                found = self._rpms(arch, wanted, saved[0], theirs, repositories, folder)
+        problems, unknown = (
+            tuple((package, one_line(sentence, 400)) for package, sentence in found.get(key, ()))
+            for key in ("problems", "unknown")
+        )
+        return Solved(problems, found["of_platform"], unknown=unknown)
+
+    def _rpms(
+        self,
+        arch: str,
+        wanted: list[list[str]],
+        release: list[str],
+        platform: list[str],
+        repositories: Sequence[PackageRepository],
+        folder: Path,
+    ) -> Any:
+        """First without the lists of files: they are large, and seldom needed."""
+        # imported only where libsolv is installed
+        solve_rpms = importlib.import_module("pps.adapters.packages.rpm_solver").solve_rpms
+        found = self.confined.call("the index", solve_rpms, arch, wanted, release, platform, [], False)
+        if not found["unknown"]:
+            return found
+        lists = [os.fspath(p) for n, r in enumerate(repositories) if (p := r.save_file_list(folder / str(n)))]
+        if not lists:
+            return found
+        complete = len(lists) == len(repositories)
+        return self.confined.call("the index", solve_rpms, arch, wanted, release, platform, lists, complete)
 
 
 def _saved(folder: Path, repository: PackageRepository, arch: str) -> tuple[Path, ...]:
@@ -76,51 +101,6 @@ def _saved(folder: Path, repository: PackageRepository, arch: str) -> tuple[Path
 
 
 # --- in the child ------------------------------------------------------------------------------
-
-
-def solve_rpms(
-    arch: str, wanted: list[list[str]], release: list[str], platform: list[str], folder: str
-) -> dict[str, Any]:
-    """Ask libsolv for each package: which of its needs nothing fulfils."""
-    import solv
-
-    pool = solv.Pool()
-    pool.setarch(arch)
-    ours, theirs = pool.add_repo("release"), pool.add_repo("platform")
-    for repo, paths in ((ours, release), (theirs, platform)):
-        for path in paths:
-            if not repo.add_rpmmd(solv.xfopen(path), None):
-                raise PackageError("the index", f"is none that libsolv reads: {pool.errstr}.", "Ask who made it.")
-    pool.addfileprovides()
-    pool.createwhatprovides()
-    ids = {(s.name, _without_epoch(s.evr), s.arch): s.id for s in ours.solvables}
-    problems: list[list[str]] = []
-    for name, version, of in wanted:
-        number = ids.get((name, _without_epoch(version), of))
-        if number is None or not pool.id2solvable(number).installable():
-            continue  # of another architecture: nothing that this platform would install
-        job = pool.Job(solv.Job.SOLVER_INSTALL | solv.Job.SOLVER_SOLVABLE, number)
-        said: dict[str, None] = {}
-        solver = pool.Solver()  # its problems are its own: they end with it
-        for problem in solver.solve([job]):
-            for rule in problem.findallproblemrules():
-                info = rule.info()
-                if info.type != solv.Solver.SOLVER_RULE_JOB:
-                    said[info.problemstr()] = None
-        problems += [[f"{name}-{version}.{of}", f"{text}."] for text in list(said)[:_SENTENCES]]
-    newest: dict[str, Any] = {}
-    names = {name for name, _, _ in wanted}
-    for found in theirs.solvables:
-        if found.name in names and found.installable():
-            other = newest.get(found.name)
-            if other is None or found.evrcmp(other) > 0:
-                newest[found.name] = found
-    return {"problems": problems, "of_platform": {n: _without_epoch(s.evr) for n, s in newest.items()}}
-
-
-def _without_epoch(evr: str) -> str:
-    """An epoch of 0 is written by some, and left out by others."""
-    return evr.removeprefix("0:")
 
 
 def solve_debs(

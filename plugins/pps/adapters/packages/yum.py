@@ -38,6 +38,8 @@ class YumRepository:
     url: str
     primary: _Listed
     """where primary.xml lies, its size and digest"""
+    files: _Listed | None
+    """the same of filelists.xml, which names every file; None where there is none, or none that could be believed"""
     download: Downloader
 
     @classmethod
@@ -64,7 +66,7 @@ class YumRepository:
             check_detached(trust.keyring, where, text, signature, now)
         found = _Repomd(where)
         found.read([text.encode()])
-        return cls(repository.url, found.index(now), download)
+        return cls(repository.url, found.index(now), found.file_list(now), download)
 
     def resolve(self, refs: Iterable[PackageRef]) -> tuple[IndexedPackage, ...]:
         """See `ports.PackageRepository`; memory does not grow with the index."""
@@ -82,7 +84,7 @@ class YumRepository:
 
     def _read(self, listed: _Primary) -> dict[PackageRef, IndexedPackage]:
         with tempfile.TemporaryFile() as file:
-            where, form = self._fetched(file)
+            where, form = self._fetched(self.primary, file)
             listed.subject = where
             stream = CappedStream(where, inflating(file, form), UnpackBudget(_INFLATED_INDEX_BYTES, 0))
             listed.read(iter(lambda: stream.take(1 << 16), b""))
@@ -90,14 +92,20 @@ class YumRepository:
 
     def save_index(self, arch: str, into: Path) -> tuple[Path, ...]:
         """See `ports.PackageRepository`; one index has the packages of all architectures."""
-        with tempfile.TemporaryFile() as file:
-            where, form = self._fetched(file)
-            inflate(where, file, form, saved := into / "primary.xml")
-        return (saved,)
+        return (self._saved(self.primary, into / "primary.xml"),)
 
-    def _fetched(self, file: BinaryIO) -> tuple[str, str]:
-        """Fetch the primary index as it is served; where it lies, and its compression."""
-        index = self.primary
+    def save_file_list(self, into: Path) -> Path | None:
+        """See `ports.PackageRepository`."""
+        return None if self.files is None else self._saved(self.files, into / "filelists.xml")
+
+    def _saved(self, index: _Listed, to: Path) -> Path:
+        with tempfile.TemporaryFile() as file:
+            where, form = self._fetched(index, file)
+            inflate(where, file, form, to)
+        return to
+
+    def _fetched(self, index: _Listed, file: BinaryIO) -> tuple[str, str]:
+        """Fetch an index as it is served; where it lies, and its compression."""
         where = f"{self.url}/{index.href}"
         if index.size is not None and index.size > _INDEX_BYTES:
             raise PackageError(where, f"is larger than {_INDEX_BYTES} bytes.", _NEXT)
@@ -147,11 +155,12 @@ class _Entry:
 
 @dataclass
 class _Repomd(IndexReader):
-    """repomd.xml: where the primary index lies."""
+    """repomd.xml: where the primary index lies, and the list of files."""
 
     _types: list[str] = field(default_factory=list, init=False)
     _entry: _Entry = field(default_factory=_Entry, init=False)
     _primary: _Entry | None = field(default=None, init=False)
+    _files: list[_Entry] = field(default_factory=list, init=False)
     _revision: str = field(default="", init=False)
 
     def opened(self, path: str, attributes: dict[str, str]) -> None:
@@ -172,6 +181,8 @@ class _Repomd(IndexReader):
             if self._primary is not None:
                 self.refuse("names two primary indexes.")
             self._primary = self._entry
+        elif path == "repomd/data" and self._types[-1] == "filelists":
+            self._files.append(self._entry)
 
     def index(self, now: datetime) -> _Listed:
         """The primary index."""
@@ -179,20 +190,32 @@ class _Repomd(IndexReader):
             zchunk = "; one in the form zchunk alone is not read here" if "primary_zck" in self._types else ""
             has = ", ".join(t for t in dict.fromkeys(self._types) if t)[:200] or "nothing"
             self.refuse(f"names no primary index{zchunk}. It names {has}.")
-        values, digest = self._primary.values, self._primary.digest
+        return self._listed(self._primary, "primary index", now)
+
+    def file_list(self, now: datetime) -> _Listed | None:
+        """The list of files; None where there is none, or none that could be believed: it is not always needed."""
+        if len(self._files) != 1:
+            return None
+        try:
+            return self._listed(self._files[0], "list of files", now)
+        except PackageError:
+            return None
+
+    def _listed(self, entry: _Entry, what: str, now: datetime) -> _Listed:
+        values, digest = entry.values, entry.digest
         if digest is None:
-            self.refuse(f"names a primary index that {why_no_digest([self._primary.checksum_type])}.")
-        for what, text in (("revision", self._revision), ("timestamp", values.get("timestamp", ""))):
+            self.refuse(f"names a {what} that {why_no_digest([entry.checksum_type])}.")
+        for name, text in (("revision", self._revision), ("timestamp", values.get("timestamp", ""))):
             # a revision may be any text; createrepo's own is the time
             moment = _moment(text)
             if moment is not None and moment > now + YUM_FUTURE:
                 when = f"{moment:%Y-%m-%d %H:%M} UTC"
-                self.refuse(f"has the {what} {when}, which is in the future; a clock is wrong, or it is forged.")
+                self.refuse(f"has the {name} {when}, which is in the future; a clock is wrong, or it is forged.")
         if not values.get("href"):
-            self.refuse("does not say where its primary index is.")
+            self.refuse(f"does not say where its {what} is.")
         size = values.get("size", "")
         if size and not re.fullmatch(r"\d{1,15}", size):
-            self.refuse("does not say how large its primary index is.")
+            self.refuse(f"does not say how large its {what} is.")
         return _Listed(checked_tree_path(values["href"]), values.get("base", ""), int(size) if size else None, digest)
 
 

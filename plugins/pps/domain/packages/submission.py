@@ -335,6 +335,17 @@ def of_unsolved(platform: object, why: str) -> Finding:
     )
 
 
+def of_unknown_files(platform: object, package: str, sentence: str) -> Finding:
+    """A package that depends on a file which no index lists, while one of them lists few files: nobody knows."""
+    return warning(
+        "dependencies-not-solved",
+        f"{package} on {platform}",
+        f"Whether this can be installed on {platform} was not found out: {sentence} Not every index has a list of all "
+        "files of its packages (filelists).",
+        "Ask the coordination for indexes with lists of files (platform_indexes), or depend on a package by its name.",
+    )
+
+
 def of_problem(platform: object, package: str, sentence: str) -> Finding:
     """A package that cannot be installed on a platform, as its solver says."""
     return fault(
