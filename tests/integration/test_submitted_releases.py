@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
@@ -10,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from tests.support.bad_input import HTML, JSON, NAMES, TEXTS
 from tests.support.described import as_described
 from tests.support.examples import NOW, previewed
@@ -191,6 +195,18 @@ def test_the_desk_shows_the_newest_releases_and_says_how_many_are_older(
     seen = as_described(world.web, world.get(DOOR)).json()
     assert ([r["version"] for r in seen["releases"]], seen["older"]) == (["1.2", "1.1"], 1)
     assert "1 release sent earlier" in Read(world.get("/provider").text).words
+
+
+@pytest.mark.parametrize("kind", ["application/yaml", "text/yaml", "application/json"])
+def test_a_release_as_yaml_is_refused_with_the_way_to_convert_it_which_works(world: Submitting, kind: str) -> None:
+    text = yaml.safe_dump(world.document(CLIENT))
+    headers = {"Content-Type": kind, "Authorization": f"Bearer {PAT}"}
+    answer = world.web.post(DOOR, content=text, headers=headers)
+    assert answer.status_code == (422 if kind == "application/json" else 415)
+    program = answer.json()["detail"].partition("python -c '")[2].partition("' < FILE")[0]
+    done = subprocess.run([sys.executable, "-c", program], input=text, capture_output=True, text=True, check=True)
+    assert world.post(DOOR, json.loads(done.stdout)).status_code == 201
+    world.ended()
 
 
 # --- while it is looked at

@@ -29,6 +29,12 @@ from pps.web.provider_work import Looker
 from pps.web.shell import page
 from pps.web.tracked import Tracked
 
+_YAML = (
+    'The body is JSON: {"document": RELEASE, "submit": true}. If yours is YAML, use `pps provider submit FILE`, or '
+    "convert it: python -c 'import json, sys, yaml; "
+    'print(json.dumps({"document": yaml.safe_load(sys.stdin), "submit": True}, default=str))\' < FILE'
+)
+
 
 def router(
     services: Callable[[], Services], current_user: Callable[..., Any], now: Callable[[], datetime]
@@ -110,8 +116,14 @@ def _add_doors(api: APIRouter, desk: Desk, current_user: Callable[..., Any]) -> 
     async def send(request: Request, user: Any = Depends(current_user)) -> JSONResponse:  # noqa: B008
         """Send a release: 201, and the look begins; ask for the release until it is `looking` no more."""
         check_origin(request, desk.services().config.service.public_url)
-        check_type(request, "application/json")
-        said, person = checked(SubmissionBody, strict_json(await read_text(request))), Person.of(user)
+        try:
+            check_type(request, "application/json")
+            data = strict_json(await read_text(request))
+        except HTTPException as error:
+            if error.status_code in (415, 422):
+                error.detail = f"{error.detail} {_YAML}"
+            raise
+        said, person = checked(SubmissionBody, data), Person.of(user)
 
         def act() -> tuple[dict[str, Any], bool]:
             began = desk.now()
