@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -16,6 +17,8 @@ from tests.support.front import SECRET, MemoryServices, MemoryTracker, site, wri
 from pps.adapters.record.store import FactStore
 from pps.config.loader import Configuration
 from pps.domain.record.facts import Fact, FactKind
+from pps.domain.record.rollouts import dossier_name
+from pps.domain.record.submissions import RECORD as SUBMISSIONS
 from pps.web.app import create_app
 
 URL = "https://pps.example.org"
@@ -195,3 +198,23 @@ class AQuality:
 
     def wait(self, span: timedelta) -> None:
         self.now += span
+
+
+def submit(
+    store: FactStore,
+    waived: Sequence[tuple[int, str]],
+    entered: Sequence[int],
+    offered: Sequence[tuple[int, datetime, bool]] = (),
+) -> None:
+    """As the provider's desk records what it enters in the tracker, and the waivers that it takes along."""
+    opening = Fact(SUBMISSIONS, FactKind.ROLLOUT_OPENED, "", "", NOW, "x", {"path": SUBMISSIONS, "patch": 0})
+    store.open(SUBMISSIONS, 0, opening, SUBMISSIONS)
+    for number, (patch, at, whole) in enumerate(offered):
+        said = {"document": {}, "submit": whole, "provider": "x", "user": "x"}
+        release, occasion = f"glite-WN/{patch}", str(number)
+        store.record(Fact(SUBMISSIONS, FactKind.RELEASE_OFFERED, release, occasion, at, "x", said))
+    for patch in (*entered, *(patch for patch, _ in waived)):
+        store.record(Fact(SUBMISSIONS, FactKind.RELEASE_ENTERED, f"glite-WN/{patch}", "1", NOW, "x", {"patch": patch}))
+    for patch, finding in waived:
+        fact = Fact(dossier_name(patch), FactKind.FINDING_WAIVED, "", finding, NOW, "x", {"finding": finding})
+        store.record_in_dossier(patch, fact)

@@ -54,7 +54,10 @@ def reckoned(rows: list[Row]) -> dict[int, dict[str, Number]]:
         opening = next((r for r in mine if r["kind"] == "rollout-opened"), None)
         if opening and opening["payload"]["path"] in PREVIEW | PILOT | TESTS | OTHERS | {"patch"}:
             about[opening["payload"]["patch"]][name] = mine
-    submitted = {r["payload"]["patch"] for r in rows if r["kind"] == "release-entered"}
+    submitted: dict[int, list[datetime]] = {}
+    for one in [r for r in rows if r["kind"] == "release-entered"]:
+        sent = [r for r in rows if r["kind"] == "release-offered" and r["subject"] == one["subject"]]
+        submitted[one["payload"]["patch"]] = [r["at"] for r in sent if r["payload"].get("submit")]
     releases = {patch: Release(found, submitted) for patch, found in about.items()}
     releases = {patch: release for patch, release in releases.items() if release.rollouts}
     return {patch: release.numbers(releases) for patch, release in releases.items()}
@@ -63,7 +66,7 @@ def reckoned(rows: list[Row]) -> dict[int, dict[str, Number]]:
 class Release:
     """All rows about one patch."""
 
-    def __init__(self, found: dict[str, list[Row]], submitted: set[int]) -> None:
+    def __init__(self, found: dict[str, list[Row]], submitted: dict[int, list[datetime]]) -> None:
         self.submitted = submitted
         self.waived = [r for mine in found.values() for r in mine if r["kind"] == "finding-waived"]
         self.bugs = [r for mine in found.values() for r in mine if r["kind"] == "bug-seen"]
@@ -76,6 +79,7 @@ class Release:
             self.metapackage = opened(mine)["payload"].get("metapackage") or self.metapackage
             self.version = opened(mine)["payload"].get("version") or self.version
         self.patch = opened(first[0])["payload"]["patch"] if first else 0
+        self.begun = min([self.begun, *submitted.get(self.patch, [])])
 
     def all(self, kind: str, paths: set[str]) -> list[Row]:
         """Rows of a kind in the rollouts of these paths."""

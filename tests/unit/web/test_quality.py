@@ -13,7 +13,7 @@ from fastapi.testclient import TestClient
 from tests.support.bad_input import HTML
 from tests.support.described import as_described
 from tests.support.examples import NOW
-from tests.support.quality import DAY, MANAGER, OTHER, PROVIDER, AQuality, release
+from tests.support.quality import DAY, MANAGER, OTHER, PROVIDER, AQuality, release, submit
 from tests.support.quality_by_hand import reckoned, rows_of
 from tests.unit.cli.people.test_credits import FORMULAS
 from tests.unit.web.test_pages import Read
@@ -187,6 +187,15 @@ def test_a_release_is_judged_by_the_target_that_stood_when_it_began(world: AQual
         "user": "gina",
         "role": "provider globus",
     }
+
+
+def test_the_page_of_a_release_says_with_what_its_times_begin(world: AQuality) -> None:
+    place = "/quality/glite-WN/releases/4702"
+    assert ", with the first record about it ·" in world.who(PROVIDER).get(place).text
+    submit(world.store, [], [4702], [(4702, NOW - 100 * DAY, True)])
+    assert ", with its provider&#39;s first submission ·" in world.who(PROVIDER).get(place).text
+    said = world.who(PROVIDER).get(f"/api/v1{place}").json()
+    assert said["begun_with"] == "its provider's first submission"
 
 
 def test_a_period_has_the_releases_that_began_in_it(world: AQuality) -> None:

@@ -122,6 +122,37 @@ def _when(opening: Fact) -> tuple[datetime, int]:
     return opening.at, int(opening.payload["patch"])
 
 
+class _Submissions:
+    """What providers have submitted at their desk; of that, only what is new is read."""
+
+    #: So far the clocks of those who record may differ.
+    _CLOCKS_DIFFER = timedelta(days=1)
+
+    def __init__(self) -> None:
+        self._newest: object = None
+        self._since: datetime | None = None
+        self._first: dict[str, datetime] = {}
+        self._patches: dict[int, str] = {}
+        self._lock = threading.Lock()
+
+    def of_patches(self, facts: Facts) -> Mapping[int, datetime | None]:
+        """Patch -> when its release was first submitted; what was only looked at is not submitted."""
+        newest = facts.newest([SUBMISSIONS]).get(SUBMISSIONS)
+        with self._lock:
+            if newest is not None and newest != self._newest:
+                self._read(facts)
+                self._newest = newest
+            return {patch: self._first.get(release) for patch, release in self._patches.items()}
+
+    def _read(self, facts: Facts) -> None:
+        for fact in facts.facts_of_kind([FactKind.RELEASE_OFFERED, FactKind.RELEASE_ENTERED], self._since):
+            if fact.kind is FactKind.RELEASE_ENTERED:
+                self._patches[int(fact.payload["patch"])] = fact.subject
+            elif fact.payload.get("submit"):
+                self._first[fact.subject] = min(fact.at, self._first.get(fact.subject, fact.at))
+            self._since = max(fact.at - self._CLOCKS_DIFFER, self._since or fact.at - self._CLOCKS_DIFFER)
+
+
 class Ledger:
     """Keeps the numbers of releases: of what has ended, nothing is read again until something is recorded about it."""
 
@@ -129,7 +160,7 @@ class Ledger:
         self._facts = facts
         self._register = Register()
         self._known: OrderedDict[int, tuple[object, Release]] = OrderedDict()
-        self._submitted: tuple[object, frozenset[int]] = (None, frozenset())
+        self._submitted = _Submissions()
 
     def of_product(self, product: str, period: Period = EVER, last: int | None = LAST) -> tuple[Release, ...]:
         """The releases of a metapackage, or of a type of service, oldest first.
@@ -153,7 +184,7 @@ class Ledger:
         self._register.refresh(self._facts())
         if patch not in self._register.of_patch:
             return None
-        return self._beside([self._read(patch)])[0]
+        return self._beside([self._as_submitted(self._read(patch))])[0]
 
     def _measured(self, patches: Sequence[int], period: Period) -> list[Release]:
         found = [r for r in self._alone(patches) if period.has(r.begun_at)]
@@ -163,18 +194,13 @@ class Ledger:
     def _beside(self, found: Sequence[Release]) -> list[Release]:
         before = {r.patch: self._register.patch_before(r) for r in found}
         others = self._alone(sorted({patch for patch in before.values() if patch is not None}))
-        by_patch, known = {r.patch: r for r in others}, self._patches_submitted()
-        whole = (beside_before(r, by_patch.get(before[r.patch] or 0)) for r in found)
-        return [submitted(r) if r.patch in known else r for r in whole]
+        by_patch = {r.patch: r for r in others}
+        return [beside_before(r, by_patch.get(before[r.patch] or 0)) for r in found]
 
-    def _patches_submitted(self) -> frozenset[int]:
-        """Patches that providers have submitted at their desk; read only when something new is on record there."""
-        facts = self._facts()
-        newest = facts.newest([SUBMISSIONS]).get(SUBMISSIONS)
-        if newest is not None and self._submitted[0] != newest:
-            entered = facts.facts_of_kind([FactKind.RELEASE_ENTERED])
-            self._submitted = (newest, frozenset(int(f.payload["patch"]) for f in entered))
-        return self._submitted[1] if newest is not None else frozenset()
+    def _as_submitted(self, release: Release) -> Release:
+        """The same, with what its provider's desk tells of it; that is no fact of its own records."""
+        known = self._submitted.of_patches(self._facts())
+        return submitted(release, known[release.patch]) if release.patch in known else release
 
     def _alone(self, patches: Sequence[int]) -> list[Release]:
         """These releases, each by itself: read only where there is something new."""
@@ -190,7 +216,7 @@ class Ledger:
                 self._known[patch] = known
                 while len(self._known) > _KEPT:
                     self._known.popitem(last=False)
-            found.append(known[1])
+            found.append(self._as_submitted(known[1]))
         return found
 
     def _read(self, patch: int) -> Release:

@@ -51,6 +51,7 @@ def release_view(release: Release, plan: Plan, *, whole: bool = False) -> dict[s
         "version": release.version,
         "service_type": release.service_type or None,
         "begun_at": _iso(release.begun_at),
+        "begun_with": release.begun_with.value,
         "in_production": release.in_production,
         "is_open": release.is_open,
         "rollouts": list(release.rollouts),

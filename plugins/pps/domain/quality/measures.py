@@ -66,13 +66,15 @@ MEASURES: Mapping[str, Measure] = {
     for m in (
         Measure(
             *("time-to-preview", "Time to preview", Unit.DAYS, _LESS),
-            "From the opening of the first record about the patch until the information system first shows the tag of "
-            "its preview at a site, or a site's pilot service is first verified.",
+            "From the provider's first submission, or the first record about the patch where that is older or none is "
+            "known, until the information system first shows the tag of its preview at a site, or a site's pilot "
+            "service is first verified.",
             "SD 4.1.1, 4; SD 4.1.3, 7",
         ),
         Measure(
             *("time-to-production", "Time to production", Unit.DAYS, _LESS),
-            "From the opening of the first record about the patch until the patch is released to production.",
+            "From the provider's first submission, or the first record about the patch where that is older or none is "
+            "known, until the patch is released to production.",
             "SD 4.1.1, last paragraph; SD 4.1.3, 10; SD 4.2.3",
         ),
         Measure(

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from enum import StrEnum
 
 from pps.domain.people import feedback
 from pps.domain.people.verdicts import BugVerdict
@@ -24,6 +25,14 @@ _LATER_PLANS = (FactKind.NIGHT_PLANNED, FactKind.RETRY_PLANNED)
 _ROLLED_BACK, _SET_UP = FactKind.SERVICE_ROLLED_BACK, FactKind.SERVICE_SET_UP
 
 
+class Begin(StrEnum):
+    """With what a release began."""
+
+    SUBMISSION = "its provider's first submission"
+    RECORD = "the first record about it"
+    """it was not submitted here, or only later: nobody knows since when it was ready"""
+
+
 @dataclass(frozen=True, slots=True)
 class Release:
     """One patch with its numbers."""
@@ -34,7 +43,7 @@ class Release:
     """of the newest record"""
     service_type: str
     begun_at: datetime
-    """when the first record about it was opened: its dossier, or a rollout"""
+    """when its provider first submitted it, else when the first record was opened: its dossier, or a rollout"""
     previewed_at: datetime | None
     """when its first preview was opened"""
     in_production: bool
@@ -44,6 +53,7 @@ class Release:
     values: Mapping[str, Value]
     probes: Mapping[str, tuple[Fact | None, frozenset[str]]] = field(repr=False)
     """site -> the newest fact of its probes (None where it is no longer kept), and those that fail"""
+    begun_with: Begin = Begin.RECORD
 
     @property
     def products(self) -> tuple[str, ...]:
@@ -123,12 +133,22 @@ def beside_before(release: Release, before: Release | None) -> Release:
     return replace(release, values={k: ordered[k] for k in MEASURES})
 
 
-def submitted(release: Release) -> Release:
-    """The same of a release that its provider has submitted: no waiver on record means then that there is none."""
-    key = "waived-findings"
-    if release.values[key].state is ValueState.MEASURED:
-        return release
-    return replace(release, values={**release.values, key: Value(key, ValueState.MEASURED, 0.0)})
+def submitted(release: Release, first: datetime | None) -> Release:
+    """The same of a release that its provider has submitted: no waiver on record means then that there is none.
+
+    Args:
+        first: when it was first submitted, whatever became of it then; its times begin with it. None: nobody knows.
+    """
+    values = dict(release.values)
+    if values["waived-findings"].state is not ValueState.MEASURED:
+        values["waived-findings"] = Value("waived-findings", ValueState.MEASURED, 0.0)
+    if first is None or first > release.begun_at:
+        return replace(release, values=values)
+    for key in ("time-to-preview", "time-to-production"):
+        value = values[key]
+        if value.number is not None:
+            values[key] = replace(value, number=value.number + (release.begun_at - first) / _DAY)
+    return replace(release, values=values, begun_at=first, begun_with=Begin.SUBMISSION)
 
 
 def patch_before(release: Release, openings: Iterable[Fact]) -> int | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import date, datetime
 
 from pps.domain.quality.measures import Better, Unit, ValueState
+from pps.domain.quality.measures_of_release import Begin
 from pps.domain.quality.measures_plan import TargetVerdict
 from pps.domain.record.facts import FactKind
 from pps.web.api.answers import Answer
@@ -118,6 +119,7 @@ class _Release(Answer):
     version: str
     service_type: str | None
     begun_at: datetime
+    begun_with: Begin
     in_production: bool
     is_open: bool
     rollouts: list[str]

@@ -15,7 +15,7 @@ from tests.support.deployment_bench import Bench
 from tests.support.desks import at_office
 from tests.support.examples import DUE, NOW, PATCH, asked, previewed, sqlite_store
 from tests.support.pilots import MAJOR, APilot
-from tests.support.quality import DAY, release, with_a_past
+from tests.support.quality import DAY, release, submit, with_a_past
 from tests.support.quality_by_hand import rows_of
 from tests.support.quality_twice import agrees, bare
 from tests.support.release_tests import AReleaseTest
@@ -25,11 +25,11 @@ from pps.activities.quality.measures import EVER, Ledger, Period
 from pps.activities.quality.reviews import Speaker
 from pps.adapters.record.store import FactStore
 from pps.domain.packages.patch import BugState, PatchState
+from pps.domain.quality.measures_of_release import Begin
 from pps.domain.quality.scenarios import ScenarioResult
 from pps.domain.record.chain import verify
 from pps.domain.record.facts import Fact, FactKind
 from pps.domain.record.rollouts import Rollout, dossier_name
-from pps.domain.record.submissions import RECORD as SUBMISSIONS
 
 SITES, VOS = ("PIC", "CNAF"), ("atlas", "cms")
 AT = st.integers(0, 12).map(lambda hours: NOW + timedelta(hours=hours))
@@ -156,17 +156,6 @@ def kept(records: list[list[Fact]], dossiers: dict[int, datetime]) -> FactStore:
 PATCHES = st.sampled_from([11, 12, 13])
 
 
-def submit(store: FactStore, waived: Sequence[tuple[int, str]], entered: Sequence[int]) -> None:
-    """As the provider's desk records what it enters in the tracker, and the waivers that it takes along."""
-    opening = Fact(SUBMISSIONS, FactKind.ROLLOUT_OPENED, "", "", NOW, "x", {"path": SUBMISSIONS, "patch": 0})
-    store.open(SUBMISSIONS, 0, opening, SUBMISSIONS)
-    for patch in (*entered, *(patch for patch, _ in waived)):
-        store.record(Fact(SUBMISSIONS, FactKind.RELEASE_ENTERED, f"glite-WN/{patch}", "1", NOW, "x", {"patch": patch}))
-    for patch, finding in waived:
-        fact = Fact(dossier_name(patch), FactKind.FINDING_WAIVED, "", finding, NOW, "x", {"finding": finding})
-        store.record_in_dossier(patch, fact)
-
-
 def tell_of_bugs(store: FactStore, told: Sequence[tuple[int, int, BugState]]) -> None:
     """As the hourly look at the tracker's bugs records them: what has changed."""
     for number, (patch, bug, state) in enumerate(told):
@@ -180,6 +169,7 @@ def tell_of_bugs(store: FactStore, told: Sequence[tuple[int, int, BugState]]) ->
     st.lists(st.tuples(PATCHES, st.sampled_from("ab"))),
     st.lists(PATCHES),
     st.lists(st.tuples(PATCHES, st.integers(1, 3), st.sampled_from(BugState))),
+    st.lists(st.tuples(PATCHES, AT.map(lambda at: at - timedelta(hours=6)), st.booleans())),
 )
 def test_each_number_is_what_the_bare_facts_say(
     records: list[list[Fact]],
@@ -187,10 +177,32 @@ def test_each_number_is_what_the_bare_facts_say(
     waived: list[tuple[int, str]],
     entered: list[int],
     bugs: list[tuple[int, int, BugState]],
+    offered: list[tuple[int, datetime, bool]],
 ) -> None:
     store = kept(records, dossiers)
-    submit(store, waived, entered)
+    submit(store, waived, entered, offered)
     tell_of_bugs(store, bugs)
+    agrees(store, bare(store))
+
+
+def test_times_begin_with_the_first_submission_and_without_one_with_the_first_record() -> None:
+    store, begun = sqlite_store(), NOW - 9 * DAY
+    for patch in (4701, 4702, 4703):
+        release(store, patch, f"3.1.{patch}", begun, days=4)
+    ledger = Ledger(lambda: store)
+    before = {r.patch: r for r in ledger.in_period(EVER)}
+    assert {r.begun_with for r in before.values()} == {Begin.RECORD}
+    offers = [(4701, begun - 3 * DAY, False), (4701, begun - 2 * DAY, True), (4701, begun - DAY, True)]
+    submit(store, [], [4701, 4702], [*offers, (4702, begun + DAY, True), (4703, begun - DAY, True)])
+    days = {r.patch: (r.begun_with, r.begun_at, r.values["time-to-production"].number) for r in ledger.in_period(EVER)}
+    assert days == {
+        4701: (Begin.SUBMISSION, begun - 2 * DAY, 6.0),  # what was only looked at was not submitted
+        4702: (Begin.RECORD, begun, 4.0),  # a rollout of it was there before
+        4703: (Begin.RECORD, begun, 4.0),  # what was submitted was never entered
+    }
+    to_preview = [v.values["time-to-preview"].number or 0 for v in (before[4701], ledger.whole(4701) or before[4702])]
+    assert to_preview[1] - to_preview[0] == pytest.approx(2.0)
+    assert [r.patch for r in ledger.in_period(Period(until=(begun - DAY).date()))] == [4701]
     agrees(store, bare(store))
 
 
