@@ -17,8 +17,8 @@ from tests.support.provider import Provider
 from pps.adapters.packages.confined import Confined
 from pps.adapters.packages.rpm_solver import solve_rpms
 from pps.domain.base.errors import PackageError
+from pps.domain.packages.findings import Finding, Weight
 from pps.domain.packages.patch import RepositoryKind
-from pps.domain.packages.submission import Finding, Weight
 from pps.sandbox.provider.package_formats import SamplePackage
 
 pytestmark = [pytest.mark.needs("dnf"), pytest.mark.needs("linux")]

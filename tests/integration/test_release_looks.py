@@ -27,8 +27,9 @@ from pps.adapters.packages.repositories import ProviderRepositories
 from pps.adapters.packages.repository_writer import publish_packages
 from pps.adapters.packages.solver import Solvers
 from pps.domain.base.errors import PatchNotFoundError
+from pps.domain.packages.findings import Finding, Weight
 from pps.domain.packages.patch import Patch, PatchState, Repository, RepositoryKind
-from pps.domain.packages.submission import Finding, Release, Weight
+from pps.domain.packages.submission import Release
 from pps.domain.sites.site import Platform
 from pps.sandbox.provider.package_formats import SamplePackage
 

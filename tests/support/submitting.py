@@ -20,8 +20,8 @@ from tests.unit.web.test_late_answers import Clock, airflow_user, shared_store
 from pps.adapters.record.store import FactStore
 from pps.config.patch_documents import parse_patch, patch_document
 from pps.domain.base.errors import ServiceError
+from pps.domain.packages.findings import fault, hint, warning
 from pps.domain.packages.patch import Patch, PatchState, RepositoryKind
-from pps.domain.packages.submission import fault, hint, warning
 from pps.domain.record.facts import Fact, FactKind
 from pps.domain.record.rollouts import RolloutPath
 from pps.domain.record.submissions import RECORD, as_row

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from pps.config.loader import Configuration
-from pps.domain.packages.submission import Finding, Waiver, Weight
+from pps.domain.packages.findings import Finding, Waiver, Weight
 from pps.domain.people.providers import Provider, reasons_against_looking, reasons_against_submitting
 from pps.domain.people.roles import Role
 from pps.domain.record.submissions import Look, LookState, Submitted

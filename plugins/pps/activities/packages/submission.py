@@ -18,9 +18,9 @@ from pps.activities.ports.record import Facts
 from pps.activities.ports.tracker import Tracker
 from pps.domain.base.errors import NotYetAllowedError, PackageError, RefusedError, ServiceError
 from pps.domain.base.texts import as_sentence, reasons_against_reason
-from pps.domain.packages import submission as rules
+from pps.domain.packages.findings import Finding, Waiver, Weight, in_order, reasons_against_waiver
 from pps.domain.packages.patch import Patch
-from pps.domain.packages.submission import Finding, Release, Weight, in_order
+from pps.domain.packages.submission import Release, reasons_against_correction
 from pps.domain.people.providers import Provider, provider_of, reasons_against_submitting
 from pps.domain.people.roles import Role
 from pps.domain.record.facts import Fact, FactKind
@@ -83,7 +83,7 @@ def must_be_allowed(facts: Facts, sender: Sender, release: Release, patch_of: Ca
 
 
 def _must_be_correctable(patch: Patch, name: str) -> None:
-    if reasons := rules.reasons_against_correction(patch.state, patch.number):
+    if reasons := reasons_against_correction(patch.state, patch.number):
         raise RefusedError(name, reasons, "Submit it as a new version.")
 
 
@@ -170,7 +170,7 @@ def waive(
     elif not reasons_against_submitting(key.partition("/")[0], providers, mine):
         reasons = ("Nobody waives what was found in a release of their own.",)
     reasons = reasons or (
-        *rules.reasons_against_waiver(found, release.waivers if release else {}),
+        *reasons_against_waiver(found, release.waivers if release else {}),
         *reasons_against_reason(reason),
     )
     if reasons or found is None:
@@ -227,7 +227,7 @@ def _tell_everybody(office: Office, release: Submitted, patch: int) -> None:
         office.facts.record_in_dossier(patch, fact)
 
 
-def _waived(release: Submitted) -> list[tuple[Finding, rules.Waiver]]:
+def _waived(release: Submitted) -> list[tuple[Finding, Waiver]]:
     """The faults with which a release goes on, each with its waiver."""
     faults = [f for f in release.newest.findings if f.weight is Weight.FAULT]
     return [(f, release.waivers[f.key]) for f in faults if f.key in release.waivers]

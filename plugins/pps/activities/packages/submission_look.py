@@ -24,10 +24,11 @@ from pps.activities.ports.packages import (
 )
 from pps.domain.base.errors import HostileArchiveError, PackageError, PatchNotFoundError, RolloutError
 from pps.domain.clients.updates import ClientVerdict, asks_for_an_intervention
-from pps.domain.packages import submission as rules
+from pps.domain.packages import submission, submitted_packages
+from pps.domain.packages.findings import Finding, fault, hint, in_order
 from pps.domain.packages.patch import PackageRef, Patch, PatchKind, PatchState, Repository
 from pps.domain.packages.repository_trust import Trust
-from pps.domain.packages.submission import Finding, Release, fault, hint
+from pps.domain.packages.submission import Release
 from pps.domain.packages.yaim import ChangeKind
 
 #: What is only perhaps new is a hint; a person must tell (ADR 19).
@@ -70,11 +71,11 @@ class Looked:
 
 def look(release: Release, bench: Bench) -> Looked:
     """Everything that can be found in a release."""
-    found = [*rules.of_the_document(release), *rules.of_other_patches(_states(release, bench))]
+    found = [*submission.of_the_document(release), *submission.of_other_patches(_states(release, bench))]
     with empty_folder(bench.workdir) as work:
         mine = _Look(release.patch, bench, work)
         found += mine.findings()
-    return Looked(rules.in_order(found), mine.classification)
+    return Looked(in_order(found), mine.classification)
 
 
 def _states(release: Release, bench: Bench) -> dict[int, PatchState | None]:
@@ -124,13 +125,13 @@ class _Look:
     def findings(self) -> Iterator[Finding]:
         try:
             if reason := self.bench.trust_in(self.patch.repository.url).unsigned:
-                yield rules.of_unsigned(self.patch.repository, reason)
+                yield submitted_packages.of_unsigned(self.patch.repository, reason)
             repository = self.bench.repositories.open(self.patch.repository)
             indexed, missing = self._resolved(repository)
         except RolloutError as error:
-            yield rules.of_repository_error(error)
+            yield submitted_packages.of_repository_error(error)
             return
-        yield from map(rules.of_missing, missing)
+        yield from map(submitted_packages.of_missing, missing)
         if (total := sum(p.size for p in indexed)) > (most := self.bench.limits.package_bytes_at_most):
             sentence = f"Its packages have {total} bytes together; {most} are taken."
             yield fault("too-large", "", sentence, "Split it into several releases.", may_be_waived=False)
@@ -140,11 +141,11 @@ class _Look:
             try:
                 path, has_changelog = self._read(repository, package)
             except RolloutError as error:
-                yield rules.of_package_error(package.ref, error)
+                yield submitted_packages.of_package_error(package.ref, error)
                 continue
             good[package.ref] = (package, path)
             if not has_changelog:
-                yield rules.of_changelog(package.ref)
+                yield submitted_packages.of_changelog(package.ref)
             # what a release brings along is for others to mend
             for line in self.bench.linters.hints(path) if package.ref in self.patch.packages else ():
                 yield hint("lint", package.ref, line)
@@ -180,7 +181,7 @@ class _Look:
     def _of_production(self, good: Mapping[PackageRef, tuple[IndexedPackage, Path]]) -> Iterator[Finding]:
         kind = self.patch.repository.kind
         for ref, theirs in self.bench.production.open(kind).newest(good).items():
-            yield from rules.of_production(kind, ref, good[ref][0].sha256, theirs.ref, theirs.sha256)
+            yield from submitted_packages.of_production(kind, ref, good[ref][0].sha256, theirs.ref, theirs.sha256)
 
     def _of_configuration(self, good: dict[PackageRef, tuple[IndexedPackage, Path]]) -> Iterator[Finding]:
         # what is missing is said already; the rest of the release is compared with production
@@ -209,7 +210,7 @@ class _Look:
 
     def _of_dependencies(self, repository: PackageRepository, refs: Sequence[PackageRef]) -> Iterator[Finding]:
         for platform in self.patch.platforms:
-            mine = [ref for ref in refs if rules.fits(ref.arch, platform.arch)]
+            mine = [ref for ref in refs if submission.fits(ref.arch, platform.arch)]
             if not mine:
                 continue
             try:
@@ -217,18 +218,18 @@ class _Look:
                 kind = self.patch.repository.kind
                 solved = self.bench.solver.solve(kind, platform.arch, mine, repository, theirs, self.work)
             except RolloutError as error:
-                yield rules.of_unsolved(platform, f"{error.subject}: {error.why}")
+                yield submitted_packages.of_unsolved(platform, f"{error.subject}: {error.why}")
                 continue
             if solved.unsolved:
-                yield rules.of_unsolved(platform, solved.unsolved)
+                yield submitted_packages.of_unsolved(platform, solved.unsolved)
                 continue
             for package, sentence in solved.problems:
-                yield rules.of_problem(platform, package, sentence)
+                yield submitted_packages.of_problem(platform, package, sentence)
             for package, sentence in solved.unknown:
-                yield rules.of_unknown_files(platform, package, sentence)
+                yield submitted_packages.of_unknown_files(platform, package, sentence)
             for ref in mine:
                 if ref.name in solved.of_platform:
-                    yield from rules.of_distribution(kind, platform, ref, solved.of_platform[ref.name])
+                    yield from submitted_packages.of_distribution(kind, platform, ref, solved.of_platform[ref.name])
 
 
 def _of_changes(found: Classification, patch: Patch) -> Iterator[Finding]:
@@ -244,4 +245,4 @@ def _of_changes(found: Classification, patch: Patch) -> Iterator[Finding]:
             "intervention" if asks_for_an_intervention(change) else "configuration", change.name, change.sentence
         )
     new = {change.name: change.place for change in found.changes if change.kind in _NEW}
-    yield from rules.of_variables(patch, new, {change.name for change in found.changes})
+    yield from submitted_packages.of_variables(patch, new, {change.name for change in found.changes})

@@ -11,7 +11,8 @@ from datetime import UTC, date, datetime, timedelta
 
 from pps.activities.ports.record import Facts, OpenRollout
 from pps.domain.base.errors import RefusedError
-from pps.domain.quality.measures_of_release import Release, beside_before, patch_before, release_of, submitted
+from pps.domain.quality.measures_around import beside_before, patch_before, submitted
+from pps.domain.quality.measures_of_release import Release, release_of
 from pps.domain.record.facts import Fact, FactKind
 from pps.domain.record.rollouts import NO_ROLLOUTS, RolloutPath, dossier_name
 from pps.domain.record.submissions import RECORD as SUBMISSIONS
@@ -110,7 +111,7 @@ class Register:
         return sorted((p for p in begun if first.has(begun[p])), key=lambda patch: (begun[patch], patch))
 
     def patch_before(self, release: Release) -> int | None:
-        """See `measures_of_release.patch_before`."""
+        """See `measures_around.patch_before`."""
         if release.previewed_at is None:
             return None
         openings = self.openings_of.get(release.metapackage, [])

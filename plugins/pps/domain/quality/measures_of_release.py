@@ -14,8 +14,8 @@ from pps.domain.people import feedback
 from pps.domain.people.verdicts import BugVerdict
 from pps.domain.quality import release_tests
 from pps.domain.quality.bugs import reopenings, states_seen
-from pps.domain.quality.comparison import Beside, beside, failing, newest_probes
-from pps.domain.quality.measures import MEASURES, Counted, Value, ValueState, not_measured, ratio
+from pps.domain.quality.comparison import failing, newest_probes
+from pps.domain.quality.measures import Counted, Value, ValueState, not_measured, ratio
 from pps.domain.quality.scenarios import ScenarioResult
 from pps.domain.record.facts import Fact, FactKind
 from pps.domain.record.rollouts import PILOTS, PREVIEWS, Rollout, RolloutPath
@@ -72,7 +72,7 @@ class Release:
 
 
 def release_of(patch: int, rollouts: Sequence[Rollout], dossier: Rollout) -> Release:
-    """Measure one release by itself; what is measured beside the version before is added by `beside_before`.
+    """Measure one release by itself; what the version before and the desk tell is added by `measures_around`.
 
     Args:
         rollouts: all of the patch, oldest first; at least one.
@@ -108,65 +108,6 @@ def release_of(patch: int, rollouts: Sequence[Rollout], dossier: Rollout) -> Rel
     )
 
 
-def beside_before(release: Release, before: Release | None) -> Release:
-    """The same with what is measured beside the version before.
-
-    Args:
-        before: the release of the version before (`patch_before`); None: there is none.
-    """
-    key, records = "regressions", release.values["probe-failures"].records
-    if release.previewed_at is None:
-        value = not_measured(key, "It had no preview.")
-    elif before is None or not before.probes:
-        value = not_measured(key, "No version before it was probed.", records)
-    else:
-        both = sorted(release.probes.keys() & before.probes.keys())
-        worse = [
-            _counted(fact) if fact else Counted("", "", site, release.begun_at)
-            for site in both
-            for fact, ill in [release.probes[site]]
-            if ill and beside(ill, before.probes[site][1]).beside is Beside.REGRESSION
-        ]
-        waits = release.values["probe-failures"].why if _waits(release.values["probe-failures"]) else ""
-        value = ratio(key, worse, both, records, waits=waits)
-    ordered = {**release.values, key: value}
-    return replace(release, values={k: ordered[k] for k in MEASURES})
-
-
-def submitted(release: Release, first: datetime | None) -> Release:
-    """The same of a release that its provider has submitted: no waiver on record means then that there is none.
-
-    Args:
-        first: when it was first submitted, whatever became of it then; its times begin with it. None: nobody knows.
-    """
-    values = dict(release.values)
-    if values["waived-findings"].state is not ValueState.MEASURED:
-        values["waived-findings"] = Value("waived-findings", ValueState.MEASURED, 0.0)
-    if first is None or first > release.begun_at:
-        return replace(release, values=values)
-    for key in ("time-to-preview", "time-to-production"):
-        value = values[key]
-        if value.number is not None:
-            values[key] = replace(value, number=value.number + (release.begun_at - first) / _DAY)
-    return replace(release, values=values, begun_at=first, begun_with=Begin.SUBMISSION)
-
-
-def patch_before(release: Release, openings: Iterable[Fact]) -> int | None:
-    """The patch of the version before: of the same metapackage, another version, its newest preview older than ours.
-
-    Args:
-        openings: facts of the kind ROLLOUT_OPENED, of any rollouts, newest first (of two at once the higher patch).
-    """
-    for fact in openings:
-        says = fact.payload
-        is_other = says["patch"] != release.patch and says.get("version") != release.version
-        is_older = release.previewed_at is not None and fact.at < release.previewed_at
-        is_preview = says.get("path") in PREVIEWS and says.get("metapackage") == release.metapackage
-        if is_other and is_older and is_preview:
-            return int(says["patch"])
-    return None
-
-
 # --- times --------------------------------------------------------------------------------------
 
 
@@ -191,7 +132,7 @@ def _time(key: str, ends: Sequence[Fact], about: Sequence[Rollout], begun: datet
     if ends:
         end = min(ends, key=lambda fact: fact.at)
         days = (end.at - begun) / _DAY
-        return Value(key, ValueState.MEASURED, days, records=records, counted=(_counted(end),))
+        return Value(key, ValueState.MEASURED, days, records=records, counted=(counted(end),))
     if waits := _goes_on(about):
         return Value(key, ValueState.WAITING, why=waits, records=records)
     return not_measured(key, otherwise, records)
@@ -213,7 +154,7 @@ def _sites_reached(rollouts: Sequence[Rollout]) -> Value:
         for site, fact in here.items():
             planned[site] = None
             reached.setdefault(site, fact)
-    return ratio("sites-reached", map(_counted, reached.values()), planned, _names(about), waits=_goes_on(about))
+    return ratio("sites-reached", map(counted, reached.values()), planned, _names(about), waits=_goes_on(about))
 
 
 def _planned(record: Rollout) -> Iterable[str]:
@@ -239,7 +180,7 @@ def _reaching(record: Rollout) -> Iterable[Fact]:
 def _probe_failures(previews: Sequence[Rollout], probed: Mapping[str, Fact]) -> Value:
     if not previews:
         return not_measured("probe-failures", "It had no preview.")
-    ill = [_counted(f) for f in probed.values() if f.kind is FactKind.PROBES_FAILED]
+    ill = [counted(f) for f in probed.values() if f.kind is FactKind.PROBES_FAILED]
     return ratio("probe-failures", ill, probed, _names(previews), waits=_goes_on(previews))
 
 
@@ -250,7 +191,7 @@ def _service_failures(rollouts: Sequence[Rollout]) -> Value:
     looks = [f for r in pilots for f in r.facts if f.kind is FactKind.SERVICE_PROBED]
     ill = _first_of_site(f for f in looks if f.payload.get("state") == "CRITICAL")
     sites = dict.fromkeys(f.subject for f in looks)
-    return ratio("service-failures", map(_counted, ill.values()), sites, _names(pilots), waits=_goes_on(pilots))
+    return ratio("service-failures", map(counted, ill.values()), sites, _names(pilots), waits=_goes_on(pilots))
 
 
 def _scenarios_passed(rollouts: Sequence[Rollout]) -> Value:
@@ -259,7 +200,7 @@ def _scenarios_passed(rollouts: Sequence[Rollout]) -> Value:
         return not_measured("scenarios-passed", "It had no deployment test.")
     newest = {(f.rollout, f.subject): f for r in tests for f in r.facts if f.kind is FactKind.SCENARIO_ENDED}
     judged = {k: f for k, f in newest.items() if f.payload["result"] != ScenarioResult.INCONCLUSIVE}
-    passed = [_counted(f) for f in judged.values() if f.payload["result"] == ScenarioResult.PASS]
+    passed = [counted(f) for f in judged.values() if f.payload["result"] == ScenarioResult.PASS]
     whole = (f"{test}: {scenario}" for test, scenario in judged)
     return ratio("scenarios-passed", passed, whole, _names(tests), waits=_goes_on(tests))
 
@@ -299,20 +240,20 @@ def _roll_backs(rollouts: Sequence[Rollout]) -> Value:
         return not_measured("roll-backs", "It had no pilot.")
     ran = dict.fromkeys(f.subject for r in pilots for f in r.facts if f.kind is _SET_UP)
     back = _first_of_site(f for r in pilots for f in r.facts if f.kind is _ROLLED_BACK and f.subject in ran)
-    return ratio("roll-backs", map(_counted, back.values()), ran, _names(pilots), waits=_goes_on(pilots))
+    return ratio("roll-backs", map(counted, back.values()), ran, _names(pilots), waits=_goes_on(pilots))
 
 
 def _withdrawn_previews(rollouts: Sequence[Rollout]) -> Value:
     previews = _of(rollouts, *PREVIEWS)
     if not previews:
         return not_measured("withdrawn-previews", "It had no preview.")
-    gone = [_counted(f) for r in previews if (f := r.the(FactKind.WITHDRAWAL_ASKED))]
+    gone = [counted(f) for r in previews if (f := r.the(FactKind.WITHDRAWAL_ASKED))]
     return ratio("withdrawn-previews", gone, _names(previews), _names(previews), waits=_goes_on(previews))
 
 
 def _waived_findings(dossier: Rollout) -> Value:
     """Where a release was submitted is not known here: see `submitted`."""
-    waived = [_counted(f) for f in dossier.facts if f.kind is FactKind.FINDING_WAIVED]
+    waived = [counted(f) for f in dossier.facts if f.kind is FactKind.FINDING_WAIVED]
     if not waived:
         return not_measured("waived-findings", "Its provider has not submitted it here.")
     return Value("waived-findings", ValueState.MEASURED, float(len(waived)), counted=tuple(waived))
@@ -322,7 +263,7 @@ def _bugs_reopened(dossier: Rollout) -> Value:
     """Of a patch none of whose bugs has changed nobody knows whether the tracker tells of bugs at all: no zero."""
     again = _first_of_site(reopenings(dossier))
     whole = (str(bug) for bug in states_seen(dossier))
-    return ratio("bugs-reopened", map(_counted, again.values()), whole, [], waits="")
+    return ratio("bugs-reopened", map(counted, again.values()), whole, [], waits="")
 
 
 _RATIOS: tuple[Callable[[Sequence[Rollout]], Value], ...] = (
@@ -360,11 +301,8 @@ def _asking(rollouts: Iterable[Rollout]) -> str:
     return f"The VOs of {', '.join(names)} are still to be heard." if names else ""
 
 
-def _waits(value: Value) -> bool:
-    return value.state is ValueState.WAITING
-
-
-def _counted(fact: Fact) -> Counted:
+def counted(fact: Fact) -> Counted:
+    """A fact as one that a number counts."""
     return Counted(fact.rollout, fact.kind.value, fact.subject, fact.at)
 
 

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
-from pps.domain.packages.submission import Finding, Waiver, Weight, open_faults
+from pps.domain.packages.findings import Finding, Waiver, Weight, open_faults
 from pps.domain.record.facts import Fact, FactKind
 from pps.domain.record.rollouts import RolloutPath
 

@@ -6,8 +6,8 @@ from datetime import date, datetime
 from typing import Any, Literal
 
 from pps.domain.clients.updates import ClientVerdict
+from pps.domain.packages.findings import Weight
 from pps.domain.packages.patch import RepositoryKind
-from pps.domain.packages.submission import Weight
 from pps.domain.people.adopters import Outcome
 from pps.domain.record.submissions import LookState
 from pps.web.api.answers import Answer, PatchRollout

@@ -8,9 +8,10 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from tests.support.front import PATCH
 
-from pps.domain.packages import submission as rules
+from pps.domain.packages import findings, submission, submitted_packages
+from pps.domain.packages.findings import Waiver, Weight, fault, open_faults
 from pps.domain.packages.patch import PackageRef, PatchState, RepositoryKind
-from pps.domain.packages.submission import Release, Waiver, Weight, fault, open_faults
+from pps.domain.packages.submission import Release
 from pps.domain.record.facts import Fact, FactKind
 from pps.domain.record.submissions import RECORD, LookState, Submitted, as_row, releases_in
 from pps.domain.sites.site import Platform
@@ -21,7 +22,7 @@ FAULT = fault("no-notes", "", "It has no release notes.", "Write some.")
 FOR_GOOD = fault("missing", "x", "x is not there.", "Publish it.", may_be_waived=False)
 
 
-def waiver(finding: rules.Finding, at: datetime = NOW) -> Waiver:
+def waiver(finding: findings.Finding, at: datetime = NOW) -> Waiver:
     return Waiver(finding.key, "It is in the mail.", "Release Manager", "rita", at.isoformat())
 
 
@@ -38,7 +39,7 @@ def waiver(finding: rules.Finding, at: datetime = NOW) -> Waiver:
     ],
 )
 def test_a_package_fits_a_platform_by_either_name_of_its_architecture(package: str, platform: str, so: bool) -> None:
-    assert rules.fits(package, platform) is so
+    assert submission.fits(package, platform) is so
 
 
 @pytest.mark.parametrize(
@@ -49,16 +50,16 @@ def test_a_platform_of_the_other_kind_is_a_fault_and_an_unknown_one_is_not(syste
     for kind in RepositoryKind:
         repository = replace(PATCH.repository, kind=kind)
         release = Release(replace(PATCH, platforms=(Platform(system, "amd64"),), repository=repository))
-        found = [f.code for f in rules.of_the_document(release)]
+        found = [f.code for f in submission.of_the_document(release)]
         assert ("platform-kind" in found) is (kind.value == wrong_for)
 
 
 def test_versions_are_compared_as_their_own_tools_do() -> None:
     newer, older = PackageRef("x", "1.0~rc1-1", "all"), PackageRef("x", "1.0-1", "all")
-    (found,) = rules.of_production(RepositoryKind.APT, newer, "a", older, "b")
+    (found,) = submitted_packages.of_production(RepositoryKind.APT, newer, "a", older, "b")
     assert found.code == "version-not-above"
-    assert rules.of_production(RepositoryKind.APT, older, "a", newer, "b") == []
-    assert rules.of_production(RepositoryKind.APT, older, "a", older, "a") == [], "the very same package"
+    assert submitted_packages.of_production(RepositoryKind.APT, older, "a", newer, "b") == []
+    assert submitted_packages.of_production(RepositoryKind.APT, older, "a", older, "a") == [], "the very same package"
 
 
 @pytest.mark.parametrize(
@@ -66,14 +67,14 @@ def test_versions_are_compared_as_their_own_tools_do() -> None:
     [("Set `X_HOST` now.", True), ("X_HOST", True), ("X_HOST_2", False), ("MY_X_HOST", False), ("x_host", False)],
 )
 def test_a_new_variable_must_stand_in_the_notes_as_a_word(notes: str, named: bool) -> None:
-    found = list(rules.of_variables(replace(PATCH, release_notes=notes), {"X_HOST": "f:1"}, {"X_HOST"}))
+    found = list(submitted_packages.of_variables(replace(PATCH, release_notes=notes), {"X_HOST": "f:1"}, {"X_HOST"}))
     assert [f.code for f in found] == ([] if named else ["not-in-notes"])
 
 
 @pytest.mark.parametrize("state", list(PatchState))
 def test_what_is_on_its_way_to_production_or_dead_takes_no_correction(state: PatchState) -> None:
     closed = {"Ready for production", "Ready for rollout", "Rolling out", "In production", "Rejected", "Obsolete"}
-    assert bool(rules.reasons_against_correction(state, 1)) is (state.value in closed)
+    assert bool(submission.reasons_against_correction(state, 1)) is (state.value in closed)
 
 
 def test_a_waiver_holds_for_exactly_what_was_found() -> None:
@@ -89,10 +90,10 @@ def test_a_waiver_holds_for_exactly_what_was_found() -> None:
 
 def test_what_cannot_be_waived_stays_open_whatever_is_on_record() -> None:
     assert open_faults([FOR_GOOD], {FOR_GOOD.key: waiver(FOR_GOOD)}) == (FOR_GOOD,)
-    assert rules.reasons_against_waiver(FOR_GOOD, {}) != ()
-    assert rules.reasons_against_waiver(replace(FAULT, weight=Weight.HINT), {}) != ()
-    assert rules.reasons_against_waiver(None, {}) != ()
-    assert rules.reasons_against_waiver(FAULT, {}) == ()
+    assert findings.reasons_against_waiver(FOR_GOOD, {}) != ()
+    assert findings.reasons_against_waiver(replace(FAULT, weight=Weight.HINT), {}) != ()
+    assert findings.reasons_against_waiver(None, {}) != ()
+    assert findings.reasons_against_waiver(FAULT, {}) == ()
 
 
 # --- the record
@@ -102,7 +103,7 @@ def fact(kind: FactKind, occasion: str, minutes: int = 0, **payload: object) -> 
     return Fact(RECORD, kind, "glite-WN/3.1", occasion, NOW + timedelta(minutes=minutes), "user pat", payload)
 
 
-def release(*findings: rules.Finding, in_all: int | None = None, submit: bool = True, **more: Fact) -> Submitted:
+def release(*findings: findings.Finding, in_all: int | None = None, submit: bool = True, **more: Fact) -> Submitted:
     rows = [as_row(f) for f in findings]
     facts = (
         fact(FactKind.RELEASE_OFFERED, "1", document={}, submit=submit, provider="P", user="pat"),
