@@ -70,7 +70,6 @@ class Delivery:
             at_desk(self.test.record, self.test.store, patch=self.test.patch, now=LATE, actor="pps"),
             Production(
                 self.provider.store(),
-                Moves(),
                 PublishedFolder(UPath(self.production)),
                 self.publish,
                 templates(),
@@ -92,11 +91,6 @@ class Delivery:
             replace(self.provider.repository, url=url, suite=suite)
         )
         return {str(p.ref): p.sha256 for p in found.resolve((*self.test.patch.packages, *self.test.patch.externals))}
-
-
-class Moves:
-    def set_state(self, number: int, state: PatchState, comment: str) -> None:
-        pass
 
 
 @pytest.fixture

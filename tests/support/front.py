@@ -31,7 +31,7 @@ from pps.adapters.services.airflow_rest import AirflowQuestion
 from pps.cli.front import Front
 from pps.config.loader import Configuration
 from pps.config.patch_documents import parse_patch, patch_document
-from pps.domain.base.errors import NotYetAllowedError, PatchNotFoundError, RefusedError
+from pps.domain.base.errors import NotYetAllowedError, PatchNotFoundError, RefusedError, ServiceError
 from pps.domain.packages.patch import Bug, PackageRef, Patch, PatchState, Repository, RepositoryKind, Severity
 from pps.domain.people.feedback import Limit
 from pps.domain.record.chain import Link
@@ -241,6 +241,7 @@ class MemoryTracker:
         self.known = {p.number: p for p in patches}
         self.submitted: dict[str, int] = {}
         self.remarks: list[tuple[int, str]] = []
+        self.moves: list[tuple[int, str]] = []
 
     def patch(self, number: int) -> Patch:
         if number not in self.known:
@@ -256,6 +257,17 @@ class MemoryTracker:
 
     def page(self, number: int) -> str:
         return f"https://tracker.example.org/patch?:action=number&number={number}"
+
+    def set_state(self, number: int, state: PatchState, comment: str, *, only_from: PatchState | None = None) -> None:
+        was = self.patch(number)
+        if was.state is state:
+            return
+        if only_from not in (None, was.state):
+            raise ServiceError(f"patch {number}", "somebody else changed it meanwhile.")
+        self.known[number] = replace(was, state=state)
+        self.moves.append((number, state.value))
+        if comment:
+            self.comment(number, comment)
 
     def comment(self, number: int, text: str) -> None:
         if (number, text) not in self.remarks:

@@ -63,7 +63,7 @@ class Tracker(MemoryTracker):
         super().__init__(*patches)
         self.said: list[str] = []
 
-    def set_state(self, number: int, state: PatchState, comment: str) -> None:
+    def set_state(self, number: int, state: PatchState, comment: str, **_: Any) -> None:
         self.known[number] = replace(self.known[number], state=state)
         self.said.append(comment)
 

@@ -66,7 +66,7 @@ class BookTracker(MemoryTracker):
     def edit(self, number: int, fields: Mapping[str, Any]) -> None:
         self.known[number] = parse_patch({**patch_document(self.known[number]), **fields})
 
-    def set_state(self, number: int, state: PatchState, comment: str) -> None:
+    def set_state(self, number: int, state: PatchState, comment: str, **_: Any) -> None:
         self.known[number] = replace(self.known[number], state=state)
 
     def comment(self, number: int, text: str) -> None:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from pps.adapters.packages.confined import Confined
     from pps.adapters.packages.folders import PublishedFolder
     from pps.adapters.record.store import FactStore
+    from pps.domain.packages.patch import Patch, PatchState
 
 #: Returns the URI of an Airflow-style connection id, or None where there is no such connection.
 Credentials = Callable[[str], str | None]
@@ -134,6 +135,18 @@ class Shared:
 
         secret = Secret.of(self.credentials("pps_tracker"))
         return open_tracker(self.config.tracker, secret, private_folder(self.cache, "trackers"))
+
+    def patch(self, number: int) -> Patch:
+        """A patch of the tracker, in production also where the tracker has not been told yet that it is."""
+        from pps.activities.packages.tracker_states import as_on_record
+
+        return as_on_record(self.facts, self.tracker.patch(number))[0]
+
+    def patches(self, state: PatchState | None = None) -> tuple[Patch, ...]:
+        """All patches, or those in one state, likewise."""
+        from pps.activities.packages.tracker_states import as_on_record
+
+        return tuple(p for p in as_on_record(self.facts, *self.tracker.patches()) if state in (None, p.state))
 
     @cached_property
     def templates(self) -> Templates:

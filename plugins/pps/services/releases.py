@@ -114,7 +114,6 @@ class Releases(People, Repositories):
         audience = self.audience()
         return Production(
             self.artefacts,
-            self.tracker,
             self.production_folder,
             self.publish_in_production,
             self.templates,
@@ -143,7 +142,7 @@ class Releases(People, Repositories):
             self.config.policies.tarball.to_port(),
             private_folder(self.cache, "looks"),
             self.trust_in,
-            lambda number: self.tracker.patch(number),  # noqa: PLW0108 (only a release that depends on others asks it)
+            self.patch,
             Solvers(confined),
             self.linters,
             {name: tuple(index.to_domain() for index in found) for name, found in indexes.items()},

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from pps.activities.desk import Desk, Office
+from pps.activities.packages.tracker_states import tell_states
 from pps.activities.people.outbox import Emptied, empty_outbox
 from pps.activities.pilots.tickets import tell_tracker
 from pps.activities.ports.tracker import Tracker
@@ -42,7 +43,7 @@ class FrontOffice(Office):
             clock=clock,
             now=clock(),
             actor=actor,
-            patch_of=lambda number: services.tracker.patch(number),  # noqa: PLW0108 (not every desk asks the tracker)
+            patch_of=services.patch,
             by_all_channels=services.by_all_channels,
             services=services,
         )
@@ -70,9 +71,13 @@ class FrontOffice(Office):
         return empty_outbox(self.facts, self.services.mailer, self.clock, channels=self.services.channels)
 
     def tell_tracker(self, patch: int | None = None) -> None:
-        """Open and close trouble tickets, of one patch or of all; what cannot be told now is told the next time."""
+        """Of one patch, or of all: open and close trouble tickets, and move what is released to `In production`.
+
+        What cannot be told now is told the next time.
+        """
         if (tracker := self._tracker()) is not None:
             tell_tracker(self, tracker, patch=patch)
+            tell_states(self, tracker, patch=patch)
 
     def look_at_bugs(self) -> None:
         """Record what the tracker says of bugs; where it does not answer, the next time."""

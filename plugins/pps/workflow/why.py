@@ -15,6 +15,7 @@ from pps.activities.clients import conditions as of_clients
 from pps.activities.clients.bulletin import SHOWN_STATES, stage
 from pps.activities.clients.opening import reasons_against_opening
 from pps.activities.clients.overview import as_it_was
+from pps.activities.packages.tracker_states import what_tracker_says
 from pps.activities.packages.verdicts import preview_path, standing_verdict
 from pps.activities.people.said import feedback_view
 from pps.activities.pilots.conditions import of_pilot
@@ -204,7 +205,7 @@ class _Case:
         found.append(of_clients.certification(self.patch, preview, self.now, wait_at_most=wait, joint=self.joint))
         found.append(self._deployment_test())
         found += of_release.joint_decision(self.request)
-        return (*found, of_release.release(self.out, self.carriers, found))
+        return (*found, of_release.release(self.out, self.carriers, found, self._tracker_says()))
 
     def _chain(self, record: Rollout) -> tuple[Condition, ...]:
         terms = self.policies.feedback.terms()
@@ -276,13 +277,17 @@ class _Case:
         """Where it has come to its end, or has not begun; "" where it is on its way."""
         state = self.patch.state if self.patch else None
         if self.out is not None:
-            return of_release.in_production(self.out)
+            return " ".join(filter(None, (of_release.in_production(self.out), self._tracker_says())))
         if self.is_out:
             return "It is in production, as the tracker says; no rollout here has released it."
         if state in _DEAD:
             word = "was rejected" if state is PatchState.REJECTED else "is obsolete"
             return f'It {word}: the tracker says "{state}".'
         return "" if self.rows else "Nothing has been started for it."
+
+    def _tracker_says(self) -> str:
+        """Of a release that the tracker has not been told of yet, or that somebody there has overtaken."""
+        return what_tracker_says(self.out, self.dossier) if self.out else ""
 
     def _ended(self, failed: Sequence[Condition], beside: Sequence[Condition]) -> str:
         record = self.carriers[0]

@@ -15,9 +15,8 @@ from pps.activities.packages.repository_use import PublishedKeys
 from pps.activities.ports.packages import Artefacts
 from pps.activities.ports.people import Templates
 from pps.activities.ports.publication import PublicationFolder
-from pps.activities.ports.tracker import Tracker
 from pps.domain.base.errors import TamperedError
-from pps.domain.packages.patch import Patch, Repository, RepositoryKind
+from pps.domain.packages.patch import Repository, RepositoryKind
 
 SUITE = "production"
 
@@ -31,7 +30,6 @@ class Production:
     """What every release needs, whichever path leads to it."""
 
     artefacts: Artefacts
-    tracker: Tracker
     folder: PublicationFolder
     """with the repositories, and the tarballs of clients"""
     publish_packages: Publisher
@@ -42,15 +40,15 @@ class Production:
     """where sites reach the folder"""
     keys: PublishedKeys
 
-    def add_packages(self, patch: Patch, digests: Sequence[str], now: datetime) -> None:
+    def add_packages(self, provider: Repository, digests: Sequence[str], now: datetime) -> None:
         """Add kept packages to the repository, by their SHA-256; those that are in it already change nothing."""
         with verified_copies(self.artefacts, digests) as files:
-            self.publish_packages(patch.repository.kind.value, self.source(patch), files, now)
+            self.publish_packages(provider.kind.value, self.source(provider), files, now)
 
-    def source(self, patch: Patch) -> Repository:
-        """Where sites find the packages of a patch that is in production."""
+    def source(self, provider: Repository) -> Repository:
+        """Where sites find the packages of a patch that is in production, whose provider has this repository."""
         # the provider's suite (a preview, say) is not ours; all packages are in the first component
-        kind, components = patch.repository.kind, patch.repository.components[:1]
+        kind, components = provider.kind, provider.components[:1]
         suite = SUITE if kind is RepositoryKind.APT else ""
         return Repository(kind, f"{self.url.rstrip('/')}/{kind.value}", suite, components)
 

@@ -14,6 +14,7 @@ from typing import Any
 
 from pps.activities.desk import Office
 from pps.activities.packages.submission_entry import entered
+from pps.activities.packages.tracker_states import as_on_record
 from pps.activities.ports.record import Facts
 from pps.activities.ports.tracker import Tracker
 from pps.domain.base.errors import NotYetAllowedError, PackageError, RefusedError, ServiceError
@@ -204,7 +205,7 @@ def enter(office: Office, tracker: Tracker, release: Release, number: str, withi
         return None
     try:
         if known.patch is not None:
-            _must_be_correctable(tracker.patch(known.patch), release.name)
+            _must_be_correctable(as_on_record(office.facts, tracker.patch(known.patch))[0], release.name)
         patch = entered(tracker, release.patch, known.newest.document, known.patch, _comment(release, known))
     except (RefusedError, PackageError) as error:  # it will say the same tomorrow
         said = {"why": f"{error.why} {error.next_step}".strip()}

@@ -55,17 +55,21 @@ def joint_decision(request: Rollout | None) -> tuple[Condition, ...]:
     return (Condition("joint decision", "SD 4.1.3", WAITING, why, awaited, until, request.name),)
 
 
-def release(out: Fact | None, carriers: Sequence[Rollout], conditions: Iterable[Condition]) -> Condition:
+def release(
+    out: Fact | None, carriers: Sequence[Rollout], conditions: Iterable[Condition], tracker_says: str = ""
+) -> Condition:
     """The release itself.
 
     Args:
         out: the fact that it has happened.
         carriers: the rollouts that can release it now.
         conditions: all others.
+        tracker_says: what is to be said of the tracker beside it.
     """
     name, section = "release", "SD 4.1.1, last paragraph"
     if out is not None:
-        return Condition(name, section, MET, in_production(out), rollout=out.rollout)
+        why = " ".join(filter(None, (in_production(out), tracker_says)))
+        return Condition(name, section, MET, why, rollout=out.rollout)
     for record in carriers:
         if refused := record.the(FactKind.RELEASE_REFUSED):
             why = f"On {moment(refused.at)} the rules did not allow it. {' '.join(_ours(refused))}".rstrip()

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
 
 from pps.activities.clients import control
 from pps.activities.desk import Desk
@@ -13,14 +16,18 @@ from pps.activities.packages.tarball import file_of, manifest_of, tarball_on_rec
 from pps.activities.packages.verdicts import standing_verdict
 from pps.activities.ports.record import Facts
 from pps.activities.quality.deployment_tests import newest_deployment_verdict
-from pps.domain.base.errors import TamperedError
+from pps.domain.base.errors import RefusedError, ServiceError, TamperedError
 from pps.domain.base.texts import clean_text
 from pps.domain.clients.updates import platforms_for_production, reasons_against_production
-from pps.domain.packages.patch import Patch, PatchState
+from pps.domain.packages.patch import Patch, PatchState, Repository, RepositoryKind
 from pps.domain.people.links import release_notes_link
 from pps.domain.people.overruling import overruling
 from pps.domain.record.facts import FactKind
 from pps.domain.record.rollouts import Rollout, RolloutPath
+
+#: So long after a decision it is carried out although the tracker does not answer; later it is asked once more first,
+#: as the patch may have been rejected meanwhile.
+_DECISION_STANDS = timedelta(days=1)
 
 
 def decide_on_release(desk: Desk) -> tuple[str, ...]:
@@ -46,7 +53,9 @@ def decide_on_release(desk: Desk) -> tuple[str, ...]:
     if reasons:
         desk.record(desk.fact(FactKind.RELEASE_REFUSED, "", "", {"reasons": list(reasons)}))
         desk.close(desk.fact(FactKind.ROLLOUT_CLOSED, "", "", {"outcome": "not released"}))
-    return reasons
+        return reasons
+    _decided(desk, patch)
+    return ()
 
 
 def reasons_against_release(facts: Facts, patch: Patch) -> tuple[str, ...]:
@@ -76,12 +85,15 @@ def earlier_answer(record: Rollout) -> tuple[str, ...] | None:
 
 
 def release_to_production(desk: Desk, production: Production) -> None:
-    """Publish tarball and packages, move the patch in the tracker, tell people, end the rollout.
+    """Publish tarball and packages, tell people, end the rollout; the tracker is told by `tracker_states`.
 
     Every step looks first, so a retry continues where it broke off. What is published has, byte for byte, the
-    digests on record: the tarball's files their own, each package the one in MANIFEST.
+    digests on record: the tarball's files their own, each package the one in MANIFEST. A tracker that is away holds
+    up nothing that was decided shortly before.
 
     Raises:
+        RefusedError: the tracker says by now what the rules do not allow to go to production.
+        ServiceError: it does not answer, and the decision is old, or was none of this rollout's.
         TamperedError: the store holds something else, or it was changed while it was copied; nothing is announced.
     """
     record = desk.rollout
@@ -89,18 +101,18 @@ def release_to_production(desk: Desk, production: Production) -> None:
         return
     if not record.has(FactKind.RELEASED_TO_PRODUCTION):
         record.must_not_be_withdrawn()
+    released, notes = _still_decided(desk)
     if not tarball_on_record(record).files:
         why = "has no digests of its tarball's files on record, so they cannot be published."
         raise TamperedError(record.name, why, "Start a new rollout of the patch.")
     tarball = whole_tarball_of(record, production.artefacts)
     packages = manifest_of(tarball, production.artefacts).packages
-    production.add_packages(desk.patch, [package.sha256 for package in packages], desk.now)
+    production.add_packages(released.repository, [package.sha256 for package in packages], desk.now)
     place = f"tarballs/{tarball.name}"
     for file, sha256 in sorted(tarball.files.items()):
         production.folder.publish_file(f"{place}/{file}", file_of(tarball, file, production.artefacts), sha256)
-    _announce_release(
-        desk, production, template="released", packages=[str(p.ref) for p in packages], more={"tarball": tarball.name}
-    )
+    refs, more = [str(p.ref) for p in packages], {"tarball": tarball.name}
+    _announce_release(desk, production, released, template="released", packages=refs, notes=notes, more=more)
     desk.close(desk.fact(FactKind.ROLLOUT_CLOSED, "", "", {"outcome": "released"}))
 
 
@@ -117,41 +129,95 @@ def release_kept_packages(
     if reasons:
         desk.record(desk.fact(FactKind.RELEASE_REFUSED, "", "", {"reasons": list(reasons)}))
         return reasons
-    kept = kept_packages(desk.rollout)
-    production.add_packages(desk.patch, [sha256 for _, sha256 in kept], desk.now)
+    kept, released = kept_packages(desk.rollout), _Released.of(desk, desk.patch)
+    production.add_packages(released.repository, [sha256 for _, sha256 in kept], desk.now)
     packages = [name for name, _ in kept]
-    _announce_release(desk, production, template=template, packages=packages, more=more)
+    notes = desk.patch.release_notes
+    _announce_release(desk, production, released, template=template, packages=packages, notes=notes, more=more)
     return ()
 
 
+@dataclass(frozen=True, slots=True)
+class _Released:
+    """What was decided to be released."""
+
+    state: str
+    """of the patch in the tracker, when it was decided"""
+    platforms: tuple[str, ...]
+    repository: Repository
+    """of which kind it is, and which components it has"""
+
+    @classmethod
+    def of(cls, desk: Desk, patch: Patch) -> _Released:
+        deployment = newest_deployment_verdict(desk.facts, patch.number, patch)
+        overruled = overruling(desk.facts.dossier(patch.number)) is not None
+        platforms = platforms_for_production(patch, deployment, overruled=overruled)
+        return cls(patch.state.value, tuple(map(str, platforms)), patch.repository)
+
+    @classmethod
+    def read(cls, said: Mapping[str, Any]) -> _Released:
+        where = said["repository"]
+        repository = Repository(RepositoryKind(where["kind"]), where["url"], where["suite"], tuple(where["components"]))
+        return cls(said["state"], tuple(said["platforms"]), repository)
+
+    def written(self) -> dict[str, Any]:
+        where = self.repository
+        known = {"kind": where.kind.value, "url": where.url, "suite": where.suite, "components": list(where.components)}
+        return {"state": self.state, "platforms": list(self.platforms), "repository": known}
+
+
+def _decided(desk: Desk, patch: Patch) -> None:
+    """Put on record what is to be released, so that the release itself does not depend on the tracker."""
+    said = _Released.of(desk, patch).written()
+    before = [fact for fact in desk.rollout.facts if fact.kind is FactKind.RELEASE_DECIDED]
+    if not before or before[-1].payload != said:
+        desk.record(desk.fact(FactKind.RELEASE_DECIDED, "", str(len(before) + 1), said))
+
+
+def _still_decided(desk: Desk) -> tuple[_Released, str]:
+    """What is to be released, and its notes where the tracker answers."""
+    record = desk.rollout
+    decided = [fact for fact in record.facts if fact.kind is FactKind.RELEASE_DECIDED]
+    try:
+        patch = desk.patch
+    except ServiceError:
+        if not decided or desk.now - decided[-1].at > _DECISION_STANDS:
+            raise
+        return _Released.read(decided[-1].payload), ""
+    if not record.has(FactKind.RELEASED_TO_PRODUCTION) and (reasons := reasons_against_release(desk.facts, patch)):
+        raise RefusedError(record.name, reasons, "Look at the patch in the tracker.")
+    released = _Released.read(decided[-1].payload) if decided else _Released.of(desk, patch)
+    return released, patch.release_notes
+
+
 def _announce_release(
-    desk: Desk, production: Production, *, template: str, packages: Sequence[str], more: Mapping[str, str | int]
+    desk: Desk,
+    production: Production,
+    released: _Released,
+    *,
+    template: str,
+    packages: Sequence[str],
+    notes: str,
+    more: Mapping[str, str | int],
 ) -> None:
-    """Move a patch whose packages are published to `In production`, put that on record, tell people."""
-    patch = desk.patch
-    tracker = production.tracker
-    deployment = newest_deployment_verdict(desk.facts, patch.number, patch)
-    overruled = overruling(desk.facts.dossier(patch.number))
-    platforms = [str(p) for p in platforms_for_production(patch, deployment, overruled=overruled is not None)]
+    """Put on record that a patch whose packages are published is in production, and tell people."""
+    opened, number = desk.rollout.opened, desk.rollout.patch_number
+    overruled = overruling(desk.facts.dossier(number))
+    platforms = list(released.platforms)
     comment = f"Released to production by rollout {desk.name} for {', '.join(platforms)}."
-    if overruled and patch.state is PatchState.IN_CERTIFICATION:
+    if overruled and released.state == PatchState.IN_CERTIFICATION:
         # the tracker knows no way past certification; its history says who took it
         comment = f"{comment} EMT and PPS coordination overruled the policies together (SD 4.1.3)."
-        tracker.set_state(patch.number, PatchState.CERTIFIED, comment)
-        tracker.set_state(patch.number, PatchState.READY_FOR_PRODUCTION, comment)
-    elif patch.state is PatchState.CERTIFIED:
-        tracker.set_state(patch.number, PatchState.READY_FOR_PRODUCTION, comment)
-    tracker.set_state(patch.number, PatchState.IN_PRODUCTION, comment)
     view = {
         "rollout": desk.name,
         "opened": desk.rollout.opened,
         "platforms": platforms,
         "packages": packages,
         "overruled": overruled,
-        "repository": (source := production.source(patch)),
+        "repository": (source := production.source(released.repository)),
         "how_to_use": how_to_use(source, "pps-production", production.keys, production.templates),
         "notes_link": _notes_link(desk, production.keys.public_url),
-        "release_notes": clean_text(patch.release_notes).strip(),
+        "release_notes": clean_text(notes).strip(),
         **more,
     }
     mails = desk.circular(
@@ -159,11 +225,11 @@ def _announce_release(
         view,
         key=f"{desk.name}/released",
         to=production.recipients,
-        subject=f"In production: {patch.metapackage} {patch.version} (patch {patch.number})",
+        subject=f"In production: {opened['metapackage']} {opened['version']} (patch {number})",
     )
-    payload = {"platforms": platforms, "packages": len(packages), **more}
-    released = desk.fact(FactKind.RELEASED_TO_PRODUCTION, "", "", payload)
-    desk.record(released, mails=mails)
+    told = {"patch": number, "state": released.state, "comment": comment}
+    payload = {"platforms": platforms, "packages": len(packages), **told, **more}
+    desk.record(desk.fact(FactKind.RELEASED_TO_PRODUCTION, "", "", payload), mails=mails)
 
 
 def _notes_link(desk: Desk, public_url: str) -> str:

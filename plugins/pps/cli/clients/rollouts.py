@@ -123,7 +123,7 @@ def _invited(here: Front, names: list[str] | None) -> list[VoModel]:
 
 def _forecast(here: Front, number: int, choice: PathChoice) -> tuple[RolloutPath, Forecast]:
     services = here.services
-    found, dossier = services.tracker.patch(number), services.facts.dossier(number)
+    found, dossier = services.patch(number), services.facts.dossier(number)
     wanted = {PathChoice.BC: RolloutPath.BC_CLIENT, PathChoice.NON_BC: RolloutPath.NON_BC_CLIENT}
     path = wanted.get(choice) or preview_path(dossier, found)
     opened = services.facts.rollouts(open_only=True, paths=PREVIEWS, patch=number)

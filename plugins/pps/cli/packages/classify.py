@@ -46,7 +46,7 @@ def classify(
         raise typer.BadParameter("An overruling is always on record; leave --no-record out.")
     here = front(ctx)
     facts = here.services.facts
-    known = here.services.tracker.patch(patch)
+    known = here.services.patch(patch)
     found: Classification | None = None
     if overrule is None or not (here.is_far or facts.dossier(patch).has(FactKind.CLASSIFIED)):
         found = _look(here, known, record=record)

@@ -34,7 +34,7 @@ def list_patches(
 ) -> None:
     """List the patches, newest first; PREVIEW says whether the rules admit them as previews."""
     here = front(ctx)
-    patches = here.services.tracker.patches(state)
+    patches = here.services.patches(state)
     if as_json:
         return output.say_json([{**output.to_data(p), "preview": verdict(here, p)} for p in patches])
     if not patches:
@@ -47,7 +47,7 @@ def list_patches(
 def show(ctx: typer.Context, patch: PatchNumber, as_json: output.Json = False) -> None:
     """Show one patch, and what the rules say of it."""
     services = front(ctx).services
-    found = services.tracker.patch(patch)
+    found = services.patch(patch)
     dossier = services.facts.dossier(patch)
     against, against_production = reasons_against_bc(dossier, found), reasons_against_production(found)
     standing = standing_verdict(dossier)

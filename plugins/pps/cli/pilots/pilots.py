@@ -56,7 +56,7 @@ def _data(patch: Patch, verdict: UpdateVerdict) -> dict[str, Any]:
 def judge(ctx: typer.Context, patch: PatchNumber, as_json: output.Json = False) -> None:
     """Say whether a server update is minor or major, backward compatible or not, and why; starts nothing."""
     here = front(ctx)
-    found = here.services.tracker.patch(patch)
+    found = here.services.patch(patch)
     verdict = _verdict(here, found)
     if as_json:
         return output.say_json(_data(found, verdict))
@@ -98,7 +98,7 @@ def request(
     """
     here = front(ctx)
     services = here.services
-    found = services.tracker.patch(patch)
+    found = services.patch(patch)
     verdict = _verdict(here, found)
     asked = PilotRequest(here.actor, scope, vo, justification)
     vos = [known.name for known in services.config.people.vos]

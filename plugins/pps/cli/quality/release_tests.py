@@ -60,7 +60,7 @@ def start(
     """
     here = front(ctx)
     services = here.services
-    found = services.tracker.patch(patch)
+    found = services.patch(patch)
     pools = chosen_pools(services.config.pools, pool or None)
     reasons = release_testing.reasons_against_opening(found, pools, services.config.sites)
     if opened := services.facts.rollouts(open_only=True, paths=(RolloutPath.RELEASE_TEST,), patch=patch):

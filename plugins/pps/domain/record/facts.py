@@ -207,6 +207,13 @@ class FactKind(StrEnum):
     # what the tracker says of the bugs that a patch fixes (of its dossier; see domain.quality.bugs)
     BUG_SEEN = "bug-seen"
     """its state is another one than when we last looked; subject: its number; occasion: 1, 2, ...; payload `state`"""
+    # a release is decided on, and its patch in the tracker afterwards (see activities.packages.tracker_states)
+    RELEASE_DECIDED = "release-decided"
+    """payload `state` (of the patch in the tracker), `platforms`, `repository` (`kind`, `components`)"""
+    PATCH_MOVED = "patch-moved"
+    """of its dossier; the tracker has it in production; subject: the rollout that released it; payload `state`"""
+    PATCH_LEFT = "patch-left"
+    """of its dossier; somebody has set another state meanwhile, which stays; subject and payload as above"""
 
 
 @dataclass(frozen=True, slots=True)

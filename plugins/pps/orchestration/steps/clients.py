@@ -71,7 +71,7 @@ def open_rollout(path: str) -> str:
     """Admit the patch and register the rollout; refused with reasons where a precondition fails."""
     context = get_current_context()
     with office() as o:
-        patch = o.services.tracker.patch(int(context["params"]["patch"]))
+        patch = o.services.patch(int(context["params"]["patch"]))
         o.services.trust_in(patch.repository.url)  # before anything is opened that could not be read
         return opening.open_client_rollout(
             o, patch, path=RolloutPath(path), tag_vo=o.policies.publication.tag_vo, run=run_of(context)
@@ -231,6 +231,7 @@ def release_to_production(rollout: str) -> None:
     with desk(rollout) as d:
         with watched(d):
             release.release_to_production(d, d.services.production)
+        d.tell_tracker(d.rollout.patch_number)
         d.write_bulletin()
         d.send()
 

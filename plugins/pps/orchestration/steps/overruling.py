@@ -34,7 +34,7 @@ def open_request() -> str:
     with office() as o:
         return overruling.open_overruling(
             o,
-            o.services.tracker.patch(int(given["patch"])),
+            o.services.patch(int(given["patch"])),
             Urgency(given["urgency"]),
             given["reason"],
             run=run_of(context),
@@ -93,6 +93,7 @@ def release_to_production(rollout: str) -> None:
         release_it = overruling.release_server if patch.kind is PatchKind.SERVER else release.release_to_production
         with watched(d):
             release_it(d, d.services.production)
+        d.tell_tracker(d.rollout.patch_number)
         d.write_bulletin()
         d.send()
 

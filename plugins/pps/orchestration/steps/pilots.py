@@ -50,7 +50,7 @@ def open_pilot(path: str) -> str:
     with office() as o:
         if before := params.get("continues"):
             return request.open_next_round(o.desk(before), run=run)
-        patch = o.services.tracker.patch(int(params["patch"]))
+        patch = o.services.patch(int(params["patch"]))
         vo, vos = params.get("vo") or "", {known.name: known.representatives for known in o.config.people.vos}
         # who may ask for which VO was said when the run was started (`roles.reasons_against_asking_for_pilot`)
         asked = request.PilotRequest(
@@ -268,6 +268,7 @@ def release_update(rollout: str) -> bool:
             reasons = end.release_pilot(d, d.services.production)
         for reason in reasons:
             log.warning("Not released to production: %s", reason)
+        d.tell_tracker(d.rollout.patch_number)
         d.send()
         return not reasons
 

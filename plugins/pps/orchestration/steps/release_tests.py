@@ -26,7 +26,7 @@ def open_release_test() -> str:
     with office() as o:
         return release_testing.open_release_test(
             o,
-            o.services.tracker.patch(int(context["params"]["patch"])),
+            o.services.patch(int(context["params"]["patch"])),
             o.config.pools,
             o.config.sites,
             context["params"].get("pools"),
@@ -82,6 +82,7 @@ def release_update(rollout: str) -> bool:
             reasons = release_decision.release_update(d, d.services.production)
         for reason in reasons:
             log.warning("Not released to production: %s", reason)
+        d.tell_tracker(d.rollout.patch_number)
         return not reasons
 
 

@@ -38,7 +38,7 @@ def tell_end(d: FrontDesk) -> None:
     parties, url = participants(d, meetings.WRAP_UP), d.config.service.public_url
     lines = ""
     if d.rollout.has(FactKind.RELEASED_TO_PRODUCTION):
-        source = d.services.production.source(d.patch)
+        source = d.services.production.source(d.patch.repository)
         lines = how_to_use(source, "pps-production", d.services.published_keys, d.templates)
     end.tell_end(d, parties, public_url=url, how_to_use=lines)
     meetings.cancel_meetings(d, organizer=d.config.service.reply_to)

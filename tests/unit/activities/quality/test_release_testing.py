@@ -16,6 +16,7 @@ from tests.support import signing
 from tests.support.bad_input import HTML, JINJA, TEXTS
 from tests.support.desks import at_desk, at_office
 from tests.support.examples import NOW, SITES, sqlite_store, templates
+from tests.support.front import MemoryTracker
 from tests.support.release_tests import ACTIVITY, BADLY, CERTIFIED, DUE, LATE, PACKAGE, POOLS, WELL, AReleaseTest
 from tests.support.snapshots import matches_snapshot
 from upath import UPath
@@ -23,6 +24,7 @@ from upath import UPath
 from pps.activities.clients.bulletin import bulletin, stage
 from pps.activities.clients.bulletin_pages import write_bulletin
 from pps.activities.packages.production import Production
+from pps.activities.packages.tracker_states import tell_states
 from pps.activities.quality import release_answers, release_testing
 from pps.activities.release import decision as release_decision
 from pps.adapters.packages.folders import PublishedFolder
@@ -41,12 +43,8 @@ from pps.domain.sites.site import CertificationStatus
 class World:
     """Tracker, store of packages and repository, as a release sees them."""
 
-    moves: list[tuple[int, str]] = field(default_factory=list)
     comments: list[str] = field(default_factory=list)
     published: list[tuple[str, tuple[str, ...]]] = field(default_factory=list)
-
-    def set_state(self, number: int, state: PatchState, comment: str) -> None:
-        self.moves.append((number, state.value))
 
     def comment(self, number: int, text: str) -> None:
         self.comments.append(text)
@@ -64,7 +62,6 @@ class World:
 def release(test: AReleaseTest, world: World, patch: Any = None) -> tuple[str, ...]:
     people = ["roc-italy@example.org"]
     production = Production(
-        world,
         world,
         PublishedFolder(UPath("memory://production")),
         world.publish,
@@ -297,11 +294,17 @@ def test_without_a_decision_on_record_nothing_follows_whatever_airflow_says() ->
 
 
 def test_a_release_publishes_what_was_tried_moves_the_patch_and_tells_people_once() -> None:
+    tracker = MemoryTracker(CERTIFIED)
     test = AReleaseTest().asked().answers("PIC", ACCEPT).time_is_up().decided(RELEASE)
     world = World()
     assert release(test, world) == release(test, world) == ()
     assert world.published == [("apt", (PACKAGE,))]
-    assert world.moves == [(4711, "Ready for production"), (4711, "In production")]
+    for _ in range(2):
+        tell_states(at_office(test.store, now=LATE, actor="pps"), tracker)
+    assert tracker.moves == [(4711, "Ready for production"), (4711, "In production")]
+    assert tracker.remarks == [
+        (4711, f"Released to production by rollout {test.name} for debian12-amd64, debian12-arm64.")
+    ]
     assert release_decision.close_release_test(at_desk(test.record, test.store, now=LATE, actor="pps")) == "released"
     mails = [mail for mail, _, _ in test.store.outbox(test.name) if "/released/" in mail.key]
     assert [mail.to for mail in mails] == ["roc-italy@example.org"]

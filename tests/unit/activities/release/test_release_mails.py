@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
-from typing import Any
 
 import pytest
 from tests.support import signing
@@ -20,7 +19,7 @@ from pps.activities.release import decision as release_decision
 from pps.activities.release import overruling
 from pps.adapters.packages.folders import PublishedFolder
 from pps.adapters.record.store import FactStore
-from pps.domain.packages.patch import Patch, Repository, RepositoryKind
+from pps.domain.packages.patch import Repository, RepositoryKind
 from pps.domain.people.overruling import Urgency
 from pps.domain.quality.release_tests import ACCEPT, RELEASE
 from pps.domain.record.facts import Fact, FactKind
@@ -29,22 +28,18 @@ REASON = "Anybody can read everybody's proxies."
 
 
 class World:
-    """Tracker and artefact store that agree to everything."""
-
-    def set_state(self, *_: Any) -> None:
-        pass
+    """An artefact store that nobody asks."""
 
 
 class Published(Production):
     """The packages themselves are not what these tests are about."""
 
-    def add_packages(self, patch: Patch, digests: Sequence[str], now: datetime) -> None:
+    def add_packages(self, provider: Repository, digests: Sequence[str], now: datetime) -> None:
         pass
 
 
 def production(store: FactStore) -> Production:
     return Published(
-        World(),  # type: ignore[arg-type]
         World(),  # type: ignore[arg-type]
         PublishedFolder(UPath("memory://production")),
         lambda *_: None,
