@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 from tests.support.examples import PATCH
@@ -55,3 +57,26 @@ def test_a_ticket_of_another_queue_is_no_patch_of_ours(rt: RunningRt) -> None:
 def test_a_wrong_password_is_told_as_such(rt: RunningRt) -> None:
     with pytest.raises(ConfigurationError, match="refuses us"):
         opened(rt, rt.queue(), Secret("wrong", USER)).patches()
+
+
+def test_when_all_is_read_again_custom_fields_are_asked_for_of_what_has_changed_alone(
+    rt: RunningRt, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    queue, later = rt.queue(), datetime.now(UTC)
+
+    def again() -> RequestTracker:
+        file = TrackerFile(kind=TrackerKind.REQUEST_TRACKER, url=rt.url, project=queue)
+        return RequestTracker(file, OURS, copy=tmp_path / "copy.json", clock=lambda: later)
+
+    first, second, third = (again().enter(PATCH, submission=str(n)) for n in range(3))
+    assert len(again().patches()) == 3
+    later += timedelta(hours=7)
+    rt.root().edit_ticket(first, CustomFields={"version": "9.9"})
+    rt.root().edit_ticket(third, Status="deleted")
+    read: list[str] = []
+    of = RequestTracker._of
+    monkeypatch.setattr(
+        RequestTracker, "_of", lambda self, ticket, *more: read.append(ticket["id"]) or of(self, ticket, *more)
+    )
+    assert [(p.number, p.version) for p in again().patches()] == [(second, PATCH.version), (first, "9.9")]
+    assert list(map(int, read)) == [first]

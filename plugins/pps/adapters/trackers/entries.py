@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 from pps import __version__
 from pps.activities.ports.tracker import Reading, Remark
 from pps.adapters.trackers.http import ChangedMeanwhileError
-from pps.adapters.trackers.kept_copy import Clock, Copy, utc_now
+from pps.adapters.trackers.kept_copy import Clock, Copy, Items, utc_now
 from pps.adapters.trackers.mapping import WordBook
 from pps.config.patch_documents import parse_patch, patch_document
 from pps.config.tracker_models import TrackerFile
@@ -142,7 +142,7 @@ class EntryTracker(ABC):
         copy = Copy(self._copy, f"{__version__} {self._file.model_dump_json()}", clock=self._clock)
         copy.follow(
             "entry",
-            lambda: map(self._kept, self._entries()),
+            lambda: self._whole(copy.items("entry")),
             lambda since: map(self._kept, self._entries(since)),
             self._file.read_whole_every,
         )
@@ -151,6 +151,14 @@ class EntryTracker(ABC):
             Entry(int(i), tuple(e["states"]), e["values"], e["at"], problems=tuple(e["problems"]))
             for i, e in copy.items("entry").items()
         ]
+
+    def _whole(self, known: Items) -> Iterable[dict[str, Any]]:
+        """All patches as the copy keeps them.
+
+        Args:
+            known: those that it has.
+        """
+        return map(self._kept, self._entries())
 
     def _kept(self, entry: Entry) -> dict[str, Any]:
         """An entry as the copy keeps it, without what is not ours."""

@@ -13,7 +13,7 @@ from pps.activities.ports.tracker import Remark
 from pps.adapters.trackers.careful_session import CarefulSession, RedirectedError, one_line
 from pps.adapters.trackers.entries import Entry, EntryTracker, pages
 from pps.adapters.trackers.http import Secret
-from pps.adapters.trackers.kept_copy import Clock, utc_now
+from pps.adapters.trackers.kept_copy import Clock, Items, utc_now
 from pps.config.tracker_models import TrackerFile
 from pps.domain.base.errors import ConfigurationError, RefusedError, RolloutError
 
@@ -79,35 +79,55 @@ class RequestTracker(EntryTracker):
         """See the base. Of what has changed also tickets that have gone to another queue."""
         if since:
             return self._changed(since)
-        last: list[int] = []
-
-        def some(_: int) -> list[Entry]:
-            # by number, as the pages of a list move while tickets come in
-            below = f" AND id < {last[0]}" if last else ""
-            found = self._search(f"Queue = {_quoted(self._file.project)}{below}", "-id")
-            entries = [self._of(ticket) for ticket in islice(found, _PAGE)]
-            last[:] = [min(entry.number for entry in entries)] if entries else last
-            return entries
-
         with self._spoken():
-            return list(pages(some, self._asked.session.fault))
+            return [self._of(ticket) for ticket in self._listed(_FIELDS)]
+
+    def _listed(self, fields: str, more: str = "") -> list[dict[str, Any]]:
+        """Tickets of the queue, page by page; by number, as the pages of a list move while tickets come in."""
+        query, last = f"Queue = {_quoted(self._file.project)}{more}", [0]
+
+        def some(_: int) -> list[dict[str, Any]]:
+            below = f" AND id < {last[0]}" if last[0] else ""
+            found = list(islice(self._search(query + below, "-id", fields), _PAGE))
+            last[0] = min((int(ticket["id"]) for ticket in found), default=0)
+            return found
+
+        return list(pages(some, self._asked.session.fault))
+
+    def _whole(self, known: Items) -> Iterable[dict[str, Any]]:
+        """See the base. RT takes long for custom fields: for those of tickets that have not changed it is not asked."""
+        if not known:
+            return super()._whole(known)
+        with self._spoken():
+            dated = {str(t["id"]): _moment(t).isoformat() for t in self._listed("LastUpdated")}
+            same = {i: known[i] for i, at in dated.items() if i in known and known[i]["at"] == at}
+            return (*same.values(), *map(self._kept, self._in_full(dated.keys() - same.keys())))
 
     def _changed(self, since: datetime) -> list[Entry]:
         """Read from the newest change back: RT reads a moment in a query in a time zone that it does not tell."""
         with self._spoken():
-            found = map(self._of, self._search("id > 0", "-LastUpdated"))
-            return list(takewhile(lambda entry: datetime.fromisoformat(entry.at) >= since, found))
+            found = self._search("id > 0", "-LastUpdated", "LastUpdated,Queue")
+            tickets = list(takewhile(lambda ticket: _moment(ticket) >= since, found))
+            ours = [t["id"] for t in tickets if t["Queue"]["Name"] == self._file.project]
+            gone = [t for t in tickets if t["Queue"]["Name"] != self._file.project]
+            others = [Entry(int(t["id"]), (), {}, _moment(t).isoformat(), is_patch=False) for t in gone]
+            return [*others, *self._in_full(ours)]
 
-    def _search(self, query: str, order: str) -> Iterator[dict[str, Any]]:
-        shown = {"fields": _FIELDS, "fields[Queue]": "Name"}
+    def _in_full(self, ids: Iterable[Any]) -> Iterator[Entry]:
+        numbers = sorted(map(int, ids))
+        for at in range(0, len(numbers), _PAGE):
+            which = " OR ".join(f"id = {number}" for number in numbers[at : at + _PAGE])
+            yield from map(self._of, self._listed(_FIELDS, f" AND ({which})"))
+
+    def _search(self, query: str, order: str, fields: str) -> Iterator[dict[str, Any]]:
+        shown = {"fields": fields, "fields[Queue]": "Name"}
         return _until_none(self._rt.search(raw_query=query, order=order, query_format=shown))
 
     def _of(self, ticket: Mapping[str, Any], etag: str = "") -> Entry:
         known = {field["name"]: [v for v in field["values"] if v is not None] for field in ticket["CustomFields"]}
         values: dict[str, Any] = {str(name): "\n".join(map(str, v)) for name, v in known.items() if v}
         values[self._words.attribute("title")] = str(ticket["Subject"] or "")
-        at = datetime.fromisoformat(ticket["LastUpdated"]).isoformat()
-        ours = ticket["Queue"]["Name"] == self._file.project
+        at, ours = _moment(ticket).isoformat(), ticket["Queue"]["Name"] == self._file.project
         return Entry(int(ticket["id"]), (str(ticket["Status"]),), values, at, etag, is_patch=ours)
 
     def _say(self, number: int, text: str) -> None:
@@ -259,6 +279,10 @@ def _until_none(found: Iterator[dict[str, Any]]) -> Iterator[dict[str, Any]]:
         yield from found
     except NotFoundError:
         return
+
+
+def _moment(ticket: Mapping[str, Any]) -> datetime:
+    return datetime.fromisoformat(ticket["LastUpdated"])
 
 
 def _quoted(text: str) -> str:
