@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Collection, Iterable, Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime
+from http import HTTPStatus
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from pps.activities.ports.tracker import Remark
-from pps.adapters.trackers.careful_session import CarefulSession, RedirectedError, one_line
+from pps.adapters.trackers.careful_session import CarefulSession, one_line
 from pps.adapters.trackers.entries import Entry, pages
 from pps.adapters.trackers.http import Secret
 from pps.adapters.trackers.issues import TROUBLE, IssueTracker
 from pps.adapters.trackers.kept_copy import Clock, utc_now
 from pps.config.tracker_models import TrackerFile
-from pps.domain.base.errors import ConfigurationError, RefusedError, RolloutError, ServiceError
+from pps.domain.base.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from github.Issue import Issue
@@ -32,6 +32,8 @@ _one_at_a_time = threading.Lock()
 
 class GithubTracker(IssueTracker):
     """`ports.Tracker` over the issues of a GitHub repository, or of one on a GitHub Enterprise Server."""
+
+    _name, _place, _token = "GitHub", "repository", "it must read and write issues there"
 
     def __init__(
         self,
@@ -148,7 +150,7 @@ class GithubTracker(IssueTracker):
             why = "PyGithub is not installed in this Python."
             raise ConfigurationError("tracker.yaml: kind github", why, "pip install pps-rollout[github]") from error
         session = CarefulSession(self._api, **limits)
-        self._fault = session.fault
+        self._fault, self._errors = session.fault, (github.GithubException, github.BadAttributeException)
         careful = _connection(session)
         # it takes the class of its connections from a place of its own, and once; others get theirs as before
         with _one_at_a_time:
@@ -168,48 +170,14 @@ class GithubTracker(IssueTracker):
                 Requester.resetConnectionClasses()
         return hub.get_repo(self._file.project)
 
-    @contextmanager
-    def _spoken(self, number: int | None = None) -> Iterator[None]:
-        """PyGithub's errors as ours; none of them holds our token."""
+    def _heard(self, error: Exception) -> tuple[int, str]:
         import github
 
-        where = f"tracker {self._api}"
-        try:
-            yield
-        except RedirectedError as error:
-            if number is None:
-                raise
-            raise self._not_found(number, "it has moved elsewhere, so it is not") from error
-        except RolloutError:
-            raise
-        except github.IncompletableObject as error:
-            raise self._fault("its answer is not one of GitHub's.") from error
-        except github.GithubException as error:
-            said = one_line((error.data or {}).get("message", "") if isinstance(error.data, dict) else "")
-            why = f"(HTTP {error.status}) {said}".strip()
-            if isinstance(error, github.RateLimitExceededException):
-                raise ServiceError(where, f"asks us to wait {why}.", "Try again later.") from None
-            if error.status in (401, 403):
-                next_step = "Correct the token in the connection pps_tracker: it must read and write issues there."
-                raise ConfigurationError(where, f"refuses our token {why}.", next_step) from None
-            if error.status in (404, 410):
-                if number is not None:
-                    raise self._not_found(number) from None
-                next_step = "Check project in tracker.yaml, and that the token may see it."
-                raise ConfigurationError(where, f"has no repository {self._file.project} for us.", next_step) from None
-            if error.status in (400, 409, 422):
-                raise RefusedError(where, (said or why,), "Look at the issue in the tracker.") from None
-            raise ServiceError(where, f"does not do it {why}.", "Try again.") from None
-        except (
-            github.BadAttributeException,
-            AssertionError,
-            RuntimeError,
-            ValueError,
-            LookupError,
-            TypeError,
-            AttributeError,
-        ) as error:
-            raise self._fault(f"its answer is not one of GitHub's ({type(error).__name__}).") from error
+        if not isinstance(error, github.GithubException) or isinstance(error, github.IncompletableObject):
+            return 0, ""
+        said = error.data.get("message", "") if isinstance(error.data, dict) else ""
+        too_often = isinstance(error, github.RateLimitExceededException)
+        return HTTPStatus.TOO_MANY_REQUESTS if too_often else error.status, one_line(said)
 
 
 def _is_pull_request(issue: Issue) -> bool:

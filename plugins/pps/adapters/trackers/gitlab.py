@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterable, Iterator
-from contextlib import contextmanager
 from datetime import datetime
+from http import HTTPStatus
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pps.activities.ports.tracker import Remark
-from pps.adapters.trackers.careful_session import CarefulSession, RedirectedError, one_line
+from pps.adapters.trackers.careful_session import CarefulSession, one_line
 from pps.adapters.trackers.entries import Entry, pages
 from pps.adapters.trackers.http import Secret
 from pps.adapters.trackers.issue_text import plain_ends
 from pps.adapters.trackers.issues import TROUBLE, IssueTracker
 from pps.adapters.trackers.kept_copy import Clock, utc_now
 from pps.config.tracker_models import TrackerFile
-from pps.domain.base.errors import ConfigurationError, RefusedError, RolloutError, ServiceError
+from pps.domain.base.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from gitlab.v4.objects import Project, ProjectIssue
@@ -29,6 +29,8 @@ _CUT = "\n\n[cut here: GitLab takes no longer comment]"
 
 class GitlabTracker(IssueTracker):
     """`ports.Tracker` over the issues of a GitLab project; a word such as `state::Certified` is a scoped label."""
+
+    _name, _place, _token = "GitLab", "project", "scope api, role Reporter in the project"
 
     def __init__(
         self,
@@ -139,7 +141,7 @@ class GitlabTracker(IssueTracker):
             why = "python-gitlab is not installed in this Python."
             raise ConfigurationError("tracker.yaml: kind gitlab", why, "pip install pps-rollout[gitlab]") from error
         session = CarefulSession(self.url, **limits)
-        self._fault = session.fault
+        self._fault, self._errors = session.fault, (gitlab.exceptions.GitlabError,)
         lab = gitlab.Gitlab(
             self.url,
             private_token=secret.password or None,
@@ -150,35 +152,13 @@ class GitlabTracker(IssueTracker):
         )
         return lab.projects.get(self._file.project, lazy=True)
 
-    @contextmanager
-    def _spoken(self, number: int | None = None) -> Iterator[None]:
-        """python-gitlab's errors as ours; none of them holds our token."""
+    def _heard(self, error: Exception) -> tuple[int, str]:
         import gitlab
 
-        where = f"tracker {self.url}"
-        try:
-            yield
-        except RedirectedError as error:
-            if number is None:
-                raise
-            raise self._not_found(number, "it has moved elsewhere, so it is not") from error
-        except RolloutError:
-            raise
-        except gitlab.exceptions.GitlabError as error:
-            why = f"(HTTP {error.response_code}) {one_line(_said(error.error_message))}".strip()
-            if error.response_code in (401, 403):
-                next_step = "Correct the token in the connection pps_tracker: scope api, role Reporter in the project."
-                raise ConfigurationError(where, f"refuses our token {why}.", next_step) from None
-            if error.response_code == 404:
-                if number is not None:
-                    raise self._not_found(number) from None
-                next_step = "Check project in tracker.yaml, and that the token may see it."
-                raise ConfigurationError(where, f"has no project {self._file.project} for us.", next_step) from None
-            if error.response_code in (400, 409, 422):
-                raise RefusedError(where, (why,), "Look at the issue in the tracker.") from None
-            raise ServiceError(where, f"does not do it {why}.", "Try again.") from None
-        except (AssertionError, RuntimeError, ValueError, KeyError, TypeError, AttributeError) as error:
-            raise self._fault(f"its answer is not one of GitLab's ({type(error).__name__}).") from error
+        if not isinstance(error, gitlab.exceptions.GitlabError):
+            return 0, ""
+        # without a number nobody has answered: it is worth another try
+        return error.response_code or HTTPStatus.BAD_GATEWAY, one_line(_said(error.error_message))
 
 
 def _said(message: Any) -> str:

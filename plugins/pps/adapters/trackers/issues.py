@@ -8,15 +8,18 @@ certification says, are labels.
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from http import HTTPStatus
 from pathlib import Path
 
 from pps.activities.ports.tracker import Ticket
+from pps.adapters.trackers.careful_session import RedirectedError
 from pps.adapters.trackers.entries import SUBMISSION, Entry, EntryTracker
 from pps.adapters.trackers.issue_text import IssueText, plain_ends
 from pps.adapters.trackers.kept_copy import Clock
 from pps.config.tracker_models import TrackerFile
-from pps.domain.base.errors import ConfigurationError, RefusedError
+from pps.domain.base.errors import ConfigurationError, RefusedError, RolloutError, ServiceError
 
 #: Fields that are a label: a flag is its name, the others `NAME: VALUE`.
 _FLAG = "basic_certification_passed"
@@ -27,8 +30,21 @@ TROUBLE = "trouble"
 _MOST_TITLE = 250
 
 
+#: What a library stumbles over in an answer that is none of its tracker.
+_STUMBLES = (AssertionError, RuntimeError, ValueError, LookupError, TypeError, AttributeError)
+
+
 class IssueTracker(EntryTracker):
-    """A tracker whose entries have a title, a body, and labels."""
+    """A tracker whose entries have a title, a body, and labels; a library speaks to it."""
+
+    _name: str
+    _place: str
+    """where the issues are: what its users call it"""
+    _token: str
+    """what our token must be good for"""
+    _errors: tuple[type[Exception], ...]
+    """of the library"""
+    _fault: Callable[[str], ServiceError]
 
     def __init__(self, file: TrackerFile, copy: Path | None, clock: Clock) -> None:
         super().__init__(file, copy, clock)
@@ -59,6 +75,44 @@ class IssueTracker(EntryTracker):
     @abstractmethod
     def _close(self, number: int) -> None:
         """Close an issue."""
+
+    @abstractmethod
+    def _heard(self, error: Exception) -> tuple[int, str]:
+        """Status and sentence of the answer behind an error of the library; 0: it was no answer of this tracker."""
+
+    @contextmanager
+    def _spoken(self, number: int | None = None) -> Iterator[None]:
+        """The library's errors as ours; none of them holds our token."""
+        known: tuple[type[Exception], ...] = (*self._errors, *_STUMBLES)
+        try:
+            yield
+        except RedirectedError as error:
+            if number is None:
+                raise
+            raise self._not_found(number, "it has moved elsewhere, so it is not") from error
+        except RolloutError:
+            raise
+        except known as error:
+            status, said = self._heard(error)
+            if not status:
+                raise self._fault(f"its answer is not one of {self._name}'s ({type(error).__name__}).") from error
+            raise self._refusal(status, said, number) from None
+
+    def _refusal(self, status: int, said: str, number: int | None) -> RolloutError:
+        where, why = f"tracker {self.url}", f"(HTTP {status}) {said}".strip()
+        if status == HTTPStatus.TOO_MANY_REQUESTS:
+            return ServiceError(where, f"asks us to wait {why}.", "Try again later.")
+        if status in (401, 403):
+            next_step = f"Correct the token in the connection pps_tracker: {self._token}."
+            return ConfigurationError(where, f"refuses our token {why}.", next_step)
+        if status in (404, 410):
+            if number is not None:
+                return self._not_found(number)
+            next_step = "Check project in tracker.yaml, and that the token may see it."
+            return ConfigurationError(where, f"has no {self._place} {self._file.project} for us.", next_step)
+        if status in (400, 409, 422):
+            return RefusedError(where, (said or why,), "Look at the issue in the tracker.")
+        return ServiceError(where, f"does not do it {why}.", "Try again.")
 
     def open_ticket(self, ticket: Ticket) -> str:
         """See the port: an issue with a label of its own."""
