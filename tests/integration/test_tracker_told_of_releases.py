@@ -18,6 +18,7 @@ from tests.support.previews import SMALL, FolderArtefacts
 from tests.support.roundup import real_roundup
 from upath import UPath
 
+from pps.activities.clients.run_note import note_with
 from pps.activities.desk import Office
 from pps.activities.packages.production import Production
 from pps.activities.packages.tracker_states import StatesTold, as_on_record, tell_states
@@ -94,6 +95,10 @@ class World:
         policies = Configuration(Path("config")).policies
         return why(self.store, PATCH.number, ask_tracker(self.ours(), PATCH.number), policies, NOW).answer
 
+    def note(self) -> str:
+        """Of the run that has released it."""
+        return note_with(None, self.name, self.store.rollout)
+
     def on_record(self, *kinds: FactKind) -> list[str]:
         return [fact.kind.value for fact in self.store.dossier(PATCH.number).facts if fact.kind in kinds]
 
@@ -118,13 +123,14 @@ def test_a_release_does_not_wait_for_a_tracker_that_is_away_and_tells_it_once_wh
     assert "does not answer" in world.tell().trouble
     assert world.state() is PatchState.CERTIFIED
     assert "The tracker does not say so yet." in world.why()
+    assert world.note().endswith("released to production. The tracker does not say so yet")
     world.away = False
     assert "The tracker does not say so yet." in world.why()
     assert world.office().patch_of(PATCH.number).state is PatchState.IN_PRODUCTION, "nobody takes it for one to release"
-    assert world.tell(NOW + 5 * DAY) == StatesTold(moved=(PATCH.number,))
+    assert world.tell(NOW + 5 * DAY) == StatesTold(moved=(PATCH.number,), rollouts=(world.name,))
     assert world.state() is PatchState.IN_PRODUCTION
     assert len(world.said()) == 1 and world.said()[0].startswith(f"Released to production by rollout {world.name} for")
-    assert "tracker" not in world.why()
+    assert "tracker" not in world.why() + world.note()
     assert world.tell(NOW + 6 * DAY) == StatesTold()
     assert world.on_record(*TOLD) == ["patch-moved"]
 
@@ -134,7 +140,7 @@ def test_a_state_that_somebody_has_set_since_stays_and_is_said(world: World, the
     world.decide()
     world.release()
     set_by_hand(world, theirs)
-    assert world.tell() == StatesTold(left=(PATCH.number,))
+    assert world.tell() == StatesTold(left=(PATCH.number,), rollouts=(world.name,))
     assert (world.state(), world.said()) == (theirs, [])
     assert f'The tracker says "{theirs}", which somebody has set there since' in world.why()
     assert world.tell() == StatesTold()

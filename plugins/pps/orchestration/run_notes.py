@@ -31,8 +31,19 @@ def tell_of(record: Rollout, services: Services) -> None:
         run = get_current_context()["dag_run"]
     except RuntimeError:
         return
+    _ask(NoteAsked(run.dag_id, run.run_id, record.name), services)
+
+
+def tell_opener(record: Rollout, services: Services) -> None:
+    """The same in the note of the run that has opened the rollout: for what happens while none of it runs."""
+    dag, _, run = str(record.opened.get("run", "")).partition("/")
+    if record.path in PREVIEWS and run:
+        _ask(NoteAsked(dag, run, record.name), services)
+
+
+def _ask(note: NoteAsked, services: Services) -> None:
     try:
-        asked = NoteAsked(run.dag_id, run.run_id, record.name).signed(services.feedback_secret)
+        asked = note.signed(services.feedback_secret)
         with requests.Session() as session:
             session.trust_env = False  # no .netrc, and no proxy for what every task reaches directly
             answer = session.post(_door(services), data=asked, timeout=_WITHIN_S, allow_redirects=False)

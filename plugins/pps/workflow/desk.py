@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from pps.activities.desk import Desk, Office
-from pps.activities.packages.tracker_states import tell_states
+from pps.activities.packages.tracker_states import StatesTold, tell_states
 from pps.activities.people.outbox import Emptied, empty_outbox
 from pps.activities.pilots.tickets import tell_tracker
 from pps.activities.ports.tracker import Tracker
@@ -70,14 +70,15 @@ class FrontOffice(Office):
         """Send what waits in the outbox; what cannot be sent now stays in it for the next sender."""
         return empty_outbox(self.facts, self.services.mailer, self.clock, channels=self.services.channels)
 
-    def tell_tracker(self, patch: int | None = None) -> None:
+    def tell_tracker(self, patch: int | None = None) -> StatesTold:
         """Of one patch, or of all: open and close trouble tickets, and move what is released to `In production`.
 
         What cannot be told now is told the next time.
         """
-        if (tracker := self._tracker()) is not None:
-            tell_tracker(self, tracker, patch=patch)
-            tell_states(self, tracker, patch=patch)
+        if (tracker := self._tracker()) is None:
+            return StatesTold()
+        tell_tracker(self, tracker, patch=patch)
+        return tell_states(self, tracker, patch=patch)
 
     def look_at_bugs(self) -> None:
         """Record what the tracker says of bugs; where it does not answer, the next time."""

@@ -18,6 +18,7 @@ from itsdangerous import BadData, URLSafeSerializer
 
 from pps.activities.clients.bulletin import stage
 from pps.activities.clients.withdrawal import sites_with_preview
+from pps.activities.packages.tracker_states import what_tracker_says
 from pps.activities.people.tokens import keys_in
 from pps.domain.base.errors import NotYetAllowedError
 from pps.domain.base.names import is_name
@@ -25,7 +26,7 @@ from pps.domain.base.texts import for_the_public, one_line
 from pps.domain.people.feedback import AS_AGREED, Asking, Terms
 from pps.domain.people.users import users_in
 from pps.domain.record.facts import FactKind
-from pps.domain.record.rollouts import REACHED, Rollout, SiteProgress, SiteState
+from pps.domain.record.rollouts import REACHED, Rollout, SiteProgress, SiteState, dossier_name
 
 #: Where workers ask for it, below /pps.
 DOOR = "/api/v1/run-note"
@@ -38,7 +39,9 @@ _LONGEST_REASON = 90
 _SHORTEST_LINE = 60
 
 
-def line_about(record: Rollout, at_most: int = LONGEST_NOTE, terms: Terms = AS_AGREED) -> str:
+def line_about(
+    record: Rollout, at_most: int = LONGEST_NOTE, terms: Terms = AS_AGREED, dossier: Rollout | None = None
+) -> str:
     """`bc-client-4711-1 (preview): 6 of 9 sites reached; 2 failed: PIC (no answer in 30 s), ...`
 
     No longer than `at_most`. The numbers are always whole; where there is no room, sites are counted instead of named.
@@ -46,10 +49,11 @@ def line_about(record: Rollout, at_most: int = LONGEST_NOTE, terms: Terms = AS_A
 
     Args:
         terms: when VOs are asked no longer; what policies.yaml says of it stands in the line while they are asked.
+        dossier: of its patch, where there is one.
     """
     names = users_in(record)
     groups = [(word, [_named(p, names) for p in those]) for word, those in _groups(record)]
-    head = f"{record.name} ({stage(record)}): {_head(record)}{_awaited(record, terms)}"
+    head = f"{record.name} ({stage(record)}): {_head(record)}{_awaited(record, terms)}{_tracker(record, dossier)}"
     for shown in range(max((len(those) for _, those in groups), default=0), -1, -1):
         line = "; ".join((head, *(_listed(word, those, shown) for word, those in groups)))
         if len(line) <= at_most:
@@ -79,6 +83,13 @@ def _awaited(record: Rollout, terms: Terms) -> str:
     if terms == AS_AGREED or not is_asking or record.is_over:
         return ""
     return f"; {Asking.of(record, terms).sentence.rstrip('.')}"
+
+
+def _tracker(record: Rollout, dossier: Rollout | None) -> str:
+    """Of a release that the tracker does not know, or does not show."""
+    out = record.the(FactKind.RELEASED_TO_PRODUCTION)
+    said = what_tracker_says(out, dossier or Rollout(dossier_name(record.patch_number), ())) if out else ""
+    return f"; released to production. {said.rstrip('.')}" if said else ""
 
 
 def _planned(record: Rollout) -> list[SiteProgress]:
@@ -134,7 +145,8 @@ def note_with(note: str | None, rollout: str, record_of: Callable[[str], Rollout
     fits = max(0, min(len(records), room // (_SHORTEST_LINE + len(_OURS) + 2)))
     # a line of its own in Airflow's Markdown stands between empty ones
     each = room // fits - len(_OURS) - 2 if fits else 0
-    lines = [f"{_OURS}{line_about(record, each, terms)}" for record in records[-fits:]] if fits else []
+    shown = [(r, _found(dossier_name(r.patch_number), record_of)) for r in records[-fits:]] if fits else []
+    lines = [f"{_OURS}{line_about(record, each, terms, dossier)}" for record, dossier in shown]
     return "\n\n".join(part for part in (theirs, *lines) if part)
 
 

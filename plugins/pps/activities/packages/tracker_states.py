@@ -33,6 +33,8 @@ class StatesTold:
     """patches that it now has in production"""
     left: tuple[int, ...] = ()
     """patches that somebody has set to another state meanwhile"""
+    rollouts: tuple[str, ...] = ()
+    """those that have released them"""
     trouble: str = ""
     """why it could not be told everything; the rest waits for the next time"""
 
@@ -52,6 +54,7 @@ def tell_states(office: Office, tracker: Tracker, *, patch: int | None = None) -
     """
     moved: list[int] = []
     left: list[int] = []
+    rollouts: list[str] = []
     trouble = ""
     for release in untold(office.facts):
         number = int(release.payload["patch"])
@@ -66,14 +69,15 @@ def tell_states(office: Office, tracker: Tracker, *, patch: int | None = None) -
             continue
         except RolloutError as error:
             log.warning("Patch %s is in production; the tracker does not say so yet: %s", number, error)
-            return StatesTold(tuple(moved), tuple(left), str(error))
+            return StatesTold(tuple(moved), tuple(left), tuple(rollouts), str(error))
         there = state is PatchState.IN_PRODUCTION
         (moved if there else left).append(number)
         kind = FactKind.PATCH_MOVED if there else FactKind.PATCH_LEFT
         said = {"state": state.value}
         fact = Fact(dossier_name(number), kind, release.rollout, "", office.clock(), office.actor, said)
         office.facts.record_in_dossier(number, fact)
-    return StatesTold(tuple(moved), tuple(left), trouble)
+        rollouts.append(release.rollout)
+    return StatesTold(tuple(moved), tuple(left), tuple(rollouts), trouble)
 
 
 def as_on_record(facts: Facts, *patches: Patch) -> tuple[Patch, ...]:

@@ -30,7 +30,7 @@ from pps.domain.clients.batches import GateVerdict
 from pps.domain.record.facts import Fact
 from pps.domain.record.rollouts import OFFERED, RolloutPath, SiteState, occasion_of
 from pps.domain.sites.site import Site
-from pps.orchestration import labels
+from pps.orchestration import labels, run_notes
 from pps.orchestration.in_time import awaited
 from pps.orchestration.retries import LIMITS
 from pps.orchestration.runtime import desk, office, run_of
@@ -328,5 +328,6 @@ def send_mails() -> None:
     """Mails and tickets that could not go when they were written; and what the tracker says of bugs."""
     with office() as o:
         o.send()
-        o.tell_tracker()
+        for rollout in o.tell_tracker().rollouts:
+            run_notes.tell_opener(o.facts.rollout(rollout), o.services)
         o.look_at_bugs()
