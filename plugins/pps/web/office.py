@@ -97,7 +97,7 @@ def router(
 
         def act(office: FrontOffice, _: Person, body: OverrulingBody) -> tuple[dict[str, Any], bool]:
             try:
-                patch = office.services.tracker.patch(number)
+                patch = office.services.patch(number)
             except PatchNotFoundError as error:
                 raise HTTPException(404, f"patch {number} {error.why}") from error
             new = verdicts.overrule(office, patch, body.verdict, body.reason)
