@@ -9,6 +9,7 @@ from airflow.sdk import get_current_context
 from airflow.sdk.configuration import conf
 
 from pps.activities.clients.run_note import DOOR, NoteAsked
+from pps.adapters.http_session import arranged
 from pps.domain.base.errors import RolloutError
 from pps.domain.record.facts import FactKind
 from pps.domain.record.rollouts import PREVIEWS, Rollout
@@ -45,11 +46,11 @@ def _ask(note: NoteAsked, services: Services) -> None:
     try:
         asked = note.signed(services.feedback_secret)
         with requests.Session() as session:
-            session.trust_env = False  # no .netrc, and no proxy for what every task reaches directly
-            answer = session.post(_door(services), data=asked, timeout=_WITHIN_S, allow_redirects=False)
+            arranged(session, door := _door(services), proxies=False)  # every task reaches it directly
+            answer = session.post(door, data=asked, timeout=_WITHIN_S, allow_redirects=False)
         if answer.status_code != 204:
             log.warning("The note of this run was not written: HTTP %s %s", answer.status_code, answer.text[:200])
-    except (requests.RequestException, RolloutError) as error:
+    except (OSError, RolloutError) as error:
         log.warning("The note of this run was not written: %s", error)
 
 

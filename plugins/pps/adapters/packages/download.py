@@ -13,6 +13,7 @@ from typing import BinaryIO
 import requests
 import urllib3
 
+from pps.adapters.http_session import arranged, why_no_answer
 from pps.adapters.packages.folders import aside
 from pps.domain.base.digests import Digest
 from pps.domain.base.errors import PackageError, ServiceError
@@ -21,7 +22,6 @@ from pps.domain.packages.repository_trust import Address
 _CHUNK = 1 << 16
 _REDIRECTS = 5
 _NEXT = "Ask the provider of the repository."
-_LOOPBACK = ("127.0.0.1", "localhost", "::1")
 #: Not "no such file", but "not now": 408 Request Timeout, 429 Too Many Requests.
 _LATER = (408, 429)
 #: What to do about a repository that is too large to be taken whole.
@@ -38,12 +38,6 @@ class NotServedError(PackageError):
         self.status = status
 
 
-def _session() -> requests.Session:
-    session = requests.Session()
-    session.auth = lambda request: request  # no login out of a .netrc
-    return session
-
-
 @dataclass(frozen=True)
 class Downloader:
     """Fetches files below one base URL, and from nowhere but its server."""
@@ -53,11 +47,10 @@ class Downloader:
     silence_s: float = 60.0
     total_s: float = 1800.0
     """for one file"""
-    _session: requests.Session = field(default_factory=_session, repr=False)
+    _session: requests.Session = field(default_factory=requests.Session, repr=False)
 
     def __post_init__(self) -> None:
-        # nothing between us and this machine itself
-        self._session.trust_env = self.address.host not in _LOOPBACK
+        arranged(self._session, self.base)
 
     @cached_property
     def address(self) -> Address:
@@ -135,8 +128,8 @@ class Downloader:
             return self._session.send(
                 prepared, allow_redirects=False, timeout=(self.connect_s, self.silence_s), **settings
             )
-        except (requests.RequestException, urllib3.exceptions.HTTPError, ValueError) as error:
-            raise ServiceError(self.base, f"does not answer ({type(error).__name__}).", "Try again later.") from error
+        except (OSError, urllib3.exceptions.HTTPError, ValueError) as error:
+            raise ServiceError(self.base, *why_no_answer(error, "Try again later.")) from error
 
     def _chunks(self, response: requests.Response, at_most: int) -> Iterator[bytes]:
         deadline = time.monotonic() + self.total_s

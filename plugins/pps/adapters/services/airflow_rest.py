@@ -10,6 +10,7 @@ from urllib.parse import quote
 
 import requests
 
+from pps.adapters.http_session import arranged, why_no_answer
 from pps.domain.base.errors import AlreadyOpenError, RefusedError, ServiceError
 
 _PAGE = 100  # Airflow's own most
@@ -56,8 +57,7 @@ class AirflowClient:
         self.user = user
         self._password = password
         self._timeout_s = timeout_s
-        self._session = requests.Session()
-        self._session.trust_env = False  # no .netrc: it would replace the token
+        self._session = arranged(requests.Session(), self.url)
         if token:
             self._session.headers["Authorization"] = f"Bearer {token}"
 
@@ -135,9 +135,9 @@ class AirflowClient:
     def _send(self, method: str, url: str, **arguments: Any) -> requests.Response:
         try:
             return self._session.request(method, url, timeout=self._timeout_s, allow_redirects=False, **arguments)
-        except requests.RequestException as error:
-            why = f"does not answer at {self.url} ({type(error).__name__})."
-            raise ServiceError("Airflow", why, "Check the address, and that its api-server runs.") from error
+        except OSError as error:  # requests' own are, and that of a missing file of certificates
+            why, step = why_no_answer(error, "Check the address, and that its api-server runs.")
+            raise ServiceError(f"Airflow at {self.url}", why, step) from error
 
     def _call(self, method: str, path: str, **arguments: Any) -> dict[str, Any]:
         return _checked(self.request(method, f"api/v2/{path}", **arguments), f"{method} {path}")

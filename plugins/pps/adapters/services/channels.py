@@ -21,6 +21,7 @@ from urllib.parse import urlsplit
 import requests
 
 from pps.activities.ports.people import Mail
+from pps.adapters.http_session import arranged, why_no_answer
 from pps.domain.base.errors import ConfigurationError, RolloutError, ServiceError
 from pps.domain.base.texts import one_line
 from pps.domain.people.channels import connection_of, for_chat, notice_of
@@ -182,7 +183,7 @@ class AppriseChannel:
 def _posted(url: str, body: bytes, headers: Mapping[str, str]) -> int:
     """The status of the answer; its words are not read."""
     with requests.Session() as session:
-        session.trust_env = False
+        arranged(session, url, proxies=False)
         with session.post(
             url, data=body, headers=headers, timeout=(_CONNECT_S, DEADLINE_S), allow_redirects=False, stream=True
         ) as answer:
@@ -191,7 +192,7 @@ def _posted(url: str, body: bytes, headers: Mapping[str, str]) -> int:
 
 def _reached(url: str) -> int:
     with requests.Session() as session:
-        session.trust_env = False
+        arranged(session, url, proxies=False)
         with session.head(url, timeout=(_CONNECT_S, DEADLINE_S), allow_redirects=False, stream=True) as answer:
             return answer.status_code
 
@@ -199,6 +200,7 @@ def _reached(url: str) -> int:
 #: These write addresses, with the secrets in them, into the log.
 _TALKATIVE = ("apprise", "urllib3.connectionpool", "urllib3.connection", "urllib3.poolmanager", "urllib3.util.retry")
 _THREAD = "pps channel "
+_WAITING = "Its messages wait in the outbox."
 
 
 def _of_no_channel(record: logging.LogRecord) -> bool:
@@ -226,12 +228,12 @@ def _in_time(seconds: float, name: str, call: Callable[[], T]) -> T:
         raise found
     if isinstance(found, Exception):
         # not `from`: its words, and so a traceback, would repeat the address
-        raise _away(name, f"cannot be reached ({type(found).__name__}).") from None
+        raise _away(name, *why_no_answer(found, _WAITING)) from None
     return found
 
 
-def _away(name: str, why: str) -> ServiceError:
-    return ServiceError(f"channel {name}", one_line(why, 200), "Its messages wait in the outbox.")
+def _away(name: str, why: str, next_step: str = _WAITING) -> ServiceError:
+    return ServiceError(f"channel {name}", one_line(why, 200), next_step)
 
 
 def _no_secret(name: str, what: str) -> ConfigurationError:

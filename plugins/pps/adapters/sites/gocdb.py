@@ -21,6 +21,7 @@ from xml.parsers import expat
 import requests
 import urllib3
 
+from pps.adapters.http_session import arranged, why_no_answer
 from pps.adapters.packages.index_xml import guarded_parser, refuse_zero_bytes
 from pps.domain.base.errors import ConfigurationError, InvalidNameError, ServiceError
 from pps.domain.base.names import checked_host, checked_name
@@ -31,7 +32,6 @@ _CHUNK = 1 << 16
 _REDIRECTS = 3
 _PROBLEMS = 100
 _AGAIN = "Fetch it from GOCDB anew, and look at it before you import it."
-_LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
 @dataclass(frozen=True, slots=True)
@@ -268,9 +268,7 @@ def _checked(url: str) -> str:
 def _download(url: str, limits: GocdbLimits) -> bytes:
     deadline = time.monotonic() + limits.total_s
     with requests.Session() as session:
-        # no login out of a .netrc, and no proxy for this machine
-        session.auth = lambda request: request
-        session.trust_env = urlsplit(_checked(url)).hostname not in _LOOPBACK
+        arranged(session, _checked(url))
         for _ in range(_REDIRECTS + 1):
             try:
                 response = session.get(
@@ -280,10 +278,8 @@ def _download(url: str, limits: GocdbLimits) -> bytes:
                     timeout=(limits.connect_s, limits.silence_s),
                     headers={"Accept": "application/xml", "Accept-Encoding": "identity"},
                 )
-            except (requests.RequestException, urllib3.exceptions.HTTPError, ValueError) as error:
-                raise ServiceError(
-                    _shown(url), f"does not answer ({type(error).__name__}).", "Try again later."
-                ) from error
+            except (OSError, urllib3.exceptions.HTTPError, ValueError) as error:
+                raise ServiceError(_shown(url), *why_no_answer(error, "Try again later.")) from error
             with response:
                 if response.is_redirect or response.is_permanent_redirect:
                     url = _same_host(url, response.headers["location"])

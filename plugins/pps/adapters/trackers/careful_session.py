@@ -14,10 +14,10 @@ from requests.adapters import HTTPAdapter
 from urllib3.exceptions import HTTPError
 from urllib3.util import Retry
 
+from pps.adapters.http_session import arranged, why_no_answer
 from pps.domain.base.errors import ServiceError
 
 _CONNECT_S, _SILENCE_S = 5.0, 10.0
-_LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
 class RedirectedError(ServiceError):
@@ -39,9 +39,7 @@ class CarefulSession(requests.Session):
         """
         super().__init__()
         self.tracker = url.rstrip("/")
-        # something, so that requests looks into no netrc file; the library sets its own header
-        self.auth = _as_it_is
-        self.trust_env = urlsplit(url).hostname not in _LOOPBACK
+        arranged(self, url)  # the library sets its own header
         for scheme in ("http://", "https://"):
             self.mount(scheme, _Adapter(self.tracker, total_s, most_bytes))
 
@@ -96,11 +94,8 @@ class _Adapter(HTTPAdapter):
             with response:
                 data = self._read(response, deadline)
         except (requests.RequestException, HTTPError, OSError, ValueError) as error:
-            raise ServiceError(
-                f"tracker {self._tracker}",
-                f"does not answer ({type(error).__name__}).",
-                "Try again; check url in tracker.yaml.",
-            ) from error
+            why, step = why_no_answer(error, "Try again; check url in tracker.yaml.")
+            raise ServiceError(f"tracker {self._tracker}", why, step) from error
         if 300 <= response.status_code < 400:
             where = one_line(response.headers.get("Location", "?"), 200)
             raise RedirectedError(
@@ -127,10 +122,6 @@ class _Adapter(HTTPAdapter):
             if time.monotonic() > deadline:
                 raise fault(self._tracker, f"its answer took longer than {self._total_s:.0f} s.")
         return bytes(body)
-
-
-def _as_it_is(request: requests.PreparedRequest) -> requests.PreparedRequest:
-    return request
 
 
 def _below(tracker: str, url: str) -> bool:

@@ -20,10 +20,10 @@ from requests.auth import AuthBase, HTTPBasicAuth
 from urllib3.exceptions import HTTPError
 from urllib3.util import Retry
 
+from pps.adapters.http_session import arranged, why_no_answer
 from pps.domain.base.errors import ConfigurationError, RefusedError, ServiceError
 
 _CONNECT_S, _SILENCE_S = 5.0, 10.0
-_LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
 class ChangedMeanwhileError(ServiceError):
@@ -95,7 +95,7 @@ class CarefulHttp:
         self._session = requests.Session()
         self._session.auth = HTTPBasicAuth(secret.user, secret.password) if secret.user else _Bearer(secret.password)
         self._session.cookies.set_policy(_NoCookies())
-        self._session.trust_env = urlsplit(url).hostname not in _LOOPBACK
+        arranged(self._session, url)
         retries = Retry(
             total=2,
             redirect=0,
@@ -133,11 +133,8 @@ class CarefulHttp:
             ) as response:
                 data = self._read(response, deadline)
         except (requests.RequestException, HTTPError, OSError, ValueError) as error:
-            raise ServiceError(
-                f"tracker {self.url}",
-                f"does not answer ({type(error).__name__}).",
-                "Try again; check url in tracker.yaml.",
-            ) from error
+            why, step = why_no_answer(error, "Try again; check url in tracker.yaml.")
+            raise ServiceError(f"tracker {self.url}", why, step) from error
         self._check_status(response, data)
         return Answer(response.status_code, self._parse(data) if data else None, response.headers.get("ETag", ""))
 
