@@ -35,6 +35,7 @@ from pps.orchestration.groups import preview, withdrawal
 from pps.orchestration.sensors import WaitUntil
 from pps.orchestration.steps import clients as steps
 from pps.orchestration.steps import withdrawal as steps_withdrawal
+from pps.orchestration.steps.release_notes import WriteReleaseNotes
 
 
 @dag(
@@ -61,7 +62,7 @@ def bc_client_update() -> None:
     invitations = steps.invite_originators(rollout)
 
     feedback = WaitUntil(task_id="wait_for_feedback", wait="feedback_is_over", arguments={"rollout": rollout})
-    notes = steps.write_release_notes(rollout)
+    notes = WriteReleaseNotes(task_id="write_release_notes", rollout=rollout)
 
     certification = WaitUntil(
         task_id="wait_for_certification", wait="certification_is_over", arguments={"rollout": rollout}

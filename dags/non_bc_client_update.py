@@ -37,6 +37,7 @@ from pps.orchestration.steps import non_bc as steps_non_bc
 from pps.orchestration.steps import quality as steps_quality
 from pps.orchestration.steps import withdrawal as steps_withdrawal
 from pps.orchestration.steps.distribution import OF_EACH, DistributeClient
+from pps.orchestration.steps.release_notes import WriteReleaseNotes
 
 
 @dag(
@@ -64,7 +65,7 @@ def non_bc_client_update() -> None:
     broadcast = steps.broadcast_to_vos_and_rocs(rollout)
     invitations = steps.invite_originators(rollout)
     feedback = WaitUntil(task_id="wait_for_feedback", wait="feedback_is_over", arguments={"rollout": rollout})
-    notes = steps.write_release_notes(rollout)
+    notes = WriteReleaseNotes(task_id="write_release_notes", rollout=rollout)
 
     certification = WaitUntil(
         task_id="wait_for_certification", wait="certification_is_over", arguments={"rollout": rollout}

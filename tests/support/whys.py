@@ -13,7 +13,7 @@ from tests.support.front import CONFIG
 from tests.support.replays import replayed
 
 from pps.activities.clients import certification, gates, opening
-from pps.activities.people import feedback, tokens
+from pps.activities.people import feedback, feedback_dates, tokens
 from pps.activities.release import release
 from pps.activities.release.notes import write_release_notes
 from pps.adapters.packages.folders import PublishedFolder
@@ -131,7 +131,7 @@ class Preview:
         return self
 
     def asks(self, *vos: str) -> Preview:
-        feedback.agree_feedback_date(self.desk(), DUE)
+        feedback_dates.agree_feedback_date(self.desk(), DUE)
         for vo in vos:
             self.fact(FactKind.VO_INVITED, vo)
         return self

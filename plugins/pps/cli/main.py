@@ -108,7 +108,7 @@ app.add_typer(patches.app, name="patches")
 rollouts.app.command("withdraw")(withdrawal.withdraw)
 rollouts.app.command("watch")(watching.watch)
 rollouts.app.command("retry")(retry.retry)
-for command in (controls.pause, controls.resume, controls.stop):
+for command in (controls.pause, controls.resume, controls.stop, controls.extend):
     rollouts.app.command(command.__name__)(command)
 app.add_typer(rollouts.app, name="rollout")
 app.add_typer(rollouts.app, name="rollouts", hidden=True)  # the plural, as other groups have it

@@ -10,6 +10,7 @@ from airflow.sdk import ExceptionRetryPolicy, RetryAction, RetryRule
 from pps.config.loader import load_configuration
 from pps.config.policy_models import TaskLimitsPolicy
 from pps.domain.base.errors import RolloutError, ServiceError, SiteError
+from pps.orchestration.halts import note_failure
 
 #: A service, or a site, may answer next time; every other error of ours waits for a person.
 POLICY = ExceptionRetryPolicy(
@@ -36,5 +37,6 @@ ROLLOUT: dict[str, Any] = {
     "retries": 2,
     "retry_delay": timedelta(seconds=20),
     "retry_policy": POLICY,
+    "on_failure_callback": note_failure,
     "execution_timeout": LIMITS.usual,
 }

@@ -18,6 +18,7 @@ from pps.config.loader import Configuration, load_configuration
 from pps.config.node import this_node
 from pps.domain.base.errors import RolloutError
 from pps.orchestration import run_notes
+from pps.orchestration.halts import note_going_on
 from pps.orchestration.in_time import until_heard
 from pps.orchestration.targets import credentials
 from pps.services import Services
@@ -69,6 +70,7 @@ def desk(rollout: str, acts: str = "") -> Iterator[FrontDesk]:
     """The desk of a rollout, for one task. What was done at it, or kept from being done, stands in the run's note."""
     with office(acts) as o:
         d = o.desk(rollout)
+        note_going_on(d)
         try:
             yield d
         except Exception:

@@ -17,6 +17,7 @@ from airflow.triggers.base import BaseTrigger, TriggerEvent
 from pps.config.loader import load_configuration
 from pps.domain.base.errors import ServiceError
 from pps.orchestration import labels
+from pps.orchestration.halts import note_going_on
 from pps.orchestration.runtime import asking_again, office
 from pps.workflow.waits import WAITS
 
@@ -78,6 +79,9 @@ class WaitUntil(BaseOperator):
 
     def execute(self, context: Context, event: Any = None) -> None:
         """Ask; defer while the answer is no."""
+        if context["ti"].try_number > 1 and "rollout" in self.arguments:
+            with office() as o:
+                note_going_on(o.desk(self.arguments["rollout"]))
         if not self._is_over():
             park(self, self.wait, self.arguments)
 

@@ -77,6 +77,7 @@ class _Page:
             "may": may,
             "started": begun.groups() if begun else ("", ""),
             "typed": (typed or {}).get("reason", ""),
+            "typed_until": (typed or {}).get("until", ""),
             "why": why,
             "past": past,
             "moments": moments,
@@ -135,6 +136,18 @@ def router(
             return {"what": fact.kind.value, "reason": told(fact)}
 
         return await door.answered(request, controls.ControlBody, name, user, work, said)
+
+    @api.post("/api/v1/rollouts/{name}/feedback-date")
+    async def extend_by_program(name: str, request: Request, user: Any = Depends(current_user)) -> JSONResponse:  # noqa: B008
+        """Ask VOs for longer, for programs: `{"until": "2026-03-31T12:00:00+00:00", "reason": "..."}`."""
+
+        def work(d: FrontDesk, body: controls.ExtendBody, who: str, mine: frozenset[str]) -> Fact:
+            return controls.extend_at(d, body.until, body.reason, who, mine)
+
+        def said(fact: Fact) -> Mapping[str, Any]:
+            return {key: fact.payload.get(key) for key in ("due", "was", "reason")}
+
+        return await door.answered(request, controls.ExtendBody, name, user, work, said)
 
     @api.get("/runs/{dag}/{run}")
     def run_tab(dag: str, run: str, user: Any = Depends(current_user)) -> HTMLResponse:  # noqa: B008

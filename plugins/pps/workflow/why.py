@@ -35,6 +35,7 @@ from pps.domain.people.users import users_in
 from pps.domain.pilots.pilot import Pilot
 from pps.domain.pilots.server_updates import reasons_against_pilot
 from pps.domain.record.facts import Fact, FactKind
+from pps.domain.record.halts import halt_of
 from pps.domain.record.rollouts import PILOTS, PREVIEWS, Rollout, RolloutPath, dossier_name
 
 VERSION = 1
@@ -45,6 +46,7 @@ GONE = "The tracker does not know this patch any more: this is what is on record
 _CARRIERS = (*PREVIEWS, *PILOTS, RolloutPath.RELEASE_TEST)
 #: Conditions that go on when a rollout has ended.
 _BESIDE = ("deployment test", "joint decision")
+_RUN = "run"
 _DEAD = (PatchState.REJECTED, PatchState.OBSOLETE)
 
 
@@ -196,6 +198,9 @@ class _Case:
         found: list[Condition] = []
         for record in self.carriers:
             found += [_of(c, record) for c in self._chain(record)]
+            if halt := halt_of(record):
+                failed = Condition(_RUN, "Airflow run", ConditionState.FAILED, halt.headline, ("Admin",))
+                found.append(_of(failed, record))
             found += of_release.signed_source(record)
         if not self.carriers:
             found += self._not_started()
@@ -264,11 +269,12 @@ class _Case:
         waiting, failed = by_state[ConditionState.WAITING], by_state[ConditionState.FAILED]
         if self.carriers and all(record.is_over for record in self.carriers):
             return self._ended(failed, [c for c in waiting if c.name in _BESIDE])
-        if waiting:
+        halted = [c for c in failed if c.name == _RUN]
+        if waiting and not halted:
             blocked = f" In the way of its release: {listed([f'the {c.name}' for c in failed])}." if failed else ""
             return f"{_waits_for(waiting)}{blocked}"
         if failed:
-            return f"It does not go on. {failed[0].sentence}"
+            return f"It does not go on. {(halted or failed)[0].sentence}"
         if not self.carriers:
             return "No preview or pilot has been started for it."
         return _lacks([*by_state[ConditionState.NOT_YET], *by_state[ConditionState.UNKNOWN]])

@@ -59,8 +59,8 @@ def web(services: MemoryServices, airflow: SomeAirflow) -> TestClient:
     return TestClient(app, base_url="https://pps.example.org", headers=signed_in, follow_redirects=False)
 
 
-def press(web: TestClient, what: str, reason: str = WHY, **headers: str) -> Any:
-    return web.post(PAGE, data={"do": what, "reason": reason}, headers=headers)
+def press(web: TestClient, what: str, reason: str = WHY, until: str = "", **headers: str) -> Any:
+    return web.post(PAGE, data={"do": what, "reason": reason, "until": until}, headers=headers)
 
 
 def buttons(web: TestClient, **headers: str) -> list[str]:
@@ -71,7 +71,7 @@ def buttons(web: TestClient, **headers: str) -> list[str]:
 def test_a_rollout_is_paused_and_goes_on_with_reasons_that_everybody_reads(
     web: TestClient, services: MemoryServices
 ) -> None:
-    assert buttons(web) == ["pause", "again", "stop", "withdraw"] or buttons(web) == ["pause", "stop", "withdraw"]
+    assert [b for b in buttons(web) if b != "again"] == ["pause", "extend", "stop", "withdraw"]
     done = press(web, "pause")
     assert (done.status_code, done.headers["location"]) == (303, PAGE)
     assert "resume" in buttons(web)
@@ -100,6 +100,23 @@ def test_a_stop_ends_it_and_all_who_were_told_of_it_hear_why(web: TestClient, se
     assert press(web, "pause").status_code == 422
 
 
+def test_vos_are_asked_for_longer_until_a_date_that_is_typed(web: TestClient, services: MemoryServices) -> None:
+    assert "They are asked until Sun 15 Mar 2026, 12:00 UTC." in Read(web.get(PAGE).text).words
+    assert press(web, "extend", "", until="2026-03-20T12:00").status_code == 303
+    assert "open until Fri 20 Mar 2026, 12:00 UTC" in Read(web.get(PAGE).text).words
+    for until, why in (("", "Until when?"), ("2026-03-02T12:00", "that is no earlier date"), ("soon", "Until when?")):
+        refused = press(web, "extend", "", until=until)
+        assert (refused.status_code, why in Read(refused.text).words) == (422, True)
+    assert 'value="2026-03-02T12:00"' in press(web, "extend", "", until="2026-03-02T12:00").text
+    sent = {"until": "2026-03-21T12:00:00+00:00"}
+    answers = [web.post(f"/api/v1/rollouts/{ROLLOUT}/feedback-date", json=sent) for _ in range(2)]
+    assert [(a.status_code, a.json()["new"]) for a in answers] == [(201, True), (200, False)]
+    assert answers[0].json()["due"] == sent["until"]
+    assert web.post(f"/api/v1/rollouts/{ROLLOUT}/feedback-date", json={"until": "2026-03-22T12:00"}).status_code == 422
+    other = web.post(f"/api/v1/rollouts/{ROLLOUT}/feedback-date", json=sent, headers={"X-Test-Role": "EMT"})
+    assert (other.status_code, "Only the Release Manager" in other.text) == (422, True)
+
+
 @pytest.mark.parametrize("reason", ["", "x", "see mail"])
 def test_without_a_reason_that_others_understand_nothing_is_done_and_what_was_typed_comes_back(
     web: TestClient, services: MemoryServices, reason: str
@@ -119,8 +136,8 @@ def test_nobody_else_sees_a_button_or_could_press_one(
     before = services.facts.rollout(ROLLOUT).facts
     headers = {"X-Test-Role": role}
     assert buttons(web, **headers) == []
-    for what in ("pause", "resume", "stop", "again", "withdraw"):
-        refused = press(web, what, **headers)
+    for what in ("pause", "resume", "stop", "extend", "again", "withdraw"):
+        refused = press(web, what, **headers, until="2026-03-20T12:00")
         assert refused.status_code in (403, 422)
         assert "Only the Release Manager and the PPS Coordinator may" in refused.text
     assert (services.facts.rollout(ROLLOUT).facts, airflow.asked) == (before, [])
@@ -157,7 +174,7 @@ def test_failed_sites_are_tried_again_by_one_click(
 def test_a_button_that_there_is_not_is_refused_with_those_that_there_are(web: TestClient) -> None:
     refused = press(web, "<script>")
     assert refused.status_code == 422
-    assert "pause, resume, stop, again, withdraw" in refused.text
+    assert "pause, resume, stop, extend, again, withdraw" in refused.text
     assert "<script>" not in refused.text.replace('<script type="module"', "")
 
 

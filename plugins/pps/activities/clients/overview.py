@@ -20,6 +20,7 @@ from pps.domain.people import questions
 from pps.domain.people.feedback import feedback_due, summary
 from pps.domain.quality.comparison import compared
 from pps.domain.record.facts import FactKind
+from pps.domain.record.halts import halt_of
 from pps.domain.record.rollouts import FAILURES, PREVIEWS, REACHED, STATE_KINDS, Rollout, SiteState
 
 #: A preview's way, as SD 4.1.1 and 4.1.2 number it: what is on record when a step is done -> what people call it.
@@ -157,4 +158,4 @@ def _budget(record: Rollout, limits: BatchLimits) -> Mapping[str, int] | None:
 
 def _because(record: Rollout) -> list[str]:
     kinds = (FactKind.WITHDRAWAL_ASKED, FactKind.ROLLOUT_STOPPED, FactKind.RELEASE_REFUSED)
-    return [told(fact) for kind in kinds if (fact := record.the(kind))]
+    return [halt.sentence] if (halt := halt_of(record)) else [told(f) for kind in kinds if (f := record.the(kind))]

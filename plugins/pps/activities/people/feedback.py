@@ -26,35 +26,13 @@ LONGEST_TEXT = 20_000
 LONGEST_AUTHOR = 200
 
 
-def agree_feedback_date(desk: Desk, due: datetime) -> datetime:
-    """Agree once on the date until which feedback counts; a retry returns the date that is on record.
-
-    Raises:
-        RefusedError: `due` is not after `now`.
-        ValueError: `due` has no time zone.
-    """
-    agreed = rules.feedback_due(desk.rollout)
-    if agreed is not None:
-        return agreed
-    if due.tzinfo is None:
-        raise ValueError("the date for feedback has no time zone")
-    if due <= desk.now:
-        raise RefusedError(
-            desk.name, (f"The date for feedback, {due.isoformat()}, has passed already.",), "Give a later one."
-        )
-    payload = {"due": due.astimezone(UTC).isoformat()}
-    desk.record(desk.fact(FactKind.FEEDBACK_DATE_AGREED, "", "", payload))
-    # read again: of two at once, one was first
-    agreed = rules.feedback_due(desk.look_again())
-    assert agreed is not None  # noqa: S101 (just recorded)
-    return agreed
-
-
 def _has_expired(record: Rollout, token: str, late_for: timedelta, now: datetime) -> bool:
     """Whether a token that is right has expired."""
     date, dot, _ = token.partition(".")
-    until = datetime.fromtimestamp(int(date), UTC) if dot else rules.feedback_due(record)
-    return until is not None and now > until + late_for
+    # the date may have been moved since the invitation left
+    known = [datetime.fromtimestamp(int(date), UTC)] if dot else []
+    known += [due] if (due := rules.feedback_due(record)) else []
+    return bool(known) and now > max(known) + late_for
 
 
 @dataclass(frozen=True, slots=True)

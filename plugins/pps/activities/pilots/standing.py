@@ -25,6 +25,7 @@ from pps.domain.pilots import lanes, looks
 from pps.domain.pilots.pilot import Pilot
 from pps.domain.pilots.success import Assessment, Criteria, assess, silent_vos, words_of_vos
 from pps.domain.record.facts import FactKind
+from pps.domain.record.halts import halt_of
 from pps.domain.record.rollouts import Rollout
 
 VERSION = 1
@@ -125,7 +126,9 @@ def _assessment(facts: Facts, pilot: Pilot, criteria: Criteria, now: datetime) -
 
 
 def _because(record: Rollout) -> list[str]:
-    """Why it has ended as it has, or was not released."""
+    """Why it does not go on, has ended as it has, or was not released."""
+    if halt := halt_of(record):
+        return [halt.sentence]
     kinds = (FactKind.WITHDRAWAL_ASKED, FactKind.RELEASE_REFUSED, FactKind.ROLLOUT_CLOSED)
     said = [fact.payload for kind in kinds if (fact := record.the(kind))]
     return list(dict.fromkeys(str(why) for p in said for why in (*p.get("reasons", ()), p.get("reason", "")) if why))

@@ -54,6 +54,9 @@ _EVENTS: Mapping[FactKind, Callable[[_Payload], str]] = {
     FactKind.TARBALL_BUILT: _said("The tarball is built."),
     FactKind.GATE_PASSED: _said("The first sites are healthy: all others follow."),
     FactKind.FEEDBACK_DATE_AGREED: lambda p: f"VOs are asked until {moment(datetime.fromisoformat(p['due']))}.",
+    FactKind.FEEDBACK_DATE_MOVED: lambda p: (
+        f"VOs are asked for longer, until {moment(datetime.fromisoformat(p['due']))}. {_reason(p)}".rstrip()
+    ),
     FactKind.FEEDBACK_ENDED: _said("The VOs are asked no longer."),
     FactKind.RELEASE_NOTES_WRITTEN: lambda p: (
         f"The release notes are written anew, for {p['because']}."

@@ -26,6 +26,7 @@ from pps.domain.clients.control import pause_of
 from pps.domain.packages.tags import jdl_requirement
 from pps.domain.people.feedback import feedback_due, outcome, turned_away_text
 from pps.domain.record.facts import FactKind
+from pps.domain.record.halts import halt_of
 from pps.domain.record.rollouts import PREVIEWS, Rollout, RolloutPath, SiteState
 from pps.workflow.paths import dag_of
 
@@ -186,16 +187,25 @@ def list_rollouts(
     as_json: output.Json = False,
 ) -> None:
     """List the rollouts, newest first."""
-    register = front(ctx).services.facts.rollouts(open_only=open_only)
+    here = front(ctx)
+    register = here.services.facts.rollouts(open_only=open_only)
+    still_open = here.services.facts.standing([r.name for r in register if r.closed_at is None])
+    halts = {name: halt for name, record in still_open.items() if (halt := halt_of(record))}
     if as_json:
-        return output.say_json(register)
+        return output.say_json([output.to_data(r) | {"failed": output.to_data(halts.get(r.name))} for r in register])
     if not register:
         return output.say("No rollouts. Start one: pps rollout start PATCH --dry-run")
     rows = [
-        (r.name, r.patch, output.moment(r.opened_at), output.moment(r.closed_at) if r.closed_at else "open")
+        (
+            r.name,
+            r.patch,
+            output.moment(r.opened_at),
+            output.moment(r.closed_at) if r.closed_at else "failed" if r.name in halts else "open",
+        )
         for r in register
     ]
-    return output.say(output.table(("ROLLOUT", "PATCH", "OPENED", "CLOSED"), rows))
+    why = output.pairs([(name, halt.sentence) for name, halt in halts.items()])
+    return output.say(output.table(("ROLLOUT", "PATCH", "OPENED", "CLOSED"), rows), *(["", why] if halts else []))
 
 
 @app.command()
@@ -212,6 +222,7 @@ def show(
         data = {
             "rollout": name,
             "stage": stage(rollout),
+            "failed": halt_of(rollout),
             "withdrawn": rollout.the(FactKind.WITHDRAWAL_ASKED),
             "sites": rollout.all_progress(),
             "turned_away": here.services.facts.turned_away(name),
@@ -238,6 +249,8 @@ def follow(ctx: typer.Context, name: RolloutName, as_json: output.Json = False) 
 
 def _headlines(rollout: Rollout, turned_away: str) -> list[tuple[str, object]]:
     lines: list[tuple[str, object]] = [("rollout", rollout.name), ("stage", stage(rollout))]
+    if halt := halt_of(rollout):
+        lines.append(("failed", halt.sentence))
     if asked := rollout.the(FactKind.WITHDRAWAL_ASKED):
         lines += [("because", told(asked)), ("asked for", f"{output.moment(asked.at)} by {asked.actor}")]
         left = ", ".join(sites_with_preview(rollout))

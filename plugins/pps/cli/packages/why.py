@@ -9,6 +9,7 @@ import typer
 from pps.cli import output
 from pps.cli.front import front
 from pps.cli.packages.patches import PatchNumber
+from pps.domain.record.halts import halt_of
 from pps.workflow.why import ask_tracker, public_view
 from pps.workflow.why import why as answer_for
 
@@ -32,6 +33,8 @@ def why(ctx: typer.Context, patch: PatchNumber, as_json: output.Json = False) ->
         ("in the tracker", view["tracker_page"] or "-"),
         ("answer", view["answer"]),
     ]
+    halts = [halt for record in found.records.values() if (halt := halt_of(record))]
+    lines += [("failed", halt.sentence) for halt in halts]  # not for anybody: it may quote a site
     output.say(output.pairs(lines), "")
     rows = [
         (c["name"], c["state"], f"{c['sentence']}{f' Who can act: {who}.' if (who := ', '.join(c['who'])) else ''}")

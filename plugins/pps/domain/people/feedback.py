@@ -156,9 +156,14 @@ AS_AGREED = Terms()
 
 
 def feedback_due(rollout: Rollout) -> datetime | None:
-    """The agreed date, or None before it was agreed on."""
-    agreed = rollout.the(FactKind.FEEDBACK_DATE_AGREED)
-    return datetime.fromisoformat(agreed.payload["due"]) if agreed else None
+    """The agreed date, as it was last moved; None before it was agreed on."""
+    if not rollout.has(FactKind.FEEDBACK_DATE_AGREED):
+        return None
+    newest = next(f for f in reversed(rollout.facts) if f.kind in _DATES)
+    return datetime.fromisoformat(newest.payload["due"])
+
+
+_DATES = (FactKind.FEEDBACK_DATE_AGREED, FactKind.FEEDBACK_DATE_MOVED)
 
 
 def answers(rollout: Rollout) -> tuple[VoAnswer, ...]:

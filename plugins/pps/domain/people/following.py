@@ -94,6 +94,7 @@ _WORDS = {
     FactKind.WITHDRAWAL_ASKED: "withdrawn",
     FactKind.RELEASE_REFUSED: "not released",
     FactKind.RELEASED_TO_PRODUCTION: "released",
+    FactKind.FEEDBACK_DATE_MOVED: "extended",
 }
 NEWS_KINDS = tuple(_WORDS)
 
@@ -132,6 +133,8 @@ def news_of(record: Rollout) -> tuple[News, ...]:
             continue
         at_site = fact.kind is FactKind.TAG_SEEN
         word = f"{_WORDS[fact.kind]} {fact.subject}".strip() if at_site else _WORDS[fact.kind]
+        if fact.kind is FactKind.FEEDBACK_DATE_MOVED:
+            word = f"{word} {fact.occasion}".strip()
         things = (Thing(Kind.SITE, fact.subject),) if at_site else of_patch
         sentence = for_the_public(_sentence(fact, software, patch), names)
         found.setdefault(word, News(record.name, word, fact.at, patch, software, sentence, things))
@@ -147,6 +150,9 @@ def _sentence(fact: Fact, software: str, patch: int) -> str:
         case FactKind.FEEDBACK_DATE_AGREED:
             until = datetime.fromisoformat(fact.payload["due"])
             return f"Feedback on {software} (patch {patch}) is asked for until {until:%Y-%m-%d %H:%M} UTC."
+        case FactKind.FEEDBACK_DATE_MOVED:
+            until = datetime.fromisoformat(fact.payload["due"])
+            return f"Feedback on {software} (patch {patch}) is asked for longer, until {until:%Y-%m-%d %H:%M} UTC."
         case FactKind.RELEASED_TO_PRODUCTION:
             return f"{software} (patch {patch}) is in production."
     done = {

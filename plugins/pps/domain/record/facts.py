@@ -214,6 +214,14 @@ class FactKind(StrEnum):
     """of its dossier; the tracker has it in production; subject: the rollout that released it; payload `state`"""
     PATCH_LEFT = "patch-left"
     """of its dossier; somebody has set another state meanwhile, which stays; subject and payload as above"""
+    # where things take longer than was agreed
+    FEEDBACK_DATE_MOVED = "feedback-date-moved"
+    """occasion: which time; payload `due`, `was` (None: before it was agreed on), `reason` ("" for none), `user`
+    (absent: it moved by itself); the newest of this and FEEDBACK_DATE_AGREED counts"""
+    TASK_FAILED = "task-failed"
+    """its run does not go on; subject: the run; occasion: task and try; payload `task`, `reason`"""
+    TASK_WENT_ON = "task-went-on"
+    """somebody has cleared it, and it was tried again; subject and occasion of the failure that it ends"""
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ from airflow.sdk.exceptions import AirflowFailException
 from pps.activities.clients import certification, gates, nightly, opening, probing, publication
 from pps.activities.packages import tarball
 from pps.activities.packages.fetching import note_trust
-from pps.activities.people import asking, feedback, following, notification
+from pps.activities.people import asking, feedback_dates, following, notification
 from pps.activities.pilots import effort, meetings, running
 from pps.activities.ports.sites import SshTarget
 from pps.activities.release import notes as release_notes
@@ -164,8 +164,9 @@ def agree_feedback_date(rollout: str) -> str:
     """The date until which VOs may answer: agreed once, a fact from then on."""
     wanted = get_current_context()["params"].get("feedback_until")
     with desk(rollout) as d:
-        due = datetime.fromisoformat(wanted) if wanted else d.now + d.policies.feedback.open_for
-        return feedback.agree_feedback_date(d, due).isoformat()
+        usual = d.policies.feedback.open_for
+        due = datetime.fromisoformat(wanted) if wanted else d.now + usual
+        return feedback_dates.agree_feedback_date(d, due, otherwise=usual).isoformat()
 
 
 @task
@@ -182,6 +183,7 @@ def broadcast_to_vos_and_rocs(rollout: str) -> None:
     """Step 6. General notification, with each VO's own link to the feedback channel."""
     wanted = get_current_context()["params"].get("vos")
     with desk(rollout) as d:
+        feedback_dates.ask_in_time(d, d.policies.feedback.open_for)
         notification.broadcast(d, d.services.audience(wanted))
         d.send()
 
@@ -190,17 +192,9 @@ def broadcast_to_vos_and_rocs(rollout: str) -> None:
 def invite_originators(rollout: str) -> None:
     """Step 7. Personal notification to those who reported the fixed bugs, with the invitation to verify."""
     with desk(rollout) as d:
+        feedback_dates.ask_in_time(d, d.policies.feedback.open_for)
         notification.invite_originators(d, d.services.audience())
         d.send()
-
-
-@task(trigger_rule=TriggerRule.NONE_FAILED)
-def write_release_notes(rollout: str) -> str:
-    """What changed, and what the VOs said, or that nobody answered. Returns the notes' digest."""
-    with desk(rollout) as d:
-        digest = release_notes.write_release_notes(d, d.services.publication_folder, d.policies.feedback.terms())
-        d.write_bulletin()
-        return digest
 
 
 @task.branch

@@ -177,6 +177,15 @@ class Controlled(Said):
     reason: str
 
 
+class Extended(Said):
+    """VOs are asked for longer."""
+
+    due: datetime
+    was: datetime | None
+    """null: the date had not been agreed on yet"""
+    reason: str
+
+
 class CreditTotal(Answer):
     """The sum of a group."""
 

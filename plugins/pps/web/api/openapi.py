@@ -28,7 +28,7 @@ from pps.web.api import (
     answers_to_providers,
     answers_to_users,
 )
-from pps.web.controls import ControlBody
+from pps.web.controls import ControlBody, ExtendBody
 from pps.web.far import RecordBody
 from pps.web.feedback import FeedbackBody, WithdrawalBody
 from pps.web.follow_ups import FollowUpBody
@@ -91,6 +91,7 @@ OPERATIONS: Mapping[tuple[str, str], Described] = {
     ("POST", "/api/v1/rollouts/{name}/meetings/{what}"): Described(answers_to_users.MeetingMoved, MoveBody, _KEPT),
     ("POST", "/api/v1/rollouts/{name}/justification"): Described(answers_to_users.Justified, JustificationBody, _KEPT),
     ("POST", "/api/v1/rollouts/{name}/control"): Described(answers_to_users.Controlled, ControlBody, _KEPT),
+    ("POST", "/api/v1/rollouts/{name}/feedback-date"): Described(answers_to_users.Extended, ExtendBody, _KEPT),
     ("POST", DOOR): Described(statuses=(204,)),
     ("GET", "/api/v1/credits"): Described(answers_to_users.Credits),
     ("GET", "/api/v1/following"): Described(answers_to_users.Following),

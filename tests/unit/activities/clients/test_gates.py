@@ -7,7 +7,7 @@ from tests.support.desks import at_desk
 from tests.support.examples import AUDIENCE, DUE, NOW, PATCH, previewed, sqlite_store, templates
 
 from pps.activities.clients import gates
-from pps.activities.people.feedback import agree_feedback_date
+from pps.activities.people.feedback_dates import agree_feedback_date
 from pps.activities.people.notification import addresses_told, broadcast
 from pps.adapters.record.store import FactStore
 from pps.domain.base.errors import NotYetAllowedError

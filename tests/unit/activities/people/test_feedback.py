@@ -8,7 +8,7 @@ from tests.support.desks import at_desk
 from tests.support.examples import DUE, NOW, SECRET, asked, previewed, sqlite_store
 from tests.support.front import CONFIG
 
-from pps.activities.people import feedback, tokens
+from pps.activities.people import feedback, feedback_dates, tokens
 from pps.adapters.record.store import FactStore
 from pps.config.loader import Configuration
 from pps.domain.base.errors import ConfigurationError, InvalidNameError, NotYetAllowedError, RefusedError
@@ -45,20 +45,23 @@ def kept(store: FactStore, record: Rollout) -> list[Fact]:
 
 def test_the_date_is_agreed_once_and_a_retry_keeps_the_first(store: FactStore) -> None:
     record = previewed(store)
-    assert feedback.agree_feedback_date(at_desk(record, store, now=NOW, actor="pps"), DUE) == DUE
+    assert feedback_dates.agree_feedback_date(at_desk(record, store, now=NOW, actor="pps"), DUE) == DUE
     later = NOW + timedelta(hours=1)
     assert (
-        feedback.agree_feedback_date(
+        feedback_dates.agree_feedback_date(
             at_desk(store.rollout(record.name), store, now=later, actor="pps"), DUE + timedelta(days=3)
         )
         == DUE
     )
-    assert feedback.agree_feedback_date(at_desk(record, store, now=later, actor="pps"), DUE + timedelta(days=3)) == DUE
+    assert (
+        feedback_dates.agree_feedback_date(at_desk(record, store, now=later, actor="pps"), DUE + timedelta(days=3))
+        == DUE
+    )
 
 
 def test_a_date_that_has_passed_is_refused(store: FactStore) -> None:
     with pytest.raises(RefusedError, match="has passed already"):
-        feedback.agree_feedback_date(at_desk(previewed(store), store, now=NOW, actor="pps"), NOW)
+        feedback_dates.agree_feedback_date(at_desk(previewed(store), store, now=NOW, actor="pps"), NOW)
 
 
 def test_the_invitation_of_a_vo_is_good_for_this_vo_and_this_rollout_only(store: FactStore, record: Rollout) -> None:
