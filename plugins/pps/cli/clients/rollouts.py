@@ -204,8 +204,10 @@ def list_rollouts(
         )
         for r in register
     ]
-    why = output.pairs([(name, halt.sentence) for name, halt in halts.items()])
-    return output.say(output.table(("ROLLOUT", "PATCH", "OPENED", "CLOSED"), rows), *(["", why] if halts else []))
+    output.say(output.table(("ROLLOUT", "PATCH", "OPENED", "CLOSED"), rows))
+    if halts:
+        output.say("", output.pairs([(name, halt.sentence) for name, halt in halts.items()]))
+    return None
 
 
 @app.command()

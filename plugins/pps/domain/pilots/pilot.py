@@ -245,10 +245,11 @@ class Pilot:
         if agreed is None:
             return None
         says = agreed.payload
+        moved = self.record.the(FactKind.FEEDBACK_DATE_MOVED)
         return Agreement(
             datetime.fromisoformat(says["set_up_until"]),
             timedelta(seconds=float(says["run_for_s"])),
-            datetime.fromisoformat(says["feedback_until"]),
+            datetime.fromisoformat(moved.payload["due"] if moved else says["feedback_until"]),
             tuple(says.get("vos", ())),
             str(says.get("requirements", "")),
         )

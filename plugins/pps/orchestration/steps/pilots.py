@@ -16,6 +16,7 @@ from airflow.sdk import TriggerRule, get_current_context, task
 
 from pps.activities.packages import mirroring
 from pps.activities.packages.fetching import keep_packages_once, note_trust, reasons_if_changed
+from pps.activities.people.feedback_dates import ask_in_time
 from pps.activities.people.invitation import meeting_time
 from pps.activities.people.notification import Party
 from pps.activities.pilots import end, kick_off, notes, request, roll_back, screening, wrap_up
@@ -217,6 +218,8 @@ def tell_of_roll_back(rollout: str, site: str) -> int:
 def invite_vos(rollout: str) -> int:
     """Step 8. The committed VOs are asked to use the service, and for their feedback; how many mails are new."""
     with desk(rollout) as d:
+        if Pilot(d.rollout).serving:  # else nobody is asked
+            ask_in_time(d, d.policies.pilots.feedback_within)
         new = pilot_vos.invite_vos(d, d.services.audience())
         d.send()
         return new
