@@ -6,6 +6,9 @@ One installation (12 sites of which three fail on purpose) serves all scenarios;
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from urllib.parse import unquote
@@ -275,3 +278,33 @@ def test_the_quality_of_all_that_has_happened_here_is_what_the_bare_facts_say(gr
     assert {"measured", "not measured"} <= {value[0] for release in found.values() for value in release.values()}
     assert any(release["time-to-production"][0] == "measured" for release in found.values())
     assert any((release["withdrawn-previews"][2] or 0) > 0 for release in found.values())
+
+
+def test_a_release_manager_signs_in_from_a_machine_of_their_own_and_reads_what_the_service_reads(
+    grid: Grid, tmp_path: Path
+) -> None:
+    alone = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "COLUMNS": "400"}  # no database, no configuration
+
+    def typed(*words: str, stdin: str = "") -> str:
+        command = [sys.executable, "-m", "pps.cli.main", *words]
+        ran = subprocess.run(command, env=alone, cwd=tmp_path, input=stdin, capture_output=True, text=True, timeout=120)
+        assert ran.returncode == 0, ran.stderr
+        return ran.stdout
+
+    password = grid.as_user("release-manager")._password
+    said = typed("login", grid.client.url, "--user", "release-manager", stdin=f"{password}\n")
+    assert "Signed in" in said and "Release Manager" in said
+    assert password not in (tmp_path / ".config/pps/login.json").read_text()
+    (ended, *_) = [r for r in grid.services.facts.rollouts() if r.closed_at]
+    for words in (
+        ("rollout", "list"),
+        ("rollout", "show", ended.name, "--facts"),
+        ("why", str(ended.patch)),
+        ("sites", "list"),
+        ("patches", "list"),
+        ("credits",),
+        ("mails", "outbox", ended.name),
+    ):
+        beside = CliRunner().invoke(app, [*words, "--json"], obj=Front(grid.services, grid.client.url))
+        assert typed(*words, "--json") == beside.stdout, words
+    assert "dry run" in typed("rollout", "withdraw", ended.name, "--reason", "It breaks proxies.", "--dry-run").lower()

@@ -302,9 +302,7 @@ def test_a_release_publishes_what_was_tried_moves_the_patch_and_tells_people_onc
     for _ in range(2):
         tell_states(at_office(test.store, now=LATE, actor="pps"), tracker)
     assert tracker.moves == [(4711, "Ready for production"), (4711, "In production")]
-    assert tracker.remarks == [
-        (4711, f"Released to production by rollout {test.name} for debian12-amd64.")
-    ]
+    assert tracker.remarks == [(4711, f"Released to production by rollout {test.name} for debian12-amd64.")]
     assert release_decision.close_release_test(at_desk(test.record, test.store, now=LATE, actor="pps")) == "released"
     mails = [mail for mail, _, _ in test.store.outbox(test.name) if "/released/" in mail.key]
     assert [mail.to for mail in mails] == ["roc-italy@example.org"]
