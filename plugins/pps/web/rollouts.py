@@ -19,6 +19,7 @@ from starlette.background import BackgroundTask
 
 from pps.activities.clients.overview import as_it_was, overview, version_before
 from pps.activities.clients.standing import told
+from pps.activities.packages.tracker_states import what_tracker_says
 from pps.activities.sites.wishes import all_wishes
 from pps.domain.base.errors import RolloutError
 from pps.domain.record.facts import Fact, FactKind
@@ -72,9 +73,12 @@ class _Page:
         shown = overview(record, past or now, s.config.policies.distribution.to_domain(), before)
         questions = [{**q, "page": page_of(q["link"])} for q in shown["questions"]]
         begun = _STARTED.match(started)
+        out, dossier = record.the(FactKind.RELEASED_TO_PRODUCTION), s.facts.dossier(record.patch_number)
+        dossier = as_it_was(dossier, past) if past else dossier
         about = {
             **masked({**shown, "questions": questions}),
             "may": may,
+            "tracker_says": what_tracker_says(out, dossier) if out else "",
             "started": begun.groups() if begun else ("", ""),
             "typed": (typed or {}).get("reason", ""),
             "typed_until": (typed or {}).get("until", ""),

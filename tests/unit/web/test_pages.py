@@ -322,3 +322,18 @@ def test_without_a_secret_of_ours_no_link_is_blamed_and_no_worker_is_believed(se
     assert page.status_code == 200
     assert "not a whole invitation" not in page.text
     assert client.post("/api/v1/run-note", json={}).status_code == 401
+
+
+def test_the_page_of_a_release_says_what_the_tracker_does_not_say(
+    operator: TestClient, services: MemoryServices
+) -> None:
+    def words() -> str:
+        return Read(operator.get(f"/rollouts/{ROLLOUT}").text).words
+
+    told = {"platforms": ["debian12-amd64"], "patch": 4711, "state": "Certified", "comment": "x"}
+    assert "tracker" not in words()
+    services.facts.record(happened(FactKind.RELEASED_TO_PRODUCTION, after=9, **told))
+    assert "It is released to production. The tracker does not say so yet." in words()
+    left = replace(happened(FactKind.PATCH_LEFT, ROLLOUT, after=9, state="With provider"), rollout="patch-4711")
+    services.facts.record(left)
+    assert 'The tracker says "With provider", which somebody has set there since; it stays so.' in words()
