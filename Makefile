@@ -13,10 +13,10 @@ T ?=
 WORKERS ?= $(if $(T),,3)
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help setup demo up test quick check bench docs outlines screenshots lock clean
+.PHONY: help setup demo up test test-distributed quick check bench docs outlines screenshots lock clean
 
 help: ## this list
-	@awk -F':.*## ' '/^[a-z]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(VENV)/.ready ## virtual environment from the lock file (the other commands do it, too)
 
@@ -33,6 +33,10 @@ up: setup ## the same grid and Airflow, running until Ctrl-C
 test: setup ## all tests, or some (T=tests/unit/domain); installs missing Debian packages; fails if a process is left behind
 	@sh bin/test-parts
 	@$(PY) -m tests.support.leftovers $(PY) -m pytest $(if $(WORKERS),-n $(WORKERS) --dist loadfile) $(T)
+
+test-distributed: setup ## a rollout on several nodes (Celery, an object store), of which some are killed; alone on the machine
+	@sh bin/test-parts
+	@$(PY) -m tests.support.leftovers $(PY) -m pytest tests/distributed
 
 quick: setup ## unit and conformance tests that need no outside part, with fewer examples; for while you write
 	@PPS_QUICK=1 $(PY) -m pytest -q -n 2 --dist loadfile -m "not needs and not slow" tests/unit tests/conformance

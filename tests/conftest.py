@@ -19,6 +19,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, settings
 from tests.support.github_openapi import FILE as GITHUB_OPENAPI
+from tests.support.object_store import PROGRAM as OBJECT_STORE
 from tests.support.postgres import fact_store, postgres_server, store_url, store_urls
 from tests.support.request_tracker import SERVER as RT_SERVER
 from tests.support.request_tracker import SETUP as RT_SETUP
@@ -82,6 +83,7 @@ MISSING = {
     "lint": _programs("lintian", "rpmlint"),
     "nginx": _programs("nginx", "openssl"),
     "systemd": _programs("systemd-analyze"),
+    "distributed": _programs("redis-server", "unshare", "setpriv") + _files(str(OBJECT_STORE)),
     "no-gsi-conf": ["a machine without a gsi.conf"] if Path("/etc/grid-security/gsi.conf").exists() else [],
 }
 _left_out: dict[str, int] = {}

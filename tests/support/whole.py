@@ -131,7 +131,7 @@ class Grid:
 
 #: On a busy machine answers come late. Nobody is silent in a pilot, so there patience costs no time; in the other
 #: paths somebody is, and two minutes are what the people beside that one need.
-_PATIENT: dict[str, dict[str, object]] = {
+PATIENT: dict[str, dict[str, object]] = {
     "pilots": dict.fromkeys(
         ("answer_within", "set_up_within", "roll_back_within", "report_within", "wrap_up_within"), "20m"
     ),
@@ -171,7 +171,7 @@ def _running() -> Iterator[Grid]:
     with tempfile.TemporaryDirectory(prefix="pps-whole-", ignore_cleanup_errors=True) as name:
         folder = Path(name)
         with Installation(
-            folder / "installation", environment=_QUIET, policies=_PATIENT, below="/grid/airflow"
+            folder / "installation", environment=_QUIET, policies=PATIENT, below="/grid/airflow"
         ) as installation:
             yield Grid(installation, folder)
 

@@ -111,6 +111,12 @@ def change_policies(folder: Path, changes: Mapping[str, Mapping[str, object]]) -
         _write(folder / "policies.yaml", demo_policies(folder / "policies.yaml", changes))
 
 
+def change_file(folder: Path, file: str, values: Mapping[str, object]) -> None:
+    """Other values of a file in a written configuration, e.g. folders of service.yaml in an object store."""
+    if values:
+        _write(folder / file, read_yaml(folder / file) | dict(values))
+
+
 def write_configuration(
     folder: Path, sites: Iterable[SandboxSite], addresses: Addresses, ssh_key_file: Path, store: Path
 ) -> None:

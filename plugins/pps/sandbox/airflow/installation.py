@@ -8,7 +8,7 @@ import secrets
 import shlex
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -18,9 +18,9 @@ from pps.adapters.record.store import upgrade
 from pps.adapters.services.airflow_rest import AirflowClient
 from pps.config.loader import Configuration
 from pps.domain.base.errors import ServiceError
-from pps.sandbox.airflow.configuration import change_policies
+from pps.sandbox.airflow.configuration import change_file, change_policies
 from pps.sandbox.airflow.postgres import EmbeddedPostgres
-from pps.sandbox.airflow.server import USERS, EmbeddedAirflow
+from pps.sandbox.airflow.server import COMPONENTS, USERS, EmbeddedAirflow
 from pps.sandbox.grid.control import GRID_FILE
 from pps.sandbox.grid.processes import Servers, free_port
 from pps.services import Services
@@ -43,11 +43,15 @@ class Installation:
         environment: Mapping[str, str] | None = None,
         policies: Mapping[str, Mapping[str, object]] | None = None,
         below: str = "",
+        places: Mapping[str, str] | None = None,
+        components: Collection[str] = COMPONENTS,
     ) -> None:
         """Args:
         environment: more of it, for Airflow and the command line.
         policies: section of policies.yaml -> key -> value, instead of the sandbox's own.
         below: path below which Airflow is served; see `EmbeddedAirflow`.
+        places: folders of service.yaml -> where they are, instead of on this disk.
+        components: of Airflow; see `EmbeddedAirflow`.
         """
         self.folder = folder.resolve()
         self.sites = sites
@@ -57,6 +61,8 @@ class Installation:
         self._policies = dict(policies or {})
         self._port = free_port()
         self._below = below
+        self._places = dict(places or {})
+        self._components = tuple(components)
         self.grid_folder = self.folder / "grid"
         self.airflow: EmbeddedAirflow | None = None
 
@@ -85,6 +91,7 @@ class Installation:
                 port=self._port,
                 below=self._below,
             )
+            self.airflow.components = self._components
             self.airflow.start(lambda step: progress(f"Airflow: {step}"))
             self._write_environment_file()
         except BaseException:
@@ -133,6 +140,7 @@ class Installation:
                 raise ServiceError("sandbox grid", f"did not come up: {tail}", f"Look at {log}.")
             time.sleep(0.05)
         change_policies(self.grid_folder / "config", self._policies)
+        change_file(self.grid_folder / "config", "service.yaml", self._places)
 
     # --- what runs where ---
 

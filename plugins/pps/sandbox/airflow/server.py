@@ -12,7 +12,7 @@ import secrets
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -43,6 +43,7 @@ _COMPONENTS: Mapping[str, tuple[str, ...]] = {
     "dag-processor": ("dag-processor",),
     "triggerer": ("triggerer", "--skip-serve-logs"),
 }
+COMPONENTS = tuple(_COMPONENTS)
 _HEALTH_OF = {"scheduler": "scheduler", "dag-processor": "dag_processor", "triggerer": "triggerer"}
 
 
@@ -55,7 +56,11 @@ class AirflowHealth:
     @property
     def is_good(self) -> bool:
         """Tell whether every component is healthy."""
-        return set(self.components.values()) == {"healthy"} and set(self.components) >= set(_HEALTH_OF)
+        return self.is_good_of(_HEALTH_OF)
+
+    def is_good_of(self, wanted: Iterable[str]) -> bool:
+        """Tell whether these are healthy, and what all of them stand on: api-server and database."""
+        return {self.components.get(name) for name in {"api-server", "metadatabase", *wanted}} == {"healthy"}
 
 
 class EmbeddedAirflow:
@@ -92,6 +97,8 @@ class EmbeddedAirflow:
         self.users = dict(users)
         self.port = port or free_port()
         self.below = below
+        #: What of it runs here; the others are somebody else's to start, with `environment`.
+        self.components: Collection[str] = COMPONENTS
         self.logs = self.folder / "logs"
         self._servers = Servers(self.folder)
 
@@ -236,10 +243,10 @@ class EmbeddedAirflow:
         return kept
 
     def _start_components(self) -> None:
-        for name, argv in _COMPONENTS.items():
+        for name in self.components:
             self._servers.start(
                 name,
-                [sys.executable, "-m", "airflow", *argv],
+                [sys.executable, "-m", "airflow", *_COMPONENTS[name]],
                 env=self.environment(),
                 cwd=self.folder,
                 log=self.logs / f"{name}.log",
@@ -277,7 +284,8 @@ class EmbeddedAirflow:
 
     def _wait_until_healthy(self, deadline: float, progress: Progress) -> None:
         good: set[str] = set()
-        while not (health := self.health()).is_good:
+        wanted = [name for name in _HEALTH_OF if name in self.components]
+        while not (health := self.health()).is_good_of(wanted):
             for name in sorted({n for n, state in health.components.items() if state == "healthy"} - good):
                 good.add(name)
                 progress(f"{name} is healthy")
