@@ -72,6 +72,7 @@ MISSING = {
     "acl": _programs("setfacl"),
     "dnf": _programs("dnf", "rpm", "rpmbuild", "rpm2archive", "rpmkeys", "createrepo_c", "gpg"),
     "faketime": _programs("faketime"),
+    "strace": _programs("strace"),
     "root": [] if os.geteuid() == 0 else ["root (mounts a tmpfs)"],
     "clean-root": _programs("mmdebstrap", "unshare", "setpriv", "apt-get")
     + ([] if os.geteuid() == 0 else ["root (or a range in /etc/subuid)"]),
