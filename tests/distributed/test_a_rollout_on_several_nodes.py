@@ -132,13 +132,10 @@ def test_no_node_can_read_what_is_another_s_and_workers_have_no_key_of_the_centr
     assert len(set.union(*folders_of)) == 3 * len(folders_of)
 
 
-def test_who_has_not_the_key_of_the_object_store_is_told_so(grid: Grid, nodes: Nodes) -> None:
-    for wrong in ({"AWS_SECRET_ACCESS_KEY": "wrong"}, {"AWS_ACCESS_KEY_ID": "somebody-else"}):
-        said = nodes.run("worker-1", "-m", "pps.cli.main", "doctor", "--json", more=wrong)
-        bad = {f["subject"]: f for f in json.loads(said.stdout) if f["health"] == "FAIL"}
-        assert {"artefact store", "production repository", "publication folder"} <= bad.keys()
-    good = nodes.run("worker-1", "-m", "pps.cli.main", "doctor", "--json")
-    assert not [f for f in json.loads(good.stdout) if f["health"] == "FAIL" and "s3://" in f["text"]]
+def test_doctor_tells_a_node_that_has_not_the_key_of_the_object_store(nodes: Nodes) -> None:
+    said = nodes.run("worker-1", "-m", "pps.cli.main", "doctor", "--json", more={"AWS_SECRET_ACCESS_KEY": "wrong"})
+    bad = {f["subject"] for f in json.loads(said.stdout) if f["health"] == "FAIL"}
+    assert {"artefact store", "production repository", "publication folder"} <= bad
 
 
 def test_a_change_of_the_registry_reaches_the_other_nodes_and_doctor_says_which_have_not_got_it(nodes: Nodes) -> None:
@@ -146,6 +143,7 @@ def test_a_change_of_the_registry_reaches_the_other_nodes_and_doctor_says_which_
         """What worker-1 says of all that are the same, and of worker-2."""
         said = nodes.run("worker-1", "-m", "pps.cli.main", "doctor", "--json")
         found = {f["subject"]: f for f in json.loads(said.stdout)}
+        assert found["artefact store"]["health"] == "OK"
         other = found.get("node worker-2", {"health": "", "text": ""})
         return found["nodes"]["text"], other["health"], other["text"]
 
