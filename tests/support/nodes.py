@@ -20,6 +20,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from shlex import quote
 
 import psutil
 import redis
@@ -49,7 +50,7 @@ _PLACES = {
     "mirror_folder": f"s3://{BUCKET}/mirror",
     "publication_folder": f"s3://{BUCKET}/www",
 }
-#: The settings of docs/production.md, 5, for several machines; a test holds these two together.
+#: The settings of docs/production.md, 9; a test holds these two together.
 SETTINGS = {
     "AIRFLOW__CORE__EXECUTOR": "CeleryExecutor",
     "AIRFLOW__CELERY__WORKER_CONCURRENCY": "1",  # two batches at once: one at each worker
@@ -214,13 +215,15 @@ class Nodes:
         if node.account is None:
             return [sys.executable, *words]
         as_account = node.as_account(sys.executable, *words)
+        if not (shown := _shown(self.folder / "shown")):
+            return as_account
         return [
             "unshare",
             "--mount",
             "--",
             "sh",
             "-c",
-            f'{_shown(self.folder / "shown")} && exec "$@"',
+            f'{shown} && exec "$@"',
             name,
             *as_account,
         ]
@@ -303,15 +306,20 @@ def _until(what: str, look: Callable[[], bool], within_s: float = 180) -> None:
 
 
 def _shown(folder: Path) -> str:
-    """Shell that shows this checkout, and the Python of its environment, where root alone could reach them."""
+    """Shell that shows this checkout, and the Python of its environment, where root alone could reach them; else ""."""
     wanted = {path: _closed(path) for path in (ROOT, Path(sys.base_prefix))}
-    lines = ["umask 022"]
     places = {path: folder / str(n) for n, path in enumerate(p for p, closed in wanted.items() if closed)}
+    if not places:
+        return ""
+    lines = ["umask 022"]
     for path, place in places.items():
         place.mkdir(parents=True, exist_ok=True)
-        lines.append(f"mount --bind {path} {place}")
-    lines += [f"mount -t tmpfs -o mode=755 none {closed}" for closed in {wanted[path] for path in places}]
-    lines += [f"mkdir -p {path} && mount --bind {place} {path}" for path, place in places.items()]
+        lines.append(f"mount --bind {quote(str(path))} {quote(str(place))}")
+    lines += [f"mount -t tmpfs -o mode=755 none {quote(str(closed))}" for closed in {wanted[path] for path in places}]
+    lines += [
+        f"mkdir -p {quote(str(path))} && mount --bind {quote(str(place))} {quote(str(path))}"
+        for path, place in places.items()
+    ]
     return " && ".join([*lines, "umask 077"])
 
 
