@@ -13,7 +13,7 @@ T ?=
 WORKERS ?= $(if $(T),,3)
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help setup demo up test test-distributed quick check bench docs outlines screenshots lock clean
+.PHONY: help setup demo up test test-distributed test-install quick check bench docs outlines screenshots lock clean
 
 help: ## this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -37,6 +37,10 @@ test: setup ## all tests, or some (T=tests/unit/domain); installs missing Debian
 test-distributed: setup ## a rollout on several nodes (Celery, an object store), of which some are killed; alone on the machine
 	@sh bin/test-parts
 	@$(PY) -m tests.support.leftovers $(PY) -m pytest tests/distributed
+
+test-install: setup ## docs/production.md, followed to the letter on a clean Debian with systemd, up to a rollout to eight sites (root)
+	@sh bin/test-parts
+	@$(PY) -m tests.support.leftovers $(PY) -m pytest -s tests/install
 
 quick: setup ## unit and conformance tests that need no outside part, with fewer examples; for while you write
 	@PPS_QUICK=1 $(PY) -m pytest -q -n 2 --dist loadfile -m "not needs and not slow" tests/unit tests/conformance

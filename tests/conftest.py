@@ -85,6 +85,8 @@ MISSING = {
     "nginx": _programs("nginx", "openssl"),
     "systemd": _programs("systemd-analyze"),
     "distributed": _programs("redis-server", "unshare", "setpriv") + _files(str(OBJECT_STORE)),
+    "debian-machine": _programs("unshare", "nsenter", "pivot_root", "setpriv", "git")
+    + ([] if os.geteuid() == 0 else ["root (makes a machine of namespaces)"]),
     "no-gsi-conf": ["a machine without a gsi.conf"] if Path("/etc/grid-security/gsi.conf").exists() else [],
 }
 _left_out: dict[str, int] = {}
