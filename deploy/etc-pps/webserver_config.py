@@ -1,4 +1,4 @@
-"""People sign in by OpenID Connect: /etc/pps/webserver_config.py, for AIRFLOW__FAB__CONFIG_FILE (docs/production.md, 5).
+"""People sign in by OpenID Connect: /etc/pps/webserver_config.py, for AIRFLOW__FAB__CONFIG_FILE (production.md, 5).
 
 Change the two addresses and the groups. The client's secret is PPS_OIDC_CLIENT_SECRET in pps.env, never here.
 """

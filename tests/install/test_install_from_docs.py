@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -17,6 +18,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +27,8 @@ import yaml
 from tests.support.debian_machine import DebianMachine, debian_machine, short_folder
 from tests.support.sshd import public_key
 
+from pps.sandbox.grid.smtp import kept_mails, read_mail
+
 pytestmark = [pytest.mark.install, pytest.mark.needs("debian-machine", "openssh", "clean-root")]
 CHECKOUT = Path(__file__).parents[2]
 DOCS = CHECKOUT / "docs" / "production.md"
@@ -32,12 +36,13 @@ SITES = 8
 FIRST_PORT = 2201
 #: Blocks with one of these fetch packages; all others work without any network but the machine's own.
 FETCHES = ("apt-get", "bin/setup")
+LINK = re.compile(r"https://pps\.example\.org/pps/feedback/[^\s?/]+\?vo=[^\s&]+&token=[A-Za-z0-9_.-]+")
 PYTHON = {"PYTHONPATH": f"{CHECKOUT / 'plugins'}:{CHECKOUT}"}
 
 
-def blocks() -> list[str]:
+def blocks(kind: str = "run") -> list[str]:
     """The commands of the documentation."""
-    return re.findall(r"^```sh run\n(.*?)^```$", DOCS.read_text(), re.MULTILINE | re.DOTALL)
+    return re.findall(rf"^```sh {kind}\n(.*?)^```$", DOCS.read_text(), re.MULTILINE | re.DOTALL)
 
 
 @dataclass
@@ -65,14 +70,14 @@ class Installing:
         self.said.append(done.stdout)
         return done.stdout
 
-    def asks(self, script: str) -> str:
-        """The same where the answer may be no, until it is yes."""
+    def is_content(self, script: str) -> bool:
+        """Whether the doctor has nothing against it; at first it may have."""
         done = self.machine.run(script)
         print(f"--- exit code {done.returncode}\n{script}{done.stdout[-9000:]}", flush=True)
         said = " ".join(done.stdout.split())
         assert (", 0 failures." in said) == (done.returncode == 0), said
         self.said.append(done.stdout)
-        return said
+        return done.returncode == 0
 
     def journal(self) -> str:
         """What the services said, for whoever looks into a failure."""
@@ -126,7 +131,8 @@ class Installing:
         self._edit("people.yaml", {name: people[name] for name in ("vos", "rocs", "providers")})
         for name in ("tracker.yaml", "scenarios.yaml", "pools.yaml"):
             (etc / name).write_bytes((theirs / name).read_bytes())
-        self._edit("policies.yaml", {"publication": self._policy("publication") | {"check_every": "2s"}})
+        quick = {name: self._policy(name) | {"check_every": "2s"} for name in ("publication", "feedback")}
+        self._edit("policies.yaml", quick)
         roles = yaml.safe_load((etc / "roles.yaml").read_text())
         roles["sites"] = {site["name"]: [{"name": name} for name in site["administrators"]] for site in sites}
         roles["users"] += [
@@ -231,6 +237,25 @@ class Installing:
         )
         assert done.returncode == 0, done.stderr
 
+    def invitations(self) -> set[str]:
+        """The links that were mailed to VOs."""
+        mails = self.grid / "mails"
+        bodies = (read_mail(mails, mail).get_body(("plain",)) for mail in kept_mails(mails, to="-vo-support@"))
+        return {link for body in bodies if body for link in LINK.findall(body.get_content())}
+
+    def answers(self, link: str) -> None:
+        """As somebody of a VO: open the page, through the proxy, and send its form."""
+        answer = (
+            "import re, sys, requests\n"
+            "page = requests.get(sys.argv[1], timeout=60)\n"
+            'form = dict(re.findall(r\'name="(token|vo)" value="([^"]*)"\', page.text))\n'
+            "form |= {'vo': sys.argv[2], 'opinion': 'works', 'text': 'It works for us.', 'author': 'support'}\n"
+            "print(requests.post(sys.argv[1].partition('?')[0], data=form, timeout=60).status_code)\n"
+        )
+        (vo,) = re.findall(r"[?&]vo=([a-z]+)", link)
+        said = self.runs(f"pps-as-service python -c {shlex.quote(answer)} {shlex.quote(link)} {vo}\n")
+        assert said.split()[-1] in ("200", "201", "303"), said
+
     def tagged(self, tag: str) -> set[str]:
         """Sites that publish the tag on their disks."""
         lists = self.grid.glob("sites/*/opt/edg/var/info/*/ops/ops.list")
@@ -254,7 +279,7 @@ def test_whoever_follows_the_documentation_has_a_service_that_brings_a_release_t
                 if mark in block:
                     prepare(here)
             if "pps doctor" in block:
-                here.waits_for("a doctor without a failure", lambda: ", 0 failures." in here.asks(block))
+                here.waits_for("a doctor without a failure", partial(here.is_content, block))
             else:
                 here.runs(block)
 
@@ -289,6 +314,26 @@ def test_whoever_follows_the_documentation_has_a_service_that_brings_a_release_t
         )
         here.runs("systemctl start pps-backup.service pps-doctor.service\n")
         assert len(list((here.machine.root / "var/lib/pps/backup").iterdir())) == 2
+
+        # as an image runs it: any user, nothing of the root can be written to
+        shut_in = "setpriv --reuid=50000 --regid=0 --clear-groups --no-new-privs --inh-caps=-all --bounding-set=-all"
+        here.runs(
+            "unshare --mount sh -ec 'mount -t tmpfs tmpfs /tmp -o mode=1777; mount -o remount,ro,bind /\n"
+            f"cd /tmp; env -i PATH=/opt/pps/venv/bin:/usr/bin:/bin HOME=/tmp AIRFLOW_HOME=/tmp/airflow {shut_in} "
+            "sh /opt/pps/rollout/deploy/container/entrypoint version'\n"
+        )
+
+        # all is lost, and the open rollout goes on where its backup left it
+        here.waits_for("the invitations", lambda: len(here.invitations()) == 4)
+        here.runs("pps-as-service --owner pps backup /var/lib/pps/backup/before\n")
+        (restoring,) = blocks("restore")
+        here.runs(restoring.replace("FOLDER", "before"))
+        notes = here.machine.root / "var/lib/pps/www/release-notes/bc-client-4711-1.txt"
+        assert not notes.exists()
+        for link in here.invitations():
+            here.answers(link)
+        here.waits_for("the release notes", notes.exists)
+        assert "It works for us." in notes.read_text()
 
 
 def test_secrets_of_the_installation_are_in_no_block() -> None:

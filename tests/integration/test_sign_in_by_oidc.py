@@ -1,4 +1,4 @@
-"""OpenID Connect by deploy/etc-pps/webserver_config.py: a real provider on loopback, Airflow's own application and FAB."""
+"""OpenID Connect by deploy/etc-pps/webserver_config.py: a provider on loopback, Airflow's own application, real FAB."""
 
 from __future__ import annotations
 

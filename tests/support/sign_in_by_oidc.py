@@ -1,7 +1,7 @@
 """People sign in to Airflow's own application by OpenID Connect; run in a process that has Airflow's settings.
 
-`python -m tests.support.sign_in_by_oidc SUB...`: prints for each whether they were let in, as JSON. The provider is a real
-one on loopback (PPS_OIDC_METADATA), the browser is ours.
+`python -m tests.support.sign_in_by_oidc SUB...`: prints for each whether they were let in, as JSON. The provider is a
+real one on loopback (PPS_OIDC_METADATA), the browser is ours.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Sign in by OpenID Connect: whoever the provider knows, with the roles that their groups have.
 
-For FAB's file of settings (deploy/etc-pps/webserver_config.py): `SECURITY_MANAGER_CLASS = OidcSecurityManager`. FAB itself
-knows some providers by name and reads each in its own way; this one reads the standard's user info of any.
+For FAB's file of settings (deploy/etc-pps/webserver_config.py): `SECURITY_MANAGER_CLASS = OidcSecurityManager`. FAB
+itself knows some providers by name and reads each in its own way; this one reads the standard's user info of any.
 """
 
 from __future__ import annotations
