@@ -44,10 +44,13 @@ class PpsPlugin(AirflowPlugin):
         """The web application; every route of it asks for an Airflow user or stands in its table of public ones."""
         from airflow.api_fastapi.core_api.security import get_user
 
+        from pps.orchestration.settings import settings
         from pps.web.airflow_calls import InProcess
         from pps.web.app import create_app
 
-        app = create_app(services, get_user, keep_note=keep_note, airflow=InProcess(this_airflow))
+        app = create_app(
+            services, get_user, keep_note=keep_note, airflow=InProcess(this_airflow), how_it_is_set=settings
+        )
         return [{"app": app, "url_prefix": "/pps", "name": "PPS Rollout"}]
 
     @cached_property

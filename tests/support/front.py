@@ -8,6 +8,7 @@ from tests.support.front import front, services  # noqa: F401
 from __future__ import annotations
 
 import json
+import os
 import threading
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -153,6 +154,9 @@ class MemoryFacts:
 
     def heads(self) -> dict[str, str]:
         return {}
+
+    def clock(self) -> datetime:
+        return NOW
 
     def too_many_rights(self) -> tuple[str, ...]:
         return ()
@@ -324,6 +328,20 @@ class MemoryAirflow:
     )
     paused: dict[str, bool] = field(default_factory=lambda: dict.fromkeys(STARTS, False))
 
+    settings: dict[str, Any] = field(
+        default_factory=lambda: {
+            "executor": "pps.orchestration.executor.SafeLocalExecutor",
+            "secrets_backend": "pps.orchestration.secrets.GridSecretsBackend",
+            "worker_secrets_backend": "pps.orchestration.secrets.GridSecretsBackend",
+            "execution_api": "",
+            "base_url": "https://pps.example.org",
+            "user": "airflow",
+            "uid": os.geteuid(),
+            "groups": [],
+            "at": NOW.isoformat(),
+        }
+    )
+
     def trigger(self, dag: str, conf: Mapping[str, Any]) -> str:
         self.started.append((dag, conf))
         return f"rollout__{conf.get('patch') or conf['rollout']}"
@@ -350,6 +368,7 @@ class MemoryAirflow:
     def request(self, method: str, path: str, **arguments: Any) -> Answer:
         said = {
             "api/v2/monitor/health": self.components,
+            "pps/api/v1/settings": self.settings,
             "pps/api/v1/questions": {"questions": []},
             "pps/api/v1/verdict": {"standing": "taken", "reasons": []},
         }

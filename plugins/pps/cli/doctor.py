@@ -9,12 +9,14 @@ import sys
 from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from pps.activities.sites.diagnosis import Finding, Health, diagnose_sites, failure
 from pps.cli import output
+from pps.cli.doctor_airflow import airflow_findings, clock_findings, settings_of
+from pps.cli.doctor_folders import folder_findings, without_traces
 from pps.cli.facts import look_at_chains
 from pps.cli.front import Front, front
 from pps.cli.nodes import node_findings
@@ -32,7 +34,6 @@ from pps.config.tracker_models import TrackerFile
 from pps.domain.base.errors import RolloutError, ServiceError
 from pps.domain.packages import interpreter
 from pps.domain.sites.site import Site
-from pps.workflow.paths import STARTS
 
 _FILES: dict[str, type[Model]] = {
     "service.yaml": ServiceFile,
@@ -58,11 +59,13 @@ def doctor(
 ) -> None:
     """Check configuration, services and sites, and say what to do.
 
-    Changes nothing but its own note of which facts it has verified. Exit code 1 when anything fails; warnings do not
-    count.
+    Changes and makes nothing but its own note of which facts it has verified, also as root. Exit code 1 when anything
+    fails; warnings do not count.
     """
     here = front(ctx)
-    findings = tuple(_diagnose(here, site or []))
+    settings = None if site else settings_of(here)
+    with without_traces(settings):
+        findings = tuple(_diagnose(here, site or [], settings))
     failed = sum(f.health is Health.FAIL for f in findings)
     if as_json:
         output.say_json(findings)
@@ -77,13 +80,13 @@ def doctor(
         raise typer.Exit(1)
 
 
-def _diagnose(here: Front, only: list[str]) -> Iterator[Finding]:
+def _diagnose(here: Front, only: list[str], settings: dict[str, Any] | None) -> Iterator[Finding]:
     config = here.services.config
     wanted = [config.site(name) for name in only]  # a name that is not in the registry is an error, not a finding
     if not only:
         files = tuple(_file_findings(here))
         yield from files
-        yield from _central_findings(here)
+        yield from _central_findings(here, settings)
         if any(f.subject == "sites.yaml" and f.health is Health.FAIL for f in files):
             return
         wanted = [s for s in config.sites.values() if s.accepts_previews]
@@ -113,20 +116,14 @@ def _vos_without_representatives(here: Front) -> list[str]:
         return []
 
 
-def _central_findings(here: Front) -> Iterator[Finding]:
+def _central_findings(here: Front, settings: dict[str, Any] | None) -> Iterator[Finding]:
     services = here.services
-
-    def _address(name: str) -> str:
-        return str(getattr(services.config.service, name))
 
     checks: tuple[tuple[str, Callable[[Front], Finding]], ...] = (
         ("database", _database),
         ("tracker", _tracker),
         ("information system", _information_system),
         ("mail server", _mail_server),
-        ("artefact store", lambda _: _writable("artefact store", services.config.service.artefact_store)),
-        ("production repository", lambda _: _writable("production repository", _address("production_repository"))),
-        ("publication folder", lambda _: _writable("publication folder", _address("publication_folder"))),
         ("feedback secret", lambda _: _ok("feedback secret", f"{len(services.feedback_secret)} bytes.")),
     )
     for subject, check in checks:
@@ -140,7 +137,9 @@ def _central_findings(here: Front) -> Iterator[Finding]:
     yield from _package_keys(here)
     yield from _mirrors(here)
     yield from signing_findings(here)
-    yield from _airflow(here)
+    yield from folder_findings(here, settings)
+    yield from airflow_findings(here, settings)
+    yield from clock_findings(here, settings)
     if why := interpreter.warning(sys.version_info[:3]):
         yield Finding("Python", Health.WARN, why, "Then: make setup")
     if services.ssh_client:
@@ -198,11 +197,14 @@ def _tracker(here: Front) -> Finding:
     if here.services.config.service.tracker_url is not None:
         why = "tracker_url of service.yaml is no longer read; tracker.yaml says which tracker there is."
         return Finding("tracker", Health.WARN, why, "Remove that line; see docs/tracker.md.")
+    if not here.services.credentials("pps_tracker"):
+        why = "there is no token for it: nothing could be written there."
+        return Finding("tracker", Health.FAIL, why, "Set the Connection pps_tracker: docs/production.md, 4.")
     readings = here.services.tracker.readings()
     if unusable := [r for r in readings if r.patch is None]:
         why = f"answers; {len(unusable)} of its {len(readings)} patches cannot be used."
         return Finding("tracker", Health.WARN, why, "Run: pps tracker check --unusable")
-    return _ok("tracker", f"answers; {len(readings)} patches.")
+    return _ok("tracker", f"answers to our token; {len(readings)} patches.")
 
 
 def _information_system(here: Front) -> Finding:
@@ -297,57 +299,12 @@ def _mirrors(here: Front) -> Iterator[Finding]:
         service = here.services.config.service
         if not service.mirror_folder:
             return
-        yield _writable("mirror folder", service.mirror_folder)
     except RolloutError as error:
         yield failure("mirror folder", error)
         return
     if service.mirror_url is None:
         why = "is not set, so sites cannot be told where the mirrors are."
         yield Finding("mirror_url", Health.WARN, why, "Set it; docs/production.md says how the folder is served.")
-
-
-def _writable(subject: str, where: str) -> Finding:
-    from upath import UPath
-
-    try:
-        folder = UPath(where)
-        folder.mkdir(parents=True, exist_ok=True)
-        probe = folder / ".pps-doctor"
-        probe.write_text("ok")
-        probe.unlink()
-    except Exception as error:
-        raise ServiceError(
-            where, f"cannot be written to ({type(error).__name__}: {error}).", "Make it writable."
-        ) from error
-    return _ok(subject, f"{where} is writable.")
-
-
-def _airflow(here: Front) -> Iterator[Finding]:
-    try:
-        health = here.airflow.request("GET", "api/v2/monitor/health").json()
-        known = here.airflow.dags()
-    except RolloutError as error:
-        yield failure("Airflow", error)
-        return
-    except ValueError:
-        yield Finding("Airflow", Health.FAIL, "answers, but not as Airflow does.", "Correct PPS_AIRFLOW_URL.")
-        return
-    for component, said in health.items():
-        state = (said or {}).get("status")
-        if state == "healthy":
-            yield _ok(f"Airflow {component}", "healthy.")
-        else:
-            process = component.replace("_", "-")
-            yield Finding(
-                f"Airflow {component}", Health.FAIL, f"is {state or 'not running'}.", f"Start airflow {process}."
-            )
-    for dag in STARTS:
-        if dag not in known:
-            yield Finding(f"DAG {dag}", Health.FAIL, "Airflow does not know it.", "Look for import errors in Airflow.")
-        elif known[dag]:
-            yield Finding(f"DAG {dag}", Health.WARN, "is paused: its runs wait.", f"Run: airflow dags unpause {dag}")
-        else:
-            yield _ok(f"DAG {dag}", "is ready.")
 
 
 def _site_findings(here: Front, sites: list[Site]) -> Iterator[Finding]:

@@ -7,7 +7,7 @@ anything else.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from functools import cache
 from typing import Any
@@ -46,6 +46,7 @@ from pps.web import (
     questions,
     rollouts,
     run_notes,
+    settings,
     shell,
     signing_keys,
     sites,
@@ -106,6 +107,7 @@ def create_app(
     now: Callable[[], datetime] = lambda: datetime.now(UTC),
     keep_note: run_notes.KeepNote = run_notes.no_runs,
     airflow: Airflow = no_airflow,
+    how_it_is_set: Callable[[], Mapping[str, Any]] = settings.not_known,
 ) -> FastAPI:
     """Put the application together.
 
@@ -115,6 +117,7 @@ def create_app(
         current_user: FastAPI dependency that raises 401 or 403 unless an Airflow user calls.
         keep_note: changes the note of a run of Airflow.
         airflow: starts runs and answers questions for whoever has sent a request.
+        how_it_is_set: settings of the Airflow that serves this.
     """
     app = FastAPI(title="PPS Rollout", docs_url=None, redoc_url=None, openapi_url=None)
     app.add_middleware(SecurityHeaders)
@@ -156,6 +159,7 @@ def create_app(
         quality.router(services, current_user, now, ledger := Ledger(lambda: services().facts)),
         quality_report.router(services, current_user, now, ledger),
         quality_api.router(services, current_user, now, ledger),
+        settings.router(how_it_is_set, now),
         far.router(services, current_user, now),
         office.router(services, current_user, now),
     ):

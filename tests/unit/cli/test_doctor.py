@@ -9,6 +9,7 @@ import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -49,13 +50,36 @@ def mail_server() -> Iterator[int]:
         thread.join()
 
 
+class _ExecutionApi(BaseHTTPRequestHandler):
+    """As much of the api-server as a look at it needs."""
+
+    answer = b'{"status":"healthy"}'
+
+    def do_GET(self) -> None:
+        self.send_response(200 if self.path == "/execution/health" else 404)
+        self.end_headers()
+        self.wfile.write(self.answer)
+
+    def log_message(self, *_: object) -> None: ...
+
+
+@pytest.fixture
+def execution_api() -> Iterator[str]:
+    with ThreadingHTTPServer(("127.0.0.1", 0), _ExecutionApi) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_address[1]}/execution/"
+        server.shutdown()
+        thread.join()
+
+
 @pytest.fixture
 def shell() -> Shell:
     return Shell({})
 
 
 @pytest.fixture
-def healthy(front: Front, mail_server: int, shell: Shell, monkeypatch: pytest.MonkeyPatch) -> Front:
+def healthy(front: Front, mail_server: int, execution_api: str, shell: Shell, monkeypatch: pytest.MonkeyPatch) -> Front:
     """A front end to whom everything is well, also with the Python that runs the tests."""
     monkeypatch.setattr("pps.domain.packages.interpreter.warning", lambda version: "")
     services = front.services
@@ -63,7 +87,9 @@ def healthy(front: Front, mail_server: int, shell: Shell, monkeypatch: pytest.Mo
     change(services.config.folder / "service.yaml", production_url="https://packages.example.org")
     services.information_system.published = {s.subcluster: frozenset() for s in services.config.sites.values()}
     given = {**services.given, "shell": shell, "ssh_client": "/usr/bin/ssh"}
-    made = replace(front, services=replace(services, given=given), now=front.now)
+    with_token = replace(services, given=given, credentials={"pps_tracker": "https://:token@tracker"}.get)
+    made = replace(front, services=with_token, now=front.now)
+    front.airflow.settings["execution_api"] = execution_api
     made.__dict__["airflow"] = front.airflow
     made.services.shell.answers = {
         name: [*GOOD[:-2], f"clock {int(made.now().timestamp())}", "end 1"] for name in ("PIC", "CNAF")
@@ -193,7 +219,8 @@ def test_each_component_of_airflow_is_judged(healthy: Front) -> None:
     assert code == 1
     assert found["Airflow triggerer"][0] == found["Airflow dag_processor"][0] == "FAIL"
     assert found["Airflow scheduler"][0] == "OK"
-    assert found["DAG bc_client_update"][0] == "WARN"
+    health, text = found["DAG bc_client_update"]
+    assert health == "FAIL" and "airflow dags unpause bc_client_update" in text
 
 
 def test_the_mirror_folder_is_looked_at_where_there_is_one(healthy: Front, tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
+from datetime import UTC, datetime
 from typing import Any
 
 import sqlalchemy as sa
@@ -58,6 +59,14 @@ class Database:
         """Say what this role could do to facts besides recording and reading them; it should be nothing."""
         with self._transaction() as connection:
             return schema.too_many_rights(connection)
+
+    def clock(self) -> datetime:
+        """The database's own time."""
+        if self._url.get_backend_name() == "sqlite":  # it has none but ours
+            return datetime.now(UTC)
+        with self._transaction() as connection:
+            at: datetime = connection.execute(sa.text("SELECT clock_timestamp()")).scalar_one()
+            return at
 
     def dispose(self) -> None:
         """Close the connections of this process."""

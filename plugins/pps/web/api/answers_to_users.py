@@ -186,6 +186,22 @@ class Extended(Said):
     reason: str
 
 
+class Settings(Answer):
+    """How the Airflow that serves this is set, as far as rollouts depend on it."""
+
+    executor: str
+    secrets_backend: str
+    worker_secrets_backend: str
+    execution_api: str
+    base_url: str
+    user: str
+    """account of the api-server"""
+    uid: int
+    groups: list[int]
+    at: datetime
+    """by its clock"""
+
+
 class CreditTotal(Answer):
     """The sum of a group."""
 

@@ -92,6 +92,7 @@ OPERATIONS: Mapping[tuple[str, str], Described] = {
     ("POST", "/api/v1/rollouts/{name}/justification"): Described(answers_to_users.Justified, JustificationBody, _KEPT),
     ("POST", "/api/v1/rollouts/{name}/control"): Described(answers_to_users.Controlled, ControlBody, _KEPT),
     ("POST", "/api/v1/rollouts/{name}/feedback-date"): Described(answers_to_users.Extended, ExtendBody, _KEPT),
+    ("GET", "/api/v1/settings"): Described(answers_to_users.Settings),
     ("POST", DOOR): Described(statuses=(204,)),
     ("GET", "/api/v1/credits"): Described(answers_to_users.Credits),
     ("GET", "/api/v1/following"): Described(answers_to_users.Following),
