@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import time
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import psutil
@@ -19,6 +21,9 @@ from tests.support.sshd import SshServer, new_key, public_key, sshd  # noqa: F40
 
 from pps.adapters.services.airflow_rest import AirflowClient, AirflowQuestion
 from pps.domain.base.errors import AlreadyOpenError, RefusedError, ServiceError
+from pps.domain.record.facts import Fact, FactKind
+from pps.domain.record.halts import halt_of
+from pps.domain.record.rollouts import RolloutPath
 from pps.sandbox.airflow.server import USERS
 
 pytestmark = pytest.mark.e2e
@@ -221,3 +226,39 @@ def test_every_route_of_ours_wants_a_user_or_stands_in_the_table_of_public_ones(
     for path in ("docs", "redoc", "openapi.json"):
         assert requests.get(f"{airflow.airflow.url}/pps/{path}", timeout=30).status_code == 404
         assert "swagger" not in requests.get(f"{airflow.airflow.url}/{path}", timeout=30).text.lower()
+
+
+def test_a_run_that_fails_is_on_record_with_its_cause_until_its_task_is_tried_again(airflow: RunningAirflow) -> None:
+    admin, dag, run, store = airflow.client(), "fails_until_cleared", "bc-client-4777-1", airflow.store
+    opened = {"path": "bc-client", "patch": 4777, "metapackage": "glite-WN", "version": "1", "run": f"{dag}/{run}"}
+    fact = Fact(run, FactKind.ROLLOUT_OPENED, "", "", datetime.now(UTC), "test", {**opened, "title": "IPv6"})
+    store.open(RolloutPath.BC_CLIENT, 4777, fact, f"{dag}/{run}")
+    wait_until(lambda: dag in admin.dags(), "the DAG", 120)
+    body = {"dag_run_id": run, "logical_date": None, "conf": {"rollout": run}}
+    assert admin.request("POST", f"api/v2/dags/{dag}/dagRuns", json=body).ok
+    assert wait_for_run(admin, dag, run, 180) == "failed"
+
+    halt = halt_of(store.rollout(run))
+    assert halt and (halt.run, halt.task) == (f"{dag}/{run}", "needs_somebody")
+    assert "nobody has admitted it. Admit it." in halt.reason
+    page = airflow.client("emt").request("GET", f"pps/rollouts/{run}").text
+    assert "Its run has failed on" in page and "nobody has admitted it." in page
+
+    store.record(Fact(run, FactKind.PATCH_ADMITTED, "", "", datetime.now(UTC), "test", {}))
+    clear = {"dry_run": False, "dag_run_id": run, "only_failed": True, "reset_dag_runs": True}
+    assert admin.request("POST", f"api/v2/dags/{dag}/clearTaskInstances", json=clear).ok
+    assert wait_for_run(admin, dag, run, 180) == "success"
+    assert halt_of(store.rollout(run)) is None
+    store.close(Fact(run, FactKind.ROLLOUT_CLOSED, "", "", datetime.now(UTC), "test", {"outcome": "done"}))
+
+
+def test_the_api_server_says_how_it_is_set(airflow: RunningAirflow) -> None:
+    said = airflow.client("viewer").request("GET", "pps/api/v1/settings").json()
+    assert said["executor"] == "pps.orchestration.executor.SafeLocalExecutor"
+    assert said["execution_api"] == f"{airflow.airflow.url}/execution/"
+    assert (said["uid"], abs(datetime.fromisoformat(said["at"]) - datetime.now(UTC)) < timedelta(minutes=5)) == (
+        os.geteuid(),
+        True,
+    )
+    assert requests.get(f"{said['execution_api']}health", timeout=30).json() == {"status": "healthy"}
+    assert requests.get(f"{airflow.airflow.url}/pps/api/v1/settings", timeout=30).status_code == 401

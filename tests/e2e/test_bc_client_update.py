@@ -26,6 +26,7 @@ from pps.cli.front import Front
 from pps.cli.main import app
 from pps.domain.base.errors import AlreadyOpenError, RefusedError
 from pps.domain.packages.patch import PatchState
+from pps.domain.people.feedback import feedback_due
 from pps.domain.record.facts import FactKind
 from pps.domain.record.rollouts import FAILURES, SiteState
 from pps.sandbox.demo.play import answer_invitation
@@ -156,10 +157,23 @@ def test_silence_is_reported_as_silence_and_a_special_configuration_keeps_the_re
     grid: Grid,
 ) -> None:
     patch = grid.offers(4712, "3.1.24", special_configuration="Set GLITE_LOCAL_CUSTOMIZATION_DIR.")
-    name = run = grid.start(patch.number, feedback_until=(datetime.now(UTC) + timedelta(seconds=75)).isoformat())
+    # a date that has passed before the sites are served, as in an outage, gives the VOs the usual time
+    too_soon = (datetime.now(UTC) + timedelta(seconds=2)).isoformat()
+    name = run = grid.start(patch.number, feedback_until=too_soon)
     grid.waits_for_fact(name, FactKind.FEEDBACK_DATE_AGREED)
+    assert grid.rollout(name).need(FactKind.FEEDBACK_DATE_AGREED, "").payload["instead_of"] == too_soon
+    due = feedback_due(grid.rollout(name))
+    assert due is not None
+    longer = {"until": (due + timedelta(seconds=10)).isoformat()}
+
+    def extend(user: str) -> int:
+        return grid.as_user(user).request("POST", f"pps/api/v1/rollouts/{name}/feedback-date", json=longer).status_code
+
+    assert [extend(user) for user in ("emt", "release-manager", "pps-coordinator")] == [422, 201, 200]
     grid.certify(patch.number)
     assert grid.ends(run) == "success"
+    ended = grid.rollout(name).need(FactKind.FEEDBACK_ENDED, "")
+    assert ended.at > due + timedelta(seconds=10)
 
     assert "no feedback" in grid.notes(name).lower()
     refused = grid.rollout(name).need(FactKind.RELEASE_REFUSED, "").payload["reasons"]
