@@ -11,6 +11,7 @@ from pps.activities.clients.bulletin import stage
 from pps.activities.people.said import answer_view, feedback_view
 from pps.domain.base.texts import without_addresses
 from pps.domain.people.feedback import answers, counting, invited_vos, outcome
+from pps.domain.record.halts import halt_of
 from pps.services import Services
 from pps.web.public import rollout_or_404
 
@@ -45,11 +46,13 @@ def router(services: Callable[[], Services]) -> APIRouter:
                     "rollout": row.name,
                     "path": row.path,
                     "patch": row.patch,
-                    "stage": stage(facts.rollout(row.name)),
+                    "stage": stage(record),
                     "opened_at": row.opened_at.isoformat(),
                     "closed_at": row.closed_at.isoformat() if row.closed_at else None,
+                    "failed": masked(halt.sentence) if (halt := halt_of(record)) else None,
                 }
                 for row in rows[after : after + limit]
+                if (record := facts.rollout(row.name))
             ],
         }
 

@@ -85,6 +85,8 @@ def test_whoever_asks_for_a_rollout_whose_run_has_failed_reads_that_and_why(
     signed_in = {"Authorization": "Bearer good", "X-Test-Role": "EMT"}
     page = Read(web.get(f"/rollouts/{ROLLOUT}", headers=signed_in).text).words
     assert IN_WORDS in page and "its tag list is locked" in page and "ada@example.org" not in page
+    (listed,) = web.get("/api/v1/rollouts", headers=signed_in).json()["rollouts"]
+    assert IN_WORDS in listed["failed"] and "ada@example.org" not in listed["failed"]
     public = Read(web.get("/patches/4711").text).words
     assert IN_WORDS in public and "its tag list is locked" not in public, "the cause may quote a site"
 

@@ -23,6 +23,8 @@ class RegisterRow(Answer):
     stage: str
     opened_at: datetime
     closed_at: datetime | None
+    failed: str | None
+    """why its run does not go on; null where it does, or is over"""
 
 
 class Register(Answer):
