@@ -13,7 +13,7 @@ T ?=
 WORKERS ?= $(if $(T),,3)
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help setup demo up test test-distributed test-install quick check bench docs outlines screenshots lock clean
+.PHONY: help setup demo up test test-distributed test-install quick check bench docs outlines screenshots lock sbom clean
 
 help: ## this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -69,5 +69,8 @@ screenshots: setup ## draw the pictures of docs/pictures anew, from a grid and a
 lock: setup ## renew the lock files within the ranges of pyproject.toml
 	@sh bin/lock-check $(BIN)/uv --upgrade
 
+sbom: setup ## what a production installs, as CycloneDX, and under which licences; fails on one that bin/licences.yaml does not allow
+	@$(PY) -m tests.support.sbom build/sbom
+
 clean: ## remove what the commands above left in this folder
-	rm -rf $(VENV) .pps .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .pps build/sbom .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -49,7 +49,13 @@ class PpsPlugin(AirflowPlugin):
         from pps.web.app import create_app
 
         app = create_app(
-            services, get_user, keep_note=keep_note, airflow=InProcess(this_airflow), how_it_is_set=settings
+            services,
+            get_user,
+            keep_note=keep_note,
+            airflow=InProcess(this_airflow),
+            last_night=last_night,
+            started=send_gauges,
+            how_it_is_set=settings,
         )
         return [{"app": app, "url_prefix": "/pps", "name": "PPS Rollout"}]
 
@@ -148,3 +154,17 @@ def keep_note(dag: str, run: str, changed: Any) -> bool:
     from pps.orchestration.register import keep_note
 
     return keep_note(dag, run, changed)
+
+
+def last_night() -> Any:
+    """The nightly distribution that ended last, from Airflow's tables."""
+    from pps.orchestration.register import last_night
+
+    return last_night()
+
+
+def send_gauges(samples: Any) -> None:
+    """Send our gauges where Airflow sends its metrics, if that is by OpenTelemetry."""
+    from pps.orchestration.gauges import send
+
+    send(samples)

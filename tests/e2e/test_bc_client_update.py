@@ -16,9 +16,11 @@ from urllib.parse import unquote
 import psutil
 import pytest
 import requests
+from prometheus_client.parser import text_string_to_metric_families
 from tests.support.airflow_waits import labels_of, note_of, write_note
 from tests.support.quality_by_hand import Number
 from tests.support.quality_twice import agrees, bare
+from tests.support.secrets_in_logs import found_in, logs_of, secrets_of
 from tests.support.whole import BC, VOS, Grid, far, grid  # noqa: F401
 from typer.testing import CliRunner
 
@@ -322,3 +324,41 @@ def test_a_release_manager_signs_in_from_a_machine_of_their_own_and_reads_what_t
         beside = CliRunner().invoke(app, [*words, "--json"], obj=Front(grid.services, grid.client.url))
         assert typed(*words, "--json") == beside.stdout, words
     assert "dry run" in typed("rollout", "withdraw", ended.name, "--reason", "It breaks proxies.", "--dry-run").lower()
+
+
+def test_a_collector_with_the_token_reads_what_has_happened_here_and_how_the_night_ended(grid: Grid) -> None:
+    grid.night()
+    metrics, token = f"{grid.installation.url}/pps/metrics", grid.collectors_token
+
+    def asked(shown: str) -> requests.Response:
+        return requests.get(metrics, headers={"Authorization": f"Bearer {shown}"}, timeout=60)
+
+    assert asked(f"{token}x").status_code == 401
+    assert requests.get(metrics, timeout=60).status_code == 401
+    assert asked(grid.installation.airflow.token("viewer")).status_code == 200  # type: ignore[union-attr]
+    found = {f.name: f.samples for f in text_string_to_metric_families(asked(token).text)}
+    assert [s.value for s in found["pps_night_failed"]] == [0]
+    assert 0 <= found["pps_night_seconds"][0].value < 3600
+    assert {s.labels["part"]: s.value for s in found["pps_unread"]} == dict.fromkeys(
+        ("rollouts", "outbox", "nights", "signatures", "last seen"), 0
+    )
+    ends = {s.labels["repositories"]: s.value for s in found["pps_signatures_valid_seconds"]}
+    assert 10 * 86400 < ends["production"] <= 14 * 86400
+    opened = sum(s.value for s in found["pps_rollouts_open"])
+    assert opened == len(grid.services.facts.rollouts(open_only=True))
+    seen = grid.waits_for("the tracker is asked", lambda: grid.services.facts.last_seen().get("tracker"))
+    assert seen is not None
+    assert seen.at is not None
+
+
+def test_no_secret_of_this_installation_stands_in_any_log_of_all_that_has_happened_here(grid: Grid) -> None:
+    logs, secrets = logs_of(grid.installation), secrets_of(grid.installation)
+    names = {log.name for log in logs}
+    assert {"api-server.log", "scheduler.log", "triggerer.log", "grid.log", "postgres.log"} <= names
+    tasks = [log for log in logs if "dag_id=" in str(log)]
+    assert any(b"bc-client-4711-1" in log.read_bytes() for log in tasks), "these are the logs of what was done"
+    assert sum(name.startswith("invitation") for name in secrets) > 4
+    assert found_in(logs, secrets) == []
+    planted = logs[0].with_name("planted.log")
+    planted.write_text(f"x{secrets['signing key']}x")
+    assert found_in([planted], secrets) == [f"signing key in planted.log of {planted.parent}"]

@@ -80,6 +80,7 @@ PAGES = (
     "quality/glite-WN",
     "quality/glite-WN/releases/4711",
     "quality/glite-WN/reviews/1",
+    "health",
 )
 
 

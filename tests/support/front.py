@@ -24,7 +24,7 @@ from tests.support import signing
 from upath import UPath
 
 from pps.activities.ports.people import Mail
-from pps.activities.ports.record import OpenRollout
+from pps.activities.ports.record import LastSeen, OpenRollout, Waiting
 from pps.activities.ports.tracker import Reading, Remark
 from pps.adapters.packages.folders import PublishedFolder
 from pps.adapters.packages.repository_seal import RepositorySeal
@@ -114,6 +114,8 @@ class MemoryFacts:
         self.facts: list[Fact] = []
         self.mails: list[tuple[Mail, datetime | None, str]] = []
         self.register: list[OpenRollout] = []
+        self.in_outbox: dict[str, Waiting] = {}
+        self.seen: dict[str, LastSeen] = {}
         self.kept_nodes: dict[str, Node] = {}
 
     def keep_node(self, node: Node) -> None:
@@ -235,6 +237,22 @@ class MemoryFacts:
 
     def waiting_channels(self, now: datetime) -> tuple[str, ...]:
         return ()
+
+    def is_current(self) -> bool:
+        return True
+
+    def waiting(self, now: datetime) -> Mapping[str, Waiting]:
+        return dict(self.in_outbox)
+
+    def saw(self, what: str, now: datetime) -> None:
+        self.seen[what] = LastSeen(now, None)
+
+    def missed(self, what: str, now: datetime) -> None:
+        before = self.seen.get(what, LastSeen(None, None))
+        self.seen[what] = LastSeen(before.at, before.missed_since or now)
+
+    def last_seen(self) -> Mapping[str, LastSeen]:
+        return dict(self.seen)
 
     def outbox(self, rollout: str) -> tuple[tuple[Mail, datetime | None, str], ...]:
         return tuple(m for m in self.mails if m[0].key.startswith(f"{rollout}/"))

@@ -36,6 +36,8 @@ from pps.sandbox.provider.provider import offer_patch
 
 T = TypeVar("T")
 BC = "bc_client_update"
+#: Opens /pps/metrics; the other secrets are the sandbox's own.
+_COLLECTORS_TOKEN = "canary-of-the-collectors-0123456789"
 VOS = ("atlas", "cms", "lhcb", "biomed")
 
 
@@ -50,6 +52,8 @@ class Grid:
         self.mails = Path(installation.grid["mails"])
         self.client: AirflowClient = installation.client("release-manager")
         self.faulty = {s["name"]: s["faults"][0] for s in self.control.status()["sites"] if s["faults"]}
+
+    collectors_token = _COLLECTORS_TOKEN
 
     def offers(self, number: int, version: str, **different: Any) -> Patch:
         provided = make_sample_packages(self.folder / version, version)
@@ -171,7 +175,10 @@ def _running() -> Iterator[Grid]:
     with tempfile.TemporaryDirectory(prefix="pps-whole-", ignore_cleanup_errors=True) as name:
         folder = Path(name)
         with Installation(
-            folder / "installation", environment=_QUIET, policies=PATIENT, below="/grid/airflow"
+            folder / "installation",
+            environment={**_QUIET, "PPS_METRICS_TOKEN": _COLLECTORS_TOKEN},
+            policies=PATIENT,
+            below="/grid/airflow",
         ) as installation:
             yield Grid(installation, folder)
 

@@ -17,6 +17,7 @@ from typing import Annotated, Any
 import typer
 
 from pps import __version__
+from pps.activities.operations.watch import BACKUP
 from pps.activities.packages.tarball import tarballs_on_record
 from pps.adapters.packages.folders import sha256_of
 from pps.adapters.packages.store_lists import listed, names_in, read_list
@@ -113,6 +114,7 @@ def backup(
         )
         (part / MANIFEST).write_text(json.dumps(made.model_dump(), indent=1) + "\n", encoding="utf-8")
         _synced(part)
+    here.services.facts.saw(BACKUP, here.now())
     if as_json:
         output.say_json({"folder": folder, **made.model_dump()})
     else:

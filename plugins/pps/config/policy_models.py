@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 
 from pps.activities.ports.mirrors import MirrorLimits
+from pps.activities.ports.operations import Limits as HealthLimits
 from pps.activities.ports.packages import TarballLimits
 from pps.activities.ports.sites import SiteLimits
 from pps.config.base_models import Duration, Model, Name, Share
@@ -248,6 +249,21 @@ class SubmissionPolicy(Model):
     uploads_per_day: PositiveInt = 200
 
 
+class WatchPolicy(Model):
+    """policies.yaml, `watch`: when the health page calls it trouble."""
+
+    night_within: Duration = timedelta(hours=26)
+    sent_within: Duration = timedelta(hours=2)
+    waits_within: Duration = timedelta(days=1)
+    backup_within: Duration = timedelta(hours=26)
+    tracker_missed_for: Duration = timedelta(minutes=30)
+    signatures_left: Duration = timedelta(days=7)
+
+    def to_activity(self) -> HealthLimits:
+        """The activity's limits."""
+        return HealthLimits(**self.model_dump())
+
+
 class WithdrawalPolicy(Model):
     """policies.yaml, `withdrawal`."""
 
@@ -278,3 +294,4 @@ class Policies(Model):
     mirror: MirrorPolicy
     signing: SigningPolicy = SigningPolicy()
     submission: SubmissionPolicy = SubmissionPolicy()
+    watch: WatchPolicy = WatchPolicy()

@@ -12,12 +12,17 @@ from airflow.models.taskinstance import TaskInstance
 from airflow.utils.session import create_session
 from airflow.utils.state import DagRunState
 from sqlalchemy import func, or_, select
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 from sqlalchemy.orm import Session
 
+from pps.activities.ports.operations import Night
 from pps.activities.ports.record import Facts
+from pps.domain.base.errors import ServiceError
 from pps.domain.record.rollouts import line_of
 from pps.workflow.answers import Place
+
+#: Of dags/nightly_distribution.py.
+NIGHT = "nightly_distribution"
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,3 +115,15 @@ def _keep_note(dag: str, run: str, changed: Callable[[str | None], str]) -> bool
         elif note.content != content:  # who wrote it stays its author
             note.content = content
         return True
+
+
+def last_night() -> Night | None:
+    """The nightly distribution that ended last; None: none has yet."""
+    ended = (DagRun.state.in_([DagRunState.SUCCESS, DagRunState.FAILED]), DagRun.end_date.is_not(None))
+    query = select(DagRun.end_date, DagRun.state).where(DagRun.dag_id == NIGHT, *ended)
+    try:
+        with create_session() as session:
+            row = session.execute(query.order_by(DagRun.end_date.desc()).limit(1)).first()
+    except SQLAlchemyError as error:
+        raise ServiceError("Airflow's database", f"{type(error).__name__}.", "Check it, then try again.") from error
+    return Night(row.end_date, row.state == DagRunState.FAILED) if row else None

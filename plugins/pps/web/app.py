@@ -1,13 +1,14 @@
 """The web application, mounted under /pps by Airflow's plugin (plugins/pps_plugin.py).
 
-Airflow serves a plugin's applications without asking who calls. So every route here wants an
-Airflow user with a role, or (one of them) a worker of ours, except those in `PUBLIC`; `create_app` refuses to return
-anything else.
+Airflow serves a plugin's applications without asking who calls. So every route here wants an Airflow
+user with a role, or (one each) a worker of ours or a collector of numbers, except those in `PUBLIC`; `create_app`
+refuses to return anything else.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from functools import cache
 from typing import Any
@@ -16,6 +17,7 @@ from fastapi import Depends, FastAPI, HTTPException
 from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute
 
+from pps.activities.operations.numbers import Sample
 from pps.activities.quality.measures import Ledger
 from pps.domain.people.roles import READERS
 from pps.services import Services
@@ -29,7 +31,9 @@ from pps.web import (
     feeds,
     follow_ups,
     following,
+    health,
     late_answers,
+    metrics,
     office,
     pages,
     patches,
@@ -108,6 +112,8 @@ def create_app(
     keep_note: run_notes.KeepNote = run_notes.no_runs,
     airflow: Airflow = no_airflow,
     how_it_is_set: Callable[[], Mapping[str, Any]] = settings.not_known,
+    last_night: health.LastNight = health.no_nights,
+    started: Callable[[Callable[[], list[Sample]]], None] = lambda samples: None,
 ) -> FastAPI:
     """Put the application together.
 
@@ -118,13 +124,21 @@ def create_app(
         keep_note: changes the note of a run of Airflow.
         airflow: starts runs and answers questions for whoever has sent a request.
         how_it_is_set: settings of the Airflow that serves this.
+        last_night: the nightly distribution that ended last.
+        started: called when this process begins to serve, with what measures the installation.
     """
-    app = FastAPI(title="PPS Rollout", docs_url=None, redoc_url=None, openapi_url=None)
+
+    @asynccontextmanager
+    async def serving(_: FastAPI) -> AsyncIterator[None]:
+        started(lambda: watch.samples(now()))
+        yield
+
+    app = FastAPI(title="PPS Rollout", docs_url=None, redoc_url=None, openapi_url=None, lifespan=serving)
     app.add_middleware(SecurityHeaders)
     services = cache(services)
     explain_errors(app, services)
     app.include_router(shell.router())
-    live = Live(services, now)
+    live, watch = Live(services, now), health.watch_of(services, now, last_night)
     app.include_router(pages.router(live))
     app.include_router(sites.public_router(live, services, now))
     app.include_router(bulletin.router(live))
@@ -137,6 +151,8 @@ def create_app(
     app.include_router(questions.public_router())
     app.include_router(following.public_router(live, services, now))
     app.include_router(tracker_hook.router(services, now))
+    metrics_for_collectors, metrics_for_users = metrics.routers(watch, now)
+    app.include_router(metrics_for_collectors)
     user = reader(current_user)
     for router in (
         documents.closed_router(services),
@@ -162,11 +178,13 @@ def create_app(
         settings.router(how_it_is_set, now),
         far.router(services, current_user, now),
         office.router(services, current_user, now),
+        metrics_for_users,
+        health.router(services, now, watch),
     ):
         app.include_router(router, dependencies=[Depends(user)])
     of_workers, worker = run_notes.router(services, keep_note)
     app.include_router(of_workers)
-    check_closed(app, user, worker)
+    check_closed(app, user, worker, metrics.collector)
     return app
 
 
@@ -187,7 +205,7 @@ def check_closed(app: FastAPI, *locks: Callable[..., Any]) -> None:
     Whoever adds routes to the application calls this again.
 
     Args:
-        locks: dependencies that ask: for a user, as `reader` has made it, or for a worker of ours.
+        locks: dependencies that ask: for a user, as `reader` has made it, for a worker of ours, or for a collector.
     """
     open_routes = set()
     for route in app.routes:

@@ -26,6 +26,7 @@ PLACES = (
     ("keys", "Keys"),
     ("provider", "Releases"),
     ("quality", "Quality"),
+    ("health", "Health"),
 )
 HEADERS = {
     "Content-Security-Policy": (

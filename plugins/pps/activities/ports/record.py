@@ -24,6 +24,27 @@ class OpenRollout:
     closed_at: datetime | None
 
 
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """What waits in the outbox for one channel."""
+
+    number: int
+    oldest: datetime | None
+    """since when the oldest waits; None: it was queued before that was noted"""
+    due_since: datetime | None
+    """since when one could have left that nobody has tried to send; None: each is tried again later"""
+
+
+@dataclass(frozen=True, slots=True)
+class LastSeen:
+    """When a service was last seen."""
+
+    at: datetime | None
+    """None: never"""
+    missed_since: datetime | None
+    """since when it does not answer; None: it has, when it was last asked"""
+
+
 class Facts(Protocol):
     """The append-only record, and the outbox that lives in the same transactions."""
 
@@ -127,6 +148,18 @@ class Facts(Protocol):
 
     def waiting_channels(self, now: datetime) -> Sequence[str]:
         """Channels other than mail that have messages which are due."""
+
+    def waiting(self, now: datetime) -> Mapping[str, Waiting]:
+        """Channel ("": mail) -> what waits in the outbox; channels for which nothing waits are not in it."""
+
+    def saw(self, what: str, now: datetime) -> None:
+        """Note that a service has answered, or that something was done that is done again and again (`backup`)."""
+
+    def missed(self, what: str, now: datetime) -> None:
+        """Note that a service has not answered."""
+
+    def last_seen(self) -> Mapping[str, LastSeen]:
+        """What was noted so."""
 
     def mark_sent(self, keys: Iterable[str], now: datetime) -> None:
         """These were accepted by the server."""

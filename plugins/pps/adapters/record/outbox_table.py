@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import sqlalchemy as sa
 
 from pps.activities.ports.people import Mail
+from pps.activities.ports.record import Waiting
 from pps.adapters.record import tables
 from pps.adapters.record.database import Database
 from pps.adapters.record.tables import insert_once, storable
@@ -34,6 +35,7 @@ def pause_after(attempts: int) -> timedelta:
 
 def queue(connection: sa.Connection, mails: Iterable[Mail]) -> None:
     """Put mails into the outbox; one whose key is there already is not queued again."""
+    now = datetime.now(UTC)  # no rule asks for it: it tells people how long a message waits
     # In one order for all, so that two retries that queue the same mails cannot wait for each other.
     for mail in sorted((one for given in mails for one in _each(given)), key=lambda m: m.key):
         row = {
@@ -47,6 +49,7 @@ def queue(connection: sa.Connection, mails: Iterable[Mail]) -> None:
             "unsubscribe": mail.unsubscribe,
             "channel": mail.channel,
             "text_sha256": hashlib.sha256(storable(mail.text).encode()).hexdigest(),
+            "queued_at": now,
         }
         insert_once(connection, tables.outbox, row)
 
@@ -75,6 +78,16 @@ class Outbox(Database):
         query = sa.select(channel).where(_due(now), channel != "").distinct().order_by(channel)
         with self._reading() as connection:
             return tuple(connection.execute(query).scalars())
+
+    def waiting(self, now: datetime) -> Mapping[str, Waiting]:
+        """What waits, by channel; reads nothing of what has left, or was given up."""
+        row = tables.outbox.c
+        since = sa.func.coalesce(row.due_at, row.queued_at)
+        due = sa.case((_due(now), since), else_=None)
+        query = sa.select(row.channel, sa.func.count(), sa.func.min(row.queued_at), sa.func.min(due))
+        with self._reading() as connection:
+            found = connection.execute(query.where(_waiting()).group_by(row.channel)).all()
+        return {channel: Waiting(number, oldest, due) for channel, number, oldest, due in found}
 
     def mark_sent(self, keys: Iterable[str], now: datetime) -> None:
         """These were accepted by the server. Their text goes at the same moment: it may hold a key to something."""

@@ -22,6 +22,7 @@ RIGHTS = {
     ),
     "turned_away": "SELECT, INSERT, UPDATE (number, last_at)",
     "nodes": "SELECT, INSERT, UPDATE (version, files, seen_at)",
+    "last_seen": "SELECT, INSERT, UPDATE (seen_at, missed_since)",
     VERSION_TABLE: "SELECT",
 }
 

@@ -20,6 +20,7 @@ from pps.activities.ports.people import Mail
 from pps.activities.ports.record import OpenRollout
 from pps.adapters.record import tables
 from pps.adapters.record.database import parsed
+from pps.adapters.record.last_seen_table import LastSeenTable
 from pps.adapters.record.node_table import Nodes
 from pps.adapters.record.outbox_table import Outbox, queue
 from pps.adapters.record.tables import insert_once, storable
@@ -76,7 +77,7 @@ def upgrade(url: str, application: str = "") -> None:
         store.dispose()
 
 
-class FactStore(Outbox, Nodes):
+class FactStore(Outbox, Nodes, LastSeenTable):
     """The port `Facts` on SQLAlchemy."""
 
     # --- the register of rollouts

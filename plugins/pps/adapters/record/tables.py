@@ -109,6 +109,7 @@ outbox = sa.Table(
     sa.Column("text_sha256", sa.Text(), nullable=False),
     sa.Column("unsubscribe", Clean(), nullable=False, server_default=""),
     sa.Column("channel", Clean(), nullable=False, server_default=""),  # "": by mail
+    sa.Column("queued_at", Utc()),  # by the clock of whoever queued it; NULL: it had left before this was noted
 )
 turned_away = sa.Table(
     "turned_away",
@@ -127,6 +128,13 @@ nodes = sa.Table(
     sa.Column("version", Clean(), nullable=False),
     sa.Column("files", JSON, nullable=False),
     sa.Column("seen_at", Utc(), nullable=False),
+)
+last_seen = sa.Table(
+    "last_seen",
+    metadata,
+    sa.Column("what", sa.Text(), primary_key=True),
+    sa.Column("seen_at", Utc()),
+    sa.Column("missed_since", Utc()),  # NULL: it has answered when it was last asked
 )
 
 

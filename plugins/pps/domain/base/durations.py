@@ -24,6 +24,15 @@ def duration_text(span: timedelta) -> str:
     return f"{seconds // size}{unit}"
 
 
+def about(span: timedelta) -> str:
+    """How long it is, in the largest unit of which there are two: `45 s`, `90 min`, `26 h`, `14 days`."""
+    seconds = max(int(span.total_seconds()), 0)
+    for size, unit in ((86400, "days"), (3600, "h"), (60, "min")):
+        if seconds >= 2 * size:
+            return f"{seconds // size} {unit}"
+    return f"{seconds} s"
+
+
 def parse_moment(text: str) -> datetime:
     """Read a date, a time and its zone, in ISO 8601 or as we print them, into UTC; anything else is a `ValueError`.
 

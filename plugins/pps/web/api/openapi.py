@@ -23,6 +23,7 @@ from pps.web.api import (
     answers,
     answers_from_afar,
     answers_of_pilots,
+    answers_on_health,
     answers_on_quality,
     answers_on_sites,
     answers_to_providers,
@@ -131,6 +132,7 @@ OPERATIONS: Mapping[tuple[str, str], Described] = {
     ("POST", "/api/v1/sam-tasks/{number}/done"): Described(answers_from_afar.SamTask, SamDoneBody, _KEPT),
     ("POST", "/api/v1/rollouts/{name}/no-mirror"): Described(answers_from_afar.NoMirror, NoMirrorBody, _KEPT),
     ("POST", "/api/v1/rollouts/{name}/candidates"): Described(answers_from_afar.Ranked, CandidatesBody, _KEPT),
+    ("GET", "/api/v1/health"): Described(answers_on_health.HealthReport),
 }
 
 
