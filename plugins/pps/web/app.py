@@ -111,6 +111,7 @@ def create_app(
     now: Callable[[], datetime] = lambda: datetime.now(UTC),
     keep_note: run_notes.KeepNote = run_notes.no_runs,
     airflow: Airflow = no_airflow,
+    *,
     how_it_is_set: Callable[[], Mapping[str, Any]] = settings.not_known,
     last_night: health.LastNight = health.no_nights,
     started: Callable[[Callable[[], list[Sample]]], None] = lambda samples: None,
