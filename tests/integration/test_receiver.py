@@ -128,7 +128,7 @@ def test_a_preview_is_installed_whole_with_its_marks(site: AtSite, store: Folder
     said = site.install(tarball, payload(store, tarball))
 
     assert said[0] == "PPS-HELLO 1"
-    assert said[1].startswith("PPS-PRODUCTION ") and len(said[1].split()[1]) == 64
+    assert said[1].startswith("PPS-PRODUCTION names:")
     assert said[2:] == ["PPS-READY", f"PPS-INSTALLED {tarball.name}"]
     tree = content(site.root / tarball.name)
     assert tree.pop("MANIFEST") == store.local(tarball.name, "MANIFEST").read_bytes()
@@ -298,14 +298,15 @@ def test_names_and_paths_that_are_none_are_refused(site: AtSite, store: FolderAr
     assert b"not an absolute path" in site.run("remove", tarball.name, "previews").stdout
 
 
-def test_the_production_client_is_only_read_and_its_digest_sees_every_change(
+def test_where_a_site_asks_for_it_the_content_of_production_is_compared_and_nothing_but_it(
     site: AtSite, store: FolderArtefacts
 ) -> None:
     tarball = store.make(SMALL, "1.0")
     tool = site.folder / "production/bin/tool"
 
     def digest() -> str:
-        return site.run(*site.arguments(tarball)).stdout.decode().splitlines()[1].split()[1]
+        said = site.run(*site.arguments(tarball, "60", "list", "content")).stdout.decode().splitlines()
+        return said[1].split()[1]
 
     def changed(act: object) -> bool:
         before = digest()

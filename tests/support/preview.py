@@ -160,8 +160,8 @@ def install_preview(
     return Preview(site, Tarball(name, manifest.digest, {}, 0, ()), tree, before)
 
 
-def digest_of(folder: Path, path: str = "/usr/bin:/bin") -> str:
+def digest_of(folder: Path, path: str = "/usr/bin:/bin", how: str = "names") -> str:
     """What production_digest.sh says of a folder."""
-    script = load_script("production_digest.sh") + 'production_digest "$1"'
-    command = ["sh", "-c", script, "sh", str(folder)]
+    script = load_script("production_digest.sh") + 'production_digest "$1" "$2"'
+    command = ["sh", "-c", script, "sh", str(folder), how]
     return subprocess.run(command, env={"PATH": path}, capture_output=True, text=True, check=True).stdout.strip()

@@ -16,6 +16,7 @@ from pps.domain.sites.site import (
     Infrastructure,
     PartnerLevel,
     Platform,
+    ProductionCheck,
     Site,
     SiteService,
     SshEndpoint,
@@ -94,6 +95,7 @@ class SiteModel(Model):
     latitude: Annotated[float, _as_the_domain_has("latitude")] | None = None
     longitude: Annotated[float, _as_the_domain_has("longitude")] | None = None
     cpus: Annotated[int, _as_the_domain_has("cpus")] | None = None
+    production_check: ProductionCheck = ProductionCheck.NAMES
 
     @model_validator(mode="after")
     def _whole_place(self) -> SiteModel:

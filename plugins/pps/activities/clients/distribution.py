@@ -163,10 +163,10 @@ async def distribute(
 ) -> tuple[SiteOutcome, ...]:
     """Bring a tarball to sites, some at a time; each site's outcome is recorded as soon as it is known.
 
-    PREVIEW_INSTALLED has the payload `tarball`, `production_before`, `how` (full, delta, already), `bytes`,
-    `seconds`, `replaced`; SITE_FAILED has `reason`, `error`, `step`. A site that has the tarball, in the facts
-    and on its disk, costs one look and makes no fact. One whose own wishes stand against it now is not asked at all
-    (`put_off`). Safe to repeat and to run twice at once: the site's lock and the facts decide.
+    PREVIEW_INSTALLED has the payload `tarball`, `production_before` (perhaps `production_note`), `how` (full, delta,
+    already), `bytes`, `seconds`, `replaced`; SITE_FAILED has `reason`, `error`, `step`. A site that has the tarball,
+    in the facts and on its disk, costs one look and makes no fact. One whose own wishes stand against it now is not
+    asked at all (`put_off`). Safe to repeat and to run twice at once: the site's lock and the facts decide.
 
     Args:
         tarball: as it is on record (`tarball_of`).
@@ -280,6 +280,7 @@ def _kind_and_payload(
         "bytes": receipt.bytes_sent,
         "seconds": round(outcome.seconds, 2),
         "replaced": receipt.replaced,
+        **({"production_note": receipt.note} if receipt.note else {}),
     }
 
 

@@ -11,6 +11,7 @@ from pps.activities.desk import Desk
 from pps.activities.ports.packages import Tarball
 from pps.activities.ports.sites import SiteLimits, SiteShell, SshTarget
 from pps.activities.sites.batch import Door, Scribe, serve_sites
+from pps.activities.sites.receiver import PRODUCTION
 from pps.activities.sites.script import ScriptOutput, load_script, run_script
 from pps.domain.record.facts import Fact, FactKind
 from pps.domain.record.rollouts import FAILURES, SiteState
@@ -30,7 +31,6 @@ _LINE = re.compile(r"PPS-PROBE ([a-z]+) (OK|WARNING|CRITICAL|UNKNOWN) - ([^|]*)\
 _PERFDATA = re.compile(r"(?:[A-Za-z_]{1,32}=\d{1,15}B?(?: |$)){0,8}")
 _TEXT_AT_MOST = 400
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}")
-_DIGEST = re.compile(r"[0-9a-f]{64}|absent")
 
 
 def read_results(output: ScriptOutput) -> tuple[ProbeResult, ...]:
@@ -98,7 +98,7 @@ async def probe_site(
         tarball.digest,
         site.production_root,
         site.profile_d,
-        production_digest if _DIGEST.fullmatch(production_digest) else "-",
+        production_digest if PRODUCTION.fullmatch(production_digest) else "-",
         str(max(4, probe_s)),
         ",".join(name for name in needed if _VARIABLE.fullmatch(name)) or "-",
     )

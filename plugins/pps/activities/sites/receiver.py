@@ -41,11 +41,17 @@ class Receipt:
 
     how: How
     production_before: str
-    """digest of the production client before anything was written; `absent` where there is none"""
+    """what the production client was before anything was written (`PRODUCTION`)"""
     bytes_sent: int = 0
     replaced: str = ""
     """what was wrong with the preview that was in its place before"""
+    note: str = ""
+    """why every file of production was read although the site's entry does not ask for it"""
 
+
+#: What a site says of its production: a sha256 of every file's content; or sha256 of names, modes and sizes, of inodes
+#: and ctimes, and the newest ctime (scripts/production_digest.sh); or that there is none.
+PRODUCTION = re.compile(r"absent|[0-9a-f]{64}|names:[0-9a-f]{64}:[0-9a-f]{64}:[0-9.]{1,40}")
 
 _NEXT_STEP = {
     "unsafe": "Ask the site's administrator to do that; a preview folder must be its account's alone, and so must "
@@ -100,22 +106,24 @@ class Receiver:
         site = self.site
         async with self._start(
             *("install", tarball.name, tarball.digest, site.preview_root, site.production_root, site.profile_d),
-            *(str(int(self.limits.total_s) + 1), "full" if thoroughly else "list"),
+            *(str(int(self.limits.total_s) + 1), "full" if thoroughly else "list", site.production_check),
         ) as channel:
             answers = _Answers(site.name, channel)
             held: dict[str, str] = {}
-            production = replaced = ""
+            production = replaced = note = ""
             while (answer := await answers.next())[0] != "READY":
                 match answer:
-                    case ("PRODUCTION", digest) if re.fullmatch("absent|[0-9a-f]{64}", digest):
+                    case ("PRODUCTION", digest) if PRODUCTION.fullmatch(digest):
                         production = digest
+                    case ("READ", why):
+                        note = cleaned(why)
                     case ("HAS", text) if is_name(text.partition(" ")[0]):
                         name, _, digest = text.partition(" ")
                         held[name] = digest
                     case ("DAMAGED", why):
                         replaced = cleaned(why)
                     case ("ALREADY", _):
-                        return Receipt(How.ALREADY, production)
+                        return Receipt(How.ALREADY, production, note=note)
             payload, base = await choose(held)
             await channel.write(f"delta {base}\n" if base else "full\n")
             await channel.send_file(payload)
@@ -125,8 +133,8 @@ class Receiver:
             with suppress(SiteUnreachableError):
                 await channel.finish()
             if answer[0] == "ALREADY":
-                return Receipt(How.ALREADY, production)
-            return Receipt(How.DELTA if base else How.FULL, production, payload.stat().st_size, replaced)
+                return Receipt(How.ALREADY, production, note=note)
+            return Receipt(How.DELTA if base else How.FULL, production, payload.stat().st_size, replaced, note)
 
     async def look_at(self, tarball: Tarball) -> tuple[Holding, str]:
         """What the site has of a tarball, every file's content checked, and what is wrong with it."""

@@ -74,6 +74,7 @@ def show(
                 ("connection", site.connection),
                 ("preview root", site.preview_root),
                 ("production root", site.production_root),
+                ("production check", site.production_check),
                 ("profile.d", site.profile_d),
                 ("tag directory", site.tag_dir),
                 ("SubCluster", site.subcluster),

@@ -49,6 +49,15 @@ class CertificationStatus(StrEnum):
     CLOSED = "Closed"
 
 
+class ProductionCheck(StrEnum):
+    """How a site's production is compared before and after a preview came."""
+
+    NAMES = "names"
+    """names, modes, sizes, inodes and ctimes: reads no file; only root can set a ctime"""
+    CONTENT = "content"
+    """every byte of every file, each time"""
+
+
 @dataclass(frozen=True, slots=True, order=True)
 class Platform:
     """Operating system and architecture, e.g. `debian12` on `amd64`; written `debian12-amd64`."""
@@ -137,6 +146,7 @@ class Site:
     """Degrees, east positive."""
     cpus: int | None = None
     """Logical CPUs that the site declares."""
+    production_check: ProductionCheck = ProductionCheck.NAMES
 
     def __post_init__(self) -> None:
         checked_name(self.name, "site")

@@ -20,7 +20,7 @@
 
 usage() {
   cat <<'HELP'
-usage: receiver install NAME DIGEST PREVIEW_ROOT PRODUCTION_ROOT PROFILE_D [SECONDS [full|list]]
+usage: receiver install NAME DIGEST PREVIEW_ROOT PRODUCTION_ROOT PROFILE_D [SECONDS [full|list [names|content]]]
        receiver look NAME DIGEST PREVIEW_ROOT
        receiver remove NAME PREVIEW_ROOT
        receiver --help
@@ -29,7 +29,8 @@ install  Prints what is here, reads one line (`full`, or `delta BASE`) and then 
          input, checks it against its MANIFEST (sha256 DIGEST) and renames it to PREVIEW_ROOT/NAME.
          PREVIEW_ROOT must be a folder that nobody else may write to.
          SECONDS limits the whole transfer. A preview that is here already is checked again: every file's
-         content (full) or only names, modes and sizes (list).
+         content (full) or only names, modes and sizes (list). So is production: its names, modes, sizes, inodes and
+         ctimes (names), or every file's content (content).
 look     Checks an installed preview, every file's content: intact, absent or damaged.
 remove   Removes a preview; files that others share by hard links stay with them. Busy, not absent, while
          an installer is at work.
@@ -118,7 +119,14 @@ check_installed() {
 
 # --- the verbs ----------------------------------------------------------------------------------------------
 
-tell_production() { say "PPS-PRODUCTION $(production_digest "$1")"; }
+tell_production() { # DIR, names or content
+  production=$(production_digest "$1" "$2")
+  say "PPS-PRODUCTION $production"
+  case $2:$production in
+    names:names:*|names:absent|names:|content:*) ;;
+    *) say "PPS-READ every file of $1 was read: its ctimes are not finer than a second" ;;
+  esac
+}
 
 install_preview() {
   [ $# -ge 5 ] || refuse usage "install takes NAME DIGEST PREVIEW_ROOT PRODUCTION_ROOT PROFILE_D"
@@ -126,7 +134,7 @@ install_preview() {
   name=$1; digest=$2; root=$3; profile_d=$5; seconds=${6:-3600}; depth=${7:-list}
   final=$root/$name
   say "PPS-HELLO 1"
-  beat; tell_production "$4"; still
+  beat; tell_production "$4" "${8:-names}"; still
   private "$root"
   sweep "$root"
   seen=$(ls -di "$final" 2>/dev/null)
