@@ -13,7 +13,7 @@ import pytest
 from tests.support import signing
 from tests.support.examples import RememberingStore
 from tests.support.front import front, services  # noqa: F401
-from tests.unit.cli.test_doctor import doctor, healthy, mail_server, shell  # noqa: F401
+from tests.unit.cli.test_doctor import doctor, execution_api, healthy, mail_server, shell  # noqa: F401
 from upath import UPath
 
 from pps.activities.packages.production import SUITE

@@ -40,6 +40,7 @@ from pps.domain.people.following import Kind, Thing
 from pps.domain.record.facts import Fact, FactKind
 from pps.web.api.openapi import OPERATIONS
 from pps.web.app import PUBLIC, create_app
+from pps.web.settings import not_known
 
 #: Somebody who may do much: what they send gets further than to the refusal.
 COORDINATOR = {"Authorization": "Bearer ana:PPS Coordinator"}
@@ -126,7 +127,8 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Any:
         patch.setattr("pps.web.feedback.ANSWERS_AT_ONCE", 10**6)
         patch.setattr("pps.web.patches._STRANGE_AT_ONCE", 10**6)
         patch.setattr("pps.web.live.PASTS_AT_ONCE", 10**6)
-        app = create_app(lambda: services, airflow_user, Clock(NOW + timedelta(hours=9)))
+        is_set = {**not_known(), "groups": [1000]}
+        app = create_app(lambda: services, airflow_user, Clock(NOW + timedelta(hours=9)), how_it_is_set=lambda: is_set)
         client = TestClient(app, headers=COORDINATOR)
         for wish in WISHES:
             assert client.post("/api/v1/sites/PIC/wishes", json=wish).status_code == 201

@@ -10,7 +10,7 @@ import yaml
 from tests.integration.test_channels import SECRET, Receiver, receiver  # noqa: F401
 from tests.support.front import front, services  # noqa: F401
 from tests.unit.cli.people.test_tasks import one_line, pps
-from tests.unit.cli.test_doctor import doctor, healthy, mail_server, shell  # noqa: F401
+from tests.unit.cli.test_doctor import doctor, execution_api, healthy, mail_server, shell  # noqa: F401
 
 from pps.cli.front import Front
 
