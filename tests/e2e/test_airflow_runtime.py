@@ -244,6 +244,14 @@ def test_a_run_that_fails_is_on_record_with_its_cause_until_its_task_is_tried_ag
     page = airflow.client("emt").request("GET", f"pps/rollouts/{run}").text
     assert "Its run has failed on" in page and "nobody has admitted it." in page
 
+    longer = {"until": (datetime.now(UTC) + timedelta(days=3)).isoformat()}
+
+    def extend(user: str) -> int:
+        door = f"pps/api/v1/rollouts/{run}/feedback-date"
+        return airflow.client(user).request("POST", door, json=longer).status_code
+
+    assert [extend(user) for user in ("emt", "release-manager", "pps-coordinator")] == [422, 201, 200]
+
     store.record(Fact(run, FactKind.PATCH_ADMITTED, "", "", datetime.now(UTC), "test", {}))
     clear = {"dry_run": False, "dag_run_id": run, "only_failed": True, "reset_dag_runs": True}
     assert admin.request("POST", f"api/v2/dags/{dag}/clearTaskInstances", json=clear).ok

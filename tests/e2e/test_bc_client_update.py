@@ -164,18 +164,10 @@ def test_silence_is_reported_as_silence_and_a_special_configuration_keeps_the_re
     name = run = grid.start(patch.number, feedback_until=too_soon)
     grid.waits_for_fact(name, FactKind.FEEDBACK_DATE_AGREED)
     assert grid.rollout(name).need(FactKind.FEEDBACK_DATE_AGREED, "").payload["instead_of"] == too_soon
-    due = feedback_due(grid.rollout(name))
-    assert due is not None
-    longer = {"until": (due + timedelta(seconds=10)).isoformat()}
-
-    def extend(user: str) -> int:
-        return grid.as_user(user).request("POST", f"pps/api/v1/rollouts/{name}/feedback-date", json=longer).status_code
-
-    assert [extend(user) for user in ("emt", "release-manager", "pps-coordinator")] == [422, 201, 200]
     grid.certify(patch.number)
     assert grid.ends(run) == "success"
-    ended = grid.rollout(name).need(FactKind.FEEDBACK_ENDED, "")
-    assert ended.at > due + timedelta(seconds=10)
+    due = feedback_due(grid.rollout(name))
+    assert due and due < grid.rollout(name).need(FactKind.FEEDBACK_ENDED, "").at
 
     assert "no feedback" in grid.notes(name).lower()
     refused = grid.rollout(name).need(FactKind.RELEASE_REFUSED, "").payload["reasons"]
