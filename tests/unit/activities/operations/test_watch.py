@@ -128,7 +128,8 @@ def test_what_has_ended_is_not_read_and_what_is_open_is_read_again_only_with_som
     seen = watch.samples(NOW + DAY)
     assert read == [record.name] * 2
     assert values(seen, "pps_preview_sites")[PATCH.metapackage, PATCH.version, "available"] == 3
-    around.store.close(Fact(record.name, FactKind.ROLLOUT_CLOSED, "", "", NOW, "pps", {}))
+    # the clock of whoever closes it goes before ours
+    around.store.close(Fact(record.name, FactKind.ROLLOUT_CLOSED, "", "", NOW + 2 * DAY, "pps", {}))
     assert values(watch.samples(NOW + DAY), "pps_rollouts_open") == {}
 
 
@@ -152,6 +153,9 @@ def test_the_outbox_is_told_by_channel_with_the_age_of_its_oldest_and_what_nobod
     assert found["outbox, mail"][0] is Health.OK
     assert found["outbox, emt-room"][0] is Health.FAIL
     assert "due for 6 h, and nobody tries" in found["outbox, emt-room"][1]
+    (claimed,) = around.store.unsent(5, around.now, "emt-room")
+    assert claimed.key == room.key
+    assert told(around)["outbox, emt-room"][0] is Health.OK, "somebody is trying it at this moment"
     around.now += 2 * DAY
     around.store.mark_refused({mails[0].key: "550", mails[1].key: "550", room.key: "404"}, around.now)
     assert told(around)["outbox, mail"] == (
@@ -215,7 +219,8 @@ def test_the_tracker_is_asked_now_and_then_and_since_when_it_is_silent_stands_on
     assert told(around, watch)["tracker"] == (Health.WARN, "has not been asked yet.")
     assert told(around, watch)["tracker"] == (Health.OK, "answered 0 s ago.")
     watch.samples(around.now)
-    assert around.asked == 1, "whoever looks asks nobody else"
+    around.watch().samples(around.now)
+    assert around.asked == 1, "whoever looks asks nobody, and another process knows that it has just answered"
     around.tracker = broken
     around.now += EVERY
     began = around.now
