@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,6 +21,8 @@ from tests.support.examples import NOW, opened, previewed
 from tests.support.front import site, write_config
 from typer.testing import CliRunner
 
+from pps.activities.operations.watch import BACKUP
+from pps.activities.ports.record import LastSeen
 from pps.adapters.record.store import FactStore, upgrade
 from pps.cli.front import Front
 from pps.cli.main import app
@@ -106,11 +108,21 @@ def facts_of(world: World) -> list[tuple[object, ...]]:
     return world.sql(world.facts, "SELECT rollout, kind, subject, occasion, digest FROM facts ORDER BY id")
 
 
+def seen_by_those_who_watch(world: World) -> Mapping[str, LastSeen]:
+    store = FactStore(world.connections()["pps_store"])
+    try:
+        return store.last_seen()
+    finally:
+        store.dispose()
+
+
 def test_what_was_backed_up_comes_back_and_goes_on(world: World, tmp_path: Path) -> None:
     kept = tmp_path / "backup"
     code, said = world.pps("backup", str(kept), "--dry-run")
     assert (code, kept.exists()) == (0, False), said
+    assert seen_by_those_who_watch(world) == {}
     code, said = world.pps("backup", str(kept), "--json")
+    assert seen_by_those_who_watch(world) == {BACKUP: LastSeen(NOW, None)}
     made = json.loads(said)
     # the example's tarball is on record, and in no store: it is said
     assert (code, [p for p in made["problems"] if "not in the artefact store" in p] == made["problems"]) == (
