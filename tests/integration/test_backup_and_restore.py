@@ -201,7 +201,7 @@ def test_a_fact_that_was_changed_shows_after_the_restore(world: World, tmp_path:
     url = world.server.url(world.facts).replace("+psycopg", "")
     with psycopg.connect(url, autocommit=True) as connection:
         connection.execute("ALTER TABLE facts DISABLE TRIGGER ALL")
-        changed = "UPDATE facts SET actor = 'mallory' WHERE id = (SELECT min(id) + 1 FROM facts)"
+        changed = "UPDATE facts SET actor = 'somebody else' WHERE id = (SELECT min(id) + 1 FROM facts)"
         connection.execute(changed)
         connection.execute("ALTER TABLE facts ENABLE TRIGGER ALL")
     world.pps("backup", str(kept := tmp_path / "backup"))

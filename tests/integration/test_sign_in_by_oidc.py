@@ -17,11 +17,11 @@ from pps.sandbox.airflow.postgres import EmbeddedPostgres
 pytestmark = pytest.mark.needs("postgres")
 ROOT = Path(__file__).parents[2]
 PEOPLE = {
-    "ada": {"groups": ["pps-release-managers", "pps-emt", "somebody-else"], "email": "ada@example.org"},
-    "bob": {"groups": []},
-    "carl": {"groups": "pps-admins"},
-    "dora": {"preferred_username": "dora; DROP TABLE", "groups": ["pps-admins"]},
-    "emil": {"groups": ["pps-admins"]},
+    "manager": {"groups": ["pps-release-managers", "pps-emt", "somebody-else"], "email": "manager@example.org"},
+    "in-no-group": {"groups": []},
+    "groups-no-list": {"groups": "pps-admins"},
+    "no-user-name": {"preferred_username": "x; DROP TABLE", "groups": ["pps-admins"]},
+    "closed": {"groups": ["pps-admins"]},
 }
 
 
@@ -49,7 +49,7 @@ def test_whoever_signs_in_has_the_roles_of_their_groups_and_no_others(
         }
         users = [
             {"name": "pps-doctor", "roles": ["Viewer"], "password": "the-password-of-a-program"},
-            {"name": "emil", "roles": ["Admin"], "active": False, "password": None},
+            {"name": "closed", "roles": ["Admin"], "active": False, "password": None},
         ]
         full = [{"email": f"{u['name']}@x", "first_name": "", "last_name": "", "active": True, **u} for u in users]
         run = {"env": environment, "capture_output": True, "text": True}
@@ -68,14 +68,14 @@ def test_whoever_signs_in_has_the_roles_of_their_groups_and_no_others(
             ).fetchall()
         )
     assert roles == {
-        "ada": "EMT, Public, Release Manager",
-        "bob": "Public",
-        "carl": "Public",  # groups that are no list are none
-        "emil": "Admin",  # closed by us: nobody opens it again
+        "manager": "EMT, Public, Release Manager",
+        "in-no-group": "Public",
+        "groups-no-list": "Public",  # groups that are no list are none
+        "closed": "Admin",  # closed by us: nobody opens it again
         "pps-doctor": "Viewer",
     }
     let_in = {sub: said[sub]["me"] for sub in PEOPLE}
-    assert let_in["ada"] == 200 and let_in["dora"] is None and let_in["emil"] is None, said
-    assert "redirect_uri=https%3A%2F%2Fpps.example.org%2Fauth%2Foauth-authorized%2Foidc" in said["ada"]["asked"]
-    assert "code_challenge_method=S256" in said["ada"]["asked"]
+    assert let_in["manager"] == 200 and let_in["no-user-name"] is None and let_in["closed"] is None, said
+    assert "redirect_uri=https%3A%2F%2Fpps.example.org%2Fauth%2Foauth-authorized%2Foidc" in said["manager"]["asked"]
+    assert "code_challenge_method=S256" in said["manager"]["asked"]
     assert said["password"] == 201, "programs still sign in with their password"
