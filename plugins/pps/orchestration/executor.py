@@ -26,6 +26,7 @@ _WHAT_TASKS_IMPORT = (
     "pps.orchestration.sensors",
     "pps.orchestration.steps.overruling",
     "pps.orchestration.steps.quality",
+    "pps.orchestration.steps.release_notes",
     "pps.orchestration.steps.release_tests",
     "pps.services",
     "pps.adapters.record.store",

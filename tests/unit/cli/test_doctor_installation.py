@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
@@ -34,27 +35,29 @@ def by_account(here: Front, uid: int, *groups: int) -> None:
     here.airflow.settings |= {"user": "ppsair", "uid": uid, "groups": list(groups)}
 
 
-def place(here: Front, subject: str) -> Path:
-    return Path(here.services.config.folder / subject.replace(" ", "_"))
-
-
 def tree(folder: Path) -> list[str]:
     return sorted(str(p) for p in folder.rglob("*"))
 
 
-def open_to_all(folder: Path) -> None:
-    """The temporary folders of tests are for their owner only."""
-    for path in (folder, *folder.parents):
-        if path != Path("/") and path.stat().st_uid == os.geteuid():
-            path.chmod(path.stat().st_mode | 0o055)
+@pytest.fixture
+def var(healthy: Front) -> Iterator[Path]:
+    """Our folders where other accounts may come; the temporary folders of tests are for their owner only."""
+    with TemporaryDirectory(prefix="pps-doctor-") as name:
+        folder = Path(name)
+        folder.chmod(0o755)
+        for subject in FOLDERS:
+            key = subject.replace(" ", "_")
+            (folder / key).mkdir()
+            (folder / key).chmod(0o755)
+            change(healthy.services.config.folder / "service.yaml", **{key: (folder / key).as_uri()})
+        yield folder
 
 
 @pytest.mark.parametrize("subject", FOLDERS)
 def test_a_folder_that_the_account_of_airflow_cannot_use_is_a_failure_with_the_command_that_helps(
-    healthy: Front, subject: str
+    healthy: Front, var: Path, subject: str
 ) -> None:
-    folder = place(healthy, subject)
-    open_to_all(folder)
+    folder = var / subject.replace(" ", "_")
     by_account(healthy, SOMEBODY)
     code, found = doctor(healthy)
     health, text = found[subject]
@@ -69,9 +72,8 @@ def test_a_folder_that_the_account_of_airflow_cannot_use_is_a_failure_with_the_c
     assert doctor(healthy)[1][subject][0] == "OK", "by its group"
 
 
-def test_what_root_has_left_in_a_folder_is_named(healthy: Front) -> None:
-    folder = place(healthy, "production repository")
-    open_to_all(folder)
+def test_what_root_has_left_in_a_folder_is_named(healthy: Front, var: Path) -> None:
+    folder = var / "production_repository"
     folder.chmod(0o777)
     (folder / "dists").mkdir(mode=0o755)
     by_account(healthy, SOMEBODY)
@@ -123,7 +125,6 @@ def test_a_program_that_is_missing_is_named(healthy: Front, program: str, monkey
 def test_a_keyring_that_workers_cannot_read_is_a_failure(healthy: Front) -> None:
     keyring = healthy.services.signing_keyring
     assert doctor(healthy)[1]["keyring of ours"][0] == "OK"
-    open_to_all(keyring.parent)
     keyring.chmod(0o600)
     by_account(healthy, SOMEBODY)
     health, text = doctor(healthy)[1]["keyring of ours"]
