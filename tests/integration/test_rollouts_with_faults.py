@@ -134,6 +134,13 @@ class Rollouts(RuleBasedStateMachine):
         self.run(publication.publish_tags(desk, desk.rollout.tag, w.these(SITES), w.door_of(run)), trouble)
 
     @rule(which=which, run=RUNS)
+    def roll_out(self, which: int, run: str) -> None:
+        """All steps in their order, without trouble: chance alone seldom comes as far as a tag."""
+        for step in (self.distribute, self.probe, self.publish):
+            step(which, run, {})
+        self.look_for_the_tag(which, run)
+
+    @rule(which=which, run=RUNS)
     def look_for_the_tag(self, which: int, run: str) -> None:
         w, name = self.world, self.name(which)
         desk = w.desk(name)
@@ -147,9 +154,7 @@ class Rollouts(RuleBasedStateMachine):
         night = Night(office, w.sites, w.targets, w.grid, w.artefacts, w, w.door.limits, 4)
         for planned in self.run(plan_the_night(night), trouble) or ():
             which = next(n for n, name in self.names.items() if name == planned["rollout"])
-            for step in (self.distribute, self.probe, self.publish):
-                step(which, planned["batch"], {})
-            self.look_for_the_tag(which, planned["batch"])
+            self.roll_out(which, planned["batch"])
 
     @rule(site=st.sampled_from(SITES), what=st.sampled_from(["damaged", "wiped", "sick", "well"]))
     def something_happens_at_a_site(self, site: str, what: str) -> None:
@@ -177,6 +182,7 @@ class Rollouts(RuleBasedStateMachine):
 
     @rule(which=which, trouble=TROUBLE, later=TROUBLE)
     def withdraw(self, which: int, trouble: Mapping[str, str], later: Mapping[str, str]) -> None:
+        self.ask_for_withdrawal(which)
         self.withdrawn(self.name(which), trouble, later)
 
     def withdrawn(self, name: str, trouble: Mapping[str, str], later: Mapping[str, str]) -> None:
