@@ -18,6 +18,7 @@ from tests.support.submitting import OTHER, PAT, Submitting
 from tests.unit.web.test_pages import Read
 
 from pps.domain.people.adopters import RECORD
+from pps.domain.record.facts import Fact, FactKind
 
 DOOR, PAGE = "/api/v1/provider/adopters", "/provider/adopters"
 ANA, ADA, CAROL = "ana:Site Administrator", "ada:VO Representative", "carol:VO Representative"
@@ -45,6 +46,17 @@ def say(world: Submitting, said: dict[str, Any], who: str = ANA) -> Any:
 def first(world: Submitting) -> dict[str, Any]:
     found: dict[str, Any] = as_described(world.web, world.get(DOOR)).json()["releases"][0]
     return found
+
+
+def test_a_release_that_is_out_is_tried_by_nobody_early_though_the_tracker_does_not_say_so_yet(
+    world: Submitting,
+) -> None:
+    assert first(world)["patch"] == 1
+    out = {"patch": 1, "state": world.tracker.known[1].state.value, "comment": "It is out."}
+    opened = Fact("bc-client-1-1", FactKind.ROLLOUT_OPENED, "", "", NOW, "pps", {"path": "bc-client", "patch": 1})
+    world.store.open("bc-client", 1, opened, "run")
+    world.store.record(Fact("bc-client-1-1", FactKind.RELEASED_TO_PRODUCTION, "", "", NOW, "pps", out))
+    assert as_described(world.web, world.get(DOOR)).json()["releases"] == []
 
 
 def test_a_release_with_too_few_adopters_is_shown_before_it_stalls_until_it_has_enough(world: Submitting) -> None:

@@ -17,6 +17,7 @@ from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse, Resp
 from pydantic import Field
 
 from pps.activities.packages.submission import all_releases
+from pps.activities.packages.tracker_states import as_on_record
 from pps.activities.people import adopters
 from pps.activities.people.adopters import Speaker
 from pps.domain.base.errors import RefusedError, RolloutError
@@ -80,13 +81,12 @@ class _Table:
 
     def releases(self) -> dict[int, tuple[str, str]]:
         """Patch -> product and version of each release that can be tried."""
-        found = {}
-        newest = sorted((r for r in all_releases(self.services().facts).values() if r.patch), key=lambda r: -r.patch)  # type: ignore[operator]
-        for release in newest[:_MOST]:
-            told = self.tracked.patch(release.patch or 0)
-            if told.note != GONE and (told.patch is None or told.patch.state not in _ENDED):
-                found[release.patch or 0] = (release.product, release.version)
-        return found
+        facts = self.services().facts
+        newest = sorted(((r.patch, r) for r in all_releases(facts).values() if r.patch), key=lambda pair: -pair[0])
+        told = {number: self.tracked.patch(number) for number, _ in newest[:_MOST]}
+        patches = as_on_record(facts, *(t.patch for t in told.values() if t.patch))
+        over = {p.number for p in patches if p.state in _ENDED} | {n for n, t in told.items() if t.note == GONE}
+        return {number: (r.product, r.version) for number, r in newest[:_MOST] if number not in over}
 
     def done(self, person: Person, said: AdopterBody) -> None:
         """Do what was said, by the rules of the activity."""
