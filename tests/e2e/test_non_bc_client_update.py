@@ -178,7 +178,8 @@ def test_high_priority_goes_straight_to_production_and_the_preview_follows(grid:
     for role, user in (("EMT", "emt"), ("PPS Coordinator", "pps-coordinator")):
         grid.as_user(user).answer(grid.question("overrule_policies", run, role), ["Agree"], {"remarks": None})
     grid.waits_for_fact(name, FactKind.RELEASED_TO_PRODUCTION)
-    assert grid.services.tracker.patch(patch.number).state is PatchState.IN_PRODUCTION
+    there = grid.services.tracker
+    grid.waits_for("the tracker to be told", lambda: there.patch(patch.number).state is PatchState.IN_PRODUCTION)
     assert why in grid.notes(name)
     assert "EMT and PPS Coordinator" in grid.notes(name)  # by their roles: whose names these are concerns nobody else
     assert grid.ends(run, dag="overrule_policies") == "success"

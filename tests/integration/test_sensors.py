@@ -6,8 +6,10 @@ import asyncio
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from datetime import timedelta
+from types import SimpleNamespace
 
 import pytest
+from airflow.sdk import Context
 from airflow.sdk.exceptions import TaskDeferred
 from tests.support.front import CONFIG
 
@@ -18,6 +20,8 @@ from pps.orchestration.sensors import ConditionTrigger, WaitUntil
 from pps.workflow.waits import WAITS, Wait
 
 Answer = bool | Exception
+#: Of a task at its first try.
+FIRST = Context(ti=SimpleNamespace(try_number=1))  # type: ignore[typeddict-item]
 
 
 @pytest.fixture
@@ -52,7 +56,7 @@ def sensor() -> WaitUntil:
 def test_it_holds_no_worker_while_the_answer_is_no(answers: Callable[..., list[str]]) -> None:
     asked = answers(False)
     with pytest.raises(TaskDeferred) as deferred:
-        sensor().execute({})
+        sensor().execute(FIRST)
     assert asked == ["bc-client-4711-1"]
     _, stored = deferred.value.trigger.serialize()
     assert stored == {"condition": "feedback_is_over", "arguments": {"rollout": "bc-client-4711-1"}, "every_s": 0.01}
@@ -61,9 +65,9 @@ def test_it_holds_no_worker_while_the_answer_is_no(answers: Callable[..., list[s
 def test_a_service_that_is_down_is_a_reason_to_wait_and_a_broken_rule_is_not(answers: Callable[..., list[str]]) -> None:
     answers(ServiceError("store", "does not answer"), NotYetAllowedError("bc-client-4711-1", "is not on record"))
     with pytest.raises(TaskDeferred):
-        sensor().execute({})
+        sensor().execute(FIRST)
     with pytest.raises(NotYetAllowedError):
-        sensor().execute({})
+        sensor().execute(FIRST)
 
 
 def test_the_task_asks_again_when_it_is_woken_so_a_wrong_event_changes_nothing(
@@ -71,8 +75,8 @@ def test_the_task_asks_again_when_it_is_woken_so_a_wrong_event_changes_nothing(
 ) -> None:
     answers(False, True)
     with pytest.raises(TaskDeferred):
-        sensor().execute({}, event="feedback_is_over")
-    sensor().execute({}, event="something else")
+        sensor().execute(FIRST, event="feedback_is_over")
+    sensor().execute(FIRST, event="something else")
 
 
 def test_the_trigger_asks_until_the_answer_is_yes_also_over_an_outage(answers: Callable[..., list[str]]) -> None:

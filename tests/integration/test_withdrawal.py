@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from airflow.sdk.exceptions import TaskDeferred
+from tests.integration.test_sensors import FIRST
 from tests.support.desks import at_desk, is_over
 from tests.support.local_shell import target_of
 from tests.support.previews import SMALL
@@ -100,11 +101,11 @@ def test_an_information_system_that_is_down_is_waited_for_until_the_limit(world:
     with pytest.raises(ServiceError):
         is_over(world.services, "tags_are_gone", rollout=name)
     with pytest.raises(TaskDeferred):
-        WaitUntil(task_id="wait", wait="tags_are_gone", arguments={"rollout": name}).execute({})
+        WaitUntil(task_id="wait", wait="tags_are_gone", arguments={"rollout": name}).execute(FIRST)
     assert not world.of(name, FactKind.TAGS_GONE)
 
     world.clock += timedelta(minutes=1)
-    WaitUntil(task_id="wait", wait="tags_are_gone", arguments={"rollout": name}).execute({})
+    WaitUntil(task_id="wait", wait="tags_are_gone", arguments={"rollout": name}).execute(FIRST)
     gone = world.of(name, FactKind.TAGS_GONE)[0].payload
     assert gone["still_shown"] == ["A", "B", "C"] and "does not answer" in gone["reason"]
     steps_withdrawal.remove_previews.function(name)

@@ -46,7 +46,8 @@ GONE = "The tracker does not know this patch any more: this is what is on record
 _CARRIERS = (*PREVIEWS, *PILOTS, RolloutPath.RELEASE_TEST)
 #: Conditions that go on when a rollout has ended.
 _BESIDE = ("deployment test", "joint decision")
-_RUN = "run"
+#: A pilot has a condition "run", which is something else.
+_AIRFLOW = "Airflow run"
 _DEAD = (PatchState.REJECTED, PatchState.OBSOLETE)
 
 
@@ -199,7 +200,7 @@ class _Case:
         for record in self.carriers:
             found += [_of(c, record) for c in self._chain(record)]
             if halt := halt_of(record):
-                failed = Condition(_RUN, "Airflow run", ConditionState.FAILED, halt.headline, ("Admin",))
+                failed = Condition(_AIRFLOW, _AIRFLOW, ConditionState.FAILED, halt.headline, ("Admin",))
                 found.append(_of(failed, record))
             found += of_release.signed_source(record)
         if not self.carriers:
@@ -269,7 +270,7 @@ class _Case:
         waiting, failed = by_state[ConditionState.WAITING], by_state[ConditionState.FAILED]
         if self.carriers and all(record.is_over for record in self.carriers):
             return self._ended(failed, [c for c in waiting if c.name in _BESIDE])
-        halted = [c for c in failed if c.name == _RUN]
+        halted = [c for c in failed if c.name == _AIRFLOW]
         if waiting and not halted:
             blocked = f" In the way of its release: {listed([f'the {c.name}' for c in failed])}." if failed else ""
             return f"{_waits_for(waiting)}{blocked}"
