@@ -20,9 +20,7 @@ from pps.activities.ports.record import Facts
 from pps.domain.base.errors import ServiceError
 from pps.domain.record.rollouts import line_of
 from pps.workflow.answers import Place
-
-#: Of dags/nightly_distribution.py.
-NIGHT = "nightly_distribution"
+from pps.workflow.paths import NIGHT
 
 
 @dataclass(frozen=True, slots=True)
