@@ -35,7 +35,7 @@ for number in (1, 2, 3):
     (logs / "task" / "attempt=1.log").write_text(f"leg {number}\\n")
     child = os.fork()
     if child == 0:
-        UPath(f"s3://pps/work/{number}").write_bytes(b"done")
+        UPath(f"s3://pps/marks/{number}").write_bytes(b"done")
         os._exit(0)
     assert os.waitpid(child, 0)[1] == 0
     REMOTE_TASK_LOG.upload("task/attempt=1.log")

@@ -66,12 +66,16 @@ class Front:
 
         url = self.airflow_url or os.environ.get("PPS_AIRFLOW_URL", "")
         user, password = os.environ.get("PPS_AIRFLOW_USER", ""), os.environ.get("PPS_AIRFLOW_PASSWORD", "")
+        found = self.signed_in
+        # whoever is far knows no configuration before somebody has been asked; the service's own account asks its own
+        # installation, never the one at which the same person happens to have signed in
+        at = (url or (found.url if found and self.is_far else self.services.config.service.public_url)).rstrip("/")
         if user and password:
-            return AirflowClient(url or self.services.config.service.public_url, user, password)
-        if (found := self.signed_in) is not None and found.url == (url or found.url).rstrip("/"):
-            return AirflowClient(found.url, found.user, "", token=found.token)
+            return AirflowClient(at, user, password)
+        if found is not None and found.url == at:
+            return AirflowClient(at, found.user, "", token=found.token)
         raise ConfigurationError(
-            f"Airflow{f' at {url}' if url else ''}",
+            f"Airflow at {at}",
             "wants to know who you are.",
             "Sign in: pps login https://... (programs set PPS_AIRFLOW_URL, PPS_AIRFLOW_USER, PPS_AIRFLOW_PASSWORD).",
         )
@@ -83,10 +87,10 @@ class Front:
 
     @property
     def actor(self) -> str:
-        """Who types this: the user for Airflow where one is set or has signed in, else the user of this machine."""
+        """Who types this: the user for Airflow where one is set, whoever is far, else the user of this machine."""
         if named := os.environ.get("PPS_AIRFLOW_USER"):
             return named
-        return self.signed_in.user if self.signed_in else getpass.getuser()
+        return self.signed_in.user if self.is_far and self.signed_in else getpass.getuser()
 
     @property
     def is_far(self) -> bool:

@@ -332,3 +332,24 @@ def test_the_services_account_stays_what_it_is_though_somebody_has_signed_in(
     assert not isinstance(opened(Path("/etc/pps"), "").services, FarServices)
     monkeypatch.setenv("AIRFLOW_CONN_PPS_STORE", "postgresql://pps:x@127.0.0.1/pps")
     assert not isinstance(opened(None, "").services, FarServices)
+
+
+def test_a_name_and_password_without_an_address_go_to_where_one_has_signed_in(
+    installation: str, alone: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sign_in.keep(SignIn("https://pps.example.org", "rita", installation))
+    monkeypatch.setenv("PPS_AIRFLOW_USER", "rita")
+    monkeypatch.setenv("PPS_AIRFLOW_PASSWORD", "s3cret")
+    code, out, err = typed("rollout", "list")
+    assert (code, ROLLOUT in out) == (0, True), err
+
+
+def test_the_services_account_starts_nothing_at_another_installation_at_which_somebody_has_signed_in(
+    alone: Path,
+    front: Front,
+) -> None:
+    sign_in.keep(SignIn("https://pps.elsewhere.example.org", "rita", token()))
+    beside = Front(front.services, now=front.now)
+    code, _, err = pps(beside, "rollout", "start", "4711")
+    assert (code, "Airflow at https://pps.example.org: wants to know who you are." in one_line(err)) == (1, True)
+    assert beside.actor != "rita", "what the service's account records is its own"
