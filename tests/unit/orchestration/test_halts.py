@@ -84,6 +84,7 @@ def test_whoever_asks_for_a_rollout_whose_run_has_failed_reads_that_and_why(
     web = TestClient(create_app(lambda: services, airflow_user, ticking()), base_url="https://pps.example.org")
     signed_in = {"Authorization": "Bearer good", "X-Test-Role": "EMT"}
     page = Read(web.get(f"/rollouts/{ROLLOUT}", headers=signed_in).text).words
+    assert "in preview run failed" in page, "beside where it stands, not only below it"
     assert IN_WORDS in page and "its tag list is locked" in page and "ada@example.org" not in page
     (listed,) = web.get("/api/v1/rollouts", headers=signed_in).json()["rollouts"]
     assert IN_WORDS in listed["failed"] and "ada@example.org" not in listed["failed"]

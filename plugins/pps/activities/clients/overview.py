@@ -80,6 +80,7 @@ def overview(record: Rollout, now: datetime, limits: BatchLimits, before: Rollou
         "opened_at": record.need(FactKind.ROLLOUT_OPENED, "").at,
         "way": _way(record),
         "because": _because(record),
+        "has_failed": halt_of(record) is not None,
         "paused": pause_of(record),
         "counts": {s.value: counts[s.value] for s in SHOWN_STATES if counts[s.value]},
         "states": tuple(s.value for s in SHOWN_STATES),
