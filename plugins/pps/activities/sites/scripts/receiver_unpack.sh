@@ -8,10 +8,15 @@ runs_programs() {
   rm -f "$stage/run"
 }
 
+# one_line: what the centre says next. Only a shell reads a line and not more of what follows; one without an end does
+# not fill the site's memory.
+one_line() {
+  $limit ${limit:+"$seconds"} sh -c 'ulimit -v 262144 2>/dev/null; IFS= read -r line && printf "%s" "$line"' <&5 2>/dev/null
+}
+
 # receive: from standard input to $stage/payload, not a byte more than announced; then MANIFEST of it, and its limits.
 receive() {
-  # Only a shell reads a line and not more of what follows.
-  announced=$($limit ${limit:+"$seconds"} sh -c 'IFS= read -r line && printf "%s" "$line"' <&5)
+  announced=$(one_line)
   [ -n "$announced" ] || refuse unpack "no payload came"
   IFS=' ' read -r mark version packed listed extra <<PPS_LINE
 $announced
@@ -22,6 +27,7 @@ PPS_LINE
     *) refuse input "the payload does not begin as one" ;;
   esac
   [ "${#packed}" -le 12 ] && [ "${#listed}" -le 8 ] || refuse input "the payload says that it is too big"
+  payload_is_allowed
   # shellcheck disable=SC2086
   $limit ${limit:+"$seconds"} head -c "$packed" <&5 >"$stage/payload" 2>"$stage/said" 4>&- &
   await $!; ended=$?  # the number of bytes tells more than the exit code of some timeout
@@ -32,6 +38,7 @@ PPS_LINE
   found=$(sha256sum <"$stage/MANIFEST")
   [ "${found%% *}" = "$digest" ] || full
   [ "${found%% *}" = "$digest" ] || refuse damaged "what arrived is not what was sent: MANIFEST has another digest"
+  manifest_is_allowed
   # Room for a header and, where a name is long, two blocks for it: no tar needs more.
   set -- $(LC_ALL=C awk '
     BEGIN { bytes = 32768 }
