@@ -70,8 +70,10 @@ class PpsPlugin(AirflowPlugin):
         from pps.web.answer_check import ANSWER, AnswerCheck
         from pps.web.start_check import BACKFILL, MATERIALIZE, START, StartCheck, StartForm
         from pps.workflow.paths import STARTS
+        from pps.workflow.start_forms import reasons_against_dates
 
-        forms = {dag: StartForm(start.schema, start.path or "") for dag, start in STARTS.items()}
+        rule = reasons_against_dates
+        forms = {dag: StartForm(start.schema, start.path or "", rule) for dag, start in STARTS.items()}
         starts = StartCheck(register, forms, reasons_against_start, IntegrityError)
         checks = {
             START: starts.start,

@@ -92,6 +92,10 @@ def test_a_patch_whose_start_ended_before_it_opened_a_rollout_can_be_started_aga
         ({"patch": 1, "vos": ["ops\n"]}, "conf.vos.0: breaks the rule pattern"),
         ({"patch": 1, "feedback_until": "tomorrow"}, "conf.feedback_until: breaks the rule format"),
         ({"patch": 1, "feedback_until": "2030-01-01T00:00:00"}, "conf.feedback_until: breaks the rule format"),
+        (
+            {"patch": 1, "feedback_until": "2020-01-01T00:00:00Z"},
+            "conf.feedback_until: '2020-01-01T00:00:00Z': Wed 1 Jan 2020, 00:00 UTC has passed.",
+        ),
     ],
 )
 def test_a_wrong_conf_is_refused_with_a_sentence(airflow: RunningAirflow, conf: Any, why: str) -> None:

@@ -40,10 +40,12 @@ class StartForm:
     Args:
         properties: key -> JSON schema of its value, as in the DAG's params.
         path: names the rollouts that the DAG opens; empty: it opens none.
+        rule: what no schema can say: reasons against a conf that fits it, at this moment.
     """
 
     properties: Mapping[str, Mapping[str, object]]
     path: str = ""
+    rule: Callable[[Mapping[str, Any], datetime], Sequence[str]] = lambda conf, now: ()
 
     @cached_property
     def _validator(self) -> Draft202012Validator:
@@ -51,10 +53,10 @@ class StartForm:
         schema = {"type": "object", "properties": self.properties, "required": required, "additionalProperties": False}
         return Draft202012Validator(schema, format_checker=FORMATS)
 
-    def reasons_against(self, conf: object) -> tuple[str, ...]:
+    def reasons_against(self, conf: Any, now: datetime) -> tuple[str, ...]:
         """One sentence for each thing that is wrong with a conf."""
         found = sorted(self._validator.iter_errors(conf), key=lambda e: list(map(str, e.absolute_path)))
-        return tuple(sentence(error) for error in found[:10])
+        return tuple(sentence(error) for error in found[:10]) or tuple(self.rule(conf, now))
 
 
 class Register(Protocol):
@@ -94,7 +96,10 @@ class StartCheck:
         form = self._forms.get(dag)
         if form is None:
             return handler(**given)
-        if reasons := (*form.reasons_against({} if body.conf is None else body.conf), *self._reasons_against(body)):
+        if reasons := (
+            *form.reasons_against({} if body.conf is None else body.conf, self._now()),
+            *self._reasons_against(body),
+        ):
             raise refusal(422, " ".join(reasons))
         user = given["user"]
         mine = identities(user.get_id(), user.get_name(), (role.name for role in getattr(user, "roles", ())))

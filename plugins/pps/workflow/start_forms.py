@@ -5,11 +5,14 @@ Airflow shows them as forms (`orchestration.params`); `web.start_check` holds ev
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 
 from pps.activities.release.overruling import SHORTEST_REASON
 from pps.domain.base.names import NAME_JSON_PATTERN
 from pps.domain.base.texts import LONGEST_REASON
+from pps.domain.people.feedback_dates import reasons_against_past
 from pps.domain.people.overruling import Urgency
 
 Schema = dict[str, dict[str, Any]]
@@ -40,6 +43,19 @@ CLIENT_UPDATE: Schema = {
         "description": "Names as in people.yaml, one a line. Empty: all of them.",
     },
 }
+
+
+def reasons_against_dates(conf: Mapping[str, Any], now: datetime) -> tuple[str, ...]:
+    """Say why the dates of a conf that fits its schema cannot be kept; no reasons means that they can.
+
+    A date that passes later, while we or the sites are down, is no reason: the task then takes the usual time.
+    """
+    typed = conf.get("feedback_until")
+    if not typed:
+        return ()
+    past = reasons_against_past(datetime.fromisoformat(typed), now)
+    return tuple(f"conf.feedback_until: {typed!r}: {why} Give a later date, or leave it out." for why in past)
+
 
 DEPLOYMENT_TEST: Schema = {
     "patch": {

@@ -16,6 +16,7 @@ from fastapi.testclient import TestClient
 from pps.domain.base.errors import ConfigurationError, ServiceError
 from pps.web.airflow_routes import put_checks
 from pps.web.start_check import BACKFILL, MATERIALIZE, START, StartCheck, StartForm
+from pps.workflow.start_forms import CLIENT_UPDATE, reasons_against_dates
 
 NOW = datetime(2026, 3, 2, 12, tzinfo=UTC)
 FORM = StartForm(
@@ -41,6 +42,7 @@ class World:
     open: str | None = None
     error: Exception | None = None
     may_not: tuple[str, ...] = ()
+    form: StartForm = FORM
     reached: list[TriggerDAGRunPostBody] = field(default_factory=list)
 
     def open_rollout(self, path: str, patch: int) -> str | None:
@@ -73,7 +75,8 @@ class World:
         def materialize(asset_id: int) -> Any:
             return SimpleNamespace(dag_id="nightly" if asset_id == 1 else "other")
 
-        checks = StartCheck(lambda: self, FORMS, self.reasons_against, TakenError, lambda: NOW)
+        forms = FORMS | {"bc_client_update": self.form}
+        checks = StartCheck(lambda: self, forms, self.reasons_against, TakenError, lambda: NOW)
         put_checks(app, {START: checks.start, BACKFILL: checks.backfill, MATERIALIZE: checks.materialize})
         more = {} if path else {"logical_date": None, "run_after": NOW.isoformat()}
         answer = TestClient(app).post(path or START[1].format(dag_id=dag), json={**more, **body})
@@ -125,6 +128,16 @@ def test_what_is_wrong_does_not_reach_airflow_and_the_answer_says_why(body: Any,
 
 def test_a_value_that_breaks_a_rule_is_not_repeated_in_the_answer() -> None:
     assert "reboot" not in World().call({"conf": {"patch": "$(reboot)"}})[1]
+
+
+@pytest.mark.parametrize("typed", ["2026-03-02T12:00:00+00:00", "2026-03-02T12:59+01:00", "1999-12-31T23:59Z"])
+def test_a_date_that_has_passed_is_refused_with_what_was_typed_and_not_silently_replaced(typed: str) -> None:
+    world = World(form=StartForm(CLIENT_UPDATE, "bc", reasons_against_dates))
+    status, text = world.call({"conf": {"patch": 7, "feedback_until": typed}})
+    assert (status, world.reached) == (422, [])
+    assert text.startswith(f"conf.feedback_until: '{typed}': ") and "has passed. Give a later date" in text
+    for later in (None, "2026-03-02T13:01+01:00"):
+        assert world.call({"conf": {"patch": 7, "feedback_until": later}}) == (200, "airflow")
 
 
 def test_an_open_rollout_is_named() -> None:

@@ -25,6 +25,7 @@ from pps.domain.base.errors import ConfigurationError, RefusedError
 from pps.domain.clients.control import pause_of
 from pps.domain.packages.tags import jdl_requirement
 from pps.domain.people.feedback import feedback_due, outcome, turned_away_text
+from pps.domain.people.feedback_dates import reasons_against_past
 from pps.domain.record.facts import FactKind
 from pps.domain.record.halts import halt_of
 from pps.domain.record.rollouts import PREVIEWS, Rollout, RolloutPath, SiteState
@@ -56,8 +57,8 @@ def feedback_date(text: str, now: datetime) -> datetime:
     except (ValueError, OverflowError) as error:
         raise typer.BadParameter(f"{text[:40]!r} is neither a date (2026-03-31) nor a duration (14d).") from error
     due = due if due.tzinfo else due.replace(tzinfo=UTC)
-    if due <= now:
-        raise typer.BadParameter(f"{output.moment(due)} has passed.")
+    if past := reasons_against_past(due, now):
+        raise typer.BadParameter(past[0])
     return due.astimezone(UTC)
 
 

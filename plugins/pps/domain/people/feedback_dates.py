@@ -33,6 +33,11 @@ def reasons_against_extending(rollout: Rollout, mine: Collection[str]) -> tuple[
     return ()
 
 
+def reasons_against_past(until: datetime, now: datetime) -> tuple[str, ...]:
+    """Say why nobody could be asked until then, whatever it is for: no one answers in the past."""
+    return (f"{moment(until)} has passed.",) if until <= now else ()
+
+
 def reasons_against_date(rollout: Rollout, until: datetime, now: datetime, *, at_most: timedelta) -> tuple[str, ...]:
     """Say why that is no date until which VOs could be asked for longer.
 
@@ -42,8 +47,8 @@ def reasons_against_date(rollout: Rollout, until: datetime, now: datetime, *, at
         at_most: so long from now.
     """
     due = feedback_due(rollout)
-    if until <= now:
-        return (f"{moment(until)} has passed.",)
+    if past := reasons_against_past(until, now):
+        return past
     if due is not None and until <= due:
         return (f"VOs are asked until {moment(due)} already: that is no earlier date.",)
     if until > now + at_most:
