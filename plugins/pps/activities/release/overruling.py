@@ -8,7 +8,7 @@ from typing import Any
 from pps.activities.desk import Desk, Office
 from pps.activities.packages.production import Production
 from pps.activities.ports.record import Facts
-from pps.activities.release.release import release_kept_packages
+from pps.activities.release.release import earlier_answer, reasons_against_release, release_kept_packages
 from pps.domain.base.errors import RefusedError
 from pps.domain.base.texts import clean_text
 from pps.domain.packages.patch import Patch, PatchState
@@ -111,6 +111,19 @@ def conclude(desk: Desk) -> tuple[str, ...]:
 def standing(facts: Facts, patch_number: int) -> Overruling | None:
     """The joint decision that stands for a patch, or None."""
     return overruling(facts.dossier(patch_number))
+
+
+def refused_since(desk: Desk) -> tuple[str, ...]:
+    """Say why a joint decision cannot be carried out any more, and end the request with that; no reasons: it can.
+
+    A patch that certification has rejected after the two have agreed does not go out, and nobody waits for it.
+    """
+    answered = earlier_answer(desk.rollout)
+    reasons = reasons_against_release(desk.facts, desk.patch) if answered is None else answered
+    if reasons:
+        desk.record(desk.fact(FactKind.RELEASE_REFUSED, "", "", {"reasons": list(reasons)}))
+        close_overruled(desk, "not released")
+    return reasons
 
 
 def release_server(desk: Desk, production: Production) -> None:

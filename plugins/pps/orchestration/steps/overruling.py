@@ -17,6 +17,7 @@ from pps.activities.release import overruling, release
 from pps.domain.base.errors import RefusedError
 from pps.domain.packages.patch import PatchKind
 from pps.domain.people.overruling import Urgency
+from pps.domain.record.facts import FactKind
 from pps.domain.record.rollouts import PREVIEWS
 from pps.orchestration.retries import LIMITS
 from pps.orchestration.runtime import desk, office, run_of
@@ -85,11 +86,16 @@ def write_release_notes(rollout: str) -> str:
 
 @task(execution_timeout=LIMITS.build)
 def release_to_production(rollout: str) -> None:
-    """Release it now, without a preview before."""
+    """Release it now, without a preview before; a patch that was rejected since ends the request with that."""
     with desk(rollout) as d:
         patch = d.patch
         if overruling.standing(d.facts, d.rollout.patch_number) is None:
             raise RefusedError(rollout, ("The policies were not overruled.",), "Look at the two answers.")
+        if reasons := overruling.refused_since(d):
+            for reason in reasons:
+                log.warning("Not released to production: %s", reason)
+            d.write_bulletin()
+            return
         release_it = overruling.release_server if patch.kind is PatchKind.SERVER else release.release_to_production
         with watched(d):
             release_it(d, d.services.production)
@@ -107,6 +113,8 @@ def choose_preview(rollout: str) -> dict[str, Any]:
             raise AirflowSkipException(
                 "A server update has no preview. A pilot that is open goes on, and waits for nobody."
             )
+        if d.rollout.has(FactKind.RELEASE_REFUSED):
+            raise AirflowSkipException("It was not released, so there is nothing to preview.")
         path = verdicts.preview_path(d.facts.dossier(patch.number), patch)
         opened = d.facts.rollouts(open_only=True, paths=PREVIEWS, patch=patch.number)
         name = opened[0].name if opened else d.facts.next_name(path, patch.number)

@@ -1,0 +1,323 @@
+"""What the machines of all families of paths share: what may happen to runs, what must never happen, and how all end.
+
+A family gives the runs that it begins with, what people may answer, and what else may happen in its world.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from datetime import datetime, timedelta
+from random import Random
+from typing import Any, ClassVar, Self
+
+from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
+from hypothesis import Phase, note, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, rule, run_state_machine_as_test
+from tests.support.frail import CALM, KINDS, Trouble
+from tests.support.itineraries import below, follows, itinerary
+from tests.support.simulated_sites import KilledError
+from tests.support.thoroughness import examples
+from tests.support.walked_paths import Parked, Run, Walked
+
+from pps.activities.desk import key_of
+from pps.activities.ports.people import Mail
+from pps.domain.base.errors import RolloutError
+from pps.domain.people import questions
+from pps.domain.record.facts import Fact, FactKind
+from pps.domain.record.rollouts import Rollout
+from pps.orchestration.steps import clients
+from pps.workflow.form_book import FORMS
+
+HOUR, DAY = timedelta(hours=1), timedelta(days=1)
+_TROUBLED = 0.5
+#: What may happen, as often as it is named.
+WHAT = (
+    *["go_on", "somebody_answers"] * 4,
+    *["go_far", "elsewhere", "once_more", "time_passes"] * 2,
+    "an_hour",
+    "all_is_down_until_after_the_last_agreed_date",
+)
+#: (choice, form) of an answer, by the name of its form
+Answers = Mapping[str, tuple[tuple[str, Mapping[str, Any]], ...]]
+#: Facts that are told to somebody by one mail, in their transaction.
+MAILED = {
+    FactKind.QUESTION_ASKED: "to",
+    FactKind.ANSWER_REFUSED: "link",
+    FactKind.PROVIDER_TOLD: "to",
+    FactKind.VO_INVITED: "to",
+    FactKind.ORIGINATOR_INVITED: "bugs",
+    FactKind.SITE_TOLD: "reason",
+}
+#: Kinds of mails that somebody may get more than once with one headline.
+_AGAIN = ("reminded", "answer-refused", "meeting-called", "meeting-cancelled", "service-probed", "told")
+#: What may be earned again and again in one rollout: a week's work, and that of one scenario.
+_WHICH_TIME = re.compile(r"[a-z-]+(/(week-\d+|by-hand))?")
+
+
+class PathMachine(RuleBasedStateMachine):
+    """Runs of DAGs, whose tasks are killed, repeated and overtaken, while people answer, or do not."""
+
+    world: ClassVar[Walked]
+    answers: ClassVar[Answers] = {}
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.runs: list[Run] = []
+        self.world.begins(self.world.sites)
+        self.seen: dict[str, tuple[int, Rollout, tuple[Mail, ...]]] = {}
+        self.mailed_before = len(self.world.postbox.mails)
+
+    @classmethod
+    def of(cls, world: Walked) -> Self:
+        """For a test that drives it by hand."""
+        cls.world = world
+        return cls()
+
+    # --- a task
+
+    def tasks_of(self, run: Run) -> dict[str, Any]:
+        return itinerary(self.world, run)
+
+    def ready(self, run: Run) -> list[str]:
+        over = run.done.keys() | run.skipped
+        return [t for t, (after, _) in self.tasks_of(run).items() if t not in over and over >= set(after)]
+
+    def attempt(self, run: Run, task: str) -> Any:
+        """One attempt, as Airflow makes it; raises what the task raises."""
+        self.world.within(run)
+        return self.tasks_of(run)[task][1]()
+
+    def perform(self, run: Run, task: str, trouble: Trouble = CALM) -> bool:
+        """A task, which may be killed, refused or parked; True when it is done."""
+        weather = self.world.weather
+        weather.strikes(trouble, lambda: self.quietly(lambda: self.attempt(run, task)))
+        try:
+            found = self.quietly(lambda: self.attempt(run, task))
+        finally:
+            weather.clears()
+        if found is _NOT_DONE:
+            return False
+        if found is _SKIPPED:
+            run.skipped |= {task, *below(task, self.tasks_of(run))}
+        elif task not in run.done:
+            run.done[task] = found
+            follows(run, task, self.tasks_of(run))
+            if task.startswith("start_"):
+                self.starts(run, *found)
+        return True
+
+    @staticmethod
+    def quietly(work: Callable[[], Any]) -> Any:
+        try:
+            return work()
+        except AirflowSkipException:
+            return _SKIPPED
+        except (KilledError, RolloutError, Parked, AirflowFailException):
+            return _NOT_DONE
+
+    def starts(self, run: Run, dag: str, name: str) -> None:
+        """A run that starts another one, once."""
+        called = f"{run.name}{name}" if name.startswith(".") else name or run.done["choose_preview"]["run"]
+        if any((other.dag, other.id) == (dag, called) for other in self.runs):
+            return
+        more = {"scope": "Another round.", "continues": run.name} if dag == run.dag else {}
+        self.runs.append(Run(dag, {"patch": run.params["patch"], **more}, called))
+
+    # --- what happens
+
+    # One rule, and chance of our own: of many rules hypothesis leaves out most in each example, and of what it draws
+    # much is the same again; then nothing comes as far as a fault that matters.
+    @rule(seed=st.integers(0, 2**64 - 1))
+    def something_happens(self, seed: int) -> None:
+        chance = Random(seed)
+        for _ in range(3):
+            run, what = chance.choice(self.runs), chance.choice(WHAT)
+            call, kind = chance.randint(1, 6), chance.choice(KINDS)
+            trouble = Trouble(kind, call) if chance.random() < _TROUBLED else CALM
+            note(f"{what} {run.dag} {trouble}")
+            getattr(self, what)(run, chance.randrange(2**16), trouble)
+            self.all_is_as_it_must_be()
+
+    def go_on(self, run: Run, number: int, trouble: Trouble) -> None:
+        """The next task of a run."""
+        if ready := self.ready(run):
+            self.perform(run, ready[number % len(ready)], trouble)
+
+    def go_far(self, run: Run, number: int, trouble: Trouble) -> None:
+        """Everything that can be done now: chance alone seldom comes far."""
+        self.goes_as_far_as_it_can(run)
+
+    def goes_as_far_as_it_can(self, run: Run) -> bool:
+        went = False
+        while sum(self.perform(run, task) for task in self.ready(run)):  # each of them, not only the first
+            went = True
+        return went
+
+    def once_more(self, run: Run, number: int, trouble: Trouble) -> None:
+        """A task that is done is cleared, or was thought dead and is not."""
+        if done := [t for t in run.done if t in self.tasks_of(run)]:
+            self.perform(run, done[-1 - number % len(done)], trouble)
+
+    def somebody_answers(self, run: Run, number: int, trouble: Trouble) -> None:
+        """In time, late, or once more: whoever finds the page can send it."""
+        if not run.asked:
+            return
+        tasks = [t for t in run.asked if t not in run.done] or list(run.asked)
+        if number % 4 == 0:
+            tasks = list(run.asked)
+        task, number = tasks[number % len(tasks)], number // len(tasks)
+        self.says(run, task, number if number % 2 else 0, ("ada", "ben")[number % 3 % 2])
+        self.perform(run, task, trouble)
+
+    def says(self, run: Run, task: str, answer: int, user: str) -> None:
+        """Airflow has stored an answer: a whole form, as a browser sends it."""
+        form, about = run.asked[task]
+        possible = self.answers[form]
+        choice, given = possible[answer % len(possible)]
+        fields = {key: schema["default"] for key, schema in (FORMS[form].fields or {}).items()}
+        filled = {key: self.filled(value, about) for key, value in given.items()}
+        run.answers[task] = self.world.answer(choice, user, **fields | filled)
+
+    def filled(self, value: Any, about: str) -> Any:
+        return value.format(site=about, low=about.lower()) if isinstance(value, str) else value
+
+    def time_passes(self, run: Run, number: int, trouble: Trouble) -> None:
+        self.world.clock += (HOUR, DAY, 4 * DAY)[number % 3]
+
+    def all_is_down_until_after_the_last_agreed_date(self, run: Run, number: int, trouble: Trouble) -> None:
+        self.world.clock = max([self.world.clock, *self.dates()]) + 2 * DAY
+
+    def an_hour(self, run: Run, number: int, trouble: Trouble) -> None:
+        """What the sweep does: reminders, mails that wait, the tracker."""
+        for task in (clients.remind, clients.send_mails):
+            self.world.weather.strikes(trouble, lambda task=task: self.quietly(task.function))  # type: ignore[misc]
+            self.quietly(task.function)
+            self.world.weather.clears()
+
+    def elsewhere(self, run: Run, number: int, trouble: Trouble) -> None:
+        """What else may happen to this family."""
+
+    def dates(self) -> Iterable[datetime]:
+        """Everything that anybody has agreed on."""
+        for fact in self.all_facts():
+            for key in ("due", "set_up_until", "feedback_until", "ends"):
+                if key in fact.payload:
+                    yield datetime.fromisoformat(fact.payload[key])
+
+    # --- what must be so
+
+    def records(self) -> list[Rollout]:
+        """Those of our runs; what has not changed since the last look is not read again."""
+        names = dict.fromkeys(run.name for run in self.runs if run.name)
+        for name, newest in self.world.store.newest(list(names)).items():
+            if self.seen.get(name, (0, None, ()))[0] != newest:
+                mails = tuple(mail for mail, _, _ in self.world.store.outbox(name))
+                self.seen[name] = (newest, self.world.record(name), mails)
+        return [self.seen[name][1] for name in names if name in self.seen]
+
+    def all_facts(self) -> Iterable[Fact]:
+        return (fact for record in self.records() for fact in record.facts)
+
+    def all_is_as_it_must_be(self) -> None:
+        assert self.world.grid.wrong == []
+        records = self.records()
+        for record in records:
+            self.nobody_is_credited_twice(record)
+            self.whoever_is_told_is_told_once_and_of_what_is_on_record(record)
+            self.a_question_has_one_end(record)
+        register = {row.name: row for row in self.world.store.rollouts()}
+        assert all((register[r.name].closed_at is not None) == r.is_closed for r in records)
+        sent = Counter(mail.key for mail in self.world.postbox.mails[self.mailed_before :])
+        assert max(sent.values(), default=1) == 1, sent
+        self.what_is_in_production_was_released_whole_and_nothing_else_is(records)
+
+    def nobody_is_credited_twice(self, record: Rollout) -> None:
+        earned = [f for f in record.facts if f.kind is FactKind.CREDITED]
+        assert all(_WHICH_TIME.fullmatch(f.occasion) for f in earned), [f.occasion for f in earned]
+        once = Counter((f.subject, f.payload["activity"], f.occasion) for f in earned)
+        assert max(once.values(), default=1) == 1, once
+
+    def whoever_is_told_is_told_once_and_of_what_is_on_record(self, record: Rollout) -> None:
+        mails = self.seen[record.name][2]
+        keys = {mail.key for mail in mails}
+        promised = {key_of(f) for f in record.facts if f.kind in MAILED and f.payload.get(MAILED[f.kind])}
+        assert promised <= keys, f"mails were lost: {promised - keys}"
+        of_facts = {k for k in keys if k.split("/")[1] in MAILED}
+        assert of_facts <= promised, f"mails are of nothing that is on record: {of_facts - promised}"
+        said = Counter((m.to, m.subject) for m in mails if m.key.split("/")[1] not in _AGAIN)
+        assert max(said.values(), default=1) == 1, said
+
+    def a_question_has_one_end(self, record: Rollout) -> None:
+        for asked in questions.questions(record):
+            answer = questions.decisive(record, asked.step, asked.subject)
+            assert not (answer and questions.has_expired(record, asked.step, asked.subject)), asked
+
+    def what_is_in_production_was_released_whole_and_nothing_else_is(self, records: Iterable[Rollout]) -> None:
+        place = set().union(*(v for k, v in self.world.production.places.items() if "/" not in k))
+        for record in records:
+            own = set(map(str, self.world.tracker.known[record.patch_number].packages))
+            if record.has(FactKind.RELEASED_TO_PRODUCTION):
+                assert own <= place, record.name
+            if own & place:
+                of_patch = [r for r in records if r.patch_number == record.patch_number]
+                assert any(map(_may_release, of_patch)), record.name
+
+    # --- the end
+
+    def teardown(self) -> None:
+        """Everything answers again: each rollout ends, by decisions, by silence, or because somebody withdraws it."""
+        self.world.weather.clears()
+        self.well_again()
+        answered = len(self.runs) % 2 == 0
+        for _ in range(60):
+            went = [self.goes_as_far_as_it_can(run) for run in list(self.runs)]
+            if answered:
+                for run in self.runs:
+                    waiting = [task for task in run.asked if task not in run.done]
+                    for number, task in enumerate(waiting):
+                        self.says(run, task, 0, "ada" if number % 2 else "ben")
+                    went += [self.perform(run, task) for task in waiting]
+            if not self.still_open():
+                break
+            if not any(went):
+                self.world.clock = min([at for at in self.dates() if at >= self.world.clock] or [self.world.clock])
+                self.world.clock += DAY
+        for name in self.still_open():
+            self.ended_by_hand(name)
+        left = set(self.still_open())
+        assert not left, [(r.name, [f.kind.value for f in r.facts]) for r in self.records() if r.name in left]
+        self.all_is_as_it_must_be()
+
+    def well_again(self) -> None:
+        """What has happened to the world is mended, where it can be."""
+
+    def still_open(self) -> list[str]:
+        return [record.name for record in self.records() if not record.is_closed]
+
+    def ended_by_hand(self, name: str) -> None:
+        """Neither silence nor an answer has ended it."""
+
+
+_NOT_DONE, _SKIPPED = object(), object()
+
+
+def _may_release(record: Rollout) -> bool:
+    decided = [f for f in record.facts if f.kind is FactKind.DECIDED]
+    said = {str(f.payload.get("decision")).lower() for f in decided}
+    wrapped = record.the(FactKind.WRAPPED_UP)
+    return (
+        record.has(FactKind.RELEASE_DECIDED)
+        or bool(said & {"release", "overruled"})
+        or (wrapped is not None and wrapped.payload["decision"] == "release")
+    )
+
+
+def walk(machine: type[PathMachine], world: Walked, number: int) -> None:
+    """Try so many examples. They are not shrunk: that takes minutes, and such steps can be read."""
+    phases = (Phase.explicit, Phase.reuse, Phase.generate)
+    machine.world = world
+    with_these = settings(max_examples=examples(number), stateful_step_count=15, phases=phases, print_blob=False)
+    run_state_machine_as_test(machine, settings=with_these)
