@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import initialize
 from tests.support.frail import CALM, Trouble
-from tests.support.machines import Answers, PathMachine, walk
+from tests.support.machines import PathMachine, walk
 from tests.support.walked_paths import Run, Walked, walked  # noqa: F401
 
 from pps.domain.packages.patch import PatchState
@@ -20,19 +18,6 @@ WHY = "Everybody's proxies can be stolen through it."
 
 class Decisions(PathMachine):
     """A patch of each kind."""
-
-    answers: ClassVar[Answers] = {
-        "release-test": (
-            ("Accept", {"services": "CREAM-CE"}),
-            ("Reject", {"report": "Jobs are lost."}),
-            ("Cannot apply it", {"report": "No time."}),
-            ("Accept", {}),
-        ),
-        "release-decision": (("Release", {"reason": "It is urgent."}), ("Hold", {"reason": "Not yet."}), ("Hold", {})),
-        "deployment-scenario": (("Pass", {}), ("Fail", {"report": "dpkg says no."}), ("Fail", {})),
-        "overrule-emt": (("Agree", {}), ("Refuse", {"remarks": "No."}), ("Refuse", {})),
-        "overrule-coordination": (("Agree", {}), ("Refuse", {"remarks": "No."}), ("Refuse", {})),
-    }
 
     @initialize(urgency=st.sampled_from(["urgent", "high priority"]), kind=st.sampled_from(["client", "minor"]))
     def begin(self, urgency: str, kind: str) -> None:

@@ -20,11 +20,11 @@ from tests.support.frail import CALM, KINDS, Trouble
 from tests.support.itineraries import below, follows, itinerary
 from tests.support.simulated_sites import KilledError
 from tests.support.thoroughness import examples
-from tests.support.walked_paths import Parked, Run, Walked
+from tests.support.walked_paths import VARIABLE, Parked, Run, Walked
 
 from pps.activities.desk import key_of
 from pps.activities.ports.people import Mail
-from pps.domain.base.errors import RolloutError
+from pps.domain.base.errors import ConfigurationError, RolloutError
 from pps.domain.people import questions
 from pps.domain.record.facts import Fact, FactKind
 from pps.domain.record.rollouts import Rollout
@@ -40,8 +40,24 @@ WHAT = (
     "an_hour",
     "all_is_down_until_after_the_last_agreed_date",
 )
-#: (choice, form) of an answer, by the name of its form
-Answers = Mapping[str, tuple[tuple[str, Mapping[str, Any]], ...]]
+#: Form -> what may be answered: choice, fields. The first of them leads on; the last of some is refused.
+ANSWERS: Mapping[str, tuple[tuple[str, Mapping[str, str]], ...]] = {
+    "local-configuration": (
+        ("Configured", {"settings": f"{VARIABLE}=bdii.example.org"}),
+        ("Cannot configure it", {"remarks": "No such service here."}),
+        ("Configured", {}),
+    ),
+    "release-test": (
+        ("Accept", {"services": "CREAM-CE"}),
+        ("Reject", {"report": "Jobs are lost."}),
+        ("Cannot apply it", {"report": "No time."}),
+        ("Accept", {}),
+    ),
+    "release-decision": (("Release", {"reason": "It is urgent."}), ("Hold", {"reason": "Not yet."}), ("Hold", {})),
+    "deployment-scenario": (("Pass", {}), ("Fail", {"report": "dpkg says no."}), ("Fail", {})),
+    "overrule-emt": (("Agree", {}), ("Refuse", {"remarks": "No."}), ("Refuse", {})),
+    "overrule-coordination": (("Agree", {}), ("Refuse", {"remarks": "No."}), ("Refuse", {})),
+}
 #: Facts that are told to somebody by one mail, in their transaction.
 MAILED = {
     FactKind.QUESTION_ASKED: "to",
@@ -61,7 +77,6 @@ class PathMachine(RuleBasedStateMachine):
     """Runs of DAGs, whose tasks are killed, repeated and overtaken, while people answer, or do not."""
 
     world: ClassVar[Walked]
-    answers: ClassVar[Answers] = {}
 
     def __init__(self) -> None:
         super().__init__()
@@ -115,6 +130,8 @@ class PathMachine(RuleBasedStateMachine):
             return work()
         except AirflowSkipException:
             return _SKIPPED
+        except ConfigurationError:
+            raise  # it is this world that is wrong
         except (KilledError, RolloutError, Parked, AirflowFailException):
             return _NOT_DONE
 
@@ -175,14 +192,11 @@ class PathMachine(RuleBasedStateMachine):
     def says(self, run: Run, task: str, answer: int, user: str) -> None:
         """Airflow has stored an answer: a whole form, as a browser sends it."""
         form, about = run.asked[task]
-        possible = self.answers[form]
+        possible = ANSWERS[form]
         choice, given = possible[answer % len(possible)]
         fields = {key: schema["default"] for key, schema in (FORMS[form].fields or {}).items()}
-        filled = {key: self.filled(value, about) for key, value in given.items()}
+        filled = {key: value.format(site=about, low=about.lower()) for key, value in given.items()}
         run.answers[task] = self.world.answer(choice, user, **fields | filled)
-
-    def filled(self, value: Any, about: str) -> Any:
-        return value.format(site=about, low=about.lower()) if isinstance(value, str) else value
 
     def time_passes(self, run: Run, number: int, trouble: Trouble) -> None:
         self.world.clock += (HOUR, DAY, 4 * DAY)[number % 3]

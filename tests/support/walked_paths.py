@@ -86,7 +86,8 @@ class Walked:
     """An installation: three production sites that take part in everything, and a PPS member site."""
 
     def __init__(self, folder: Path, store: FrailStore, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.clock, self.store, self.numbers = START, store, count(1)
+        self.turned: datetime | None = START
+        self.store, self.numbers = store, count(1)
         self.weather = store.weather = Weather()
         config = self._configuration(folder / "config")
         self.production = PaperProduction()
@@ -120,6 +121,15 @@ class Walked:
         self._without_airflow(monkeypatch)
         monkeypatch.setenv("PPS_CACHE", str(folder / "cache"))
 
+    @property
+    def clock(self) -> datetime:
+        """That of the test, or the real one."""
+        return self.turned or datetime.now(UTC)
+
+    @clock.setter
+    def clock(self, at: datetime) -> None:
+        self.turned = at
+
     def begins(self, sites: Iterable[str]) -> None:
         """Everything outside of the record is as new."""
         self.grid = SimulatedSites(sites)
@@ -142,7 +152,7 @@ class Walked:
         people = yaml.safe_load((folder / "people.yaml").read_text()) | {"role_contacts": ROLES}
         (folder / "people.yaml").write_text(yaml.safe_dump(people))
         scenario = ["platform: debian12-amd64", "origin: {region: North}"]
-        by_hand = [*scenario, f"runner: {MEMBER}", "mandatory: false"]
+        by_hand = [*scenario, "system: torque", f"runner: {MEMBER}", "mandatory: false"]
         scenarios = [["name: by-program", *scenario], ["name: by-hand", *by_hand]]
         text = "\n".join(f"  - {{{', '.join(lines)}}}" for lines in scenarios)
         (folder / "scenarios.yaml").write_text(f"scenarios:\n{text}\n")
@@ -184,7 +194,8 @@ class Walked:
     def open(self, *args: Any) -> Any:
         """The way to the sites; what is asked for there is noted with the tarballs that are on record by now."""
         for fact in self.store.facts_of_kind([FactKind.TARBALL_BUILT]) if not self.weather.store_is_away else ():
-            self.grid.tag_of[str(self.record(fact.rollout).tag)] = str(fact.payload["name"])
+            if "tag" in self.record(fact.rollout).opened:
+                self.grid.tag_of[str(self.record(fact.rollout).tag)] = str(fact.payload["name"])
         return self.grid.open(*args)
 
     def serves(self, name: str, version: str = "3.1.23", state: ProbeState = ProbeState.OK) -> None:
