@@ -60,6 +60,9 @@ def _files(*paths: str) -> list[str]:
 #: Group -> what of it is missing on this machine.
 MISSING = {
     "openssh": _programs("ssh", "sshd", "ssh-keygen"),
+    "openssl": _programs("openssl"),
+    "sudo": _programs("sudo", "visudo", "useradd", "unshare", "nsenter")
+    + ([] if os.geteuid() == 0 else ["root (makes accounts in a namespace)"]),
     "slapd": _programs("slapd", "slapadd") + _files("/etc/ldap/schema/Glue-CORE.schema"),
     "bdii": _programs("bdii-update", "slapd", "ldapadd") + _files("/etc/ldap/schema/Glue-CORE.schema"),
     "apt": _programs("apt-get", "apt-cache", "gpg", "gpgv", "dpkg-deb", "tcsh"),

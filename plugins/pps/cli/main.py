@@ -19,6 +19,7 @@ from pps.cli.pilots import doors, pilots, running
 from pps.cli.quality import deployment_tests, measures, pools, release_tests, sam, scenarios
 from pps.cli.sites import registry as sites
 from pps.cli.sites import wishes as site_wishes
+from pps.cli.trust import documents as trust
 from pps.domain.base.errors import ConfigurationError
 
 #: Commands for the account that runs the service; everybody else's work without its secrets.
@@ -58,6 +59,8 @@ app = typer.Typer(
       pps credits                         who has done how much
       pps provider submit FILE            a provider's release: what is found in it
       pps quality show PRODUCT            how its releases do, beside what was planned
+      pps trust show FILE                 what people sign for sites that verify themselves
+      pps sites kit SITE                  what such a site's root installs
 
     Every command takes --json, and --help.""",
 )
@@ -104,6 +107,8 @@ def main(
 
 sites.app.add_typer(site_wishes.app)
 app.add_typer(sites.app, name="sites")
+app.add_typer(sites.app, name="site", hidden=True)  # of one, as other groups have it
+app.add_typer(trust.app, name="trust")
 app.add_typer(patches.app, name="patches")
 rollouts.app.command("withdraw")(withdrawal.withdraw)
 rollouts.app.command("watch")(watching.watch)

@@ -9,12 +9,14 @@ import typer
 from pps.cli import output
 from pps.cli.front import front, group
 from pps.cli.sites.importing import import_sites
+from pps.cli.sites.kit import make_kit
 from pps.config.loader import problems_in
 from pps.config.site_models import SitesFile
 from pps.domain.sites.place import in_words
 
 app = group("The sites: who they are, and what they agreed to.")
 app.command("import")(import_sites)
+app.command("kit")(make_kit)
 
 
 @app.command("list")

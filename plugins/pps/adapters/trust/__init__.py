@@ -1,0 +1,1 @@
+"""Signatures of people, made and checked with the tools that sites have."""

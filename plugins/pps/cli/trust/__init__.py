@@ -1,0 +1,1 @@
+"""Commands for those who sign, and those who hold keys."""
