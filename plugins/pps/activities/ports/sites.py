@@ -8,6 +8,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
+#: What stands for a script where a site has a kit: there, nothing of ours is run (docs/kit.md).
+KIT = "pps-kit 1"
+
 
 @dataclass(frozen=True, slots=True)
 class SshTarget:
@@ -71,6 +74,8 @@ class SiteShell(Protocol):
         self, target: SshTarget, script: str, arguments: Sequence[str], limits: SiteLimits
     ) -> AbstractAsyncContextManager[SiteChannel]:
         """Log in once and start `script` (POSIX sh) with `arguments`, whatever the login shell is.
+
+        With the script `KIT` no script is sent: `arguments` are asked of the site's own kit.
 
         Leaving the context ends the connection and reaps every process, also after an error.
         """

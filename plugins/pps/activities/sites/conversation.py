@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from pps.activities.ports.sites import SiteLimits
+from pps.activities.ports.sites import KIT, SiteLimits
 from pps.activities.sites import login_errors
 from pps.domain.base.errors import ConfigurationError, SiteError, SiteUnreachableError
 
@@ -44,6 +44,8 @@ def start_command(script: str, arguments: Sequence[str], nonce: str) -> str:
     Raises:
         ConfigurationError: a NUL in script or arguments, or more than fits into one command line.
     """
+    if script == KIT:
+        return " ".join([KIT, nonce, *arguments])
     quoted = " ".join("'" + a.replace("'", "'\\''") + "'" for a in arguments)
     text = f"set -- {quoted}\nprintf '\\n%s\\n' {nonce}\n{script}"
     if "\0" in text:

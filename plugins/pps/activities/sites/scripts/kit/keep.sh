@@ -133,7 +133,7 @@ standing() {
   signed_statement "$state/$1/$highest" || refuse kit "$state/$1/$highest is no statement"
 }
 
-votag() { sh "$kit/bin/pps-votag" "$1" "$tag_dir" "$subcluster" "$vo" "$2"; } # list|add|remove TAG
+votag() { sh "$kit/bin/pps-votag" "$1" "$tag_dir" "$subcluster" "$vo" ${2:+"$2"}; } # list|add|remove [TAG]
 
 announce() { # PRODUCT@PLATFORM
   standing "$1"
@@ -199,6 +199,10 @@ tell_state() {
     for held in "$preview_root/${each%%@*}"-*/.pps-ok; do
       held=${held%/.pps-ok}
       ours "$held" && [ -f "$held/.pps-ok" ] && [ ! -L "$held/.pps-ok" ] && read -r digest <"$held/.pps-ok" && is_digest "$digest" && say "PPS-HAS ${held##*/} $digest"
+    done
+    votag list | sed -n 's/^PPS-TAG //p' | while read -r shown; do
+      # only what is ours: other tags are the site's own business
+      is_name "$shown" && LC_ALL=C grep -qxhs "tag $shown" "$state/$each"/* && say "PPS-TAG $shown"
     done
   done
   say "PPS-STATE-END $now"
