@@ -521,6 +521,8 @@ def test_killed_at_any_instant_a_site_never_goes_back(one_kit: KitSite) -> None:
         remembered = (kit.state / kit.what / "2").exists()
         holding = kit.ask("look", kit.what, following.name, following.digest)[-1]
         seen.add((remembered, holding))
+        # however busy the machine is, some are killed before the end and some behind it
+        usual *= 0.9 if remembered else 1.2
         assert holding in ("PPS-LOOK absent", "PPS-LOOK intact")
         assert remembered or holding == "PPS-LOOK absent"  # a name is not given before the sequence is on the disk
         if remembered:

@@ -7,57 +7,64 @@
 #   ...                                 more of both
 #   PPS-END
 
-# opened FILE FOLDER: divide it: FOLDER/<n>.doc, FOLDER/<n>.<m>.sig, FOLDER/<n>.<m>.who. How many documents in $opened.
+# opened FILE BYTES FOLDER: divide it: FOLDER/<n>.doc, FOLDER/<n>.<m>.sig, FOLDER/<n>.who with a line for each signature, and
+# FOLDER/<n>.all, all of it as it came. How many documents in $opened. Few processes: a site has other things to do.
 opened() {
-  [ "$(LC_ALL=C tr -d '\012\040-\176' <"$1" | wc -c)" -eq 0 ] || refuse signed "what came is not printable text"
-  opened=$(LC_ALL=C awk -v folder="$2" '
+  opened=$(LC_ALL=C awk -v bytes="$2" -v folder="$3" '
     function bad(text) { if (!wrong) print "no: line " NR " " text; wrong = 1; exit }
-    left > 0 { print >out; left--; next }
+    { seen += length($0) + 1 }
+    /[^ -~]/ { bad("is not printable") }
+    left > 0 {
+      if ($0 ~ /^pps-statement / && out ~ /\.doc$/ && !size) size = 1
+      if (size && (size += length($0) + 1) > 4097) bad("makes the statement longer than 4096 bytes")
+      print >out; print >all; left--; if (!left) size = 0
+      next
+    }
     ended { bad("comes after the end") }
     $0 ~ /^PPS-DOCUMENT [1-9][0-9]?[0-9]?$/ {
-      if (out) close(out)
+      if (out) { close(out); close(all) }
       if (++docs > 40) bad("is one document too many")
-      sigs = 0; left = $2; out = folder "/" docs ".doc"; next
+      sigs = 0; left = $2; out = folder "/" docs ".doc"; all = folder "/" docs ".all"; print >all; next
     }
     $0 ~ /^PPS-SIGNATURE [a-z0-9][a-z0-9._-]* [1-9][0-9]?$/ {
       if (!docs) bad("is a signature of nothing")
       close(out)
       if (++sigs > 8) bad("is one signature too many")
-      out = folder "/" docs "." sigs ".who"; print $2 >out; close(out)
+      print $2 >(folder "/" docs ".who"); print >all
       left = $3; out = folder "/" docs "." sigs ".sig"; next
     }
-    $0 == "PPS-END" { ended = 1; next }
+    $0 == "PPS-END" { if (!docs) bad("ends before it begins"); ended = 1; print >all; next }
     { bad("is neither a document nor a signature") }
-    END { if (!wrong) print (ended && !left && docs ? docs : "no: it is cut off") }' "$1")
+    END { if (!wrong) print (ended && !left && docs && seen == bytes ? docs : "no: it is cut off, or has a NUL") }' "$1")
   case $opened in ''|*[!0-9]*) refuse signed "what came is not signed documents${opened#no}" ;; esac
 }
 
-# signatures DOCUMENT KIND NAMESPACE KEYS: who has signed DOCUMENT (its signatures lie beside it), one line for each that
-# holds: role person key. KIND is the kind of line in KEYS that names such signers: signer, root or current. Keys that
-# KEYS lists as revoked do not count, nor does a name that stands there twice. Why others do not count is told in
-# ${1%.doc}.not.
+# signatures DOCUMENT KIND NAMESPACE KEYS: who has signed DOCUMENT (its signatures lie beside it): into ${1%.doc}.by a line
+# for each that holds: role person key. KIND is the kind of line in KEYS that names such signers: signer, root or current.
+# Keys that KEYS lists as revoked do not count, nor does a name that stands there twice. Why others do not count is in $why.
 signatures() {
-  : >"${1%.doc}.not"
-  for sig in "${1%.doc}".*.sig; do
-    [ -f "$sig" ] || continue
-    read -r who <"${sig%.sig}.who"
-    found=$(LC_ALL=C awk -v kind="$2" -v who="$who" '
-      $1 == "revoked" { revoked[$2] = 1 }
-      $1 == kind && $2 == who { n++; role = kind == "signer" ? $3 : kind; person = kind == "signer" ? $4 : $3; key = $NF }
-      END { if (n == 1) print role, person, key, key in revoked }' "$4")
-    key=${found% ?} key=${key##* }
-    case $found in
-      '') not="there is no $2 $who among the keys in force" ;;
-      *' 1') not="the key of $who is revoked" ;;
+  which=${1%.doc} why='' nth=0
+  : >"$which.by"
+  [ -f "$which.who" ] || { why="nobody has signed it"; return 0; }
+  LC_ALL=C awk -v kind="$2" '
+    FNR == 1 { file++ }
+    file == 1 && $1 == "revoked" { revoked[$2] = 1 }
+    file == 1 && $1 == kind { n[$2]++; found[$2] = (kind == "signer" ? $3 : kind) " " (kind == "signer" ? $4 : $3) " " $NF; key[$2] = $NF }
+    file == 2 { print $1, n[$1] != 1 ? "unknown" : key[$1] in revoked ? "revoked" : found[$1] }' "$4" "$which.who" >"$which.found"
+  while IFS=' ' read -r who role person key; do
+    nth=$((nth + 1))
+    case $role in
+      unknown) not="there is no $2 $who among the keys in force" ;;
+      revoked) not="the key of $who is revoked" ;;
       *)
-        if "holds_by_$scheme" "$1" "$sig" "$who" "$3" "$key"; then
-          printf '%s\n' "${found% ?}"
+        if "holds_by_$scheme" "$1" "$which.$nth.sig" "$who" "$3" "$key"; then
+          printf '%s %s %s\n' "$role" "$person" "$key" >>"$which.by"
           continue
         fi
         not="the signature of $who does not hold" ;;
     esac
-    printf '%s\n' "$not" >>"${1%.doc}.not"
-  done
+    why="$why${why:+; }$not"
+  done <"$which.found"
 }
 
 # One process each; which of the two is said once, when the kit is installed (`scheme`).
@@ -73,25 +80,16 @@ holds_by_openssl() { # the namespace is the document's first line, which is sign
     openssl dgst -sha256 -verify "$2.pem" -signature "$2.raw" "$1" >/dev/null 2>&1
 }
 
-# why_not DOCUMENT: what is wrong with its signatures, for a person.
-why_not() { tr '\n' ';' <"${1%.doc}.not" | sed 's/;$//; s/;/; /g'; }
-
-# both_roles ROLE ROLE: of the lines of `signatures`, is there one for each, of two people with two keys?
-both_roles() {
-  LC_ALL=C awk -v first="$1" -v second="$2" '
-    { role[NR] = $1; person[NR] = $2; key[NR] = $3 }
-    END {
-      for (i = 1; i <= NR; i++) for (j = 1; j <= NR; j++)
-        if (role[i] == first && role[j] == second && person[i] != person[j] && key[i] != key[j]) exit 0
-      exit 1
-    }'
-}
-
-# two_of_them: of the lines of `signatures`, are there two of two people with two keys?
-two_of_them() {
-  LC_ALL=C awk '
-    { person[NR] = $2; key[NR] = $3 }
-    END { for (i = 1; i <= NR; i++) for (j = i + 1; j <= NR; j++) if (person[i] != person[j] && key[i] != key[j]) exit 0; exit 1 }'
+# two_people FILE [ROLE ROLE]: of the lines that `signatures` left, are there two of two people with two keys, one of each
+# ROLE?
+two_people() {
+  while IFS=' ' read -r role person key; do
+    [ "$role" = "${2-$role}" ] || continue
+    while IFS=' ' read -r other_role other_person other_key; do
+      [ "$other_role" = "${3-$other_role}" ] && [ "$person" != "$other_person" ] && [ "$key" != "$other_key" ] && return 0
+    done <"$1"
+  done <"$1"
+  return 1
 }
 
 # --- the lines of a document -----------------------------------------------------------------------------------------
@@ -133,9 +131,4 @@ read_statement() {
     ! IFS= read -r line && [ -z "$line" ] || refuse signed "the statement goes on after its last line"
   } <"$1"
   case $action in install|remove) ;; *) refuse signed "the statement asks for '$action', which this kit does not know" ;; esac
-}
-
-digest_of() { # FILE
-  set -- $(sha256sum <"$1")
-  printf '%s\n' "$1"
 }

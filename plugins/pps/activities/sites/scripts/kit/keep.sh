@@ -51,33 +51,27 @@ manifest_is_allowed() {
 
 # Under the lock: somebody may have been faster with a later statement.
 commit() {
-  follows
-  [ -d "$state/$folder" ] || mkdir -m 700 "$state/$folder" 2>/dev/null || [ -d "$state/$folder" ] || refuse io "$state/$folder cannot be made"
-  {
-    printf 'PPS-DOCUMENT %d\n' "$(wc -l <"$statement")" && cat "$statement"
-    for sig in "${statement%.doc}".*.sig; do
-      read -r who <"${sig%.sig}.who"
-      printf 'PPS-SIGNATURE %s %d\n' "$who" "$(wc -l <"$sig")" && cat "$sig"
-    done
-    echo PPS-END
-  } >"$work/kept" || refuse io "what was signed cannot be written $(no_room)"
-  remember "$work/kept" "$folder/$sequence" || [ "$highest" = "$sequence" ] || refuse replay "sequence $sequence was something else here"
+  highest "$state/$folder" ''
+  [ "${highest:-$start}" = "$followed" ] || follows
+  [ -d "$state/$folder" ] || mkdir -m 700 "$state/$folder" 2>/dev/null || [ -d "$state/$folder" ] || refuse io "$state/$folder cannot be made $(no_room)"
+  [ "$highest" = "$sequence" ] || remember_for_good "${statement%.doc}.all" "$folder/$sequence" || refuse replay "sequence $sequence became something else here a moment ago"
+  followed=$sequence
 }
 
 # --- the verbs ---------------------------------------------------------------------------------------------------------
 
 workplace() {
   # what was killed left it behind
-  for old in "$state"/work.* "$state"/.new.*; do
-    kill -0 "${old##*.}" 2>/dev/null || rm -rf "$old"
+  for old in "$state"/work.*; do
+    [ ! -d "$old" ] || kill -0 "${old##*.}" 2>/dev/null || rm -rf "$old"
   done
   work=$state/work.$$
   why=$(mkdir -m 700 "$work" 2>&1) || { work=; refuse io "$why"; }
 }
 
-# signed_statement FILE: the last document of FILE must be a statement, and enough; those before it are taken.
+# signed_statement FILE BYTES: the last document of FILE must be a statement, and enough; those before it are taken.
 signed_statement() {
-  opened "$1" "$work"
+  opened "$1" "$2" "$work"
   the_keys
   at=0
   while [ $((at += 1)) -le "$opened" ]; do
@@ -91,23 +85,22 @@ signed_statement() {
   done
   statement=$work/$opened.doc
   case $first in 'pps-statement '*) ;; *) return 1 ;; esac
-  [ "$(wc -c <"$statement")" -le 4096 ] || refuse signed "the statement is longer than 4096 bytes"
-  signatures "$statement" signer pps-statement "$keys" >"$work/signed_by"
-  two_of_them <"$work/signed_by" || refuse signatures "two people must have signed it with two keys of theirs: $(why_not "$statement")"
+  signatures "$statement" signer pps-statement "$keys"
+  two_people "${statement%.doc}.by" || refuse signatures "two people must have signed it with two keys of theirs${why:+: $why}"
   read_statement "$statement"
   the_policy "$product@$platform"
-  both_roles "$first_role" "$second_role" <"$work/signed_by" || refuse signatures "a $first_role and a $second_role must have signed it, two people: $(why_not "$statement")"
+  two_people "${statement%.doc}.by" "$first_role" "$second_role" || refuse signatures "a $first_role and a $second_role must have signed it, two people${why:+: $why}"
   case $preview in "$product"-*) ;; *) refuse signed "$preview is no preview of $product" ;; esac
   [ "$issued" -le $((now + skew)) ] || refuse clock "the statement is from the future; is the clock here right? It says $now"
 }
 
 put() { # BYTES DEPTH SECONDS
-  { [ $# -eq 3 ] && is_number "$1" && [ "$1" -le 65536 ] && is_number "$3"; } || refuse usage "put takes BYTES full|list SECONDS"
+  { [ $# -eq 3 ] && is_number "$1" && [ "$1" -ge 1 ] && [ "$1" -le 65536 ] && is_number "$3"; } || refuse usage "put takes BYTES full|list SECONDS"
   seconds=$3
   workplace
-  $limit ${limit:+"$seconds"} dd bs=1 count="$1" <&5 >"$work/came" 2>/dev/null
-  [ "$(wc -c <"$work/came")" -eq "$1" ] || refuse signed "it is cut off"
-  signed_statement "$work/came" || { say PPS-TAKEN; return 0; }
+  # so many bytes and not one of what follows
+  $limit ${limit:+"$seconds"} dd bs="$1" count=1 iflag=fullblock <&5 >"$work/came" 2>/dev/null
+  signed_statement "$work/came" "$1" || { say PPS-TAKEN; return 0; }
   [ "$expires" -gt "$now" ] || refuse expired "the statement ended $(((now - expires) / 60)) minutes ago"
   the_current
   follows
@@ -130,7 +123,8 @@ standing() {
   workplace
   highest "$state/$1" ''
   [ -n "$highest" ] || refuse unknown "nothing of $1 has come to this site"
-  signed_statement "$state/$1/$highest" || refuse kit "$state/$1/$highest is no statement"
+  kept=$state/$1/$highest
+  signed_statement "$kept" "$(wc -c <"$kept")" || refuse kit "$kept is no statement"
 }
 
 votag() { sh "$kit/bin/pps-votag" "$1" "$tag_dir" "$subcluster" "$vo" ${2:+"$2"}; } # list|add|remove [TAG]

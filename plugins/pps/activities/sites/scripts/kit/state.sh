@@ -15,33 +15,38 @@ highest() {
   done
 }
 
-# remember FILE NAME: false if another one has that name.
-remember() {
-  why=$({ cp "$1" "$state/.new.$$" && { sync "$state/.new.$$" 2>/dev/null || sync; }; } 2>&1) || refuse io "$why"
-  ln "$state/.new.$$" "$state/$2" 2>/dev/null || cmp -s "$state/.new.$$" "$state/$2"
-  remembered=$?
-  rm -f "$state/.new.$$"
-  [ "$remembered" -eq 0 ] || return 1
-  sync "$state" 2>/dev/null || sync
+# remember FILE NAME: FILE, of $work, gets that name; false if another one has it. On the disk with `remember_for_good`.
+remember() { ln "$1" "$state/$2" 2>/dev/null || cmp -s "$1" "$state/$2"; }
+remember_for_good() {
+  sync "$1" 2>/dev/null || sync
+  remember "$1" "$2" || return 1
+  sync "$state/$2" 2>/dev/null || sync
+}
+
+# number_in FILE: into $number, from its second line.
+number_in() {
+  number=
+  { IFS= read -r line && IFS=' ' read -r line number; } <"$1"
+  [ "$line" = number ] && is_number "$number"
 }
 
 # the_keys: the file of the keys in force in $keys, and their number in $keys_number.
 the_keys() {
   highest "$state" root.
   keys=$kit/etc/root
-  keys_number=$(sed -n '2s/^number //p' "$keys")
-  is_number "$keys_number" || refuse kit "$keys has no number in its second line: install the kit again"
+  number_in "$keys" || refuse kit "$keys has no number in its second line: install the kit again"
+  keys_number=$number
   [ -z "$highest" ] || [ "$highest" -le "$keys_number" ] || { keys=$state/root.$highest; keys_number=$highest; }
 }
 
 # take_root DOCUMENT: new keys, if they are signed by two of those in force and have the next number. Older ones are
 # nothing new, and no fault: the centre sends all that a site may have slept through.
 take_root() {
-  number=$(sed -n '2s/^number //p' "$1")
-  is_number "$number" || refuse signed "the list of keys has no number in its second line"
+  number_in "$1" || refuse signed "the list of keys has no number in its second line"
   [ "$number" -gt "$keys_number" ] || return 0
   [ "$number" -eq $((keys_number + 1)) ] || refuse keys "keys number $number do not follow number $keys_number, which is in force here: send number $((keys_number + 1)) first"
-  signatures "$1" root pps-root "$keys" | two_of_them || refuse keys "keys number $number are not signed by two of the root keys in force: $(why_not "$1")"
+  signatures "$1" root pps-root "$keys"
+  two_people "${1%.doc}.by" || refuse keys "keys number $number are not signed by two of the root keys in force${why:+: $why}"
   LC_ALL=C awk -v scheme="$scheme" '
     function bad() { exit_code = 1; exit }
     NR == 1 && $0 != "pps-root 1" { bad() }
@@ -51,15 +56,15 @@ take_root() {
     NR > 4 && $0 !~ /^(root|current) [a-z0-9][a-z0-9._-]* [a-z0-9][a-z0-9._-]* [a-z0-9@.-]+,[A-Za-z0-9+\/=]+$/ &&
       $0 !~ /^signer [a-z0-9][a-z0-9._-]* [a-z-]+ [a-z0-9][a-z0-9._-]* [a-z0-9@.-]+,[A-Za-z0-9+\/=]+$/ && $0 !~ /^revoked [a-z0-9@.-]+,[A-Za-z0-9+\/=]+$/ { bad() }
     END { exit exit_code }' "$1" || refuse signed "keys number $number are not written as they must be"
-  remember "$1" "root.$number" || refuse keys "other keys with number $number were taken at this very moment"
+  remember_for_good "$1" "root.$number" || refuse keys "other keys with number $number were taken at this very moment"
   the_keys
   say "PPS-KEYS $keys_number"
 }
 
 # take_current DOCUMENT: a newer list of what is in force.
 take_current() {
-  signed=$(signatures "$1" current pps-current "$keys")
-  [ -n "$signed" ] || refuse signed "the list of what is in force is not signed by its key: $(why_not "$1")"
+  signatures "$1" current pps-current "$keys"
+  [ -s "${1%.doc}.by" ] || refuse signed "the list of what is in force is not signed by its key${why:+: $why}"
   read_current "$1"
   [ "$current_issued" -le $((now + skew)) ] || refuse clock "the list of what is in force is from the future; is the clock here right? It says $now"
   [ $((current_expires - current_issued)) -le $((8 * 86400)) ] || refuse signed "the list of what is in force holds for more than a week"
@@ -97,8 +102,9 @@ follows() {
   folder=$product@$platform
   highest "$state/$folder" ''
   last=${highest:-$start}
+  followed=$last
   if [ -n "$highest" ] && [ "$sequence" -eq "$highest" ]; then
-    LC_ALL=C grep -qx "manifest $manifest" "$state/$folder/$highest" && LC_ALL=C grep -qx "action $action" "$state/$folder/$highest" ||
+    said_before "$state/$folder/$highest" ||
       refuse replay "sequence $sequence was something else here"
   elif [ "$sequence" -lt "$last" ]; then
     refuse replay "sequence $sequence comes before $last, which was followed here, or was in force when the kit was made"
@@ -108,14 +114,26 @@ follows() {
     head_of "$folder/$highest"
     [ "$previous" = "$head" ] || refuse replay "it does not follow the statement $highest that this site has: the centre tells others something else"
   fi
-  heads=$(LC_ALL=C awk -v product="$product" -v platform="$platform" '$1 == "head" && $2 == product && $3 == platform { print $4, $5 }' "$current")
-  if [ -z "$heads" ]; then
+  listed_sequence=
+  while IFS=' ' read -r line listed_product listed_platform listed_number rest; do
+    [ "$line $listed_product $listed_platform" = "head $product $platform" ] || continue
+    [ -z "$listed_sequence" ] && is_number "$listed_number" || refuse signed "the list of what is in force has it twice"
+    listed_sequence=$listed_number
+  done <"$current"
+  if [ -z "$listed_sequence" ]; then
     [ "$issued" -ge "$current_issued" ] || refuse replay "the list of what is in force does not have it"
-  elif ! is_number "${heads%% *}"; then
-    refuse signed "the list of what is in force has it twice"
   else
-    [ "$sequence" -ge "${heads%% *}" ] || refuse replay "sequence ${heads%% *} is in force already"
+    [ "$sequence" -ge "$listed_sequence" ] || refuse replay "sequence $listed_sequence is in force already"
   fi
+}
+
+# said_before FILE: did that statement ask for the same, of the same content?
+said_before() {
+  same=
+  while IFS= read -r line; do
+    case $line in "manifest $manifest"|"action $action") same=$same+ ;; PPS-SIGNATURE*) break ;; esac
+  done <"$1"
+  [ "$same" = ++ ]
 }
 
 # head_of NAME: digest of the statement in a remembered file, in $head.
