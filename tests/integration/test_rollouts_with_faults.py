@@ -1,266 +1,177 @@
-"""Previews in any order of steps, with any faults, on the real store: what must never happen, and that all can end."""
+"""Previews of clients with any faults, by the DAGs' own steps, on the real store and at simulated sites."""
 
 from __future__ import annotations
 
-import asyncio
-from collections import Counter
-from collections.abc import Awaitable, Iterable, Mapping
-from dataclasses import replace
 from datetime import timedelta
-from itertools import count
-from pathlib import Path
-from typing import Any, TypeVar
 
 import pytest
-from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
-from tests.support.desks import at_desk, at_office
-from tests.support.examples import templates
-from tests.support.previews import SMALL
-from tests.support.simulated_sites import FAULTS, KilledError, SimulatedSites
-from tests.support.thoroughness import examples
-from tests.support.withdrawals import World
+from hypothesis.stateful import initialize
+from tests.support.desks import front
+from tests.support.frail import CALM, Trouble
+from tests.support.machines import NOT_DONE, PathMachine, walk
+from tests.support.simulated_sites import FAULTS
+from tests.support.walked_paths import SITES, VARIABLE, Run, Walked, walked  # noqa: F401
 
-from pps.activities.clients import distribution, gates, publication, withdrawal
-from pps.activities.clients.nightly import Night, plan_the_night
-from pps.activities.clients.probing import probe
-from pps.activities.desk import Desk
-from pps.activities.people import notification
-from pps.activities.sites.batch import Door
-from pps.adapters.record.store import FactStore
-from pps.domain.base.errors import NotYetAllowedError, RefusedError
+from pps.activities.clients import gates
+from pps.activities.clients.control import control
+from pps.domain.clients.control import Control, pause_of
+from pps.domain.packages.patch import PatchState
 from pps.domain.record.facts import FactKind
+from pps.domain.record.rollouts import PREVIEWS, Rollout
+from pps.orchestration.steps import clients, withdrawal
+from pps.orchestration.steps.distribution import DistributeClient
 
 pytestmark = pytest.mark.needs("postgres")
-T = TypeVar("T")
-SITES = "ABC"
 REASON = "It corrupts files larger than 2 GB."
-#: of each connection that a step makes to a site, whether it goes wrong
-TROUBLE = st.dictionaries(st.sampled_from(SITES), st.sampled_from(FAULTS), max_size=3)
-RUNS = st.sampled_from(["run-1", "run-2"])
+BOTH = ("bc_client_update", "non_bc_client_update")
+MANAGER = ["role:Release Manager"]
 
 
-class Simulated(World):
-    """Sites A, B and C, simulated, and a PostgreSQL."""
+class Clients(PathMachine):
+    """A client that needs no configuration, and one that does."""
 
-    def __init__(self, folder: Path, facts: FactStore) -> None:
-        super().__init__(folder)
-        self.facts.dispose()
-        self.facts = facts  # type: ignore[assignment]
-        self.words = templates()
-        self.numbers = count(1)
-        self.begins()
+    @initialize(far=st.integers(0, 2))
+    def begin(self, far: int) -> None:
+        w = self.world
+        plain = w.patch("client", basic_certification_passed=True)
+        other = w.patch("client", basic_certification_passed=True, new_variables=(VARIABLE,))
+        self.runs = [w.run(dag, patch.number) for dag, patch in zip(BOTH, (plain, other), strict=True)]
+        for run in self.runs[:far]:
+            self.goes_as_far_as_it_can(run)
 
-    def begins(self) -> None:
-        self.grid = SimulatedSites(self.sites)
-        self.shell = self.grid  # type: ignore[assignment]
+    def elsewhere(self, run: Run, number: int, trouble: Trouble) -> None:
+        what = ("at_sites", "at_sites", "at_a_site", "night", "night", "certified", "withdrawn", "held", "again")
+        getattr(self, what[number % len(what)])(run, number // len(what), trouble)
 
-    def tags_of(self, subclusters: Iterable[str]) -> Mapping[str, frozenset[str]]:
-        """The information system: it shows what stands in the lists."""
-        shown = {self.sites[n].subcluster: frozenset(site.tags) for n, site in self.grid.sites.items()}
-        return {name: shown[name] for name in subclusters}
+    def at_sites(self, run: Run, number: int, trouble: Trouble) -> None:
+        """The next task, or one that is done, meets sites that fail as told, each once."""
+        self.sites_fail(number)
+        (self.go_on if number % 3 else self.once_more)(run, number, CALM)
+        self.sites_are_up()
 
-    def desk(self, name: str) -> Desk:
-        return at_desk(self.record(name), self.facts, clock=lambda: self.clock, templates=self.words)
+    def sites_fail(self, number: int) -> set[str]:
+        for name in SITES:
+            number, which = divmod(number, len(FAULTS) + 3)
+            self.world.grid.sites[name].fault = FAULTS[which] if which < len(FAULTS) else ""
+        return {name for name in SITES if self.world.grid.sites[name].fault}
 
-    def door_of(self, run: str) -> Door:
-        return replace(self.door, occasion=run)
+    def sites_are_up(self) -> None:
+        for site in self.world.grid.sites.values():
+            site.fault = ""
 
+    def at_a_site(self, run: Run, number: int, trouble: Trouble) -> None:
+        """Somebody there removes or edits what we have brought; its probes begin to fail, or pass again."""
+        there = self.world.grid.sites[SITES[number % 3]]
+        match number // 3 % 4:
+            case 0:
+                there.damaged = set(there.held)
+            case 1:
+                there.held.clear()
+                there.damaged.clear()
+            case other:
+                there.is_sick = other == 2
 
-class Rollouts(RuleBasedStateMachine):
-    """Two patches, whose steps come in any order, are killed, repeated and overtaken by others."""
-
-    world: Simulated
-    which = st.sampled_from([0, 1])
-
-    @initialize()
-    def begin(self) -> None:
-        self.world.begins()
-        self.patches = [next(self.world.numbers), next(self.world.numbers)]
-        self.names: dict[int, str] = {}
-        self.all: list[str] = []
-        self.open(0)
-
-    # --- what is done
-
-    def run(self, work: Awaitable[T], trouble: Mapping[str, str]) -> T | None:
-        """A task: it may be refused by the rules, and it may be killed."""
-        for name, fault in trouble.items():
-            self.world.grid.sites[name].fault = fault
-        try:
-            return asyncio.run(_awaited(work))
-        except (KilledError, NotYetAllowedError, RefusedError):
-            return None
-        finally:
-            for site in self.world.grid.sites.values():
-                site.fault = ""
-
-    def name(self, which: int) -> str:
-        return self.names.get(which, self.names[0])
-
-    @rule(which=which)
-    def open(self, which: int) -> None:
-        if which in self.names and not self.world.record(self.names[which]).is_closed:
-            return
-        number, version = self.patches[which], f"{self.patches[which]}.{len(self.all)}"
-        name = self.world.opens({**SMALL, "share/version": version.encode()}, version, number)
-        self.names[which] = name
-        self.all.append(name)
-        self.world.grid.tag_of[str(self.world.record(name).tag)] = self.world.tarball(name)
-        audience = self.world.fact(name, FactKind.VO_INVITED, "atlas", to="atlas@example.org")
-        # from now on nights keep it at its sites, as behind its own distribution
-        due = (self.world.clock + timedelta(weeks=8)).isoformat()
-        self.world.facts.record(audience, self.world.fact(name, FactKind.FEEDBACK_DATE_AGREED, due=due))
-
-    @rule(which=which, run=RUNS, trouble=TROUBLE)
-    def distribute(self, which: int, run: str, trouble: Mapping[str, str]) -> None:
-        w, name = self.world, self.name(which)
-        tarball = w.artefacts.tarballs[w.tarball(name)]
-        work = distribution.distribute(
-            w.desk(name), tarball, w.these(SITES), w.door_of(run), artefacts=w.artefacts, cache=w.cache
-        )
-        self.run(work, trouble)
-
-    @rule(which=which, run=RUNS, trouble=TROUBLE)
-    def probe(self, which: int, run: str, trouble: Mapping[str, str]) -> None:
-        w, name = self.world, self.name(which)
-        self.run(probe(w.desk(name), w.artefacts.tarballs[w.tarball(name)], w.these(SITES), w.door_of(run)), trouble)
-
-    @rule(which=which, run=RUNS, trouble=TROUBLE)
-    def publish(self, which: int, run: str, trouble: Mapping[str, str]) -> None:
-        w, name = self.world, self.name(which)
-        desk = w.desk(name)
-        self.run(publication.publish_tags(desk, desk.rollout.tag, w.these(SITES), w.door_of(run)), trouble)
-
-    @rule(which=which, run=RUNS)
-    def roll_out(self, which: int, run: str) -> None:
-        """All steps in their order, without trouble: chance alone seldom comes as far as a tag."""
-        for step in (self.distribute, self.probe, self.publish):
-            step(which, run, {})
-        self.look_for_the_tag(which, run)
-
-    @rule(which=which, run=RUNS)
-    def look_for_the_tag(self, which: int, run: str) -> None:
-        w, name = self.world, self.name(which)
-        desk = w.desk(name)
-        publication.tags_seen(desk, w, w.these(SITES), desk.rollout.tag, occasion=run)
-
-    @rule(trouble=TROUBLE)
-    def night(self, trouble: Mapping[str, str]) -> None:
+    def night(self, run: Run, number: int, trouble: Trouble) -> None:
+        """The DAG of the night. A look that has come to its end leaves no site with the tag of what it has not."""
         w = self.world
         w.clock += timedelta(days=1)
-        office = at_office(w.facts, templates=w.words, clock=lambda: w.clock, now=w.clock)
-        night = Night(office, w.sites, w.targets, w.grid, w.artefacts, w, w.door.limits, 4)
-        for planned in self.run(plan_the_night(night), trouble) or ():
-            which = next(n for n, name in self.names.items() if name == planned["rollout"])
-            self.roll_out(which, planned["batch"])
-
-    @rule(site=st.sampled_from(SITES), what=st.sampled_from(["damaged", "wiped", "sick", "well"]))
-    def something_happens_at_a_site(self, site: str, what: str) -> None:
-        there = self.world.grid.sites[site]
-        if what == "damaged":
-            there.damaged = set(there.held)
-        elif what == "wiped":
-            there.held.clear()
-            there.damaged.clear()
-        else:
-            there.is_sick = what == "sick"
-
-    @rule(which=which)
-    def stop(self, which: int) -> None:
-        desk = self.world.desk(self.name(which))
-        if not desk.rollout.is_closed and not desk.rollout.is_withdrawn:
-            gates.stop(desk, ["Somebody has said so."], ["coordination@example.org"])
-
-    @rule(which=which)
-    def ask_for_withdrawal(self, which: int) -> None:
-        try:
-            withdrawal.ask_for_withdrawal(self.world.desk(self.name(which)), REASON)
-        except RefusedError:
-            assert self.world.record(self.name(which)).is_closed
-
-    @rule(which=which, trouble=TROUBLE, later=TROUBLE)
-    def withdraw(self, which: int, trouble: Mapping[str, str], later: Mapping[str, str]) -> None:
-        self.ask_for_withdrawal(which)
-        self.withdrawn(self.name(which), trouble, later)
-
-    def withdrawn(self, name: str, trouble: Mapping[str, str], later: Mapping[str, str]) -> None:
-        """The steps of the withdrawal, as far as they come."""
-        w = self.world
-        if not w.record(name).is_withdrawn:
+        failing = self.sites_fail(number) if number % 2 else set()
+        planned = self.under(trouble, clients.look_at_sites.function)
+        self.sites_are_up()
+        if planned is NOT_DONE:
             return
-        sites, door = w.these(SITES), w.door_of("withdrawal")
-        self.run(withdrawal.withdraw_tags(w.desk(name), sites, door, reason=REASON), trouble)
-        w.clock += timedelta(minutes=1)
-        if not withdrawal.tags_are_gone(w.desk(name), w, sites, gone_within=timedelta(days=2)):
+        for record in self.records():
+            if record.is_open_preview and not pause_of(record):
+                self.no_tag_without_a_whole_preview(record, [name for name in SITES if name not in failing])
+        for one in planned:
+            self.brought(one["rollout"], one["batch"])
+        retired = self.under(CALM, withdrawal.withdraw_retired_tags.function)
+        if retired is not NOT_DONE and retired:
+            self.under(CALM, lambda: w.waits("retired_tags_are_gone", rollouts=retired))
+            self.under(CALM, lambda: withdrawal.remove_retired_previews.function(retired))
+
+    def brought(self, rollout: str, batch: str) -> None:
+        distribute = DistributeClient(task_id="distribute", rollout=rollout, batch=batch)
+        self.under(CALM, lambda: distribute.execute({}))  # type: ignore[typeddict-item]
+        self.under(CALM, lambda: clients.run_probe_tests.function(rollout, batch))
+        self.under(CALM, lambda: clients.publish_tag.function(rollout, batch))
+        self.under(CALM, lambda: self.world.waits("tags_are_seen", rollout=rollout, batch=batch))
+
+    def no_tag_without_a_whole_preview(self, record: Rollout, sites: list[str]) -> None:
+        built = record.the(FactKind.TARBALL_BUILT)
+        for name in sites if built else ():
+            there = self.world.grid.sites[name]
+            if str(record.tag) in there.tags:
+                assert built.payload["name"] in there.held.keys() - there.damaged, (record.name, name)
+
+    def certified(self, run: Run, number: int, trouble: Trouble) -> None:
+        to = (PatchState.CERTIFIED, PatchState.CERTIFIED, PatchState.REJECTED)[number % 3]
+        self.world.changes(self.patch_of(run), state=to)
+
+    def patch_of(self, run: Run) -> int:
+        return self.world.record(run.params["rollout"]).patch_number if "rollout" in run.params else run.params["patch"]
+
+    def withdrawn(self, run: Run, number: int, trouble: Trouble) -> None:
+        if run.name and number % 3 == 0:
+            self.withdraw(run.name)
+
+    def withdraw(self, name: str) -> Run:
+        made = Run("withdraw_rollout", {"rollout": name, "reason": REASON}, f"withdrawal-of-{name}")
+        if all(run.id != made.id for run in self.runs):
+            self.runs.append(made)
+        return next(run for run in self.runs if run.id == made.id)
+
+    def held(self, run: Run, number: int, trouble: Trouble) -> None:
+        """Those in charge pause it, let it go on, or stop it."""
+        if not run.name:
             return
-        self.run(withdrawal.remove_previews(w.desk(name), sites, door, reason=REASON, pause=_at_once), later)
-        for _ in range(2):  # killed in between, and tried again
-            notification.tell_of_withdrawal(w.desk(name), w.sites, "pps@example.org", "https://pps.example.org")
-        withdrawal.close_withdrawn(w.desk(name))
+        desk = front(self.world.services, run.name)
+        if number % 5 == 0 and not desk.rollout.is_over:
+            self.under(trouble, lambda: gates.stop(front(self.world.services, run.name), [REASON], ["rm@example.org"]))
+        what = Control.RESUME if pause_of(desk.rollout) else Control.PAUSE
+        self.under(
+            trouble, lambda: control(front(self.world.services, run.name), what, REASON, "rm", MANAGER, ["rm@x.org"])
+        )
 
-    # --- what must be so
+    def again(self, run: Run, number: int, trouble: Trouble) -> None:
+        """Somebody starts another rollout of a patch, after the end of one, or before."""
+        if run.dag in BOTH and len(self.runs) < 7:
+            self.runs.append(self.world.run(run.dag, **run.params))
 
-    @invariant()
-    def nothing_has_happened_that_must_never_happen(self) -> None:
-        assert self.world.grid.wrong == []
+    # --- the end
 
-    @invariant()
-    def nobody_has_two_mails_or_credits_for_one_thing(self) -> None:
-        for name in getattr(self, "all", ()):
-            mails = Counter((m.to, m.subject) for m, _, _ in self.world.facts.outbox(name))
-            assert max(mails.values(), default=1) == 1, mails
-            facts = self.world.record(name).facts
-            credits = Counter((f.subject, f.occasion) for f in facts if f.kind is FactKind.CREDITED)
-            assert max(credits.values(), default=1) == 1
+    def well_again(self) -> None:
+        self.sites_are_up()
+        for site in self.world.grid.sites.values():
+            site.is_sick = False
+        for run in self.runs:
+            if run.name and pause_of(self.world.record(run.name)):
+                control(front(self.world.services, run.name), Control.RESUME, REASON, "rm", MANAGER, ["rm@x.org"])
+        for number in (0, 4):  # the night finds one damaged, and one empty
+            self.at_a_site(self.runs[0], number, CALM)
+        self.night(self.runs[0], 0, CALM)
+        for record in self.records():
+            if record.is_open_preview:
+                self.no_tag_without_a_whole_preview(record, list(SITES))
+
+    def ended_by_hand(self, name: str) -> None:
+        self.goes_as_far_as_it_can(self.withdraw(name))
 
     def teardown(self) -> None:
-        """Whatever has happened: once everything answers again, each rollout ends, and leaves nothing behind."""
-        w = self.world
-        if not hasattr(self, "all"):
-            return
-        for site in w.grid.sites.values():
-            site.is_sick = False
-        self.night({})
-        for name in self.all:
-            record = w.record(name)
-            for letter, site in w.grid.sites.items():
-                if str(record.tag) in site.tags and not record.is_closed and not record.is_withdrawn:
-                    assert w.tarball(name) in site.verified - site.damaged & set(site.held), letter
-        for name in self.all:
-            try:
-                withdrawal.ask_for_withdrawal(w.desk(name), REASON)
-            except RefusedError:
-                continue  # it has ended, and as far as anybody knows no site holds it
-            for _ in range(2):
-                self.withdrawn(name, {}, {})
-            record = w.record(name)
-            assert record.is_closed and record.withdrawal_is_finished
-            for site in w.grid.sites.values():
-                assert str(record.tag) not in site.tags
-                assert w.tarball(name) not in site.held
-        assert not {row.name for row in w.facts.rollouts(open_only=True)} & set(self.all)
-        self.nothing_has_happened_that_must_never_happen()
-        self.nobody_has_two_mails_or_credits_for_one_thing()
-
-
-async def _awaited(work: Awaitable[T]) -> T:
-    return await work
-
-
-async def _at_once(seconds: float) -> Any:
-    return None
+        """And nothing is left at any site, once everything is withdrawn."""
+        super().teardown()
+        withdrawn = [self.withdraw(r.name) for r in self.records() if r.path in PREVIEWS]
+        for run in withdrawn:
+            self.goes_as_far_as_it_can(run)
+        self.night(withdrawn[0], 0, CALM)
+        for run in withdrawn:
+            self.goes_as_far_as_it_can(run)
+        assert not any(site.tags or site.held for site in self.world.grid.sites.values())
+        self.all_is_as_it_must_be()
 
 
 def test_whatever_fails_no_tag_is_without_a_verified_preview_nothing_comes_twice_and_every_rollout_can_end(
-    tmp_path: Path, fact_store: FactStore, monkeypatch: pytest.MonkeyPatch
+    walked: Walked,
 ) -> None:
-    monkeypatch.setattr(distribution, "_PAUSE_S", 0.0)
-    world = Simulated(tmp_path, fact_store)
-
-    class Machine(Rollouts):
-        pass
-
-    Machine.world = world
-    run_state_machine_as_test(Machine, settings=settings(max_examples=examples(25), stateful_step_count=20))
+    walk(Clients, walked, 8)

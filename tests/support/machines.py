@@ -36,7 +36,8 @@ _TROUBLED = 0.5
 #: What may happen, as often as it is named.
 WHAT = (
     *["go_on", "somebody_answers"] * 4,
-    *["go_far", "elsewhere", "once_more", "time_passes"] * 2,
+    *["elsewhere"] * 4,
+    *["go_far", "once_more", "time_passes"] * 2,
     "an_hour",
     "all_is_down_until_after_the_last_agreed_date",
 )
@@ -55,6 +56,20 @@ ANSWERS: Mapping[str, tuple[tuple[str, Mapping[str, str]], ...]] = {
     ),
     "release-decision": (("Release", {"reason": "It is urgent."}), ("Hold", {"reason": "Not yet."}), ("Hold", {})),
     "deployment-scenario": (("Pass", {}), ("Fail", {"report": "dpkg says no."}), ("Fail", {})),
+    "pilot-acceptance": (("Accept", {}), ("Decline", {"reason": "No site runs it."}), ("Decline", {})),
+    "pilot-selection": (("Select", {"sites": "A\nB"}), ("Select", {"sites": "C"}), ("No site", {"reason": "None."})),
+    "pilot-kick-off": (("Agreed", {}), ("Agreed", {"vos": "atlas"}), ("No agreement", {"reason": "No time."})),
+    "pilot-set-up": (
+        (
+            "Set up",
+            {"endpoint": "https://ce.{low}.example.org:8443/status", "version": "VERSION", "previous": "3.1.22"},
+        ),
+        ("Cannot", {"remarks": "No machine for it."}),
+        ("Set up", {}),
+    ),
+    "pilot-roll-back": (("Rolled back", {"version": "3.1.22"}), ("Cannot", {"remarks": "It is gone."})),
+    "post-mortem": (("Report", {"resources": "2 GB of memory.", "stability": "No restart."}), ("Report", {})),
+    "pilot-wrap-up": (("Release", {}), ("Prolong", {"reason": "Too few jobs."}), ("Reject", {"reason": "It leaks."})),
     "overrule-emt": (("Agree", {}), ("Refuse", {"remarks": "No."}), ("Refuse", {})),
     "overrule-coordination": (("Agree", {}), ("Refuse", {"remarks": "No."}), ("Refuse", {})),
 }
@@ -107,13 +122,8 @@ class PathMachine(RuleBasedStateMachine):
 
     def perform(self, run: Run, task: str, trouble: Trouble = CALM) -> bool:
         """A task, which may be killed, refused or parked; True when it is done."""
-        weather = self.world.weather
-        weather.strikes(trouble, lambda: self.quietly(lambda: self.attempt(run, task)))
-        try:
-            found = self.quietly(lambda: self.attempt(run, task))
-        finally:
-            weather.clears()
-        if found is _NOT_DONE:
+        found = self.under(trouble, lambda: self.attempt(run, task))
+        if found is NOT_DONE:
             return False
         if found is _SKIPPED:
             run.skipped |= {task, *below(task, self.tasks_of(run))}
@@ -124,6 +134,14 @@ class PathMachine(RuleBasedStateMachine):
                 self.starts(run, *found)
         return True
 
+    def under(self, trouble: Trouble, work: Callable[[], Any]) -> Any:
+        """What it returns; NOT_DONE if it was killed, refused or parked."""
+        self.world.weather.strikes(trouble, lambda: self.quietly(work))
+        try:
+            return self.quietly(work)
+        finally:
+            self.world.weather.clears()
+
     @staticmethod
     def quietly(work: Callable[[], Any]) -> Any:
         try:
@@ -133,7 +151,7 @@ class PathMachine(RuleBasedStateMachine):
         except ConfigurationError:
             raise  # it is this world that is wrong
         except (KilledError, RolloutError, Parked, AirflowFailException):
-            return _NOT_DONE
+            return NOT_DONE
 
     def starts(self, run: Run, dag: str, name: str) -> None:
         """A run that starts another one, once."""
@@ -195,11 +213,16 @@ class PathMachine(RuleBasedStateMachine):
         possible = ANSWERS[form]
         choice, given = possible[answer % len(possible)]
         fields = {key: schema["default"] for key, schema in (FORMS[form].fields or {}).items()}
-        filled = {key: value.format(site=about, low=about.lower()) for key, value in given.items()}
+        filled = {key: self.filled(value, about) for key, value in given.items()}
         run.answers[task] = self.world.answer(choice, user, **fields | filled)
 
+    def filled(self, value: str, about: str) -> str:
+        """A field, for the site that is asked."""
+        return value.format(low=about.lower())
+
     def time_passes(self, run: Run, number: int, trouble: Trouble) -> None:
-        self.world.clock += (HOUR, DAY, 4 * DAY)[number % 3]
+        """Or the clock is set right."""
+        self.world.clock += (HOUR, DAY, 4 * DAY, DAY, -5 * HOUR)[number % 5]
 
     def all_is_down_until_after_the_last_agreed_date(self, run: Run, number: int, trouble: Trouble) -> None:
         self.world.clock = max([self.world.clock, *self.dates()]) + 2 * DAY
@@ -207,9 +230,7 @@ class PathMachine(RuleBasedStateMachine):
     def an_hour(self, run: Run, number: int, trouble: Trouble) -> None:
         """What the sweep does: reminders, mails that wait, the tracker."""
         for task in (clients.remind, clients.send_mails):
-            self.world.weather.strikes(trouble, lambda task=task: self.quietly(task.function))  # type: ignore[misc]
-            self.quietly(task.function)
-            self.world.weather.clears()
+            self.under(trouble, task.function)
 
     def elsewhere(self, run: Run, number: int, trouble: Trouble) -> None:
         """What else may happen to this family."""
@@ -286,7 +307,8 @@ class PathMachine(RuleBasedStateMachine):
         self.world.weather.clears()
         self.well_again()
         answered = len(self.runs) % 2 == 0
-        for _ in range(60):
+        idle = 0
+        for _ in range(24):
             went = [self.goes_as_far_as_it_can(run) for run in list(self.runs)]
             if answered:
                 for run in self.runs:
@@ -296,9 +318,12 @@ class PathMachine(RuleBasedStateMachine):
                     went += [self.perform(run, task) for task in waiting]
             if not self.still_open():
                 break
-            if not any(went):
+            idle = 0 if any(went) else idle + 1
+            if idle > 4:
+                break
+            if idle:
                 self.world.clock = min([at for at in self.dates() if at >= self.world.clock] or [self.world.clock])
-                self.world.clock += DAY
+                self.world.clock += DAY if idle < 3 else 8 * DAY
         for name in self.still_open():
             self.ended_by_hand(name)
         left = set(self.still_open())
@@ -315,7 +340,7 @@ class PathMachine(RuleBasedStateMachine):
         """Neither silence nor an answer has ended it."""
 
 
-_NOT_DONE, _SKIPPED = object(), object()
+NOT_DONE, _SKIPPED = object(), object()
 
 
 def _may_release(record: Rollout) -> bool:

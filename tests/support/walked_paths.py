@@ -237,7 +237,7 @@ class Walked:
             "dag_run": SimpleNamespace(dag_id=run.dag, run_id=run.id),
         }
 
-    def waits(self, wait: str, **arguments: str) -> None:
+    def waits(self, wait: str, **arguments: Any) -> None:
         """A task that waits; `Parked` as long as it is not over."""
         if not WaitUntil(task_id="wait", wait=wait, arguments=arguments)._is_over():
             raise Parked

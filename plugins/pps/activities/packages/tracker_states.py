@@ -3,6 +3,10 @@
 The facts say what is released (`RELEASED_TO_PRODUCTION`), and of what the tracker was told. So nothing is queued
 beside them, and no release fails because the tracker is away. Until it is told, who asks for the patch's state gets
 ours (`as_on_record`): nobody takes what the tracker says of a patch that is out for news.
+
+What was told is not read again: each full look notes when it was (`Facts.saw`), and, one by one, the releases that it
+could not tell (`Facts.missed`); the next one reads what came since, and those. Notes only say where to look: whether
+the tracker was told, the facts say.
 """
 
 from __future__ import annotations
@@ -10,6 +14,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 
 from pps.activities.desk import Office
 from pps.activities.ports.record import Facts
@@ -23,6 +28,10 @@ from pps.domain.record.rollouts import Rollout, dossier_name
 log = logging.getLogger(__name__)
 
 _TOLD = (FactKind.PATCH_MOVED, FactKind.PATCH_LEFT)
+#: Names of our notes.
+_LOOKED, _NOT_TOLD = "releases that the tracker is told", "not told to the tracker: "
+#: A fact has the time at which its task began; the longest of them may take a day (policies.yaml, `task_limits`).
+_LATE = timedelta(days=2)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,11 +48,35 @@ class StatesTold:
     """why it could not be told everything; the rest waits for the next time"""
 
 
-def untold(facts: Facts) -> tuple[Fact, ...]:
-    """Releases that the tracker was not told of, oldest first."""
-    found = facts.facts_of_kind((FactKind.RELEASED_TO_PRODUCTION, *_TOLD))
+def untold(facts: Facts, now: datetime | None = None) -> tuple[Fact, ...]:
+    """Releases that the tracker was not told of, oldest first.
+
+    Args:
+        now: a look that was noted for later than now is none: our clock was set back since, and all is read again.
+    """
+    notes = facts.last_seen()
+    looked = notes[_LOOKED].at if _LOOKED in notes else None
+    since = looked - _LATE if looked and not (now and looked > now) else None
+    found = facts.facts_of_kind((FactKind.RELEASED_TO_PRODUCTION, *_TOLD), since)
     told = {fact.subject for fact in found if fact.kind in _TOLD}
-    return tuple(fact for fact in found if _by_facts(fact) and fact.rollout not in told)
+    recent = [fact for fact in found if fact.kind is FactKind.RELEASED_TO_PRODUCTION]
+    waited = [name.removeprefix(_NOT_TOLD) for name, note in notes.items() if note.missed_since and _is_of_one(name)]
+    before = [_release(facts, name) for name in waited if name not in {fact.rollout for fact in recent}]
+    candidates = [fact for fact in (*before, *recent) if _by_facts(fact) and fact.rollout not in told]
+    return tuple(fact for fact in candidates if not _is_told(facts, fact))
+
+
+def _is_of_one(note: str) -> bool:
+    return note.startswith(_NOT_TOLD)
+
+
+def _release(facts: Facts, rollout: str) -> Fact:
+    return facts.rollout(rollout).need(FactKind.RELEASED_TO_PRODUCTION, "Release it first.")
+
+
+def _is_told(facts: Facts, release: Fact) -> bool:
+    dossier = facts.dossier(int(release.payload["patch"]))
+    return any(fact.kind in _TOLD and fact.subject == release.rollout for fact in dossier.facts)
 
 
 def tell_states(office: Office, tracker: Tracker, *, patch: int | None = None) -> StatesTold:
@@ -56,7 +89,8 @@ def tell_states(office: Office, tracker: Tracker, *, patch: int | None = None) -
     left: list[int] = []
     rollouts: list[str] = []
     trouble = ""
-    for release in untold(office.facts):
+    waiting = untold(office.facts, office.now)
+    for release in waiting:
         number = int(release.payload["patch"])
         if patch not in (None, number):
             continue
@@ -69,7 +103,8 @@ def tell_states(office: Office, tracker: Tracker, *, patch: int | None = None) -
             continue
         except RolloutError as error:
             log.warning("Patch %s is in production; the tracker does not say so yet: %s", number, error)
-            return StatesTold(tuple(moved), tuple(left), tuple(rollouts), str(error))
+            trouble = str(error)
+            break
         there = state is PatchState.IN_PRODUCTION
         (moved if there else left).append(number)
         kind = FactKind.PATCH_MOVED if there else FactKind.PATCH_LEFT
@@ -77,7 +112,20 @@ def tell_states(office: Office, tracker: Tracker, *, patch: int | None = None) -
         fact = Fact(dossier_name(number), kind, release.rollout, "", office.clock(), office.actor, said)
         office.facts.record_in_dossier(number, fact)
         rollouts.append(release.rollout)
+    if patch is None:
+        _note_look(office, [release.rollout for release in waiting if release.rollout not in rollouts])
     return StatesTold(tuple(moved), tuple(left), tuple(rollouts), trouble)
+
+
+def _note_look(office: Office, left: Sequence[str]) -> None:
+    """Those that are left first: whoever is killed in between reads again what was read now."""
+    noted = {name for name, note in office.facts.last_seen().items() if note.missed_since and _is_of_one(name)}
+    wanted = {f"{_NOT_TOLD}{rollout}" for rollout in left}
+    for name in sorted(wanted - noted):
+        office.facts.missed(name, office.now)
+    for name in sorted(noted - wanted):
+        office.facts.saw(name, office.now)
+    office.facts.saw(_LOOKED, office.now)
 
 
 def as_on_record(facts: Facts, *patches: Patch) -> tuple[Patch, ...]:

@@ -16,6 +16,7 @@ from typing import Any
 from pps.activities.desk import Office
 from pps.activities.packages.submission import open_record
 from pps.activities.ports.packages import PackageReader, TarballLimits, UnpackBudget
+from pps.activities.ports.record import Facts
 from pps.domain.base.errors import RefusedError
 from pps.domain.packages.patch import PackageRef, Repository, RepositoryKind
 from pps.domain.people.providers import Provider
@@ -25,6 +26,8 @@ from pps.domain.record.submissions import RECORD
 SUITE, COMPONENT = "uploads", "main"
 _DEB = b"!<arch>\n"
 _DAY = timedelta(days=1)
+#: What a fact is about: before the provider's name.
+_ABOUT = "upload:"
 
 #: Adds a package to the repository of a provider, and says where that is served.
 Publish = Callable[[str, RepositoryKind, Path, datetime], Repository]
@@ -82,15 +85,24 @@ def take(  # noqa: PLR0917
         for _ in opened.members():
             pass
         ref = opened.ref
-    uploads = office.facts.facts_of_kind([FactKind.PACKAGE_UPLOADED])
-    mine = [f for f in uploads if f.payload["provider"] == provider.name]
-    if sum(f.at > office.now - _DAY for f in mine) >= per_day and sha256 not in {f.occasion for f in mine}:
+    about = f"{_ABOUT}{provider.name}"
+    today = office.facts.facts_of_kind([FactKind.PACKAGE_UPLOADED], since=office.now - _DAY)
+    if sum(f.subject == about for f in today) >= per_day and not _was_uploaded(office, about, sha256):
         why = f"{per_day} packages in a day are enough for {provider.name}."
         raise RefusedError(f"upload of {ref}", (why,), "Try again tomorrow.")
     repository = publish(provider.name, kind, file, office.now)
     open_record(office)
     said: dict[str, Any] = {"provider": provider.name, "package": str(ref), "kind": kind.value}
     said |= {"bytes": file.stat().st_size, "user": user}
-    about = f"upload:{provider.name}"
     fact = Fact(RECORD, FactKind.PACKAGE_UPLOADED, about, sha256, office.now, office.actor, said)
     return Uploaded(ref, repository, sha256, said["bytes"], bool(office.facts.record(fact)))
+
+
+def _was_uploaded(office: Office, about: str, sha256: str) -> bool:
+    uploads = office.facts.facts_of_kind([FactKind.PACKAGE_UPLOADED])
+    return any((f.subject, f.occasion) == (about, sha256) for f in uploads)
+
+
+def uploading_providers(facts: Facts) -> tuple[str, ...]:
+    """Those who have uploaded packages; what that costs does not grow with their number."""
+    return tuple(about.removeprefix(_ABOUT) for about in facts.subjects(RECORD, FactKind.PACKAGE_UPLOADED))

@@ -139,6 +139,11 @@ class Facts(Protocol):
     ) -> tuple[Fact, ...]:
         """Facts of these kinds of all rollouts and dossiers, `since <= at < until`, in the order of recording."""
 
+    def subjects(self, rollout: str, kind: FactKind) -> tuple[str, ...]:
+        """The subjects of a record's facts of this kind, each once, in order; one look-up for each, however many facts
+        there are.
+        """
+
     def unsent(self, limit: int, now: datetime, channel: str = "") -> Sequence[Mail]:
         """Messages of a channel that are due for a (new) try; claimed for a while so that two senders share them out.
 

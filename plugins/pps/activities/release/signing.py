@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from pps.activities.packages.production import SUITE
-from pps.activities.packages.uploads import upload_repository
+from pps.activities.packages.uploads import upload_repository, uploading_providers
 from pps.activities.ports.record import Facts
 from pps.activities.quality.release_testing import FOLDER
 from pps.domain.base.errors import RolloutError, ServiceError
@@ -68,7 +68,7 @@ def own_indexes(
     those of providers who have uploaded packages.
     """
     if uploads is not None:
-        for provider in sorted({str(f.payload["provider"]) for f in facts.facts_of_kind([FactKind.PACKAGE_UPLOADED])}):
+        for provider in uploading_providers(facts):
             for kind in RepositoryKind:
                 yield OwnIndex(uploads / provider / kind.value, upload_repository(kind, ""))
     for kind in RepositoryKind:

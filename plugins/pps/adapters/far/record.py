@@ -9,7 +9,7 @@ from typing import Any, Never, TypeVar
 from pydantic import ValidationError
 
 from pps.activities.ports.people import Mail
-from pps.activities.ports.record import OpenRollout
+from pps.activities.ports.record import LastSeen, OpenRollout
 from pps.config.record_documents import MailDocument, RowDocument, facts_of
 from pps.domain.base.errors import ConfigurationError, NotYetAllowedError, ServiceError
 from pps.domain.people.feedback import Limit
@@ -104,6 +104,10 @@ class FarFacts:
     def outbox(self, rollout: str) -> tuple[tuple[Mail, datetime | None, str], ...]:
         """Every mail of a rollout, without its text."""
         return tuple(_read(MailDocument, m).to_port() for m in self._pages("outbox", "mails", {"names": [rollout]}))
+
+    def last_seen(self) -> Mapping[str, LastSeen]:
+        """The service's notes are not to be had; who has none reads all."""
+        return {}
 
     def __getattr__(self, name: str) -> Never:
         """What writes, or belongs to the service alone, is not to be had from here."""

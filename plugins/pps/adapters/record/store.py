@@ -272,6 +272,17 @@ class FactStore(Outbox, Nodes, LastSeenTable):
         found = tables.facts.c.payload[key].as_string().in_(list(values))
         return self._facts(sa.and_(tables.facts.c.kind == kind.value, found))
 
+    def subjects(self, rollout: str, kind: FactKind) -> tuple[str, ...]:
+        """The next one after each, by the index of what makes a fact unique; see the port."""
+        mine = sa.and_(tables.facts.c.rollout == rollout, tables.facts.c.kind == kind.value)
+        least = sa.func.min(tables.facts.c.subject)
+        found = sa.select(least.label("subject")).where(mine).cte("found", recursive=True)
+        after = sa.select(least).where(mine, tables.facts.c.subject > found.c.subject).scalar_subquery()
+        found = found.union_all(sa.select(after).where(found.c.subject.is_not(None)))
+        query = sa.select(found.c.subject).where(found.c.subject.is_not(None))
+        with self._reading() as connection:
+            return tuple(connection.execute(query).scalars())
+
     def chains(self, rollout: str = "") -> Iterator[tuple[str, Iterator[chain.Link]]]:
         """Every record of the register (or one), oldest first, with its facts as they are stored."""
         query = sa.select(tables.rollouts.c.name).order_by(tables.rollouts.c.id)
