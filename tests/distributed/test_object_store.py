@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import subprocess
 import sys
@@ -10,17 +11,32 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from airflow.sdk import Connection
+from tests.support.front import site, write_config
 from tests.support.nodes import open_folder
 from tests.support.object_store import ObjectStore
 from upath import UPath
 
+from pps.activities.sites.diagnosis import Health
 from pps.adapters.packages.artefacts import ArtefactStore
 from pps.adapters.packages.folders import PublishedFolder
+from pps.cli.doctor_folders import folder_findings
+from pps.cli.front import Front
+from pps.config.loader import load_configuration
 from pps.domain.base.errors import ServiceError
+from pps.sandbox.airflow.configuration import change_file
+from pps.services import Services
 
 pytestmark = pytest.mark.needs("distributed")
 ROOT = Path(__file__).resolve().parents[2]
 
+#: As each task opens its services.
+PUBLISHES = """
+from pps.config.loader import load_configuration
+from pps.orchestration.targets import credentials
+from pps.services import Services
+print(Services(load_configuration(), credentials).publication_folder.publish("page.html", "<p>Fine.</p>"))
+"""
 #: A supervisor as Airflow has it: it writes the log of a task, forks the next task, which works with the store, and
 #: writes the log of that one.
 SUPERVISOR = """
@@ -80,6 +96,47 @@ def test_artefacts_and_pages_are_kept_there_and_nobody_without_the_key_reads_or_
         with pytest.raises(ServiceError, match="PermissionError"):
             pages.publish("notes.html", "<p>Another text.</p>")
     assert of()[1].read("notes.html") == b"<p>Fine.</p>"
+
+
+def test_a_connection_of_airflow_says_who_we_are_there_and_doctor_tells_which_without_its_secret(
+    store: ObjectStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = write_config(tmp_path / "etc", [site("PIC")]).folder
+    change_file(folder, "service.yaml", {"publication_folder": "s3://pps/connected"})
+    for name in [name for name in os.environ if name.startswith("AWS_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+
+    def task(connection: dict[str, str] | None) -> str:
+        """What a task does, where Airflow has this Connection."""
+        settings = {"PYTHONPATH": str(ROOT / "plugins"), "PPS_CONFIG": str(folder), "HOME": str(tmp_path)}
+        settings["AIRFLOW_HOME"] = str(tmp_path / "airflow")
+        if connection:
+            settings["AIRFLOW_CONN_PPS_OBJECT_STORE"] = json.dumps(connection)
+        done = subprocess.run(
+            [sys.executable, "-c", PUBLISHES], env=os.environ | settings, capture_output=True, text=True
+        )
+        assert store.secret not in done.stdout + done.stderr
+        return done.stdout + done.stderr
+
+    connection = {name: value for name, value in store.connection.items() if name != "connection_id"}
+    assert task(connection).split()[-1] == "True"
+    assert "PermissionError" in task(connection | {"password": "wrong"})
+    assert "Unable to locate credentials" in task(None)
+
+    def doctor(uri: str | None) -> tuple[Health, str]:
+        services = Services(load_configuration(folder), lambda name: uri if name == "pps_object_store" else None)
+        (found,) = [f for f in folder_findings(Front(services), None) if f.subject == "publication folder"]
+        return found.health, found.text
+
+    uri = str(Connection(conn_id="pps_object_store", **connection).get_uri())
+    writable = "s3://pps/connected is writable, with the key of the"
+    assert doctor(uri) == (Health.OK, f"{writable} Connection pps_object_store.")
+    for name, value in store.environment.items():
+        monkeypatch.setenv(name, value)
+    assert doctor(None) == (Health.OK, f"{writable} variables AWS_*.")
+    health, text = doctor(uri.replace(store.secret, "wrong"))
+    assert (health, "Connection pps_object_store" in text) == (Health.FAIL, True)
 
 
 def test_logs_of_tasks_come_from_all_nodes_though_the_tasks_work_with_the_store_themselves(

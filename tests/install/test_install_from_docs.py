@@ -24,6 +24,7 @@ from typing import Any
 
 import pytest
 import yaml
+from tests.support.broker import program as broker
 from tests.support.debian_machine import DebianMachine, debian_machine, short_folder
 from tests.support.sshd import public_key
 
@@ -213,6 +214,21 @@ class Installing:
 
     # --- what comes after the installation
 
+    def runs_a_worker(self) -> None:
+        """The unit of section 9, as shut in as it is: it finds its broker, and begins to wait for tasks."""
+        server = broker()
+        assert server is not None
+        self._starts([server, "--port", "6379", "--bind", "127.0.0.1", "--save", ""], self.folder / "broker.log")
+        unit = "/etc/systemd/system/pps-worker.service.d"
+        urls = (("BROKER_URL", 0), ("RESULT_BACKEND", 1))
+        said = "".join(f"Environment=AIRFLOW__CELERY__{name}=redis://127.0.0.1:6379/{n}\\n" for name, n in urls)
+        self.runs(f"mkdir -p {unit}\nprintf '[Service]\\n{said}' >{unit}/broker.conf\nsystemctl daemon-reload\n")
+        self.runs("systemctl start pps-worker\n")
+        look = "journalctl --no-pager -o cat -u pps-worker | grep -c ' ready\\.' || true\n"
+        self.waits_for("the worker", lambda: self.machine.run(look).stdout.split()[-1:] == ["1"], 120)
+        ended = "systemctl stop pps-worker; systemctl show -p Result -p ExecMainStatus --value pps-worker\n"
+        assert sorted(self.runs(ended).split()) == ["0", "success"], self.journal()
+
     def offers_a_patch(self, number: int) -> None:
         """As a provider does: packages in its repository, a patch in the tracker."""
         described = json.loads((self.grid / "grid.json").read_text())
@@ -312,6 +328,7 @@ def test_whoever_follows_the_documentation_has_a_service_that_brings_a_release_t
                 in (["1", "active"], ["active", "1"])
             ),
         )
+        here.runs_a_worker()
         here.runs("systemctl start pps-backup.service pps-doctor.service\n")
         assert len(list((here.machine.root / "var/lib/pps/backup").iterdir())) == 2
 

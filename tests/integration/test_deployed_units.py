@@ -18,7 +18,9 @@ from pps.config.role_models import RolesFile
 from pps.services import Services
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
-COMPONENTS = ("api-server", "scheduler", "dag-processor", "triggerer")
+COMPONENTS = ("api-server", "scheduler", "dag-processor", "triggerer", "worker")
+#: Begin before it, or on other machines than it.
+WITHOUT_API_SERVER = ("api-server", "worker")
 #: Of 10, where 10 is no protection at all; what systemd itself calls "OK" ends at 4.9.
 EXPOSURE_AT_MOST = 2.5
 
@@ -90,7 +92,7 @@ def test_each_component_comes_back_and_waits_for_the_api_server() -> None:
         said = settings(DEPLOY / "systemd" / f"pps-{name}.service")
         assert {"Restart=always", "StartLimitIntervalSec=0", "PartOf=pps.target", "WantedBy=pps.target"} <= set(said)
         after = next(line for line in said if line.startswith("After="))
-        assert ("pps-api-server.service" in after) == (name != "api-server")
+        assert ("pps-api-server.service" in after) == (name not in WITHOUT_API_SERVER)
     common = settings(DEPLOY / "systemd/pps-.service.d/10-common.conf")
     assert {"User=pps", "EnvironmentFile=/etc/pps/pps.env", "NoNewPrivileges=yes", "CapabilityBoundingSet="} <= set(
         common

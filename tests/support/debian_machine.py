@@ -93,7 +93,7 @@ class DebianMachine:
         kinds = ["--mount", "--pid", "--ipc", "--uts", "--cgroup", *([] if network else ["--net"])]
         return subprocess.run(
             ["nsenter", f"--target={self.pid}", *kinds, "--root", "--wd", "sh", "-ec", script],
-            env=_ENVIRONMENT | (_settings_of_package_tools() if network else {}),
+            env=_ENVIRONMENT | (settings_of_package_tools() if network else {}),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -120,8 +120,8 @@ def debian_machine(folder: Path) -> Iterator[DebianMachine]:
     base, sources = roots._base(platform)
     root, settings = folder / "root", folder / "settings"
     root.mkdir(mode=0o755)
-    _settings(settings, sources.options)
-    cache = _uv_cache()
+    machine_settings(settings, sources.options)
+    cache = uv_cache()
     cache.mkdir(parents=True, exist_ok=True)
     with _control_group() as group, (folder / "console.log").open("w") as console:
         kinds = ["--mount", "--pid", "--ipc", "--uts", "--fork", "--kill-child"]
@@ -180,7 +180,7 @@ def _control_group() -> Iterator[Path]:
             time.sleep(0.05)
 
 
-def _settings(folder: Path, apt: Sequence[str]) -> None:
+def machine_settings(folder: Path, apt: Sequence[str]) -> None:
     """This machine's ways to the registries of packages, and whom it believes."""
     for name in ("etc/pip.conf", "etc/xdg/pip", "root/.config/pip", "etc/uv", "root/.config/uv"):
         source = Path("/") / name if not name.startswith("root/") else Path.home() / name.removeprefix("root/")
@@ -198,18 +198,18 @@ def _settings(folder: Path, apt: Sequence[str]) -> None:
         shutil.copy(f"/etc/{name}", folder / "etc" / name)
 
 
-def _uv_cache() -> Path:
+def uv_cache() -> Path:
     return Path(os.environ.get("UV_CACHE_DIR") or Path.home() / ".cache" / "uv")
 
 
-def _settings_of_package_tools() -> Mapping[str, str]:
+def settings_of_package_tools() -> Mapping[str, str]:
     ours = {
         name: value
         for name, value in os.environ.items()
         if name.startswith(("PIP_", "UV_")) or name.lower() in ("http_proxy", "https_proxy", "no_proxy")
     }
     trust = dict.fromkeys(("PIP_CERT", "SSL_CERT_FILE"), "/root/machine-ca.crt") if _BUNDLE.exists() else {}
-    return {**ours, **trust, "UV_CACHE_DIR": str(_uv_cache())}
+    return {**ours, **trust, "UV_CACHE_DIR": str(uv_cache())}
 
 
 @contextmanager

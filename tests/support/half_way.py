@@ -1,7 +1,7 @@
-"""Two pilots that an earlier version has left half-way, put under the code of now.
+"""Rollouts and pilots of every path that an earlier version has left half-way, put under the code of now.
 
-`tests/support/pilots_half_way` holds that version's two databases and its grid, and says how they were made. Places in
-them are stand-ins, and all dates are those of one day: `restore` is the only place that makes them real.
+`tests/support/left_half_way` holds that version's two databases and its grid, and makes them anew. Places in them are
+stand-ins, and all dates are those of one day: `restore` is the only place that makes them real.
 """
 
 from __future__ import annotations
@@ -28,25 +28,18 @@ from pps.sandbox.airflow.postgres import EmbeddedPostgres
 from pps.sandbox.grid.control import GRID_FILE
 from pps.sandbox.grid.processes import free_port
 
-HALF_WAY = Path(__file__).parent / "pilots_half_way"
+HALF_WAY = Path(__file__).parent / "left_half_way"
+_SETTINGS = json.loads((HALF_WAY / "settings.json").read_text())
+_MADE = json.loads((HALF_WAY / "made.json").read_text())
 #: The day on which that version was stopped (UTC).
-STOPPED = date(2026, 11, 28)
+STOPPED = date.fromisoformat(_MADE["stopped"])
 #: The port of the provider's repository was in what these digests are of.
-_REPOSITORY_THEN = "58921"
+_REPOSITORY_THEN: str = _MADE["repository"]
 _DATE = re.compile(r"(?<!\d)20\d\d-[01]\d-[0-3]\d(?!\d)")
 
 #: With which that version ran; nobody is late only because a day or two have passed.
-POLICIES: Mapping[str, Mapping[str, object]] = {
-    "publication": {"seen_within": "30d"},
-    "deployment_test": {"answer_within": "30d", "wait_at_most": "60d"},
-    "pilots": {
-        "answer_within": "30d",
-        "set_up_within": "30d",
-        "report_within": "30d",
-        "wrap_up_within": "30d",
-    },
-}
-ENVIRONMENT = {"PPS_FEEDBACK_SECRET": "an example of a secret, 32 bytes"}
+POLICIES: Mapping[str, Mapping[str, object]] = _SETTINGS["policies"]
+ENVIRONMENT: Mapping[str, str] = _SETTINGS["environment"]
 
 #: Who runs what, and in which state it was left.
 AT_SET_UP, AT_REPORT = "major-pilot-4761-1", "major-pilot-4762-1"

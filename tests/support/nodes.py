@@ -3,7 +3,7 @@
 The central node has api-server, scheduler and dag-processor. Two nodes have a Celery worker each, two a triggerer each.
 Every node has a home, an Airflow folder, a configuration, an SSH key and a cache of its own; where we are root it also
 has an account of its own, which can read nothing of the others. Workers have no password of Airflow's database, and
-none of the keys with which Airflow signs.
+none of the keys with which Airflow signs; one has no key of the object store either, and gets it from Airflow.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from __future__ import annotations
 import contextlib
 import os
 import pwd
-import secrets
+import re
 import shutil
 import subprocess
 import sys
@@ -23,12 +23,12 @@ from pathlib import Path
 from shlex import quote
 
 import psutil
-import redis
+from tests.support.broker import Broker
 from tests.support.object_store import BUCKET, ObjectStore
 
 from pps.sandbox.airflow.configuration import change_file
 from pps.sandbox.airflow.installation import Installation
-from pps.sandbox.grid.processes import Servers, free_port
+from pps.sandbox.grid.processes import Servers
 
 ROOT = Path(__file__).resolve().parents[2]
 CENTRAL = ("api-server", "scheduler", "dag-processor")
@@ -58,7 +58,10 @@ SETTINGS = {
     "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "60",
     "AIRFLOW__LOGGING__LOGGING_CONFIG_CLASS": "pps.orchestration.remote_logs.LOGGING_CONFIG",
     "AIRFLOW__LOGGING__REMOTE_BASE_LOG_FOLDER": f"s3://{BUCKET}/logs",
+    "AIRFLOW__LOGGING__REMOTE_LOG_CONN_ID": "pps_object_store",
 }
+#: Has no key of the object store of its own: Airflow's Connection is all that its tasks know.
+WITHOUT_KEY = WORKERS[1]
 
 
 @dataclass(frozen=True)
@@ -165,10 +168,12 @@ class Nodes:
         change_file(config, "sites.yaml", {"ssh_key_file": SSH_KEY})
         for node in self.nodes.values():
             node.furnish(config, Path(self.installation.grid["ssh_key_file"]))
+        admin = self.installation.client("admin")
+        entered = admin.request("POST", "api/v2/connections", json=self.store.connection)
+        assert entered.status_code == 201, entered.text
         for name in self.nodes:
             self.begin(name)
         _until("all nodes are at work", self._all_at_work)
-        admin = self.installation.client("admin")
         _until("the DAGs are known", lambda: len(admin.dags()) > 10)
         for dag in ("bc_client_update", "reminders"):
             admin.request("PATCH", f"api/v2/dags/{dag}", json={"is_paused": False})
@@ -179,7 +184,7 @@ class Nodes:
         """What a node's processes get."""
         node, airflow = self.nodes[name], self.installation.airflow
         assert airflow is not None
-        hidden = _CENTRAL_ONLY if name in WORKERS else ()
+        hidden = {*(_CENTRAL_ONLY if name in WORKERS else ()), *(self.store.environment if name == WITHOUT_KEY else ())}
         plugins = ROOT / "plugins"
         return {k: v for k, v in airflow.environment().items() if k not in hidden} | {
             "HOME": str(node.home),
@@ -195,11 +200,8 @@ class Nodes:
 
     def begin(self, name: str) -> None:
         """Start what a node is for."""
-        what = (
-            ["celery", "worker", "--skip-serve-logs", "--without-mingle", "--without-gossip", "--celery-hostname", name]
-            if name in WORKERS
-            else ["triggerer", "--skip-serve-logs"]
-        )
+        what = _of_unit("worker" if name in WORKERS else "triggerer")
+        what += ["--celery-hostname", name] if name in WORKERS else []
         self._servers.start(
             name,
             self.command(name, "-m", "airflow", *what),
@@ -265,37 +267,11 @@ class Nodes:
         return ready and airflow.health().is_good and all("Starting the triggerer" in self.log(n) for n in TRIGGERERS)
 
 
-class Broker:
-    """Celery's broker, one of the servers that somebody else keeps."""
-
-    def __init__(self, folder: Path, servers: Servers) -> None:
-        self._folder, self._servers = folder, servers
-        self._port, self._password = free_port(), secrets.token_hex(16)
-        self._url = f"redis://:{self._password}@127.0.0.1:{self._port}"
-        self.environment = {
-            "AIRFLOW__CELERY__BROKER_URL": f"{self._url}/0",
-            "AIRFLOW__CELERY__RESULT_BACKEND": f"{self._url}/1",
-        }
-
-    def start(self) -> None:
-        """Start it, and wait until it answers."""
-        settings = self._folder / "redis.conf"
-        lines = [
-            "bind 127.0.0.1",
-            f"port {self._port}",
-            f"requirepass {self._password}",
-            'save ""',
-            f"dir {self._folder}",
-        ]
-        settings.write_text("\n".join(lines))
-        settings.chmod(0o600)
-        self._servers.start("broker", ["redis-server", str(settings)], log=self._folder / "broker.log")
-        _until("the broker answers", self._answers)
-
-    def _answers(self) -> bool:
-        with contextlib.suppress(redis.ConnectionError), redis.Redis.from_url(self._url) as broker:
-            return bool(broker.ping())
-        return False
+def _of_unit(name: str) -> list[str]:
+    """With what the unit of deploy/systemd starts Airflow."""
+    unit = (ROOT / "deploy" / "systemd" / f"pps-{name}.service").read_text()
+    (command,) = re.findall(r"^ExecStart=/opt/pps/venv/bin/airflow (.*)$", unit, re.MULTILINE)
+    return str(command).split()
 
 
 def _until(what: str, look: Callable[[], bool], within_s: float = 180) -> None:

@@ -46,6 +46,13 @@ class ObjectStore:
             "AWS_DEFAULT_REGION": "us-east-1",
         }
 
+    @property
+    def connection(self) -> dict[str, str]:
+        """The same as one of Airflow's Connections, as its REST API takes it."""
+        extra = {"endpoint_url": self.url, "region_name": "us-east-1"}
+        who = {"login": self.key, "password": self.secret, "extra": json.dumps(extra)}
+        return {"connection_id": "pps_object_store", "conn_type": "aws", **who}
+
     def start(self) -> None:
         """Start it, with the bucket `pps`."""
         self.folder.mkdir(parents=True, exist_ok=True)

@@ -29,7 +29,6 @@ from pps.cli.packages.mirrors import progress
 from pps.config.base_models import Model
 from pps.domain.base.errors import ConfigurationError, RolloutError
 from pps.domain.record.facts import FactKind
-from pps.services.base import folder_at
 
 MANIFEST = "BACKUP.json"
 HEADS = "facts.heads"
@@ -160,7 +159,7 @@ def _write_lists(here: Front, part: Path, told: Callable[[int, int, str], None])
     for setting, name in STORES.items():
         if where := getattr(here.services.config.service, setting):
             with (part / name).open("w", encoding="utf-8") as file:
-                file.writelines(f"{one.line}\n" for one in listed(folder_at(where), told))
+                file.writelines(f"{one.line}\n" for one in listed(here.services.folder_at(where), told))
 
 
 def _missing(here: Front, moment: Moment, part: Path) -> Iterator[str]:
@@ -215,7 +214,7 @@ def _described(folder: Path, made: Manifest) -> Any:
 
 def _would_back_up(here: Front, folder: Path, servers: Mapping[str, int], as_json: bool) -> None:
     service = here.services.config.service
-    stores = {s: len(names_in(folder_at(w))) for s in STORES if (w := getattr(service, s))}
+    stores = {s: len(names_in(here.services.folder_at(w))) for s in STORES if (w := getattr(service, s))}
     if as_json:
         return output.say_json({"folder": folder, "servers": servers, "stores": stores})
     rows: list[tuple[str, object]] = [(f"PostgreSQL of {name}", number) for name, number in servers.items()]

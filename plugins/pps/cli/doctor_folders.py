@@ -17,6 +17,7 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from pps.activities.sites.diagnosis import Finding, Health, failure
+from pps.adapters.packages.object_store import CONNECTION, is_object_store, said_by
 from pps.adapters.packages.openpgp import keys_in
 from pps.adapters.packages.signatures import keys_of
 from pps.cli.front import Front
@@ -122,7 +123,7 @@ def folder_findings(here: Front, settings: dict[str, Any] | None) -> Iterator[Fi
         return
     for name, subject in _FOLDERS.items():
         if where := getattr(service, name):
-            yield _folder(subject, str(where), account)
+            yield _folder(here, subject, str(where), account)
     yield from _keyring(here, account)
     for program, does in _PROGRAMS.items():
         found = shutil.which(program)
@@ -132,12 +133,12 @@ def folder_findings(here: Front, settings: dict[str, Any] | None) -> Iterator[Fi
             yield Finding(program, Health.FAIL, f"is not installed; it {does}.", f"Install {program} (Debian).")
 
 
-def _folder(subject: str, where: str, account: Account) -> Finding:
+def _folder(here: Front, subject: str, where: str, account: Account) -> Finding:
     try:
         parts = urlsplit(where)
         if parts.scheme in ("", "file"):
             return _local(subject, Path(unquote(parts.path) if parts.scheme else where), account)
-        return _elsewhere(subject, where)
+        return _elsewhere(here, subject, where)
     except RolloutError as error:
         return failure(subject, error)
     except Exception as error:  # whatever the library of an object store raises
@@ -175,19 +176,18 @@ def _of_others(folder: Path, account: Account) -> str:
     return ""
 
 
-def _elsewhere(subject: str, where: str) -> Finding:
+def _elsewhere(here: Front, subject: str, where: str) -> Finding:
     """An object store has no folders, and no accounts of ours: a file is written and removed."""
-    from upath import UPath
-
-    probe = UPath(where) / ".pps-doctor"
+    who = f", with the key of {said_by(here.services.credentials(CONNECTION))}" if is_object_store(where) else ""
+    probe = here.services.folder_at(where) / ".pps-doctor"
     try:
         probe.write_text("ok")
         probe.unlink()
     except Exception as error:
         raise ServiceError(
-            where, f"cannot be written to ({type(error).__name__}: {error}).", "Make it writable."
+            where, f"cannot be written to{who} ({type(error).__name__}: {error}).", "Make it writable."
         ) from error
-    return Finding(subject, Health.OK, f"{where} is writable.")
+    return Finding(subject, Health.OK, f"{where} is writable{who}.")
 
 
 def _keyring(here: Front, account: Account) -> Iterator[Finding]:

@@ -21,7 +21,6 @@ from pps.cli.front import Front, front
 from pps.cli.packages.mirrors import progress
 from pps.domain.base.errors import ConfigurationError, NotYetAllowedError, RefusedError
 from pps.domain.record import chain
-from pps.services.base import folder_at
 
 
 def restore(
@@ -157,6 +156,6 @@ def _differences(here: Front, folder: Path, *, quiet: bool) -> list[str]:
             found.append(f"service.yaml has no {setting}, and the backup lists what lay there.")
             continue
         with progress(quiet=quiet) as told:
-            root = folder_at(where)
+            root = here.services.folder_at(where)
             found += compared(root, read_list(folder / name), listed(root, told))
     return found

@@ -2,7 +2,9 @@
 
 Configured by `AIRFLOW__LOGGING__LOGGING_CONFIG_CLASS=pps.orchestration.remote_logs.LOGGING_CONFIG` and
 `AIRFLOW__LOGGING__REMOTE_BASE_LOG_FOLDER=s3://pps/logs`. `REMOTE_LOGGING` stays off: it asks for Airflow's own handler,
-which comes with clients of Redshift, Athena and SageMaker. Who we are there is in `AWS_*`, or wherever botocore looks.
+which comes with clients of Redshift, Athena and SageMaker. Who we are there says `AIRFLOW_CONN_PPS_OBJECT_STORE`: with
+`AIRFLOW__LOGGING__REMOTE_LOG_CONN_ID=pps_object_store` Airflow sets it, from its Connection, for whoever writes a
+task's log. Without it, `AWS_*`, or wherever botocore looks.
 
 Each node writes its own part of a log, and the reader puts the parts together: a task that has waited may go on
 at another node.
@@ -55,9 +57,12 @@ def _client() -> Any:
     from botocore.config import Config
     from botocore.session import Session
 
+    from pps.adapters.packages.object_store import CONNECTION, StoreLogin
+
     # a log is not worth that a task waits for it for long
     patience = Config(connect_timeout=5, read_timeout=20, retries={"total_max_attempts": 3})
-    return Session().create_client("s3", config=patience)
+    login = StoreLogin.of(os.environ.get(f"AIRFLOW_CONN_{CONNECTION.upper()}"))
+    return Session().create_client("s3", config=patience, **(login.for_client() if login else {}))
 
 
 REMOTE_TASK_LOG = RemoteLogs()

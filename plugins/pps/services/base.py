@@ -36,13 +36,6 @@ def credentials_from_environment(connection: str) -> str | None:
     return os.environ.get(f"AIRFLOW_CONN_{connection.upper()}")
 
 
-def folder_at(address: str) -> UPath:
-    """A folder of service.yaml, wherever it is (file://, s3://, ...)."""
-    from upath import UPath
-
-    return UPath(address)
-
-
 def cache_folder() -> Path:
     """See `Services.cache`."""
     base = os.environ.get("PPS_CACHE") or Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "pps"
@@ -88,6 +81,16 @@ class Shared:
     def _secret_of(self, connection: str) -> SplitResult | None:
         uri = self.credentials(connection)
         return urlsplit(uri) if uri else None
+
+    def folder_at(self, address: str) -> UPath:
+        """A folder of service.yaml, wherever it is (file://, s3://, ...); who we are there says `pps_object_store`."""
+        from upath import UPath
+
+        from pps.adapters.packages.object_store import CONNECTION, StoreLogin, is_object_store
+
+        login = StoreLogin.of(self.credentials(CONNECTION)) if is_object_store(address) else None
+        folder: UPath = UPath(address, **(login.options() if login else {}))
+        return folder
 
     @cached_property
     def store_url(self) -> str:
@@ -171,7 +174,7 @@ class Shared:
         """Where bulletin and release notes are published."""
         from pps.adapters.packages.folders import PublishedFolder
 
-        return PublishedFolder(folder_at(self.config.service.publication_folder))
+        return PublishedFolder(self.folder_at(self.config.service.publication_folder))
 
     def write_bulletin(self, now: datetime) -> None:
         """Write the release bulletin anew from the facts (SD 4.1.1, step 5)."""

@@ -14,7 +14,7 @@ from pps.activities.packages.submission_look import Bench
 from pps.activities.ports.packages import Artefacts, Linters, PackageReader, ProductionRepositories
 from pps.activities.release.signing import Comparison, OwnIndex, not_as_published, own_indexes, renew_all
 from pps.domain.packages.patch import Repository
-from pps.services.base import folder_at, private_folder
+from pps.services.base import private_folder
 from pps.services.people import People
 from pps.services.repositories import Repositories
 
@@ -33,7 +33,7 @@ class Releases(People, Repositories):
         from pps.adapters.packages.artefacts import ArtefactStore
 
         return ArtefactStore(
-            folder_at(self.config.service.artefact_store), private_folder(self.cache, "artefacts", make=False)
+            self.folder_at(self.config.service.artefact_store), private_folder(self.cache, "artefacts", make=False)
         )
 
     @property
@@ -51,7 +51,7 @@ class Releases(People, Repositories):
     @cached_property
     def production_repository(self) -> UPath:
         """The folder in which production packages and tarballs are published."""
-        return folder_at(self.config.service.production_repository)
+        return self.folder_at(self.config.service.production_repository)
 
     @cached_property
     def production_packages(self) -> ProductionRepositories:

@@ -19,7 +19,7 @@ from pps.domain.base.errors import ConfigurationError
 from pps.domain.packages.patch import Repository, RepositoryKind
 from pps.domain.packages.repository_seals import KEYRING
 from pps.domain.packages.repository_trust import Trust
-from pps.services.base import Shared, folder_at
+from pps.services.base import Shared
 
 if TYPE_CHECKING:
     from upath import UPath
@@ -111,7 +111,7 @@ class Repositories(Shared):
                 "names no mirror_folder, so there is no place for mirrors.",
                 "Set mirror_folder and mirror_url; docs/production.md says how it is served.",
             )
-        return folder_at(self.config.service.mirror_folder)
+        return self.folder_at(self.config.service.mirror_folder)
 
     @cached_property
     def mirrors(self) -> Mirrors:
@@ -147,7 +147,7 @@ class Repositories(Shared):
                 "names no upload_folder and upload_url, so packages cannot be uploaded.",
                 "Publish them in a repository of your own.",
             )
-        return folder_at(self.config.service.upload_folder)
+        return self.folder_at(self.config.service.upload_folder)
 
     def publish_upload(self, provider: str, kind: RepositoryKind, package: Path, now: datetime) -> Repository:
         """Add a package to the repository of a provider's uploads, and sign that; where it is served."""

@@ -304,7 +304,7 @@ def test_the_command_prints_what_the_page_shows(
 
 def facts_left_half_way() -> list[Fact]:
     """The facts of two pilots that an earlier version has left half-way."""
-    dump = gzip.decompress((Path(__file__).parents[2] / "support/pilots_half_way/pps.sql.gz").read_bytes()).decode()
+    dump = gzip.decompress((Path(__file__).parents[2] / "support/left_half_way/pps.sql.gz").read_bytes()).decode()
     text = "'((?:[^']|'')*)'"
     rows = re.findall(
         rf"^\t\(\d+, {', '.join([text] * 7)}", dump.partition("INTO public.facts")[2].partition(";\n")[0], re.MULTILINE
