@@ -1,4 +1,4 @@
-"""Pilots last for weeks: what the version before has begun, this one ends.
+"""Rollouts and pilots last for weeks: what the version before has begun, this one ends.
 
 Runs after all tests of the small Airflow and before those of the whole grid, as it has an installation of its own.
 """
@@ -9,14 +9,31 @@ import tempfile
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
+from tests.e2e import test_non_bc_client_update as non_bc
+from tests.e2e import test_release_testing as release_testing
 from tests.support.airflow import end_airflow
-from tests.support.airflow_waits import runs_of
-from tests.support.half_way import AT_REPORT, AT_SET_UP, ENVIRONMENT, FACTS, POLICIES, Before, restore
-from tests.support.whole import Grid
-from tests.support.whole_pilots import MAJOR, PilotRun, partner
+from tests.support.airflow_waits import runs_of, why_failed
+from tests.support.half_way import (
+    AT_DECISION,
+    AT_REPORT,
+    AT_SET_UP,
+    CLIENT,
+    ENVIRONMENT,
+    FACTS,
+    NON_BC,
+    OVERRULE,
+    POLICIES,
+    RELEASE_TEST,
+    TEST,
+    Before,
+    restore,
+)
+from tests.support.whole import BC, VOS, Grid
+from tests.support.whole_pilots import MAJOR, MINOR, PilotRun, form, partner
 from typer.testing import CliRunner
 
 from pps.activities.people.effort import credits_on_record
@@ -26,7 +43,9 @@ from pps.domain.packages.patch import PatchState
 from pps.domain.people import questions
 from pps.domain.record import chain
 from pps.domain.record.facts import FactKind
+from pps.domain.record.rollouts import SiteState
 from pps.domain.sites.site import PartnerLevel
+from pps.sandbox.airflow.configuration import administrator_of
 from pps.sandbox.airflow.installation import Installation
 from pps.sandbox.demo.play import answer_invitation
 from pps.sandbox.grid.pilot_service import ServiceAction
@@ -51,48 +70,119 @@ def waiting(grid: Grid) -> set[tuple[str, str, str]]:
     return {(q.dag, q.run, q.task) for q in grid.client.questions()}
 
 
+@pytest.mark.sd("4.1.1")
+@pytest.mark.sd("4.1.2")
 @pytest.mark.sd("4.1.3")
-def test_pilots_that_the_version_before_left_half_way_are_ended_by_this_one(left: tuple[Grid, Before]) -> None:
-    """One waits for its service, the other for a report and for its VO; triggers and questions are those of before."""
+@pytest.mark.sd("4.2.2")
+@pytest.mark.sd("4.2.3")
+def test_rollouts_and_pilots_of_every_path_that_the_version_before_left_half_way_are_ended_by_this_one(
+    left: tuple[Grid, Before],
+) -> None:
+    """Triggers, questions and dates are those of before. All are answered at once, so that nobody waits for another."""
     grid, before = left
     going, over = (PilotRun(grid, MAJOR, name) for name in (AT_SET_UP, AT_REPORT))
+    minor = PilotRun(grid, MINOR, AT_DECISION)
     gold, platinum = partner(grid, PartnerLevel.GOLD), partner(grid, PartnerLevel.PLATINUM)
     assert before.triggers >= {
         (TRIGGER, "pilot_is_set_up", going.name),
         (TRIGGER, "vos_may_begin", going.name),
         (TRIGGER, "pilot_run_is_over", going.name),
         (TRIGGER, "vos_are_heard", over.name),
+        (TRIGGER, "feedback_is_over", CLIENT),
+        (TRIGGER, "certification_is_over", CLIENT),
+        (TRIGGER, "deployment_test_is_over", NON_BC),
     }
-    deployment = {("pre_deployment_test", f"{pilot.name}.deployment") for pilot in (going, over)}
-    assert {question[:2] for question in before.questions} == deployment | {(MAJOR, over.name)}
+    tested = {f"{name}.deployment" for name in (going.name, over.name, minor.name, NON_BC)} | {TEST}
+    assert before.questions == {
+        *(("pre_deployment_test", run, "ask_member_site") for run in tested),
+        (MAJOR, over.name, "site.report"),
+        (MINOR, minor.name, "decide_at_wrap_up"),
+        (non_bc.DAG, NON_BC, "site.configure"),
+        (release_testing.DAG, RELEASE_TEST, "ask_site"),
+        ("overrule_policies", OVERRULE, "ask_the_coordination"),
+    }
     assert waiting(grid) == before.questions
 
     signed = CliRunner().invoke(app, ["keys", "sign", "--unsigned"], obj=Front(grid.services))
-    assert (signed.exit_code, signed.stdout.count("/mirror/")) == (0, 2), "as docs/production.md says"
-    for pilot in (going, over):
+    assert (signed.exit_code, signed.stdout.count("/mirror/")) == (0, 3), "as docs/production.md says"
+    for pilot in (going, over, minor):
         verified = CliRunner().invoke(app, ["mirror", "verify", pilot.name], obj=Front(grid.services))
         assert verified.exit_code == 0, verified.output
 
+    # people answer what the version before has asked
     grid.control.act_on_service(gold, ServiceAction.START)
-    going.waits_for(FactKind.VO_INVITED)
+    minor.decide("Release", reason="It ran without an incident.")
+    member = administrator_of(grid.member_site())
+    for run in sorted(tested):
+        answer(grid, member, "Pass", "pre_deployment_test", run, report="It installs.")
+    site = the_site_that_is_asked(grid, non_bc.DAG, NON_BC)
+    tarball = grid.rollout(NON_BC).need(FactKind.TARBALL_BUILT, "").payload["name"]
+    non_bc.configure(grid, site, tarball, f"export {non_bc.VARIABLE}=file\n")
+    set_to = f"{non_bc.VARIABLE}=file"
+    answer(grid, administrator_of(site), "Configured", non_bc.DAG, NON_BC, settings=set_to)
+    pool = the_site_that_is_asked(grid, release_testing.DAG, RELEASE_TEST)
+    with_it = "a user interface"
+    answer(grid, administrator_of(pool), "Accept", release_testing.DAG, RELEASE_TEST, services=with_it)
+    answer(grid, "pps-coordinator", "Refuse", "overrule_policies", OVERRULE, remarks="Not exploitable here.")
     happy = "Our jobs run as they did before."
-    for vo in ("lhcb", "atlas"):  # the one was invited by the version before
-        grid.waits_for(f"answer of {vo}", lambda vo=vo: answer_invitation(grid.mails, vo, "works", happy) == 201)
-    for pilot, site in ((over, platinum), (going, gold)):
-        pilot.member_site_passes()
-        pilot.report(site)
+    asked = {over.name: ("lhcb",), CLIENT: ("cms", "lhcb", "biomed"), NON_BC: VOS, going.name: ("atlas",)}
+    for name, vos in asked.items():
+        for vo in vos:  # all but the last one were invited by the version before
+            given = (vo, "works", f"{happy} ({vo})", name)
+            grid.waits_for(f"answer of {vo}", lambda given=given: answer_invitation(grid.mails, *given) == 201)
+    for name in (CLIENT, NON_BC):
+        grid.certify(grid.rollout(name).patch_number)
+
+    # what this version asks in their course
+    decision = release_testing.decision(grid, RELEASE_TEST)
+    grid.as_user("release-manager").answer(decision, ["Release"], {"reason": None})
+    for pilot, at in ((over, platinum), (going, gold)):
+        pilot.report(at)
         pilot.decide("Release", guidelines="Dump the database before.")
-        assert pilot.outcome() == "released"
-        assert happy in grid.notes(pilot.name)
-        number = grid.rollout(pilot.name).patch_number
-        assert grid.services.tracker.patch(number).state is PatchState.IN_PRODUCTION
+
+    ended = {pilot.name: pilot.outcome() for pilot in (over, going, minor)}
+    for dag, name in ((BC, CLIENT), (non_bc.DAG, NON_BC), (release_testing.DAG, RELEASE_TEST)):
+        assert grid.ends(name, dag=dag) == "success", why_failed(grid.client, dag, name)
+        ended[name] = grid.rollout(name).need(FactKind.ROLLOUT_CLOSED, "").payload["outcome"]
+    assert set(ended.values()) == {"released"}, ended
+    there = grid.services.tracker
+    for name in ended:
+        number = grid.rollout(name).patch_number
+        grid.waits_for(f"the tracker on {name}", lambda n=number: there.patch(n).state is PatchState.IN_PRODUCTION)
+    for name, vos in asked.items():
+        assert all(f"{happy} ({vo})" in grid.notes(name) for vo in vos), name
+    assert happy in grid.notes(CLIENT), "what a VO has told the version before"
+    assert grid.states(NON_BC)[site] is SiteState.AVAILABLE
+    assert grid.ends(OVERRULE, dag="overrule_policies") == "success"
+    assert grid.rollout(OVERRULE).need(FactKind.DECIDED, "").payload["decision"] == "not overruled"
+    for run in sorted(tested):
+        assert grid.ends(run, dag="pre_deployment_test") == "success"
+    tests = grid.services.facts.rollouts(paths=["pre-deployment"])
+    outcomes = [grid.rollout(test.name).need(FactKind.ROLLOUT_CLOSED, "").payload["outcome"] for test in tests]
+    assert outcomes == ["passed"] * len(tested)
+
     assert waiting(grid) == set()
-    for run in runs_of(grid.client, MAJOR):
-        assert len(run["dag_versions"]) > 1, "the DAG of before was another one"
-        states = {task.state for task in grid.client.tasks(MAJOR, run["dag_run_id"])}
-        assert states == {"success", "skipped"}
+    for dag in (MAJOR, MINOR, BC, non_bc.DAG, release_testing.DAG, "overrule_policies", "pre_deployment_test"):
+        for run in runs_of(grid.client, dag):
+            assert len(run["dag_versions"]) > 1, "the DAG of before was another one"
+            states = {task.state for task in grid.client.tasks(dag, run["dag_run_id"])}
+            assert states <= {"success", "skipped"}, (dag, run["dag_run_id"])
     stands_as_it_was(grid, before)
     nothing_happened_twice(grid)
+
+
+def question_of(grid: Grid, dag: str, run: str) -> Any:
+    (found,) = grid.waits_for(f"question of {run}", lambda: list(grid.client.questions(dag, run)))
+    return found
+
+
+def the_site_that_is_asked(grid: Grid, dag: str, run: str) -> str:
+    return str(question_of(grid, dag, run).subject.partition(":")[0])
+
+
+def answer(grid: Grid, user: str, choice: str, dag: str, run: str, **given: Any) -> None:
+    question = question_of(grid, dag, run)
+    grid.as_user(user).answer(question, [choice], form(question, **given))
 
 
 def stands_as_it_was(grid: Grid, before: Before) -> None:

@@ -26,7 +26,7 @@ for name in sys.argv[1:]:
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Image]:
+def made() -> Iterator[Image]:
     with (
         short_folder("pps-image-") as folder,
         image(CONTAINER / "Containerfile", CHECKOUT, folder) as made,
@@ -35,7 +35,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Image]:
 
 
 @pytest.fixture(scope="module")
-def mounts() -> Iterator[dict[str, Path | None]]:
+def mounts(made: Image) -> Iterator[dict[str, Path | None]]:
     """Those of the pod's template: what a configuration and a secret bring, and empty places to write to."""
     pod = yaml.safe_load((CONTAINER / "pod-template.yaml").read_text())["spec"]
     with short_folder("pps-mounts-") as folder:
@@ -52,7 +52,7 @@ def mounts() -> Iterator[dict[str, Path | None]]:
 
 
 def test_each_part_answers_to_a_user_without_rights_on_a_read_only_root(
-    made: Image, mounts: dict[str, Path | None], usual_umask: None
+    made: Image, mounts: dict[str, Path | None]
 ) -> None:
     def says(*words: str, code: int = 0) -> str:
         done = made.starts(*words, mounts=mounts)
@@ -77,9 +77,7 @@ def test_each_part_answers_to_a_user_without_rights_on_a_read_only_root(
     assert found["database"] == "FAIL", "there is none here, and it says so"
 
 
-def test_every_class_that_values_and_settings_name_is_in_the_image(
-    made: Image, mounts: dict[str, Path | None], usual_umask: None
-) -> None:
+def test_every_class_that_values_and_settings_name_is_in_the_image(made: Image, mounts: dict[str, Path | None]) -> None:
     executors = [
         yaml.safe_load((CONTAINER / f"values-{n}.yaml").read_text())["executor"] for n in ("celery", "kubernetes")
     ]

@@ -42,7 +42,9 @@ POLICIES: Mapping[str, Mapping[str, object]] = _SETTINGS["policies"]
 ENVIRONMENT: Mapping[str, str] = _SETTINGS["environment"]
 
 #: Who runs what, and in which state it was left.
-AT_SET_UP, AT_REPORT = "major-pilot-4761-1", "major-pilot-4762-1"
+AT_SET_UP, AT_REPORT, AT_DECISION = "major-pilot-4761-1", "major-pilot-4762-1", "minor-pilot-4763-1"
+CLIENT, NON_BC, TEST = "bc-client-4711-1", "non-bc-client-4721-1", "pre-deployment-4711-1"
+RELEASE_TEST, OVERRULE = "release-test-4741-1", "overrule-4723-1"
 
 
 @dataclass(frozen=True)
@@ -78,8 +80,8 @@ def restore(installation: Installation) -> Before:
     later = datetime.now(UTC).date() - timedelta(days=1) - STOPPED
 
     def here(text: str) -> str:
-        for stand_in, place in places.items():
-            text = text.replace(stand_in, place)
+        for stand_in, place in places.items():  # not within a digest
+            text = re.sub(rf"(?<![0-9A-Za-z]){re.escape(stand_in)}(?![0-9A-Za-z])", lambda _, to=place: to, text)
         return _DATE.sub(lambda found: (date.fromisoformat(found[0]) + later).isoformat(), text)
 
     with tarfile.open(fileobj=io.BytesIO(gzip.decompress((HALF_WAY / "grid.tar.gz").read_bytes()))) as tar:
@@ -97,7 +99,10 @@ def restore(installation: Installation) -> Before:
         )
         places[then] = now
     for path in sorted(installation.grid_folder.rglob("*")):
-        if path.suffix in (".json", ".jsonl", ".eml", ".html", ".txt"):
+        of_site = path.is_relative_to(installation.grid_folder / "sites")  # previews there are known by their digests
+        if path.name in (".pps-site", "pilot-service.json") or (
+            not of_site and path.suffix in (".json", ".jsonl", ".eml", ".html", ".txt")
+        ):
             path.write_text(here(path.read_text(encoding="utf-8")), encoding="utf-8")
     # a grid that starts again takes the ports that it had
     (installation.grid_folder / GRID_FILE).write_text(json.dumps({"format": 1, "ports": {"repository": repository}}))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import fnmatch
 import json
+import os
 import shlex
 import subprocess
 from collections.abc import Iterator, Mapping
@@ -26,6 +27,7 @@ _CACHE = "/var/tmp/uv"
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 #: In namespaces of its own; what is shown of this machine is given as arguments.
 _ENTER = """set -eu
+umask 022
 root=$1 cache=$2 shown=$3 after=$4
 shift 4
 mount --make-rprivate /
@@ -117,12 +119,16 @@ def image(containerfile: Path, checkout: Path, folder: Path) -> Iterator[Image]:
     roots, platform = DebianRoots(clean_root_cache()), Platform("debian12", debian_base.machine_architecture())
     settings = folder / "settings"
     machine_settings(settings, roots._base(platform)[1].options)
-    with roots.open(platform) as opened:
-        made = Image(opened.folder)
-        subprocess.run(["cp", "-R", f"{settings}/.", str(made.root)], check=True)
-        for name, given in steps:
-            _follow(made, name, given, checkout)
-        yield made
+    before = os.umask(0o022)  # whoever starts the image is another account
+    try:
+        with roots.open(platform) as opened:
+            made = Image(opened.folder)
+            subprocess.run(["cp", "-R", f"{settings}/.", str(made.root)], check=True)
+            for name, given in steps:
+                _follow(made, name, given, checkout)
+            yield made
+    finally:
+        os.umask(before)
 
 
 def instructions(text: str) -> Iterator[tuple[str, str]]:

@@ -78,8 +78,11 @@ class DemoSummary:
             self.problems.append(otherwise)
 
 
-def answer_invitation(mails: Path, vo: str, opinion: str, text: str) -> int | None:
+def answer_invitation(mails: Path, vo: str, opinion: str, text: str, rollout: str = "") -> int | None:
     """Answer as a VO's people do: open the newest invitation, follow its link, send the form.
+
+    Args:
+        rollout: the newest of this one; "": of all.
 
     Returns:
         The HTTP status, or None while the mail has not come.
@@ -88,6 +91,8 @@ def answer_invitation(mails: Path, vo: str, opinion: str, text: str) -> int | No
     for mail in reversed(kept_mails(mails, to=f"{vo}-")):
         body = read_mail(mails, mail).get_body(("plain",))
         if body is not None and (found := _LINK.search(body.get_content())):
+            if rollout and f"/{rollout}?" not in found[0]:
+                continue
             link = found[0]
             break
     if link is None:
