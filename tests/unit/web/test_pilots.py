@@ -307,10 +307,12 @@ def facts_left_half_way() -> list[Fact]:
     dump = gzip.decompress((Path(__file__).parents[2] / "support/left_half_way/pps.sql.gz").read_bytes()).decode()
     text = "'((?:[^']|'')*)'"
     rows = re.findall(
-        rf"^\t\(\d+, {', '.join([text] * 7)}", dump.partition("INTO public.facts")[2].partition(";\n")[0], re.MULTILINE
+        rf"^\t\((\d+), {', '.join([text] * 7)}",
+        dump.partition("INTO public.facts")[2].partition(";\n")[0],
+        re.MULTILINE,
     )
     found = []
-    for row in rows:
+    for _, *row in sorted(rows, key=lambda row: int(row[0])):  # a dump has them as they lie in the table
         rollout, kind, subject, occasion, at, actor, payload = (part.replace("''", "'") for part in row)
         if "-pilot-" in rollout:
             found.append(
