@@ -77,6 +77,16 @@ class Window:
     """how long it takes the scheduler to look at every run once"""
 
 
+@dataclass(frozen=True)
+class Reaction:
+    """Seconds that an answer takes to be followed."""
+
+    whole: float
+    """from the answer until the next task runs"""
+    scheduler: float
+    """of these, from the end of the task that took the answer until the scheduler has found what is next"""
+
+
 class Course:
     """A running installation, and the pilots on it."""
 
@@ -113,11 +123,17 @@ class Course:
         busy = [*HOLDS_A_SLOT, "scheduled", "up_for_retry"]
         return not self.ask("airflow", "SELECT 1 FROM task_instance WHERE state = ANY(%s) LIMIT 1", busy)
 
-    def began(self, run: str, task: str) -> float | None:
-        """When a task began, by the clock of this machine."""
-        query = "SELECT start_date FROM task_instance WHERE dag_id = %s AND run_id = %s AND task_id = %s"
-        rows = self.ask("airflow", query, MINOR, run, task)
-        return rows[0][0].timestamp() if rows and rows[0][0] else None
+    def moments(self, run: str, task: str, follows: str) -> tuple[float, float, float] | None:
+        """When a task ended, and when the next was scheduled and began, by this machine's clock; None until it has."""
+        query = (
+            "SELECT a.end_date, b.scheduled_dttm, b.start_date FROM task_instance a JOIN task_instance b "
+            "USING (dag_id, run_id) WHERE dag_id = %s AND run_id = %s AND a.task_id = %s AND b.task_id = %s"
+        )
+        rows = self.ask("airflow", query, MINOR, run, task, follows)
+        if not rows or rows[0][2] is None:
+            return None
+        ended, scheduled, began = (moment.timestamp() for moment in rows[0])
+        return ended, scheduled, began
 
     # --- pilots ---
 
@@ -160,16 +176,17 @@ class Course:
 
         return cast(AirflowQuestion, self.until(f"the question {task} of {run}", look))
 
-    def reactions(self, run: str) -> list[float]:
-        """Answer the Coordinator's questions of one pilot; seconds from each answer until its next task runs."""
-        took = []
+    def reactions(self, run: str) -> list[Reaction]:
+        """Answer the Coordinator's questions of one pilot."""
+        took: list[Reaction] = []
         for task, (_, follows) in QUESTIONS.items():
             question = self.question(run, task)
             self.until("a quiet system", self.is_quiet)
             answered = time.time()
             self.answer(question)
-            began = self.until(f"{follows} of {run}", lambda run=run, follows=follows: self.began(run, follows))  # type: ignore[misc]
-            took.append(began - answered)
+            moments = self.until(f"{follows} of {run}", lambda run=run, pair=(task, follows): self.moments(run, *pair))  # type: ignore[misc]
+            taken, scheduled, began = moments
+            took.append(Reaction(began - answered, scheduled - taken))
         return took
 
     def bring_to_run(self, runs: Collection[str]) -> None:
@@ -330,7 +347,7 @@ def run(options: argparse.Namespace, folder: Path) -> int:
         say(f"measuring while {options.pilots} pilots wait: {options.rounds} x {options.seconds:g} s")
         waiting = windows(course, options.rounds, options.seconds)
         say("how long an answer takes to be followed among them")
-        among = course.reactions(course.runs[1])
+        among = [reaction for run in course.runs[1:6:2] for reaction in course.reactions(run)]
         say("done")
     show(idle, waiting, options.pilots)
     last, held = waiting[-1], max(window.held for window in waiting)
@@ -342,9 +359,10 @@ def run(options: argparse.Namespace, folder: Path) -> int:
         f"{median(waiting, lambda w: w.sessions_per_min):.0f} while they wait; "
         f"facts written while they wait: {sum(w.facts for w in waiting)}\n"
         f"the scheduler has looked at each of their runs within {median(waiting, lambda w: w.cycle_s):.2f} s\n"
-        f"from an answer until its next task runs: {statistics.median(alone):.2f} s with one pilot, "
-        f"{statistics.median(among):.2f} s with {options.pilots} "
-        f"(ratio {statistics.median(among) / statistics.median(alone):.2f}; {_list(alone)} and {_list(among)})"
+        f"from an answer until its next task runs: {_said(alone, 'whole')} with one pilot, "
+        f"{_said(among, 'whole')} with {options.pilots}\n"
+        "of these, from the end of the task that took the answer until the next is scheduled: "
+        f"{_said(alone, 'scheduler')}, {_said(among, 'scheduler')}"
     )
     expected = {"deferred": 2 * len(in_run), "awaiting_input": len(asked)}
     if held or any(last.states[state] != count for state, count in expected.items()):
@@ -353,8 +371,9 @@ def run(options: argparse.Namespace, folder: Path) -> int:
     return 0
 
 
-def _list(seconds: Sequence[float]) -> str:
-    return ", ".join(f"{s:.2f}" for s in seconds)
+def _said(reactions: Sequence[Reaction], part: str) -> str:
+    seconds = [getattr(reaction, part) for reaction in reactions]
+    return f"{statistics.median(seconds):.2f} s ({', '.join(f'{s:.2f}' for s in seconds)})"
 
 
 def main() -> int:

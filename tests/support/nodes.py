@@ -53,6 +53,7 @@ _PLACES = {
 #: The settings of docs/production.md, 9; a test holds these two together.
 SETTINGS = {
     "AIRFLOW__CORE__EXECUTOR": "CeleryExecutor",
+    "AIRFLOW__SCHEDULER__MAX_DAGRUNS_PER_LOOP_TO_SCHEDULE": "20",
     "AIRFLOW__CELERY__WORKER_CONCURRENCY": "1",  # two batches at once: one at each worker
     "AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION": "True",  # the nights have their tests elsewhere
     "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "60",

@@ -19,6 +19,8 @@ from airflow.utils.session import create_session
 from airflow.utils.state import TaskInstanceState
 from sqlalchemy import select
 
+from pps.orchestration.turns import ChangedRunsFirst
+
 #: What DAGs and nearly all tasks use: a third of a second of the processor, half of what a short task takes.
 _WHAT_TASKS_IMPORT = (
     "pps.orchestration.groups",
@@ -73,7 +75,7 @@ def _in_text(error: BaseException) -> WorkerError:
     return (NotBegunError if away else WorkerError)(f"{type(error).__name__}: {error}"[:_LONGEST_TEXT])
 
 
-class SafeLocalExecutor(LocalExecutor):
+class SafeLocalExecutor(ChangedRunsFirst, LocalExecutor):
     """Keeps to itself that a worker process ended well.
 
     A task that parks (human tasks) or defers ends its worker process, and the executor reports

@@ -217,6 +217,8 @@ class EmbeddedAirflow:
                 # a file that changes is parsed at once all the same
                 "AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "600",
                 "AIRFLOW__SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.1",
+                # as in production: our executor puts first what has changed
+                "AIRFLOW__SCHEDULER__MAX_DAGRUNS_PER_LOOP_TO_SCHEDULE": "2",
                 # the time of a human task is seen to be up within 2 s, not 15 s
                 "AIRFLOW__SCHEDULER__TRIGGER_TIMEOUT_CHECK_INTERVAL": "2",
                 # tasks of a scheduler that was killed run again within a minute, not after five
