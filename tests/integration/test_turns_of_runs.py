@@ -90,12 +90,15 @@ class Scheduler:
             session.execute(sa.update(TaskInstance).where(*of_task).values(state=state, updated_at=when))
 
     def changed(self, seconds: float) -> list[str]:
-        return [run for _, run in changed_runs_first(at(seconds))]
+        return [run for _, run in changed_runs_first(at(seconds), AT_ONCE)]
 
-    def looks_at(self) -> list[str]:
-        """What Airflow itself would look at in its next loop."""
-        with self.session() as session:
-            return [run.run_id for run in DagRun.get_running_dag_runs_to_examine(session=session)]
+    def looks_at(self, when: datetime | None = None) -> list[str]:
+        """What Airflow itself looks at in its next loop; it notes when, if that is said."""
+        with self.session.begin() as session:
+            runs = list(DagRun.get_running_dag_runs_to_examine(session=session))
+            for run in runs if when else ():
+                run.last_scheduling_decision = when
+            return [run.run_id for run in runs]
 
 
 @pytest.fixture(scope="module")
@@ -136,6 +139,42 @@ def test_a_run_in_which_a_task_has_ended_or_was_cleared_comes_before_all_that_wa
     assert scheduler.changed(31) == ["pilot-19"]
     assert scheduler.looks_at() == ["pilot-19", "pilot-0"]
     assert scheduler.changed(32) == [], "once"
+
+
+def test_of_many_runs_that_change_again_and_again_none_waits_for_long(scheduler: Scheduler) -> None:
+    """Airflow would take the oldest runs first, as long as these have something to do."""
+    scheduler.waits(20)
+    seen: set[str] = set()
+    for loop in range(5):
+        for number in range(10):
+            scheduler.becomes(f"pilot-{number}", "success", at(30 + loop))
+        scheduler.changed(30.5 + loop)
+        seen |= set(scheduler.looks_at(when=at(30.8 + loop)))
+    assert seen == {f"pilot-{number}" for number in range(10)}
+
+
+def test_a_new_run_does_not_wait_for_older_ones_that_have_changed(scheduler: Scheduler) -> None:
+    scheduler.waits(20)
+    with scheduler.session.begin() as session:
+        new = sa.update(DagRun).where(DagRun.run_id.in_(["pilot-18", "pilot-19"]))
+        session.execute(new.values(last_scheduling_decision=None, run_after=at(29)))
+    for number in range(10):
+        scheduler.becomes(f"pilot-{number}", "success", at(30))
+    assert len(scheduler.changed(31)) == 10, "so Airflow does not sleep"
+    assert scheduler.looks_at(when=at(32)) == ["pilot-18", "pilot-19"]
+    scheduler.changed(33)
+    assert set(scheduler.looks_at()) == {"pilot-0", "pilot-1"}
+
+
+def test_a_run_of_a_dag_that_is_paused_keeps_airflow_from_no_sleep(scheduler: Scheduler) -> None:
+    scheduler.waits(2)
+    with scheduler.session.begin() as session:
+        session.execute(sa.update(DagModel).values(is_paused=True))
+    scheduler.becomes("pilot-1", "success", at(30))
+    assert scheduler.changed(31) == []
+    with scheduler.session.begin() as session:
+        session.execute(sa.update(DagModel).values(is_paused=False))
+    assert scheduler.changed(32) == ["pilot-1"]
 
 
 @pytest.mark.parametrize("state", STATES)

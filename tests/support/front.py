@@ -352,6 +352,7 @@ class MemoryAirflow:
             "secrets_backend": "pps.orchestration.secrets.GridSecretsBackend",
             "worker_secrets_backend": "pps.orchestration.secrets.GridSecretsBackend",
             "execution_api": "",
+            "runs_a_loop": 2,
             "base_url": "https://pps.example.org",
             "user": "airflow",
             "uid": os.geteuid(),

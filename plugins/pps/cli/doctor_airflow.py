@@ -18,6 +18,7 @@ _OURS = "pps.orchestration.secrets.GridSecretsBackend"
 _SAFE = "pps.orchestration.executor.SafeLocalExecutor"
 #: By the last part of their names; provider packages give them under several.
 _ELSEWHERE = ("CeleryExecutor", "KubernetesExecutor")
+_RUNS_A_LOOP, _AIRFLOWS_OWN = "AIRFLOW__SCHEDULER__MAX_DAGRUNS_PER_LOOP_TO_SCHEDULE", 20
 _SECTION = "docs/production.md, 5."
 _PATIENCE_S = 10.0
 #: ours: dates that people agree on are minutes at the least; what is signed for a moment is signed for one minute
@@ -51,7 +52,7 @@ def airflow_findings(here: Front, settings: dict[str, Any] | None) -> Iterator[F
         why = "does not say how it is set: our plugin is not loaded, or is older than this version."
         yield Finding("Airflow settings", Health.FAIL, why, f"Set AIRFLOW__CORE__PLUGINS_FOLDER: {_SECTION}")
         return
-    yield executor_finding(str(settings["executor"]))
+    yield executor_finding(str(settings["executor"]), int(settings.get("runs_a_loop", _AIRFLOWS_OWN)))
     yield _secrets(settings)
     yield _execution_api(settings)
 
@@ -75,10 +76,16 @@ def _dags(known: Any) -> Iterator[Finding]:
             yield Finding(f"DAG {dag}", Health.OK, "is ready.")
 
 
-def executor_finding(executors: str) -> Finding:
-    """Judge `[core] executor`: one or several, with a name of their own or without."""
+def executor_finding(executors: str, runs_a_loop: int) -> Finding:
+    """Judge `[core] executor`: one or several, with a name of their own or without; and what only ours can do with."""
     named = [part.split(":")[-1].strip() for part in executors.split(",") if part.strip()]
     bad = [name for name in named if name != _SAFE and name.rpartition(".")[2] not in _ELSEWHERE]
+    if named and not bad and set(named) != {_SAFE} and runs_a_loop < _AIRFLOWS_OWN:
+        why = f"the scheduler looks at {runs_a_loop} runs in each loop, and {', '.join(named)} puts none first:"
+        why += " each step waits until all runs that wait were looked at."
+        return Finding(
+            "executor", Health.WARN, why, f"Take {_RUNS_A_LOOP} away, or set it to {_AIRFLOWS_OWN}: {_SECTION}"
+        )
     if named and not bad:
         return Finding("executor", Health.OK, ", ".join(named))
     why = f"{', '.join(bad) or 'none'} is set: it fails tasks that have answered questions, or runs one at a time."

@@ -22,6 +22,7 @@ def settings() -> dict[str, Any]:
         "worker_secrets_backend": conf.get("workers", "secrets_backend", fallback="") or "",
         "execution_api": conf.get("core", "execution_api_server_url", fallback="") or "",
         "base_url": conf.get("api", "base_url", fallback="") or "",
+        "runs_a_loop": conf.getint("scheduler", "max_dagruns_per_loop_to_schedule", fallback=20),
         "user": user,
         "uid": uid,
         "groups": sorted({os.getegid(), *os.getgroups()}),

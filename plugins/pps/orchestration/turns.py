@@ -12,18 +12,19 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from airflow.executors.base_executor import BaseExecutor
+from airflow.models.dag import DagModel
 from airflow.models.dagrun import DagRun
 from airflow.models.taskinstance import TaskInstance
 from airflow.models.taskinstancekey import TaskInstanceKey
 from airflow.utils.session import create_session
 from airflow.utils.state import DagRunState, State, TaskInstanceState
-from sqlalchemy import and_, exists, or_, select, update
+from sqlalchemy import and_, exists, func, or_, select, update
 from sqlalchemy.exc import SQLAlchemyError
 
 log = logging.getLogger(__name__)
 
 #: Of the event that says no more than that a run has changed. Airflow's scheduler does nothing about such a state, but
-#: goes on with its next loop at once, in which that run is the first.
+#: does not sleep before its next loop, in which that run is the first.
 CHANGED = "changed"
 #: How often a run is looked at in which a task is to be tried again: nobody says when that is due.
 _RETRIES_EVERY = timedelta(seconds=5)
@@ -38,17 +39,19 @@ class ChangedRunsFirst(BaseExecutor):
     """
 
     def get_event_buffer(self, dag_ids: list[str] | None = None) -> dict[Any, Any]:
-        """The events since the last call, and one for each run that has changed."""
+        """The events since the last call, and one more as long as there are runs that have changed."""
         events: dict[Any, Any] = super().get_event_buffer(dag_ids)
-        for dag, run in changed_runs_first(datetime.now(UTC)):
+        for dag, run in changed_runs_first(datetime.now(UTC), DagRun.DEFAULT_DAGRUNS_TO_EXAMINE)[:1]:
             events.setdefault(TaskInstanceKey(dag, CHANGED, run), (CHANGED, None))
         return events
 
 
-def changed_runs_first(now: datetime) -> list[tuple[str, str]]:
-    """Put them first, as Airflow does with a run that was cleared; returns DAG and run of each.
+def changed_runs_first(now: datetime, in_a_loop: int) -> list[tuple[str, str]]:
+    """DAG and run of each that has changed, whichever was looked at longest ago first; the next loop looks at those.
 
-    A run that another scheduler looks at just now is left to it.
+    They are put first as Airflow does it with a run that was cleared: as if it had never been looked at. Of these
+    Airflow takes the oldest runs; so there are never more of them than it looks at in one loop, else a young run would
+    wait until the old ones have nothing to do. A run that another scheduler looks at just now is left to it.
     """
     looked_at = DagRun.last_scheduling_decision
     # what has changed "later than now" was marked by a machine whose clock is ahead; it comes when that time has come
@@ -58,17 +61,21 @@ def changed_runs_first(now: datetime) -> list[tuple[str, str]]:
     )
     to_be_retried = and_(TaskInstance.state == TaskInstanceState.UP_FOR_RETRY, looked_at < now - _RETRIES_EVERY)
     of_run = and_(TaskInstance.dag_id == DagRun.dag_id, TaskInstance.run_id == DagRun.run_id)
+    asleep = exists().where(DagModel.dag_id == DagRun.dag_id, or_(DagModel.is_paused, DagModel.is_stale))
+    awake = and_(DagRun.state == DagRunState.RUNNING, ~asleep)
+    never = select(func.count(DagRun.id)).where(awake, looked_at.is_(None))
     these = (
         select(DagRun.id, DagRun.dag_id, DagRun.run_id)
-        .where(DagRun.state == DagRunState.RUNNING, looked_at.is_not(None))
-        .where(exists().where(of_run, or_(changed, to_be_retried)))
+        .where(awake, exists().where(of_run, or_(changed, to_be_retried)))
+        .order_by(looked_at)
         .with_for_update(of=DagRun, skip_locked=True)
     )
     try:
         with create_session() as session:
             found = session.execute(these).all()
-            if found:
-                first = update(DagRun).where(DagRun.id.in_([row.id for row in found]))
+            room = max(in_a_loop - (session.scalar(never) or 0), 0) if found else 0
+            if room:
+                first = update(DagRun).where(DagRun.id.in_([row.id for row in found[:room]]))
                 session.execute(first.values(last_scheduling_decision=None))
             return [(row.dag_id, row.run_id) for row in found]
     except SQLAlchemyError as error:  # they have their turn all the same, only later

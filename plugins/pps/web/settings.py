@@ -12,7 +12,7 @@ from fastapi import APIRouter
 def not_known() -> Mapping[str, Any]:
     """Where our pages are served without Airflow."""
     empty = ("executor", "secrets_backend", "worker_secrets_backend", "execution_api", "base_url", "user")
-    return {**dict.fromkeys(empty, ""), "uid": -1, "groups": []}
+    return {**dict.fromkeys(empty, ""), "runs_a_loop": 20, "uid": -1, "groups": []}
 
 
 def router(settings: Callable[[], Mapping[str, Any]], now: Callable[[], datetime]) -> APIRouter:

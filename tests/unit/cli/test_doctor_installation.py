@@ -147,9 +147,16 @@ def test_a_keyring_that_workers_cannot_read_is_a_failure(healthy: Front) -> None
     ],
 )
 def test_the_executor_is_ours_or_one_of_many_machines(executors: str, good: bool) -> None:
-    finding = executor_finding(executors)
+    finding = executor_finding(executors, 20)
     assert (finding.health == "OK") is good
     assert good or "SafeLocalExecutor" in finding.next_step
+
+
+def test_few_runs_in_each_loop_are_for_an_executor_that_puts_those_first_that_have_changed() -> None:
+    assert executor_finding("pps.orchestration.executor.SafeLocalExecutor", 2).health == "OK"
+    for others in ("CeleryExecutor", "pps.orchestration.executor.SafeLocalExecutor,KubernetesExecutor"):
+        finding = executor_finding(others, 2)
+        assert finding.health == "WARN" and "MAX_DAGRUNS_PER_LOOP_TO_SCHEDULE" in finding.next_step
 
 
 @pytest.mark.parametrize(

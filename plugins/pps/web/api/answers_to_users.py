@@ -196,6 +196,8 @@ class Settings(Answer):
     worker_secrets_backend: str
     execution_api: str
     base_url: str
+    runs_a_loop: int
+    """how many DAG runs the scheduler looks at in each loop"""
     user: str
     """account of the api-server"""
     uid: int
