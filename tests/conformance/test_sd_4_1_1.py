@@ -8,7 +8,14 @@ import pytest
 from tests.support.histories import DEBIAN, NOON, SL5, History, a_patch, a_site
 
 from pps.domain.base.errors import NotYetAllowedError
-from pps.domain.clients.batches import BatchLimits, GateVerdict, judge_canaries, plan_batches, reasons_to_stop
+from pps.domain.clients.batches import (
+    BatchLimits,
+    GateVerdict,
+    judge_canaries,
+    kept_others_waiting,
+    plan_batches,
+    reasons_to_stop,
+)
 from pps.domain.clients.updates import (
     platforms_for_production,
     reasons_against_bc_client_preview,
@@ -187,6 +194,33 @@ def test_volunteers_are_the_first_canaries_and_every_site_is_in_the_plan_once() 
     assert sorted(s for batch in plan.values() for s in batch) == sorted(s.name for s in sites)
     assert all(len(batch) <= 3 for name, batch in plan.items() if name != "canary")
     assert plan == plan_batches("bc-client-4711-1", reversed(sites), LIMITS)
+
+
+def test_sites_that_have_kept_others_waiting_come_last_in_batches_of_their_own() -> None:
+    sites = [a_site(f"S{n}", canary=n in (5, 6)) for n in range(12)]
+    last = {"S1", "S5", "S8"}
+    plan = plan_batches("bc-client-4711-1", sites, LIMITS, last=last)
+    batches = list(plan.values())
+    assert "S6" in plan["canary"] and not last & set(plan["canary"]), "not even as volunteers"
+    assert set(batches[-1]) == last
+    assert sorted(s for batch in batches for s in batch) == sorted(s.name for s in sites)
+    alone = plan_batches("r", sites[1:2], LIMITS, last=last)
+    assert alone["canary"] == ["S1"], "where there is no other, it is the first all the same"
+
+
+def test_who_has_kept_others_waiting_is_told_by_the_newest_outcome_of_any_rollout() -> None:
+    unreachable = {"error": "SiteUnreachableError", "step": "distribute"}
+    history = (
+        History()
+        .then(FactKind.SITE_FAILED, "BACK", **unreachable)
+        .then(FactKind.PREVIEW_INSTALLED, "BACK", seconds=12.5)
+        .then(FactKind.PREVIEW_INSTALLED, "DEAD", seconds=3.0)
+        .then(FactKind.SITE_FAILED, "DEAD", **unreachable)
+        .then(FactKind.PREVIEW_INSTALLED, "SLOW", seconds=300)
+        .then(FactKind.SITE_FAILED, "FULL", error="SiteRefusedError")
+        .then(FactKind.PREVIEW_INSTALLED, "OLD")
+    )
+    assert kept_others_waiting(history.rollout.facts, timedelta(minutes=5)) == {"DEAD", "SLOW"}
 
 
 def test_no_platform_reaches_the_fleet_untried_where_canaries_suffice() -> None:

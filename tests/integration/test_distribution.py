@@ -36,6 +36,7 @@ from pps.domain.base.errors import PackageError
 from pps.domain.record.facts import Fact, FactKind
 from pps.domain.record.rollouts import SiteState
 from pps.domain.record.wishes import RECORD
+from pps.domain.sites.places import Places
 from pps.domain.sites.site import Site
 
 pytestmark = [pytest.mark.needs("openssh"), pytest.mark.sd("4.1.1", step=2)]
@@ -59,7 +60,7 @@ class World:
         return {s.name: self.server.target(s.name, **changes) for s in sites}
 
     def door(self, targets: Mapping[str, SshTarget]) -> Door:
-        return Door(targets, OpenSshShell(), LIMITS, 10, "run-1", "test")
+        return Door(targets, OpenSshShell(), LIMITS, Places(10), "run-1", "test")
 
     def distribute(
         self, tarball: Tarball, sites: Sequence[Site], targets: Mapping[str, SshTarget] | None = None, **changes: object
@@ -373,7 +374,7 @@ def test_never_more_sites_at_once_than_agreed(world: World) -> None:
 
             return counted()
 
-    world.distribute(tarball, sites, shell=Counting(), at_once=3)
+    world.distribute(tarball, sites, shell=Counting(), places=Places(3))
 
     assert most == 3
 
@@ -433,7 +434,7 @@ def test_a_controller_that_is_killed_leaves_no_part_and_the_rerun_converges(worl
         "    world.store.tarballs[folder.name] = Tarball(folder.name, digest, files, 0, ())\n"
         "[tarball] = world.store.tarballs.values()\n"
         "sites = world.sites('A', 'B', 'C', 'D')\n"
-        "world.distribute(tarball, sites, at_once=2, progress=lambda o: print(o.text, flush=True))\n"
+        "world.distribute(tarball, sites, places=Places(2), progress=lambda o: print(o.text, flush=True))\n"
     )
     server = world.server
     arguments = [str(server.folder), str(server.port), server.host_key, str(server.key_file), str(tmp_path)]

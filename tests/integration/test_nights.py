@@ -22,6 +22,7 @@ from pps.activities.sites.script import load_script
 from pps.domain.base.errors import RefusedError, TamperedError
 from pps.domain.record.facts import FactKind
 from pps.domain.record.rollouts import SiteState
+from pps.domain.sites.places import Places
 
 pytestmark = [pytest.mark.needs("shells"), pytest.mark.usefixtures("usual_umask"), pytest.mark.sd("4.1.1", step=2)]
 
@@ -49,7 +50,7 @@ def night_at(world: World) -> Night:
             given.artefacts,
             given.information_system,
         ),
-        *(LIMITS, 4),
+        *(LIMITS, Places(4)),
     )
 
 

@@ -22,6 +22,7 @@ from pps.domain.packages.manifest import ManifestPackage
 from pps.domain.packages.patch import PackageRef
 from pps.domain.record.facts import Fact, FactKind
 from pps.domain.record.rollouts import Rollout, SiteState
+from pps.domain.sites.places import Places
 from pps.domain.sites.probes import ProbeResult, ProbeState
 from pps.domain.sites.site import Site
 
@@ -423,7 +424,14 @@ def probe_all(
             at_desk(record, facts, now=NOW),
             sites[0].tarball,
             [p.site for p in sites],
-            Door({p.site.name: target_of(p.site.name) for p in sites}, shell, SiteLimits(), at_once, "run-1", "test"),
+            Door(
+                {p.site.name: target_of(p.site.name) for p in sites},
+                shell,
+                SiteLimits(),
+                Places(at_once),
+                "run-1",
+                "test",
+            ),
             probe_s=PATIENCE_S,
         )
     )

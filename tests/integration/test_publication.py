@@ -22,6 +22,7 @@ from pps.domain.base.errors import ServiceError, SiteRefusedError
 from pps.domain.packages.tags import RunTimeEnvironmentTag, jdl_requirement
 from pps.domain.record.facts import Fact, FactKind
 from pps.domain.record.rollouts import SiteState
+from pps.domain.sites.places import Places
 from pps.domain.sites.probes import ProbeState
 from pps.domain.sites.site import Site
 from pps.sandbox.grid.information_system import SandboxInformationSystem
@@ -47,7 +48,7 @@ class Grid:
         self.targets = {s.name: target_of(s.name) for s in sites}
 
     def door(self, occasion: str) -> Door:
-        return Door(self.targets, self.shell, SiteLimits(), 4, occasion, "test")
+        return Door(self.targets, self.shell, SiteLimits(), Places(4), occasion, "test")
 
     def publish(self, occasion: str = "run-1") -> list[str]:
         done = publish_tags(at_desk(self.facts.rollout("r"), self.facts, now=NOW), TAG, self.sites, self.door(occasion))

@@ -32,6 +32,7 @@ from pps.adapters.packages.folders import PublishedFolder
 from pps.domain.base.errors import ServiceError
 from pps.domain.record.facts import Fact, FactKind
 from pps.domain.record.rollouts import Rollout, SiteState
+from pps.domain.sites.places import Places
 from pps.domain.sites.site import Site
 from pps.orchestration.steps import clients as steps
 from pps.orchestration.steps import withdrawal as steps_withdrawal
@@ -206,7 +207,7 @@ class World:
 
     @property
     def door(self) -> Door:
-        return Door(self.targets(), self.shell, LIMITS, 4, "run", "test")
+        return Door(self.targets(), self.shell, LIMITS, Places(4), "run", "test")
 
     def these(self, sites: str) -> list[Site]:
         return [self.sites[name] for name in sites]

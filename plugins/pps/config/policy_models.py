@@ -16,8 +16,9 @@ from pps.domain.clients.batches import BatchLimits
 from pps.domain.people.feedback import FeedbackLimits, Terms
 from pps.domain.pilots.server_updates import MinorLimits
 from pps.domain.pilots.success import Criteria
+from pps.domain.sites.places import Places
 
-_NO_LIMITS = ("sites_at_once_per_batch", "check_every")
+_NO_LIMITS = ("sites_at_once_per_batch", "sites_waiting_per_batch", "waits_below_bytes_per_s", "check_every")
 
 
 class DistributionPolicy(Model):
@@ -31,10 +32,20 @@ class DistributionPolicy(Model):
     failures_always_allowed: Annotated[int, Field(ge=0)]
     check_every: Duration = timedelta(seconds=30)
     """how often a batch that is held back by a pause asks whether it may begin"""
+    sites_waiting_per_batch: Annotated[int, Field(ge=0)] = 80
+    """sites that keep us waiting, beside those at once"""
+    waits_below_bytes_per_s: PositiveInt = 65536
+    slow_from: Duration = timedelta(minutes=5)
+    remembered_for: Duration = timedelta(days=30)
 
     def to_domain(self) -> BatchLimits:
         """The domain's limits."""
         return BatchLimits(**{k: v for k, v in self.model_dump().items() if k not in _NO_LIMITS})
+
+    @property
+    def places(self) -> Places:
+        """How many sites of a batch are served at once."""
+        return Places(self.sites_at_once_per_batch, self.sites_waiting_per_batch, self.waits_below_bytes_per_s)
 
 
 class SiteLimitsPolicy(Model):

@@ -211,7 +211,7 @@ async def distribute(
         progress(outcome)
         return outcome
 
-    outcomes = await in_turns(one, sites, door.at_once)
+    outcomes = await in_turns(one, sites, door.places)
     if desk.facts.has(record.name, FactKind.WITHDRAWAL_ASKED):
         desk.look_again()  # somebody else has asked for it
         await take_back(desk.later(), sites, door)
@@ -228,7 +228,7 @@ async def look(tarball: Tarball, sites: Sequence[Site], door: Door) -> Mapping[s
         except SiteError as error:
             return site.name, (Holding.UNREACHABLE, str(error))
 
-    return dict(await in_turns(one, sites, door.at_once))
+    return dict(await in_turns(one, sites, door.places))
 
 
 async def _deliver(there: Receiver, tarball: Tarball, payloads: Payloads, thoroughly: bool) -> Receipt:

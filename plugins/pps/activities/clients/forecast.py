@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 from pps.activities.clients.opening import batches_of, level_for, reasons_against_opening, variables_to_ask_for
@@ -49,6 +49,7 @@ def foresee(  # noqa: PLR0913 (all that the rollout itself would look at)
     dossier: Rollout | None = None,
     wishes: AllWishes = NOTHING_WISHED,
     path: RolloutPath = RolloutPath.BC_CLIENT,
+    last: Collection[str] = (),
 ) -> Forecast:
     """Apply the rules of admission and the plan, as the rollout itself would; touches nothing.
 
@@ -56,6 +57,7 @@ def foresee(  # noqa: PLR0913 (all that the rollout itself would look at)
         open_as: name of the rollout of this patch that is open already, if there is one.
         dossier: of the patch, with its classification.
         wishes: of all sites, as they count now.
+        last: sites that have kept others waiting (`opening.who_comes_last`).
     """
     known = tuple(sites)
     offer = Offer.of_patch(patch, level_for(path))
@@ -68,7 +70,7 @@ def foresee(  # noqa: PLR0913 (all that the rollout itself would look at)
     )
     if open_as:
         against = (f"It is being rolled out already, as {open_as}.", *against)
-    batches = batches_of(rollout, path, takers, limits, wishes)
+    batches = batches_of(rollout, path, takers, limits, wishes, last)
     waiting = {site.name: why for site in takers if (why := reason_to_wait(site, wishes))}
     if not takers:
         against = (*against, "No site of the registry takes it.")

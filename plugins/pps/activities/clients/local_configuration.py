@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -10,6 +10,7 @@ from pps.activities.desk import Desk
 from pps.activities.ports.packages import Tarball
 from pps.domain.base.errors import RefusedError
 from pps.domain.base.texts import clean_text, one_line
+from pps.domain.clients.batches import in_batches
 from pps.domain.packages.patch import Patch
 from pps.domain.people.questions import Given
 from pps.domain.record.facts import Fact, FactKind
@@ -110,7 +111,7 @@ def is_offered(record: Rollout, enough: int) -> bool:
     return sum(s in _OFFERED for s in states) >= enough or not any(s in _COMING for s in states)
 
 
-def plan_of(sites: Iterable[Site], size: int) -> dict[str, list[str]]:
+def plan_of(sites: Iterable[Site], size: int, last: Collection[str] = ()) -> dict[str, list[str]]:
     """Batches `silver-1`, `silver-2`, ... in the order of names: delivery only, so nobody has to be first."""
     names = sorted(site.name for site in sites)
-    return {f"silver-{n}": names[start : start + size] for n, start in enumerate(range(0, len(names), size), 1)}
+    return {f"silver-{n}": batch for n, batch in enumerate(in_batches(names, size, last), 1)}

@@ -30,6 +30,7 @@ from pps.domain.clients.retries import retry_of
 from pps.domain.clients.takers import Offer, wishes_against
 from pps.domain.record.facts import Fact, FactKind
 from pps.domain.record.rollouts import PREVIEWS, Rollout, SiteState
+from pps.domain.sites.places import Places
 from pps.domain.sites.site import Site, reasons_against_preview
 
 log = logging.getLogger(__name__)
@@ -49,7 +50,7 @@ class Night:
     artefacts: Artefacts
     information_system: InformationSystem
     limits: SiteLimits
-    at_once: int
+    places: Places
     alarm: Callable[[Rollout, TamperedError], None] = field(default=lambda record, error: log.error("%s", error))
     """hears of a tarball in the store that is not what is on record"""
 
@@ -181,7 +182,7 @@ async def _sites_that_need_something(
     for site in left_alone:
         put_off(desk, site)
     sites = [s for s in sites if s not in left_alone]
-    door = Door(night.targets(sites), night.shell, night.limits, night.at_once, occasion, night.office.actor)
+    door = Door(night.targets(sites), night.shell, night.limits, night.places, occasion, night.office.actor)
     held = await look(tarball_on_record(record), sites, door)
     lost = [s for s in sites if record.holds_preview(s.name) and held[s.name][0] in (Holding.ABSENT, Holding.DAMAGED)]
     await _record_losses(night, record, lost, {s.name: held[s.name][1] for s in lost}, door)

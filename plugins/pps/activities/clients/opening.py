@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
+from datetime import datetime
 from typing import Any
 
 from pps.activities.clients.local_configuration import plan_of
 from pps.activities.desk import Desk, Office
 from pps.activities.packages.verdicts import reasons_against_bc, reasons_against_non_bc, required_variables
+from pps.activities.ports.record import Facts
 from pps.activities.sites.wishes import all_wishes
 from pps.domain.base.errors import NotYetAllowedError, RefusedError
-from pps.domain.clients.batches import CANARY, BatchLimits, plan_batches
+from pps.domain.clients.batches import CANARY, BatchLimits, kept_others_waiting, plan_batches
 from pps.domain.clients.takers import Offer, reason_to_wait, reasons_against_site
 from pps.domain.packages.patch import Patch, PatchState
 from pps.domain.packages.tags import preview_tag
@@ -88,12 +90,24 @@ def level_for(path: RolloutPath) -> PartnerLevel | None:
 
 
 def batches_of(
-    name: str, path: RolloutPath, takers: Sequence[Site], limits: BatchLimits, wishes: AllWishes = NOTHING_WISHED
+    name: str,
+    path: RolloutPath,
+    takers: Sequence[Site],
+    limits: BatchLimits,
+    wishes: AllWishes = NOTHING_WISHED,
+    last: Collection[str] = (),
 ) -> dict[str, list[str]]:
     """Deal the sites into batches as the path wants it: with canaries, or (SD 4.1.2) each at its own pace anyway."""
     if path is RolloutPath.NON_BC_CLIENT:
-        return plan_of(takers, limits.sites_per_batch)
-    return plan_batches(name, takers, limits, [site.name for site in takers if reason_to_wait(site, wishes)])
+        return plan_of(takers, limits.sites_per_batch, last)
+    closed = [site.name for site in takers if reason_to_wait(site, wishes)]
+    return plan_batches(name, takers, limits, closed, last)
+
+
+def who_comes_last(facts: Facts, limits: BatchLimits, now: datetime) -> frozenset[str]:
+    """Sites that have kept others waiting, as far as it is remembered."""
+    outcomes = (FactKind.PREVIEW_INSTALLED, FactKind.SITE_FAILED)
+    return kept_others_waiting(facts.facts_of_kind(outcomes, now - limits.remembered_for), limits.slow_from)
 
 
 def record_plan(desk: Desk, sites: Iterable[Site], limits: BatchLimits) -> tuple[str, ...]:
@@ -113,7 +127,8 @@ def record_plan(desk: Desk, sites: Iterable[Site], limits: BatchLimits) -> tuple
         offer = Offer.of_patch(desk.patch, level_for(record.path))
         reasons = {site.name: reasons_against_site(site, offer, wishes) for site in sites}
         takers = [s for s in sites if not reasons[s.name]]
-        batches = batches_of(record.name, record.path, takers, limits, wishes)
+        last = who_comes_last(desk.facts, limits, desk.now)
+        batches = batches_of(record.name, record.path, takers, limits, wishes, last)
         if takers and record.path is RolloutPath.BC_CLIENT and not batches[CANARY]:
             why = " ".join(["No site's window is open now.", *(reason_to_wait(s, wishes) for s in takers)])
             raise NotYetAllowedError(record.name, why, "Clear the task plan_batches when one of them is open.")

@@ -152,4 +152,4 @@ async def probe(
             return scribe.fact(FactKind.PROBES_FAILED, site, payload)
         return scribe.fact(FactKind.PROBES_PASSED, site, payload)
 
-    return await serve_sites(sites, one, scribe, desk, step="probe", at_once=door.at_once)
+    return await serve_sites(sites, one, scribe, desk, step="probe", places=door.places)

@@ -101,7 +101,7 @@ async def publish_tags(desk: Desk, tag: RunTimeEnvironmentTag, sites: Sequence[S
             FactKind.TAG_ADDED, site.name, door.occasion, {"tag": str(tag), "changed": answer.word == "added"}
         )
 
-    return await serve_sites(sites, one, scribe, desk, step="publish tag", at_once=door.at_once)
+    return await serve_sites(sites, one, scribe, desk, step="publish tag", places=door.places)
 
 
 async def withdraw_tags(
@@ -132,7 +132,7 @@ async def withdraw_tags(
         payload = {"tag": str(tag), "reason": reason, "changed": answer.word == "removed"}
         return scribe.fact(FactKind.TAG_REMOVED, site, payload)
 
-    return await serve_sites(sites, one, scribe, desk, step="withdraw tag", at_once=door.at_once, failed=failed)
+    return await serve_sites(sites, one, scribe, desk, step="withdraw tag", places=door.places, failed=failed)
 
 
 def probe_publication(

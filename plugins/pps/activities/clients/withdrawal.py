@@ -240,7 +240,7 @@ async def remove_previews(
         return scribe.fact(FactKind.PREVIEW_REMOVED, site, payload | {"changed": was_there})
 
     return await serve_sites(
-        sites, one, scribe, desk, step="remove preview", at_once=door.at_once, failed=_keeps_its_state
+        sites, one, scribe, desk, step="remove preview", places=door.places, failed=_keeps_its_state
     )
 
 

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, TypeVar, cast
 
 from pps.activities.desk import Desk
 from pps.activities.ports.sites import SiteLimits, SiteShell, SshTarget
+from pps.activities.sites.visits import VISIT, Visit
 from pps.domain.base.errors import SiteError
 from pps.domain.record.facts import Fact, FactKind
 from pps.domain.record.rollouts import Rollout
+from pps.domain.sites.places import LOOK_EVERY_S, Places, keeps_us_waiting, room
 from pps.domain.sites.site import Site
 
 S = TypeVar("S")
@@ -26,7 +29,7 @@ class Door:
     targets: Mapping[str, SshTarget]
     shell: SiteShell
     limits: SiteLimits
-    at_once: int
+    places: Places
     occasion: str
     """the run, or the night: facts of a repeated task count once, those of a later run again"""
     actor: str
@@ -62,33 +65,61 @@ class Scribe:
         return self.fact(FactKind.SITE_FAILED, site, payload, step)
 
 
-async def in_turns(act: Callable[[S], Awaitable[T]], sites: Sequence[S], at_once: int) -> tuple[T, ...]:
-    """Do something for each site, `at_once` of them at a time; what came of it, in their order.
+async def in_turns(act: Callable[[S], Awaitable[T]], sites: Sequence[S], places: Places) -> tuple[T, ...]:
+    """Do something for each site, so many at a time as there are places; what came of it, in their order.
+
+    A site that keeps us waiting (`keeps_us_waiting`) goes on, but holds no place: dead and hanging ones do not delay
+    the others.
 
     What one site does wrong is for `act` to catch. Any other error is ours (the store of facts, a tarball), and no site
     is to suffer from it: those that are being served are served to their end, no further one is begun, and the error is
     raised. When this task is cancelled, all of it is.
     """
-    places, ours = asyncio.Semaphore(at_once), list[Exception]()
+    visits, ours = dict[int, Visit](), list[Exception]()
+    took, done = list[float](), asyncio.Event()
+    now = asyncio.get_running_loop().time
 
-    async def in_turn(site: S) -> T | None:
-        async with places:
-            if ours:
-                return None
-            try:
-                return await act(site)
-            except Exception as error:  # raised below
-                ours.append(error)
-                return None
+    async def visited(number: int, site: S) -> T | None:
+        VISIT.set(visit := visits[number])
+        try:
+            return await act(site)
+        except Exception as error:  # raised below
+            ours.append(error)
+            return None
+        finally:
+            del visits[number]
+            if visit.total:  # one that nothing moved at was dead: it does not tell how long others need
+                took.append(now() - visit.begun)
+            done.set()
 
     try:
         async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(in_turn(site)) for site in sites]
+            tasks, looked = list[asyncio.Task[T | None]](), now()
+            while len(tasks) < len(sites) and not ours:
+                waiting = sum(visit.waiting for visit in visits.values())
+                for _ in range(min(room(places, len(visits) - waiting, waiting), len(sites) - len(tasks))):
+                    number = len(tasks)
+                    visits[number] = Visit(now())
+                    tasks.append(group.create_task(visited(number, sites[number])))
+                done.clear()
+                with suppress(TimeoutError):
+                    async with asyncio.timeout_at(looked + LOOK_EVERY_S if places.waiting else None):
+                        await done.wait()
+                if places.waiting and now() >= looked + LOOK_EVERY_S:
+                    looked = now()
+                    _look(places, visits.values(), took, looked)
     except BaseExceptionGroup as errors:  # the task's time is up
         raise errors.exceptions[0] from errors
     if ours:
         raise ours[0]
     return tuple(cast(T, task.result()) for task in tasks)
+
+
+def _look(places: Places, visits: Iterable[Visit], took: Sequence[float], now: float) -> None:
+    """Who keeps us waiting now? One that was begun since the last look is not asked yet."""
+    for visit in visits:
+        visit.waiting = visit.looked_at and keeps_us_waiting(places, visit.moved, now - visit.begun, took)
+        visit.looked_at, visit.moved = True, 0
 
 
 async def serve_sites(
@@ -98,10 +129,10 @@ async def serve_sites(
     desk: Desk,
     *,
     step: str,
-    at_once: int,
+    places: Places,
     failed: Callable[[Site, SiteError], Fact | None] | None = None,
 ) -> tuple[Fact, ...]:
-    """Run `one` for every site, `at_once` of them at a time; record its fact as soon as it is known.
+    """Run `one` for every site, many at a time; record its fact as soon as it is known.
 
     A `SiteError` becomes SITE_FAILED with this `step`, or what `failed` makes of it. Any other error is ours: see
     `in_turns`.
@@ -119,4 +150,4 @@ async def serve_sites(
             desk.record(fact)
         return fact
 
-    return tuple(fact for fact in await in_turns(served, tuple(sites), at_once) if fact is not None)
+    return tuple(fact for fact in await in_turns(served, tuple(sites), places) if fact is not None)

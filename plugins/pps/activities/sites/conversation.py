@@ -14,7 +14,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from pps.activities.ports.sites import KIT, SiteLimits
-from pps.activities.sites import login_errors
+from pps.activities.sites import login_errors, visits
 from pps.domain.base.errors import ConfigurationError, SiteError, SiteUnreachableError
 
 # Linux takes 128 KiB in one argument, and the login shell gets the whole command as one.
@@ -130,7 +130,7 @@ class Conversation(ABC):
             said = f"{self._said_aside()}\n{noise}\n{self._text.decode(errors='replace')}"
             raise login_errors.no_answer(self.site, self._limits.connect_s, said) from error
         self._greeted = True
-        self._moved()
+        self._moved(0)
 
     async def _raise_if_sftp(self) -> None:
         """An SFTP server waits for its first message; a shell that is late is given up on, so it may get one."""
@@ -202,10 +202,11 @@ class Conversation(ABC):
             )
             self._text.clear()
             self._abort()
-        self._moved()
+        self._moved(count)
 
-    def _moved(self) -> None:
+    def _moved(self, count: int) -> None:
         """Bytes went one way or the other: the silence ends."""
+        visits.count(count)
         self._last_byte = self._loop.time()
         if self._clock is not None and not self._clock.expired():
             self._clock.reschedule(self._due())

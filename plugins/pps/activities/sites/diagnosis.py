@@ -12,6 +12,7 @@ from pps.activities.sites.batch import in_turns
 from pps.activities.sites.login_errors import cleaned
 from pps.activities.sites.script import load_script, run_script
 from pps.domain.base.errors import HostKeyError, RolloutError
+from pps.domain.sites.places import Places
 from pps.domain.sites.site import Site
 
 _LEAST_FREE_KIB = 1024 * 1024  # ours: a full client unpacks to some 100 MB, and the version before stays
@@ -138,5 +139,5 @@ async def diagnose_sites(
     async def one(place: tuple[Site, SshTarget]) -> tuple[Finding, ...]:
         return await diagnose_site(*place, shell, limits, now, tag_vo)
 
-    found = await in_turns(one, tuple(sites), at_once)
+    found = await in_turns(one, tuple(sites), Places(at_once))
     return tuple(finding for findings in found for finding in findings)

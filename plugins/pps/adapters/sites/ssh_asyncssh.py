@@ -167,7 +167,7 @@ class _AsyncsshChannel(Conversation):
             await self._process.stdin.drain()
         except (asyncssh.Error, OSError):
             return  # nobody reads any more; what was said, or the exit code, tells why
-        self._moved()
+        self._moved(len(data))
 
     async def _send_file(self, path: Path) -> None:
         with path.open("rb") as file:

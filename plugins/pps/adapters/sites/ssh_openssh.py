@@ -216,7 +216,7 @@ class _OpenSshChannel(Conversation):
             except BrokenPipeError:
                 return 0
             else:
-                self._moved()
+                self._moved(moved)
                 return moved
         return 0
 

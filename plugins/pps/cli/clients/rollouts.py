@@ -11,6 +11,7 @@ import typer
 
 from pps.activities.clients.bulletin import stage
 from pps.activities.clients.forecast import Forecast, foresee
+from pps.activities.clients.opening import who_comes_last
 from pps.activities.clients.standing import tag_of, told
 from pps.activities.clients.withdrawal import sites_with_preview
 from pps.activities.packages.verdicts import preview_path
@@ -130,16 +131,18 @@ def _forecast(here: Front, number: int, choice: PathChoice) -> tuple[RolloutPath
     path = wanted.get(choice) or preview_path(dossier, found)
     opened = services.facts.rollouts(open_only=True, paths=PREVIEWS, patch=number)
     open_as = next((r.name for r in opened), None)
+    limits = services.config.policies.distribution.to_domain()
     forecast = foresee(
         services.facts.next_name(path, number),
         found,
         services.config.sites.values(),
-        limits=services.config.policies.distribution.to_domain(),
+        limits=limits,
         tag_vo=services.config.policies.publication.tag_vo,
         open_as=open_as,
         dossier=dossier,
         wishes=all_wishes(services.facts, here.now()),
         path=path,
+        last=who_comes_last(services.facts, limits, here.now()),
     )
     return path, forecast
 

@@ -5,8 +5,11 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from enum import StrEnum
 
+from pps.domain.base.errors import SiteUnreachableError
+from pps.domain.record.facts import Fact, FactKind
 from pps.domain.record.rollouts import FAILURES, SiteProgress, SiteState
 from pps.domain.sites.site import Site
 
@@ -23,6 +26,10 @@ class BatchLimits:
     """share of all planned sites that may fail before the rollout stops by itself, 0 to 1"""
     failures_always_allowed: int
     """this many failures never stop a rollout, however small the grid"""
+    slow_from: timedelta = timedelta(minutes=5)
+    """a site whose distribution took so long is served last the next time"""
+    remembered_for: timedelta = timedelta(days=30)
+    """so long; then it is a site like any other"""
 
 
 class GateVerdict(StrEnum):
@@ -37,7 +44,7 @@ CANARY = "canary"
 
 
 def plan_batches(
-    rollout: str, sites: Iterable[Site], limits: BatchLimits, closed: Collection[str] = ()
+    rollout: str, sites: Iterable[Site], limits: BatchLimits, closed: Collection[str] = (), last: Collection[str] = ()
 ) -> dict[str, list[str]]:
     """Deal sites into `canary`, `fleet-1`, `fleet-2`, ...; the same input gives the same plan.
 
@@ -48,12 +55,14 @@ def plan_batches(
     Args:
         closed: sites whose windows are closed now. None of them is a canary, as the fleet waits for these: there may be
             fewer than wanted then, or none.
+        last: sites that have kept others waiting (`kept_others_waiting`). A batch ends with its last site, and the next
+            one begins then: so they share no batch with the others, and come behind them.
     """
 
     def turn(site: Site) -> str:
         return hashlib.sha256(f"{rollout}\n{site.name}".encode()).hexdigest()
 
-    ordered = sorted(sites, key=lambda s: (not s.canary, turn(s)))
+    ordered = sorted(sites, key=lambda s: (s.name in last, not s.canary, turn(s)))
     by_platform: dict[object, list[Site]] = {}
     for site in ordered:
         if site.name not in closed:
@@ -63,12 +72,30 @@ def plan_batches(
         for queue in by_platform.values():
             if queue and len(canaries) < limits.canaries:
                 canaries.append(queue.pop(0))
-    fleet = sorted((s for s in ordered if s not in canaries), key=turn)
-    plan = {CANARY: [s.name for s in canaries]}
-    size = limits.sites_per_batch
-    for number, start in enumerate(range(0, len(fleet), size), 1):
-        plan[f"fleet-{number}"] = [s.name for s in fleet[start : start + size]]
-    return plan
+    fleet = [s.name for s in sorted((s for s in ordered if s not in canaries), key=turn)]
+    dealt = in_batches(fleet, limits.sites_per_batch, last)
+    return {CANARY: [s.name for s in canaries]} | {f"fleet-{n}": names for n, names in enumerate(dealt, 1)}
+
+
+def in_batches(names: Sequence[str], size: int, last: Collection[str]) -> list[list[str]]:
+    """Deal names into batches; those in `last` into batches of their own, at the end."""
+    halves = [n for n in names if n not in last], [n for n in names if n in last]
+    return [half[start : start + size] for half in halves for start in range(0, len(half), size)]
+
+
+def kept_others_waiting(outcomes: Iterable[Fact], slow_from: timedelta) -> frozenset[str]:
+    """Sites that were dead, hanging or slow when we last tried to bring them something, of any rollout.
+
+    Args:
+        outcomes: PREVIEW_INSTALLED and SITE_FAILED, in the order of recording.
+    """
+    newest = {fact.subject: fact for fact in outcomes}
+    return frozenset(
+        site
+        for site, fact in newest.items()
+        if (fact.kind is FactKind.SITE_FAILED and fact.payload.get("error") == SiteUnreachableError.__name__)
+        or (fact.kind is FactKind.PREVIEW_INSTALLED and fact.payload.get("seconds", 0) >= slow_from.total_seconds())
+    )
 
 
 _HEALTHY = (SiteState.TAGGED, SiteState.AVAILABLE)

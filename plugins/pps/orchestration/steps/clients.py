@@ -57,8 +57,8 @@ def _targets(sites: Iterable[Site]) -> dict[str, SshTarget]:
 
 
 def _door(d: FrontDesk, sites: Iterable[Site], occasion: str) -> Door:
-    at_once = d.policies.distribution.sites_at_once_per_batch
-    return Door(_targets(sites), d.services.shell, d.policies.site_limits.to_port(), at_once, occasion, d.actor)
+    places = d.policies.distribution.places
+    return Door(_targets(sites), d.services.shell, d.policies.site_limits.to_port(), places, occasion, d.actor)
 
 
 def _tell(facts: Iterable[Fact]) -> None:
@@ -263,7 +263,7 @@ def _night(o: FrontOffice) -> nightly.Night:
         o.services.artefacts,
         o.services.information_system,
         o.policies.site_limits.to_port(),
-        o.policies.distribution.sites_at_once_per_batch,
+        o.policies.distribution.places,
         lambda record, error: raise_alarm(o.desk(record), error),
     )
 

@@ -5,9 +5,12 @@ from __future__ import annotations
 import asyncio
 
 import pytest
+from tests.support.jumping_clock import run_in_no_time
 
+from pps.activities.sites import visits
 from pps.activities.sites.batch import in_turns
 from pps.domain.base.errors import ServiceError
+from pps.domain.sites.places import Places
 
 
 def test_after_an_error_of_ours_who_is_served_is_served_to_the_end_and_nobody_else_is_begun() -> None:
@@ -25,7 +28,7 @@ def test_after_an_error_of_ours_who_is_served_is_served_to_the_end_and_nobody_el
         return site
 
     with pytest.raises(ServiceError, match="does not answer"):
-        asyncio.run(in_turns(act, ["A", "B", "C", "D"], 2))
+        asyncio.run(in_turns(act, ["A", "B", "C", "D"], Places(2)))
     assert (begun, ended) == (["A", "B"], ["A"])
 
 
@@ -41,7 +44,7 @@ def test_what_came_of_each_is_in_the_order_of_the_sites_and_no_more_are_served_t
         under_way -= 1
         return site * site
 
-    assert asyncio.run(in_turns(act, range(10), 3)) == tuple(n * n for n in range(10))
+    assert asyncio.run(in_turns(act, range(10), Places(3))) == tuple(n * n for n in range(10))
     assert most == 3
 
 
@@ -55,7 +58,7 @@ def test_when_the_task_s_time_is_over_all_of_it_ends() -> None:
             ended.append(site)
 
     async def main() -> None:
-        work = asyncio.create_task(in_turns(act, [1, 2, 3], 2))
+        work = asyncio.create_task(in_turns(act, [1, 2, 3], Places(2)))
         for _ in range(5):
             await asyncio.sleep(0)
         work.cancel()
@@ -64,3 +67,71 @@ def test_when_the_task_s_time_is_over_all_of_it_ends() -> None:
     with pytest.raises(asyncio.CancelledError):
         asyncio.run(main())
     assert sorted(ended) == [1, 2], "the third was never begun"
+
+
+class Sites:
+    """Of each site what happens there, in time that costs none."""
+
+    def __init__(self) -> None:
+        self.open: set[str] = set()
+        self.most = 0
+        self.done: dict[str, float] = {}
+
+    async def visit(self, site: str) -> None:
+        self.open.add(site)
+        self.most = max(self.most, len(self.open))
+        await getattr(self, site.split("-", maxsplit=1)[0])()
+        self.open.remove(site)
+        self.done[site] = asyncio.get_running_loop().time()
+
+    async def good(self) -> None:
+        for _ in range(12):  # 6 s, and 60,000 bytes in each half second
+            await asyncio.sleep(0.5)
+            visits.count(60_000)
+
+    async def dead(self) -> None:
+        await asyncio.sleep(20)
+
+    async def slow(self) -> None:
+        for _ in range(600):
+            await asyncio.sleep(1)
+            visits.count(16_384)
+
+    async def works(self) -> None:
+        """Takes the payload at once, and then keeps itself busy."""
+        visits.count(1 << 20)
+        await asyncio.sleep(6)
+
+    def serve(self, names: list[str], places: Places) -> float:
+        """When the last good one was done."""
+        run_in_no_time(in_turns(self.visit, names, places))
+        assert len(self.done) == len(names), "bad ones are served to their end, too"
+        return max(at for name, at in self.done.items() if name.startswith("good"))
+
+
+def test_sixty_bad_sites_of_three_hundred_delay_the_others_by_a_tenth_at_most_and_hold_no_more_than_agreed() -> None:
+    good = [f"good-{n}" for n in range(240)]
+    bad = [f"{'dead' if n % 2 else 'slow'}-{n}" for n in range(60)]
+    mixed = [name for n in range(60) for name in (*good[4 * n : 4 * n + 4], bad[n])]
+    places = Places(at_once=20, waiting=80)
+
+    alone = Sites().serve(good, places)
+    beside = Sites()
+    with_them = beside.serve(mixed, places)
+
+    assert alone == 240 / 20 * 6
+    assert with_them <= 1.1 * alone
+    assert 20 < beside.most <= 100
+    assert Sites().serve(mixed, Places(at_once=20)) > 2 * alone, "so it was before they gave their places away"
+
+
+def test_good_sites_hold_their_places_as_long_as_anything_moves() -> None:
+    sites = Sites()
+    sites.serve([f"good-{n}" for n in range(40)], Places(at_once=4, waiting=80))
+    assert sites.most == 4
+
+
+def test_sites_that_all_work_by_themselves_are_not_all_begun_at_once() -> None:
+    sites = Sites()
+    run_in_no_time(in_turns(sites.visit, [f"works-{n}" for n in range(200)], Places(at_once=10, waiting=80)))
+    assert sites.most <= 3 * 10 + 10, "each holds its place for a third of the time that it needs"
