@@ -32,6 +32,7 @@ from pps.adapters.sites.ssh_openssh import OpenSshShell
 from pps.domain.base.errors import SiteRefusedError
 from pps.domain.packages.tags import RunTimeEnvironmentTag
 from pps.domain.record.facts import Fact, FactKind
+from pps.domain.sites.places import Places
 from pps.domain.sites.site import Site
 from pps.domain.trust.keys import Scheme
 from pps.domain.trust.signed import Signed
@@ -86,7 +87,7 @@ def test_both_kinds_of_sites_are_served_in_one_distribution(
     with running_sshd(tmp_path / "plain") as server:
         plain = server.site("PLAIN")
         targets = {"SITE-K": target(machine), "PLAIN": server.target("PLAIN")}
-        door = Door(targets, shell(machine, signed), LIMITS, 10, "run-1", "test")
+        door = Door(targets, shell(machine, signed), LIMITS, Places(10), "run-1", "test")
         desk = at_desk(facts.rollout(), facts, clock=lambda: NOON)
         sites = [machine.site, plain]
         outcomes = asyncio.run(
