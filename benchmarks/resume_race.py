@@ -87,18 +87,19 @@ def running(name: str) -> Iterator[EmbeddedAirflow]:
             )
             with airflow:
                 if broker is not None:
-                    _start_worker(servers, airflow.environment(), folder)
+                    start_worker(servers, airflow.environment(), folder, "worker", SLOTS)
                 yield airflow
 
 
-def _start_worker(servers: Servers, environment: Mapping[str, str], folder: Path) -> None:
-    words = ["celery", "worker", "--skip-serve-logs", "--without-mingle", "--without-gossip", "-c", str(SLOTS)]
+def start_worker(servers: Servers, environment: Mapping[str, str], folder: Path, name: str, slots: int) -> None:
+    """Airflow's own Celery worker, on this machine."""
+    words = ["celery", "worker", "--skip-serve-logs", "--without-mingle", "--without-gossip", "-c", str(slots)]
     servers.start(
-        "worker",
-        [sys.executable, "-m", "airflow", *words],
+        name,
+        [sys.executable, "-m", "airflow", *words, "--celery-hostname", name],
         env={**environment, "USER": os.environ.get("USER", "")},
         cwd=folder,
-        log=folder / "worker.log",
+        log=folder / f"{name}.log",
         grace_s=2.0,
     )
 

@@ -113,7 +113,8 @@ def bad_ports(good: int) -> Iterator[list[int]]:
         async def met(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             if how == "silent":
                 await reader.read()
-                return writer.close()
+                writer.close()
+                return
             there, back = await asyncio.open_connection("127.0.0.1", good)
             await asyncio.gather(
                 pass_on(reader, back, _STOPS_AFTER if how == "stops" else sys.maxsize, how == "slow"),

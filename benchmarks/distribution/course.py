@@ -27,8 +27,8 @@ ONE_CHANGED_OF = 10
 _AT_SITES_AT_MOST = 5 << 30
 #: A site that has had its version in place for so long is done with it, whoever brought it.
 _DONE_AFTER_S = 3.0
-#: As a site has it to whom 300 log in at once, and for tools that copy by SFTP.
-_SSHD = "Subsystem sftp internal-sftp\nMaxSessions 50"
+#: For tools that copy by SFTP; and with a home of its own, since what an account's .bashrc costs is nobody's work here.
+_SSHD = "Subsystem sftp internal-sftp\nMaxSessions 50\nSetEnv HOME={home}\n"
 
 
 @dataclass(frozen=True)
@@ -128,7 +128,7 @@ class Course:
 
 
 @contextmanager
-def prepared(folder: Path, mib: int, sites: int, *, extra_sshd: str = "") -> Iterator[Course]:
+def prepared(folder: Path, mib: int, sites: int) -> Iterator[Course]:
     """Two versions of so many MiB (random bytes), every tenth file another one, and so many sites."""
     files = 40 if mib == 1 else 400
     chance = random.Random(mib)
@@ -144,7 +144,8 @@ def prepared(folder: Path, mib: int, sites: int, *, extra_sshd: str = "") -> Ite
         base = versions[0].manifest if versions else None
         payload = prepare_payload(tarball, manifest, base, store, folder / "cache")
         versions.append(Version(tarball, payload, _plain(folder, tree, manifest), manifest))
-    with running_sshd(folder / "sshd", extra=f"{_SSHD}\n{extra_sshd}") as server:
+    (folder / "home").mkdir()
+    with running_sshd(folder / "sshd", extra=_SSHD.format(home=folder / "home")) as server:
         (folder / "known_hosts").write_text(f"[127.0.0.1]:{server.port} {server.host_key}\n")
         names = tuple(f"site-{n:03}" for n in range(sites))
         for name in names:

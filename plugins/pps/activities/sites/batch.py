@@ -15,7 +15,7 @@ from pps.activities.sites.visits import VISIT, Visit
 from pps.domain.base.errors import SiteError
 from pps.domain.record.facts import Fact, FactKind
 from pps.domain.record.rollouts import Rollout
-from pps.domain.sites.places import LOOK_EVERY_S, Places, keeps_us_waiting, room
+from pps.domain.sites.places import LOOK_EVERY_S, Places, Usual, keeps_us_waiting, room
 from pps.domain.sites.site import Site
 
 S = TypeVar("S")
@@ -75,39 +75,33 @@ async def in_turns(act: Callable[[S], Awaitable[T]], sites: Sequence[S], places:
     is to suffer from it: those that are being served are served to their end, no further one is begun, and the error is
     raised. When this task is cancelled, all of it is.
     """
-    visits, ours = dict[int, Visit](), list[Exception]()
-    took, done = list[float](), asyncio.Event()
+    crew, ours, done = _Crew(places), list[Exception](), asyncio.Event()
     now = asyncio.get_running_loop().time
 
-    async def visited(number: int, site: S) -> T | None:
-        VISIT.set(visit := visits[number])
+    async def visited(visit: Visit, site: S) -> T | None:
+        VISIT.set(visit)
         try:
             return await act(site)
         except Exception as error:  # raised below
             ours.append(error)
             return None
         finally:
-            del visits[number]
-            if visit.total:  # one that nothing moved at was dead: it does not tell how long others need
-                took.append(now() - visit.begun)
+            crew.ended(visit, now())
             done.set()
 
     try:
         async with asyncio.TaskGroup() as group:
             tasks, looked = list[asyncio.Task[T | None]](), now()
             while len(tasks) < len(sites) and not ours:
-                waiting = sum(visit.waiting for visit in visits.values())
-                for _ in range(min(room(places, len(visits) - waiting, waiting), len(sites) - len(tasks))):
-                    number = len(tasks)
-                    visits[number] = Visit(now())
-                    tasks.append(group.create_task(visited(number, sites[number])))
+                for site in sites[len(tasks) :][: crew.room()]:
+                    tasks.append(group.create_task(visited(crew.begin(now()), site)))
                 done.clear()
                 with suppress(TimeoutError):
                     async with asyncio.timeout_at(looked + LOOK_EVERY_S if places.waiting else None):
                         await done.wait()
                 if places.waiting and now() >= looked + LOOK_EVERY_S:
                     looked = now()
-                    _look(places, visits.values(), took, looked)
+                    crew.look(looked)
     except BaseExceptionGroup as errors:  # the task's time is up
         raise errors.exceptions[0] from errors
     if ours:
@@ -115,11 +109,42 @@ async def in_turns(act: Callable[[S], Awaitable[T]], sites: Sequence[S], places:
     return tuple(cast(T, task.result()) for task in tasks)
 
 
-def _look(places: Places, visits: Iterable[Visit], took: Sequence[float], now: float) -> None:
-    """Who keeps us waiting now? One that was begun since the last look is not asked yet."""
-    for visit in visits:
-        visit.waiting = visit.looked_at and keeps_us_waiting(places, visit.moved, now - visit.begun, took)
-        visit.looked_at, visit.moved = True, 0
+class _Crew:
+    """The visits that are under way, and what those before them needed."""
+
+    def __init__(self, places: Places) -> None:
+        self._places = places
+        self._open: set[Visit] = set()
+        self._answers_s: list[float] = []
+        self._took_s: list[float] = []
+
+    def begin(self, now: float) -> Visit:
+        self._open.add(visit := Visit(now))
+        return visit
+
+    def ended(self, visit: Visit, now: float) -> None:
+        self._open.remove(visit)
+        if visit.answered is not None:  # a dead one does not tell how long others need
+            self._answers_s.append(visit.answered - visit.begun)
+            self._took_s.append(now - visit.begun)
+
+    def room(self) -> int:
+        waiting = sum(visit.waiting for visit in self._open)
+        return room(self._places, len(self._open) - waiting, waiting)
+
+    def look(self, now: float) -> None:
+        """Who keeps us waiting now? One that was begun since the last look is not asked yet."""
+        answers_s = [v.answered - v.begun for v in self._open if v.answered is not None]
+        usual = Usual((*self._answers_s, *answers_s), tuple(self._took_s))
+        for visit in self._open:
+            visit.waiting = visit.looked_at and keeps_us_waiting(
+                self._places,
+                usual,
+                age_s=now - visit.begun,
+                its_turn=visit.answered is None or visit.sending,
+                moved=visit.moved,
+            )
+            visit.looked_at, visit.moved = True, 0
 
 
 async def serve_sites(

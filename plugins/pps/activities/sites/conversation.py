@@ -160,7 +160,9 @@ class Conversation(ABC):
     async def send_file(self, path: Path) -> None:
         """See `ports.SiteChannel`. A script that stops reading is not an error here: it will say why."""
         async with self._in_time():
+            visits.sending(True)
             await self._send_file(path)
+            visits.sending(False)
             await self._end_input()
 
     async def finish(self) -> int:

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 from contextvars import ContextVar
 from dataclasses import dataclass
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Visit:
-    """One site of a batch, from its turn to its end."""
+    """One site of a batch, from its turn to its end; moments are by the loop's clock."""
 
     begun: float
-    """by the loop's clock"""
+    answered: float | None = None
+    """when its first byte came"""
+    sending: bool = False
+    """we have more for it than it takes"""
     moved: int = 0
     """bytes, either way, since we last looked"""
-    total: int = 0
     looked_at: bool = False
     waiting: bool = False
     """it keeps us waiting, so it holds no place"""
@@ -24,8 +27,16 @@ class Visit:
 VISIT: ContextVar[Visit | None] = ContextVar("pps_visit", default=None)
 
 
+def sending(begins: bool) -> None:
+    """We begin, or end, to send more than a word."""
+    if visit := VISIT.get():
+        visit.sending = begins
+
+
 def count(moved: int) -> None:
     """So many bytes went one way or the other."""
-    if visit := VISIT.get():
+    visit = VISIT.get()
+    if visit and moved:
         visit.moved += moved
-        visit.total += moved
+        if visit.answered is None:
+            visit.answered = asyncio.get_running_loop().time()

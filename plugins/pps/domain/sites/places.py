@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from statistics import median
 
@@ -21,24 +20,38 @@ class Places:
 
 #: How often it is asked who keeps us waiting.
 LOOK_EVERY_S = 1.0
-#: What a site needs, while none is done.
-_UNKNOWN_S = 15.0
+#: What a site needs until its first byte, and in all, while none has told.
+_UNKNOWN_ANSWER_S, _UNKNOWN_S = 5.0, 15.0
 
 
-def keeps_us_waiting(places: Places, moved: int, age_s: float, took_s: Iterable[float]) -> bool:
+@dataclass(frozen=True, slots=True)
+class Usual:
+    """What the others needed."""
+
+    answer_s: tuple[float, ...] = ()
+    """until their first byte"""
+    all_s: tuple[float, ...] = ()
+    """until their end, of those that had a first byte"""
+
+
+def keeps_us_waiting(places: Places, usual: Usual, *, age_s: float, its_turn: bool, moved: int) -> bool:
     """Tell whether a site gives its place to the next one, and goes on beside it.
 
-    A slow transfer, a login that is not answered and a site that works by itself look alike from here: next to nothing
-    moves. Who has come as far as others do in a third of their time is left its place: else, where all are slow, all
-    would be begun at once. With a third, one bad site of five costs the others a tenth of their time at most.
+    One that must answer, or take what we send, and moves next to nothing, is dead, hanging or slow. One that works by
+    itself, or seems to, has a right to some time. Both are measured by what others need: where everything is slow,
+    perhaps because we are, the sites are not begun all at once.
 
     Args:
-        moved: bytes, either way, in the last `LOOK_EVERY_S`.
         age_s: since it was begun.
-        took_s: what those needed that are done, and at which anything moved.
+        its_turn: its first byte has not come yet, or we have more to send than it takes.
+        moved: bytes, either way, in the last `LOOK_EVERY_S`.
     """
-    usual = median([*took_s] or [_UNKNOWN_S])
-    return moved < places.bytes_per_s * LOOK_EVERY_S and age_s >= max(LOOK_EVERY_S, usual / 3)
+    if moved >= places.bytes_per_s * LOOK_EVERY_S:
+        return False
+    patience = (
+        3 * median(usual.answer_s or [_UNKNOWN_ANSWER_S]) if its_turn else 2 / 3 * median(usual.all_s or [_UNKNOWN_S])
+    )
+    return age_s >= max(LOOK_EVERY_S, patience)
 
 
 def room(places: Places, at_work: int, waiting: int) -> int:

@@ -68,12 +68,37 @@ no_room() { { dd if=/dev/zero bs=65536 count=1 >"$stage/room"; } 2>&1 | sed '/ r
 # full: refuse if it is only the disk that takes no more
 full() { why=$(no_room); [ -z "$why" ] || refuse io "$why"; }
 
-unpacked() { gzip -dc <"$stage/payload" 2>/dev/null | head -c "$most"; }
+# inflate: what was received, once, to a file beside it: tar can list that without reading it. Only where it leaves most
+# of the room to others; else who lists and who unpacks inflate for themselves.
+inflate() {
+  [ "$(df -Pk "$stage" 2>/dev/null | awk -v most="$most" 'NR == 2 { print ($4 * 256 > most) }')" = 1 ] || return 0
+  gzip -dc <"$stage/payload" 2>/dev/null 4>&- | head -c "$most" >"$stage/inflated" 2>/dev/null 4>&- &
+  await $! || rm -f "$stage/inflated"
+}
+
+list_members() {
+  if [ -f "$stage/inflated" ]; then LC_ALL=C tar -tvf - <"$stage/inflated"
+  else gzip -dc <"$stage/payload" | head -c "$most" | LC_ALL=C tar -tvf -
+  fi 2>/dev/null
+}
+
+# extract: sets `extracted`. What is awaited is tar itself, since it must go with us.
+extract() {
+  why=$(mkdir "$stage/.pps-new" 2>&1 && in_folders 'd' 'mkdir -p') || refuse io "$why"
+  if [ -f "$stage/inflated" ]; then
+    tar -xpof - -C "$stage" <"$stage/inflated" 2>"$stage/said" >&2 4>&- &
+  else
+    gzip -dc <"$stage/payload" 2>/dev/null 4>&- | head -c "$most" 2>/dev/null 4>&- |
+      tar -xpof - -C "$stage" 2>"$stage/said" >&2 4>&- &
+  fi
+  await $!; extracted=$?
+}
 
 # unpack: what was received, into $stage/.pps-new. First a list, since a member that is more than a plain file or a
 # symbolic link, or one too many, must not be written at all.
 unpack() {
-  why=$(unpacked | LC_ALL=C tar -tvf - 2>/dev/null | awk -v most="$members" '
+  inflate
+  why=$(list_members | awk -v most="$members" '
     /^-/ && (/ -> / || / link to [^ ]*\.pps-new\//) { print "a hard link"; exit }
     !/^[-l]/ { print "more than files and symbolic links"; exit }
     {
@@ -83,11 +108,15 @@ unpack() {
       if (++count > most) { print "more than the " most " members of MANIFEST"; exit }
     }')
   [ -z "$why" ] || refuse damaged "what arrived is not what was sent: it has $why"
-  why=$(mkdir "$stage/.pps-new" 2>&1 && in_folders 'd' 'mkdir -p') || refuse io "$why"
-  gzip -dc <"$stage/payload" 2>/dev/null 4>&- | head -c "$most" 2>/dev/null 4>&- |
-    tar -xpof - -C "$stage" 2>"$stage/said" >&2 4>&- &
-  await $! || refuse unpack "$(said $?)"
-  rm -f "$stage/payload"
+  extract
+  if [ "$extracted" -ne 0 ] && [ -f "$stage/inflated" ]; then
+    # a quota, perhaps, that takes the tree alone
+    rm -f "$stage/inflated"
+    remove_all "$stage/.pps-new"
+    extract
+  fi
+  [ "$extracted" -eq 0 ] || refuse unpack "$(said "$extracted")"
+  rm -f "$stage/payload" "$stage/inflated"
   [ -z "$(find "$stage/.pps-new" ! -type d -links +1 | head -n 1)" ] || refuse damaged "what arrived is not what was sent: it has a hard link"
   set_file_modes
 }
