@@ -26,7 +26,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from benchmarks.distribution.bad_sites import delayed_by_bad_sites
+from benchmarks.distribution.bad_sites import WAYS, delayed_by_bad_sites
 from benchmarks.distribution.contestants import SLOW, Contestant, contestants, ours
 from benchmarks.distribution.course import Course, prepared
 from benchmarks.distribution.measuring import Result, become_subreaper, measured
@@ -52,7 +52,7 @@ def main() -> None:
     if chosen.bad:
         for mib in chosen.mib:
             with tempfile.TemporaryDirectory(dir=chosen.folder, prefix="pps-bench-") as name:
-                delayed_by_bad_sites(Path(name), mib, chosen.sites[-1], chosen.bad, chosen.rounds, say)
+                delayed_by_bad_sites(Path(name), mib, chosen.sites[-1], chosen.bad, chosen.rounds, chosen.ways, say)
         return
     there = contestants({name: path if path.exists() else None for name, path in TOOLS.items()})
     who = {name: make for name, make in there.items() if name in chosen.who}
@@ -84,6 +84,9 @@ def _options() -> argparse.Namespace:
         "--slow-rounds", type=int, default=1, help=f"of {', '.join(SLOW)}, with {_MUCH_MIB} MiB or more in all (1)"
     )
     parser.add_argument("--bad", type=int, default=0, help="so many of the sites are dead, hanging or slow; ours alone")
+    parser.add_argument(
+        "--ways", choices=list(WAYS), nargs="+", default=list(WAYS), help="of --bad: a night, or a rollout"
+    )
     parser.add_argument("--quick", action="store_true", help="1 MiB to 20 sites, one round; with --bad: 12 of 60 sites")
     parser.add_argument("--folder", type=Path, default=Path("/dev/shm"), help="where the sites live (/dev/shm)")
     chosen = parser.parse_args()

@@ -15,7 +15,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -33,11 +33,13 @@ from pps.sandbox.airflow.configuration import DEFAULT_CONFIG
 _STOPS_AFTER = 300_000
 _PIECE, _PAUSE_S = 8192, 0.5
 #: A night; a rollout that knows nothing of them; one that remembers that they were bad the last time.
-_WAYS = ("one batch", "batch by batch", "batch by batch, bad ones known")
+WAYS = {"night": "one batch", "unknown": "batch by batch", "known": "batch by batch, bad ones known"}
 _BATCHES_AT_ONCE = 2  # as in orchestration/steps/distribution.py
 
 
-def delayed_by_bad_sites(folder: Path, mib: int, sites: int, bad: int, rounds: int, say: Callable[[str], None]) -> None:
+def delayed_by_bad_sites(
+    folder: Path, mib: int, sites: int, bad: int, rounds: int, ways: Sequence[str], say: Callable[[str], None]
+) -> None:
     """Measure and show; see this module."""
     print(
         "| payload | sites | of these bad | way | the others done after s | with the bad ones s | ratio |\n"
@@ -48,7 +50,7 @@ def delayed_by_bad_sites(folder: Path, mib: int, sites: int, bad: int, rounds: i
         chosen = [name for n, name in enumerate(course.sites) if n % every == 0][:bad]
         where = {name: ports[n % len(ports)] for n, name in enumerate(chosen)}
         good = replace(course, sites=tuple(s for s in course.sites if s not in where))
-        for way in _WAYS:
+        for way in ways:
             took: dict[bool, list[float]] = {False: [], True: []}
             for number in range(rounds):
                 for with_them in (False, True) if number % 2 == 0 else (True, False):
@@ -57,7 +59,7 @@ def delayed_by_bad_sites(folder: Path, mib: int, sites: int, bad: int, rounds: i
                     say(f"{way}, {'with' if with_them else 'without'} the bad ones: {took[with_them][-1]:.1f} s")
             alone, beside = (statistics.median(took[key]) for key in (False, True))
             print(
-                f"| {mib} MiB | {sites} | {bad} | {way} | {alone:.1f} | {beside:.1f} | {beside / alone:.2f} |",
+                f"| {mib} MiB | {sites} | {bad} | {WAYS[way]} | {alone:.1f} | {beside:.1f} | {beside / alone:.2f} |",
                 flush=True,
             )
 
@@ -86,8 +88,8 @@ def _batches(course: Course, way: str, bad: dict[str, int]) -> list[list[str]]:
     sites = [course.server.site(name) for name in (*course.sites, *bad)]
     numbers = read_yaml(DEFAULT_CONFIG / "policies.yaml")["distribution"]
     limits = BatchLimits(numbers["canaries"], numbers["sites_per_batch"], 1.0, 1.0, len(sites))
-    batches = list(plan_batches("bc-client-4711-1", sites, limits, last=bad if way == _WAYS[-1] else ()).values())
-    return [[name for batch in batches for name in batch]] if way == "one batch" else batches
+    batches = list(plan_batches("bc-client-4711-1", sites, limits, last=bad if way == "known" else ()).values())
+    return [[name for batch in batches for name in batch]] if way == "night" else batches
 
 
 @contextmanager

@@ -536,3 +536,40 @@ def test_a_transfer_that_hangs_gives_the_lock_back(one_site: AtSite, store: Fold
         assert hanging.wait(20) == 1
         assert b"PPS-REFUSE unpack" in hanging.stdout.read()
     assert one_site.install(tarball, payload(store, tarball))[-1] == f"PPS-INSTALLED {tarball.name}"
+
+
+def instead_of(site: AtSite, tool: str, text: str) -> None:
+    """A program of the account's before the system's."""
+    path = Path(site.path) / tool
+    path.unlink()
+    path.write_text(f"#!/bin/sh\n{text}\n")
+    path.chmod(0o755)
+
+
+@pytest.mark.parametrize(
+    ("room", "tar", "inflated"),
+    [
+        ("1000000", "", 1),
+        ("10", "", 2),
+        # a quota that df does not know of
+        ("1000000", "case $1 in -x*) [ -e 'LOG.full' ] || { : >'LOG.full'; exit 2; } ;; esac; ", 2),
+    ],
+)
+def test_what_was_received_is_inflated_once_where_there_is_room_and_never_needs_more_than_before(
+    tmp_path: Path, store: FolderArtefacts, room: str, tar: str, inflated: int
+) -> None:
+    site = AtSite(tmp_path / "site", make_sh(tmp_path / "tools", "dash"))
+    (site.folder / "production").mkdir(parents=True)
+    log = tmp_path / "log"
+    log.touch()
+    instead_of(site, "gzip", f"echo >>'{log}'; exec /usr/bin/gzip \"$@\"")
+    instead_of(site, "df", f"echo Filesystem; echo /dev/disk 1000000 1 {room} 1% /")
+    instead_of(site, "tar", tar.replace("LOG", str(log)) + 'exec /usr/bin/tar "$@"')
+    tarball = store.make(SMALL, "1.0")
+
+    assert site.install(tarball, payload(store, tarball))[-1] == f"PPS-INSTALLED {tarball.name}"
+
+    begins = 1  # its MANIFEST, before anything else is believed
+    assert len(log.read_text().splitlines()) == begins + inflated
+    assert site.look(tarball) == "PPS-LOOK intact"
+    assert site.left_behind() == []
