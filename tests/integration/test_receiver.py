@@ -552,7 +552,7 @@ def instead_of(site: AtSite, tool: str, text: str) -> None:
         ("1000000", "", 1),
         ("10", "", 2),
         # a quota that df does not know of
-        ("1000000", "case $1 in -x*) [ -e 'LOG.full' ] || { : >'LOG.full'; exit 2; } ;; esac; ", 2),
+        ("1000000", "case $1 in -xpof) [ -e 'LOG.full' ] || { : >'LOG.full'; exit 2; } ;; esac; ", 2),
     ],
 )
 def test_what_was_received_is_inflated_once_where_there_is_room_and_never_needs_more_than_before(
