@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from random import Random
+
 import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import initialize
@@ -23,20 +25,21 @@ SCOPE = {"scope": "Run it for a week, and watch its memory.", "vo": None, "justi
 class Pilots(PathMachine):
     """A pilot at sites whose services answer, fall silent, and are rolled back."""
 
-    @initialize(dag=st.sampled_from(["minor_server_pilot", "major_server_pilot"]), far=st.integers(0, 9))
+    @initialize(dag=st.sampled_from(["minor_server_pilot", "major_server_pilot"]), far=st.integers(0, 30))
     def begin(self, dag: str, far: int) -> None:
         patch = self.world.patch(dag.partition("_")[0])
         self.version = patch.version
         self.runs = [self.world.run(dag, patch.number, **SCOPE)]
+        self.chance = Random(far)
         for _ in range(far):
             self.moves_on(self.runs[0])
 
     def moves_on(self, run: Run) -> None:
-        """So far without any trouble, as chance alone seldom comes: everybody answers, and time goes by."""
-        went = self.goes_as_far_as_it_can(run)
+        """As far as chance alone seldom comes: everybody answers, time goes by, and each task has its own trouble."""
+        went = sum(self.perform(run, task, self.some_trouble()) for task in self.ready(run))
         for task in sorted(run.parked):
             self.answered(run, task)
-            went |= self.perform(run, task)
+            went += self.perform(run, task, self.some_trouble())
         if not went:
             self.time_passes(run, 1, CALM)
 
@@ -82,6 +85,12 @@ class Pilots(PathMachine):
 
     def perform(self, run: Run, task: str, trouble: Trouble = CALM) -> bool:
         """No service counts as set up that does not answer at this moment, in the new version."""
+        if task.startswith("set_up") and super().perform(run, task, trouble):
+            if self.chance.random() < 0.4:  # and then it breaks
+                self.world.serves(task.partition(":")[2], self.version, ProbeState.CRITICAL)
+            return True
+        if task.startswith("set_up"):
+            return False
         if not task.startswith("wait_for_service"):
             return super().perform(run, task, trouble)
         site = task.partition(":")[2]

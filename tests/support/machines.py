@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
 from random import Random
 from typing import Any, ClassVar, Self
@@ -16,15 +16,17 @@ from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 from hypothesis import Phase, note, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, rule, run_state_machine_as_test
+from tests.support.answers import ANSWERS
 from tests.support.frail import CALM, KINDS, Trouble
 from tests.support.itineraries import below, follows, itinerary
 from tests.support.simulated_sites import KilledError
 from tests.support.thoroughness import examples
-from tests.support.walked_paths import VARIABLE, Parked, Run, Walked
+from tests.support.walked_paths import Parked, Run, Walked
 
 from pps.activities.desk import key_of
 from pps.activities.ports.people import Mail
 from pps.domain.base.errors import ConfigurationError, RolloutError
+from pps.domain.packages.patch import PatchState
 from pps.domain.people import questions
 from pps.domain.record.facts import Fact, FactKind
 from pps.domain.record.rollouts import Rollout
@@ -37,42 +39,10 @@ _TROUBLED = 0.5
 WHAT = (
     *["go_on", "somebody_answers"] * 4,
     *["elsewhere"] * 4,
-    *["go_far", "once_more", "time_passes"] * 2,
+    *["go_far", "once_more", "out_of_turn", "time_passes"] * 2,
     "an_hour",
     "all_is_down_until_after_the_last_agreed_date",
 )
-#: Form -> what may be answered: choice, fields. The first of them leads on; the last of some is refused.
-ANSWERS: Mapping[str, tuple[tuple[str, Mapping[str, str]], ...]] = {
-    "local-configuration": (
-        ("Configured", {"settings": f"{VARIABLE}=bdii.example.org"}),
-        ("Cannot configure it", {"remarks": "No such service here."}),
-        ("Configured", {}),
-    ),
-    "release-test": (
-        ("Accept", {"services": "CREAM-CE"}),
-        ("Reject", {"report": "Jobs are lost."}),
-        ("Cannot apply it", {"report": "No time."}),
-        ("Accept", {}),
-    ),
-    "release-decision": (("Release", {"reason": "It is urgent."}), ("Hold", {"reason": "Not yet."}), ("Hold", {})),
-    "deployment-scenario": (("Pass", {}), ("Fail", {"report": "dpkg says no."}), ("Fail", {})),
-    "pilot-acceptance": (("Accept", {}), ("Decline", {"reason": "No site runs it."}), ("Decline", {})),
-    "pilot-selection": (("Select", {"sites": "A\nB"}), ("Select", {"sites": "C"}), ("No site", {"reason": "None."})),
-    "pilot-kick-off": (("Agreed", {}), ("Agreed", {"vos": "atlas"}), ("No agreement", {"reason": "No time."})),
-    "pilot-set-up": (
-        (
-            "Set up",
-            {"endpoint": "https://ce.{low}.example.org:8443/status", "version": "VERSION", "previous": "3.1.22"},
-        ),
-        ("Cannot", {"remarks": "No machine for it."}),
-        ("Set up", {}),
-    ),
-    "pilot-roll-back": (("Rolled back", {"version": "3.1.22"}), ("Cannot", {"remarks": "It is gone."})),
-    "post-mortem": (("Report", {"resources": "2 GB of memory.", "stability": "No restart."}), ("Report", {})),
-    "pilot-wrap-up": (("Release", {}), ("Prolong", {"reason": "Too few jobs."}), ("Reject", {"reason": "It leaks."})),
-    "overrule-emt": (("Agree", {}), ("Refuse", {"remarks": "No."}), ("Refuse", {})),
-    "overrule-coordination": (("Agree", {}), ("Refuse", {"remarks": "No."}), ("Refuse", {})),
-}
 #: Facts that are told to somebody by one mail, in their transaction.
 MAILED = {
     FactKind.QUESTION_ASKED: "to",
@@ -96,6 +66,7 @@ class PathMachine(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.runs: list[Run] = []
+        self.chance = Random(0)
         self.world.begins(self.world.sites)
         self.seen: dict[str, tuple[int, Rollout, tuple[Mail, ...]]] = {}
         self.mailed_before = len(self.world.postbox.mails)
@@ -122,7 +93,11 @@ class PathMachine(RuleBasedStateMachine):
 
     def perform(self, run: Run, task: str, trouble: Trouble = CALM) -> bool:
         """A task, which may be killed, refused or parked; True when it is done."""
+        before = self.is_released(run) if task.startswith("release") else None
         found = self.under(trouble, lambda: self.attempt(run, task))
+        if before is False and trouble is CALM and self.is_released(run):
+            state = self.world.tracker.known[self.world.record(run.name).patch_number].state
+            assert state is not PatchState.REJECTED, f"{run.name} is released although it is rejected"
         if found is NOT_DONE:
             return False
         if found is _SKIPPED:
@@ -133,6 +108,9 @@ class PathMachine(RuleBasedStateMachine):
             if task.startswith("start_"):
                 self.starts(run, *found)
         return True
+
+    def is_released(self, run: Run) -> bool:
+        return self.world.record(run.name).has(FactKind.RELEASED_TO_PRODUCTION)
 
     def under(self, trouble: Trouble, work: Callable[[], Any]) -> Any:
         """What it returns; NOT_DONE if it was killed, refused or parked."""
@@ -167,14 +145,17 @@ class PathMachine(RuleBasedStateMachine):
     # much is the same again; then nothing comes as far as a fault that matters.
     @rule(seed=st.integers(0, 2**64 - 1))
     def something_happens(self, seed: int) -> None:
-        chance = Random(seed)
+        self.chance = chance = Random(seed)
         for _ in range(3):
-            run, what = chance.choice(self.runs), chance.choice(WHAT)
-            call, kind = chance.randint(1, 6), chance.choice(KINDS)
-            trouble = Trouble(kind, call) if chance.random() < _TROUBLED else CALM
+            run, what, trouble = chance.choice(self.runs), chance.choice(WHAT), self.some_trouble()
             note(f"{what} {run.dag} {trouble}")
             getattr(self, what)(run, chance.randrange(2**16), trouble)
             self.all_is_as_it_must_be()
+
+    def some_trouble(self) -> Trouble:
+        """Or none."""
+        kind, call = self.chance.choice(KINDS), self.chance.randint(1, 6)
+        return Trouble(kind, call) if self.chance.random() < _TROUBLED else CALM
 
     def go_on(self, run: Run, number: int, trouble: Trouble) -> None:
         """The next task of a run."""
@@ -182,8 +163,10 @@ class PathMachine(RuleBasedStateMachine):
             self.perform(run, ready[number % len(ready)], trouble)
 
     def go_far(self, run: Run, number: int, trouble: Trouble) -> None:
-        """Everything that can be done now: chance alone seldom comes far."""
-        self.goes_as_far_as_it_can(run)
+        """Everything that can be done now, each with a trouble of its own: step by step chance seldom comes far."""
+        for _ in range(6):
+            for task in self.ready(run):
+                self.perform(run, task, self.some_trouble())
 
     def goes_as_far_as_it_can(self, run: Run) -> bool:
         went = False
@@ -195,6 +178,11 @@ class PathMachine(RuleBasedStateMachine):
         """A task that is done is cleared, or was thought dead and is not."""
         if done := [t for t in run.done if t in self.tasks_of(run)]:
             self.perform(run, done[-1 - number % len(done)], trouble)
+
+    def out_of_turn(self, run: Run, number: int, trouble: Trouble) -> None:
+        """Somebody has marked what comes before as done: the rules hold all the same, whoever has which right."""
+        if tasks := [t for t in self.tasks_of(run) if t not in run.done and not t.startswith("start_")]:
+            self.under(trouble, lambda: self.attempt(run, tasks[number % len(tasks)]))
 
     def somebody_answers(self, run: Run, number: int, trouble: Trouble) -> None:
         """In time, late, or once more: whoever finds the page can send it."""
@@ -257,14 +245,15 @@ class PathMachine(RuleBasedStateMachine):
         return (fact for record in self.records() for fact in record.facts)
 
     def all_is_as_it_must_be(self) -> None:
-        assert self.world.grid.wrong == []
+        assert not self.world.grid.wrong, self.world.grid.wrong
         records = self.records()
         for record in records:
             self.nobody_is_credited_twice(record)
             self.whoever_is_told_is_told_once_and_of_what_is_on_record(record)
             self.a_question_has_one_end(record)
         register = {row.name: row for row in self.world.store.rollouts()}
-        assert all((register[r.name].closed_at is not None) == r.is_closed for r in records)
+        unlike = [r.name for r in records if (register[r.name].closed_at is not None) != r.is_closed]
+        assert not unlike, f"register and record differ: {unlike}"
         sent = Counter(mail.key for mail in self.world.postbox.mails[self.mailed_before :])
         assert max(sent.values(), default=1) == 1, sent
         self.what_is_in_production_was_released_whole_and_nothing_else_is(records)
@@ -295,10 +284,10 @@ class PathMachine(RuleBasedStateMachine):
         for record in records:
             own = set(map(str, self.world.tracker.known[record.patch_number].packages))
             if record.has(FactKind.RELEASED_TO_PRODUCTION):
-                assert own <= place, record.name
+                assert own <= place, f"{record.name} is released, and not all of it is in production"
             if own & place:
                 of_patch = [r for r in records if r.patch_number == record.patch_number]
-                assert any(map(_may_release, of_patch)), record.name
+                assert any(map(_may_release, of_patch)), f"nobody has released {record.name}"
 
     # --- the end
 
