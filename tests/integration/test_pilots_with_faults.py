@@ -109,4 +109,4 @@ class Pilots(PathMachine):
 def test_whatever_fails_no_service_counts_as_set_up_unseen_nothing_comes_twice_and_every_pilot_can_end(
     walked: Walked,
 ) -> None:
-    walk(Pilots, walked, 8)
+    walk(Pilots, walked, 5)

@@ -93,6 +93,8 @@ class PathMachine(RuleBasedStateMachine):
 
     def perform(self, run: Run, task: str, trouble: Trouble = CALM) -> bool:
         """A task, which may be killed, refused or parked; True when it is done."""
+        if task not in self.tasks_of(run):
+            return False  # what was decided meanwhile leaves it out
         before = self.is_released(run) if task.startswith("release") else None
         found = self.under(trouble, lambda: self.attempt(run, task))
         if before is False and trouble is CALM and self.is_released(run):
