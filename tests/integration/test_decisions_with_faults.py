@@ -42,7 +42,7 @@ class Decisions(PathMachine):
 
 
 def test_whatever_fails_a_test_or_decision_has_one_outcome_and_every_one_can_end(walked: Walked) -> None:
-    walk(Decisions, walked, 20)
+    walk(Decisions, walked, 12)
 
 
 @pytest.mark.parametrize("kind", ["client", "minor"])

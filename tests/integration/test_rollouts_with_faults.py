@@ -176,4 +176,4 @@ class Clients(PathMachine):
 def test_whatever_fails_no_tag_is_without_a_verified_preview_nothing_comes_twice_and_every_rollout_can_end(
     walked: Walked,
 ) -> None:
-    walk(Clients, walked, 8)
+    walk(Clients, walked, 6)
