@@ -66,7 +66,7 @@ def test_each_part_answers_to_a_user_without_rights_on_a_read_only_root(
         assert "Read-only file system" in says("bash", "-c", f"touch {place}", code=1)
     assert says("bash", "-c", "cat /etc/pps-ssh/id_ed25519; ls /root/.cache 2>&1 || true").startswith("a key\n")
     # as the chart starts a part, and as it asks whether one lives
-    assert "usage: airflow api-server" in says(
+    assert "Usage: airflow api-server" in says(
         *values["apiServer"]["args"][:2], f"{values['apiServer']['args'][2]} --help"
     )
     assert says("sh", "-c", "exec /entrypoint airflow version").split()[-1] == values["airflowVersion"]
