@@ -100,7 +100,11 @@ def is_said_to_be_set_up(grid: Grid, pilot: PilotRun, site: str, version: str) -
     declare_services(grid.installation.grid_folder / "sites" / site / "etc" / "published-services.json", ())
     endpoint = parse_endpoint(str(service["endpoint"]))
     shown = grid.services.information_system.services_of
-    grid.waits_for("that it is not published", lambda: not shown([endpoint.host]).get(endpoint.host, ()))
+
+    def is_unknown() -> bool:
+        return not any(there.is_at(endpoint) for there in shown([endpoint.host]).get(endpoint.host, ()))
+
+    grid.waits_for("that it is not published", is_unknown)
     said = form(asked, endpoint=service["endpoint"], version=version, previous=service["previous"])
     grid.as_user(administrator_of(site)).answer(asked, ["Set up"], said)
 
@@ -265,7 +269,9 @@ def write(commit: str, installation: Installation, target: Path) -> None:
             if path.name in BY_NAME or ("sites" not in path.parts and path.suffix in TEXTS):
                 # in a mail an address may go over the end of a line
                 text = content.decode()
-                content = cleaned(re.sub(r"=\r?\n(?=[^\r\n-])", "", text) if path.suffix == ".eml" else text).encode()
+                content = cleaned(
+                    re.sub(r"(?<![=?])=\r?\n(?=[^\r\n -])", "", text) if path.suffix == ".eml" else text
+                ).encode()
             entry.size = len(content)
             tar.addfile(entry, io.BytesIO(content))
     keep(target, "grid.tar.gz", packed.getvalue())
