@@ -162,7 +162,7 @@ def test_rollouts_and_pilots_of_every_path_that_the_version_before_left_half_way
     assert outcomes == ["passed"] * len(tested)
 
     assert waiting(grid) == set()
-    for dag in (MAJOR, MINOR, BC, non_bc.DAG, release_testing.DAG, "overrule_policies", "pre_deployment_test"):
+    for dag in (MAJOR, MINOR, BC, non_bc.DAG, release_testing.DAG, "pre_deployment_test"):
         for run in runs_of(grid.client, dag):
             assert len(run["dag_versions"]) > 1, "the DAG of before was another one"
             states = {task.state for task in grid.client.tasks(dag, run["dag_run_id"])}
