@@ -144,6 +144,9 @@ def test_rollouts_and_pilots_of_every_path_that_the_version_before_left_half_way
     for dag, name in ((BC, CLIENT), (non_bc.DAG, NON_BC), (release_testing.DAG, RELEASE_TEST)):
         assert grid.ends(name, dag=dag) == "success", why_failed(grid.client, dag, name)
         ended[name] = grid.rollout(name).need(FactKind.ROLLOUT_CLOSED, "").payload["outcome"]
+    # its configuration was described in prose only: a clean root could not tell, and that version had said so
+    refused = grid.rollout(NON_BC).need(FactKind.RELEASE_REFUSED, "").payload["reasons"]
+    assert (ended.pop(NON_BC), bool(refused)) == ("not released", True)
     assert set(ended.values()) == {"released"}, ended
     there = grid.services.tracker
     for name in ended:
@@ -159,7 +162,7 @@ def test_rollouts_and_pilots_of_every_path_that_the_version_before_left_half_way
         assert grid.ends(run, dag="pre_deployment_test") == "success"
     tests = grid.services.facts.rollouts(paths=["pre-deployment"])
     outcomes = [grid.rollout(test.name).need(FactKind.ROLLOUT_CLOSED, "").payload["outcome"] for test in tests]
-    assert outcomes == ["passed"] * len(tested)
+    assert outcomes.count("passed") == len(tested) - 1, outcomes
 
     assert waiting(grid) == set()
     for dag in (MAJOR, MINOR, BC, non_bc.DAG, release_testing.DAG, "pre_deployment_test"):
