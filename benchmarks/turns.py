@@ -167,6 +167,7 @@ def measure(runs: int) -> None:
             for number in range(ANSWERS):
                 which = 2 * (37 * (turn * ANSWERS + number) % (runs // 2))
                 took[name].append(scheduler.follows(f"pilot-{which}", (number + 0.5) / ANSWERS, *way))
+            print(f"{name}: {cpu[name][-1]:.1f} %, {took[name][-ANSWERS:]}", file=sys.stderr, flush=True)
     print(f"{runs} runs wait; load average {os.getloadavg()[0]:.1f}\n")
     print(
         "| the scheduler looks | CPU, % of a core | from the end of a task until the next is found: median, longest |"

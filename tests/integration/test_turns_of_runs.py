@@ -53,7 +53,7 @@ class Scheduler:
                     run_id=f"pilot-{number}",
                     state="running",
                     run_type="manual",
-                    run_after=at(-9e5),
+                    run_after=at(number - 9e5),
                     conf={},
                     span_status="not_started",
                     log_template_id=1,
