@@ -160,8 +160,10 @@ def test_one_role_alone_overrules_nothing(grid: Grid) -> None:
     for second, run in runs.items():
         number = patches[second].number
         assert grid.ends(run, dag="overrule_policies", within_s=240) == "success"
-        decided = grid.rollout(run).need(FactKind.DECIDED, "").payload
-        assert decided["decision"] == "not overruled", second
+        record = grid.rollout(run)
+        assert record.need(FactKind.DECIDED, "").payload["decision"] == "not overruled", second
+        assert not record.has(FactKind.RELEASE_NOTES_WRITTEN), second
+        assert not record.has(FactKind.TASK_FAILED), second
         assert not grid.services.facts.dossier(number).has(FactKind.POLICIES_OVERRULED), second
         assert grid.services.tracker.patch(number).state is PatchState.IN_CERTIFICATION, second
 
@@ -201,6 +203,8 @@ def test_urgent_ends_the_waiting_of_a_run_that_is_under_way(grid: Grid) -> None:
     joint = grid.start(patch.number, "overrule_policies", urgency="urgent", reason=why)
     for role, user in (("EMT", "emt"), ("PPS Coordinator", "pps-coordinator")):
         grid.as_user(user).answer(grid.question("overrule_policies", joint, role), ["Agree"], {"remarks": None})
+    assert grid.ends(joint, dag="overrule_policies") == "success"
+    assert not grid.rollout(joint).has(FactKind.TASK_FAILED)
     assert grid.ends(run) == "success"
     assert grid.services.tracker.patch(patch.number).state is PatchState.IN_PRODUCTION
     assert "THE POLICIES WERE OVERRULED" in grid.notes(name)

@@ -11,7 +11,7 @@ from pps.activities.ports.record import Facts
 from pps.activities.release.release import earlier_answer, reasons_against_release, release_kept_packages
 from pps.domain.base.errors import RefusedError
 from pps.domain.base.texts import clean_text
-from pps.domain.packages.patch import Patch, PatchState
+from pps.domain.packages.patch import Patch, PatchKind, PatchState
 from pps.domain.people import questions
 from pps.domain.people.overruling import (
     AGREE,
@@ -111,6 +111,15 @@ def conclude(desk: Desk) -> tuple[str, ...]:
 def standing(facts: Facts, patch_number: int) -> Overruling | None:
     """The joint decision that stands for a patch, or None."""
     return overruling(facts.dossier(patch_number))
+
+
+def goes_straight(desk: Desk) -> bool:
+    """Whether the two have agreed, and the update goes to production without a preview before it (SD 4.1.3)."""
+    record = desk.rollout
+    decided = record.the(FactKind.DECIDED)
+    if decided is None or decided.payload["decision"] != "overruled":
+        return False
+    return desk.patch.kind is PatchKind.SERVER or record.opened["urgency"] == Urgency.HIGH_PRIORITY
 
 
 def refused_since(desk: Desk) -> tuple[str, ...]:
