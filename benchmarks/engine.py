@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import argparse
 import base64
+import copy
 import os
 import random
 import shutil
@@ -112,7 +113,7 @@ class Course:
         registry = read_yaml(path)
         like = registry["sites"][0]
         apart = {"accepts_previews": False, "canary": False, "partner_levels": []}
-        registry["sites"] = [site | apart for site in registry["sites"]]
+        registry["sites"] = [site | copy.deepcopy(apart) for site in registry["sites"]]
         host = {"host": "127.0.0.1", "port": self.server.port, "user": account(), "host_key": self.server.host_key}
         for number in range(self.sites):
             name = f"FULL-{number:03}"
@@ -121,7 +122,9 @@ class Course:
             folder.furnish(plan, VOS, "127.0.0.1:2170", "ops")
             places = {p: str(getattr(folder, p)) for p in ("preview_root", "production_root", "profile_d", "tag_dir")}
             about = {"name": name, "ssh": host, "subcluster": plan.subcluster, "canary": number < 2} | places
-            registry["sites"].append(like | {"partner_levels": []} | about)
+            registry["sites"].append(
+                copy.deepcopy(like | {"partner_levels": []} | about)
+            )  # YAML of ours has no aliases
         registry["ssh_key_file"] = str(self.server.key_file)
         path.write_text(yaml.safe_dump(registry))
 
@@ -168,18 +171,18 @@ class Course:
         """Until so many (None: all) instances of a task are in such a state."""
         query = (
             "SELECT count(*) FILTER (WHERE state = ANY(%s)), count(*), "
-            "count(*) FILTER (WHERE map_index = -1), (SELECT state FROM dag_run WHERE run_id = %s AND dag_id = %s) "
-            "FROM task_instance WHERE run_id = %s AND task_id = %s"
+            "count(*) FILTER (WHERE map_index = -1), (SELECT string_agg(task_id, ', ') FROM task_instance "
+            "WHERE run_id = %s AND dag_id = %s AND state = 'failed') FROM task_instance WHERE run_id = %s AND task_id = %s"
         )
         deadline = time.monotonic() + 3600
         while True:
-            right, all_of_it, unmapped, state = self.ask(
+            right, all_of_it, unmapped, failed = self.ask(
                 installation, "airflow", query, list(states), run, BC, run, task
             )[0]
             if (right >= count) if count else (all_of_it and right == all_of_it and not unmapped):
                 return
-            if state == "failed" or time.monotonic() > deadline:
-                raise SystemExit(f"{run} is {state}, {task}: {right} of {all_of_it}; {installation.folder}")
+            if failed or time.monotonic() > deadline:
+                raise SystemExit(f"{run}: {task}: {right} of {all_of_it}; failed: {failed}")
             time.sleep(0.5)
 
     def _empty_until(self, done: threading.Event, installation: Installation) -> None:

@@ -95,7 +95,7 @@ def _batches(course: Course, way: str, bad: dict[str, int]) -> list[list[str]]:
 @contextmanager
 def bad_ports(good: int) -> Iterator[list[int]]:
     """Ports of each kind of bad site, as often as there are of the kind."""
-    loop = asyncio.new_event_loop()
+    loop, kept = asyncio.new_event_loop(), set[asyncio.Task[None] | None]()
     thread = threading.Thread(target=loop.run_forever, daemon=True)
     thread.start()
 
@@ -113,6 +113,7 @@ def bad_ports(good: int) -> Iterator[list[int]]:
             writer.close()
 
         async def met(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            kept.add(asyncio.current_task())  # else it is collected while it waits
             if how == "silent":
                 await reader.read()
                 writer.close()

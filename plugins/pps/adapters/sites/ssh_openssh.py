@@ -1,15 +1,16 @@
 """The way to a site with the system's OpenSSH client (7.4 or newer), one process per connection.
 
-Bytes of files go from the page cache into the client's pipe inside the kernel; Python only waits.
+Bytes of files go from the page cache into the client's standard input inside the kernel; Python only waits. That input
+is a socket: it tells us that there is room when three quarters of it are free, a pipe with each page that was read.
 """
 
 from __future__ import annotations
 
 import asyncio
-import fcntl
 import os
 import re
 import secrets
+import socket
 import tempfile
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
@@ -22,6 +23,7 @@ from pps.activities.sites.conversation import Conversation, start_command
 from pps.domain.base.errors import ConfigurationError, RolloutError, SiteUnreachableError
 
 _PIECE = 1 << 18
+_BUFFER = 1 << 20
 _STDERR_KEPT = 4096
 _LOG_KEPT = 1 << 16
 # Algorithms are named in full, since the `^` that only moves one to the front is unknown to older clients.
@@ -138,13 +140,10 @@ class _OpenSshChannel(Conversation):
     async def start(
         cls, words: list[str], log: Path, kind: str, site: str, limits: SiteLimits, nonce: str
     ) -> _OpenSshChannel:
-        reading, writing = os.pipe()
+        reading, writing = _socket_pair()
         # to read and to write, so that it has no end while we listen; a pipe, since a file could fill the disk
         logged = os.open(log, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
         try:
-            os.set_blocking(writing, False)
-            with suppress(OSError, AttributeError):
-                fcntl.fcntl(writing, fcntl.F_SETPIPE_SZ, _PIECE)
             # A session of its own: Ctrl-C reaches us, and we end the conversation in order.
             process = await asyncio.create_subprocess_exec(
                 *words,
@@ -203,7 +202,7 @@ class _OpenSshChannel(Conversation):
     async def _send_file(self, path: Path) -> None:
         with path.open("rb") as file:
             at = 0
-            while moved := await self._when_writable(partial(_splice, file.fileno(), at)):
+            while moved := await self._when_writable(partial(_send_piece, file.fileno(), at)):
                 at += moved
 
     async def _when_writable(self, act: Callable[[int], int]) -> int:
@@ -213,7 +212,7 @@ class _OpenSshChannel(Conversation):
                 moved = act(self._pipe)
             except BlockingIOError:
                 await self._writable(self._pipe)
-            except BrokenPipeError:
+            except (BrokenPipeError, ConnectionResetError):
                 return 0
             else:
                 self._moved(moved)
@@ -295,11 +294,20 @@ def _write(data: memoryview, pipe: int) -> int:
     return os.write(pipe, data)
 
 
-def _splice(file: int, at: int, pipe: int) -> int:
+def _send_piece(file: int, at: int, pipe: int) -> int:
     try:
-        return os.splice(file, pipe, _PIECE, offset_src=at, flags=os.SPLICE_F_NONBLOCK)
-    except (AttributeError, OSError) as error:
-        # Not on this system, or not on this file system.
-        if isinstance(error, (BlockingIOError, BrokenPipeError)):
+        return os.sendfile(pipe, file, at, _PIECE)
+    except OSError as error:
+        # Not on this file system.
+        if isinstance(error, (BlockingIOError, BrokenPipeError, ConnectionResetError)):
             raise
         return os.write(pipe, os.pread(file, _PIECE, at))
+
+
+def _socket_pair() -> tuple[int, int]:
+    """Both ends of what will be the client's standard input: its own, and ours, which never makes us wait."""
+    theirs, ours = socket.socketpair()
+    ours.setblocking(False)
+    with suppress(OSError):
+        ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _BUFFER)
+    return theirs.detach(), ours.detach()
