@@ -172,7 +172,8 @@ class Course:
         query = (
             "SELECT count(*) FILTER (WHERE state = ANY(%s)), count(*), "
             "count(*) FILTER (WHERE map_index = -1), (SELECT string_agg(task_id, ', ') FROM task_instance "
-            "WHERE run_id = %s AND dag_id = %s AND state = 'failed') FROM task_instance WHERE run_id = %s AND task_id = %s"
+            "WHERE run_id = %s AND dag_id = %s AND state = 'failed') "
+            "FROM task_instance WHERE run_id = %s AND task_id = %s"
         )
         deadline = time.monotonic() + 3600
         while True:
