@@ -155,7 +155,7 @@ def test_rollouts_and_pilots_of_every_path_that_the_version_before_left_half_way
     for name, vos in asked.items():
         assert all(f"{happy} ({vo})" in grid.notes(name) for vo in vos), name
     assert happy in grid.notes(CLIENT), "what a VO has told the version before"
-    assert grid.states(NON_BC)[site] is SiteState.AVAILABLE
+    assert grid.states(NON_BC)[site] is SiteState.AVAILABLE, grid.rollout(NON_BC).progress(site).reason
     assert grid.ends(OVERRULE, dag="overrule_policies") == "success"
     assert grid.rollout(OVERRULE).need(FactKind.DECIDED, "").payload["decision"] == "not overruled"
     for run in sorted(tested):
