@@ -31,6 +31,11 @@ def test_each_node_has_one_row_which_changes_with_its_configuration_and_by_the_m
     first = writes()
     fact_store.keep_node(replace(NODE, seen_at=NOW + timedelta(seconds=30)))
     assert writes() == first
+    # doctor's own word counts from now on
+    asked = replace(NODE, seen_at=NOW + timedelta(seconds=30))
+    fact_store.keep_node(asked, at_once=True)
+    assert fact_store.nodes(NOW) == (asked,)
+    first = writes()
     changed = replace(NODE, files={"sites.yaml": "1" * 64}, seen_at=NOW + timedelta(seconds=31))
     fact_store.keep_node(changed)
     assert (writes() != first, fact_store.nodes(NOW)) == (True, (changed,))

@@ -118,7 +118,7 @@ class MemoryFacts:
         self.seen: dict[str, LastSeen] = {}
         self.kept_nodes: dict[str, Node] = {}
 
-    def keep_node(self, node: Node) -> None:
+    def keep_node(self, node: Node, *, at_once: bool = False) -> None:
         self.kept_nodes[node.name] = node
 
     def nodes(self, since: datetime) -> tuple[Node, ...]:

@@ -16,7 +16,7 @@ def node_findings(here: Front) -> Iterator[Finding]:
     now, config = here.now(), here.services.config
     mine, changed = this_node(config, now), changed_at(config)
     try:
-        here.services.facts.keep_node(mine)
+        here.services.facts.keep_node(mine, at_once=True)
         others = compared(mine, changed, here.services.facts.nodes(now - GONE_AFTER), now)
     except RolloutError as error:
         yield failure("nodes", error)
@@ -34,7 +34,5 @@ def _different(other: OtherNode) -> Finding:
     if other.is_known:
         why = f"at work on {last}, it differed from this node: {what}."
         return Finding(subject, Health.FAIL, why, "Bring the configuration to all nodes: docs/production.md, 9.")
-    why = (
-        f"{other.node.name} differed on {last}, and has not been at work since the configuration here changed: {what}."
-    )
+    why = f"{other.node.name} differed on {last}, and has not told since the configuration here changed: {what}."
     return Finding(subject, Health.WARN, why, "Run pps doctor there: it enters what that node has now.")

@@ -337,4 +337,4 @@ def test_a_node_with_another_configuration_fails_and_one_that_may_have_got_the_c
     assert code == 1
     assert about["nodes"][1].startswith("central, worker-1: the same configuration")
     assert f"differed from this node: version 0.0.1 instead of {mine.version}, sites.yaml." in about["node worker-2"][1]
-    assert "has not been at work since the configuration here changed: sites.yaml" in about["node worker-3"][1]
+    assert "has not told since the configuration here changed: sites.yaml" in about["node worker-3"][1]

@@ -14,7 +14,7 @@ from pps.orchestration.runtime import say_which_node
 
 
 class _Old(MemoryFacts):
-    def keep_node(self, node: Node) -> None:
+    def keep_node(self, node: Node, *, at_once: bool = False) -> None:
         raise ConfigurationError("the store", "has no tables, or old ones.", "Run: pps db upgrade")
 
 

@@ -18,14 +18,14 @@ _NEWS_AFTER = timedelta(minutes=1)
 class Nodes(Database):
     """Nodes say how they are; `pps doctor` compares."""
 
-    def keep_node(self, node: Node) -> None:
-        """Enter a node; nothing is written while it is what it was a moment ago."""
+    def keep_node(self, node: Node, *, at_once: bool = False) -> None:
+        """Enter a node; nothing is written while it is what it was a moment ago, unless somebody wants to know it now."""
         columns = tables.nodes.c
         row = {"name": node.name, "version": node.version, "files": dict(node.files), "seen_at": node.seen_at}
         with self._transaction() as connection:
             same = [columns.name == node.name, columns.version == node.version, columns.files == dict(node.files)]
             fresh = sa.select(sa.true()).where(*same, columns.seen_at > node.seen_at - _NEWS_AFTER)
-            if connection.execute(fresh).first() is not None:
+            if not at_once and connection.execute(fresh).first() is not None:
                 return
             insert = (postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert)(tables.nodes)
             news = {name: insert.excluded[name] for name in ("version", "files", "seen_at")}

@@ -29,7 +29,7 @@ class OtherNode:
     differs: tuple[str, ...]
     """nothing: it is the same"""
     is_known: bool
-    """false: it has not been at work since this node's configuration changed, so it may have got the change"""
+    """false: it has not told what it has since this node's configuration changed, so it may have got the change"""
 
 
 def compared(mine: Node, changed_at: datetime, nodes: Iterable[Node], now: datetime) -> tuple[OtherNode, ...]:
