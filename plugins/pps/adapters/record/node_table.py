@@ -19,7 +19,7 @@ class Nodes(Database):
     """Nodes say how they are; `pps doctor` compares."""
 
     def keep_node(self, node: Node, *, at_once: bool = False) -> None:
-        """Enter a node; nothing is written while it is what it was a moment ago, unless somebody wants to know it now."""
+        """Enter a node; nothing is written while it is what it was a moment ago, unless somebody asks now."""
         columns = tables.nodes.c
         row = {"name": node.name, "version": node.version, "files": dict(node.files), "seen_at": node.seen_at}
         with self._transaction() as connection:
