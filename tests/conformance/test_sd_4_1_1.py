@@ -206,6 +206,8 @@ def test_sites_that_have_kept_others_waiting_come_last_in_batches_of_their_own()
     assert sorted(s for batch in batches for s in batch) == sorted(s.name for s in sites)
     alone = plan_batches("r", sites[1:2], LIMITS, last=last)
     assert alone["canary"] == ["S1"], "where there is no other, it is the first all the same"
+    mixed = plan_batches("r", [a_site("S1", platform=SL5), a_site("S2"), a_site("S3")], LIMITS, last=last)
+    assert "S1" not in mixed["canary"], "not even as the only one of its platform"
 
 
 def test_who_has_kept_others_waiting_is_told_by_the_newest_outcome_of_any_rollout() -> None:

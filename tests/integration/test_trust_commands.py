@@ -130,8 +130,32 @@ def test_what_makes_no_sense_is_said(people: People) -> None:
         (["keys", "--after", "root.1", "--drop", "nobody", "--out", "x"], "nobody is not in"),
         (["keys", "--after", "root.1", "--drop", "rm", "--out", "x"], "Nobody can sign as release-manager"),
         (["keys", "--root", "a=alpha", "--out", "x"], "It is not 3 parts"),
+        # what a site's kit would not read is not written
+        (["keys", "--after", "root.1", "--root", "d=Alice Smith=thief.pub", "--out", "x"], "no name in a list of keys"),
+        (["keys", "--after", "root.1", "--signer", "d=release-manger=delta=thief.pub", "--out", "x"], "is none of"),
+        (["keys", "--after", "root.1", "--root", "d=delta=.", "--out", "x"], "cannot be read"),
         (["verify", _file("list", people.signed("pps-current 1\n", namespace="pps-current"))], "Name them: --keys"),
         (["show", _file("noise", Signed("hello\n"))], "no statement"),
     ):
         assert says in " ".join(pps("trust", *words, good=False).stderr.split())
     assert not Path("x").exists()
+
+
+def test_a_kit_that_could_not_work_is_not_made(people: People, tmp_path: Path) -> None:
+    keys = first_keys(people)
+    write_config(tmp_path / "config", [site_entry("SITE-K")])
+    make = ["--config", tmp_path / "config", "sites", "kit", "SITE-K", "--keys", keys, "--product", "client"]
+    out = ["--out", tmp_path / "kit.tar"]
+    assert "Two people must sign" in pps(*make, "--key", _ssh_key(people), *out, good=False).stderr
+    for name in ("a", "b"):
+        pps("trust", "sign", keys, "--as", name, "--key", name, "--yes")
+    for more, says in (
+        (["--key", "."], "cannot be read"),
+        (["--key", keys], "holds no public key"),
+        (["--key", _ssh_key(people), "--from", "192.0.2.1/24"], "Write it like 192.0.2.0/24"),
+        (["--key", _ssh_key(people), "--from", '10.0.0.0/8",command="sh'], "Write it like"),
+        (["--key", _ssh_key(people), "--vo", "a b"], "is not a name"),
+        (["--key", _ssh_key(people), "--switch", "su"], "neither sudo nor none"),
+    ):
+        assert says in " ".join(pps(*make, *more, *out, good=False).stderr.split()), more
+    assert not (tmp_path / "kit.tar").exists()

@@ -6,7 +6,7 @@ Airflow shows them as forms (`orchestration.params`); `web.start_check` holds ev
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from pps.activities.release.overruling import SHORTEST_REASON
@@ -53,7 +53,11 @@ def reasons_against_dates(conf: Mapping[str, Any], now: datetime) -> tuple[str, 
     typed = conf.get("feedback_until")
     if not typed:
         return ()
-    past = reasons_against_past(datetime.fromisoformat(typed), now)
+    try:
+        until = datetime.fromisoformat(typed).astimezone(UTC)
+    except OverflowError:  # the first and the last day of the calendar, in another zone
+        return (f"conf.feedback_until: {typed!r} is on no day of the calendar in UTC. Give another date.",)
+    past = reasons_against_past(until, now)
     return tuple(f"conf.feedback_until: {typed!r}: {why} Give a later date, or leave it out." for why in past)
 
 

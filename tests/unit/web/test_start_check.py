@@ -136,6 +136,12 @@ def test_a_date_that_has_passed_is_refused_with_what_was_typed_and_not_silently_
     status, text = world.call({"conf": {"patch": 7, "feedback_until": typed}})
     assert (status, world.reached) == (422, [])
     assert text.startswith(f"conf.feedback_until: '{typed}': ") and "has passed. Give a later date" in text
+    for nowhere in ("0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00"):
+        status, text = world.call({"conf": {"patch": 7, "feedback_until": nowhere}})
+        assert (status, text) == (
+            422,
+            f"conf.feedback_until: '{nowhere}' is on no day of the calendar in UTC. Give another date.",
+        )
     for later in (None, "2026-03-02T13:01+01:00"):
         assert world.call({"conf": {"patch": 7, "feedback_until": later}}) == (200, "airflow")
 

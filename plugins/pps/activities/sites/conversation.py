@@ -161,8 +161,10 @@ class Conversation(ABC):
         """See `ports.SiteChannel`. A script that stops reading is not an error here: it will say why."""
         async with self._in_time():
             visits.sending(True)
-            await self._send_file(path)
-            visits.sending(False)
+            try:
+                await self._send_file(path)
+            finally:
+                visits.sending(False)  # the site may be tried once more in the same visit
             await self._end_input()
 
     async def finish(self) -> int:

@@ -91,10 +91,10 @@ def kit_files(
     """Everything in the kit of a site: path in its folder -> mode and content. Holds no secret."""
     place = place or Place()
     accounts, controller_key = place.accounts, centre.controller_key
-    if not re.fullmatch(r"[a-z0-9@.-]{1,64} [A-Za-z0-9+/=]{16,4096}", controller_key):
-        raise ConfigurationError("the controller's key", "is not `<type> <base64>`.")
+    if not re.fullmatch(r"(ssh|ecdsa|sk)-[a-z0-9@.-]{1,60} [A-Za-z0-9+/=]{16,4096}", controller_key):
+        raise ConfigurationError("the controller's key", "is not `<type> <base64>` of OpenSSH's.", "Name its .pub.")
     options = ["restrict", f'command="{FOLDER}/bin/pps-receive"']
-    if networks := ",".join(str(ipaddress.ip_network(a)) for a in centre.addresses):
+    if networks := ",".join(_network(a) for a in centre.addresses):
         options.append(f'from="{networks}"')
     settings = {
         "scheme": centre.root.scheme,
@@ -137,6 +137,15 @@ def kit_files(
     for name, script in _SENT_AS_THEY_ARE.items():
         files[f"bin/{name}"] = 0o644, load_script(script).encode()
     return files
+
+
+def _network(text: str) -> str:
+    try:
+        return str(ipaddress.ip_network(text))
+    except ValueError as error:
+        raise ConfigurationError(
+            f"network {text[:60]!r}", f"is none ({error}).", "Write it like 192.0.2.0/24."
+        ) from error
 
 
 def _lines(settings: Mapping[str, object]) -> bytes:

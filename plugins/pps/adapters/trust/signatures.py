@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import subprocess
+import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -123,12 +124,16 @@ def _holds(command: Sequence[str], document: str, folder: Path) -> bool:
 
 def _run(command: Sequence[str], given: bytes) -> bytes:
     try:
-        done = subprocess.run(command, input=given, capture_output=True, check=False, timeout=_SECONDS)
+        # a FIDO key asks to be touched there; where nobody looks on, its last words are in our error
+        aside = None if sys.stderr.isatty() else subprocess.PIPE
+        done = subprocess.run(command, input=given, stdout=subprocess.PIPE, stderr=aside, check=False, timeout=_SECONDS)
     except (OSError, subprocess.TimeoutExpired) as error:
         raise ServiceError(command[0], f"could not sign ({error}).", f"Is {command[0]} installed?") from error
     if done.returncode != 0:
-        said = done.stderr.decode(errors="replace").strip().splitlines()
+        said = (done.stderr or b"").decode(errors="replace").strip().splitlines()
         raise ServiceError(
-            command[0], f"did not sign: {said[-1][:200] if said else 'no word'}.", "Name the file of your key."
+            command[0],
+            f"did not sign: {said[-1][:200] if said else 'its words are above'}.",
+            "Name the file of your key.",
         )
     return done.stdout

@@ -9,10 +9,10 @@ from typing import Annotated
 import typer
 
 from pps.activities.trust.kit import Accounts, Centre, Place, Policy, kit_files, kit_tar
+from pps.adapters.trust.signatures import public_key
 from pps.cli import output
 from pps.cli.front import front
 from pps.cli.trust.documents import keys_of
-from pps.domain.base.errors import RefusedError
 
 
 def make_kit(
@@ -37,10 +37,7 @@ def make_kit(
     """
     site = front(ctx).services.config.site(name)
     root = keys_of(keys)
-    words = key.read_text().split() if key.exists() else []
-    if len(words) < 2:
-        raise RefusedError(str(key), ("It is no public key.",), "Name a file like ssh_key.pub.")
-    centre = Centre(root, " ".join(words[:2]), vo, tuple(address or ()))
+    centre = Centre(root, public_key(key).replace(",", " ", 1), vo, tuple(address or ()))
     files = kit_files(site, [Policy(p) for p in product], centre, Place(Accounts(switch=switch)))
     content = kit_tar(files)
     place = out or Path(f"pps-kit-{site.name}.tar")

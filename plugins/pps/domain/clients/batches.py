@@ -62,16 +62,18 @@ def plan_batches(
     def turn(site: Site) -> str:
         return hashlib.sha256(f"{rollout}\n{site.name}".encode()).hexdigest()
 
-    ordered = sorted(sites, key=lambda s: (s.name in last, not s.canary, turn(s)))
-    by_platform: dict[object, list[Site]] = {}
-    for site in ordered:
-        if site.name not in closed:
-            by_platform.setdefault(site.platform, []).append(site)
+    ordered = sorted(sites, key=lambda s: (not s.canary, turn(s)))
     canaries: list[Site] = []
-    while len(canaries) < limits.canaries and any(by_platform.values()):
-        for queue in by_platform.values():
-            if queue and len(canaries) < limits.canaries:
-                canaries.append(queue.pop(0))
+    # one that was dead the last time would hold up everybody, also where it is the only one of its platform
+    for kept_waiting in (False, True):
+        by_platform: dict[object, list[Site]] = {}
+        for site in ordered:
+            if site.name not in closed and (site.name in last) is kept_waiting:
+                by_platform.setdefault(site.platform, []).append(site)
+        while len(canaries) < limits.canaries and any(by_platform.values()):
+            for queue in by_platform.values():
+                if queue and len(canaries) < limits.canaries:
+                    canaries.append(queue.pop(0))
     fleet = [s.name for s in sorted((s for s in ordered if s not in canaries), key=turn)]
     dealt = in_batches(fleet, limits.sites_per_batch, last)
     return {CANARY: [s.name for s in canaries]} | {f"fleet-{n}": names for n, names in enumerate(dealt, 1)}

@@ -32,7 +32,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 
-from pps.domain.base.errors import ConfigurationError, PackageError
+from pps.domain.base.errors import ConfigurationError, InvalidNameError, PackageError
 from pps.domain.trust.statement import Statement
 
 CURRENT_HOLDS_FOR = timedelta(days=7)
@@ -69,6 +69,20 @@ class Signer:
     role: str
     person: str
     key: str
+
+    def __post_init__(self) -> None:
+        # what a kit would not read must not be signed either
+        for what, value in (("name", self.name), ("person", self.person)):
+            if not re.fullmatch(_NAME, value):
+                raise InvalidNameError(
+                    f"{what} {value[:80]!r}",
+                    "is no name in a list of keys: 1 to 64 of a-z 0-9 . _ -, the first a letter or digit.",
+                    "Choose a short one.",
+                )
+        if self.role not in {"root", "current", *SignerRole}:
+            raise InvalidNameError(f"role {self.role[:80]!r}", f"is none of {', '.join(SignerRole)}.")
+        if not re.fullmatch(_KEY, self.key):
+            raise ConfigurationError(f"key of {self.name}", "is no key that a list could have.")
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,8 +38,6 @@ from pps.domain.sites.site import Platform
 
 FIRST = "0" * 64
 MOST_BYTES = 4096
-MOST_AHEAD = 1000
-"""so much may a sequence be ahead of what a site has followed: nobody can lead it to the end of all numbers"""
 _FORM = "pps-statement 1"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+~-]{0,199}")
 _NUMBER = re.compile(r"0|[1-9][0-9]{0,14}")

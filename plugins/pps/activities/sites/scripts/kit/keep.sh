@@ -95,7 +95,7 @@ signed_statement() {
 }
 
 put() { # BYTES DEPTH SECONDS
-  { [ $# -eq 3 ] && is_number "$1" && [ "$1" -ge 1 ] && [ "$1" -le 65536 ] && is_number "$3"; } || refuse usage "put takes BYTES full|list SECONDS"
+  { [ $# -eq 3 ] && is_number "$1" && [ "$1" -ge 1 ] && [ "$1" -le 65536 ] && is_number "$3" && [ "$3" -le 86400 ]; } || refuse usage "put takes BYTES full|list SECONDS, at most 65536 and a day"
   seconds=$3
   workplace
   # so many bytes and not one of what follows

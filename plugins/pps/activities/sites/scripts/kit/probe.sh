@@ -9,7 +9,7 @@ kit=${0%/bin/*}
 the_kit
 export PATH LC_ALL=C
 the_policy "$1"
-is_name "$2" && is_number "$4" || refuse usage "not a name and a number of seconds: $2 $4"
+is_name "$2" && is_number "$4" && [ "$4" -le 3600 ] || refuse usage "not a name and a number of seconds up to 3600: $2 $4"
 case $3$5 in *[!A-Za-z0-9_:.,-]*) refuse usage "neither production nor variables look like that" ;; esac
 digest=
 [ ! -f "$preview_root/$2/.pps-ok" ] || read -r digest <"$preview_root/$2/.pps-ok"
