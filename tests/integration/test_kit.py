@@ -162,6 +162,11 @@ def _one_person_with_two_keys(kit: KitSite, statement: Statement) -> list[Signed
     return _people("rm", "second")(kit, statement)
 
 
+def _two_of_one_role(kit: KitSite, statement: Statement) -> list[Signed]:
+    _keys(kit, f"signer second release-manager somebody {kit.people.key('second')}\n")
+    return _people("rm", "second")(kit, statement)
+
+
 def _one_key_under_two_names(kit: KitSite, statement: Statement) -> list[Signed]:
     _keys(kit, f"signer twin pps-coordinator somebody {kit.people.key('rm')}\n")
     twin = kit.people.signature("rm", statement.text, says="twin")
@@ -219,6 +224,7 @@ CASES: dict[str, tuple[str, Case]] = {
     "one signature": ("signatures", _people("rm")),
     "one person twice": ("signatures", _people("rm", "rm")),
     "one person with two keys and two roles": ("signatures", _one_person_with_two_keys),
+    "two release managers": ("signatures", _two_of_one_role),
     "one key under two names": ("signatures", _one_key_under_two_names),
     "a name that stands there twice": ("signatures", _a_name_that_stands_there_twice),
     "somebody without a role": ("signatures", _people("rm", "online")),
@@ -559,6 +565,21 @@ internal-sftp
 scp -t .
 rsync --server .
 """
+
+
+def test_the_sequence_is_on_the_disk_before_the_preview_gets_its_name(one_kit: KitSite) -> None:
+    """Whatever is killed in between: looked at by the mv that gives the name."""
+    kit, seen = one_kit, one_kit.folder / "seen"
+    tools = kit.folder / "tools"
+    tools.mkdir()
+    (tools / "mv").write_text(f"#!/bin/sh\nls '{kit.state / kit.what}' >>'{seen}' 2>&1\nexec /bin/mv \"$@\"\n")
+    (tools / "mv").chmod(0o755)
+    settings = kit.folder / "kit/etc/kit"
+    settings.write_text(settings.read_text().replace("path ", f"path {tools}:"))
+
+    assert kit.install(kit.store.tarballs[first_and_next(kit)[0]])[-1].startswith("PPS-INSTALLED")
+
+    assert seen.read_text() == "1\n"
 
 
 @pytest.mark.parametrize("asked", [*ASKED.split("\n")[:-1], "pps-kit 1 n put 1\nid", "pps-kit 1 n state " + "x" * 3000])

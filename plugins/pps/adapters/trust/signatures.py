@@ -97,7 +97,7 @@ def holds(document: str, signature: Signature, signer: Signer, scheme: Scheme) -
         kind, _, key = signer.key.partition(",")
         if scheme is Scheme.SSH:
             (folder / "signature").write_text(signature.text)
-            (folder / "allowed").write_text(f'{signer.name} namespaces="{namespace}" {kind} {key}\n')
+            (folder / "allowed").write_text(f"{signer.name} {kind} {key}\n")
             command = ["ssh-keygen", "-Y", "verify", "-f", "allowed", "-I", signer.name, "-n", namespace]
             return _holds([*command, "-s", "signature"], document, folder)
         if kind != "rsa":

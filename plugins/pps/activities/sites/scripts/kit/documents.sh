@@ -69,7 +69,7 @@ signatures() {
 
 # One process each; which of the two is said once, when the kit is installed (`scheme`).
 holds_by_ssh() { # DOCUMENT SIGNATURE WHO NAMESPACE KEY
-  printf '%s namespaces="%s" %s %s\n' "$3" "$4" "${5%%,*}" "${5#*,}" >"$2.allowed"
+  printf '%s %s %s\n' "$3" "${5%%,*}" "${5#*,}" >"$2.allowed"
   ssh-keygen -Y verify -f "$2.allowed" -I "$3" -n "$4" -s "$2" <"$1" >/dev/null 2>&1
 }
 
