@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
 import hashlib
 import io
 import os
@@ -152,6 +151,10 @@ def _last_line_first(text: str) -> str:
     return "".join([form, lines[-1], *lines[:-1]])
 
 
+def _long_and_of_nobody(kit: KitSite, statement: Statement) -> list[Signed]:
+    return [kit.current(statement), Signed(statement.text + "x" * 4096 + "\n")]
+
+
 def _after_signing(kit: KitSite, statement: Statement) -> list[Signed]:
     signed = kit.signed(statement)
     return [kit.current(statement), Signed(statement.text.replace("files ", "files 1"), signed.signatures)]
@@ -253,6 +256,8 @@ CASES: dict[str, tuple[str, Case]] = {
     "another action": ("signed", _text(lambda text: text.replace("action install", "action run"))),
     "another kind of document": ("signed", _text(lambda text: text.replace("pps-statement 1", "pps-statement 2"))),
     "longer than 4096 bytes": ("signed", _text(lambda text: text + "x" * 4096 + "\n")),
+    # told before anybody has looked at signatures
+    "longer than 4096 bytes, of nobody": ("signed", _long_and_of_nobody),
     "no list of what is current": ("stale", _no_list),
     "a list that has ended": ("stale", _list(issued=-2 * WEEK, expires=-WEEK)),
     "a list for a year": ("signed", _list(expires=52 * WEEK)),
@@ -405,9 +410,12 @@ def _payload(manifest: bytes, members: Callable[[tarfile.TarFile], None]) -> byt
     return b"PPS-PAYLOAD 2 %12d %8d\n" % (len(out.getvalue()), len(manifest)) + out.getvalue()
 
 
-def _member(name: str, content: bytes = b"", kind: bytes = tarfile.REGTYPE, target: str = "") -> Callable[..., None]:
+def _member(
+    name: str, content: bytes = b"", kind: bytes = tarfile.REGTYPE, target: str = "", mode: int = 0o644
+) -> Callable[..., None]:
     def add(tar: tarfile.TarFile) -> None:
         info = tarfile.TarInfo(name)
+        info.mode = mode
         info.type, info.linkname, info.size = kind, target, len(content)
         tar.addfile(info, io.BytesIO(content))
 
@@ -433,7 +441,7 @@ HOSTILE: dict[str, tuple[str, Callable[..., None]]] = {
     "an absolute name": (_line("/tmp/a"), _member("/tmp/a")),
     "a link out of it": ("l - 0777 0 a -> ../b\n", _member(".pps-new/a", kind=tarfile.SYMTYPE, target="../b")),
     "a link to the root": ("l - 0777 0 a -> /etc\n", _member(".pps-new/a", kind=tarfile.SYMTYPE, target="/etc")),
-    "a set-user bit": (_line("a").replace("0644", "4755"), _member(".pps-new/a")),
+    "a set-user bit": (_line("a").replace("0644", "4755"), _member(".pps-new/a", mode=0o4755)),
     "another content": (_line("a", b"good"), _member(".pps-new/a", b"evil")),
     "a file that is not listed": (_line("a"), _member(".pps-new/b")),
     "a larger file than is signed": (_line("a", b"x" * 5000), _member(".pps-new/a", b"x" * 5000)),
@@ -466,7 +474,7 @@ def test_another_tarball_than_was_signed_is_refused(kit: KitSite) -> None:
 
 
 @pytest.mark.needs("root")
-@pytest.mark.parametrize("what", ["payload", "unpacked", "manifest"])
+@pytest.mark.parametrize("what", ["payload", "unpacked", "manifest", "announced"])
 def test_a_bomb_writes_less_than_a_mebibyte_more_than_was_signed(one_kit: KitSite, what: str) -> None:
     """On a disk with room for what is signed and a mebibyte it is refused as what it is, not for want of room."""
     kit, signed = one_kit, 200_000
@@ -480,9 +488,12 @@ def test_a_bomb_writes_less_than_a_mebibyte_more_than_was_signed(one_kit: KitSit
     sent = _payload(manifest, _member(".pps-new/a", zeros))
     if what == "payload":
         sent = b"PPS-PAYLOAD 2 %12d %8d\n" % (len(zeros), len(manifest)) + zeros
-    if what == "manifest":
-        packed = gzip.compress(zeros)
-        sent = b"PPS-PAYLOAD 2 %12d %8d\n" % (len(packed), signed) + packed
+    if what in ("manifest", "announced"):
+        with io.BytesIO() as out:
+            with tarfile.open(fileobj=out, mode="w:gz") as tar:
+                _member(".pps-new/MANIFEST", zeros)(tar)
+            packed = out.getvalue()
+        sent = b"PPS-PAYLOAD 2 %12d %8d\n" % (len(packed), signed if what == "manifest" else len(zeros)) + packed
     came = envelope([kit.current(statement), kit.signed(statement)]).encode()
     sending = kit.folder / "sent"
     sending.write_bytes(came + b"full\n" + sent)
