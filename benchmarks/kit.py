@@ -22,7 +22,7 @@ from tests.support.kits import KitSite, People, now
 from tests.support.previews import FolderArtefacts
 
 from pps.activities.sites.receiver import receiver_script
-from pps.domain.trust.keys import Scheme
+from pps.domain.sites.site import Scheme
 from pps.domain.trust.signed import envelope
 
 

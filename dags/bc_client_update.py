@@ -11,6 +11,10 @@ All of this runs beside the standard certification, not after it.
 6. General notification: `broadcast_to_vos_and_rocs`
 7. Personal notification: `invite_originators`
 
+Sites with a kit install nothing that a Release Manager and a PPS Coordinator have not signed, so both are
+asked first (`signatures.sign_as_release_manager`, `signatures.sign_as_coordinator`), if `signatures.offer_statements`
+finds such a site in the plan.
+
 Before the fleet stands a gate (`canaries_are_healthy`), before and behind each batch the failure
 budget (`failure_budget_holds`): the rollout stops by itself before it harms many.
 
@@ -31,7 +35,7 @@ from airflow.sdk import dag
 
 from pps.domain.record.rollouts import RolloutPath
 from pps.orchestration import params, retries
-from pps.orchestration.groups import preview, withdrawal
+from pps.orchestration.groups import first_preview, preview, signatures, withdrawal
 from pps.orchestration.sensors import WaitUntil
 from pps.orchestration.steps import clients as steps
 from pps.orchestration.steps import withdrawal as steps_withdrawal
@@ -51,7 +55,8 @@ def bc_client_update() -> None:
     tarball = steps.build_tarball(rollout)
     batches = steps.plan_batches(rollout)
 
-    canary = preview.override(group_id="canary")(rollout, "canary")
+    signed = signatures(rollout)
+    canary = first_preview.override(group_id="canary")(rollout, "canary")
     gate = steps.canaries_are_healthy(rollout)
     fleet = preview.override(group_id="fleet").partial(rollout=rollout).expand(batch=batches)
 
@@ -73,7 +78,7 @@ def bc_client_update() -> None:
     decision = steps.decide_on_release(rollout)
     release = steps.release_to_production(rollout)
 
-    tarball >> batches >> canary >> gate >> fleet >> budget
+    tarball >> batches >> signed >> canary >> gate >> fleet >> budget
     budget >> due >> bulletin >> [broadcast, invitations] >> feedback >> notes
     rollout >> certification >> outcome >> [rejection, decision]
     rejection >> withdrawn

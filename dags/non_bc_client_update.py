@@ -13,6 +13,10 @@ standard certification and beside the deployment test, and each site goes at its
 7. General notification: `broadcast_to_vos_and_rocs`
 8. Personal notification: `invite_originators`
 
+Sites with a kit install nothing that a Release Manager and a PPS Coordinator have not signed, so both are
+asked first (`signatures.sign_as_release_manager`, `signatures.sign_as_coordinator`), if `signatures.offer_statements`
+finds such a site in the plan.
+
 A site whose people do not answer in their time is left out, and told so; no site waits for another. The VOs
 are told as soon as sites offer the preview (`wait_for_first_sites`), and have until the agreed date
 (`wait_for_feedback`); the release notes say what they said (`write_release_notes`).
@@ -26,11 +30,11 @@ Meanwhile `wait_for_certification` watches the tracker; a rejected patch is with
 
 from __future__ import annotations
 
-from airflow.sdk import dag
+from airflow.sdk import TriggerRule, dag
 
 from pps.domain.record.rollouts import RolloutPath
 from pps.orchestration import params, retries
-from pps.orchestration.groups import site_at_its_own_pace, start_deployment_test, withdrawal
+from pps.orchestration.groups import signatures, site_at_its_own_pace, start_deployment_test, withdrawal
 from pps.orchestration.sensors import WaitUntil
 from pps.orchestration.steps import clients as steps
 from pps.orchestration.steps import non_bc as steps_non_bc
@@ -53,9 +57,10 @@ def non_bc_client_update() -> None:
     rollout = steps.open_rollout(RolloutPath.NON_BC_CLIENT.value)
     tarball = steps.build_tarball(rollout)
     batches = steps.plan_batches(rollout)
-    distributed = DistributeClient.partial(task_id="distribute_client", rollout=rollout, **OF_EACH).expand(
-        batch=batches
-    )
+    signed = signatures(rollout)
+    distributed = DistributeClient.partial(
+        task_id="distribute_client", rollout=rollout, trigger_rule=TriggerRule.NONE_FAILED, **OF_EACH
+    ).expand(batch=batches)
     sites = steps_non_bc.sites_to_configure(rollout)
     at_sites = site_at_its_own_pace.override(group_id="site").partial(rollout=rollout).expand_kwargs(sites)
 
@@ -81,7 +86,7 @@ def non_bc_client_update() -> None:
     decision = steps.decide_on_release(rollout)
     release = steps.release_to_production(rollout)
 
-    tarball >> batches >> distributed >> sites >> at_sites
+    tarball >> batches >> signed >> distributed >> sites >> at_sites
     sites >> offered >> due >> bulletin >> [broadcast, invitations] >> feedback >> notes
     rollout >> certification >> outcome >> [rejection, decision]
     rejection >> withdrawn

@@ -23,7 +23,7 @@ from tests.support.kits import WEEK, KitSite, People, now
 from tests.support.local_shell import make_sh
 from tests.support.previews import SMALL, FolderArtefacts, Tree
 
-from pps.domain.trust.keys import Scheme
+from pps.domain.sites.site import Scheme
 from pps.domain.trust.signed import Signature, Signed, envelope
 from pps.domain.trust.statement import Statement, withdrawal_of
 

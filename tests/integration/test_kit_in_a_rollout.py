@@ -33,8 +33,7 @@ from pps.domain.base.errors import SiteRefusedError
 from pps.domain.packages.tags import RunTimeEnvironmentTag
 from pps.domain.record.facts import Fact, FactKind
 from pps.domain.sites.places import Places
-from pps.domain.sites.site import Site
-from pps.domain.trust.keys import Scheme
+from pps.domain.sites.site import Scheme, Site
 from pps.domain.trust.signed import Signed
 from pps.domain.trust.statement import withdrawal_of
 
@@ -62,7 +61,7 @@ def signed(machine: KitMachine) -> list[Signed]:
 
 def shell(machine: KitMachine, signed: list[Signed], way: SiteShell | None = None) -> KitShell:
     current = machine.current(*machine.statements[-1:], issued=now() + timedelta(seconds=len(signed)))
-    return KitShell(way or OpenSshShell(), {"SITE-K"}, SignedPapers((), current, signed))
+    return KitShell(way or OpenSshShell(), {"SITE-K": SignedPapers((), current, signed)})
 
 
 def target(machine: KitMachine) -> SshTarget:

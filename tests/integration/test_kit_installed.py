@@ -13,7 +13,7 @@ from tests.support.kits import WEEK, People, now
 from tests.support.previews import SMALL, FolderArtefacts
 from tests.support.sshd import free_port
 
-from pps.domain.trust.keys import Scheme
+from pps.domain.sites.site import Scheme
 from pps.domain.trust.statement import withdrawal_of
 
 pytestmark = pytest.mark.needs("openssh", "openssl", "sudo", "root", "linux")

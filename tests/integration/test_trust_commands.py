@@ -16,7 +16,8 @@ from tests.support.previews import SMALL, FolderArtefacts
 from typer.testing import CliRunner, Result
 
 from pps.cli.main import app
-from pps.domain.trust.keys import Root, Scheme
+from pps.domain.sites.site import Scheme
+from pps.domain.trust.keys import Root
 from pps.domain.trust.signed import Signed, envelope, opened
 
 pytestmark = pytest.mark.needs("openssh", "openssl")

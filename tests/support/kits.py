@@ -18,8 +18,8 @@ from pps.activities.packages.payloads import prepare_payload
 from pps.activities.ports.packages import Tarball
 from pps.activities.trust.kit import Accounts, Centre, Place, Policy, kit_files
 from pps.domain.packages.manifest import Manifest
-from pps.domain.sites.site import Platform, Site, SshEndpoint
-from pps.domain.trust.keys import Current, Root, Scheme, Signer, SignerRole, current_of
+from pps.domain.sites.site import Platform, Scheme, Site, SshEndpoint
+from pps.domain.trust.keys import Current, Root, Signer, SignerRole, current_of
 from pps.domain.trust.signed import Signature, Signed, envelope
 from pps.domain.trust.statement import Statement, statement_of
 

@@ -20,6 +20,7 @@ from pps.cli.quality import deployment_tests, measures, pools, release_tests, sa
 from pps.cli.sites import registry as sites
 from pps.cli.sites import wishes as site_wishes
 from pps.cli.trust import documents as trust
+from pps.cli.trust import signing
 from pps.domain.base.errors import ConfigurationError
 
 #: Commands for the account that runs the service; everybody else's work without its secrets.
@@ -59,6 +60,7 @@ app = typer.Typer(
       pps credits                         who has done how much
       pps provider submit FILE            a provider's release: what is found in it
       pps quality show PRODUCT            how its releases do, beside what was planned
+      pps sign ROLLOUT --as NAME ...      allow sites with a kit to install it: two people do
       pps trust show FILE                 what people sign for sites that verify themselves
       pps sites kit SITE                  what such a site's root installs
 
@@ -109,6 +111,7 @@ sites.app.add_typer(site_wishes.app)
 app.add_typer(sites.app, name="sites")
 app.add_typer(sites.app, name="site", hidden=True)  # of one, as other groups have it
 app.add_typer(trust.app, name="trust")
+app.command(name="sign")(signing.sign)
 app.add_typer(patches.app, name="patches")
 rollouts.app.command("withdraw")(withdrawal.withdraw)
 rollouts.app.command("watch")(watching.watch)

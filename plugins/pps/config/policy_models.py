@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import date, timedelta
 from typing import Annotated, Literal
 
 from pydantic import Field, PositiveFloat, PositiveInt, model_validator
@@ -91,6 +91,15 @@ class TarballPolicy(Model):
     def to_port(self) -> TarballLimits:
         """The port's limits."""
         return TarballLimits(**self.model_dump())
+
+
+class StatementsPolicy(Model):
+    """policies.yaml, `statements`: what sites with a kit want signed (docs/kit.md)."""
+
+    sign_within: Duration = timedelta(days=2)
+    hold_for: Duration = timedelta(days=180)
+    kit_from: date | None = None
+    """from this day on sites without a kit get no previews; None: they do"""
 
 
 _FEEDBACK = FeedbackLimits()
@@ -296,6 +305,7 @@ class Policies(Model):
     certification: CertificationPolicy
     questions: QuestionsPolicy
     local_configuration: LocalConfigurationPolicy
+    statements: StatementsPolicy = StatementsPolicy()
     deployment_test: DeploymentTestPolicy
     release_test: ReleaseTestPolicy
     overrule: OverrulePolicy

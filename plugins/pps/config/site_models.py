@@ -17,6 +17,7 @@ from pps.domain.sites.site import (
     PartnerLevel,
     Platform,
     ProductionCheck,
+    Scheme,
     Site,
     SiteService,
     SshEndpoint,
@@ -96,6 +97,7 @@ class SiteModel(Model):
     longitude: Annotated[float, _as_the_domain_has("longitude")] | None = None
     cpus: Annotated[int, _as_the_domain_has("cpus")] | None = None
     production_check: ProductionCheck = ProductionCheck.NAMES
+    kit: Scheme | None = None
 
     @model_validator(mode="after")
     def _whole_place(self) -> SiteModel:
@@ -113,12 +115,30 @@ class SiteModel(Model):
         return Site(**values)
 
 
+class KitKeys(Model):
+    """Keys that kits of one scheme believe (docs/keys.md); paths are relative to the folder of sites.yaml."""
+
+    keys: Annotated[tuple[Path, ...], Field(min_length=1)]
+    """`root.1`, `root.2`, ... in their order: a site that was asleep is sent those that it lacks"""
+    current_key_file: Path
+    """the private half of the online key: signs what is in force, nothing else"""
+
+
 class SitesFile(Model):
     """sites.yaml: the registry."""
 
     ssh_key_file: Path | None = None
     """Private key with which all sites are reached, unless a site names a Connection of its own."""
+    kits: dict[Scheme, KitKeys] = Field(default_factory=dict)
+    """of sites that verify themselves what they install"""
     sites: tuple[SiteModel, ...]
+
+    @model_validator(mode="after")
+    def _each_kit_has_keys(self) -> SitesFile:
+        for site in self.sites:
+            if site.kit is not None and site.kit not in self.kits:
+                raise ValueError(f"{site.name} has a kit with scheme {site.kit}; `kits` names no keys for it")
+        return self
 
     @model_validator(mode="after")
     def _each_site_once(self) -> SitesFile:

@@ -3,16 +3,33 @@
 from __future__ import annotations
 
 from airflow.providers.standard.operators.trigger_dagrun import TriggerDagRunOperator
-from airflow.sdk import task_group
+from airflow.sdk import TriggerRule, task_group
 
+from pps.activities.clients.signing import PREVIEW, WITHDRAWAL
+from pps.domain.people.roles import Role
 from pps.domain.record.rollouts import RolloutPath
 from pps.orchestration.people import HumanStep
 from pps.orchestration.sensors import WaitUntil
 from pps.orchestration.steps import clients as steps
 from pps.orchestration.steps import non_bc as steps_non_bc
+from pps.orchestration.steps import signing as steps_signing
 from pps.orchestration.steps import withdrawal as steps_withdrawal
 from pps.orchestration.steps.distribution import DistributeClient
 from pps.workflow.paths import dag_of
+
+
+def _asked_to_sign(rollout: str, form: str) -> list[HumanStep]:
+    """Two people of two roles, side by side."""
+    return [
+        HumanStep(task_id="sign_as_release_manager", form=form, rollout=rollout, about=Role.RELEASE_MANAGER.value),
+        HumanStep(task_id="sign_as_coordinator", form=form, rollout=rollout, about=Role.PPS_COORDINATOR.value),
+    ]
+
+
+@task_group
+def signatures(rollout: str) -> None:
+    """Release Manager and PPS Coordinator sign what sites with a kit may install; skipped where there is none."""
+    steps_signing.offer_statements(rollout) >> _asked_to_sign(rollout, PREVIEW)
 
 
 @task_group
@@ -21,7 +38,17 @@ def preview(rollout: str, batch: str) -> None:
 
     A bad site leaves the batch, never stops it.
     """
-    distributed = DistributeClient(task_id="distribute_client", rollout=rollout, batch=batch)
+    _at_one_batch(rollout, batch, TriggerRule.ALL_SUCCESS)
+
+
+@task_group
+def first_preview(rollout: str, batch: str) -> None:
+    """The same after `signatures`, which are skipped where nothing has to be signed."""
+    _at_one_batch(rollout, batch, TriggerRule.NONE_FAILED)
+
+
+def _at_one_batch(rollout: str, batch: str, after: TriggerRule) -> None:
+    distributed = DistributeClient(task_id="distribute_client", rollout=rollout, batch=batch, trigger_rule=after)
     tested = steps.run_probe_tests(rollout=rollout, batch=batch)
     published = steps.publish_tag(rollout=rollout, batch=batch)
     seen = WaitUntil(task_id="wait_for_tag", wait="tags_are_seen", arguments={"rollout": rollout, "batch": batch})
@@ -30,12 +57,19 @@ def preview(rollout: str, batch: str) -> None:
 
 @task_group
 def withdrawal(rollout: str) -> None:
-    """What follows when it is on record that a preview is to be withdrawn: tags, waiting, files, telling."""
+    """What follows when it is on record that a preview is to be withdrawn: tags, waiting, files, telling.
+
+    Sites with a kit remove files when that is signed; nobody else waits for them.
+    """
     tags = steps_withdrawal.withdraw_tags(rollout)
     gone = WaitUntil(task_id="wait_for_tags_to_go", wait="tags_are_gone", arguments={"rollout": rollout})
     removed = steps_withdrawal.remove_previews(rollout)
     told = steps_withdrawal.tell_of_withdrawal(rollout)
     tags >> gone >> removed >> told
+    offered = steps_signing.offer_withdrawal(rollout)
+    removed_where_signed = steps_withdrawal.remove_where_signed(rollout)
+    offered >> _asked_to_sign(rollout, WITHDRAWAL) >> removed_where_signed
+    told >> removed_where_signed
 
 
 @task_group

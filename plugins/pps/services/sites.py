@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
 from functools import cached_property
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 from pps.activities.ports.clean_roots import CleanRoots
 from pps.activities.ports.services import InformationSystem, Matchmaker, ServiceProbes
 from pps.activities.ports.sites import SiteShell, SshTarget
-from pps.domain.sites.site import Site
+from pps.activities.trust.kit_shell import KitShell
+from pps.activities.trust.papers import PapersOnRecord
+from pps.domain.base.errors import ConfigurationError
+from pps.domain.sites.site import Scheme, Site
+from pps.domain.trust.keys import Current, Root, Signer
+from pps.domain.trust.signed import Signed, opened
 from pps.services.base import Shared, clean_root_cache
-
-if TYPE_CHECKING:
-    pass
 
 
 class Sites(Shared):
@@ -50,10 +53,69 @@ class Sites(Shared):
 
     @cached_property
     def shell(self) -> SiteShell:
-        """The way to the sites: the system's OpenSSH client, else asyncssh."""
+        """The way to the sites: the system's OpenSSH client, else asyncssh; through their kits where they have one."""
         from pps.adapters.sites.site_shell import site_shell
 
-        return site_shell()
+        with_kit = [(site.name, site.platform, site.kit) for site in self.config.sites.values() if site.kit]
+        if not with_kit:
+            return site_shell()
+        papers = {scheme: self._papers(scheme) for scheme in {scheme for *_, scheme in with_kit}}
+        return KitShell(site_shell(), {name: papers[scheme].at(platform) for name, platform, scheme in with_kit})
+
+    @cached_property
+    def key_lists(self) -> Mapping[Scheme, Sequence[Signed]]:
+        """Scheme -> the lists of keys of sites.yaml's `kits`, in their order; the last is in force (docs/keys.md).
+
+        Raises:
+            ConfigurationError: one cannot be read, or is not the next of the one before.
+        """
+        return {scheme: self._lists(kits.keys) for scheme, kits in self.config.sites_file.kits.items()}
+
+    @property
+    def keys_in_force(self) -> Mapping[Scheme, Root]:
+        """Scheme -> whose signatures count now."""
+        return {scheme: Root.parse(lists[-1].document) for scheme, lists in self.key_lists.items()}
+
+    @staticmethod
+    def check_signatures(signed: Signed, root: Root) -> tuple[Sequence[Signer], Sequence[str]]:
+        """Whose signatures of a document hold under these keys, and why others do not."""
+        from pps.adapters.trust.signatures import those_who_signed
+
+        return those_who_signed(signed, root)
+
+    def _beside_sites_yaml(self, path: Path) -> Path:
+        return self.config.folder.resolve() / path.expanduser()
+
+    def _lists(self, files: Sequence[Path]) -> Sequence[Signed]:
+        found = list[Signed]()
+        for number, file in enumerate(files, 1):
+            path = self._beside_sites_yaml(file)
+            try:
+                (signed,) = opened(path.read_text("ascii"))
+            except (OSError, ValueError) as error:
+                raise ConfigurationError(
+                    f"sites.yaml, kits: {file}", f"cannot be read as a list of keys ({error}).", "See docs/keys.md."
+                ) from error
+            if (is_number := Root.parse(signed.document).number) != number:
+                why = f"has the number {is_number}; {number} is expected at its place."
+                raise ConfigurationError(f"sites.yaml, kits: {file}", why, "Name all lists, in their order.")
+            found.append(signed)
+        return found
+
+    def _papers(self, scheme: Scheme) -> PapersOnRecord:
+        return PapersOnRecord(self.facts, self.key_lists[scheme], self._sign_current, lambda: datetime.now(UTC))
+
+    def _sign_current(self, current: Current, root: Root) -> Signed:
+        """What is in force, signed with the online key of this machine."""
+        from pps.adapters.trust.signatures import sign, those_who_signed
+
+        key = self._beside_sites_yaml(self.config.sites_file.kits[root.scheme].current_key_file)
+        for signer in root.current:
+            signed = Signed(current.text, (sign(current.text, signer.name, key, root.scheme),))
+            if those_who_signed(signed, root)[0]:
+                return signed
+        why = f"is none of the keys that keys number {root.number} let say what is current."
+        raise ConfigurationError(f"sites.yaml, kits: {key.name}", why, "Name the online key, or put it on the list.")
 
     @property
     def ssh_client(self) -> str | None:

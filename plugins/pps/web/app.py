@@ -54,6 +54,7 @@ from pps.web import (
     shell,
     signing_keys,
     sites,
+    statements,
     tasks,
     tracker_hook,
 )
@@ -75,6 +76,10 @@ PUBLIC = {
     ("GET", "/api/v1/patches/{number}"): "the same, for programs.",
     ("GET", "/static/{file}"): "what pages load: stylesheet, script, outlines of the map.",
     ("GET", "/api/v1/bulletin"): "SD 4.1.1: the live map of versions at sites is on a public page.",
+    (
+        "GET",
+        "/log.json",
+    ): "what two people have signed for sites with a kit: whoever wants can compare heads; no address.",
     ("GET", "/bulletin"): "SD 4.1.1: the same, for people.",
     ("GET", "/bulletin.html"): "SD 4.1.1: the same, by the name under which its own pages lead back to it.",
     ("GET", "/bulletin/{file}"): "SD 4.1.1: the map itself: all sites of a preview, or of all previews.",
@@ -148,6 +153,7 @@ def create_app(
     app.include_router(public.router(services))
     app.include_router(feedback.router(services, now, lambda record: run_notes.noted(services(), keep_note, record)))
     app.include_router(signing_keys.router(services))
+    app.include_router(statements.public_router(services))
     app.include_router(documents.public_router(services))
     app.include_router(questions.public_router())
     app.include_router(following.public_router(live, services, now))
@@ -177,6 +183,7 @@ def create_app(
         quality_report.router(services, current_user, now, ledger),
         quality_api.router(services, current_user, now, ledger),
         settings.router(how_it_is_set, now),
+        statements.router(services, current_user, now),
         far.router(services, current_user, now),
         office.router(services, current_user, now),
         metrics_for_users,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from pps.workflow.clients import local_configuration
+from pps.workflow.clients import local_configuration, signing
 from pps.workflow.forms import Form
 from pps.workflow.pilots import at_sites, before, meetings
 from pps.workflow.quality import deployment_tests, release_tests
@@ -14,6 +14,7 @@ FORMS: Mapping[str, Form] = {
     form.step: form
     for form in (
         local_configuration.FORM,
+        *signing.FORMS,
         deployment_tests.DEPLOYMENT_SCENARIO,
         *overruling.FORMS,
         *release_tests.FORMS,

@@ -6,7 +6,7 @@ it wants signed comes from `Papers`.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Collection, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -49,17 +49,16 @@ _NEXT_STEP = {
 
 @dataclass(frozen=True, slots=True)
 class KitShell:
-    """`ports.SiteShell`: as `shell`, but for `sites`, which have a kit."""
+    """`ports.SiteShell`: as `shell`, but for sites that have a kit, and what is signed for each of them."""
 
     shell: SiteShell
-    sites: Collection[str]
-    papers: Papers
+    papers: Mapping[str, Papers]
 
     def open(
         self, target: SshTarget, script: str, arguments: Sequence[str], limits: SiteLimits
     ) -> AbstractAsyncContextManager[SiteChannel]:
         """See `ports.SiteShell`."""
-        if target.site not in self.sites or script == KIT:
+        if target.site not in self.papers or script == KIT:
             return self.shell.open(target, script, arguments, limits)
         return self._asked(target, script, tuple(arguments), limits)
 
@@ -90,26 +89,26 @@ class KitShell:
         if verb == "look":
             return ("look", self._what(site, name), name, arguments[2]), ""
         if verb == "install":
-            papers = self.papers.to_install(name)
+            papers = self.papers[site].to_install(name)
             if papers is None:
                 raise SiteRefusedError(
                     site, f"has a kit, and {name} is not signed by two people.", _NEXT_STEP["signatures"]
                 )
             return ("put", str(len(papers)), arguments[7], arguments[6]), papers
-        papers = self.papers.to_remove(name)
+        papers = self.papers[site].to_remove(name)
         if papers is None:
             return ("remove", self._what(site, name), name), ""
         return ("put", str(len(papers)), "list", "900"), papers
 
     def _of_tags(self, site: str, arguments: tuple[str, ...]) -> tuple[str, ...]:
         action, tag = arguments[0], arguments[-1]
-        what = self.papers.what_has(tag)
+        what = self.papers[site].what_has(tag)
         if what is None:
             raise SiteError(site, f"has a kit, and no statement has the tag {tag}.", _NEXT_STEP["signatures"])
         return ("tag", what) if action == "add" else ("untag", what, tag)
 
     def _what(self, site: str, preview: str) -> str:
-        what = self.papers.what_is(preview)
+        what = self.papers[site].what_is(preview)
         if what is None:
             raise SiteError(site, f"has a kit, and no statement names {preview}.", _NEXT_STEP["signatures"])
         return what

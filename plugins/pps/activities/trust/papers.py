@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from functools import cached_property
 
+from pps.activities.ports.record import Facts
+from pps.activities.trust.kit_shell import Papers
+from pps.activities.trust.statements import all_offered, whats
+from pps.domain.record.facts import FactKind
+from pps.domain.record.statements import in_force
+from pps.domain.sites.site import Platform
+from pps.domain.trust.keys import Current, Root, current_of
 from pps.domain.trust.signed import Signed, envelope
 from pps.domain.trust.statement import Action, Statement
 
@@ -54,3 +62,72 @@ class SignedPapers:
     def what_has(self, tag: str) -> str | None:
         """See `kit_shell.Papers`."""
         return self._names.get(tag)
+
+
+class PapersOnRecord:
+    """What is signed by what the record says, for sites of one scheme; as it was when it was first asked for."""
+
+    def __init__(
+        self,
+        facts: Facts,
+        keys: Sequence[Signed],
+        sign_current: Callable[[Current, Root], Signed],
+        clock: Callable[[], datetime],
+    ) -> None:
+        """Of a scheme with these lists of keys, in their order; the last is in force."""
+        self._facts = facts
+        self._keys = keys
+        self._sign_current = sign_current
+        self._clock = clock
+        self._root = Root.parse(keys[-1].document)
+
+    @cached_property
+    def _newest(self) -> Mapping[str, tuple[Statement, Signed]]:
+        found = {}
+        for what in whats(self._facts):
+            if (it := in_force(all_offered(self._facts, what), self._root)) is not None:
+                found[what] = (it.statement, it.signed(self._root))
+        return found
+
+    @cached_property
+    def _current(self) -> Signed:
+        """Signed now: sites hear that we are there, and what is in force."""
+        newest = [statement for statement, _ in self._newest.values()]
+        return self._sign_current(current_of(newest, self._root.number, self._clock()), self._root)
+
+    def at(self, platform: Platform) -> Papers:
+        """For sites of a platform."""
+        return _OnPlatform(self, platform)
+
+    def sent(self, what: str | None, preview: str, action: Action) -> str | None:
+        """The envelope with what a site must see to do this."""
+        found = self._newest.get(what or "")
+        if found is None or (found[0].preview, found[0].action) != (preview, action):
+            return None
+        # a site may be asleep for several lists of keys; the first one it has from its kit
+        return envelope([*self._keys[1:], self._current, found[1]])
+
+    def what(self, key: str, name: str, platform: Platform) -> str | None:
+        """The product at this platform whose statements have named this preview or tag."""
+        named = self._facts.with_payload(FactKind.STATEMENT_OFFERED, key, [name])
+        return next((fact.subject for fact in named if fact.subject.endswith(f"@{platform}")), None)
+
+
+@dataclass(frozen=True)
+class _OnPlatform:
+    """`kit_shell.Papers`."""
+
+    papers: PapersOnRecord
+    platform: Platform
+
+    def to_install(self, preview: str) -> str | None:
+        return self.papers.sent(self.what_is(preview), preview, Action.INSTALL)
+
+    def to_remove(self, preview: str) -> str | None:
+        return self.papers.sent(self.what_is(preview), preview, Action.REMOVE)
+
+    def what_is(self, preview: str) -> str | None:
+        return self.papers.what("preview", preview, self.platform)
+
+    def what_has(self, tag: str) -> str | None:
+        return self.papers.what("tag", tag, self.platform)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Sequence
 from datetime import datetime
 
-from pps.domain.base.errors import PackageError
+from pps.domain.base.errors import PackageError, TamperedError
+from pps.domain.packages.manifest import Manifest
 from pps.domain.trust.keys import Root
 from pps.domain.trust.statement import Action, Statement
 
@@ -58,3 +61,25 @@ def _keys(it: Root, before: Root | None) -> list[str]:
 
 def _short(key: str) -> str:
     return key if len(key) <= 100 else f"{key[:60]}...{key[-30:]}"
+
+
+def contents(statement: Statement, manifest: str) -> list[str]:
+    """The packages that a statement lets sites have, a line each; compared with the statement itself.
+
+    Raises:
+        TamperedError: this is not the MANIFEST that the statement names.
+    """
+    if hashlib.sha256(manifest.encode()).hexdigest() != statement.manifest:
+        raise TamperedError(
+            statement.preview,
+            "comes with another MANIFEST than its statement names.",
+            "Do not sign. Tell the PPS coordination.",
+        )
+    return [f"{p.ref.name} {p.ref.version} {p.ref.arch}" for p in Manifest.parse(manifest).packages]
+
+
+def changes(packages: Sequence[str], before: Sequence[str]) -> list[str]:
+    """What has come and gone between two statements' packages, a sentence a line."""
+    new = [f"  new: {package}" for package in packages if package not in before]
+    gone = [f"  gone: {package}" for package in before if package not in packages]
+    return [*new, *gone] or ["  the same packages"]

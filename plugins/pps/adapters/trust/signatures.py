@@ -11,7 +11,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from pps.domain.base.errors import ConfigurationError, PackageError, ServiceError
-from pps.domain.trust.keys import Root, Scheme, Signer
+from pps.domain.sites.site import Scheme
+from pps.domain.trust.keys import Root, Signer
 from pps.domain.trust.signed import Signature, Signed
 
 #: First line of a document -> its namespace: nobody's signature of one kind is good for another.

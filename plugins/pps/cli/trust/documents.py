@@ -15,7 +15,8 @@ from pps.adapters.trust.signatures import namespace_of, public_key, sign, those_
 from pps.cli import output
 from pps.cli.front import group
 from pps.domain.base.errors import PackageError, RefusedError
-from pps.domain.trust.keys import Root, Scheme, Signer, SignerRole, reasons_against_signatures
+from pps.domain.sites.site import Scheme
+from pps.domain.trust.keys import Root, Signer, SignerRole, reasons_against_signatures
 from pps.domain.trust.signed import Signature, Signed, envelope, opened
 
 app = group(

@@ -222,6 +222,13 @@ class FactKind(StrEnum):
     """its run does not go on; subject: the run; occasion: task and try; payload `task`, `reason`"""
     TASK_WENT_ON = "task-went-on"
     """somebody has cleared it, and it was tried again; subject and occasion of the failure that it ends"""
+    # what two people sign for sites with a kit (a record of its own, see domain.record.statements; subject:
+    # `<product>@<platform>`)
+    STATEMENT_OFFERED = "statement-offered"
+    """occasion: its sequence; payload `document`, `rollout`, `preview`, `tag`"""
+    STATEMENT_SIGNED = "statement-signed"
+    """occasion: `<sequence>/<digest of the signature>`; payload `scheme`, `signer`, `role`, `person`, `key`,
+    `signature`, `user`"""
 
 
 @dataclass(frozen=True, slots=True)

@@ -45,6 +45,8 @@ class RolloutPath(StrEnum):
     QUALITY = "quality"
     """targets of products, what is to be done about them, reviews; one record, of no patch, for provider and release
     management"""
+    STATEMENTS = "statements"
+    """what two people sign for sites with a kit (docs/kit.md); one record, of no patch"""
 
 
 #: Occasion of the facts that somebody was told of a withdrawal.
@@ -59,6 +61,7 @@ NO_ROLLOUTS = (
     RolloutPath.RELEASES.value,
     RolloutPath.ADOPTERS.value,
     RolloutPath.QUALITY.value,
+    RolloutPath.STATEMENTS.value,
 )
 
 #: Paths that bring a preview of the client to sites.

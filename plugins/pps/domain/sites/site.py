@@ -58,6 +58,14 @@ class ProductionCheck(StrEnum):
     """every byte of every file, each time"""
 
 
+class Scheme(StrEnum):
+    """How a site's kit checks signatures (docs/kit.md); fixed when it is installed."""
+
+    SSH = "ssh"
+    OPENSSL = "openssl"
+    """where OpenSSH is older than 8.1"""
+
+
 @dataclass(frozen=True, slots=True, order=True)
 class Platform:
     """Operating system and architecture, e.g. `debian12` on `amd64`; written `debian12-amd64`."""
@@ -147,6 +155,8 @@ class Site:
     cpus: int | None = None
     """Logical CPUs that the site declares."""
     production_check: ProductionCheck = ProductionCheck.NAMES
+    kit: Scheme | None = None
+    """It verifies itself what it installs, with signatures of this kind; None: it has no kit, and trusts us."""
 
     def __post_init__(self) -> None:
         checked_name(self.name, "site")

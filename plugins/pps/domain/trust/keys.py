@@ -33,6 +33,7 @@ from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 
 from pps.domain.base.errors import ConfigurationError, InvalidNameError, PackageError
+from pps.domain.sites.site import Scheme
 from pps.domain.trust.statement import Statement
 
 CURRENT_HOLDS_FOR = timedelta(days=7)
@@ -45,13 +46,6 @@ _LINE = {
     "current": re.compile(rf"current ({_NAME}) ({_NAME}) ({_KEY})"),
     "revoked": re.compile(rf"revoked ({_KEY})"),
 }
-
-
-class Scheme(StrEnum):
-    """How signatures are made and checked; fixed for a site when its kit is installed."""
-
-    SSH = "ssh"
-    OPENSSL = "openssl"
 
 
 class SignerRole(StrEnum):

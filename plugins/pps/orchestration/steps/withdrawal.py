@@ -75,6 +75,13 @@ def remove_previews(rollout: str) -> None:
         _remove(d, d.rollout.reached_sites, _OCCASION)
 
 
+@task(execution_timeout=LIMITS.at_sites)
+def remove_where_signed(rollout: str) -> None:
+    """The files at sites with a kit, when two people have signed that they go; skipped where there is none."""
+    with desk(rollout) as d:
+        _remove(d, d.rollout.reached_sites, _OCCASION)
+
+
 @task
 def tell_of_withdrawal(rollout: str) -> None:
     """All who were told of the preview, and the sites that had it, hear that it is gone, and why; the rollout ends."""

@@ -90,6 +90,36 @@ class FeedbackList(Answer):
     test_cases: list[CaseTally]
 
 
+class SchemeStanding(Answer):
+    """How a statement stands with one kind of signatures."""
+
+    signed_as: list[str]
+    missing: list[str]
+
+
+class StatementForSigners(Answer):
+    """A statement, and what it can be compared with."""
+
+    what: str
+    """product and platform"""
+    document: str
+    """the very bytes that are signed"""
+    manifest: str
+    """MANIFEST, whose digest stands in it; "" where the store has it no longer"""
+    before: str
+    """the statement that it follows; "" if it is the first"""
+    manifest_before: str
+    sites: list[str]
+    """with a kit, of this platform"""
+    schemes: dict[str, SchemeStanding]
+
+
+class Statements(Answer):
+    """What is signed for a rollout, for sites with a kit."""
+
+    statements: list[StatementForSigners]
+
+
 class Question(Answer):
     """A question that waits for an answer."""
 
@@ -143,6 +173,13 @@ class SaidOfSite(Said):
     """The same, of a site."""
 
     site: str
+
+
+class SignaturesTaken(Said):
+    """Signatures that are on record."""
+
+    signer: str
+    role: str
 
 
 class SaidForVo(Said):

@@ -43,6 +43,7 @@ from pps.web.provider_desk import SubmissionBody, WaiverBody
 from pps.web.quality_api import ActionBody, ActionEndBody, ReviewBody, TargetBody
 from pps.web.shell import page
 from pps.web.sites import WishBody
+from pps.web.statements import SignaturesBody
 
 PREFIX = "/api/v1/"
 _PLACE = f"{PREFIX}openapi.json"
@@ -82,6 +83,8 @@ OPERATIONS: Mapping[tuple[str, str], Described] = {
     ("GET", "/api/v1/rollouts/{name}/facts"): Described(answers_to_users.Facts),
     ("GET", "/api/v1/rollouts/{name}/outbox"): Described(answers_to_users.Outbox),
     ("GET", "/api/v1/feedback"): Described(answers_to_users.FeedbackList),
+    ("GET", "/api/v1/rollouts/{name}/statements"): Described(answers_to_users.Statements),
+    ("POST", "/api/v1/rollouts/{name}/signatures"): Described(answers_to_users.SignaturesTaken, SignaturesBody, _KEPT),
     ("GET", "/api/v1/questions"): Described(answers_to_users.Questions),
     ("GET", "/api/v1/verdict"): Described(answers_to_users.Verdict),
     ("POST", "/api/v1/rollouts/{name}/answers"): Described(answers_to_users.LateAnswer, AnswerBody, _KEPT),

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from tests.support.previews import SMALL, tree_manifest
 
 from pps.domain.base.errors import ConfigurationError, PackageError
-from pps.domain.sites.site import Platform
-from pps.domain.trust.keys import Root, Scheme, Signer, SignerRole, current_of, reasons_against_signatures
+from pps.domain.sites.site import Platform, Scheme
+from pps.domain.trust.keys import Root, Signer, SignerRole, current_of, reasons_against_signatures
 from pps.domain.trust.signed import Signature, Signed, envelope, opened
 from pps.domain.trust.statement import Statement, broken_link, statement_of, withdrawal_of
 

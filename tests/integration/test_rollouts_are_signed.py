@@ -1,0 +1,266 @@
+"""From the plan to what a kit does: it follows what two people have signed on record, and nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from tests.support.desks import front
+from tests.support.examples import PATCH, opened, sqlite_store, templates
+from tests.support.front import MemoryServices, MemoryTracker, site, write_config
+from tests.support.kits import PLATFORM, KitSite, People, now
+from tests.support.previews import SMALL, FolderArtefacts
+
+from pps.activities.clients import signing
+from pps.activities.packages.payloads import prepare_payload
+from pps.activities.ports.packages import Tarball
+from pps.activities.trust import statements
+from pps.activities.trust.kit_shell import KitShell
+from pps.activities.trust.words import contents
+from pps.adapters.record.store import FactStore
+from pps.domain.base.errors import ConfigurationError, NotYetAllowedError, RefusedError, TamperedError
+from pps.domain.people.questions import Given
+from pps.domain.record.facts import FactKind
+from pps.domain.record.rollouts import Rollout
+from pps.domain.record.statements import RECORD, Offered
+from pps.domain.sites.site import Scheme
+from pps.domain.trust.signed import Signed, envelope
+from pps.workflow.desk import FrontDesk
+from pps.workflow.form_book import FORMS
+
+pytestmark = pytest.mark.needs("openssh", "openssl")
+MANAGER, COORDINATOR = "Release Manager", "PPS Coordinator"
+FORM, WITHDRAWAL = FORMS[signing.PREVIEW], FORMS[signing.WITHDRAWAL]
+
+
+class Centre:
+    """An installation with one site that has a kit, and those who sign."""
+
+    def __init__(self, folder: Path, scheme: Scheme) -> None:
+        self.people = People(folder / "keys", scheme)
+        self.artefacts = FolderArtefacts(folder / "artefacts")
+        self.kit = KitSite(folder / "site", self.people, self.artefacts)
+        self.kit.unpack()
+        self.folder = folder
+        config = write_config(folder / "config", [site("SITE-K", kit=str(scheme)), site("PLAIN")])
+        (folder / "config" / "root.1").write_text(
+            envelope([self.people.signed(self.people.root().text, "root-1", "root-2", namespace="pps-root")])
+        )
+        kits = {str(scheme): {"keys": ["root.1"], "current_key_file": str(self.people.key_file("online"))}}
+        sites = yaml.safe_load((folder / "config" / "sites.yaml").read_text())
+        (folder / "config" / "sites.yaml").write_text(yaml.safe_dump(sites | {"kits": kits}))
+        self.store: FactStore = sqlite_store()
+        given: dict[str, Any] = {
+            "facts": self.store,
+            "tracker": MemoryTracker(PATCH),
+            "templates": templates(),
+            "artefacts": self.artefacts,
+            "clock": now,
+        }
+        self.services = MemoryServices(type(config)(config.folder), lambda _: None, given)
+        self.previews: dict[str, Tarball] = {}
+
+    def rollout(self, number: int, version: str) -> FrontDesk:
+        """A rollout whose tarball is built, and offered to be signed."""
+        patch = replace(PATCH, number=number)
+        record = opened(self.store, patch, now(), run=f"r/{number}")
+        self.previews[record.name] = self.artefacts.make(SMALL, version)
+        return self.offer(record)
+
+    def offer(self, record: Rollout | str) -> FrontDesk:
+        d = front(self.services, record)
+        tarball = self.previews[d.name]
+        manifest = self.kit.manifest(tarball)
+        packed = prepare_payload(tarball, manifest, None, self.artefacts, self.folder / "cache").stat().st_size
+        statements.offer_installation(d, tarball, manifest, {PLATFORM}, packed=packed, holds_for=timedelta(days=90))
+        return d
+
+    def answer(self, d: FrontDesk, role: str, *names: str, form: Any = FORM, text: str = "") -> None:
+        """Answer as the human step does."""
+        wanted = [it.statement.text for it in statements.offered_for(self.store, d.name)]
+        sent = text or envelope(self.people.signed(document, *names) for document in wanted)
+        d.record(*form.follow(d, role, Given(signing.SIGNED, {"signatures": sent}, role.lower(), d.now)))
+
+    def sign(self, d: FrontDesk, form: Any = FORM) -> None:
+        self.answer(d, MANAGER, "rm", form=form)
+        self.answer(d, COORDINATOR, "coordinator", form=form)
+
+    def papers(self) -> Any:
+        shell = MemoryServices(
+            self.services.config, lambda _: None, {"facts": self.store, "artefacts": self.artefacts}
+        ).shell
+        assert isinstance(shell, KitShell)
+        assert set(shell.papers) == {"SITE-K"}, "a site without a kit is reached as ever"
+        return shell.papers["SITE-K"]
+
+    def put(self, papers: str, preview: Tarball) -> list[str]:
+        """What the kit says to it."""
+        came = papers.encode()
+        return self.kit.ask("put", str(len(came)), "list", "60", stdin=came + b"full\n" + self.kit.payload(preview))
+
+    def has(self, preview: Tarball) -> bool:
+        return (self.kit.root / preview.name).is_dir()
+
+
+@pytest.fixture(params=list(Scheme))
+def centre(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Centre]:
+    yield Centre(tmp_path, request.param)
+
+
+def newest(centre: Centre, d: FrontDesk) -> Offered:
+    return statements.offered_for(centre.store, d.name)[-1]
+
+
+def test_both_are_asked_in_words_and_what_both_have_signed_is_followed(centre: Centre) -> None:
+    d = centre.rollout(4711, "1.0")
+    preview = centre.previews[d.name]
+    asked = {role: FORM.prepare(d, role) for role in (MANAGER, COORDINATOR)}
+    assert [a.assigned_to for a in asked.values()] == [("role:Release Manager",), ("role:PPS Coordinator",)]
+    assert f"to install and announce {preview.name}" in asked[MANAGER].body
+    assert f"pps sign {d.name} --as" in asked[MANAGER].body
+    assert "SITE-K" in asked[MANAGER].body
+    assert "PLAIN" not in asked[MANAGER].body
+
+    assert centre.papers().to_install(preview.name) is None, "nobody has signed"
+    centre.answer(d, MANAGER, "rm")
+    assert FORM.prepare(d, MANAGER) is None, "asked once"
+    assert centre.papers().to_install(preview.name) is None, "one person"
+    centre.answer(d, COORDINATOR, "coordinator")
+    papers = centre.papers()
+    assert (papers.what_is(preview.name), papers.what_has(d.rollout.opened["tag"])) == (centre.kit.what,) * 2
+    assert centre.put(papers.to_install(preview.name), preview)[-1].startswith("PPS-INSTALLED")
+    assert centre.has(preview)
+
+
+def test_whoever_is_asked_again_or_repeats_a_task_offers_and_signs_nothing_twice(centre: Centre) -> None:
+    d = centre.rollout(4711, "1.0")
+    centre.sign(d)
+    known = centre.store.rollout(RECORD).facts
+    centre.offer(d.name)
+    centre.services.given["facts"].record(*known)
+    assert centre.store.rollout(RECORD).facts == known
+    assert [f.kind for f in known[1:]] == [FactKind.STATEMENT_OFFERED, *[FactKind.STATEMENT_SIGNED] * 2]
+
+
+def test_what_is_handed_in_and_does_not_hold_comes_back_with_the_reason(centre: Centre) -> None:
+    d = centre.rollout(4711, "1.0")
+    text = newest(centre, d).statement.text
+    people = centre.people
+    other = text.replace("files ", "files 1")
+    for role, sent, why in (
+        (MANAGER, envelope([Signed(text)]), "Nobody has signed it as release-manager"),
+        (MANAGER, envelope([people.signed(text, "coordinator")]), "signs as pps-coordinator, not as release-manager"),
+        (COORDINATOR, envelope([people.signed(text, "thief")]), "thief is not among those who may sign this"),
+        (MANAGER, envelope([Signed(text, people.signed(other, "rm").signatures)]), "does not hold"),
+        (MANAGER, envelope([people.signed(other, "rm")]), "holds a document that is none of those"),
+    ):
+        with pytest.raises(RefusedError, match=why):
+            centre.answer(d, role, text=sent)
+    if people.scheme is Scheme.SSH:  # openssl signs bytes alone, whose first line says what they are
+        with pytest.raises(RefusedError, match="does not hold"):
+            centre.answer(d, MANAGER, text=envelope([people.signed(text, "rm", namespace="pps-current")]))
+    with pytest.raises(RefusedError, match="do not say why"):
+        FORM.follow(d, MANAGER, Given(signing.NOT_SIGNED, {}, "rm", d.now))
+    assert not centre.store.facts_of_kind([FactKind.STATEMENT_SIGNED])
+
+
+def test_beside_the_question_signatures_are_taken_of_those_with_the_role_alone(centre: Centre) -> None:
+    d = centre.rollout(4711, "1.0")
+    text = newest(centre, d).statement.text
+    s = centre.services
+
+    def hand_in(name: str, *mine: str) -> Any:
+        sent = envelope([centre.people.signed(text, name)])
+        return signing.sign(d, sent, "grace", [f"role:{r}" for r in mine], s.keys_in_force, s.check_signatures)
+
+    with pytest.raises(RefusedError, match="Only a Release Manager or a PPS Coordinator"):
+        hand_in("rm", "Site Administrator")
+    with pytest.raises(RefusedError, match="signs as release-manager, not as pps-coordinator"):
+        hand_in("rm", COORDINATOR)
+    first = hand_in("rm", MANAGER)
+    assert (first.payload["signer"], first.payload["user"]) == ("rm", "grace")
+    if centre.people.scheme is Scheme.OPENSSL:  # the same bytes, each time
+        assert hand_in("rm", MANAGER) == first
+
+
+def test_a_withdrawal_is_signed_as_well_and_then_followed(centre: Centre) -> None:
+    d = centre.rollout(4711, "1.0")
+    preview = centre.previews[d.name]
+    centre.sign(d)
+    centre.put(centre.papers().to_install(preview.name), preview)
+    d.record(d.fact(FactKind.WITHDRAWAL_ASKED, payload={"reason": "It breaks."}))
+    with pytest.raises(NotYetAllowedError, match="It breaks"):
+        centre.offer(d.name)
+
+    statements.offer_withdrawal(d, holds_for=timedelta(days=90))
+    assert FORM.prepare(d, MANAGER) is None
+    assert "remove, and announce no longer" in WITHDRAWAL.prepare(d, MANAGER).body
+    assert centre.papers().to_remove(preview.name) is None
+    # until both have signed it, what they have signed before is in force
+    assert centre.papers().to_install(preview.name)
+    centre.sign(d, WITHDRAWAL)
+    papers = centre.papers()
+    assert papers.to_install(preview.name) is None
+    assert centre.put(papers.to_remove(preview.name), preview)[-1].startswith("PPS-REMOVED")
+    assert not centre.has(preview)
+
+
+def test_the_newer_preview_of_a_product_counts_and_going_back_is_signed_anew(centre: Centre) -> None:
+    old, new = centre.rollout(4711, "1.0"), centre.rollout(4712, "2.0")
+    for d in (new, old):
+        if d is new:
+            centre.sign(d)
+    assert statements.offered_for(centre.store, old.name) == (), "another has followed: nobody signs it any more"
+    centre.offer(old.name)
+    assert statements.offered_for(centre.store, old.name) == (), "and a task that is repeated does not undo that"
+
+    new.record(new.fact(FactKind.WITHDRAWAL_ASKED, payload={"reason": "It breaks."}))
+    statements.offer_withdrawal(new, holds_for=timedelta(days=90))
+    centre.sign(new, WITHDRAWAL)
+    centre.offer(old.name)
+    assert newest(centre, old).statement.sequence == 4
+    centre.sign(old)
+    preview = centre.previews[old.name]
+    assert centre.put(centre.papers().to_install(preview.name), preview)[-1].startswith("PPS-INSTALLED")
+
+
+def test_a_key_that_is_revoked_counts_for_nothing_that_it_has_signed(centre: Centre) -> None:
+    d = centre.rollout(4711, "1.0")
+    centre.sign(d)
+    folder = centre.services.config.folder
+    lost = centre.people.key("rm")
+    signers = (centre.people.signer("rm2", "release-manager"), centre.people.root().signers[1])
+    second = centre.people.root(2, signers=signers, revoked=(lost,))
+    (folder / "root.2").write_text(envelope([centre.people.signed(second.text, "root-1", "root-3")]))
+    sites = yaml.safe_load((folder / "sites.yaml").read_text())
+    sites["kits"][str(centre.people.scheme)]["keys"] = ["root.1", "root.2"]
+    (folder / "sites.yaml").write_text(yaml.safe_dump(sites))
+    centre.services = MemoryServices(type(centre.services.config)(folder), lambda _: None, centre.services.given)
+    d = front(centre.services, d.name)
+    preview = centre.previews[d.name]
+    assert centre.papers().to_install(preview.name) is None
+    assert FORM.prepare(d, MANAGER) is not None, "asked again, for the new key"
+    assert FORM.prepare(d, COORDINATOR) is None
+
+
+def test_lists_of_keys_out_of_order_are_said_at_the_start(centre: Centre) -> None:
+    folder = centre.services.config.folder
+    sites = yaml.safe_load((folder / "sites.yaml").read_text())
+    sites["kits"][str(centre.people.scheme)]["keys"] = ["root.1", "root.1"]
+    (folder / "sites.yaml").write_text(yaml.safe_dump(sites))
+    with pytest.raises(ConfigurationError, match="has the number 1; 2 is expected at its place"):
+        MemoryServices(type(centre.services.config)(folder), lambda _: None, {}).key_lists  # noqa: B018
+
+
+def test_what_is_shown_to_those_who_sign_was_compared_with_the_statement(centre: Centre) -> None:
+    d = centre.rollout(4711, "1.0")
+    statement = newest(centre, d).statement
+    manifest = signing.manifest_text(statement.preview, centre.artefacts)
+    contents(statement, manifest)
+    with pytest.raises(TamperedError, match="Do not sign"):
+        contents(statement, manifest + "# package middleware evil 1 all " + "0" * 64 + "\n")
