@@ -153,6 +153,7 @@ def test_what_is_handed_in_and_does_not_hold_comes_back_with_the_reason(centre: 
     people = centre.people
     other = text.replace("files ", "files 1")
     for role, sent, why in (
+        (MANAGER, "I agree.", "nothing that pps sign has written: line 1 is neither a document"),
         (MANAGER, envelope([Signed(text)]), "Nobody has signed it as release-manager"),
         (MANAGER, envelope([people.signed(text, "coordinator")]), "signs as pps-coordinator, not as release-manager"),
         (COORDINATOR, envelope([people.signed(text, "thief")]), "thief is not among those who may sign this"),

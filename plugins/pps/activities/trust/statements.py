@@ -13,7 +13,7 @@ from typing import Any
 from pps.activities.desk import Desk, Office
 from pps.activities.ports.packages import Tarball
 from pps.activities.ports.record import Facts
-from pps.domain.base.errors import RefusedError
+from pps.domain.base.errors import PackageError, RefusedError
 from pps.domain.packages.manifest import Manifest
 from pps.domain.record.facts import Fact, FactKind
 from pps.domain.record.rollouts import RolloutPath
@@ -139,10 +139,13 @@ def facts_of_signatures(
         roots: the keys in force, of each scheme that sites use.
 
     Raises:
-        PackageError: it is no such text.
-        RefusedError: one is of another statement, does not hold, is of another role, or one is missing.
+        RefusedError: it is no such text; or one is of another statement or role, does not hold, or is missing.
     """
-    handed = {signed.document: signed for signed in opened(text.replace("\r\n", "\n").strip() + "\n")}
+    try:
+        handed = {signed.document: signed for signed in opened(text.replace("\r\n", "\n").strip() + "\n")}
+    except PackageError as error:
+        why = f"This is nothing that pps sign has written: {error.subject} {error.why}"
+        raise RefusedError(f"signatures for {rollout}", (why,), f"Sign: pps sign {rollout}") from error
     found, reasons = list[Fact](), list[str]()
     for offered in offered_for(office.facts, rollout):
         statement = offered.statement
