@@ -360,6 +360,7 @@ def test_only_its_own_administrators_and_the_coordinator_say_what_a_site_wishes(
     by = Speaker("x", frozenset(mine))
     for wish in (
         lambda: wishes.window(site, ["mon"], "08:00", "18:00", by),
+        lambda: wishes.less_window(site, ["mon"], "08:00", "18:00", by),
         lambda: wishes.no_window(site, by),
         lambda: wishes.pin(site, "glite-WN", "", MOVED, by),
         lambda: wishes.no_pin(site, "glite-WN", "", by),

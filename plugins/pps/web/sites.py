@@ -48,7 +48,11 @@ class Do(StrEnum):
     """What a site's people can say. Part of addresses and of the CLI: never rename."""
 
     WINDOW = "window"
+    """the only one from now on"""
+    WINDOW_BESIDE = "add-window"
+    LESS_WINDOW = "lift-window"
     NO_WINDOW = "no-window"
+    """none of them: at any time"""
     PIN = "pin"
     NO_PIN = "unpin"
     OPT_OUT = "opt-out"
@@ -225,19 +229,19 @@ def _say(office: FrontOffice, site: Site, wish: Wish, person: Person) -> Fact:
 def _wish(site: Site, said: WishBody, person: Person) -> Wish:
     """What is said, checked by the rules of the activity."""
     by = Speaker(person.name, person.identities)
-    match said.do:
-        case Do.WINDOW:
-            return wishes.window(site, said.days, said.begins, said.ends, by)
-        case Do.NO_WINDOW:
-            return wishes.no_window(site, by)
-        case Do.PIN:
-            return wishes.pin(site, said.metapackage, said.version, said.reason, by)
-        case Do.NO_PIN:
-            return wishes.no_pin(site, said.metapackage, said.version, by)
-        case Do.OPT_OUT:
-            return wishes.opt_out(site, said.reason, by)
-        case Do.OPT_IN:
-            return wishes.opt_in(site, by)
+    hours = (site, said.days, said.begins, said.ends, by)
+    software = (site, said.metapackage, said.version)
+    said_by = {
+        Do.WINDOW: lambda: wishes.window(*hours),
+        Do.WINDOW_BESIDE: lambda: wishes.window(*hours, beside=True),
+        Do.LESS_WINDOW: lambda: wishes.less_window(*hours),
+        Do.NO_WINDOW: lambda: wishes.no_window(site, by),
+        Do.PIN: lambda: wishes.pin(*software, said.reason, by),
+        Do.NO_PIN: lambda: wishes.no_pin(*software, by),
+        Do.OPT_OUT: lambda: wishes.opt_out(site, said.reason, by),
+        Do.OPT_IN: lambda: wishes.opt_in(site, by),
+    }
+    return said_by[said.do]()
 
 
 def _plain(value: Any) -> Any:

@@ -60,6 +60,7 @@ CHECKS = [
 RECORDS = (ROLLOUT, "major-pilot-4711-1", "release-test-4711-1")
 WISHES = (
     {"do": "window", "days": ["mon"], "begins": "22:00", "ends": "06:00"},
+    {"do": "add-window", "days": ["sat"], "begins": "00:00", "ends": "00:00"},
     {"do": "pin", "metapackage": "glite-WN", "reason": "It breaks our batch system."},
     {"do": "opt-out", "reason": "We move our machines."},
 )

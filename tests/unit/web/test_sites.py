@@ -27,6 +27,7 @@ ANA, BOB, CARLA = "ana:Site Administrator", "bob:Site Administrator", "carla:PPS
 WINDOW = {"do": "window", "days": ["mon", "tue", "wed", "thu", "fri"], "begins": "22:00", "ends": "06:00"}
 PIN = {"do": "pin", "metapackage": "glite-WN", "version": "3.1.23", "reason": "It breaks our batch system"}
 OUT = {"do": "opt-out", "reason": "ana and ana@example.org move our machines."}
+WEEKEND = {"days": ["sat", "sun"], "begins": "00:00", "ends": "00:00"}
 ALL = (WINDOW, {"do": "no-window"}, PIN, {"do": "unpin", "metapackage": "glite-WN"}, OUT, {"do": "opt-in"})
 BROWSER = {"Content-Type": "application/x-www-form-urlencoded", "Origin": "https://pps.example.org"}
 
@@ -129,6 +130,39 @@ def test_a_form_sets_a_window_and_the_page_shows_it_in_the_sites_own_time(web: T
     assert "At any time." in Read(get(web, PAGE).text).words
 
 
+def test_a_site_that_is_open_at_night_adds_its_weekends_and_takes_one_back_without_the_other(
+    web: TestClient, store: FactStore, clock: Clock
+) -> None:
+    send(web, as_form(WINDOW))
+    added = {"do": "add-window", **WEEKEND}
+    assert send(web, as_form(added)).status_code == 303
+    assert post(web, added).json()["new"] is False, "the same again"
+    page = get(web, PAGE).text
+    assert "Mon to Fri, 22:00 to 06:00 of the next day; Sat, Sun, all day (Europe/Madrid)" in Read(page).words
+    assert page.count('value="lift-window"') == 2 and 'value="no-window"' not in page
+    clock.at = datetime.fromisoformat("2025-12-06T12:00:00+00:00")
+    assert get(web, "/api/v1/sites/PIC").json()["wishes"]["windows"] == {
+        "words": "Mon to Fri, 22:00 to 06:00 of the next day; Sat, Sun, all day",
+        "each": [
+            {"words": "Mon to Fri, 22:00 to 06:00 of the next day", **{k: v for k, v in WINDOW.items() if k != "do"}},
+            {"words": "Sat, Sun, all day", **WEEKEND},
+        ],
+        "open": True,
+        "opens": None,
+        "closes": "2025-12-07T23:00:00+00:00",
+    }
+    assert send(web, as_form({**WINDOW, "do": "lift-window"})).status_code == 303
+    assert "Sat, Sun, all day (Europe/Madrid)" in Read(get(web, PAGE).text).words
+    assert "nothing to lift" in post(web, {"do": "lift-window", **WEEKEND, "begins": "01:00"}).json()["detail"]
+    for hour in range(13):
+        post(web, {"do": "add-window", "days": ["mon"], "begins": f"{hour:02}:00", "ends": f"{hour + 1:02}:00"})
+    refused = send(web, as_form({"do": "add-window", "days": ["tue"], "begins": "01:00", "ends": "02:00"}))
+    assert (refused.status_code, Read(refused.text).fields["ends"]["value"]) == (422, "02:00")
+    assert "It has 14 windows already" in Read(refused.text).words
+    assert send(web, as_form(WINDOW)).status_code == 303
+    assert "When we may write there Mon to Fri, 22:00 to 06:00 of the next day (" in Read(get(web, PAGE).text).words
+
+
 def test_what_cannot_be_taken_comes_back_with_the_reason_and_with_what_was_typed(web: TestClient) -> None:
     for fields, why in (
         (as_form(WINDOW) | {"ends": "22:20"}, "open for less than an hour"),
@@ -206,8 +240,8 @@ def test_everybody_sees_that_there_is_a_wish_and_no_person(web: TestClient, stor
     words, data = Read(page.text).words, get(web, "/api/v1/sites/PIC", "").json()
     assert "glite-WN 3.1.23 since" in words and "It breaks our batch system." in words
     assert 'href="../sites/PIC/work"' in page.text
-    assert data["wishes"]["window"]["words"] == "Mon to Fri, 22:00 to 06:00 of the next day"
-    assert data["wishes"]["window"]["opens"] == "2025-12-01T21:00:00+00:00"
+    assert data["wishes"]["windows"]["words"] == "Mon to Fri, 22:00 to 06:00 of the next day"
+    assert data["wishes"]["windows"]["opens"] == "2025-12-01T21:00:00+00:00"
     for text in (words, json.dumps(data)):
         assert "move our machines" in text
         assert "ana " not in text and "example.org move" not in text.replace("***@example.org move", "")

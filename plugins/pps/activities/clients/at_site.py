@@ -75,19 +75,19 @@ def at_site(facts: Facts, site: Site, now: datetime, retire_after: timedelta) ->
 
 def wishes_view(wishes: Wishes, site: Site, now: datetime) -> Mapping[str, Any]:
     """What a site wishes; it names no person but in its reasons."""
-    window, closes = wishes.window, None
-    if window is not None:
-        closes = window.closes(now, site.timezone) if window.is_open(now, site.timezone) else None
+    windows, zone = wishes.windows, site.timezone
+    is_open = windows is not None and windows.is_open(now, zone)
     return {
-        "window": window
+        "windows": windows
         and {
-            "words": str(window),
-            "days": list(window.days),
-            "begins": f"{window.begins:%H:%M}",
-            "ends": f"{window.ends:%H:%M}",
-            "open": window.is_open(now, site.timezone),
-            "opens": None if window.is_open(now, site.timezone) else window.opens(now, site.timezone),
-            "closes": closes,
+            "words": str(windows),
+            "each": [
+                {"words": str(w), "days": list(w.days), "begins": f"{w.begins:%H:%M}", "ends": f"{w.ends:%H:%M}"}
+                for w in windows.each
+            ],
+            "open": is_open,
+            "opens": None if is_open else windows.opens(now, zone),
+            "closes": windows.closes(now, zone) if is_open else None,
         },
         "pins": [
             {"what": p.what, "metapackage": p.metapackage, "version": p.version, "reason": p.reason, "since": p.since}
@@ -104,7 +104,7 @@ def what_follows(facts: Facts, wish: Wish, now: datetime) -> tuple[str, ...]:
     record = facts.standing([RECORD])[RECORD]
     after = wishes_in(Rollout(RECORD, (*record.facts, said)), now)
     found = []
-    if after.of(site.name).window != before.of(site.name).window:
+    if after.of(site.name).windows != before.of(site.name).windows:
         wait = reason_to_wait(site, after)
         found.append(f"Nothing is written there now. {wait}" if wait else "We may write there now.")
     for one in facts.about(records_about(facts, now), site.name).values():
@@ -181,16 +181,16 @@ class _Coming:
 
 def _what_comes(record: Rollout, site: Site, wishes: AllWishes) -> _Coming:
     """The earliest date that the record, the site's wishes and our nights allow, with the reasons."""
-    state, window = record.progress(site.name).state, wishes.of(site.name).window
+    state, windows = record.progress(site.name).state, wishes.of(site.name).windows
     if record.is_over or state is SiteState.AVAILABLE or not record.may_test(site.name):
         return _Coming()
     if not _may_take(record, site, wishes):
         return _Coming(None, reasons_against_site(site, Offer.of(record, level_for(record.path)), wishes))
     because = [said_of_pause(pause)] if (pause := pause_of(record)) else []
-    closed = window is not None and not window.is_open(wishes.at, site.timezone)
-    opens = window.opens(wishes.at, site.timezone) if window else wishes.at
+    closed = windows is not None and not windows.is_open(wishes.at, site.timezone)
+    opens = windows.opens(wishes.at, site.timezone) if windows else wishes.at
     if record.is_open_preview:
-        if window is None:
+        if windows is None:
             return _Coming(_next_night(wishes.at), (*because, "The next night tries again."))
         because.append(
             "It is tried when its window opens." if closed else "It is tried within the hour, in its window."
@@ -285,9 +285,9 @@ def _dates(view: Mapping[str, Any]) -> list[dict[str, Any]]:
         ):
             if p[key]:
                 found.append({"at": p[key], "what": what, "rollout": p["rollout"]})
-    window = view["wishes"]["window"]
-    if window:
-        word = "opens" if window["opens"] else "closes"
-        if at := window[word]:
+    windows = view["wishes"]["windows"]
+    if windows:
+        word = "opens" if windows["opens"] else "closes"
+        if at := windows[word]:
             found.append({"at": at, "what": f"The window {word}", "rollout": ""})
     return sorted(found, key=lambda d: d["at"])

@@ -101,10 +101,10 @@ def _in_their_windows(night: Night, record: Rollout) -> list[str]:
     now = night.office.clock()
     wishes, found = all_wishes(night.office.facts, now), []
     for site in night.registry.values():
-        window = wishes.of(site.name).window
-        if window is None or not window.is_open(now, site.timezone):
+        windows = wishes.of(site.name).windows
+        if windows is None or not windows.is_open(now, site.timezone):
             continue
-        if record.progress(site.name).is_put_off or not window.is_open(now - LOOKS_APART, site.timezone):
+        if record.progress(site.name).is_put_off or not windows.is_open(now - LOOKS_APART, site.timezone):
             found.append(site.name)
     return found
 

@@ -48,7 +48,7 @@ def put_off(desk: Desk, site: Site, *, tag: bool = False) -> str:
         why = f"{why} On this path each site is served once."
         _note(desk, FactKind.SITE_LEFT_OUT, site, why, why)
     elif why and has_nothing:
-        _note(desk, FactKind.SITE_PUT_OFF, site, why, str(wishes.of(site.name).window))
+        _note(desk, FactKind.SITE_PUT_OFF, site, why, str(wishes.of(site.name).windows))
     return why
 
 

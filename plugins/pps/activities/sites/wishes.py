@@ -18,9 +18,9 @@ from pps.domain.record.facts import Fact, FactKind
 from pps.domain.record.rollouts import Rollout, RolloutPath
 from pps.domain.record.wishes import RECORD, wishes_in
 from pps.domain.sites.site import Site
-from pps.domain.sites.wishes import AllWishes, Wishes, reasons_against_window, window_of
+from pps.domain.sites.wishes import AllWishes, Window, Windows, Wishes, reasons_against_window, window_of
 
-MOST_PINS = 50
+MOST_PINS, MOST_WINDOWS = 50, 14
 """at one site; every plan reads them"""
 
 
@@ -49,19 +49,39 @@ class Wish:
     """whether a site's wishes have it already"""
 
 
-def window(site: Site, days: Collection[str], begins: str, ends: str, by: Speaker) -> Wish:
-    """Days and hours in which we may write there; `RefusedError` for what is none."""
+def window(site: Site, days: Collection[str], begins: str, ends: str, by: Speaker, *, beside: bool = False) -> Wish:
+    """Days and hours in which we may write there; `RefusedError` for what is none.
+
+    Args:
+        beside: others that stand remain; else it is the only one from now on.
+    """
+    wanted, says = _window(site, days, begins, ends, by)
+    only = Windows.of([wanted])
+    stands = (lambda wishes: wanted in _windows(wishes)) if beside else (lambda wishes: wishes.windows == only)
+    return Wish(site, FactKind.SITE_WINDOW_SET, {**says, "beside": beside}, stands)
+
+
+def less_window(site: Site, days: Collection[str], begins: str, ends: str, by: Speaker) -> Wish:
+    """One window is lifted, and others remain; without any, we may write there at any time."""
+    lifted, says = _window(site, days, begins, ends, by)
+    return Wish(site, FactKind.SITE_WINDOW_LIFTED, says, lambda wishes: lifted not in _windows(wishes))
+
+
+def _window(site: Site, days: Collection[str], begins: str, ends: str, by: Speaker) -> tuple[Window, Mapping[str, Any]]:
     _check(site, by, reasons_against_window(days, begins, ends))
-    wanted = window_of(days, begins, ends)
-    says = {"days": list(wanted.days), "begins": begins, "ends": ends}
-    return Wish(site, FactKind.SITE_WINDOW_SET, says, lambda wishes: wishes.window == wanted)
+    meant = window_of(days, begins, ends)
+    return meant, {"days": list(meant.days), "begins": begins, "ends": ends}
+
+
+def _windows(wishes: Wishes) -> tuple[Window, ...]:
+    return wishes.windows.each if wishes.windows else ()
 
 
 def no_window(site: Site, by: Speaker) -> Wish:
     """We may write there at any time again."""
     _check(site, by)
     says = {"days": [], "begins": "", "ends": ""}
-    return Wish(site, FactKind.SITE_WINDOW_SET, says, lambda wishes: wishes.window is None)
+    return Wish(site, FactKind.SITE_WINDOW_SET, says, lambda wishes: wishes.windows is None)
 
 
 def pin(site: Site, metapackage: str, version: str, reason: str, by: Speaker) -> Wish:
@@ -143,15 +163,18 @@ def must_make_sense(record: Rollout, wish: Wish, at: datetime) -> Fact | None:
     """Return the fact that has said it, if it stands already; has no effect.
 
     Raises:
-        RefusedError: there is nothing to lift, or the site has more pins than it can have.
+        RefusedError: there is nothing to lift, or the site has as many pins or windows as it can have.
     """
     now = wishes_in(record, at).of(wish.site.name)
     if wish.stands(now):
         mine = (f for f in reversed(record.facts) if f.subject == wish.site.name and f.kind is wish.kind)
-        before = next((f for f in mine if wish.says.items() <= f.payload.items()), None)
+        says = {key: what for key, what in wish.says.items() if key != "beside"}
+        before = next((f for f in mine if says.items() <= f.payload.items()), None)
         if before is None:
             raise _refused(wish.site, ("There is nothing to lift: nothing like it stands.",))
         return before
+    if wish.says.get("beside") and len(_windows(now)) >= MOST_WINDOWS:
+        raise _refused(wish.site, (f"It has {MOST_WINDOWS} windows already: lift one first, or set the only one.",))
     if wish.kind is FactKind.SITE_VERSION_PINNED and len(now.pins) >= MOST_PINS:
         raise _refused(wish.site, (f"It has {MOST_PINS} pins already: lift one first, or opt out of previews.",))
     return None

@@ -44,17 +44,20 @@ def window(
     days: Annotated[str, typer.Option(metavar="DAYS", help="mon-fri, or sat,sun: on which it opens.")] = "",
     begins: Annotated[str, typer.Option("--from", metavar="HH:MM", help="In the site's own time zone.")] = "",
     ends: Annotated[str, typer.Option("--to", metavar="HH:MM", help="Not later than --from: on the next day.")] = "",
+    add: Annotated[bool, typer.Option("--add", help="Beside those that stand; else it is the only one.")] = False,
+    lift: Annotated[bool, typer.Option("--lift", help="This one no more; others remain.")] = False,
     none: Annotated[bool, typer.Option("--none", help="No window: at any time again.")] = False,
     dry_run: Try = False,
     as_json: output.Json = False,
 ) -> None:
-    """Say on which days and in which hours we may write at a site; --none takes it back.
+    """Say on which days and in which hours we may write at a site; it may have several such windows.
 
-    A preview that comes by outside of it waits; the site is not failed. A withdrawal does not wait.
+    A preview that comes by outside of them waits; the site is not failed. A withdrawal does not wait.
     """
-    if none == bool(days or begins or ends):
-        raise typer.BadParameter("Give --days, --from and --to, or --none alone.")
-    what = {"do": "no-window"} if none else {"do": "window", "days": _days(days), "begins": begins, "ends": ends}
+    if none == bool(days or begins or ends) or (none and (add or lift)) or (add and lift):
+        raise typer.BadParameter("Give --days, --from and --to, with --add or --lift or neither; or --none alone.")
+    do = "add-window" if add else "lift-window" if lift else "window"
+    what = {"do": "no-window"} if none else {"do": do, "days": _days(days), "begins": begins, "ends": ends}
     _say(ctx, name, what, dry_run=dry_run, as_json=as_json)
 
 
@@ -113,11 +116,13 @@ def _say(ctx: typer.Context, name: str, what: dict[str, Any], *, dry_run: bool, 
 
 
 def _lines(wishes: dict[str, Any], zone: str) -> list[tuple[str, str]]:
-    window, out = wishes["window"], wishes["opt_out"]
-    when = f"{window['words']} ({zone}); {'open' if window['open'] else 'closed'} now" if window else "at any time"
+    windows, out = wishes["windows"], wishes["opt_out"]
+    each = [window["words"] for window in windows["each"]] if windows else ["at any time"]
+    if windows:
+        each[-1] += f" ({zone}); {'open' if windows['open'] else 'closed'} now"
     pins = [f"{pin['what']}: {pin['reason']}" for pin in wishes["pins"]] or ["nothing"]
     return [
-        ("window", when),
+        *(("windows" if n == 0 else "", one) for n, one in enumerate(each)),
         *(("does not want" if n == 0 else "", pin) for n, pin in enumerate(pins)),
         ("previews", f"opted out: {out['reason']}" if out else "not opted out"),
     ]

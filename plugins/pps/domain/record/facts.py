@@ -159,7 +159,10 @@ class FactKind(StrEnum):
     """the feed has another address since"""
     # what sites wish (subject: site; occasion: 1, 2, ...; payload `user`; see domain.record.wishes)
     SITE_WINDOW_SET = "site-window-set"
-    """payload `days` (none: the window is lifted), `begins`, `ends`; the newest counts"""
+    """payload `days` (none: all windows are lifted), `begins`, `ends`, `beside` (missing: false): those that stand
+    remain; else this is the only one"""
+    SITE_WINDOW_LIFTED = "site-window-lifted"
+    """payload `days`, `begins`, `ends`: of the one that is lifted; others remain"""
     SITE_VERSION_PINNED = "site-version-pinned"
     """payload `metapackage`, `version` ("": any), `reason`; of a metapackage and version, the newest counts"""
     SITE_PIN_LIFTED = "site-pin-lifted"
@@ -168,8 +171,8 @@ class FactKind(StrEnum):
     """payload `reason`; the newest of this and the next counts"""
     SITE_OPTED_IN = "site-opted-in"
     SITE_PUT_OFF = "site-put-off"
-    """of a rollout: nothing was written at a site that has nothing of it yet, as its window was closed; payload
-    `reason`; occasion: the window"""
+    """of a rollout: nothing was written at a site that has nothing of it yet, as none of its windows was open;
+    payload `reason`; occasion: the windows"""
     # what providers submit (subject: the release, `<metapackage>/<version>`; see domain.record.submissions)
     RELEASE_OFFERED = "release-offered"
     """occasion: 1, 2, ...; payload `document`, `submit` (or only look at it), `provider`, `user`"""

@@ -6,7 +6,7 @@ from datetime import datetime
 
 from pps.domain.record.facts import Fact, FactKind
 from pps.domain.record.rollouts import Rollout, RolloutPath
-from pps.domain.sites.wishes import AllWishes, OptOut, Pin, Window, Wishes, window_of
+from pps.domain.sites.wishes import AllWishes, OptOut, Pin, Window, Windows, Wishes, window_of
 
 #: Name of the one record, which is never closed.
 RECORD = RolloutPath.SITES.value
@@ -22,14 +22,17 @@ def wishes_in(record: Rollout, at: datetime) -> AllWishes:
 
 
 def _wishes(facts: list[Fact]) -> Wishes:
-    window: Window | None = None
+    windows: set[Window] = set()
     pins: dict[tuple[str, str], Pin] = {}
     out: OptOut | None = None
     for fact in facts:
         says = fact.payload
         match fact.kind:
             case FactKind.SITE_WINDOW_SET:
-                window = window_of(says["days"], says["begins"], says["ends"]) if says["days"] else None
+                said = {window_of(says["days"], says["begins"], says["ends"])} if says["days"] else set()
+                windows = said | (windows if says.get("beside") else set())
+            case FactKind.SITE_WINDOW_LIFTED:
+                windows = windows - {window_of(says["days"], says["begins"], says["ends"])}
             case FactKind.SITE_VERSION_PINNED:
                 pin = Pin(says["metapackage"], says["version"], says["reason"], fact.at)
                 pins[pin.metapackage.lower(), pin.version] = pin
@@ -39,4 +42,4 @@ def _wishes(facts: list[Fact]) -> Wishes:
                 out = OptOut(says["reason"], fact.at)
             case FactKind.SITE_OPTED_IN:
                 out = None
-    return Wishes(window, tuple(pins[key] for key in sorted(pins)), out)
+    return Wishes(Windows.of(windows), tuple(pins[key] for key in sorted(pins)), out)

@@ -1,7 +1,7 @@
 """What a site wishes of us: the hours in which we may write there, versions that it does not want, no previews at all.
 
-A window is said by the clock on the site's own wall. Where the clocks skip an hour, that hour is in no window; where
-one comes twice, it is in the window both times.
+Windows are said by the clock on the site's own wall, and a site may have several: we may write where one of them is
+open. Where the clocks skip an hour, that hour is in no window; where one comes twice, it is in the window both times.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _MANY_DAYS = 3
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """Days and hours in which we may write at a site, in its own time zone."""
+    """Days and hours in which we may write at a site, by the clock on its wall."""
 
     days: tuple[str, ...]
     """on which it opens, of `WEEKDAYS`, in their order"""
@@ -34,42 +34,12 @@ class Window:
     ends: time
     """not later than `begins`: on the next day"""
 
-    def is_open(self, at: datetime, zone: str) -> bool:
-        """Tell whether the clock at the site shows a time within it."""
-        wall = at.astimezone(ZoneInfo(zone)).replace(tzinfo=None)
-        today = datetime.combine(wall.date(), time())
-        return any(begins <= wall < ends for begins, ends in (self._on(today - _DAY), self._on(today)))
-
-    def opens(self, at: datetime, zone: str) -> datetime:
-        """When it is open next, in UTC; at once if it is open."""
-        if self.is_open(at, zone):
-            return at.astimezone(UTC)
-        return next(m for m in self._changes(at, zone) if self.is_open(m, zone))
-
-    def closes(self, at: datetime, zone: str) -> datetime | None:
-        """When it is closed next, in UTC; at once if it is closed, None if it never is."""
-        if not self.is_open(at, zone):
-            return at.astimezone(UTC)
-        return next((m for m in self._changes(at, zone) if not self.is_open(m, zone)), None)
-
-    def _on(self, day: datetime) -> tuple[datetime, datetime]:
+    def on(self, day: datetime) -> tuple[datetime, datetime]:
         """From when to when it is open by the wall's clock, of the opening on this day; an empty span for none."""
         if WEEKDAYS[day.weekday()] not in self.days:
             return day, day
         begins, ends = datetime.combine(day, self.begins), datetime.combine(day, self.ends)
         return begins, ends if ends > begins else ends + _DAY
-
-    def _changes(self, at: datetime, zone: str) -> Iterator[datetime]:
-        """The moments, after this one, at which it can open or close, in their order."""
-        there = ZoneInfo(zone)
-        midnight = datetime.combine(at.astimezone(there).date(), time())
-        found: set[datetime] = set()
-        for day in (midnight + n * _DAY for n in range(-1, _LOOK_AHEAD_DAYS)):
-            walls = {day, *self._on(day)}
-            # an hour that comes twice is two moments; one that is skipped lies on either side of the change
-            found |= {wall.replace(tzinfo=there, fold=fold).astimezone(UTC) for wall in walls for fold in (0, 1)}
-            found |= set(_change_of_clocks(day, there))
-        yield from sorted(m for m in found if m > at)
 
     def __str__(self) -> str:
         days = [_NAMES[day] for day in self.days]
@@ -81,6 +51,54 @@ class Window:
             return f"{which}, all day"
         next_day = " of the next day" if self.ends <= self.begins else ""
         return f"{which}, {self.begins:%H:%M} to {self.ends:%H:%M}{next_day}"
+
+
+@dataclass(frozen=True, slots=True)
+class Windows:
+    """All windows of a site, one at least; they may overlap, and one may begin where another one ends."""
+
+    each: tuple[Window, ...]
+    """in the order of their days and hours"""
+
+    @classmethod
+    def of(cls, each: Collection[Window]) -> Windows | None:
+        """These together; None for none: at any time."""
+        in_order = sorted(each, key=lambda w: ([WEEKDAYS.index(day) for day in w.days], w.begins, w.ends))
+        return cls(tuple(in_order)) if in_order else None
+
+    def is_open(self, at: datetime, zone: str) -> bool:
+        """Tell whether the clock at the site shows a time within one of them."""
+        wall = at.astimezone(ZoneInfo(zone)).replace(tzinfo=None)
+        today = datetime.combine(wall.date(), time())
+        spans = (window.on(day) for window in self.each for day in (today - _DAY, today))
+        return any(begins <= wall < ends for begins, ends in spans)
+
+    def opens(self, at: datetime, zone: str) -> datetime:
+        """When one of them is open next, in UTC; at once if one is open."""
+        if self.is_open(at, zone):
+            return at.astimezone(UTC)
+        return next(m for m in self._changes(at, zone) if self.is_open(m, zone))
+
+    def closes(self, at: datetime, zone: str) -> datetime | None:
+        """When none of them is open next, in UTC; at once if none is, None if one always is."""
+        if not self.is_open(at, zone):
+            return at.astimezone(UTC)
+        return next((m for m in self._changes(at, zone) if not self.is_open(m, zone)), None)
+
+    def _changes(self, at: datetime, zone: str) -> Iterator[datetime]:
+        """The moments, after this one, at which one can open or close, in their order."""
+        there = ZoneInfo(zone)
+        midnight = datetime.combine(at.astimezone(there).date(), time())
+        found: set[datetime] = set()
+        for day in (midnight + n * _DAY for n in range(-1, _LOOK_AHEAD_DAYS)):
+            walls = {day, *(wall for window in self.each for wall in window.on(day))}
+            # an hour that comes twice is two moments; one that is skipped lies on either side of the change
+            found |= {wall.replace(tzinfo=there, fold=fold).astimezone(UTC) for wall in walls for fold in (0, 1)}
+            found |= set(_change_of_clocks(day, there))
+        yield from sorted(m for m in found if m > at)
+
+    def __str__(self) -> str:
+        return "; ".join(map(str, self.each))
 
 
 def _change_of_clocks(day: datetime, there: ZoneInfo) -> Iterator[datetime]:
@@ -162,7 +180,7 @@ class OptOut:
 class Wishes:
     """What one site wishes now."""
 
-    window: Window | None = None
+    windows: Windows | None = None
     """None: we may write there at any time"""
     pins: tuple[Pin, ...] = ()
     opt_out: OptOut | None = None
@@ -175,12 +193,12 @@ class Wishes:
 
     def reason_to_wait(self, site: str, zone: str, at: datetime) -> str:
         """Say when we may write there next; "" means now."""
-        if self.window is None or self.window.is_open(at, zone):
+        if self.windows is None or self.windows.is_open(at, zone):
             return ""
-        opens = _there(self.window.opens(at, zone), zone)
-        return (
-            f"{site} was outside its window ({self.window}, {zone}) on {_there(at, zone)}; its window opens on {opens}."
-        )
+        opens, many = _there(self.windows.opens(at, zone), zone), len(self.windows.each) > 1
+        which, following = ("windows", "the next one") if many else ("window", "its window")
+        was = f"{site} was outside its {which} ({self.windows}, {zone}) on {_there(at, zone)}"
+        return f"{was}; {following} opens on {opens}."
 
 
 def _there(at: datetime, zone: str) -> str:

@@ -18,10 +18,18 @@ class SiteWindow(Answer):
     begins: str
     ends: str
     """not later than `begins`: on the next day"""
+
+
+class SiteWindows(Answer):
+    """All windows of the site; it is open where one of them is."""
+
+    words: str
+    each: list[SiteWindow]
     open: bool
     opens: datetime | None
-    """none while it is open"""
+    """none while one is open"""
     closes: datetime | None
+    """none while none is open, and where one always is"""
 
 
 class SitePin(Answer):
@@ -45,7 +53,8 @@ class SiteOptOut(Answer):
 class SiteWishes(Answer):
     """What a site wishes now."""
 
-    window: SiteWindow | None
+    windows: SiteWindows | None
+    """none: at any time"""
     pins: list[SitePin]
     opt_out: SiteOptOut | None
 

@@ -51,7 +51,11 @@ def test_a_window_is_tried_set_shown_and_taken_back(front: Front, store: FactSto
     assert "It is so already." in pps(front, *WINDOW)[1]
     out = one_line(pps(front, "sites", "wishes", "PIC")[1])
     assert "closed now" in out and "2025-12-01 21:00 UTC" in out and "The window opens" in out
-    assert as_json(front, "sites", "wishes", "PIC")["wishes"]["window"]["days"] == ["mon", "tue", "wed", "thu", "fri"]
+    (night,) = as_json(front, "sites", "wishes", "PIC")["wishes"]["windows"]["each"]
+    assert night["days"] == ["mon", "tue", "wed", "thu", "fri"]
+    weekend = ("sites", "window", "PIC", "--days", "sat,sun", "--from", "00:00", "--to", "00:00")
+    assert "06:00 of the next day Sat, Sun, all day (Europe/Madrid)" in one_line(pps(front, *weekend, "--add")[1])
+    assert "Fri" not in pps(front, *WINDOW, "--lift")[1]
     assert "at any time" in pps(front, "sites", "window", "PIC", "--none")[1]
 
 
@@ -79,7 +83,9 @@ def test_nobody_speaks_for_another_site_and_what_is_wrong_is_said(front: Front, 
         code, _, err = pps(front, *words)
         assert (code, why in one_line(err)) == (1, True), (words, err)
     assert pps(front, "sites", "window", "PIC")[0] == 2
-    assert pps(front, *WINDOW, "--none")[0] == 2
+    for wrong in (("--none",), ("--add", "--lift")):
+        assert pps(front, *WINDOW, *wrong)[0] == 2
+    assert pps(front, "sites", "window", "PIC", "--none", "--add")[0] == 2
 
 
 @pytest.mark.parametrize(

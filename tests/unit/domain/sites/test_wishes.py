@@ -14,7 +14,7 @@ from pps.domain.base.working_days import WEEKDAYS
 from pps.domain.record.facts import Fact, FactKind
 from pps.domain.record.rollouts import Rollout
 from pps.domain.record.wishes import RECORD, wishes_in
-from pps.domain.sites.wishes import Window, Wishes, reasons_against_window, window_of
+from pps.domain.sites.wishes import Window, Windows, Wishes, reasons_against_window, window_of
 
 MADRID, MINUTE = "Europe/Madrid", timedelta(minutes=1)
 ZONES = [MADRID, "America/St_Johns", "Australia/Lord_Howe", "Africa/Casablanca", "Asia/Taipei", "UTC"]
@@ -23,11 +23,16 @@ CHANGES = [datetime(2026, *day, tzinfo=UTC) for day in ((3, 29), (10, 25), (3, 8
 HOURS = st.times(max_value=time(23, 59)).map(lambda t: t.replace(second=0, microsecond=0))
 DAYS = st.sets(st.sampled_from(WEEKDAYS), min_size=1).map(lambda days: tuple(d for d in WEEKDAYS if d in days))
 NIGHTS = window_of(["mon", "tue", "wed", "thu", "fri"], "22:00", "06:00")
+WEEKEND = window_of(["sat", "sun"], "00:00", "00:00")
 SUNDAY_AT_TWO = Window(("sun",), time(2), time(3))
 
 
-def is_shown(window: Window, at: datetime, zone: str) -> bool:
+def is_shown(windows: Windows, at: datetime, zone: str) -> bool:
     """The definition: what the wall says."""
+    return any(_is_shown(window, at, zone) for window in windows.each)
+
+
+def _is_shown(window: Window, at: datetime, zone: str) -> bool:
     wall = at.astimezone(ZoneInfo(zone))
     today, yesterday, now = WEEKDAYS[wall.weekday()], WEEKDAYS[wall.weekday() - 1], wall.time()
     if window.begins < window.ends:
@@ -36,28 +41,31 @@ def is_shown(window: Window, at: datetime, zone: str) -> bool:
 
 
 @given(
-    st.builds(Window, DAYS, HOURS, HOURS),
+    st.lists(st.builds(Window, DAYS, HOURS, HOURS), min_size=1, max_size=3).map(lambda each: Windows(tuple(each))),
     st.sampled_from(ZONES),
     st.sampled_from(CHANGES),
     st.integers(-10 * 1440, 2 * 1440),
 )
-@example(SUNDAY_AT_TWO, MADRID, CHANGES[0], -6 * 1440)  # on that day the clocks skip the whole window
-@example(Window(("sun",), time(1), time(2, 30)), MADRID, CHANGES[1], 45)  # 02:45; soon it will be 02:00 again
-@example(Window(("sun",), time(2, 30), time(4)), MADRID, CHANGES[0], 0)  # it opens when the clocks jump, at 03:00
-def test_a_window_is_what_the_clock_on_the_wall_says_whatever_the_clocks_do(
-    window: Window, zone: str, change: datetime, minutes: int
+@example(Windows((SUNDAY_AT_TWO,)), MADRID, CHANGES[0], -6 * 1440)  # on that day the clocks skip the whole window
+@example(Windows((Window(("sun",), time(1), time(2, 30)),)), MADRID, CHANGES[1], 45)  # 02:45; soon 02:00 again
+@example(
+    Windows((Window(("sun",), time(2, 30), time(4)),)), MADRID, CHANGES[0], 0
+)  # it opens as the clocks jump, at 03:00
+@example(Windows((NIGHTS, WEEKEND)), MADRID, CHANGES[0], -32 * 60)  # from Friday night to Monday morning in one
+def test_windows_are_what_the_clock_on_the_wall_says_whatever_the_clocks_do(
+    windows: Windows, zone: str, change: datetime, minutes: int
 ) -> None:
     at = change + minutes * MINUTE
-    assert window.is_open(at, zone) is is_shown(window, at, zone)
-    opens, closes = window.opens(at, zone), window.closes(at, zone)
+    assert windows.is_open(at, zone) is is_shown(windows, at, zone)
+    opens, closes = windows.opens(at, zone), windows.closes(at, zone)
     ends = closes or at + timedelta(days=8)
-    assert is_shown(window, opens, zone)
+    assert is_shown(windows, opens, zone)
     if opens > at:
-        assert not any(is_shown(window, at + n * MINUTE, zone) for n in range((opens - at) // MINUTE))
+        assert not any(is_shown(windows, at + n * MINUTE, zone) for n in range((opens - at) // MINUTE))
         assert closes == at
     else:
-        assert all(is_shown(window, at + n * MINUTE, zone) for n in range((ends - at) // MINUTE))
-        assert closes is None or not is_shown(window, closes, zone)
+        assert all(is_shown(windows, at + n * MINUTE, zone) for n in range((ends - at) // MINUTE))
+        assert closes is None or not is_shown(windows, closes, zone)
 
 
 @pytest.mark.parametrize(
@@ -73,7 +81,21 @@ def test_a_window_is_what_the_clock_on_the_wall_says_whatever_the_clocks_do(
 )
 def test_a_window_may_cross_midnight_and_belongs_to_the_day_on_which_it_opens(at: str, opens: str) -> None:
     moments = [datetime.fromisoformat(text).replace(tzinfo=UTC) for text in (at, opens)]
-    assert NIGHTS.opens(moments[0], MADRID) == moments[1]
+    assert Windows((NIGHTS,)).opens(moments[0], MADRID) == moments[1]
+
+
+def test_nights_on_work_days_and_the_whole_weekend_are_one_opening_from_friday_to_monday() -> None:
+    both = Windows.of([WEEKEND, NIGHTS])
+    assert both and str(both) == "Mon to Fri, 22:00 to 06:00 of the next day; Sat, Sun, all day"
+    noon, friday = (datetime(2026, 3, day, 12, tzinfo=UTC) for day in (5, 6))
+    assert both.closes(both.opens(noon, "UTC"), "UTC") == datetime(2026, 3, 6, 6, tzinfo=UTC)
+    assert both.opens(friday, "UTC") == datetime(2026, 3, 6, 22, tzinfo=UTC)
+    assert both.closes(both.opens(friday, "UTC"), "UTC") == datetime(2026, 3, 9, tzinfo=UTC)
+    wait = Wishes(windows=both).reason_to_wait("PIC", "UTC", noon)
+    assert wait == (
+        "PIC was outside its windows (Mon to Fri, 22:00 to 06:00 of the next day; Sat, Sun, all day, UTC) on "
+        "Thu 5 Mar 2026, 12:00; the next one opens on Thu 5 Mar 2026, 22:00."
+    )
 
 
 @pytest.mark.parametrize(
@@ -134,11 +156,26 @@ def test_of_each_wish_what_was_said_last_counts_and_no_site_speaks_for_another()
     )
     assert wishes["CNAF"] == Wishes()
     pic = wishes["PIC"]
-    assert (str(pic.window), pic.opt_out and pic.opt_out.reason) == ("Mon, 08:00 to 18:00", "We move.")
+    assert (str(pic.windows), pic.opt_out and pic.opt_out.reason) == ("Mon, 08:00 to 18:00", "We move.")
     assert [(p.what, p.reason) for p in pic.pins] == [
         ("glite-UI, in any version", "We run our own."),
         ("glite-WN 3.1.24", "It still does."),
     ]
+
+
+def test_windows_stand_beside_each_other_until_one_is_lifted_or_another_one_is_the_only_one() -> None:
+    day, night = ({"days": ["mon"], "begins": b, "ends": e} for b, e in (("08:00", "18:00"), ("22:00", "06:00")))
+    beside = {**night, "beside": True}
+    put, lifted = FactKind.SITE_WINDOW_SET, FactKind.SITE_WINDOW_LIFTED
+    for facts, words in (
+        ([(put, day), (put, beside)], "Mon, 08:00 to 18:00; Mon, 22:00 to 06:00 of the next day"),
+        ([(put, beside)], "Mon, 22:00 to 06:00 of the next day"),
+        ([(put, day), (put, beside), (put, beside), (lifted, day)], "Mon, 22:00 to 06:00 of the next day"),
+        ([(put, beside), (put, day)], "Mon, 08:00 to 18:00"),
+        ([(put, beside), (put, day), (lifted, day)], "None"),
+        ([(put, day), (put, beside), (put, {"days": [], "begins": "", "ends": ""})], "None"),
+    ):
+        assert str(said(*((kind, "PIC", says) for kind, says in facts))["PIC"].windows) == words, facts
 
 
 def test_a_pin_keeps_its_version_away_or_every_one_of_its_metapackage_and_nothing_else() -> None:
