@@ -4,9 +4,9 @@ The Release Manager has moved a patch that is "In certification" to preview.
 All of this runs beside the standard certification, not after it.
 
 1. Creation of the tarball: `build_tarball`
-2. Distribution to the sites: `canary.distribute_client`, `fleet.distribute_client`
-3. Local testing at the sites: `canary.run_probe_tests`, `fleet.run_probe_tests`
-4. Publication of the tag: `canary.publish_tag`, `fleet.publish_tag`
+2. Distribution to the sites: `canary.distribute_client`, `fleet.distribute_client`, `stragglers.distribute_client`
+3. Local testing at the sites: `canary.run_probe_tests`, `fleet.run_probe_tests`, `stragglers.run_probe_tests`
+4. Publication of the tag: `canary.publish_tag`, `fleet.publish_tag`, `stragglers.publish_tag`
 5. Update of the release bulletin: `update_release_bulletin`
 6. General notification: `broadcast_to_vos_and_rocs`
 7. Personal notification: `invite_originators`
@@ -16,7 +16,8 @@ asked first (`signatures.sign_as_release_manager`, `signatures.sign_as_coordinat
 finds such a site in the plan.
 
 Before the fleet stands a gate (`canaries_are_healthy`), before and behind each batch the failure
-budget (`failure_budget_holds`): the rollout stops by itself before it harms many.
+budget (`failure_budget_holds`): the rollout stops by itself before it harms many. A batch of the fleet does not wait
+for sites that keep it waiting: those are a batch of their own at the end (`plan_stragglers`), mostly an empty one.
 
 Then the VOs have until the agreed date (`wait_for_feedback`), and the release notes say what they
 said (`write_release_notes`). Silence is reported as silence.
@@ -60,6 +61,9 @@ def bc_client_update() -> None:
     gate = steps.canaries_are_healthy(rollout)
     fleet = preview.override(group_id="fleet").partial(rollout=rollout).expand(batch=batches)
 
+    late = steps.plan_stragglers(rollout)
+    stragglers = preview.override(group_id="stragglers").partial(rollout=rollout).expand(batch=late)
+
     budget = steps.failure_budget_holds(rollout)
     due = steps.agree_feedback_date(rollout)
     bulletin = steps.update_release_bulletin(rollout)
@@ -78,7 +82,7 @@ def bc_client_update() -> None:
     decision = steps.decide_on_release(rollout)
     release = steps.release_to_production(rollout)
 
-    tarball >> batches >> signed >> canary >> gate >> fleet >> budget
+    tarball >> batches >> signed >> canary >> gate >> fleet >> late >> stragglers >> budget
     budget >> due >> bulletin >> [broadcast, invitations] >> feedback >> notes
     rollout >> certification >> outcome >> [rejection, decision]
     rejection >> withdrawn

@@ -3,6 +3,7 @@
 A third of the bad ones is dead (nobody listens), a third hangs (half of these say nothing at all, the others stop in
 the middle of the payload), a third is slow (8 KiB twice a second). Two ways: all sites as one batch, as in a night, and
 batch by batch, two at a time, as in a rollout; there also with what a rollout knows of them from the time before.
+Canaries are good ones, as in any rollout that gets to its fleet: a bad one stops it at the gate.
 """
 
 from __future__ import annotations
@@ -32,8 +33,13 @@ from pps.sandbox.airflow.configuration import DEFAULT_CONFIG
 
 _STOPS_AFTER = 300_000
 _PIECE, _PAUSE_S = 8192, 0.5
-#: A night; a rollout that knows nothing of them; one that remembers that they were bad the last time.
-WAYS = {"night": "one batch", "unknown": "batch by batch", "known": "batch by batch, bad ones known"}
+#: A night; a rollout that knows nothing of them, as it was and as it is; one that remembers that they were bad.
+WAYS = {
+    "night": "one batch",
+    "patient": "batch by batch, each ends with its last site",
+    "unknown": "batch by batch",
+    "known": "batch by batch, bad ones known",
+}
 _BATCHES_AT_ONCE = 2  # as in orchestration/steps/distribution.py
 
 
@@ -68,7 +74,7 @@ def _once(good: Course, way: str, bad: dict[str, int]) -> float:
     """Seconds until the last good site had it."""
     ours(good)  # writes what the process reads
     told = good.folder / "ours.json"
-    about = json.loads(told.read_text()) | {"bad": bad, "batches": _batches(good, way, bad)}
+    about = json.loads(told.read_text()) | {"bad": bad, "batches": _batches(good, way, bad), "way": way}
     told.write_text(json.dumps(about))
     with good.emptied_meanwhile():
         ran = subprocess.run(
@@ -85,7 +91,7 @@ def _once(good: Course, way: str, bad: dict[str, int]) -> float:
 
 def _batches(course: Course, way: str, bad: dict[str, int]) -> list[list[str]]:
     """Batches in their order, as a plan has them; its order mixes good and bad."""
-    sites = [course.server.site(name) for name in (*course.sites, *bad)]
+    sites = [replace(course.server.site(n), canary=n in course.sites[:2]) for n in (*course.sites, *bad)]
     numbers = read_yaml(DEFAULT_CONFIG / "policies.yaml")["distribution"]
     limits = BatchLimits(numbers["canaries"], numbers["sites_per_batch"], 1.0, 1.0, len(sites))
     batches = list(plan_batches("bc-client-4711-1", sites, limits, last=bad if way == "known" else ()).values())
@@ -158,9 +164,12 @@ def main() -> None:
     async def all_batches() -> None:
         at_once = asyncio.Semaphore(_BATCHES_AT_ONCE)
 
+        patience = read_yaml(DEFAULT_CONFIG / "policies.yaml")["distribution"]["patience_with_late_sites"]
+        ends_without_late = brought.about["way"] in ("unknown", "known")
+
         async def one(batch: list[str]) -> None:
             async with at_once:
-                await brought.bring(batch, progress, bad)
+                await brought.bring(batch, progress, bad, patience if ends_without_late else None)
 
         async with asyncio.TaskGroup() as group:
             for batch in brought.about["batches"]:

@@ -53,8 +53,9 @@ class Ours:
         names: list[str],
         progress: Callable[[SiteOutcome], None] = lambda outcome: None,
         ports: Mapping[str, int] | None = None,
+        patience: float | None = None,
     ) -> tuple[SiteOutcome, ...]:
-        """Bring the newest tarball to these sites; `ports` are those of sites that are elsewhere."""
+        """Bring the newest tarball to these sites; `ports`: of sites that are elsewhere, `patience` as in `Places`."""
         sites = [self.server.site(name) for name in names]
         targets = {n: self.server.target(n, port=(ports or {}).get(n, self.server.port)) for n in names}
         tarball = self.tarballs[-1]
@@ -62,7 +63,7 @@ class Ours:
             at_desk(self.facts.rollout(), self.facts, clock=lambda: datetime.now(UTC)),
             tarball,
             sites,
-            Door(targets, OpenSshShell(), LIMITS, self.places, "bench", "bench"),
+            Door(targets, OpenSshShell(), LIMITS, replace(self.places, patience=patience), "bench", "bench"),
             artefacts=FolderArtefacts(Path(self.about["store"]), {t.name: t for t in self.tarballs}),
             cache=Path(self.about["cache"]),
             progress=progress,

@@ -9,8 +9,10 @@ from tests.support.histories import DEBIAN, NOON, SL5, History, a_patch, a_site
 
 from pps.domain.base.errors import NotYetAllowedError
 from pps.domain.clients.batches import (
+    KEEPS_US_WAITING,
     BatchLimits,
     GateVerdict,
+    ends_without_late_sites,
     judge_canaries,
     kept_others_waiting,
     plan_batches,
@@ -221,8 +223,11 @@ def test_who_has_kept_others_waiting_is_told_by_the_newest_outcome_of_any_rollou
         .then(FactKind.PREVIEW_INSTALLED, "SLOW", seconds=300)
         .then(FactKind.SITE_FAILED, "FULL", error="SiteRefusedError")
         .then(FactKind.PREVIEW_INSTALLED, "OLD")
+        .then(FactKind.SITE_KEEPS_WAITING, "LATE")
+        .then(FactKind.SITE_KEEPS_WAITING, "WELL")
+        .then(FactKind.PREVIEW_INSTALLED, "WELL", seconds=3.0)
     )
-    assert kept_others_waiting(history.rollout.facts, timedelta(minutes=5)) == {"DEAD", "SLOW"}
+    assert kept_others_waiting(history.rollout.facts, timedelta(minutes=5)) == {"DEAD", "SLOW", "LATE"}
 
 
 def test_no_platform_reaches_the_fleet_untried_where_canaries_suffice() -> None:
@@ -251,6 +256,30 @@ def test_the_rollout_stops_by_itself_when_the_failure_budget_is_used_up() -> Non
     reasons = reasons_to_stop(history.rollout.all_progress(names), LIMITS)
     assert "4 of 10" in reasons[0]
     assert "S3: ldd" in reasons
+
+
+def test_sites_that_keep_us_waiting_are_no_failures_and_count_like_them_until_they_have_had_their_time() -> None:
+    names = [f"S{n}" for n in range(10)]
+    history = History().planned(canary=names)
+    history.then(FactKind.SITE_FAILED, names[0], reason="disk full")
+    for name in names[1:3]:
+        history.then(FactKind.SITE_KEEPS_WAITING, name, "fleet-1", reason=KEEPS_US_WAITING)
+    assert reasons_to_stop(history.rollout.all_progress(names), LIMITS) == ()
+    history.then(FactKind.SITE_KEEPS_WAITING, names[3], "fleet-1", reason=KEEPS_US_WAITING)
+    reasons = reasons_to_stop(history.rollout.all_progress(names), LIMITS)
+    assert reasons[0] == "1 of 10 sites failed and 3 keep us waiting; the failure budget allows 3."
+    assert f"S3: {KEEPS_US_WAITING}" in reasons
+    history.then(FactKind.PREVIEW_INSTALLED, names[3], "stragglers")
+    assert reasons_to_stop(history.rollout.all_progress(names), LIMITS) == ()
+    assert history.rollout.batch("stragglers") == ("S1", "S2", "S3"), "the same for each of its steps"
+    assert history.rollout.is_planned("stragglers"), "a pause holds it back, as any batch of the plan"
+
+
+def test_only_batches_that_others_wait_for_end_without_late_sites() -> None:
+    history = History().planned(canary=["A"], fleet_1=["B"])
+    history.then(FactKind.NIGHT_PLANNED, "", "night-2026-03-02", sites=["A"])
+    which = ("canary", "fleet-1", "stragglers", "night-2026-03-02")
+    assert [batch for batch in which if ends_without_late_sites(history.rollout, batch)] == ["fleet-1"]
 
 
 def test_a_repeated_failure_after_a_repair_is_on_record_and_a_retry_is_not() -> None:

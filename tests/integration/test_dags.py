@@ -99,11 +99,13 @@ def test_every_task_that_does_work_has_a_time_limit_and_no_question_to_people_ha
 @pytest.mark.sd("4.1.1")
 def test_the_tag_comes_after_the_probes_and_the_fleet_after_the_gate(bag: DagBag) -> None:
     dag = bag.dags["bc_client_update"]
-    for group in ("canary", "fleet"):
+    for group in ("canary", "fleet", "stragglers"):
         order = ["distribute_client", "run_probe_tests", "publish_tag", "wait_for_tag"]
         for before, after in pairwise(order):
             assert dag.get_task(f"{group}.{before}").downstream_task_ids == {f"{group}.{after}"}
     assert "canaries_are_healthy" in dag.get_task("fleet.distribute_client").get_flat_relative_ids(upstream=True)
+    assert "fleet.wait_for_tag" in dag.get_task("stragglers.distribute_client").get_flat_relative_ids(upstream=True)
+    assert "stragglers.wait_for_tag" in dag.get_task("failure_budget_holds").get_flat_relative_ids(upstream=True)
 
 
 def test_pages_name_the_night_that_airflow_keeps_and_windows_are_looked_at_as_often_as_the_look_believes(

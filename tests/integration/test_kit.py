@@ -93,7 +93,7 @@ def refused(said: list[str]) -> str:
 def test_what_two_people_signed_is_installed_announced_and_removed(kit: KitSite) -> None:
     first, following = (kit.store.tarballs[name] for name in first_and_next(kit))
 
-    assert kit.install(first)[-2:] == ["PPS-READY", f"PPS-INSTALLED {first.name}"]
+    assert kit.install(first)[-3::2] == ["PPS-READY", f"PPS-INSTALLED {first.name}"]
     assert kit.ask("look", kit.what, first.name, first.digest)[-1] == "PPS-LOOK intact"
     assert kit.ask("tag", kit.what)[-1].startswith("PPS-VOTAG-END added")
     assert (kit.folder / "tags/ce.example.org/ops/ops.list").read_text() == f"{kit.statements[0].tag}\n"

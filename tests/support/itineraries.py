@@ -145,7 +145,9 @@ def _bc(t: Table) -> None:
     canary = _at(t, "canary", "canary", _distribute(t, "canary", "plan_batches"))
     t.step(clients, "canaries_are_healthy", canary)
     fleet = [_at(t, b, b, _distribute(t, b, "canaries_are_healthy")) for b in t.each("plan_batches")]
-    t.step(clients, "failure_budget_holds", "canaries_are_healthy", *fleet)
+    t.step(clients, "plan_stragglers", "canaries_are_healthy", *fleet)
+    last = [_at(t, b, b, _distribute(t, b, "plan_stragglers")) for b in t.each("plan_stragglers")]
+    t.step(clients, "failure_budget_holds", "plan_stragglers", *last)
     _to_vos(t, "failure_budget_holds")
     t.step(clients, "decide_on_release", "write_release_notes", "certification_outcome")
     t.step(clients, "release_to_production", "decide_on_release")

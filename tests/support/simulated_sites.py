@@ -5,6 +5,7 @@ What really is at a site is kept here, so that a test compares the record with i
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import tarfile
 from collections import deque
@@ -17,10 +18,12 @@ from pps.activities.clients.probing import PROBES
 from pps.activities.ports.sites import SiteLimits, SshTarget
 from pps.activities.sites.receiver import receiver_script
 from pps.activities.sites.script import load_script
+from pps.activities.sites.visits import VISIT
 from pps.domain.base.errors import SiteUnreachableError
 
-#: How a connection may go wrong. `lost` and `killed after`: what was asked for is done, and nobody hears of it.
-FAULTS = ("unreachable", "cut", "lost", "busy", "refused", "killed before", "killed after")
+#: How a connection may go wrong. `lost`, `killed after` and `late after`: what was asked for is done, and nobody hears
+#: of it. `late`: it keeps the others waiting, so it is cut where there is a later turn for it.
+FAULTS = ("unreachable", "cut", "lost", "busy", "refused", "killed before", "killed after", "late", "late after")
 
 
 class KilledError(Exception):
@@ -63,7 +66,17 @@ class SimulatedSites:
             raise SiteUnreachableError(target.site, "no answer on port 22.", "Try again later.")
         if fault == "killed before":
             raise KilledError
+        if fault == "late":
+            _cut(target.site)
         yield _Conversation(self, target.site, fault, _SCRIPTS[script], tuple(arguments))
+
+
+def _cut(site: str) -> None:
+    """As a batch does when the others have waited long enough (`batch.in_turns`); else its time is up one day."""
+    if (visit := VISIT.get()) and visit.may_be_left:
+        visit.left = True
+        raise asyncio.CancelledError
+    raise SiteUnreachableError(site, "nothing moved for 60 s.", "Try again later.")
 
 
 @dataclass
@@ -93,6 +106,8 @@ class _Conversation:
             raise SiteUnreachableError(self.name, "the connection broke.", "Try again later.")
         if self.fault == "killed after":
             raise KilledError
+        if self.fault == "late after":
+            _cut(self.name)
         return None
 
     async def write(self, text: str) -> None:

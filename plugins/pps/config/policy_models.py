@@ -18,7 +18,13 @@ from pps.domain.pilots.server_updates import MinorLimits
 from pps.domain.pilots.success import Criteria
 from pps.domain.sites.places import Places
 
-_NO_LIMITS = ("sites_at_once_per_batch", "sites_waiting_per_batch", "waits_below_bytes_per_s", "check_every")
+_NO_LIMITS = (
+    "sites_at_once_per_batch",
+    "sites_waiting_per_batch",
+    "waits_below_bytes_per_s",
+    "patience_with_late_sites",
+    "check_every",
+)
 
 
 class DistributionPolicy(Model):
@@ -35,6 +41,8 @@ class DistributionPolicy(Model):
     sites_waiting_per_batch: Annotated[int, Field(ge=0)] = 80
     """sites that keep us waiting, beside those at once"""
     waits_below_bytes_per_s: PositiveInt = 65536
+    patience_with_late_sites: Annotated[float, Field(ge=0, le=1)] = 0.05
+    """share of a batch's time that it waits on when only sites are left that keep it waiting"""
     slow_from: Duration = timedelta(minutes=5)
     remembered_for: Duration = timedelta(days=30)
 

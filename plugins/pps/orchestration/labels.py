@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterable, Mapping
 from airflow.sdk import get_current_context
 
 from pps.domain.record.facts import FactKind
-from pps.domain.record.rollouts import FAILURES, ONE_SITE, SiteProgress, SiteState
+from pps.domain.record.rollouts import FAILURES, ONE_SITE, STRAGGLERS, SiteProgress, SiteState
 
 # Each is a `map_index_template`. Airflow renders it before the work and behind it; arguments must be given by name.
 #: Of a task with a `batch` that calls `say_how_it_went`; until then it has the name of the batch.
@@ -30,7 +30,7 @@ WAITS = {
 #: What Airflow keeps of a label.
 _AT_MOST = 250
 #: Batches whose name says enough in their run; that of a night stands beside those of other rollouts.
-_OF_ONE_ROLLOUT = ("canary", "fleet-", "silver-", ONE_SITE)
+_OF_ONE_ROLLOUT = ("canary", "fleet-", "silver-", STRAGGLERS, ONE_SITE)
 
 
 def say_how_it_went(rollout: str, batch: str, counts: Mapping[str, int]) -> str:

@@ -16,7 +16,7 @@ from pps.activities.clients.opening import level_for
 from pps.activities.clients.standing import tag_of
 from pps.activities.ports.record import Facts
 from pps.activities.sites.wishes import Wish, all_wishes
-from pps.domain.clients.batches import CANARY
+from pps.domain.clients.batches import CANARY, KEEPS_US_WAITING, keeps_waiting
 from pps.domain.clients.control import pause_of, said_of_pause
 from pps.domain.clients.takers import Offer, reason_to_wait, reasons_against_site
 from pps.domain.people import questions
@@ -42,6 +42,7 @@ _WORDS: Mapping[FactKind, str] = {
     FactKind.SITE_FAILED: "failed",
     FactKind.SITE_LEFT_OUT: "left out",
     FactKind.SITE_PUT_OFF: "put off",
+    FactKind.SITE_KEEPS_WAITING: "kept its batch waiting",
     FactKind.PREVIEW_LOST: "no longer whole",
     FactKind.SITE_CONFIGURED: "configured by the site's people",
     FactKind.PREVIEW_REMOVED: "removed",
@@ -200,6 +201,8 @@ def _what_comes(record: Rollout, site: Site, wishes: AllWishes) -> _Coming:
         because.append("The tarball is built first; then its batches are agreed on.")
     elif record.is_planned(CANARY) and not record.has(FactKind.GATE_PASSED) and site.name not in record.batch(CANARY):
         because.append("The first sites must have it, and pass.")
+    elif keeps_waiting(record.progress(site.name)):
+        because.append(KEEPS_US_WAITING)
     elif state is SiteState.PLANNED:
         because.append("Its batch has its turn as soon as those before it are done.")
     else:

@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from pps.activities.clients import gates, local_configuration
 from pps.activities.clients.certification import CertificationOutcome, outcome_by_now, waits_until
 from pps.domain.base.conditions import NOT_TOLD, Condition, ConditionState, in_order, moment, without_words_of
-from pps.domain.clients.batches import BatchLimits, GateVerdict, failures_allowed
+from pps.domain.clients.batches import BatchLimits, GateVerdict, failures_allowed, keeps_waiting
 from pps.domain.clients.control import MAY_CONTROL, pause_of, said_of_pause
 from pps.domain.clients.updates import reasons_against_state
 from pps.domain.packages.patch import Patch, PatchState
@@ -77,8 +77,9 @@ def _sites(record: Rollout, limits: BatchLimits, enough: int, section: str) -> C
     if not record.has(FactKind.PLAN_AGREED):
         return Condition(name, section, WAITING, "Its tarball is built and its sites are planned; this goes by itself.")
     progress = record.all_progress(record.planned_sites)
-    failed = sum(p.state in FAILURES for p in progress)
-    budget = f"{failed} of {len(progress)} failed, {failures_allowed(len(progress), limits)} may."
+    failed, late = sum(p.state in FAILURES for p in progress), sum(map(keeps_waiting, progress))
+    not_yet = f" and {late} keep us waiting" if late else ""
+    budget = f"{failed} of {len(progress)} failed{not_yet}, {failures_allowed(len(progress), limits)} may."
     if _was_stopped(record) and (_was_the_budget(record, limits) or record.path is not RolloutPath.BC_CLIENT):
         return Condition(name, section, FAILED, _stopped(record), (Role.RELEASE_MANAGER,))
     if record.has(FactKind.FEEDBACK_DATE_AGREED):

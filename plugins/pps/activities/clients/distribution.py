@@ -27,6 +27,7 @@ from pps.domain.base.errors import (
     SiteUnreachableError,
     TamperedError,
 )
+from pps.domain.clients.batches import KEEPS_US_WAITING
 from pps.domain.packages.manifest import Manifest
 from pps.domain.record.facts import FactKind
 from pps.domain.record.rollouts import Rollout, SiteState
@@ -49,15 +50,21 @@ class SiteOutcome:
     seconds: float
     put_off: str = ""
     """why nothing was written there at this moment; no failure"""
+    is_left: bool = False
+    """it kept the others waiting, so this ended without it; no failure"""
 
     @property
     def word(self) -> str:
         """How it ended, to be counted."""
+        if self.is_left:
+            return "not yet"
         return "put off" if self.put_off else "failed" if self.receipt is None else self.receipt.how.value
 
     @property
     def text(self) -> str:
         """One line for a person."""
+        if self.is_left:
+            return f"{self.site}: not yet: {KEEPS_US_WAITING}"
         if self.put_off:
             return f"{self.site}: put off: {self.put_off}"
         if self.receipt is None:
@@ -166,7 +173,9 @@ async def distribute(
     PREVIEW_INSTALLED has the payload `tarball`, `production_before` (perhaps `production_note`), `how` (full, delta,
     already), `bytes`, `seconds`, `replaced`; SITE_FAILED has `reason`, `error`, `step`. A site that has the tarball,
     in the facts and on its disk, costs one look and makes no fact. One whose own wishes stand against it now is not
-    asked at all (`put_off`). Safe to repeat and to run twice at once: the site's lock and the facts decide.
+    asked at all (`put_off`). Where `door.places` says how long others wait, one that keeps them waiting is left, which
+    is SITE_KEEPS_WAITING unless it has the preview on record. Safe to repeat and to run twice at once: the site's lock
+    and the facts decide.
 
     Args:
         tarball: as it is on record (`tarball_of`).
@@ -211,7 +220,15 @@ async def distribute(
         progress(outcome)
         return outcome
 
-    outcomes = await in_turns(one, sites, door.places)
+    def left(site: Site) -> SiteOutcome:
+        if not record.holds_preview(site.name) and not desk.facts.has(record.name, FactKind.WITHDRAWAL_ASKED):
+            kind = FactKind.SITE_KEEPS_WAITING
+            which = record.occasion(kind, site.name, door.occasion)
+            desk.record(desk.by(door.actor, desk.clock()).fact(kind, site.name, which, {"reason": KEEPS_US_WAITING}))
+        progress(outcome := SiteOutcome(site.name, None, None, 0.0, is_left=True))
+        return outcome
+
+    outcomes = await in_turns(one, sites, door.places, left)
     if desk.facts.has(record.name, FactKind.WITHDRAWAL_ASKED):
         desk.look_again()  # somebody else has asked for it
         await take_back(desk.later(), sites, door)

@@ -106,7 +106,7 @@ def batches_of(
 
 def who_comes_last(facts: Facts, limits: BatchLimits, now: datetime) -> frozenset[str]:
     """Sites that have kept others waiting, as far as it is remembered."""
-    outcomes = (FactKind.PREVIEW_INSTALLED, FactKind.SITE_FAILED)
+    outcomes = (FactKind.PREVIEW_INSTALLED, FactKind.SITE_FAILED, FactKind.SITE_KEEPS_WAITING)
     return kept_others_waiting(facts.facts_of_kind(outcomes, now - limits.remembered_for), limits.slow_from)
 
 

@@ -14,14 +14,14 @@ from pps.activities.clients.bulletin import SHOWN_STATES, stage
 from pps.activities.clients.bulletin_pages import as_row_order
 from pps.activities.clients.standing import tag_of, told
 from pps.activities.ports.record import Facts
-from pps.domain.clients.batches import BatchLimits, failures_allowed
+from pps.domain.clients.batches import BatchLimits, failures_allowed, keeps_waiting
 from pps.domain.clients.control import pause_of
 from pps.domain.people import questions
 from pps.domain.people.feedback import feedback_due, summary
 from pps.domain.quality.comparison import compared
 from pps.domain.record.facts import FactKind
 from pps.domain.record.halts import halt_of
-from pps.domain.record.rollouts import FAILURES, PREVIEWS, REACHED, STATE_KINDS, Rollout, SiteState
+from pps.domain.record.rollouts import FAILURES, PREVIEWS, REACHED, STATE_KINDS, STRAGGLERS, Rollout, SiteState
 
 #: A preview's way, as SD 4.1.1 and 4.1.2 number it: what is on record when a step is done -> what people call it.
 _WAY = (
@@ -134,7 +134,10 @@ def _batches(record: Rollout) -> list[dict[str, Any]]:
     """The agreed plan, batch by batch: how many sites of each have been served, have failed, wait."""
     plan = record.the(FactKind.PLAN_AGREED)
     rows = []
-    for name, sites in (plan.payload["batches"] if plan and record.path in PREVIEWS else {}).items():
+    planned = dict(plan.payload["batches"]) if plan and record.path in PREVIEWS else {}
+    if late := record.batch(STRAGGLERS):
+        planned[STRAGGLERS] = late
+    for name, sites in planned.items():
         states = [p.state for p in record.all_progress(sites)]
         rows.append(
             {
@@ -149,12 +152,13 @@ def _batches(record: Rollout) -> list[dict[str, Any]]:
 
 
 def _budget(record: Rollout, limits: BatchLimits) -> Mapping[str, int] | None:
-    """Of the planned sites: how many have failed, and how many may before the rollout stops by itself."""
+    """Of the planned sites: how many have failed, keep us waiting, and may before the rollout stops by itself."""
     if not record.planned_sites or record.path not in PREVIEWS:
         return None
     progress = record.all_progress(record.planned_sites)
     failed = sum(p.state in FAILURES for p in progress)
-    return {"planned": len(progress), "failed": failed, "allowed": failures_allowed(len(progress), limits)}
+    late, allowed = sum(map(keeps_waiting, progress)), failures_allowed(len(progress), limits)
+    return {"planned": len(progress), "failed": failed, "not_yet": late, "allowed": allowed}
 
 
 def _because(record: Rollout) -> list[str]:

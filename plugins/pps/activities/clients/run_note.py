@@ -23,6 +23,7 @@ from pps.activities.people.tokens import keys_in
 from pps.domain.base.errors import NotYetAllowedError
 from pps.domain.base.names import is_name
 from pps.domain.base.texts import for_the_public, one_line
+from pps.domain.clients.batches import keeps_waiting
 from pps.domain.people.feedback import AS_AGREED, Asking, Terms
 from pps.domain.people.users import users_in
 from pps.domain.record.facts import FactKind
@@ -109,6 +110,7 @@ def _groups(record: Rollout) -> list[tuple[str, list[SiteProgress]]]:
     planned = _planned(record)
     found = [(word, [p for p in planned if p.state is state]) for state, word in wanted.items()]
     found.append(("put off", [p for p in planned if p.is_put_off]))
+    found.append(("not yet", [p for p in planned if keeps_waiting(p)]))
     if record.is_withdrawn:
         found = []
     return [(word, those) for word, those in found if those]

@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import Any, TypeVar, cast
 
 from pps.activities.desk import Desk
@@ -15,7 +16,7 @@ from pps.activities.sites.visits import VISIT, Visit
 from pps.domain.base.errors import SiteError
 from pps.domain.record.facts import Fact, FactKind
 from pps.domain.record.rollouts import Rollout
-from pps.domain.sites.places import LOOK_EVERY_S, Places, Usual, keeps_us_waiting, room
+from pps.domain.sites.places import LOOK_EVERY_S, MAY_BE_LEFT, Places, Usual, keeps_us_waiting, may_end, room
 from pps.domain.sites.site import Site
 
 S = TypeVar("S")
@@ -65,7 +66,9 @@ class Scribe:
         return self.fact(FactKind.SITE_FAILED, site, payload, step)
 
 
-async def in_turns(act: Callable[[S], Awaitable[T]], sites: Sequence[S], places: Places) -> tuple[T, ...]:
+async def in_turns(
+    act: Callable[[S], Awaitable[T]], sites: Sequence[S], places: Places, left: Callable[[S], T] | None = None
+) -> tuple[T, ...]:
     """Do something for each site, so many at a time as there are places; what came of it, in their order.
 
     A site that keeps us waiting (`keeps_us_waiting`) goes on, but holds no place: dead and hanging ones do not delay
@@ -74,14 +77,24 @@ async def in_turns(act: Callable[[S], Awaitable[T]], sites: Sequence[S], places:
     What one site does wrong is for `act` to catch. Any other error is ours (the store of facts, a tarball), and no site
     is to suffer from it: those that are being served are served to their end, no further one is begun, and the error is
     raised. When this task is cancelled, all of it is.
+
+    Args:
+        left: what came of a site that was left because it keeps the others waiting (`Places.patience`): its visit is
+            cut, and its time comes later. Without this all are served to their end.
     """
-    crew, ours, done = _Crew(places), list[Exception](), asyncio.Event()
     now = asyncio.get_running_loop().time
+    leaves = left is not None and places.patience is not None
+    crew, ours, done = _Crew(places, now(), leaves), list[Exception](), asyncio.Event()
 
     async def visited(visit: Visit, site: S) -> T | None:
         VISIT.set(visit)
         try:
-            return await act(site)
+            try:
+                return await act(site)
+            except asyncio.CancelledError:
+                if left is None or not visit.left:
+                    raise
+                return left(site)
         except Exception as error:  # raised below
             ours.append(error)
             return None
@@ -91,59 +104,82 @@ async def in_turns(act: Callable[[S], Awaitable[T]], sites: Sequence[S], places:
 
     try:
         async with asyncio.TaskGroup() as group:
-            tasks, looked = list[asyncio.Task[T | None]](), now()
-            while len(tasks) < len(sites) and not ours:
+            tasks, looked = dict[Visit, asyncio.Task[T | None]](), now()
+            while not ours and (len(tasks) < len(sites) or (leaves and crew.open)):
                 for site in sites[len(tasks) :][: crew.room()]:
-                    tasks.append(group.create_task(visited(crew.begin(now()), site)))
+                    visit = crew.begin(now())
+                    tasks[visit] = group.create_task(visited(visit, site))
                 done.clear()
                 with suppress(TimeoutError):
-                    async with asyncio.timeout_at(looked + LOOK_EVERY_S if places.waiting else None):
+                    next_look = looked + LOOK_EVERY_S if places.waiting or leaves else None
+                    async with asyncio.timeout_at(min(filter(None, (next_look, crew.ends_at)), default=None)):
                         await done.wait()
-                if places.waiting and now() >= looked + LOOK_EVERY_S:
+                if (places.waiting or leaves) and now() >= looked + LOOK_EVERY_S:
                     looked = now()
                     crew.look(looked)
+                if leaves and len(tasks) == len(sites) and crew.may_end(now()):
+                    for visit in crew.open:
+                        visit.left = True
+                        tasks[visit].cancel()
+                    break
     except BaseExceptionGroup as errors:  # the task's time is up
         raise errors.exceptions[0] from errors
     if ours:
         raise ours[0]
-    return tuple(cast(T, task.result()) for task in tasks)
+    return tuple(cast(T, task.result()) for task in tasks.values())
 
 
 class _Crew:
     """The visits that are under way, and what those before them needed."""
 
-    def __init__(self, places: Places) -> None:
+    def __init__(self, places: Places, now: float, leaves: bool) -> None:
         self._places = places
-        self._open: set[Visit] = set()
+        self._began = now
+        self._leaves = leaves
+        self.open: set[Visit] = set()
+        self.ends_at: float | None = None
+        """when it ends without those that are open, if nothing happens meanwhile"""
         self._answers_s: list[float] = []
         self._took_s: list[float] = []
 
     def begin(self, now: float) -> Visit:
-        self._open.add(visit := Visit(now))
+        self.open.add(visit := Visit(now, may_be_left=self._leaves))
         return visit
 
     def ended(self, visit: Visit, now: float) -> None:
-        self._open.remove(visit)
+        self.open.remove(visit)
         if visit.answered is not None:  # a dead one does not tell how long others need
             self._answers_s.append(visit.answered - visit.begun)
             self._took_s.append(now - visit.begun)
 
     def room(self) -> int:
-        waiting = sum(visit.waiting for visit in self._open)
-        return room(self._places, len(self._open) - waiting, waiting)
+        waiting = sum(visit.waiting for visit in self.open)
+        return room(self._places, len(self.open) - waiting, waiting)
+
+    def may_end(self, now: float) -> bool:
+        """Tell whether the others have waited long enough for those that are open."""
+        if not (may_end(len(self._took_s), len(self.open)) and all(visit.late for visit in self.open)):
+            self.ends_at = None
+            return False
+        if self.ends_at is None:
+            self.ends_at = now + (now - self._began) * (self._places.patience or 0)
+        return now >= self.ends_at
 
     def look(self, now: float) -> None:
         """Who keeps us waiting now? One that was begun since the last look is not asked yet."""
-        answers_s = [v.answered - v.begun for v in self._open if v.answered is not None]
+        answers_s = [v.answered - v.begun for v in self.open if v.answered is not None]
         usual = Usual((*self._answers_s, *answers_s), tuple(self._took_s))
-        for visit in self._open:
-            visit.waiting = visit.looked_at and keeps_us_waiting(
+        for visit in self.open:
+            is_late = partial(
+                keeps_us_waiting,
                 self._places,
                 usual,
                 age_s=now - visit.begun,
                 its_turn=visit.answered is None or visit.sending,
                 moved=visit.moved,
             )
+            visit.waiting = visit.looked_at and is_late()
+            visit.late = visit.looked_at and is_late(at_work=MAY_BE_LEFT)
             visit.looked_at, visit.moved = True, 0
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from pps.activities.ports.packages import Tarball
 from pps.activities.ports.sites import SiteChannel, SiteLimits, SiteShell, SshTarget
+from pps.activities.sites import visits
 from pps.activities.sites.login_errors import cleaned
 from pps.activities.sites.script import load_script
 from pps.domain.base.errors import SiteBusyError, SiteError, SiteRefusedError, SiteUnreachableError
@@ -127,8 +128,13 @@ class Receiver:
             payload, base = await choose(held)
             await channel.write(f"delta {base}\n" if base else "full\n")
             await channel.send_file(payload)
-            while (answer := await answers.next())[0] not in ("INSTALLED", "ALREADY"):
-                pass
+            visits.sending(True)  # what it has not got yet lies between us
+            try:
+                while (answer := await answers.next())[0] not in ("INSTALLED", "ALREADY"):
+                    if answer[0] == "GOT":
+                        visits.sending(False)
+            finally:
+                visits.sending(False)
             # Wait for its tidying up; but installed is installed, whatever the connection does now.
             with suppress(SiteUnreachableError):
                 await channel.finish()

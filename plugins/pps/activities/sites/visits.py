@@ -15,12 +15,18 @@ class Visit:
     answered: float | None = None
     """when its first byte came"""
     sending: bool = False
-    """we have more for it than it takes"""
+    """we have more for it than it takes, or than it says it has"""
     moved: int = 0
     """bytes, either way, since we last looked"""
     looked_at: bool = False
     waiting: bool = False
     """it keeps us waiting, so it holds no place"""
+    late: bool = False
+    """it does so for so long that the others need not wait for it"""
+    may_be_left: bool = False
+    """there is a later turn for it"""
+    left: bool = False
+    """it was cut: it has its time later"""
 
 
 #: Of this task, and of those that it starts.

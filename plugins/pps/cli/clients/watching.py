@@ -90,7 +90,8 @@ def picture(shown: Mapping[str, Any], now: datetime, height: int | None) -> Rend
     head += [Text(f"✖ {plain(why)}", style="bold red") for why in shown["because"]]
     head += [Text(line) for line in _waits_for(shown, now)]
     if budget := shown["budget"]:
-        failed = f"{budget['failed']} of {budget['planned']} failed, {budget['allowed']} may"
+        late = f" and {budget['not_yet']} keep us waiting" if budget["not_yet"] else ""
+        failed = f"{budget['failed']} of {budget['planned']} failed{late}, {budget['allowed']} may"
         counts = ", ".join(f"{number} {state}" for state, number in shown["counts"].items())
         head.append(Text(f"{counts}; {failed}"))
     foot = Text(f"{now:%H:%M:%S} UTC. Ctrl-C stops watching, not the rollout.", style="dim") if height else Text("")

@@ -10,7 +10,7 @@ from enum import StrEnum
 
 from pps.domain.base.errors import SiteUnreachableError
 from pps.domain.record.facts import Fact, FactKind
-from pps.domain.record.rollouts import FAILURES, SiteProgress, SiteState
+from pps.domain.record.rollouts import FAILURES, STRAGGLERS, Rollout, RolloutPath, SiteProgress, SiteState
 from pps.domain.sites.site import Site
 
 
@@ -89,15 +89,35 @@ def kept_others_waiting(outcomes: Iterable[Fact], slow_from: timedelta) -> froze
     """Sites that were dead, hanging or slow when we last tried to bring them something, of any rollout.
 
     Args:
-        outcomes: PREVIEW_INSTALLED and SITE_FAILED, in the order of recording.
+        outcomes: PREVIEW_INSTALLED, SITE_FAILED and SITE_KEEPS_WAITING, in the order of recording.
     """
     newest = {fact.subject: fact for fact in outcomes}
     return frozenset(
         site
         for site, fact in newest.items()
-        if (fact.kind is FactKind.SITE_FAILED and fact.payload.get("error") == SiteUnreachableError.__name__)
+        if fact.kind is FactKind.SITE_KEEPS_WAITING
+        or (fact.kind is FactKind.SITE_FAILED and fact.payload.get("error") == SiteUnreachableError.__name__)
         or (fact.kind is FactKind.PREVIEW_INSTALLED and fact.payload.get("seconds", 0) >= slow_from.total_seconds())
     )
+
+
+#: What is on record of a site without which its batch has ended.
+KEEPS_US_WAITING = "It keeps us waiting, so it gets all its time after the others."
+
+
+def keeps_waiting(progress: SiteProgress) -> bool:
+    """Tell whether a batch has ended without this site, and nothing has come of it since."""
+    return progress.fact is not None and progress.fact.kind is FactKind.SITE_KEEPS_WAITING
+
+
+def ends_without_late_sites(record: Rollout, batch: str) -> bool:
+    """Tell whether others wait for this batch to end, and a later one of this rollout takes what it leaves.
+
+    Not the canaries: the gate judges them. Not on the path of SD 4.1.2: its next step begins when all have been served,
+    whatever the order.
+    """
+    of_fleet = record.is_planned(batch) and batch not in (CANARY, STRAGGLERS)
+    return of_fleet and record.path is RolloutPath.BC_CLIENT
 
 
 _HEALTHY = (SiteState.TAGGED, SiteState.AVAILABLE)
@@ -135,15 +155,17 @@ def reasons_to_stop(progress: Sequence[SiteProgress], limits: BatchLimits) -> tu
     """Say why the rollout must stop by itself; no reasons means that it may go on.
 
     Counts failed sites against all planned sites, not against those tried so far: the first
-    failure of a batch must not stop a rollout to three hundred sites.
+    failure of a batch must not stop a rollout to three hundred sites. Sites that keep us waiting count as well until
+    they have had all their time: an outage of which we are the cause looks so.
     """
-    failed = [p for p in progress if p.state in FAILURES]
+    failed, late = [p for p in progress if p.state in FAILURES], [p for p in progress if keeps_waiting(p)]
     allowed = failures_allowed(len(progress), limits)
-    if len(failed) <= allowed:
+    if len(failed) + len(late) <= allowed:
         return ()
+    not_yet = f" and {len(late)} keep us waiting" if late else ""
     return (
-        f"{len(failed)} of {len(progress)} sites failed; the failure budget allows {allowed}.",
-        *(f"{p.site}: {p.reason}" for p in failed),
+        f"{len(failed)} of {len(progress)} sites failed{not_yet}; the failure budget allows {allowed}.",
+        *(f"{p.site}: {p.reason}" for p in (*failed, *late)),
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
+from pps.domain.clients.batches import keeps_waiting
 from pps.domain.clients.control import pause_of, said_of_pause
 from pps.domain.clients.takers import Offer, reason_to_wait, reasons_against_site
 from pps.domain.record.facts import FactKind
@@ -39,13 +40,14 @@ def retry_of(
 
     Args:
         level: what a site must have agreed to, as `reasons_against_preview` has it.
-        wanted: names of sites; none: all that have failed.
+        wanted: names of sites; none: all that have failed, or keep us waiting.
         wishes: of all sites, as they count now.
     """
     if reasons := _reasons_against_rollout(record):
         return Retry(reasons_against=reasons)
     offer = Offer.of(record, level)
-    names = tuple(dict.fromkeys(wanted)) or tuple(p.site for p in record.all_progress() if p.state in _HAVE_FAILED)
+    missing = (p.site for p in record.all_progress() if p.state in _HAVE_FAILED or keeps_waiting(p))
+    names = tuple(dict.fromkeys(wanted)) or tuple(missing)
     against = {name: _reasons_against(record, name, registry.get(name), offer, wishes) for name in names}
     sites = tuple(record.progress(name) for name in names if not against[name])
     refused = {name: reasons for name, reasons in against.items() if reasons}

@@ -232,6 +232,10 @@ class FactKind(StrEnum):
     STATEMENT_SIGNED = "statement-signed"
     """occasion: `<sequence>/<digest of the signature>`; payload `scheme`, `signer`, `role`, `person`, `key`,
     `signature`, `user`"""
+    # where one site would hold up all that come after it
+    SITE_KEEPS_WAITING = "site-keeps-waiting"
+    """its batch ended without it, and it gets all its time after the others; no failure; subject: site; occasion: the
+    batch; payload `reason`"""
 
 
 @dataclass(frozen=True, slots=True)

@@ -67,7 +67,6 @@ NO_ROLLOUTS = (
 #: Paths that bring a preview of the client to sites.
 PREVIEWS = (RolloutPath.BC_CLIENT, RolloutPath.NON_BC_CLIENT)
 
-
 #: Paths that run a server in production at partner sites, on demand.
 PILOTS = (RolloutPath.MINOR_PILOT, RolloutPath.MAJOR_PILOT)
 
@@ -118,8 +117,8 @@ _STATE_AFTER: Mapping[FactKind, SiteState] = {
     FactKind.PREVIEW_LOST: SiteState.LOST,
     FactKind.PREVIEW_REMOVED: SiteState.WITHDRAWN,
     FactKind.SITE_PUT_OFF: SiteState.PLANNED,
+    FactKind.SITE_KEEPS_WAITING: SiteState.PLANNED,
 }
-
 
 #: Kinds of facts that tell a site's state.
 STATE_KINDS = tuple(_STATE_AFTER)
@@ -134,6 +133,7 @@ OVERTAKEN_KINDS = (
     FactKind.TAG_SEEN,
     FactKind.SITE_FAILED,
     FactKind.SITE_PUT_OFF,
+    FactKind.SITE_KEEPS_WAITING,
 )
 
 
@@ -180,6 +180,8 @@ _LATER_PLANS = (FactKind.NIGHT_PLANNED, FactKind.RETRY_PLANNED)
 
 #: A batch of one site, where each goes at its own pace (SD 4.1.2).
 ONE_SITE = "at-"
+#: The last batch of a plan: sites without which theirs have ended (SITE_KEEPS_WAITING).
+STRAGGLERS = "stragglers"
 
 
 def occasion_of(batch: str) -> str:
@@ -243,10 +245,12 @@ class Rollout:
         return tuple(site for batch in plan.payload["batches"].values() for site in batch)
 
     def batch(self, name: str) -> tuple[str, ...]:
-        """The sites of one batch: of the plan (`canary`, `fleet-1`, ...), of a night or a retry, or one site
+        """The sites of one batch: of the plan (`canary`, `fleet-1`, ..., `stragglers`), a night or a retry, or one site
         (`at-<site>`)."""
         if name.startswith(ONE_SITE):
             return (name.removeprefix(ONE_SITE),)
+        if name == STRAGGLERS:
+            return tuple(dict.fromkeys(f.subject for f in self.facts if f.kind is FactKind.SITE_KEEPS_WAITING))
         for fact in self.facts:
             if fact.kind in _LATER_PLANS and fact.occasion == name:
                 return tuple(fact.payload["sites"])
@@ -258,7 +262,7 @@ class Rollout:
     def is_planned(self, batch: str) -> bool:
         """Tell whether a batch is one of the agreed plan, not of a night or another try."""
         plan = self.the(FactKind.PLAN_AGREED)
-        return plan is not None and batch in plan.payload["batches"]
+        return plan is not None and batch in (*plan.payload["batches"], STRAGGLERS)
 
     def progress(self, site: str) -> SiteProgress:
         """Where the preview stands at one site."""

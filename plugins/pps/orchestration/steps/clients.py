@@ -28,7 +28,7 @@ from pps.domain.base.errors import NotYetAllowedError, RefusedError
 from pps.domain.base.names import checked_name
 from pps.domain.clients.batches import GateVerdict
 from pps.domain.record.facts import Fact
-from pps.domain.record.rollouts import OFFERED, RolloutPath, SiteState, occasion_of
+from pps.domain.record.rollouts import OFFERED, STRAGGLERS, RolloutPath, SiteState, occasion_of
 from pps.domain.sites.site import Site
 from pps.orchestration import labels, run_notes
 from pps.orchestration.in_time import awaited
@@ -100,6 +100,13 @@ def plan_batches(rollout: str) -> list[str]:
     """Agree on canaries and batches. Returns the names of the fleet's batches."""
     with desk(rollout) as d:
         return list(opening.record_plan(d, d.config.sites.values(), d.policies.distribution.to_domain()))
+
+
+@task(trigger_rule=TriggerRule.NONE_FAILED)
+def plan_stragglers(rollout: str) -> list[str]:
+    """A last batch of the sites without which theirs have ended, if there are any: they get all their time."""
+    with desk(rollout) as d:
+        return [STRAGGLERS] if d.rollout.batch(STRAGGLERS) else []
 
 
 def _stop(d: FrontDesk, reasons: tuple[str, ...]) -> None:

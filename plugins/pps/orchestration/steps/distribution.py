@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from airflow.sdk import BaseOperator, Context
@@ -12,6 +13,7 @@ from airflow.sdk import BaseOperator, Context
 from pps.activities.clients import distribution, gates
 from pps.activities.packages import tarball
 from pps.domain.base.errors import NotYetAllowedError, PackageError
+from pps.domain.clients.batches import ends_without_late_sites
 from pps.domain.clients.control import pause_of, said_of_pause
 from pps.domain.record.rollouts import occasion_of
 from pps.orchestration import labels
@@ -76,13 +78,16 @@ def bring_to_sites(rollout: str, batch: str) -> dict[str, int] | None:
                 rollout, " ".join(reasons), "Look at the sites' reasons, then start a new rollout."
             )
         sites = _sites(d, batch)
+        door = _door(d, sites, occasion_of(batch))
+        if ends_without_late_sites(d.rollout, batch):
+            door = replace(door, places=replace(door.places, patience=d.policies.distribution.patience_with_late_sites))
         with watched(d, also=PackageError):
             outcomes = awaited(
                 distribution.distribute(
                     d,
                     tarball.tarball_of(d.rollout, d.services.artefacts),
                     sites,
-                    _door(d, sites, occasion_of(batch)),
+                    door,
                     artefacts=d.services.artefacts,
                     cache=d.services.payload_cache,
                     progress=lambda outcome: log.info("%s", outcome.text),
@@ -90,6 +95,6 @@ def bring_to_sites(rollout: str, batch: str) -> dict[str, int] | None:
                 )
             )
         ended = Counter(o.word for o in outcomes)
-        not_there = {word: ended[word] for word in ("failed", "put off")}
+        not_there = {word: ended[word] for word in ("failed", "put off", "not yet")}
         labels.say_how_it_went(rollout, batch, {"reached": ended.total() - sum(not_there.values()), **not_there})
         return dict(ended)

@@ -80,7 +80,7 @@ def test_without_a_terminal_it_is_shown_once_and_programs_get_the_same_as_json(p
     assert (code, err) == (0, "")
     assert "✖  SARA" in out
     data = as_json(preview, "rollout", "watch", ROLLOUT)
-    assert data["budget"] == {"planned": 3, "failed": 1, "allowed": 3}
+    assert data["budget"] == {"planned": 3, "failed": 1, "not_yet": 0, "allowed": 3}
     assert [b["batch"] for b in data["batches"]] == ["canary", "fleet-1"]
 
 

@@ -33,6 +33,7 @@ PPS_LINE
   await $!; ended=$?  # the number of bytes tells more than the exit code of some timeout
   got=$(wc -c <"$stage/payload")
   [ "$got" -eq "$packed" ] || refuse unpack "$((got)) of $packed bytes came $(said $ended)"
+  say "PPS-GOT $packed"
   gzip -dc <"$stage/payload" 2>/dev/null | head -c $(((listed + 511) / 512 * 512 + 512)) |
     tar -xf - -O .pps-new/MANIFEST >"$stage/MANIFEST" 2>/dev/null
   found=$(sha256sum <"$stage/MANIFEST")
