@@ -25,7 +25,7 @@ from pps.activities.sites.batch import Door
 from pps.activities.sites.diagnosis import Health
 from pps.activities.sites.receiver import Holding, How, Receiver
 from pps.activities.trust.kit_shell import KitShell
-from pps.activities.trust.kit_state import ask_kit, findings_of
+from pps.activities.trust.kit_state import ask_kit, diagnose_kits, findings_of
 from pps.activities.trust.papers import SignedPapers
 from pps.adapters.sites.ssh_asyncssh import AsyncsshShell
 from pps.adapters.sites.ssh_openssh import OpenSshShell
@@ -108,6 +108,13 @@ def test_it_is_probed_announced_and_looked_at(machine: KitMachine, signed: list[
     state = asyncio.run(ask_kit(**there))  # type: ignore[arg-type]
     assert state.holds == {tarball.name: tarball.digest}
     assert [f.health for f in findings_of("SITE-K", state, 1, datetime.now(UTC))] == [Health.OK]
+    root = machine.people.root()
+    place, limits = [(replace(machine.site, kit=Scheme.SSH), there["target"])], LIMITS
+    told = asyncio.run(diagnose_kits(place, there["shell"], limits, datetime.now(UTC), 5, keys={Scheme.SSH: root}))  # type: ignore[arg-type]
+    assert [(f.health, "keys number 1" in f.text) for f in told] == [(Health.OK, True)]
+    other = [(replace(machine.site, kit=Scheme.OPENSSL), there["target"])]
+    (wrong,) = asyncio.run(diagnose_kits(other, there["shell"], limits, datetime.now(UTC), 5, keys={}))  # type: ignore[arg-type]
+    assert "checks signatures with ssh; the registry says openssl" in wrong.text
     later = findings_of("SITE-K", state, 2, datetime.now(UTC) + 2 * WEEK)
     assert [f.text.partition(";")[0] for f in later[:2]] == [
         "its kit believes keys number 1",

@@ -14,6 +14,7 @@ from typing import Annotated, Any
 import typer
 
 from pps.activities.sites.diagnosis import Finding, Health, diagnose_sites, failure
+from pps.activities.trust.kit_state import diagnose_kits
 from pps.cli import output
 from pps.cli.doctor_airflow import airflow_findings, clock_findings, settings_of
 from pps.cli.doctor_folders import folder_findings, without_traces
@@ -321,4 +322,12 @@ def _site_findings(here: Front, sites: list[Site]) -> Iterator[Finding]:
     except RolloutError as error:
         yield failure("sites", error)
         return
-    yield from asyncio.run(diagnose_sites(pairs, services.shell, limits, here.now(), _SITES_AT_ONCE, tag_vo=tag_vo))
+    plain = [(site, target) for site, target in pairs if site.kit is None]
+    with_kit = [(site, target) for site, target in pairs if site.kit is not None]
+    try:
+        shell, keys = services.shell, services.keys_in_force
+    except RolloutError as error:
+        yield failure("kits", error)
+        return
+    yield from asyncio.run(diagnose_sites(plain, shell, limits, here.now(), _SITES_AT_ONCE, tag_vo=tag_vo))
+    yield from asyncio.run(diagnose_kits(with_kit, shell, limits, here.now(), _SITES_AT_ONCE, keys=keys))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import date, timedelta
+from datetime import timedelta
 from typing import Annotated, Literal
 
 from pydantic import Field, PositiveFloat, PositiveInt, model_validator
@@ -106,8 +106,6 @@ class StatementsPolicy(Model):
 
     sign_within: Duration = timedelta(days=2)
     hold_for: Duration = timedelta(days=180)
-    kit_from: date | None = None
-    """from this day on sites without a kit get no previews; None: they do"""
 
 
 _FEEDBACK = FeedbackLimits()

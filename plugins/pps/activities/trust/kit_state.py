@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 from pps.activities.ports.sites import KIT, SiteLimits, SiteShell, SshTarget
+from pps.activities.sites.batch import in_turns
 from pps.activities.sites.diagnosis import Finding, Health
 from pps.activities.sites.login_errors import cleaned
 from pps.activities.sites.script import run_script
-from pps.domain.base.errors import SiteError
+from pps.domain.base.errors import RolloutError, SiteError
+from pps.domain.sites.places import Places
+from pps.domain.sites.site import Scheme, Site
+from pps.domain.trust.keys import Root
 
 _MOST_SKEW = timedelta(minutes=5)
 _NAME = r"[A-Za-z0-9][A-Za-z0-9._+~-]{0,199}"
@@ -72,6 +76,37 @@ def read_state(site: str, lines: Sequence[str]) -> KitState:
     held = {match[1]: match[2] for match in filter(None, map(_HAS.fullmatch, lines))}
     fresh = _at(current[1]) if current[1] else None
     return KitState(kit[1], int(kit[2]), _at(end[1]), fresh, followed, held)
+
+
+async def diagnose_kits(
+    sites: Iterable[tuple[Site, SshTarget]],
+    shell: SiteShell,
+    limits: SiteLimits,
+    now: datetime,
+    at_once: int,
+    *,
+    keys: Mapping[Scheme, Root],
+) -> tuple[Finding, ...]:
+    """Ask the kits of many sites, `at_once` of them at the same time; findings come in the order given.
+
+    Args:
+        keys: those in force at the centre.
+    """
+
+    async def one(place: tuple[Site, SshTarget]) -> tuple[Finding, ...]:
+        site, target = place
+        try:
+            state = await ask_kit(target, shell, limits)
+        except RolloutError as error:
+            step = error.next_step or f"Check for a downtime, then ask {site.contact}."
+            return (Finding(site.name, Health.FAIL, error.why, step),)
+        if state.scheme != site.kit:
+            why = f"its kit checks signatures with {state.scheme}; the registry says {site.kit}."
+            return (Finding(site.name, Health.FAIL, why, "Correct `kit` in the site registry."),)
+        return findings_of(site.name, state, keys[Scheme(state.scheme)].number, now)
+
+    found = await in_turns(one, tuple(sites), Places(at_once))
+    return tuple(finding for findings in found for finding in findings)
 
 
 def findings_of(site: str, state: KitState, keys: int, now: datetime) -> tuple[Finding, ...]:
