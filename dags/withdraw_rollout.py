@@ -9,6 +9,10 @@ of this rollout goes to any site: a distribution that is under way ends with tha
 4. The preview leaves the sites; files that another version shares stay: `withdrawal.remove_previews`
 5. Users and sites are told, the bulletin is written, the rollout ends: `withdrawal.tell_of_withdrawal`
 
+Sites with a kit remove nothing that a Release Manager and a PPS Coordinator have not signed; both are asked
+beside all this (`withdrawal.offer_withdrawal`, `withdrawal.sign_as_release_manager`, `withdrawal.sign_as_coordinator`),
+and then those sites follow (`withdrawal.remove_where_signed`). Nobody else waits for that.
+
 Production is never touched. A site that cannot be reached keeps what it has until the nightly run
 reaches it; started twice for one rollout, this does everything once.
 """
