@@ -140,6 +140,29 @@ def test_certification_runs_beside_the_preview_not_after_it(bag: DagBag) -> None
     assert "write_release_notes" in dag.get_task("decide_on_release").upstream_task_ids
 
 
+@pytest.mark.parametrize(("dag", "first"), [
+    ("bc_client_update", "canary.distribute_client"), ("non_bc_client_update", "distribute_client"),
+])  # fmt: skip
+def test_two_people_are_asked_to_sign_before_the_first_site_and_where_nothing_is_to_be_signed_nobody_is(
+    bag: DagBag, dag: str, first: str
+) -> None:
+    asked = {"signatures.sign_as_release_manager", "signatures.sign_as_coordinator"}
+    assert bag.dags[dag].get_task(first).upstream_task_ids >= asked
+    assert bag.dags[dag].get_task(first).trigger_rule.value == "none_failed", "skipped is not failed"
+    for task in asked:
+        assert bag.dags[dag].get_task(task).upstream_task_ids >= {"signatures.offer_statements"}
+        assert bag.dags[dag].get_task(task).trigger_rule.value == "all_success"
+
+
+def test_no_tag_and_no_site_without_a_kit_waits_for_the_signatures_of_a_withdrawal(bag: DagBag) -> None:
+    for dag in ("withdraw_rollout", "bc_client_update", "non_bc_client_update"):
+        for task in ("withdraw_tags", "remove_previews", "tell_of_withdrawal"):
+            before = bag.dags[dag].get_task(f"withdrawal.{task}").get_flat_relative_ids(upstream=True)
+            assert not {t for t in before if t.startswith("withdrawal.sign")}
+        signed = bag.dags[dag].get_task("withdrawal.remove_where_signed").upstream_task_ids
+        assert signed >= {"withdrawal.sign_as_release_manager", "withdrawal.sign_as_coordinator"}
+
+
 def test_a_human_step_that_is_asked_of_many_can_be_made_for_each(bag: DagBag) -> None:
     step = bag.dags["pre_deployment_test"].get_task("ask_member_site")
     made = step.unmap({"about": "wn-torque"})

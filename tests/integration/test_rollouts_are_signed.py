@@ -2,36 +2,52 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
-from dataclasses import replace
-from datetime import timedelta
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from fastapi.testclient import TestClient
 from tests.support.desks import front
 from tests.support.examples import PATCH, opened, sqlite_store, templates
-from tests.support.front import MemoryServices, MemoryTracker, site, write_config
+from tests.support.front import ROLLOUT, MemoryServices, MemoryTracker, site, write_config
 from tests.support.kits import PLATFORM, KitSite, People, now
 from tests.support.previews import SMALL, FolderArtefacts
+from tests.support.withdrawals import Postbox
+from tests.unit.cli.pilots.test_pilot_doors import Through
+from tests.unit.web.test_late_answers import airflow_user
+from typer.testing import CliRunner
 
 from pps.activities.clients import signing
 from pps.activities.packages.payloads import prepare_payload
+from pps.activities.people import asking
 from pps.activities.ports.packages import Tarball
+from pps.activities.ports.sites import SiteLimits, SshTarget
+from pps.activities.sites.receiver import receiver_script
 from pps.activities.trust import statements
 from pps.activities.trust.kit_shell import KitShell
 from pps.activities.trust.words import contents
 from pps.adapters.record.store import FactStore
-from pps.domain.base.errors import ConfigurationError, NotYetAllowedError, RefusedError, TamperedError
+from pps.adapters.services.airflow_rest import AirflowQuestion
+from pps.cli.front import Front
+from pps.cli.main import app
+from pps.domain.base.errors import ConfigurationError, NotYetAllowedError, RefusedError, SiteError, TamperedError
 from pps.domain.people.questions import Given
 from pps.domain.record.facts import FactKind
 from pps.domain.record.rollouts import Rollout
 from pps.domain.record.statements import RECORD, Offered
 from pps.domain.sites.site import Scheme
-from pps.domain.trust.signed import Signed, envelope
+from pps.domain.trust.keys import Root
+from pps.domain.trust.signed import Signature, Signed, envelope
+from pps.web.app import create_app
+from pps.workflow.answers import Place
 from pps.workflow.desk import FrontDesk
 from pps.workflow.form_book import FORMS
+from pps.workflow.forms import put
 
 pytestmark = pytest.mark.needs("openssh", "openssl")
 MANAGER, COORDINATOR = "Release Manager", "PPS Coordinator"
@@ -54,13 +70,14 @@ class Centre:
         kits = {str(scheme): {"keys": ["root.1"], "current_key_file": str(self.people.key_file("online"))}}
         sites = yaml.safe_load((folder / "config" / "sites.yaml").read_text())
         (folder / "config" / "sites.yaml").write_text(yaml.safe_dump(sites | {"kits": kits}))
-        self.store: FactStore = sqlite_store()
+        self.store: FactStore = sqlite_store(folder)
         given: dict[str, Any] = {
             "facts": self.store,
             "tracker": MemoryTracker(PATCH),
             "templates": templates(),
             "artefacts": self.artefacts,
             "clock": now,
+            "mailer": Postbox(),
         }
         self.services = MemoryServices(type(config)(config.folder), lambda _: None, given)
         self.previews: dict[str, Tarball] = {}
@@ -90,6 +107,13 @@ class Centre:
         self.answer(d, MANAGER, "rm", form=form)
         self.answer(d, COORDINATOR, "coordinator", form=form)
 
+    def command_line(self, who: str) -> Front:
+        """`pps` of somebody who has signed in, at an api-server with our application."""
+        made = Front(self.services, now=now, pause=lambda _: None)
+        web = TestClient(create_app(lambda: self.services, airflow_user, now), base_url="https://pps.example.org")
+        made.__dict__["airflow"] = Airflow(web=web, who=who, centre=self)
+        return made
+
     def papers(self) -> Any:
         shell = MemoryServices(
             self.services.config, lambda _: None, {"facts": self.store, "artefacts": self.artefacts}
@@ -105,6 +129,22 @@ class Centre:
 
     def has(self, preview: Tarball) -> bool:
         return (self.kit.root / preview.name).is_dir()
+
+
+@dataclass
+class Airflow(Through):
+    """Beside that, its human tasks: an answer is taken as the human step takes it."""
+
+    centre: Centre | None = None
+
+    def answer(self, question: AirflowQuestion, options: Any, params: Any = None) -> datetime:
+        super().answer(question, options, params)
+        assert self.centre is not None
+        d, role = front(self.centre.services, ROLLOUT), self.who.partition(":")[2]
+        given = Given(options[0], dict(params), self.who.partition(":")[0], now())
+        more = FORM.follow(d, role, given)
+        asking.keep_answer(d, given, step=FORM.step, subject=role, more=more)
+        return given.at
 
 
 @pytest.fixture(params=list(Scheme))
@@ -265,3 +305,88 @@ def test_what_is_shown_to_those_who_sign_was_compared_with_the_statement(centre:
     contents(statement, manifest)
     with pytest.raises(TamperedError, match="Do not sign"):
         contents(statement, manifest + "# package middleware evil 1 all " + "0" * 64 + "\n")
+
+
+def pps_sign(centre: Centre, here: Front, rollout: str, name: str, *more: str) -> Any:
+    keys = centre.services.config.folder / "root.1"
+    words = ["sign", rollout, "--as", name, "--key", str(centre.people.key_file(name)), "--keys", str(keys), *more]
+    return CliRunner().invoke(app, words, obj=here)
+
+
+def test_pps_sign_shows_what_is_signed_and_answers_the_question_or_hands_in_beside_it(centre: Centre) -> None:
+    d = centre.rollout(4711, "1.0")
+    preview = centre.previews[d.name]
+    manager, coordinator = centre.command_line(f"rita:{MANAGER}"), centre.command_line(f"carla:{COORDINATOR}")
+    place = Place("r", "4711", "signatures.sign_as_coordinator")
+    put(d, FORM, COORDINATOR, FORM.prepare(d, COORDINATOR), place.link("https://pps.example.org"))
+    coordinator.airflow.asked.append(  # type: ignore[attr-defined]
+        AirflowQuestion(place.dag, place.run, place.task, -1, "Please sign", FORM.options)
+    )
+
+    looked = pps_sign(centre, manager, d.name, "rm", "--dry-run")
+    assert (looked.exit_code, "SITE-K (by the registry)" in looked.output) == (0, True), looked.output
+    assert not centre.store.facts_of_kind([FactKind.STATEMENT_SIGNED])
+    late = pps_sign(centre, manager, d.name, "rm", "--yes")
+    assert f"to install and announce {preview.name}" in " ".join(late.output.split())
+    assert "On record: signed by rm as release-manager." in late.output
+    assert "signed by rm (release-manager)" in " ".join(late.output.split()), "and it says what is missing"
+    done = pps_sign(centre, coordinator, d.name, "coordinator", "--yes")
+    assert "The answer was taken." in done.output, done.output
+    assert "It has all the signatures that sites want." in done.output
+    assert centre.papers().to_install(preview.name)
+
+
+def test_pps_sign_signs_nothing_that_is_not_what_it_shows_and_nothing_for_others(centre: Centre) -> None:
+    d = centre.rollout(4711, "1.0")
+    manager = centre.command_line(f"rita:{MANAGER}")
+    for name, who, why in (
+        ("rm", "ana:Site Administrator", "Only a Release Manager or a PPS Coordinator"),
+        ("coordinator", f"rita:{MANAGER}", "signs as pps-coordinator, not as release-manager"),
+        ("thief", f"rita:{MANAGER}", "thief is not among those who may sign this"),
+    ):
+        refused = pps_sign(centre, centre.command_line(who), d.name, name, "--yes")
+        said = " ".join(refused.output.split())
+        assert (refused.exit_code, why in said) == (1, True), said
+    # a centre that shows other packages than it has signed
+    manifest = centre.artefacts.local(centre.previews[d.name].name, "MANIFEST")
+    manifest.write_text(manifest.read_text().replace("# client client", "# client other"))
+    lied = pps_sign(centre, manager, d.name, "rm", "--yes")
+    assert "another MANIFEST than its statement names" in " ".join(lied.output.split())
+    assert not centre.store.facts_of_kind([FactKind.STATEMENT_SIGNED])
+
+
+def test_the_log_has_each_statement_with_its_signatures_for_anybody_and_changes_with_either(centre: Centre) -> None:
+    d = centre.rollout(4711, "1.0")
+    anybody = TestClient(create_app(lambda: centre.services, airflow_user, now), base_url="https://pps.example.org")
+    first = anybody.get("/log.json")
+    centre.sign(d)
+    assert anybody.get("/log.json", headers={"If-None-Match": first.headers["etag"]}).status_code == 200
+    said = anybody.get("/log.json")
+    (entry,), (keys,) = said.json()["statements"], said.json()["keys"].values()
+    (signed,) = [
+        Signed(entry["document"], tuple(Signature(name, text) for name, text in of.items()))
+        for of in entry["signatures"].values()
+    ]
+    hold, not_so = centre.services.check_signatures(signed, Root.parse(keys[-1]))
+    assert ({s.name for s in hold}, not_so) == ({"rm", "coordinator"}, ())
+    same = anybody.get("/log.json", headers={"If-None-Match": said.headers["etag"]})
+    assert (same.status_code, same.content) == (304, b"")
+
+
+def test_what_is_wrong_with_kits_is_a_matter_of_the_sites_that_have_one(centre: Centre) -> None:
+    d = centre.rollout(4711, "1.0")
+    centre.sign(d)
+    (centre.services.config.folder / "root.1").unlink()
+    broken = MemoryServices(centre.services.config, lambda _: None, {"facts": centre.store})
+    assert isinstance(broken.shell, KitShell), "others are reached"
+    target = SshTarget("SITE-K", "127.0.0.1", 1, "pps", "ssh-ed25519 AAAA")
+    limits = SiteLimits(1, 1, 1)
+
+    async def install() -> None:
+        name = centre.previews[d.name].name
+        words = ("install", name, "0" * 64, "/p", "/g", "/e", "9", "list", "names")
+        async with broken.shell.open(target, receiver_script(), words, limits):
+            pass
+
+    with pytest.raises(SiteError, match=r"has a kit\. sites\.yaml, kits: root\.1: cannot be read"):
+        asyncio.run(install())

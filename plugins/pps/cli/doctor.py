@@ -324,10 +324,11 @@ def _site_findings(here: Front, sites: list[Site]) -> Iterator[Finding]:
         return
     plain = [(site, target) for site, target in pairs if site.kit is None]
     with_kit = [(site, target) for site, target in pairs if site.kit is not None]
+    shell = services.shell
+    yield from asyncio.run(diagnose_sites(plain, shell, limits, here.now(), _SITES_AT_ONCE, tag_vo=tag_vo))
     try:
-        shell, keys = services.shell, services.keys_in_force
+        keys = services.keys_in_force
     except RolloutError as error:
         yield failure("kits", error)
         return
-    yield from asyncio.run(diagnose_sites(plain, shell, limits, here.now(), _SITES_AT_ONCE, tag_vo=tag_vo))
     yield from asyncio.run(diagnose_kits(with_kit, shell, limits, here.now(), _SITES_AT_ONCE, keys=keys))

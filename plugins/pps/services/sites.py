@@ -13,7 +13,7 @@ from pps.activities.ports.services import InformationSystem, Matchmaker, Service
 from pps.activities.ports.sites import SiteShell, SshTarget
 from pps.activities.trust.kit_shell import KitShell
 from pps.activities.trust.papers import PapersOnRecord
-from pps.domain.base.errors import ConfigurationError
+from pps.domain.base.errors import ConfigurationError, ServiceError
 from pps.domain.sites.site import Scheme, Site
 from pps.domain.trust.keys import Current, Root, Signer
 from pps.domain.trust.signed import Signed, opened
@@ -73,8 +73,9 @@ class Sites(Shared):
 
     @property
     def keys_in_force(self) -> Mapping[Scheme, Root]:
-        """Scheme -> whose signatures count now."""
-        return {scheme: Root.parse(lists[-1].document) for scheme, lists in self.key_lists.items()}
+        """Scheme -> whose signatures count now; of those that a site of the registry has."""
+        used = {site.kit for site in self.config.sites.values()}
+        return {scheme: Root.parse(lists[-1].document) for scheme, lists in self.key_lists.items() if scheme in used}
 
     @staticmethod
     def check_signatures(signed: Signed, root: Root) -> tuple[Sequence[Signer], Sequence[str]]:
@@ -103,7 +104,7 @@ class Sites(Shared):
         return found
 
     def _papers(self, scheme: Scheme) -> PapersOnRecord:
-        return PapersOnRecord(self.facts, self.key_lists[scheme], self._sign_current, lambda: datetime.now(UTC))
+        return PapersOnRecord(self.facts, lambda: self.key_lists[scheme], self._sign_current, lambda: datetime.now(UTC))
 
     def _sign_current(self, current: Current, root: Root) -> Signed:
         """What is in force, signed with the online key of this machine."""
@@ -111,7 +112,10 @@ class Sites(Shared):
 
         key = self._beside_sites_yaml(self.config.sites_file.kits[root.scheme].current_key_file)
         for signer in root.current:
-            signed = Signed(current.text, (sign(current.text, signer.name, key, root.scheme),))
+            try:
+                signed = Signed(current.text, (sign(current.text, signer.name, key, root.scheme),))
+            except ServiceError as error:
+                raise ConfigurationError(f"sites.yaml, kits: {key.name}", error.why, error.next_step) from error
             if those_who_signed(signed, root)[0]:
                 return signed
         why = f"is none of the keys that keys number {root.number} let say what is current."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Annotated, Any
@@ -36,12 +37,13 @@ def public_router(services: Callable[[], Services]) -> APIRouter:
     def log(request: Request) -> Response:
         """Every statement that was offered, with its signatures: each can be checked with the tools that sites have."""
         s = services()
-        tag = f'"{s.facts.newest([RECORD]).get(RECORD, 0)}"'
+        keys = {scheme.value: [signed.document for signed in lists] for scheme, lists in s.key_lists.items()}
+        which = hashlib.sha256(repr(sorted(keys.items())).encode()).hexdigest()[:16]  # they are files, no facts
+        tag = f'"{s.facts.newest([RECORD]).get(RECORD, 0)}-{which}"'
         headers = {"ETag": tag, "Cache-Control": "no-cache"}
         if request.headers.get("if-none-match") == tag:
             return Response(status_code=304, headers=headers)
         entries = [_logged(it) for what in statements.whats(s.facts) for it in statements.all_offered(s.facts, what)]
-        keys = {scheme.value: [signed.document for signed in lists] for scheme, lists in s.key_lists.items()}
         return JSONResponse({"keys": keys, "statements": entries}, headers=headers)
 
     return api

@@ -33,6 +33,11 @@ SIGNS_AS = {
 }
 
 
+def with_kits(sites: Iterable[Site]) -> tuple[str, ...]:
+    """Those that verify themselves what they install."""
+    return tuple(site.name for site in sites if site.kit is not None)
+
+
 def platforms_with_kits(sites: Iterable[Site]) -> set[Platform]:
     """For which platforms something has to be signed."""
     return {site.platform for site in sites if site.kit is not None}
@@ -58,6 +63,7 @@ def question_view(
         "role": role,
         "statements": [(it.statement.what, in_words(it.statement.text)) for it in wanted],
         "sites": sorted(s.name for s in with_kit if any(str(s.platform) == it.statement.platform for it in wanted)),
+        "withdrawn": record.is_withdrawn,
         "due": due,
     }
 

@@ -16,7 +16,7 @@ from pps.activities.ports.sites import KIT, SiteChannel, SiteLimits, SiteShell, 
 from pps.activities.sites.login_errors import cleaned
 from pps.activities.sites.receiver import RefusedBySiteError, receiver_script
 from pps.activities.sites.script import load_script
-from pps.domain.base.errors import SiteError, SiteRefusedError
+from pps.domain.base.errors import ConfigurationError, SiteError, SiteRefusedError
 
 
 class Papers(Protocol):
@@ -37,7 +37,8 @@ class Papers(Protocol):
 
 #: What a kit that says no with one of these words waits for; others are told as the receiver's own.
 _NEXT_STEP = {
-    "signatures": "Have it signed: pps trust sign (docs/kit.md).",
+    "signatures": "Have it signed: pps sign ROLLOUT. If it says that nothing is to be signed, clear the task "
+    "signatures.offer_statements of its rollout first.",
     "stale": "Send it a fresh list of what is in force; the nightly distribution does.",
     "keys": "Send it the keys that it lacks, in their order (docs/keys.md).",
     "replay": "Sign a statement with a higher sequence; look at what the site followed: verb state (docs/kit.md).",
@@ -66,7 +67,10 @@ class KitShell:
     async def _asked(
         self, target: SshTarget, script: str, arguments: tuple[str, ...], limits: SiteLimits
     ) -> AsyncIterator[SiteChannel]:
-        words, papers = self._request(target.site, script, arguments)
+        try:
+            words, papers = self._request(target.site, script, arguments)
+        except ConfigurationError as error:  # of kits: no other site is to suffer from it
+            raise SiteError(target.site, f"has a kit. {error}") from error
         async with self.shell.open(target, KIT, words, limits) as channel:
             if papers:
                 await channel.write(papers)

@@ -70,16 +70,23 @@ class PapersOnRecord:
     def __init__(
         self,
         facts: Facts,
-        keys: Sequence[Signed],
+        keys: Callable[[], Sequence[Signed]],
         sign_current: Callable[[Current, Root], Signed],
         clock: Callable[[], datetime],
     ) -> None:
-        """Of a scheme with these lists of keys, in their order; the last is in force."""
+        """Of a scheme with these lists of keys, in their order; the last is in force. Read when first needed."""
         self._facts = facts
-        self._keys = keys
+        self._read_keys = keys
         self._sign_current = sign_current
         self._clock = clock
-        self._root = Root.parse(keys[-1].document)
+
+    @cached_property
+    def _keys(self) -> Sequence[Signed]:
+        return self._read_keys()
+
+    @cached_property
+    def _root(self) -> Root:
+        return Root.parse(self._keys[-1].document)
 
     @cached_property
     def _newest(self) -> Mapping[str, tuple[Statement, Signed]]:

@@ -43,8 +43,7 @@ class RolloutPath(StrEnum):
     ADOPTERS = "adopters"
     """who tries releases early: slots that are offered, releases that are accepted, reports; one record, of no patch"""
     QUALITY = "quality"
-    """targets of products, what is to be done about them, reviews; one record, of no patch, for provider and release
-    management"""
+    """targets of products, measures, reviews; one record, of no patch, for provider and release management"""
     STATEMENTS = "statements"
     """what two people sign for sites with a kit (docs/kit.md); one record, of no patch"""
 
@@ -245,8 +244,7 @@ class Rollout:
         return tuple(site for batch in plan.payload["batches"].values() for site in batch)
 
     def batch(self, name: str) -> tuple[str, ...]:
-        """The sites of one batch: of the plan (`canary`, `fleet-1`, ..., `stragglers`), a night or a retry, or one site
-        (`at-<site>`)."""
+        """The sites of a batch: of the plan (`canary`, `fleet-1`, ..., `stragglers`), a night, a retry, `at-<site>`."""
         if name.startswith(ONE_SITE):
             return (name.removeprefix(ONE_SITE),)
         if name == STRAGGLERS:

@@ -23,7 +23,9 @@ def _named(offered: tuple[Offered, ...]) -> list[str]:
 def offer_statements(rollout: str) -> list[str]:
     """A statement for each platform of planned sites with a kit; skipped where none has one. Returns their names."""
     with desk(rollout) as d:
-        platforms = signing.platforms_with_kits(d.services.known_sites(d.rollout.planned_sites))
+        # cleared later, also for those that nights have found since
+        known = d.services.known_sites(p.site for p in d.rollout.all_progress())
+        platforms = signing.platforms_with_kits(known)
         if not platforms:
             raise AirflowSkipException("No planned site has a kit: nothing has to be signed.")
         with watched(d):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from airflow.sdk import get_current_context, task
 
-from pps.activities.clients import withdrawal
+from pps.activities.clients import signing, withdrawal
 from pps.activities.people import notification
 from pps.domain.base.errors import NotYetAllowedError
 from pps.domain.base.names import checked_name
@@ -79,7 +79,7 @@ def remove_previews(rollout: str) -> None:
 def remove_where_signed(rollout: str) -> None:
     """The files at sites with a kit, when two people have signed that they go; skipped where there is none."""
     with desk(rollout) as d:
-        _remove(d, d.rollout.reached_sites, _OCCASION)
+        _remove(d, signing.with_kits(d.services.known_sites(d.rollout.reached_sites)), _OCCASION)
 
 
 @task
