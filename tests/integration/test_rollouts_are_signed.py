@@ -114,6 +114,19 @@ class Centre:
         made.__dict__["airflow"] = Airflow(web=web, who=who, centre=self)
         return made
 
+    def renew_keys(self) -> None:
+        """The Release Manager's key is lost, and another one is in force."""
+        folder = self.services.config.folder
+        signers = (self.people.signer("rm2", "release-manager"), self.people.root().signers[1])
+        second = self.people.root(2, signers=signers, revoked=(self.people.key("rm"),))
+        (folder / "root.2").write_text(
+            envelope([self.people.signed(second.text, "root-1", "root-3", namespace="pps-root")])
+        )
+        sites = yaml.safe_load((folder / "sites.yaml").read_text())
+        sites["kits"][str(self.people.scheme)]["keys"] = ["root.1", "root.2"]
+        (folder / "sites.yaml").write_text(yaml.safe_dump(sites))
+        self.services = MemoryServices(type(self.services.config)(folder), lambda _: None, self.services.given)
+
     def papers(self) -> Any:
         shell = MemoryServices(
             self.services.config, lambda _: None, {"facts": self.store, "artefacts": self.artefacts}
@@ -273,15 +286,7 @@ def test_the_newer_preview_of_a_product_counts_and_going_back_is_signed_anew(cen
 def test_a_key_that_is_revoked_counts_for_nothing_that_it_has_signed(centre: Centre) -> None:
     d = centre.rollout(4711, "1.0")
     centre.sign(d)
-    folder = centre.services.config.folder
-    lost = centre.people.key("rm")
-    signers = (centre.people.signer("rm2", "release-manager"), centre.people.root().signers[1])
-    second = centre.people.root(2, signers=signers, revoked=(lost,))
-    (folder / "root.2").write_text(envelope([centre.people.signed(second.text, "root-1", "root-3")]))
-    sites = yaml.safe_load((folder / "sites.yaml").read_text())
-    sites["kits"][str(centre.people.scheme)]["keys"] = ["root.1", "root.2"]
-    (folder / "sites.yaml").write_text(yaml.safe_dump(sites))
-    centre.services = MemoryServices(type(centre.services.config)(folder), lambda _: None, centre.services.given)
+    centre.renew_keys()
     d = front(centre.services, d.name)
     preview = centre.previews[d.name]
     assert centre.papers().to_install(preview.name) is None
@@ -336,7 +341,9 @@ def test_pps_sign_shows_what_is_signed_and_answers_the_question_or_hands_in_besi
     assert centre.papers().to_install(preview.name)
 
 
-def test_pps_sign_signs_nothing_that_is_not_what_it_shows_and_nothing_for_others(centre: Centre) -> None:
+def test_pps_sign_signs_nothing_that_is_not_what_it_shows_and_nothing_for_others(
+    centre: Centre, monkeypatch: pytest.MonkeyPatch
+) -> None:
     d = centre.rollout(4711, "1.0")
     manager = centre.command_line(f"rita:{MANAGER}")
     for name, who, why in (
@@ -347,7 +354,14 @@ def test_pps_sign_signs_nothing_that_is_not_what_it_shows_and_nothing_for_others
         refused = pps_sign(centre, centre.command_line(who), d.name, name, "--yes")
         said = " ".join(refused.output.split())
         assert (refused.exit_code, why in said) == (1, True), said
-    # a centre that shows other packages than it has signed
+    # a centre that says that it follows another statement, or shows other packages
+    said = manager.get(f"rollouts/{d.name}/statements", {}, about="x")
+    first = newest(centre, d).statement
+    said["statements"][0]["before"] = replace(first, sequence=7).text
+    with monkeypatch.context() as lying:
+        lying.setattr(Front, "get", lambda *_, **__: said)
+        lied = pps_sign(centre, manager, d.name, "rm", "--yes")
+    assert "follows another statement than the one that came with it" in " ".join(lied.output.split())
     manifest = centre.artefacts.local(centre.previews[d.name].name, "MANIFEST")
     manifest.write_text(manifest.read_text().replace("# client client", "# client other"))
     lied = pps_sign(centre, manager, d.name, "rm", "--yes")
@@ -371,6 +385,9 @@ def test_the_log_has_each_statement_with_its_signatures_for_anybody_and_changes_
     assert ({s.name for s in hold}, not_so) == ({"rm", "coordinator"}, ())
     same = anybody.get("/log.json", headers={"If-None-Match": said.headers["etag"]})
     assert (same.status_code, same.content) == (304, b"")
+    centre.renew_keys()
+    other = TestClient(create_app(lambda: centre.services, airflow_user, now), base_url="https://pps.example.org")
+    assert other.get("/log.json", headers={"If-None-Match": said.headers["etag"]}).status_code == 200, "other keys"
 
 
 def test_what_is_wrong_with_kits_is_a_matter_of_the_sites_that_have_one(centre: Centre) -> None:
