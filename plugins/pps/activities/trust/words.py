@@ -9,7 +9,7 @@ from datetime import datetime
 from pps.domain.base.errors import PackageError, TamperedError
 from pps.domain.packages.manifest import Manifest
 from pps.domain.trust.keys import Root
-from pps.domain.trust.statement import Action, Statement
+from pps.domain.trust.statement import FIRST, Action, Statement
 
 
 def in_words(document: str, before: Root | None = None) -> list[str]:
@@ -36,11 +36,12 @@ def _day(at: datetime) -> str:
 
 def _statement(it: Statement) -> list[str]:
     what = "install and announce" if it.action is Action.INSTALL else "remove, and announce no longer,"
+    follows = "it is the first" if it.previous == FIRST else f"it follows {it.previous}"
     return [
         f"Allows every site with a kit that wants {it.product} on {it.platform} to {what} {it.preview}.",
         f"Announced as {it.tag}. MANIFEST {it.manifest}.",
         f"At most {it.packed} bytes packed, {it.unpacked} unpacked, in {it.files} files.",
-        f"Statement {it.sequence} of {it.product} on {it.platform}; it follows {it.previous}.",
+        f"Statement {it.sequence} of {it.product} on {it.platform}; {follows}.",
         f"From {_day(it.issued)} until {_day(it.expires)}.",
     ]
 

@@ -20,7 +20,7 @@ from pps.cli.trust.documents import keys_of
 from pps.domain.base.errors import RefusedError, TamperedError
 from pps.domain.trust.keys import Root
 from pps.domain.trust.signed import Signature, Signed, envelope
-from pps.domain.trust.statement import FIRST, Statement
+from pps.domain.trust.statement import FIRST, Action, Statement
 from pps.workflow.answers import Standing
 
 
@@ -90,7 +90,7 @@ def _in_words(said: Mapping[str, Any], statement: Statement) -> list[str]:
         return [*lines, "  Its MANIFEST is not in the artefact store: what is in it cannot be shown."]
     packages = contents(statement, said["manifest"])
     lines += ["Packages, by the MANIFEST that it names:", *(f"  {package}" for package in packages)]
-    if before is not None and said["manifest_before"]:
+    if before is not None and said["manifest_before"] and statement.action is Action.INSTALL:
         lines += [f"Since statement {before.sequence}, {before.action} {before.preview}:"]
         lines += changes(packages, contents(before, said["manifest_before"]))
     return [*lines, f"Sites with a kit: {', '.join(said['sites']) or 'none'} (by the registry)."]
