@@ -166,6 +166,9 @@ class MemoryFacts:
     def with_payload(self, kind: FactKind, key: str, values: Collection[str]) -> tuple[Fact, ...]:
         return tuple(f for f in self.facts if f.kind is kind and f.payload.get(key) in values)
 
+    def subjects(self, rollout: str, kind: FactKind) -> tuple[str, ...]:
+        return tuple(sorted({f.subject for f in self.facts if f.rollout == rollout and f.kind is kind}))
+
     def has(self, rollout: str, kind: FactKind) -> bool:
         return any(f.rollout == rollout and f.kind is kind for f in self.facts)
 

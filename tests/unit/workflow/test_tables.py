@@ -34,6 +34,7 @@ def test_each_path_that_a_rollout_takes_has_one_dag() -> None:
         RolloutPath.RELEASES,
         RolloutPath.ADOPTERS,
         RolloutPath.QUALITY,
+        RolloutPath.STATEMENTS,
     }
     assert set(RolloutPath) - set(walked) == without_run, "records without a run"
     assert all(dag_of(start.path) == dag for dag, start in STARTS.items() if start.path)
