@@ -137,7 +137,7 @@ def test_what_is_not_signed_is_not_sent_and_it_is_said_what_to_do(
 
         await Receiver(there, target(machine), site, LIMITS).install(other, choose, thoroughly=False)
 
-    with pytest.raises(SiteRefusedError, match=r"not signed by two people.*pps trust sign"):
+    with pytest.raises(SiteRefusedError, match=r"not signed by two people.*pps sign ROLLOUT"):
         asyncio.run(install(machine.site, shell(machine, signed, way())))
     one = machine.statement(other)
     only_one = [*signed, machine.signed(one, "rm")]
