@@ -82,8 +82,9 @@ def _serve(url: str, port: int) -> None:
     """The web server, in a process of its own as Airflow's is."""
     config = SimpleNamespace(sites=_sites(), service=SimpleNamespace(public_url="http://127.0.0.1"))
     services: Any = SimpleNamespace(facts=FactStore(url), templates=_TEMPLATES, config=config)
-    outer = FastAPI()
-    outer.mount("/pps", create_app(lambda: services, _nobody, lambda: _NOW + timedelta(seconds=time.monotonic())))
+    app = create_app(lambda: services, _nobody, lambda: _NOW + timedelta(seconds=time.monotonic()))
+    outer = FastAPI(lifespan=lambda _: app.router.lifespan_context(app))  # as Airflow does for a plugin's application
+    outer.mount("/pps", app)
 
     async def timed(scope: Any, receive: Any, send: Any) -> None:
         began = time.perf_counter()

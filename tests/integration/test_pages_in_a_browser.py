@@ -260,6 +260,35 @@ def test_the_keyboard_reaches_every_site_of_the_map(browser: Browser, address: s
         assert wanted in seen, seen
 
 
+def test_a_finger_that_could_mean_several_sites_is_asked_which(browser: Browser, services: MemoryServices) -> None:
+    places = {"PIC": (41.4, 2.2), "IFAE": (41.5, 2.1), "CNAF": (44.5, 11.3)}
+    sites = [site(name, latitude=north, longitude=east) for name, (north, east) in places.items()]
+    services = replace(services, config=write_config(services.config.folder, sites))
+    a_preview_that_is_out(services.facts)
+    browser.call("Emulation.setDeviceMetricsOverride", width=390, height=900, deviceScaleFactor=1, mobile=True)
+    browser.call("Emulation.setTouchEmulationEnabled", enabled=True)
+    middle = "document.querySelector('.maps a[href=\"sites/%s\"]').getBoundingClientRect()"
+
+    def touch(name: str) -> None:
+        browser.js(f"document.querySelector('.maps a[href=\"sites/{name}\"]').scrollIntoView({{block: 'center'}})")
+        box = browser.js(f"(({{x, y, width, height}}) => ({{x: x + width / 2, y: y + height / 2}}))({middle % name})")
+        browser.call("Input.dispatchTouchEvent", type="touchStart", touchPoints=[box])
+        browser.call("Input.dispatchTouchEvent", type="touchEnd", touchPoints=[])
+
+    with served({"/pps": create_app(lambda: services, signed_in, ticking())}) as url:
+        browser.open(f"{url}/pps/map")
+        touch("PIC")
+        browser.wait(lambda: browser.js("document.querySelectorAll('.touched a').length") == 2)
+        lines = browser.js(
+            "[...document.querySelectorAll('.touched a')].map((a) => [a.href, a.textContent, a.offsetHeight])"
+        )
+        assert [line[0] for line in lines] == [f"{url}/pps/sites/PIC", f"{url}/pps/sites/IFAE"]
+        assert lines[0][1].startswith("PIC: ")
+        assert min(line[2] for line in lines) >= 44
+        touch("CNAF")
+        browser.wait(lambda: browser.js("location.pathname") == "/pps/sites/CNAF")
+
+
 @pytest.mark.sd("4.1.1", step=5)
 def test_three_hundred_sites_and_twenty_versions_fit_the_screen_and_the_wire(
     browser: Browser, services: MemoryServices

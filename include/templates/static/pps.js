@@ -109,6 +109,37 @@ document.addEventListener("click", (event) => {
   around.remove();
 });
 
+// A finger is wider than a site on a map: where it could mean several, they are named in lines that it can touch.
+const FINGER_PX = 22;
+let named = null;
+document.addEventListener("click", (event) => {
+  named?.remove();
+  named = null;
+  const drawing = event.target.closest?.(".maps svg, .gridmap svg");
+  if (!drawing || event.pointerType !== "touch") return;
+  const away = (box) => Math.hypot(
+    Math.max(box.left - event.clientX, 0, event.clientX - box.right),
+    Math.max(box.top - event.clientY, 0, event.clientY - box.bottom),
+  );
+  const near = [...drawing.querySelectorAll("a")]
+    .map((site) => [away(site.getBoundingClientRect()), site])
+    .filter(([distance]) => distance <= FINGER_PX)
+    .sort(([one], [other]) => one - other);
+  if (!near.length) return;
+  event.preventDefault();
+  if (near.length === 1) return void (location.href = near[0][1].href.baseVal);
+  named = document.createElement("ul");
+  named.className = "touched";
+  named.setAttribute("aria-label", "Sites here");
+  for (const [, site] of near) {
+    const link = document.createElement("a");
+    link.href = site.href.baseVal;
+    link.textContent = site.querySelector("title").textContent;
+    named.appendChild(document.createElement("li")).append(link);
+  }
+  document.body.append(named);
+});
+
 // A choice shows at once; empty fields stay out of the address.
 for (const form of document.querySelectorAll("[data-filters]")) {
   form.addEventListener("change", () => form.requestSubmit());

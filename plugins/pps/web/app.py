@@ -7,6 +7,7 @@ refuses to return anything else.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
@@ -29,6 +30,7 @@ from pps.web import (
     far,
     feedback,
     feeds,
+    first_look,
     follow_ups,
     following,
     health,
@@ -137,7 +139,9 @@ def create_app(
     @asynccontextmanager
     async def serving(_: FastAPI) -> AsyncIterator[None]:
         started(lambda: watch.samples(now()))
+        looking = asyncio.create_task(first_look.at_pages(app))
         yield
+        looking.cancel()
 
     app = FastAPI(title="PPS Rollout", docs_url=None, redoc_url=None, openapi_url=None, lifespan=serving)
     app.add_middleware(SecurityHeaders)

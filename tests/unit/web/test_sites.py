@@ -309,7 +309,7 @@ def test_a_site_is_told_its_batch_and_what_it_waits_for(web: TestClient, store: 
     store.record(Fact(record.name, FactKind.GATE_PASSED, "", "", NOW, "pps"))
     assert "Its batch has its turn" in dates(web, "PIC")[1]
     asked(store, record)
-    assert dates(web, "PIC") == ("2025-12-01T21:00:00+00:00", "It is tried when its window opens.")
+    assert dates(web, "PIC") == ("2025-12-01T21:00:00+00:00", "It is tried when its next window opens.")
     assert dates(web, "INFN-BARI") == ("2025-12-02T02:00:00+00:00", "The next night tries again.")
     clock.at = datetime.fromisoformat("2025-12-01T23:30:00+00:00")
     assert "within the hour" in dates(web, "PIC")[1]

@@ -194,7 +194,9 @@ def _what_comes(record: Rollout, site: Site, wishes: AllWishes) -> _Coming:
         if windows is None:
             return _Coming(_next_night(wishes.at), (*because, "The next night tries again."))
         because.append(
-            "It is tried when its window opens." if closed else "It is tried within the hour, in its window."
+            "It is tried when its next window opens."
+            if closed
+            else "It is tried within the hour, while its present window lasts."
         )
         return _Coming(opens, tuple(because))
     if not record.has(FactKind.PLAN_AGREED):
