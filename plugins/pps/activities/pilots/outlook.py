@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 
 from pps.activities.pilots import kick_off, meetings, set_up, wrap_up
+from pps.domain.base.conditions import moment
 from pps.domain.people import questions
 from pps.domain.people.roles import Role
 from pps.domain.pilots.pilot import ACCEPTANCE, RELEASE, SELECTION, Pilot, Stage
@@ -38,11 +39,7 @@ def _newest(record: Rollout, kind: FactKind, site: str) -> str:
 
 def _until(record: Rollout, step: str) -> str:
     asked = questions.question(record, step, Role.PPS_COORDINATOR)
-    return f" by {_shown(asked.due)}" if asked else ""
-
-
-def _shown(at: datetime) -> str:
-    return f"{at:%Y-%m-%d %H:%M} UTC"
+    return f" by {moment(asked.due)}" if asked else ""
 
 
 def _requested(pilot: Pilot, now: datetime) -> str:
@@ -59,7 +56,7 @@ def _meeting(pilot: Pilot, now: datetime, what: str, step: str, then: str) -> st
     if called is None:
         return f"The {what} meeting is called."
     starts = datetime.fromisoformat(called.payload["starts"])
-    held = f"The {what} meeting {'was' if starts < now else 'is'} on {_shown(starts)};"
+    held = f"The {what} meeting {'was' if starts < now else 'is'} on {moment(starts)};"
     return f"{held} the {Role.PPS_COORDINATOR} enters{_until(pilot.record, step)} {then}."
 
 
@@ -71,13 +68,13 @@ def _set_up(pilot: Pilot, now: datetime) -> str:
     agreed, awaited = pilot.agreement, ", ".join(pilot.awaited)
     if not awaited or agreed is None:
         return "No site is left to set it up; the wrap-up follows."
-    return f"To be set up at {awaited} by {_shown(agreed.set_up_until)}; the run begins when the last one is ready."
+    return f"To be set up at {awaited} by {moment(agreed.set_up_until)}; the run begins when the last one is ready."
 
 
 def _running(pilot: Pilot, now: datetime) -> str:
     until, agreed, silent = pilot.runs_until, pilot.agreement, ", ".join(silent_vos(pilot))
-    heard = f" Feedback of {silent} is awaited until {_shown(agreed.feedback_until)}." if silent and agreed else ""
-    return f"It runs until {_shown(until) if until else 'the agreed end'}; reports and the wrap-up follow.{heard}"
+    heard = f" Feedback of {silent} is awaited until {moment(agreed.feedback_until)}." if silent and agreed else ""
+    return f"It runs until {moment(until) if until else 'the agreed end'}; reports and the wrap-up follow.{heard}"
 
 
 def _wrap_up(pilot: Pilot, now: datetime) -> str:

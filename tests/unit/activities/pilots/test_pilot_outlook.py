@@ -37,31 +37,31 @@ def decided(decision: str) -> APilot:
     ("way", "says"),
     [
         (APilot, "The PPS Coordinator accepts or declines it."),
-        (lambda: asked(APilot(), "pilot-acceptance"), "accepts or declines it by 2025-12-06 09:30 UTC."),
+        (lambda: asked(APilot(), "pilot-acceptance"), "accepts or declines it by Sat 6 Dec 2025, 09:30 UTC."),
         (lambda: APilot().accepted(), "selects the sites. VOs may say that they take part: pps pilot interest."),
         (lambda: APilot(MINOR).accepted().ranked(), "The PPS Coordinator selects the sites."),
         (lambda: APilot().accepted().ranked().selected(), "The kick-off meeting is called."),
         (
             lambda: asked(called(APilot().accepted().ranked().selected(), "kick-off"), "pilot-kick-off"),
-            "The kick-off meeting is on 2025-12-03 09:30 UTC; the PPS Coordinator enters by",
+            "The kick-off meeting is on Wed 3 Dec 2025, 09:30 UTC; the PPS Coordinator enters by",
         ),
         (
             lambda: called(APilot().accepted().ranked().selected(), "kick-off").wait(3 * DAY),
-            "The kick-off meeting was on 2025-12-03",
+            "The kick-off meeting was on Wed 3 Dec 2025",
         ),
         (
             lambda: APilot().accepted().ranked().selected("PIC", "INFN-T1").kicked_off().set_up(),
-            "To be set up at INFN-T1 by 2025-12-08 09:30 UTC; the run begins when the last one is ready.",
+            "To be set up at INFN-T1 by Mon 8 Dec 2025, 09:30 UTC; the run begins when the last one is ready.",
         ),
         (
             lambda: APilot().running("atlas"),
-            "It runs until 2025-12-15 09:30 UTC; reports and the wrap-up follow. "
-            "Feedback of atlas is awaited until 2025-12-22 09:30 UTC.",
+            "It runs until Mon 15 Dec 2025, 09:30 UTC; reports and the wrap-up follow. "
+            "Feedback of atlas is awaited until Mon 22 Dec 2025, 09:30 UTC.",
         ),
-        (lambda: APilot(MINOR).running(), "It runs until 2025-12-15 09:30 UTC; reports and the wrap-up follow."),
+        (lambda: APilot(MINOR).running(), "It runs until Mon 15 Dec 2025, 09:30 UTC; reports and the wrap-up follow."),
         (over, "Reports are awaited from PIC; the wrap-up meeting follows."),
         (lambda: reported(over()), "The wrap-up meeting is called."),
-        (lambda: called(reported(over()), "wrap-up"), "The wrap-up meeting is on 2025-12-17 09:30 UTC"),
+        (lambda: called(reported(over()), "wrap-up"), "The wrap-up meeting is on Wed 17 Dec 2025, 09:30 UTC"),
         (lambda: decided("release"), "The decision was: release. It is released when its deployment test has ended"),
         (lambda: decided("reject"), "The decision was: reject."),
         (lambda: over().wrapped_up("reject"), "Nothing, it has ended: reject."),

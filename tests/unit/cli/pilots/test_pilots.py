@@ -127,7 +127,7 @@ def test_show_tells_who_is_asked_what_was_said_and_what_comes_next(here: Front) 
     made.then(FactKind.QUESTION_ASKED, "PPS Coordinator", "pilot-kick-off", **asked)
     said = one_line(pps(here, "pilot", "show", made.name)[1])
     assert "kick-off 2025-12-02 09:30 UTC (moved)" in said
-    assert "enters by 2025-12-06 09:30 UTC what was agreed" in said
+    assert "enters by Sat 6 Dec 2025, 09:30 UTC what was agreed" in said
     assert "What did it agree on?" in said and "Bulk submission." in said
     made.kicked_off("cms").then(FactKind.SITE_LEFT_OUT, "PIC", "set-up", reason="Our machines are being moved.")
     assert "PIC: Our machines are being moved." in one_line(pps(here, "pilot", "show", made.name)[1])
