@@ -107,15 +107,19 @@ def test_it_is_probed_announced_and_looked_at(machine: KitMachine, signed: list[
     assert asyncio.run(manage_tag("add", machine.site, TAG, **there)).word == "present"  # type: ignore[arg-type]
     state = asyncio.run(ask_kit(**there))  # type: ignore[arg-type]
     assert state.holds == {tarball.name: tarball.digest}
-    assert [f.health for f in findings_of("SITE-K", state, 1, datetime.now(UTC))] == [Health.OK]
+    heads = {(it.what, it.sequence): it.digest for it in machine.statements}
+    assert [f.health for f in findings_of("SITE-K", state, 1, datetime.now(UTC), heads)] == [Health.OK]
     root = machine.people.root()
     place, limits = [(replace(machine.site, kit=Scheme.SSH), there["target"])], LIMITS
-    told = asyncio.run(diagnose_kits(place, there["shell"], limits, datetime.now(UTC), 5, keys={Scheme.SSH: root}))  # type: ignore[arg-type]
+    known = {"keys": {Scheme.SSH: root}, "heads": heads}
+    told = asyncio.run(diagnose_kits(place, there["shell"], limits, datetime.now(UTC), 5, **known))  # type: ignore[arg-type]
     assert [(f.health, "keys number 1" in f.text) for f in told] == [(Health.OK, True)]
     other = [(replace(machine.site, kit=Scheme.OPENSSL), there["target"])]
-    (wrong,) = asyncio.run(diagnose_kits(other, there["shell"], limits, datetime.now(UTC), 5, keys={}))  # type: ignore[arg-type]
+    (wrong,) = asyncio.run(diagnose_kits(other, there["shell"], limits, datetime.now(UTC), 5, keys={}, heads={}))  # type: ignore[arg-type]
     assert "checks signatures with ssh; the registry says openssl" in wrong.text
-    later = findings_of("SITE-K", state, 2, datetime.now(UTC) + 2 * WEEK)
+    (stolen,) = findings_of("SITE-K", state, 1, datetime.now(UTC), dict.fromkeys(heads, "0" * 64))
+    assert (stolen.health, "not on record here: it was signed for somebody else" in stolen.text) == (Health.FAIL, True)
+    later = findings_of("SITE-K", state, 2, datetime.now(UTC) + 2 * WEEK, heads)
     assert [f.text.partition(";")[0] for f in later[:2]] == [
         "its kit believes keys number 1",
         f"its kit has had no news since {state.fresh_until:%Y-%m-%d %H:%M} UTC, and installs and announces nothing.",

@@ -14,10 +14,10 @@ from typing import Annotated, Any
 import typer
 
 from pps.activities.sites.diagnosis import Finding, Health, diagnose_sites, failure
-from pps.activities.trust.kit_state import diagnose_kits
 from pps.cli import output
 from pps.cli.doctor_airflow import airflow_findings, clock_findings, settings_of
 from pps.cli.doctor_folders import folder_findings, without_traces
+from pps.cli.doctor_kits import kit_findings
 from pps.cli.facts import look_at_chains
 from pps.cli.front import Front, front
 from pps.cli.nodes import node_findings
@@ -326,9 +326,4 @@ def _site_findings(here: Front, sites: list[Site]) -> Iterator[Finding]:
     with_kit = [(site, target) for site, target in pairs if site.kit is not None]
     shell = services.shell
     yield from asyncio.run(diagnose_sites(plain, shell, limits, here.now(), _SITES_AT_ONCE, tag_vo=tag_vo))
-    try:
-        keys = services.keys_in_force
-    except RolloutError as error:
-        yield failure("kits", error)
-        return
-    yield from asyncio.run(diagnose_kits(with_kit, shell, limits, here.now(), _SITES_AT_ONCE, keys=keys))
+    yield from kit_findings(here, with_kit, limits, _SITES_AT_ONCE)

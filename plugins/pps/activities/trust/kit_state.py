@@ -29,6 +29,14 @@ _HAS = re.compile(rf"PPS-HAS ({_NAME}) ([0-9a-f]{{64}})")
 _END = re.compile(r"PPS-STATE-END (\d{1,12})")
 
 
+#: (product@platform, sequence) -> digest of the statement
+Heads = Mapping[tuple[str, int], str]
+_ON_OTHER_HEADS = (
+    "Compare it with /pps/log.json and with the keys of both signers: if nobody lost this record, keys are stolen "
+    "(docs/keys.md)."
+)
+
+
 @dataclass(frozen=True, slots=True)
 class Followed:
     """The statement that a site followed last."""
@@ -86,11 +94,13 @@ async def diagnose_kits(
     at_once: int,
     *,
     keys: Mapping[Scheme, Root],
+    heads: Heads,
 ) -> tuple[Finding, ...]:
     """Ask the kits of many sites, `at_once` of them at the same time; findings come in the order given.
 
     Args:
         keys: those in force at the centre.
+        heads: of the statements on record at the centre.
     """
 
     async def one(place: tuple[Site, SshTarget]) -> tuple[Finding, ...]:
@@ -103,19 +113,24 @@ async def diagnose_kits(
         if state.scheme != site.kit:
             why = f"its kit checks signatures with {state.scheme}; the registry says {site.kit}."
             return (Finding(site.name, Health.FAIL, why, "Correct `kit` in the site registry."),)
-        return findings_of(site.name, state, keys[Scheme(state.scheme)].number, now)
+        return findings_of(site.name, state, keys[Scheme(state.scheme)].number, now, heads)
 
     found = await in_turns(one, tuple(sites), Places(at_once))
     return tuple(finding for findings in found for finding in findings)
 
 
-def findings_of(site: str, state: KitState, keys: int, now: datetime) -> tuple[Finding, ...]:
+def findings_of(site: str, state: KitState, keys: int, now: datetime, heads: Heads) -> tuple[Finding, ...]:
     """Judge a kit's state for `pps doctor`.
 
     Args:
         keys: number of the keys in force at the centre.
+        heads: of the statements on record at the centre.
     """
-    found = []
+    found = [
+        Finding(site, Health.FAIL, _other_head(what, it), _ON_OTHER_HEADS)
+        for what, it in sorted(state.followed.items())
+        if it and heads.get((what, it.sequence)) != it.head
+    ]
     if state.keys != keys:
         why = f"its kit believes keys number {state.keys}; number {keys} are in force."
         found.append(Finding(site, Health.FAIL, why, "Send it those that it lacks; the nightly distribution does."))
@@ -133,6 +148,13 @@ def findings_of(site: str, state: KitState, keys: int, now: datetime) -> tuple[F
         return tuple(found)
     what = ", ".join(f"{name} {it.sequence if it else '-'}" for name, it in sorted(state.followed.items()))
     return (Finding(site, Health.OK, f"verifies itself what it installs, keys number {state.keys}: {what}."),)
+
+
+def _other_head(what: str, it: Followed) -> str:
+    return (
+        f"its kit followed statement {it.sequence} of {what} ({it.preview}, sha256 {it.head[:12]}...), and that is not "
+        "on record here: it was signed for somebody else."
+    )
 
 
 def _at(seconds: str) -> datetime:

@@ -38,6 +38,12 @@ def whats(facts: Facts) -> tuple[str, ...]:
     return facts.subjects(RECORD, FactKind.STATEMENT_OFFERED)
 
 
+def heads(facts: Facts) -> Mapping[tuple[str, int], str]:
+    """(product@platform, sequence) -> digest of each statement on record, to be compared with what sites follow."""
+    offered = (it.statement for what in whats(facts) for it in all_offered(facts, what))
+    return {(it.what, it.sequence): it.digest for it in offered}
+
+
 def offered_for(facts: Facts, rollout: str) -> tuple[Offered, ...]:
     """The newest statement that was offered for a rollout, of each platform, if none has followed it."""
     mine = facts.with_payload(FactKind.STATEMENT_OFFERED, "rollout", [rollout])

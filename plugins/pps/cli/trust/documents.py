@@ -16,7 +16,7 @@ from pps.cli import output
 from pps.cli.front import group
 from pps.domain.base.errors import PackageError, RefusedError
 from pps.domain.sites.site import Scheme
-from pps.domain.trust.keys import Root, Signer, SignerRole, reasons_against_signatures
+from pps.domain.trust.keys import Root, Signer, SignerRole, reasons_against_signatures, reasons_against_successor
 from pps.domain.trust.signed import Signature, Signed, envelope, opened
 
 app = group(
@@ -146,10 +146,8 @@ def _missing(signed: Signed, hold: Sequence[Signer]) -> tuple[str, ...]:
     kind = namespace_of(signed.document)
     if kind == "pps-statement":
         return reasons_against_signatures(hold)
-    people = {(s.person, s.key) for s in hold}
     if kind == "pps-root":
-        two = len({p for p, _ in people}) >= 2 and len({k for _, k in people}) >= 2
-        return () if two else ("Two people must sign with root keys that are in force.",)
+        return reasons_against_successor(hold)
     return () if hold else ("The online key must sign.",)
 
 

@@ -161,6 +161,13 @@ def reasons_against_keys(keys: Iterable[Signer], revoked: Collection[str]) -> tu
     return tuple(reasons)
 
 
+def reasons_against_successor(holders: Collection[Signer]) -> tuple[str, ...]:
+    """Say why those whose root keys have signed the next list of keys are not enough: two people, two keys."""
+    if min(len({s.person for s in holders}), len({s.key for s in holders})) >= ROOT_KEYS_AT_LEAST:
+        return ()
+    return ("Two people must sign with root keys that are in force.",)
+
+
 def reasons_against_signatures(signers: Collection[Signer]) -> tuple[str, ...]:
     """Say why those whose signatures of a statement hold are not enough (two roles, two people, two keys)."""
     for one in signers:

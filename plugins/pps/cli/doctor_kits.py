@@ -1,0 +1,47 @@
+"""Of `pps doctor`: sites that verify themselves what they install, and the keys that they believe (docs/kit.md)."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
+
+from pps.activities.ports.sites import SiteLimits, SshTarget
+from pps.activities.sites.diagnosis import Finding, Health, failure
+from pps.activities.trust import statements
+from pps.activities.trust.kit_state import diagnose_kits
+from pps.cli.front import Front
+from pps.domain.base.errors import RolloutError
+from pps.domain.sites.site import Site
+from pps.domain.trust.keys import Root, reasons_against_successor
+from pps.domain.trust.signed import Signed
+from pps.services import Services
+
+
+def kit_findings(
+    here: Front, with_kit: Sequence[tuple[Site, SshTarget]], limits: SiteLimits, at_once: int
+) -> Iterator[Finding]:
+    """Ask each kit how it is, and whether what it followed last is what stands on record here."""
+    services = here.services
+    try:
+        keys = services.keys_in_force
+        for scheme in keys:
+            yield _key_lists(f"kits, {scheme}", services.key_lists[scheme], services)
+        heads = statements.heads(services.facts) if with_kit else {}
+    except RolloutError as error:
+        yield failure("kits", error)
+        return
+    kits = diagnose_kits(with_kit, services.shell, limits, here.now(), at_once, keys=keys, heads=heads)
+    yield from asyncio.run(kits)
+
+
+def _key_lists(about: str, lists: Sequence[Signed], services: Services) -> Finding:
+    """Would a site that was asleep follow the lists one after the other? The first one it has from its kit."""
+    for before, signed in pairwise(lists):
+        holders, not_so = services.check_signatures(signed, Root.parse(before.document))
+        if reasons := reasons_against_successor(holders):
+            number = Root.parse(signed.document).number
+            why = f"no site takes the list of keys number {number}: {' '.join((*reasons, *not_so))}"
+            return Finding(about, Health.FAIL, why, "pps trust sign FILE --as NAME --key KEY (docs/keys.md).")
+    signed_by = ", each list signed by two of the one before" if len(lists) > 1 else ""
+    return Finding(about, Health.OK, f"keys number {len(lists)} are in force{signed_by}.")
