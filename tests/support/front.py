@@ -80,8 +80,8 @@ def site(name: str, **changes: object) -> dict[str, Any]:
     }
 
 
-def write_config(folder: Path, sites: Iterable[Mapping[str, Any]]) -> Configuration:
-    """A configuration folder with these sites."""
+def write_config(folder: Path, sites: Iterable[Mapping[str, Any]], **more: object) -> Configuration:
+    """A configuration folder with these sites; `more` of sites.yaml."""
     folder.mkdir(parents=True, exist_ok=True)
     for file in ("policies.yaml", "activities.yaml", "tracker.yaml"):
         (folder / file).write_text((CONFIG / file).read_text())
@@ -99,7 +99,7 @@ def write_config(folder: Path, sites: Iterable[Mapping[str, Any]]) -> Configurat
         "rocs": [{"name": "North", "contact": "roc-north@example.org"}],
     }
     (folder / "people.yaml").write_text(yaml.safe_dump(people))
-    (folder / "sites.yaml").write_text(yaml.safe_dump({"sites": list(sites)}))
+    (folder / "sites.yaml").write_text(yaml.safe_dump({"sites": list(sites), **more}))
     return Configuration(folder)
 
 

@@ -194,7 +194,7 @@ class Configuration:
     @cached_property
     def sites(self) -> dict[str, Site]:
         """The registry, by name."""
-        return {s.name: s.to_domain() for s in self.sites_file.sites}
+        return {s.name: s.to_domain(self.sites_file.kits_wanted_from) for s in self.sites_file.sites}
 
     @cached_property
     def scenarios(self) -> tuple[Scenario, ...]:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from functools import cache
 from pathlib import Path
 from typing import Annotated
 from zoneinfo import available_timezones
 
-from pydantic import AfterValidator, BeforeValidator, Field, model_validator
+from pydantic import AfterValidator, AwareDatetime, BeforeValidator, Field, model_validator
 
 from pps.config.base_models import Addresses, Host, Model, Name, PlatformName, SitePath, SubClusterId
 from pps.domain.sites.place import reason_against, reason_against_half_a_place
@@ -105,9 +106,10 @@ class SiteModel(Model):
             raise ValueError(reason)
         return self
 
-    def to_domain(self) -> Site:
+    def to_domain(self, kit_wanted_from: datetime | None = None) -> Site:
         """The domain's site."""
         values = {name: getattr(self, name) for name in type(self).model_fields}
+        values["kit_wanted_from"] = kit_wanted_from
         values["platform"] = Platform.parse(self.platform)
         values["ssh"] = SshEndpoint(**self.ssh.model_dump())
         values["partner_levels"] = frozenset(self.partner_levels)
@@ -131,10 +133,14 @@ class SitesFile(Model):
     """Private key with which all sites are reached, unless a site names a Connection of its own."""
     kits: dict[Scheme, KitKeys] = Field(default_factory=dict)
     """of sites that verify themselves what they install"""
+    kits_wanted_from: AwareDatetime | None = None
+    """since then a site without a kit gets no preview; what it has stays"""
     sites: tuple[SiteModel, ...]
 
     @model_validator(mode="after")
     def _each_kit_has_keys(self) -> SitesFile:
+        if self.kits_wanted_from and not self.kits:
+            raise ValueError("kits_wanted_from is set, and `kits` names no keys, so no site could have a kit")
         for site in self.sites:
             if site.kit is not None and site.kit not in self.kits:
                 raise ValueError(f"{site.name} has a kit with scheme {site.kit}; `kits` names no keys for it")

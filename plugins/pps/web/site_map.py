@@ -13,13 +13,15 @@ from typing import Any
 from fastapi import HTTPException
 
 from pps.activities.clients.bulletin import SHOWN_STATES
-from pps.domain.sites.site import CertificationStatus, Infrastructure, Site
+from pps.domain.sites.site import CertificationStatus, Infrastructure, Site, verified
 from pps.web.drawing.dots import Dot, spread
 from pps.web.drawing.projections import EUROPE, WORLD, Outline
 from pps.web.drawing.treemap import Box, squarified
 from pps.web.live import Edition
 
 NO_PREVIEW = "none"
+#: A site that has no kit, where others have one (docs/kit.md).
+UNVERIFIED = "unverified"
 VIEWS = ("map", "gridmap", "table")
 _STATES = (*(state.value for state in SHOWN_STATES), NO_PREVIEW)
 _APART = 14.0
@@ -69,6 +71,7 @@ def data(edition: Edition) -> Mapping[str, Any]:
             seen = {"state": site["state"], "since": site["since"]}
             states.setdefault(site["site"], {})[rollout["rollout"]] = seen
     known = {name: site for name, site in edition.sites.items() if name in states or _takes_part(site)}
+    by_itself = verified(edition.sites)
     return {
         "version": 1,
         "edition": edition.name,
@@ -76,21 +79,22 @@ def data(edition: Edition) -> Mapping[str, Any]:
         "updated_at": edition.content["updated_at"],
         "previews": [{k: v for k, v in r.items() if k != "sites"} for r in edition.content["rollouts"]],
         "sites": [
-            _site(name, known.get(name), states.get(name, {})) for name in sorted({*known, *states}, key=str.casefold)
+            _site(name, known.get(name), states.get(name, {}), by_itself.get(name))
+            for name in sorted({*known, *states}, key=str.casefold)
         ],
     }
 
 
-def without_previews(name: str, site: Site) -> Mapping[str, Any]:
+def without_previews(name: str, sites: Mapping[str, Site]) -> Mapping[str, Any]:
     """A site of the registry that is not on the map."""
-    return _site(name, site, {})
+    return _site(name, sites[name], {}, verified(sites).get(name))
 
 
 def _takes_part(site: Site) -> bool:
     return site.infrastructure is Infrastructure.PRODUCTION and site.certification is CertificationStatus.CERTIFIED
 
 
-def _site(name: str, site: Site | None, states: Mapping[str, Any]) -> dict[str, Any]:
+def _site(name: str, site: Site | None, states: Mapping[str, Any], by_itself: bool | None) -> dict[str, Any]:
     return {
         "site": name,
         "roc": site.roc if site else None,
@@ -98,6 +102,7 @@ def _site(name: str, site: Site | None, states: Mapping[str, Any]) -> dict[str, 
         "latitude": site.latitude if site else None,
         "longitude": site.longitude if site else None,
         "cpus": site.cpus if site else None,
+        "verified": by_itself,
         "states": states,
     }
 
@@ -128,6 +133,7 @@ def view(edition: Edition, wanted: Wanted) -> Mapping[str, Any]:
         "at": edition.at,
         "past": edition.as_of is not None,
         "updated_at": _moment(everything["updated_at"]),
+        "unverified": sum(r["verified"] is False for r in rows) if any(s["verified"] for s in sites) else None,
         "counts": {state: n for state in _STATES if (n := Counter(r["state"] for r in rows)[state])},
         "rows": rows,
         **_DRAWN[wanted.view](rows, columns, sites),
@@ -189,12 +195,13 @@ def _drawn(outline: Outline, size: float, rows: _Rows, places: Mapping[str, Dot]
         "outline": outline,
         "size": size,
         "leaders": [(d.at_x, d.at_y, d.x, d.y) for _, d in shown if d.shift > _APART * size],
-        "dots": [(row["site"], _in_words(row["state"]), _style(row["state"]), d.x, d.y) for row, d in shown],
+        "dots": [(row["site"], _in_words(row), _style(row["state"]), d.x, d.y) for row, d in shown],
     }
 
 
-def _in_words(state: str) -> str:
-    return state if state != NO_PREVIEW else "no preview"
+def _in_words(row: Mapping[str, Any]) -> str:
+    state = row["state"] if row["state"] != NO_PREVIEW else "no preview"
+    return f"{state}, {UNVERIFIED}" if row["verified"] is False else str(state)
 
 
 @cache
@@ -243,7 +250,7 @@ def _cell(row: Mapping[str, Any], box: Box) -> tuple[Any, ...]:
     room = box.width > 16 and box.height > 18
     written = (_SIGNS.get(row["state"], "·"), _fitting(row["site"], box.width - 20)) if room else ("", "")
     below = (round(box.x + 4, 1), round(box.y + 15, 1))
-    return (row["site"], _in_words(row["state"]), _style(row["state"]), row["cpus"], *sides, *written, *below)
+    return (row["site"], _in_words(row), _style(row["state"]), row["cpus"], *sides, *written, *below)
 
 
 def _fitting(text: str, width: float) -> str:
@@ -258,7 +265,8 @@ def _table(rows: _Rows, columns: _Rows, sites: _Rows) -> Mapping[str, Any]:
     for row in rows:
         states = row["states"]
         cells = [_seen(label, states.get(rollout)) for rollout, label in labels]
-        lines.append((row["site"], row["roc"] or "–", row["platform"] or "–", cells))
+        marked = UNVERIFIED if row["verified"] is False else ""
+        lines.append((row["site"], marked, row["roc"] or "–", row["platform"] or "–", cells))
     return {"columns": columns, "lines": lines}
 
 

@@ -83,7 +83,7 @@ def public_router(live: Live, services: Callable[[], Services], now: Callable[[]
         known = {s["site"]: s for s in site_map.data(edition)["sites"]} if is_name(name) else {}
         if name not in known and name not in edition.sites:
             raise HTTPException(404, "There is no such site here.")
-        seen = known.get(name) or site_map.without_previews(name, edition.sites[name])
+        seen = known.get(name) or site_map.without_previews(name, edition.sites)
 
         def made() -> Mapping[str, Any]:
             return _public(services(), edition, seen, now())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -175,6 +175,15 @@ def test_a_site_that_is_listed_twice_is_named_whatever_its_case(tmp_path: Path) 
     text = json.dumps({"sites": [SITE, {**SITE, "name": "infn-t1"}]})
     with pytest.raises(ConfigurationError, match="listed twice: INFN-T1, infn-t1"):
         sites(tmp_path, text).sites  # noqa: B018
+
+
+def test_the_day_from_which_sites_need_a_kit_is_of_all_of_them_and_wants_keys(tmp_path: Path) -> None:
+    wanted = {"sites": [SITE], "kits_wanted_from": "2027-03-01T00:00:00Z"}
+    kits = {"ssh": {"keys": ["root.1"], "current_key_file": "online"}}
+    read = sites(tmp_path, json.dumps({**wanted, "kits": kits})).sites
+    assert read["INFN-T1"].kit_wanted_from == datetime(2027, 3, 1, tzinfo=UTC)
+    with pytest.raises(ConfigurationError, match="no site could have a kit"):
+        sites(tmp_path, json.dumps(wanted)).sites  # noqa: B018
 
 
 def test_a_file_that_is_not_there_says_what_to_do(tmp_path: Path) -> None:

@@ -49,7 +49,7 @@ from pps.domain.people.overruling import Overruling, overruling
 from pps.domain.people.users import users_in
 from pps.domain.record.facts import FactKind
 from pps.domain.record.rollouts import PREVIEWS, Rollout, RolloutPath, SiteState, dossier_name
-from pps.domain.sites.site import Site
+from pps.domain.sites.site import Site, verified
 
 SHOWN_AFTER_CLOSING = timedelta(days=30)
 VERSION = 1
@@ -148,7 +148,7 @@ def _rollout(row: OpenRollout, record: Rollout, sites: Mapping[str, Site], dossi
     opened = record.need(FactKind.ROLLOUT_OPENED, "Open the rollout first.").payload
     built = record.the(FactKind.TARBALL_BUILT)
     progress = sorted(record.all_progress(), key=lambda p: p.site) if row.path in PREVIEWS else []
-    counts = Counter(p.state for p in progress)
+    counts, by_itself = Counter(p.state for p in progress), verified(sites)
     shown = {
         "rollout": row.name,
         "patch": row.patch,
@@ -178,6 +178,7 @@ def _rollout(row: OpenRollout, record: Rollout, sites: Mapping[str, Site], dossi
                 "platform": str(sites[p.site].platform) if p.site in sites else None,
                 "state": p.state.value,
                 "since": _iso(p.fact.at) if p.fact else None,
+                "verified": by_itself.get(p.site),
             }
             for p in progress
         ],

@@ -130,10 +130,10 @@ def with_sites(r: Mapping[str, Any]) -> Mapping[str, Any]:
 def map_view(rollouts: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
     """The view of the map: rollouts as columns, sites as rows."""
     cells = {(s["site"], r["rollout"]): {**s, "since": _moment(s["since"])} for r in rollouts for s in r["sites"]}
-    places = {s["site"]: (s["roc"] or "", s["site"], s["platform"] or "") for r in rollouts for s in r["sites"]}
+    sites = {s["site"]: s for r in rollouts for s in r["sites"]}
     rows = [
-        {"site": name, "roc": roc, "platform": platform, "cells": [cells.get((name, r["rollout"])) for r in rollouts]}
-        for roc, name, platform in sorted(places.values())
+        {**site, "cells": [cells.get((site["site"], r["rollout"])) for r in rollouts]}
+        for site in sorted(sites.values(), key=lambda s: (s["roc"] or "", s["site"]))
     ]
     return {"rollouts": rollouts, "rows": rows}
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 
+from pps.domain.base.conditions import moment
 from pps.domain.packages.patch import Patch
 from pps.domain.record.rollouts import Rollout
 from pps.domain.sites.site import PartnerLevel, Platform, Site, reasons_against_preview
@@ -35,7 +37,18 @@ class Offer:
 
 def reasons_against_site(site: Site, offer: Offer, wishes: AllWishes) -> tuple[str, ...]:
     """Say why a site gets none of it, for as long as nobody says otherwise; no reasons means that it does."""
-    return (*reasons_against_preview(site, offer.platforms, offer.level), *wishes_against(site, offer, wishes))
+    return (
+        *reasons_against_preview(site, offer.platforms, offer.level),
+        *_kit_wanted(site, wishes.at),
+        *wishes_against(site, offer, wishes),
+    )
+
+
+def _kit_wanted(site: Site, at: datetime) -> tuple[str, ...]:
+    since = site.kit_wanted_from
+    if site.kit is not None or since is None or at < since:
+        return ()
+    return (f"{site.name} has no kit, and gets previews only with one since {moment(since)} (docs/kit.md).",)
 
 
 def wishes_against(site: Site, offer: Offer, wishes: AllWishes) -> tuple[str, ...]:

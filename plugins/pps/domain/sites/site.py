@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from enum import StrEnum
 
 from pps.domain.base.errors import ConfigurationError, InvalidNameError
@@ -157,6 +158,8 @@ class Site:
     production_check: ProductionCheck = ProductionCheck.NAMES
     kit: Scheme | None = None
     """It verifies itself what it installs, with signatures of this kind; None: it has no kit, and trusts us."""
+    kit_wanted_from: datetime | None = None
+    """Since then it gets no preview without a kit; None: it does."""
 
     def __post_init__(self) -> None:
         checked_name(self.name, "site")
@@ -187,6 +190,13 @@ class Site:
     def connection(self) -> str:
         """Id of the Airflow Connection that reaches this site."""
         return self.ssh.connection or f"ssh_site_{self.name}"
+
+
+def verified(sites: Mapping[str, Site]) -> Mapping[str, bool]:
+    """Site -> whether it verifies itself what it installs; empty where none does: nothing is to be told apart."""
+    if not any(site.kit for site in sites.values()):
+        return {}
+    return {name: site.kit is not None for name, site in sites.items()}
 
 
 def reasons_against_preview(

@@ -113,6 +113,8 @@ class AtKnownSite(AtSite):
     roc: str | None
     """its region"""
     platform: str | None
+    verified: bool | None
+    """it installs only what two people have signed; null where no site has a kit, or it left the registry"""
 
 
 class Rollout(Answer):
@@ -209,6 +211,8 @@ class MapSite(Answer):
     latitude: float | None
     longitude: float | None
     cpus: int | None
+    verified: bool | None
+    """it installs only what two people have signed; null where no site has a kit, or it left the registry"""
     states: dict[str, State]
     """rollout -> state"""
 

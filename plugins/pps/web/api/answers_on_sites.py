@@ -82,6 +82,8 @@ class PublicSite(Answer):
     latitude: float | None
     longitude: float | None
     cpus: int | None
+    verified: bool | None
+    """it installs only what two people have signed; null where no site has a kit, or it left the registry"""
     timezone: str | None
     previews: list[SitePreview]
     wishes: SiteWishes | None
