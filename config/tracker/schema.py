@@ -5,7 +5,8 @@ a patch have the names of `plugins/pps/config/patch_documents.py`; lists are one
 
     packages, externals     NAME VERSION ARCHITECTURE
     repository              apt URL SUITE COMPONENT ...   or   yum URL
-    platforms, cves, ...    one word
+    platforms, ...          one word
+    cves                    CVE-2026-12345, or CVE-2026-12345 critical (high, moderate, low)
 """
 
 state = Class(db, "state", name=String(), order=Integer(), transitions=Multilink("state"))

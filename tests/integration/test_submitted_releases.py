@@ -61,14 +61,14 @@ def the(release: dict[str, Any], code: str) -> dict[str, Any]:
 
 
 def test_a_sound_release_is_entered_in_the_tracker_with_its_providers_address(world: Submitting) -> None:
-    found = world.sent(world.document(CLIENT, cves=["CVE-2026-12345"]))
+    found = world.sent(world.document(CLIENT, cves=["CVE-2026-12345 critical"]))
     as_described(world.web, world.get(PLACE))
     as_described(world.web, world.get(DOOR))
     assert (found["state"], found["patch"], faults(found)) == ("entered", 1, [])
     patch = world.tracker.known[1]
     assert (patch.metapackage, patch.version, patch.state) == ("glite-WN", "3.1.24", PatchState.READY_FOR_CERTIFICATION)
     assert (patch.provider, patch.basic_certification_passed, patch.release_notes) == (CONTACT, False, NOTES)
-    assert patch.cves == ("CVE-2026-12345",)
+    assert list(map(str, patch.cves)) == ["CVE-2026-12345 critical"]
 
 
 @pytest.mark.sd("4.1.1")

@@ -46,7 +46,7 @@ FULL = parse_patch(
             {"name": "renew", "title": "A proxy | is renewed", "how": "1. Do this\n\n2. `and that`\n    indented"},
             {"name": "copy", "title": "A file is copied", "how": ""},
         ],
-        "cves": ["CVE-2026-12345", "CVE-2026-1234567"],
+        "cves": ["CVE-2026-12345 critical", "CVE-2026-1234567"],
         "embargo_until": "2026-04-01T12:00:00+00:00",
     }
 )

@@ -16,7 +16,7 @@ from pps.cli.packages import classify, keys, mirrors, patches, provider, tracker
 from pps.cli.packages import why as why_command
 from pps.cli.people import channels, credits, feedback, follow, mails, overrule, tasks, users
 from pps.cli.pilots import doors, pilots, running
-from pps.cli.quality import deployment_tests, measures, pools, release_tests, sam, scenarios
+from pps.cli.quality import deployment_tests, exposure, measures, pools, release_tests, sam, scenarios
 from pps.cli.sites import registry as sites
 from pps.cli.sites import wishes as site_wishes
 from pps.cli.trust import documents as trust
@@ -61,6 +61,7 @@ app = typer.Typer(
       pps provider submit FILE            a provider's release: what is found in it
       pps quality show PRODUCT            how its releases do, beside what was planned
       pps sign ROLLOUT --as NAME ...      allow sites with a kit to install it: two people do
+      pps exposure CVE                    which sites still have a vulnerability
       pps trust show FILE                 what people sign for sites that verify themselves
       pps sites kit SITE                  what such a site's root installs
 
@@ -139,6 +140,7 @@ app.add_typer(trackers.app, name="tracker")
 app.command(name="credits")(credits.credits)
 app.command(name="doctor")(doctor.doctor)
 app.command(name="classify")(classify.classify)
+app.command(name="exposure")(exposure.exposure)
 app.command(name="why")(why_command.why)
 app.add_typer(tasks.app, name="tasks")
 app.command(name="overrule")(overrule.overrule)

@@ -20,6 +20,7 @@ from rich.text import Text
 from pps.domain.base.errors import RolloutError
 from pps.domain.base.spreadsheets import csv_text
 from pps.domain.base.texts import plain
+from pps.domain.packages.advice import Vulnerability
 from pps.domain.record.rollouts import SiteState
 from pps.domain.sites.site import Platform
 
@@ -102,7 +103,7 @@ def to_data(value: Any) -> Any:
             data = value.value
         case datetime():
             data = value.isoformat()
-        case Platform() | PurePath():
+        case Platform() | PurePath() | Vulnerability():
             data = str(value)
         case Mapping():
             data = {str(to_data(k)): to_data(v) for k, v in value.items()}

@@ -20,6 +20,7 @@ from pydantic import (
 
 from pps.domain.base.errors import PackageError, RolloutError
 from pps.domain.base.names import checked_address, checked_name, checked_package_name, checked_version
+from pps.domain.packages.advice import Vulnerability
 from pps.domain.packages.patch import (
     Bug,
     Case,
@@ -83,7 +84,7 @@ Address = Annotated[StrictStr, _checked(lambda v: checked_address(v, "address"))
 PackageName = Annotated[StrictStr, _checked(lambda v: checked_package_name(v, "name"))]
 PackageVersion = Annotated[StrictStr, _checked(lambda v: checked_version(v, "version"))]
 Variable = Annotated[StrictStr, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,127}$")]
-Cve = Annotated[StrictStr, Field(pattern=r"^CVE-[0-9]{4}-[0-9]{4,19}$")]
+Cve = Annotated[StrictStr, _checked(Vulnerability.read)]
 # `blah.conf:maxJobs`, `[CE] port`: each component has its own way to write them
 Parameter = Annotated[StrictStr, Field(min_length=1, max_length=200), AfterValidator(_one_line)]
 Url = Annotated[
@@ -167,8 +168,9 @@ class PatchDocument(_Document):
             values[name] = tuple(PackageRef(p.name, p.version, p.arch) for p in values[name])
         for name in ("platforms", "install_tested"):
             values[name] = tuple(Platform.parse(p) for p in values[name])
-        for name in ("new_variables", "changed_variables", "component_parameters", "cves"):
+        for name in ("new_variables", "changed_variables", "component_parameters"):
             values[name] = tuple(values[name])
+        values["cves"] = tuple(map(Vulnerability.read, self.cves))
         values["bugs"] = tuple(Bug(b.number, b.title, b.severity, b.originator) for b in self.bugs)
         values["test_cases"] = tuple(Case(c.name, c.title, c.how) for c in self.test_cases)
         return Patch(**values)
@@ -244,6 +246,6 @@ def patch_document(patch: Patch) -> dict[str, Any]:
         "installation_guide": patch.installation_guide,
         "configuration_guide": patch.configuration_guide,
         "test_cases": [{"name": c.name, "title": c.title, "how": c.how} for c in patch.test_cases],
-        "cves": list(patch.cves),
+        "cves": list(map(str, patch.cves)),
         "embargo_until": patch.embargo_until.isoformat() if patch.embargo_until else None,
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import timedelta
 from typing import Annotated, Literal
 
@@ -13,6 +14,7 @@ from pps.activities.ports.packages import TarballLimits
 from pps.activities.ports.sites import SiteLimits
 from pps.config.base_models import Duration, Model, Name, Share
 from pps.domain.clients.batches import BatchLimits
+from pps.domain.packages.advice import Risk
 from pps.domain.people.feedback import FeedbackLimits, Terms
 from pps.domain.pilots.server_updates import MinorLimits
 from pps.domain.pilots.success import Criteria
@@ -290,6 +292,20 @@ class WatchPolicy(Model):
         return HealthLimits(**self.model_dump())
 
 
+class ExposurePolicy(Model):
+    """policies.yaml, `exposure`: how long a site may keep a vulnerability after its fix is in production."""
+
+    critical: Duration = timedelta(days=7)
+    high: Duration = timedelta(days=42)
+    moderate: Duration = timedelta(days=120)
+    low: Duration = timedelta(days=365)
+
+    @property
+    def deadlines(self) -> Mapping[Risk, timedelta]:
+        """By how grave it is."""
+        return {risk: getattr(self, risk.value) for risk in Risk}
+
+
 class WithdrawalPolicy(Model):
     """policies.yaml, `withdrawal`."""
 
@@ -322,3 +338,4 @@ class Policies(Model):
     signing: SigningPolicy = SigningPolicy()
     submission: SubmissionPolicy = SubmissionPolicy()
     watch: WatchPolicy = WatchPolicy()
+    exposure: ExposurePolicy = ExposurePolicy()

@@ -42,6 +42,7 @@ _MAY_START = (Role.RELEASE_MANAGER, Role.PPS_COORDINATOR, Role.EMT, Role.VO_REPR
 
 #: Roles of SD 2 that sign in, with their rights. `viewer` and `admin` use FAB's own Viewer and Admin.
 ROLES: dict[str, frozenset[Right]] = {role.value: START if role in _MAY_START else ANSWER for role in Role}
+ROLES[Role.SECURITY_OFFICER.value] = LOOK  # nothing is asked of them
 #: Roles that start some DAGs only. FAB's right to start is for all of them, so the auth manager looks here as well.
 STARTS_ONLY: dict[str, frozenset[str]] = {
     Role.EMT.value: frozenset({OVERRULE}) | _PILOTS,  # SD 4.1.3: critical bugs and vulnerabilities

@@ -94,6 +94,19 @@ class People(Shared):
         regions = [roc.contact for roc in self.config.people.rocs if roc.name == site.roc]
         return list(dict.fromkeys([*regions, self.coordination.address]))
 
+    @property
+    def insiders(self) -> frozenset[str]:
+        """Addresses that get mail also about what is under embargo: roles, sites and providers; no VO, no region.
+
+        A mail that is about a rollout goes to the sites that it concerns, and to no other.
+        """
+        people = self.config.people
+        sites = (address for site in self.config.sites.values() for address in site.contacts)
+        return frozenset(
+            address.casefold()
+            for address in (*people.role_contacts.values(), *(p.contact for p in people.providers), *sites)
+        )
+
     @cached_property
     def feedback_secret(self) -> bytes:
         """Keys of the invitations to give feedback, the first of which signs; `PPS_FEEDBACK_SECRET`."""

@@ -27,6 +27,7 @@ from pps.web import (
     closed,
     credits,
     documents,
+    exposure,
     far,
     feedback,
     feeds,
@@ -62,9 +63,11 @@ from pps.web import (
 )
 from pps.web.airflow_calls import Airflow, no_airflow
 from pps.web.api import openapi
+from pps.web.forms import Person
 from pps.web.guards import SecurityHeaders
 from pps.web.live import Live
 from pps.web.problems import explain_errors
+from pps.web.readers import at_the_door, for_strangers, reads
 
 #: (method, path) -> why anybody may call it.
 PUBLIC = {
@@ -145,23 +148,24 @@ def create_app(
 
     app = FastAPI(title="PPS Rollout", docs_url=None, redoc_url=None, openapi_url=None, lifespan=serving)
     app.add_middleware(SecurityHeaders)
-    services = cache(services)
+    everything = cache(services)
+    services, strangers = at_the_door(everything, now), for_strangers(everything, now)
     explain_errors(app, services)
     app.include_router(shell.router())
-    live, watch = Live(services, now), health.watch_of(services, now, last_night)
+    live, watch = Live(strangers, now), health.watch_of(strangers, now, last_night)
     app.include_router(pages.router(live))
-    app.include_router(sites.public_router(live, services, now))
+    app.include_router(sites.public_router(live, strangers, now))
     app.include_router(bulletin.router(live))
-    app.include_router(feeds.router(live, services))
-    app.include_router(patches.router(live, services, now))
-    app.include_router(public.router(services))
-    app.include_router(feedback.router(services, now, lambda record: run_notes.noted(services(), keep_note, record)))
+    app.include_router(feeds.router(live, strangers))
+    app.include_router(patches.router(live, strangers, now))
+    app.include_router(public.router(strangers))
+    app.include_router(feedback.router(strangers, now, lambda record: run_notes.noted(strangers(), keep_note, record)))
     app.include_router(signing_keys.router(services))
-    app.include_router(statements.public_router(services))
-    app.include_router(documents.public_router(services))
+    app.include_router(statements.public_router(strangers))
+    app.include_router(documents.public_router(strangers))
     app.include_router(questions.public_router())
-    app.include_router(following.public_router(live, services, now))
-    app.include_router(tracker_hook.router(services, now))
+    app.include_router(following.public_router(live, strangers, now))
+    app.include_router(tracker_hook.router(everything, now))
     metrics_for_collectors, metrics_for_users = metrics.routers(watch, now)
     app.include_router(metrics_for_collectors)
     user = reader(current_user)
@@ -183,18 +187,19 @@ def create_app(
         provider_adopters.router(services, current_user, now),
         provider_uploads.router(services, current_user, now),
         provider.router(services, current_user, now),
-        quality.router(services, current_user, now, ledger := Ledger(lambda: services().facts)),
+        quality.router(services, current_user, now, ledger := Ledger(lambda: everything().facts)),
         quality_report.router(services, current_user, now, ledger),
         quality_api.router(services, current_user, now, ledger),
         settings.router(how_it_is_set, now),
         statements.router(services, current_user, now),
+        exposure.router(services, current_user, now),
         far.router(services, current_user, now),
         office.router(services, current_user, now),
         metrics_for_users,
         health.router(services, now, watch),
     ):
         app.include_router(router, dependencies=[Depends(user)])
-    of_workers, worker = run_notes.router(services, keep_note)
+    of_workers, worker = run_notes.router(everything, keep_note)
     app.include_router(of_workers)
     check_closed(app, user, worker, metrics.collector)
     return app
@@ -203,9 +208,11 @@ def create_app(
 def reader(current_user: Callable[..., Any]) -> Callable[..., Any]:
     """The dependency of every closed route: an Airflow user (401 and 403 are Airflow's) with a role that may read."""
 
-    def user_with_role(user: Any = Depends(current_user)) -> Any:  # noqa: B008
+    # not in a thread of its own: who reads is known to all that follows in this request
+    async def user_with_role(user: Any = Depends(current_user)) -> Any:  # noqa: B008
         if not READERS & {role.name for role in getattr(user, "roles", ())}:
             raise HTTPException(403, "Your account has no role here. An administrator of Airflow can give it one.")
+        reads(Person.of(user).identities)
         return user
 
     return user_with_role

@@ -14,6 +14,7 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from starlette.background import BackgroundTask
 
+from pps.activities.packages.embargo import whole
 from pps.activities.people.outbox import empty_outbox
 from pps.domain.base.errors import RolloutError
 from pps.domain.record.facts import Fact
@@ -93,7 +94,7 @@ class WebDoor:
         """Send what waits in the outbox; what cannot be sent now stays in it."""
         s = self.services()
         try:
-            empty_outbox(s.facts, s.mailer, self.now, channels=s.channels)
+            empty_outbox(whole(s.facts), s.mailer, self.now, channels=s.channels, insiders=s.insiders)
         except RolloutError as error:  # the hourly sweep sends them
             log.warning("Mails stay in the outbox: %s", error)
 

@@ -124,6 +124,7 @@ def _told(r: Mapping[str, Any]) -> str:
     counts = ", ".join(f"{number} {state}" for state, number in r["counts"].items())
     parts = [
         f"Patch {r['patch']}: {r['title']}" if r["title"] else f"Patch {r['patch']}",
+        f"Fixes {', '.join(v['cve'] for v in r['cves'])}" if r["cves"] else "",
         f"Sites: {counts}" if counts else "",
     ]
     parts += [f"Withdrawn: {r['withdrawn']}" if r["withdrawn"] else ""]

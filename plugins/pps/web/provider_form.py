@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -11,8 +12,9 @@ from pps.domain.base.errors import RefusedError
 
 _BOXES = ("database_schema_changed", "clients_compatible", "new_functionality")
 _REPOSITORY = ("repository_kind", "url", "suite", "components")
-_WORDS = ("platforms", "new_variables", "changed_variables", "cves")
+_WORDS = ("platforms", "new_variables", "changed_variables")
 _LINES = ("component_parameters",)
+_CVE = re.compile(r"\s*,\s*|\s+(?=CVE-)|\n")
 #: Fields of the form; with the button, no other is sent.
 NAMES = (*(name for name in FIELDS if name != "repository"), *_REPOSITORY)
 
@@ -33,6 +35,8 @@ def as_document(typed: Mapping[str, str]) -> dict[str, Any]:
             continue
         if name in _WORDS:
             document[name] = text.replace(",", " ").split()
+        elif name == "cves":
+            document[name] = [entry.strip() for entry in _CVE.split(text) if entry.strip()]
         elif name in _LINES:
             document[name] = [line.strip() for line in text.splitlines() if line.strip()]
         elif name in _READ:

@@ -19,6 +19,7 @@ from pps.domain.packages.patch import PatchKind
 from pps.domain.packages.submission import Release
 from pps.domain.record.facts import Fact
 from pps.services import Services
+from pps.web.readers import behind
 from pps.workflow.desk import FrontOffice
 
 log = logging.getLogger(__name__)
@@ -45,7 +46,7 @@ class Looker:
     def _work(self, release: Release, offered: Fact) -> None:
         assert self._room is not None  # noqa: S101 (`begin` has made it)
         with self._room:
-            s = self.services()
+            s = behind(self.services())
             office = FrontOffice.of(s, self.now, offered.actor)
             try:
                 self._look(s, office, release, offered)

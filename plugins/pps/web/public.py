@@ -17,6 +17,7 @@ from pps.domain.base.names import is_name
 from pps.domain.record.facts import FactKind
 from pps.domain.record.rollouts import NO_ROLLOUTS, Rollout
 from pps.services import Services
+from pps.web.readers import must_not_be_hidden
 
 #: Of a page that we have written into the publication folder.
 DOCUMENT_HEADERS = {
@@ -54,6 +55,7 @@ def router(services: Callable[[], Services]) -> APIRouter:
         """The release notes of a rollout, as `<rollout>.html` or `<rollout>.txt`."""
         if not _NOTES.fullmatch(file):
             raise HTTPException(404, "There are no such release notes.")
+        must_not_be_hidden(services().facts, file.rpartition(".")[0])
         text = published(services().publication_folder, f"release-notes/{file}")
         if file.endswith(".txt"):
             return PlainTextResponse(text)

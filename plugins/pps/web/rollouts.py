@@ -22,6 +22,7 @@ from pps.activities.clients.standing import told
 from pps.activities.packages.tracker_states import what_tracker_says
 from pps.activities.sites.wishes import all_wishes
 from pps.domain.base.errors import RolloutError
+from pps.domain.people.embargo import advice_in
 from pps.domain.record.facts import Fact, FactKind
 from pps.domain.record.rollouts import PILOTS, PREVIEWS, Rollout
 from pps.services import Services
@@ -78,6 +79,8 @@ class _Page:
         about = {
             **masked({**shown, "questions": questions}),
             "may": may,
+            "cves": (advice := advice_in(dossier.facts)).shown(),
+            "embargo_until": advice.embargo_until if advice.is_secret(now) else None,
             "tracker_says": what_tracker_says(out, dossier) if out else "",
             "started": begun.groups() if begun else ("", ""),
             "typed": (typed or {}).get("reason", ""),

@@ -64,7 +64,9 @@ def router(services: Callable[[], Services], now: Callable[[], datetime]) -> API
             waiting.release()
             s = services()
             try:
-                FrontOffice.of(s, now, "pps:tracker hook").look_at_bugs()
+                office = FrontOffice.of(s, now, "pps:tracker hook")
+                office.look_at_advice()
+                office.look_at_bugs()
             except RolloutError as error:  # the hourly look sees it
                 log.warning("Told of a change in the tracker, and could not look: %s", error)
 

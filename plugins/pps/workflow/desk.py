@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from pps.activities.desk import Desk, Office
+from pps.activities.packages.advice import look_at_advice
+from pps.activities.packages.embargo import whole
 from pps.activities.packages.tracker_states import StatesTold, tell_states
 from pps.activities.people.outbox import Emptied, empty_outbox
 from pps.activities.pilots.tickets import tell_tracker
@@ -68,7 +70,8 @@ class FrontOffice(Office):
 
     def send(self) -> Emptied:
         """Send what waits in the outbox; what cannot be sent now stays in it for the next sender."""
-        return empty_outbox(self.facts, self.services.mailer, self.clock, channels=self.services.channels)
+        s = self.services
+        return empty_outbox(whole(self.facts), s.mailer, self.clock, channels=s.channels, insiders=s.insiders)
 
     def tell_tracker(self, patch: int | None = None) -> StatesTold:
         """Of one patch, or of all: open and close trouble tickets, and move what is released to `In production`.
@@ -84,6 +87,11 @@ class FrontOffice(Office):
         """Record what the tracker says of bugs; where it does not answer, the next time."""
         if (tracker := self._tracker()) is not None:
             look_at_bugs(self, tracker)
+
+    def look_at_advice(self) -> None:
+        """Record what the tracker says of vulnerabilities; where it does not answer, the next time."""
+        if (tracker := self._tracker()) is not None:
+            look_at_advice(self, tracker)
 
     def _tracker(self) -> Tracker | None:
         """None where tracker.yaml is wrong: mails and pilots do not wait for it, and `pps doctor` says so."""

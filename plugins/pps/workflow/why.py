@@ -29,6 +29,7 @@ from pps.domain.base.conditions import Condition, ConditionState, listed
 from pps.domain.base.errors import PatchNotFoundError, RolloutError, ServiceError
 from pps.domain.base.texts import one_line, shown_to_the_public
 from pps.domain.packages.patch import Patch, PatchKind, PatchState
+from pps.domain.people.embargo import advice_in
 from pps.domain.people.overruling import Overruling, overruling
 from pps.domain.people.roles import Role
 from pps.domain.people.users import users_in
@@ -349,6 +350,7 @@ def public_view(found: Why) -> Mapping[str, Any]:
         "tracker": found.note,
         "tracker_page": found.page or None,
         "in_production": found.is_out,
+        "cves": (patch.advice if patch else advice_in(found.records[dossier_name(found.number)].facts)).shown(),
         "answer": found.answer,
         "conditions": [
             {**asdict(c), "state": c.state.value, "who": [str(w) for w in c.who], "until": _iso(c.until)}

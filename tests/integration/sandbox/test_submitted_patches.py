@@ -11,6 +11,7 @@ from tests.support.sandbox_grid import RunningGrid, sandbox_grid  # noqa: F401
 from pps.activities.packages.submission_entry import entered
 from pps.config.release_documents import parse_release, release_document
 from pps.domain.base.errors import RefusedError
+from pps.domain.packages.advice import Risk, Vulnerability
 from pps.domain.packages.patch import Bug, Case, Patch, PatchState, Severity
 from pps.domain.packages.submission import UNNUMBERED, Release
 
@@ -19,7 +20,9 @@ CONTACT = "releases@example.org"
 
 def submitted(version: str) -> Patch:
     changes = {"number": UNNUMBERED, "state": PatchState.READY_FOR_CERTIFICATION, "basic_certification_passed": False}
-    return replace(PATCH, version=version, provider=CONTACT, cves=("CVE-2026-12345",), **changes)
+    return replace(
+        PATCH, version=version, provider=CONTACT, cves=(Vulnerability("CVE-2026-12345", Risk.HIGH),), **changes
+    )
 
 
 def enter(grid: RunningGrid, patch: Patch, number: int | None = None, comment: str = "Submitted (look 1).") -> int:

@@ -30,6 +30,7 @@ from pps.domain.base.errors import (
     RefusedError,
     ServiceError,
 )
+from pps.domain.packages.advice import Risk, Vulnerability
 from pps.domain.packages.patch import (
     Bug,
     BugState,
@@ -114,7 +115,7 @@ def test_every_field_is_read_back(sandbox_grid: RunningGrid):
         new_functionality=True,
         installation_guide="https://doc.example.org/install",
         configuration_guide="https://doc.example.org/configure",
-        cves=("CVE-2026-12345", "CVE-2026-1234567"),
+        cves=(Vulnerability("CVE-2026-12345", Risk.CRITICAL), Vulnerability("CVE-2026-1234567")),
         embargo_until=datetime(2026, 3, 1, 12, 0, tzinfo=UTC),
     )
     assert sandbox_grid.tracker.enter(whole) == whole.number

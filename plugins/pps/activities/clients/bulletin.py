@@ -12,6 +12,7 @@ words.
   "version": "3.1.23", "platforms": ["debian12-amd64"], "stage": "preview",
   "opened_at": "...", "closed_at": null, "updated_at": "...",
   "path": "bc-client", "overruled": null, "unsigned": null, "withdrawn": null, "paused": null,
+  "cves": [{"cve": "CVE-2026-12345", "severity": "critical"}],
   "tag": "VO-ops-PPS-GLITE-WN-3.1.23", "jdl": "Requirements = ...;",
   "test_cases": [{"name": "copy", "title": "Copy a large file", "how": "..."}],
   "feedback": {"until": "...", "outcome": "some", "invited": 2, "answered": 1, "vos": ["atlas", "cms"],
@@ -45,6 +46,7 @@ from pps.activities.ports.record import Facts, OpenRollout
 from pps.domain.base.texts import one_line, shown_to_the_public
 from pps.domain.clients.control import pause_of
 from pps.domain.packages.tags import jdl_requirement
+from pps.domain.people.embargo import advice_in
 from pps.domain.people.overruling import Overruling, overruling
 from pps.domain.people.users import users_in
 from pps.domain.record.facts import FactKind
@@ -164,6 +166,7 @@ def _rollout(row: OpenRollout, record: Rollout, sites: Mapping[str, Site], dossi
         "unsigned": _unsigned(record),
         "withdrawn": _withdrawn(record),
         "paused": _paused(record),
+        "cves": advice_in(dossier.facts).shown(),
         "tag": opened.get("tag"),
         "jdl": jdl_requirement(opened["tag"]) if opened.get("tag") else None,
         "test_cases": [dict(case) for case in opened.get("test_cases", ())],

@@ -9,6 +9,7 @@ from typing import Any
 
 from pps.activities.clients.local_configuration import plan_of
 from pps.activities.desk import Desk, Office
+from pps.activities.packages.advice import note_advice
 from pps.activities.packages.verdicts import reasons_against_bc, reasons_against_non_bc, required_variables
 from pps.activities.ports.record import Facts
 from pps.activities.sites.wishes import all_wishes
@@ -57,6 +58,7 @@ def open_client_rollout(
     already_ours = any(r.name == name and r.closed_at is None for r in office.facts.rollouts(open_only=True))
     if not already_ours and (reasons := reasons_against_opening(office.facts.dossier(patch.number), patch, path)):
         raise RefusedError(patch.subject, reasons, "Correct the patch in the tracker, then start again.")
+    note_advice(office, patch)
     office.facts.open(path, patch.number, opening, run)
     office.facts.record(
         Fact(name, FactKind.PATCH_ADMITTED, "", "", office.now, office.actor, {"state": patch.state.value})

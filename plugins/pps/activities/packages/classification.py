@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from pps.activities.desk import Office
+from pps.activities.packages.advice import note_advice
 from pps.activities.packages.configuration_files import ConfigurationFiles
 from pps.activities.ports.packages import (
     IndexedPackage,
@@ -216,6 +217,7 @@ def classify(
     found = examine(
         patch, repositories=repositories, production=production, reader=reader, limits=limits, workdir=workdir
     )
+    note_advice(office, patch)
     record(office, patch.number, found)
     return found
 

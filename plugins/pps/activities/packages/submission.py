@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
 from pps.activities.desk import Office
+from pps.activities.packages.advice import note_advice
 from pps.activities.packages.submission_entry import entered
 from pps.activities.packages.tracker_states import as_on_record
 from pps.activities.ports.record import Facts
@@ -212,6 +213,7 @@ def enter(office: Office, tracker: Tracker, release: Release, number: str, withi
         refusal = Fact(RECORD, FactKind.RELEASE_NOT_ENTERED, release.key, number, office.clock(), office.actor, said)
         office.facts.record(refusal)
         return None
+    note_advice(office, replace(release.patch, number=patch))
     fact = Fact(RECORD, FactKind.RELEASE_ENTERED, release.key, number, office.clock(), office.actor, {"patch": patch})
     office.facts.record(fact)
     _tell_everybody(office, known, patch)

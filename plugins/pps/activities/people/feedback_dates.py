@@ -10,12 +10,15 @@ from pps.domain.base.conditions import moment
 from pps.domain.base.errors import RefusedError
 from pps.domain.base.texts import as_sentence, reasons_against_reason
 from pps.domain.people import feedback as rules
+from pps.domain.people.embargo import advice_in
 from pps.domain.people.feedback_dates import reasons_against_date, reasons_against_extending
 from pps.domain.record.facts import Fact, FactKind
 
 
 def agree_feedback_date(desk: Desk, due: datetime, *, otherwise: timedelta | None = None) -> datetime:
     """Agree once on the date until which feedback counts; a retry returns the date that is on record.
+
+    VOs hear of a patch under embargo when that has ended, and are asked for as long from then on.
 
     Args:
         otherwise: so long VOs are asked where `due` has passed meanwhile: sites, or we, were down for longer than
@@ -33,13 +36,14 @@ def agree_feedback_date(desk: Desk, due: datetime, *, otherwise: timedelta | Non
     payload = {}
     if moved := desk.rollout.the(FactKind.FEEDBACK_DATE_MOVED):
         due = datetime.fromisoformat(moved.payload["due"])
-    if due <= desk.now:
+    begins = max(desk.now, advice_in(desk.facts.dossier(desk.rollout.patch_number).facts).embargo_until or desk.now)
+    if due <= begins or (begins > desk.now and otherwise and due < begins + otherwise):
         if otherwise is None:
             raise RefusedError(
                 desk.name, (f"The date for feedback, {due.isoformat()}, has passed already.",), "Give a later one."
             )
         payload = {"instead_of": due.astimezone(UTC).isoformat()}
-        due = desk.now + otherwise
+        due = begins + otherwise
     desk.record(desk.fact(FactKind.FEEDBACK_DATE_AGREED, "", "", {"due": due.astimezone(UTC).isoformat(), **payload}))
     # read again: of two at once, one was first
     agreed = rules.feedback_due(desk.look_again())

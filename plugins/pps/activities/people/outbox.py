@@ -6,15 +6,18 @@ nobody else's messages.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
+from pps.activities.packages.embargo import secrets_in
 from pps.activities.ports.people import Channel, Mail, Mailer
 from pps.activities.ports.record import Facts
 from pps.domain.base.errors import RolloutError, ServiceError
+from pps.domain.packages.advice import Advice
 from pps.domain.people.channels import Group, channels_of, headline, shared_link
+from pps.domain.people.embargo import patch_in
 
 #: Mails claimed at a time: few enough to be sent within the claim, enough for one connection to pay off.
 BATCH = 25
@@ -23,6 +26,7 @@ _CHANNEL_BATCH = 2
 #: One call goes on with a channel for so long; whoever called has other work. The rest leaves with the next call.
 _CHANNEL_TIME = timedelta(seconds=20)
 _AT_ONCE = 8
+_LOOKED_AGAIN = timedelta(hours=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +62,7 @@ def empty_outbox(
     batch: int = BATCH,
     *,
     channels: Mapping[str, Channel] | None = None,
+    insiders: Collection[str] = (),
 ) -> Emptied:
     """Send every message that is due, each marked as soon as it was taken.
 
@@ -65,16 +70,22 @@ def empty_outbox(
     again, a mail with the same Message-ID. No failure of mail or of another channel is an error here: a rollout does
     not fail because of it. `clock` is asked again for each mark, since a long outbox takes its time.
 
+    What is about a patch under embargo waits here until it has ended, whoever wrote it.
+
+    Args:
+        insiders: addresses that are told all the same.
+
     Raises:
         ServiceError: the store (not the mail server) does not answer.
     """
-    mailed = _mailed(facts, mailer, clock, batch)
+    held = _Held(facts, clock, frozenset(insiders))
+    mailed = _mailed(facts, mailer, clock, batch, held)
     waiting = facts.waiting_channels(clock())
     if not waiting:
         return mailed
     known = channels or {}
     with ThreadPoolExecutor(_AT_ONCE) as threads:
-        others = list(threads.map(lambda name: _by_channel(facts, name, known.get(name), clock), waiting))
+        others = list(threads.map(lambda name: _by_channel(facts, name, known.get(name), clock, held), waiting))
     return replace(
         mailed,
         sent=mailed.sent + sum(other.sent for other in others),
@@ -82,10 +93,34 @@ def empty_outbox(
     )
 
 
-def _mailed(facts: Facts, mailer: Mailer, clock: Callable[[], datetime], batch: int) -> Emptied:
+class _Held:
+    """Keeps back what nobody may be told yet; it is looked at again within the hour, as an embargo may be lifted."""
+
+    def __init__(self, facts: Facts, clock: Callable[[], datetime], insiders: frozenset[str]) -> None:
+        self._facts, self._clock, self._insiders = facts, clock, insiders
+
+    def back(self, mails: Sequence[Mail]) -> list[Mail]:
+        """Those that may go now; the others are put back."""
+        secret = secrets_in(self._facts, now := self._clock()) if mails else {}
+        waits = {m.key: until for m in mails if (until := self._until(m, secret)) is not None}
+        for until in set(waits.values()):
+            keys = [key for key, wanted in waits.items() if wanted == until]
+            self._facts.hold(keys, min(until, now + _LOOKED_AGAIN), f"embargoed until {until:%Y-%m-%d %H:%M} UTC")
+        return [m for m in mails if m.key not in waits]
+
+    def _until(self, mail: Mail, secret: Mapping[int, Advice]) -> datetime | None:
+        if not secret or (not mail.channel and mail.to.casefold() in self._insiders):
+            return None
+        about = {patch_in(part) for part in mail.key.split("/")}
+        return max((a.embargo_until for n, a in secret.items() if n in about and a.embargo_until), default=None)
+
+
+def _mailed(facts: Facts, mailer: Mailer, clock: Callable[[], datetime], batch: int, held: _Held) -> Emptied:
     sent = refused = 0
     mark = _Marker(facts, clock)
-    while mails := facts.unsent(batch, clock()):
+    while claimed := facts.unsent(batch, clock()):
+        if not (mails := held.back(claimed)):
+            continue
         try:
             errors = mailer.send(mails, mark)
         except ServiceError as error:
@@ -100,13 +135,15 @@ def _mailed(facts: Facts, mailer: Mailer, clock: Callable[[], datetime], batch: 
     return Emptied(sent, refused)
 
 
-def _by_channel(facts: Facts, name: str, channel: Channel | None, clock: Callable[[], datetime]) -> Emptied:
+def _by_channel(
+    facts: Facts, name: str, channel: Channel | None, clock: Callable[[], datetime], held: _Held
+) -> Emptied:
     """What is due for one channel. When it is down, the rest waits for another call, and is not tried in vain."""
     sent = refused = 0
     down, ends = "", clock() + _CHANNEL_TIME
     if channel is None:
         down = "people.yaml names no such channel"
-    for message in _claimed(facts, name, clock, ends):
+    for message in _claimed(facts, name, clock, ends, held):
         try:
             error = down or (channel.send(message) if channel else down)
         except RolloutError as away:
@@ -120,9 +157,9 @@ def _by_channel(facts: Facts, name: str, channel: Channel | None, clock: Callabl
     return Emptied(sent, refused)
 
 
-def _claimed(facts: Facts, name: str, clock: Callable[[], datetime], ends: datetime) -> Iterator[Mail]:
+def _claimed(facts: Facts, name: str, clock: Callable[[], datetime], ends: datetime, held: _Held) -> Iterator[Mail]:
     while messages := facts.unsent(_CHANNEL_BATCH, clock(), name):
-        yield from messages
+        yield from held.back(messages)
         if clock() > ends:
             return
 

@@ -6,6 +6,7 @@ import hashlib
 from typing import Any
 
 from pps.activities.desk import Desk
+from pps.activities.packages.advice import must_not_be_secret
 from pps.activities.pilots.set_up import justification
 from pps.activities.pilots.wrap_up import needed_decision, results
 from pps.activities.ports.publication import PublicationFolder
@@ -35,9 +36,11 @@ def write_pilot_notes(desk: Desk, folder: PublicationFolder, because: str = "") 
         because: why they are written anew; it is on record with them.
 
     Raises:
-        NotYetAllowedError: the wrap-up has not decided; until then nobody knows whether users are heard.
+        NotYetAllowedError: the wrap-up has not decided; until then nobody knows whether users are heard. Or the
+            patch is under embargo: notes are public.
     """
     patch = desk.patch
+    must_not_be_secret(desk, patch.number)
     test = deployment_tests.newest_deployment_test(desk.facts, patch.number, ended_only=True)
     users = users_in(
         desk.rollout, desk.facts.dossier(patch.number), *earlier_rounds(desk), *([test] if test is not None else [])

@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from pps.activities.desk import Desk, Office
+from pps.activities.packages.advice import note_advice
 from pps.activities.packages.verdicts import found_variables
 from pps.domain.base.errors import NotYetAllowedError, RefusedError
 from pps.domain.base.texts import LONGEST_REASON, clean_text, reasons_against_reason
@@ -131,6 +132,7 @@ def request_pilot(
         "run": run,
     }
     opening = Fact(name, FactKind.ROLLOUT_OPENED, "", "", office.now, office.actor, payload)
+    note_advice(office, patch)
     office.facts.open(verdict.path, patch.number, opening, run)
     judged = {
         "kind": verdict.size.value,

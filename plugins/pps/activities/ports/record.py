@@ -169,6 +169,9 @@ class Facts(Protocol):
     def mark_sent(self, keys: Iterable[str], now: datetime) -> None:
         """These were accepted by the server."""
 
+    def hold(self, keys: Collection[str], until: datetime, why: str) -> None:
+        """These may not leave before; that is no attempt."""
+
     def mark_refused(self, errors: Mapping[str, str], now: datetime) -> None:
         """These were not; they are tried again later, with growing pauses, and given up after days."""
 

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from pps.activities.desk import Desk, Office
+from pps.activities.packages.advice import note_advice
 from pps.activities.ports.clean_roots import CleanRoots
 from pps.activities.ports.packages import PackageRepositories
 from pps.activities.ports.publication import PublicationFolder
@@ -85,6 +86,7 @@ def open_deployment_test(office: Office, patch: Patch, scenarios: Iterable[Scena
         "update": update_digest(patch),
         "run": run,
     }
+    note_advice(office, patch)
     office.facts.open(
         PRE_DEPLOYMENT,
         patch.number,

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from pps.activities.desk import Desk, Office
+from pps.activities.packages.advice import note_advice
 from pps.activities.packages.fetching import keep_packages_once
 from pps.activities.packages.production import Publisher, verified_copies
 from pps.activities.ports.packages import Artefacts, PackageReader, PackageRepositories, TarballLimits
@@ -57,6 +58,7 @@ def open_release_test(
         "pools": [pool.name for pool in wanted],
         "run": run,
     }
+    note_advice(office, patch)
     office.facts.open(
         RolloutPath.RELEASE_TEST,
         patch.number,

@@ -9,6 +9,7 @@ from typing import Any
 from pps.activities.clients.bulletin import SHOWN_STATES
 from pps.activities.desk import Desk
 from pps.activities.packages import verdicts
+from pps.activities.packages.advice import must_not_be_secret, note_advice
 from pps.activities.people.feedback import end_of_feedback
 from pps.activities.ports.publication import PublicationFolder
 from pps.activities.quality import deployment_tests
@@ -42,10 +43,12 @@ def write_release_notes(
 
     Raises:
         NotYetAllowedError: feedback may still come in time. Notes that said "no feedback" too
-            early would be believed.
+            early would be believed. Or the patch is under embargo: notes are public.
     """
     record = desk.rollout
     patch = desk.patch
+    note_advice(desk, patch)
+    must_not_be_secret(desk, patch.number)
     dossier = desk.facts.dossier(patch.number)
     if overruling(dossier) is None:
         ended = end_of_feedback(desk, terms)

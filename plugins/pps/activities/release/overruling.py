@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from pps.activities.desk import Desk, Office
+from pps.activities.packages.advice import note_advice
 from pps.activities.packages.production import Production
 from pps.activities.ports.record import Facts
 from pps.activities.release.release import earlier_answer, reasons_against_release, release_kept_packages
@@ -62,6 +63,7 @@ def open_overruling(office: Office, patch: Patch, urgency: Urgency | str, reason
         "reason": justified,
         "run": run,
     }
+    note_advice(office, patch)
     office.facts.open(
         RolloutPath.OVERRULE,
         patch.number,

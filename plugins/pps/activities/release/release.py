@@ -9,6 +9,7 @@ from typing import Any
 
 from pps.activities.clients import control
 from pps.activities.desk import Desk
+from pps.activities.packages.advice import must_not_be_secret
 from pps.activities.packages.fetching import kept_packages
 from pps.activities.packages.production import Production
 from pps.activities.packages.repository_use import how_to_use
@@ -46,6 +47,7 @@ def decide_on_release(desk: Desk) -> tuple[str, ...]:
         return ()
     record.must_not_be_withdrawn()
     control.must_not_be_paused(record)
+    must_not_be_secret(desk, patch.number)
     reasons = reasons_against_release(desk.facts, patch)
     if not reasons and released_elsewhere(desk):
         desk.close(desk.fact(FactKind.ROLLOUT_CLOSED, "", "", {"outcome": "synchronised"}))
@@ -129,6 +131,7 @@ def release_kept_packages(
     if reasons:
         desk.record(desk.fact(FactKind.RELEASE_REFUSED, "", "", {"reasons": list(reasons)}))
         return reasons
+    must_not_be_secret(desk, desk.rollout.patch_number)
     kept, released = kept_packages(desk.rollout), _Released.of(desk, desk.patch)
     production.add_packages(released.repository, [sha256 for _, sha256 in kept], desk.now)
     packages = [name for name, _ in kept]

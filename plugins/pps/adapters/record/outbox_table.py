@@ -7,7 +7,7 @@ its sha256 stays. A sender that is killed before that mark finds text and all wh
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -105,6 +105,13 @@ class Outbox(Database):
                     **_NO_TEXT,
                 )
             )
+
+    def hold(self, keys: Collection[str], until: datetime, why: str) -> None:
+        """They are due then; what was claimed of them is given back."""
+        these = sa.and_(tables.outbox.c.key.in_(list(keys)), _waiting())
+        values = {"due_at": until, "claimed_until": None, "last_error": clean_text(why)[:500]}
+        with self._transaction() as connection:
+            connection.execute(sa.update(tables.outbox).where(these).values(**values))
 
     def mark_refused(self, errors: Mapping[str, str], now: datetime) -> None:
         """These were not; tried again after growing pauses, and given up after five days."""

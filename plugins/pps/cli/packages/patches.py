@@ -75,7 +75,7 @@ def show(ctx: typer.Context, patch: PatchNumber, as_json: output.Json = False) -
                 ("new variables", ", ".join(found.new_variables) or "none"),
                 ("changed variables", ", ".join(found.changed_variables) or "none"),
                 ("special configuration", found.special_configuration.strip() or "none"),
-                ("closes", ", ".join(found.cves) or "no vulnerability"),
+                ("closes", ", ".join(map(str, found.cves)) or "no vulnerability"),
                 ("embargo", output.moment(found.embargo_until) if found.embargo_until else "none"),
                 ("classified", _classified(standing, patch)),
             ]

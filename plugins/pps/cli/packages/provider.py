@@ -46,7 +46,7 @@ _ABOUT_FILE = """The file says what is released:
       bugs:
         - {number: 101, title: No IPv6, severity: major, originator: ada@example.org}
       test_cases: [{name: renew, title: A proxy is renewed while a job runs}]
-      cves: [CVE-2026-12345]
+      cves: [CVE-2026-12345 critical]
       depends_on: [4711]             # patches that must be in production first
 
     docs/provider.md names all fields, and what each finding means. A product as EGI's

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
 from pps.domain.base.names import checked_address, checked_name, checked_package_name, checked_version
+from pps.domain.packages.advice import Advice, Vulnerability
 from pps.domain.sites.site import Platform
-
-#: As the CVE programme writes them: four digits or more, any number of them.
-_CVE = re.compile(r"CVE-[0-9]{4}-[0-9]{4,19}")
 
 
 class PatchState(StrEnum):
@@ -170,8 +167,8 @@ class Patch:
     configuration_guide: str = ""
     test_cases: tuple[Case, ...] = ()
     """what VOs can judge one by one, beside the bugs; many patches have none"""
-    cves: tuple[str, ...] = ()
-    """vulnerabilities that it closes: CVE-YEAR-NUMBER"""
+    cves: tuple[Vulnerability, ...] = ()
+    """vulnerabilities that it closes"""
     embargo_until: datetime | None = None
     """until then nothing of it is to be said in public"""
 
@@ -184,9 +181,8 @@ class Patch:
             checked_name(self.service_type, f"service type of patch {self.number}")
         if self.provider:
             checked_address(self.provider, f"provider of patch {self.number}")
-        for cve in self.cves:
-            if not _CVE.fullmatch(cve):
-                raise ValueError(f"{cve[:40]!r} is no CVE id such as CVE-2026-12345")
+        if len({v.cve for v in self.cves}) != len(self.cves):
+            raise ValueError("a CVE is named twice in cves")
         if self.embargo_until is not None and self.embargo_until.tzinfo is None:
             raise ValueError("embargo_until must say its offset from UTC")
 
@@ -194,6 +190,11 @@ class Patch:
     def subject(self) -> str:
         """How people call it, in errors and mails."""
         return f"patch {self.number} ({self.metapackage} {self.version})"
+
+    @property
+    def advice(self) -> Advice:
+        """What it closes, and until when nobody is to know."""
+        return Advice(self.cves, self.embargo_until, (self.metapackage, self.version))
 
 
 def what_is_missing(patch: Patch) -> tuple[str, ...]:

@@ -16,6 +16,8 @@ class Role(StrEnum):
     REGIONAL_MANAGER = "Regional Manager"
     VO_REPRESENTATIVE = "VO Representative"
     PROVIDER = "Software Provider"
+    SECURITY_OFFICER = "Security Officer"
+    """of an infrastructure; sees which sites still have what is vulnerable (docs/security-advice.md)"""
 
 
 #: Roles whose holders may read what is not public. Somebody with none of them has an account, but nothing to do with

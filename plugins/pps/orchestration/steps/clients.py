@@ -326,8 +326,9 @@ def look_at_what_is_published() -> list[str]:
 
 @task(trigger_rule=TriggerRule.ALL_DONE)
 def send_mails() -> None:
-    """Mails and tickets that could not go when they were written; and what the tracker says of bugs."""
+    """Mails and tickets that could not go when they were written; and what the tracker says of bugs and CVEs."""
     with office() as o:
+        o.look_at_advice()  # first: what is under embargo since is not sent
         o.send()
         for rollout in o.tell_tracker().rollouts:
             run_notes.tell_opener(o.facts.rollout(rollout), o.services)

@@ -33,6 +33,7 @@ USERS: Mapping[str, str] = {
     "regional-manager": "Regional Manager",
     "vo-representative": "VO Representative",
     "software-provider": "Software Provider",
+    "security-officer": "Security Officer",
     "viewer": "Viewer",
 }
 

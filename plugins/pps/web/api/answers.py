@@ -11,6 +11,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict
 
 from pps.domain.base.conditions import ConditionState
+from pps.domain.packages.advice import Risk
 from pps.domain.people.feedback import Opinion, Outcome
 from pps.domain.people.verdicts import BugVerdict, CaseVerdict
 from pps.domain.record.rollouts import RolloutPath, SiteState
@@ -139,6 +140,14 @@ class Overruled(Answer):
     """roles"""
 
 
+class Closed(Answer):
+    """A vulnerability that a patch closes."""
+
+    cve: str
+    severity: Risk | None
+    """none: nobody has said"""
+
+
 class ToTry(Answer):
     """A test case of the patch."""
 
@@ -170,6 +179,8 @@ class Preview(Answer):
     """why it was withdrawn"""
     paused: str | None
     """why it is paused; none where it is not"""
+    cves: list[Closed]
+    """vulnerabilities that it closes"""
     tag: str | None
     jdl: str | None
     test_cases: list[ToTry]
@@ -283,6 +294,8 @@ class Why(Answer):
     tracker_page: str | None
     """where people read it in the tracker; none while that does not answer"""
     in_production: bool
+    cves: list[Closed]
+    """vulnerabilities that it closes"""
     answer: str
     conditions: list[Condition]
     rollouts: list[PatchRollout]

@@ -23,6 +23,7 @@ from pps.web.api import (
     answers,
     answers_from_afar,
     answers_of_pilots,
+    answers_on_exposure,
     answers_on_health,
     answers_on_quality,
     answers_on_sites,
@@ -125,6 +126,7 @@ OPERATIONS: Mapping[tuple[str, str], Described] = {
         answers_on_quality.QualitySaid, ActionEndBody, _KEPT
     ),
     ("POST", "/api/v1/quality/{product}/reviews"): Described(answers_on_quality.QualitySaid, ReviewBody, _KEPT),
+    ("GET", "/api/v1/exposure/{cve}"): Described(answers_on_exposure.Exposure),
     ("GET", "/api/v1/me"): Described(answers_from_afar.Me),
     ("GET", "/api/v1/configuration/{file}"): Described(answers_from_afar.ConfigurationFile),
     ("GET", "/api/v1/tracker/patches"): Described(answers_from_afar.TrackerPatches),

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
-from tests.support.desks import at_desk
-from tests.support.examples import DUE, NOW, SECRET, previewed, sqlite_store
+from tests.support.desks import at_desk, at_office
+from tests.support.examples import DUE, NOW, PATCH, SECRET, previewed, sqlite_store
 from tests.support.pilot_runs import APilot
 
 from pps.activities.desk import Desk
+from pps.activities.packages.advice import note_advice
 from pps.activities.people import feedback, feedback_dates, tokens
 from pps.adapters.record.store import FactStore
 from pps.domain.base.errors import RefusedError
@@ -142,3 +144,11 @@ def test_a_pilot_keeps_the_dates_of_its_kick_off() -> None:
         feedback_dates.extend_feedback(
             at_desk(pilot.record, pilot.store), AFTER_THE_OUTAGE, "", "carla", MINE, [], at_most=HALF_A_YEAR
         )
+
+
+def test_vos_who_hear_later_because_of_an_embargo_have_all_their_time(store: FactStore) -> None:
+    until = NOW + timedelta(days=3)
+    note_advice(at_office(store), replace(PATCH, embargo_until=until))
+    record = previewed(store)
+    due = feedback_dates.agree_feedback_date(desk(store, record), NOW + OPEN_FOR, otherwise=OPEN_FOR)
+    assert due == until + OPEN_FOR == feedback_due(store.rollout(record.name))

@@ -139,3 +139,27 @@ def test_what_is_missing_is_said_with_what_follows_from_it() -> None:
 def test_a_mapping_that_cannot_be_meant_is_refused(file: dict[str, Any], why: str) -> None:
     with pytest.raises(ValueError, match=why):
         book(**file)
+
+
+@pytest.mark.parametrize(
+    ("text", "what"),
+    [
+        ("CVE-2026-12345 grave", "cves.0"),
+        ("CVE-2026-12345 critical high", "cves.0"),
+        ("CVE-2026-123", "cves.0"),
+        ("cve-2026-12345", "cves.0"),
+        ("CVE-2026-12345\nCVE-2026-12345 high", "named twice"),
+    ],
+)
+def test_a_cve_that_is_none_or_a_severity_that_nobody_knows_is_a_problem_of_the_entry(text: str, what: str) -> None:
+    reading = read(book(), cves=text)
+    assert reading.patch is None and what in "; ".join(reading.problems)
+
+
+def test_cves_come_with_their_severity_and_go_back_as_they_came() -> None:
+    patch = read(book(), cves="CVE-2026-12345 critical\r\nCVE-2026-12346").patch
+    assert [(v.cve, v.risk) for v in patch.cves] == [
+        ("CVE-2026-12345", "critical"),
+        ("CVE-2026-12346", None),
+    ]
+    assert book().write(patch)["cves"] == "CVE-2026-12345 critical\nCVE-2026-12346"
