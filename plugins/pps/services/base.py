@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import SplitResult, urlsplit
 
 from pps.activities.clients.bulletin_pages import write_bulletin
-from pps.activities.packages.embargo import for_the_public
+from pps.activities.packages.embargo import public_record
 from pps.activities.ports.people import Templates
 from pps.activities.ports.tracker import Tracker
 from pps.config.loader import Configuration
@@ -180,7 +180,7 @@ class Shared:
     def write_bulletin(self, now: datetime) -> None:
         """Write the release bulletin anew from the facts (SD 4.1.1, step 5)."""
         write_bulletin(
-            for_the_public(self.facts, lambda: now),
+            public_record(self.facts, lambda: now),
             self.config.sites,
             self.templates,
             self.publication_folder,

@@ -14,7 +14,7 @@ _BOXES = ("database_schema_changed", "clients_compatible", "new_functionality")
 _REPOSITORY = ("repository_kind", "url", "suite", "components")
 _WORDS = ("platforms", "new_variables", "changed_variables")
 _LINES = ("component_parameters",)
-_CVE = re.compile(r"\s*,\s*|\s+(?=CVE-)|\n")
+_ENDS_CVE = re.compile(r",|\n|\s(?=CVE-)")
 #: Fields of the form; with the button, no other is sent.
 NAMES = (*(name for name in FIELDS if name != "repository"), *_REPOSITORY)
 
@@ -36,7 +36,7 @@ def as_document(typed: Mapping[str, str]) -> dict[str, Any]:
         if name in _WORDS:
             document[name] = text.replace(",", " ").split()
         elif name == "cves":
-            document[name] = [entry.strip() for entry in _CVE.split(text) if entry.strip()]
+            document[name] = [entry.strip() for entry in _ENDS_CVE.split(text) if entry.strip()]
         elif name in _LINES:
             document[name] = [line.strip() for line in text.splitlines() if line.strip()]
         elif name in _READ:

@@ -20,14 +20,19 @@ from tests.unit.web.test_late_answers import airflow_user, as_user, shared_store
 from pps.activities.packages.advice import look_at_advice, note_advice
 from pps.activities.people import notification
 from pps.activities.people.following import end_token, feed_token, follow, tell_followers
+from pps.activities.people.notification import Party
 from pps.activities.people.outbox import empty_outbox
+from pps.activities.ports.packages import Tarball
 from pps.activities.ports.people import Mail
 from pps.activities.release.notes import write_release_notes
 from pps.activities.sites import wishes
+from pps.activities.trust.statements import offer_installation
 from pps.adapters.packages.folders import PublishedFolder
 from pps.domain.base.errors import NotYetAllowedError
 from pps.domain.packages.advice import Risk, Vulnerability
+from pps.domain.packages.manifest import Manifest
 from pps.domain.people.following import Follower, Kind, Thing
+from pps.domain.sites.site import Platform
 from pps.web.app import PUBLIC, create_app
 
 UNTIL = NOW + timedelta(days=3)
@@ -64,6 +69,10 @@ class World:
         note_advice(at_office(self.store, actor="release-manager"), SECRET_PATCH)
         record = asked(self.store, previewed(self.store, SECRET_PATCH, run="bc_client_update/secret"))
         assert record.name == NAME
+        manifest, platform = Manifest("glite-WN", "3.77.23", (), ()), Platform("debian12", "amd64")
+        preview = Tarball(manifest.name, manifest.digest, {}, 1, ())
+        there = at_desk(self.store.rollout(NAME), self.store, patch=SECRET_PATCH, now=NOW)
+        offer_installation(there, preview, manifest, {platform}, packed=1, holds_for=timedelta(days=90))
         # a site's own words can name it, too
         office, by = at_office(self.store), wishes.Speaker("ana", frozenset({"user:ana"}))
         pin = wishes.pin(services.config.sites["PIC"], "glite-WN", "3.77.23", "We wait for others.", by)
@@ -127,6 +136,7 @@ def test_an_embargoed_rollout_is_on_no_public_route_and_in_no_file(
 @pytest.mark.parametrize("how", ["its date has come", "the tracker has no embargo any more"])
 def test_it_is_public_from_its_date_or_as_soon_as_the_flag_goes(world: World, how: str) -> None:
     assert "CVE-2026-77123" not in world.web.get("/bulletin").text  # and this page is kept
+    log = world.web.get("/log.json").headers["etag"]
     if how == "its date has come":
         world.now = UNTIL
     else:
@@ -144,6 +154,7 @@ def test_it_is_public_from_its_date_or_as_soon_as_the_flag_goes(world: World, ho
     for page in ("/bulletin", "/patches/774711", "/bulletin.atom", f"/bulletin/{NAME}.html"):
         assert "CVE-2026-77123" in world.web.get(page).text, page
     assert world.web.get(f"/api/v1/rollouts/{NAME}").status_code == 200
+    assert "3.77.23" in world.web.get("/log.json", headers={"If-None-Match": log}).text
 
 
 def test_an_embargo_that_the_tracker_sets_later_hides_what_was_shown(world: World) -> None:
@@ -199,7 +210,9 @@ class Post:
 
 def test_mails_to_vos_regions_and_followers_wait_and_leave_when_the_embargo_ends(world: World) -> None:
     desk = at_desk(world.store.rollout(NAME), world.store, patch=SECRET_PATCH, now=NOW)
+    another_vo = replace(AUDIENCE, vos=(Party("cms", "cms-grid@example.org"),))
     assert notification.broadcast(desk, AUDIENCE) and notification.invite_originators(desk, AUDIENCE)
+    assert notification.invite_vos(desk, another_vo)
     desk.record(mails=[Mail(f"{NAME}/site-told/PIC", "admin@pic.example.org", "It failed there", "Because.")])
     post = Post()
 
@@ -217,7 +230,7 @@ def test_mails_to_vos_regions_and_followers_wait_and_leave_when_the_embargo_ends
     assert waiting and set(waiting) == {f"embargoed until {UNTIL:%Y-%m-%d %H:%M} UTC"}
     world.now = UNTIL + timedelta(minutes=1)
     sweep()
-    assert {"atlas-grid@example.org", "roc-italy@example.org", "user-support@example.org"} <= set(post.to)
+    assert {"cms-grid@example.org", "roc-italy@example.org", "user-support@example.org"} <= set(post.to)
     assert post.to.count("fay@example.org") == 2
     assert all(sent for _, sent, _ in world.store.outbox(NAME))
 

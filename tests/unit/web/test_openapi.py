@@ -32,11 +32,13 @@ from tests.support.thoroughness import examples
 from tests.support.withdrawals import Postbox
 from tests.unit.web.test_late_answers import Clock, airflow_user, shared_store
 
+from pps.activities.packages.advice import note_advice
 from pps.activities.people.following import follow
 from pps.activities.ports.packages import Tarball
 from pps.activities.ports.people import Mail
 from pps.activities.trust.statements import offer_installation
 from pps.config.loader import Configuration
+from pps.domain.packages.advice import Risk, Vulnerability
 from pps.domain.packages.manifest import Manifest
 from pps.domain.packages.patch import PatchState
 from pps.domain.people.following import Kind, Thing
@@ -70,7 +72,14 @@ QUALITY = (
     ("reviews", {"text": "One release was withdrawn."}),
 )
 #: What addresses lead to that name more than a record.
-PLACES = {"product": "glite-WN", "version": "3.1.24", "patch": 4711, "number": 4711, "file": "policies.yaml"}
+PLACES: dict[str, Any] = {
+    "product": "glite-WN",
+    "version": "3.1.24",
+    "patch": 4711,
+    "number": 4711,
+    "file": "policies.yaml",
+    "cve": "CVE-2026-12345",
+}
 QUERIES = {
     "/api/v1/feedback": {"rollout": ROLLOUT},
     "/api/v1/credits": {"show": "list"},
@@ -125,6 +134,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Any:
     there = at_desk(store.rollout(ROLLOUT), store, now=NOW)
     offer_installation(there, preview, manifest, for_these, packed=1, holds_for=timedelta(days=90))
     record_refused_release(store)
+    note_advice(at_office(store), replace(MAJOR, cves=(Vulnerability(PLACES["cve"], Risk.HIGH),)))
     follow(at_office(store, patch=MAJOR), "ana", "ana@example.org", Thing(Kind.PATCH, "4711"), ())
     config = write_config(folder / "config", [site("PIC", administrators=["ana"], latitude=41.4, longitude=2.2)])
     given = {

@@ -51,7 +51,7 @@ def nobody(number: int, advice: Advice) -> bool:
     return False
 
 
-def for_the_public(facts: Facts, now: Callable[[], datetime]) -> Facts:
+def public_record(facts: Facts, now: Callable[[], datetime]) -> Facts:
     """The record as strangers read it."""
     return PublicRecord(facts, now, nobody).as_facts
 

@@ -15,7 +15,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from pps.activities.desk import Office
-from pps.activities.packages.embargo import for_the_public
+from pps.activities.packages.embargo import public_record
 from pps.activities.people.tokens import keys_in
 from pps.activities.ports.people import Mail
 from pps.activities.ports.record import Facts
@@ -222,7 +222,7 @@ def tell_followers(office: Office, secret: Callable[[], bytes], public_url: str)
     told = {(f.subject, f.occasion) for f in office.facts.rollout(RECORD).facts if f.kind is FactKind.TOLD}
     by_rollout: dict[str, list[News]] = {}
     things = {thing for f in reached for thing in f.since}
-    open_to_all = replace(office, facts=for_the_public(office.facts, office.clock))
+    open_to_all = replace(office, facts=public_record(office.facts, office.clock))
     for news in _news(open_to_all, max(begun, office.now - _FRESH), things):
         by_rollout.setdefault(news.rollout, []).append(news)
     new = 0
