@@ -23,6 +23,7 @@ from tests.unit.web.test_late_answers import airflow_user
 from typer.testing import CliRunner
 
 from pps.activities.clients import signing
+from pps.activities.clients.withdrawal import close_withdrawn
 from pps.activities.packages.payloads import prepare_payload
 from pps.activities.people import asking
 from pps.activities.ports.packages import Tarball
@@ -262,6 +263,26 @@ def test_a_withdrawal_is_signed_as_well_and_then_followed(centre: Centre) -> Non
     assert papers.to_install(preview.name) is None
     assert centre.put(papers.to_remove(preview.name), preview)[-1].startswith("PPS-REMOVED")
     assert not centre.has(preview)
+
+
+def test_a_withdrawal_that_has_ended_still_waits_for_those_who_sign_it(centre: Centre) -> None:
+    d = centre.rollout(4711, "1.0")
+    centre.sign(d)
+    d.record(d.fact(FactKind.WITHDRAWAL_ASKED, payload={"reason": "It breaks."}), d.fact(FactKind.TAGS_GONE))
+    statements.offer_withdrawal(d, holds_for=timedelta(days=90))
+    close_withdrawn(d)
+    link = "https://pps.example.org/pps/tasks/withdraw_rollout/r/withdrawal.sign/0"
+    for role in (MANAGER, COORDINATOR):
+        put(d, WITHDRAWAL, role, WITHDRAWAL.prepare(d, role), link)
+
+    def waiting(after: timedelta = timedelta(0)) -> list[tuple[str, str]]:
+        found = asking.open_questions(centre.store, d.now + after)
+        return [(record.name, asked.subject) for record, asked in found]
+
+    assert waiting() == [(d.name, MANAGER), (d.name, COORDINATOR)]
+    asking.keep_answer(d, Given(signing.SIGNED, {}, "grace", d.now), step=signing.WITHDRAWAL, subject=MANAGER)
+    assert waiting() == [(d.name, COORDINATOR)]
+    assert waiting(timedelta(days=31)) == []
 
 
 def test_the_newer_preview_of_a_product_counts_and_going_back_is_signed_anew(centre: Centre) -> None:

@@ -12,7 +12,7 @@ import hashlib
 import json
 import re
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -133,7 +133,8 @@ def seen(store: FactStore) -> dict[str, Any]:
             "withdrawn": record.is_withdrawn,
             "over": record.is_over,
         }
-    questions = sorted([r.name, q.step, q.subject, q.due.isoformat()] for r, q in asking.open_questions(store))
+    waiting = asking.open_questions(store, datetime.now(UTC))
+    questions = sorted([r.name, q.step, q.subject, q.due.isoformat()] for r, q in waiting)
     register = [
         [r.name, r.path, r.patch, r.opened_at.isoformat(), r.closed_at.isoformat() if r.closed_at else None]
         for r in store.rollouts()

@@ -106,7 +106,7 @@ class TarballPolicy(Model):
 class StatementsPolicy(Model):
     """policies.yaml, `statements`: what sites with a kit want signed (docs/kit.md)."""
 
-    sign_within: Duration = timedelta(days=2)
+    sign_within: Annotated[Duration, Field(le=timedelta(days=30))] = timedelta(days=2)
     hold_for: Duration = timedelta(days=180)
 
 

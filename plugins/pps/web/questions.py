@@ -46,7 +46,7 @@ def router(
     def list_questions(user: Any = Depends(current_user)) -> dict[str, Any]:  # noqa: B008
         """All that wait for an answer, the most urgent first; `mine`: put to whoever asks, by name or by role."""
         me = identities(user.get_id(), user.get_name(), (role.name for role in getattr(user, "roles", ())))
-        waiting = sorted(open_questions(services().facts), key=lambda found: found[1].due)
+        waiting = sorted(open_questions(services().facts, now()), key=lambda found: found[1].due)
         url = services().config.service.public_url
         return {
             "questions": [

@@ -133,7 +133,7 @@ def _waiting(services: Services, person: Person, at: datetime) -> list[dict[str,
     sites = services.config.sites
     rows = [
         {**_row(record.name, asked, person, at), "region": sites[asked.subject].roc if asked.subject in sites else ""}
-        for record, asked in open_questions(services.facts)
+        for record, asked in open_questions(services.facts, at)
     ]
     return sorted(rows, key=lambda row: row["due"])
 

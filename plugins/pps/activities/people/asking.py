@@ -9,7 +9,7 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from pps.activities.desk import Desk, Office
@@ -23,6 +23,7 @@ from pps.domain.record.rollouts import Rollout
 
 LONGEST_TEXT = 20_000
 """characters of one field of a form"""
+_ASKED_AFTER_A_WITHDRAWAL = timedelta(days=30)
 MOST_ANSWERS = 50
 """to one question; the record is for ever"""
 
@@ -40,6 +41,8 @@ class Asking:
     """`user:<name>` or `role:<Name>`"""
     to: str = ""
     """mail address; "" sends none"""
+    outlives: bool = False
+    """it waits although the rollout is over"""
 
 
 def ask(desk: Desk, wanted: Asking, *, step: str, subject: str, link: str) -> Question:
@@ -57,7 +60,7 @@ def ask(desk: Desk, wanted: Asking, *, step: str, subject: str, link: str) -> Qu
         "to": wanted.to,
         "assigned_to": list(wanted.assigned_to),
         "link": link,
-    }
+    } | ({"outlives": True} if wanted.outlives else {})
     asked = desk.fact(FactKind.QUESTION_ASKED, subject, step, payload)
     view = {
         "rollout": desk.name,
@@ -191,16 +194,21 @@ def note_silence(desk: Desk, *, step: str, subject: str, more: Iterable[Fact] = 
     return True
 
 
-def open_questions(facts: Facts) -> tuple[tuple[Rollout, Question], ...]:
-    """Every question that waits for an answer, of all rollouts that are open."""
-    records = facts.standing([row.name for row in facts.rollouts(open_only=True)]).values()
+def open_questions(facts: Facts, now: datetime) -> tuple[tuple[Rollout, Question], ...]:
+    """Every question that waits for an answer, of all rollouts that are open or were withdrawn lately.
+
+    What sites with a kit want signed for a withdrawal is asked beside it, and it ends without that.
+    """
+    withdrawn = facts.facts_of_kind((FactKind.WITHDRAWAL_ASKED,), since=now - _ASKED_AFTER_A_WITHDRAWAL)
+    names = [*(row.name for row in facts.rollouts(open_only=True)), *(fact.rollout for fact in withdrawn)]
+    records = facts.standing(list(dict.fromkeys(names))).values()
     return tuple((record, q) for record in records for q in rules.questions(record) if rules.is_open(record, q))
 
 
 def remind(office: Office, remind_at: Sequence[float]) -> int:
     """Remind everybody who is due for it (SD 4.1.3, 8); returns how many mails are new, none when repeated."""
     new = 0
-    for record, asked in open_questions(office.facts):
+    for record, asked in open_questions(office.facts, office.now):
         which = rules.reminder_due(asked, office.now, remind_at)
         if not which or not asked.to:
             continue

@@ -32,6 +32,8 @@ class Question:
     """who may answer: `user:<name>` or `role:<Name>`"""
     link: str = ""
     """where it is answered"""
+    outlives: bool = False
+    """it waits although the rollout is over"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +90,7 @@ def questions(record: Rollout) -> tuple[Question, ...]:
             f.payload.get("title", ""),
             tuple(f.payload.get("assigned_to", ())),
             f.payload.get("link", ""),
+            f.payload.get("outlives", False),
         )
         for f in record.facts
         if f.kind is FactKind.QUESTION_ASKED
@@ -150,7 +153,7 @@ def has_expired(record: Rollout, step: str, subject: str) -> bool:
 
 def is_open(record: Rollout, asked: Question) -> bool:
     """Tell whether an answer would still decide."""
-    over = has_expired(record, asked.step, asked.subject) or record.is_over
+    over = has_expired(record, asked.step, asked.subject) or (record.is_over and not asked.outlives)
     return not over and decisive(record, asked.step, asked.subject) is None
 
 

@@ -13,7 +13,8 @@ from pps.workflow.forms import Form, text_field
 
 def _form(step: str) -> Form:
     def prepare(d: FrontDesk, role: str) -> Asking | None:
-        if d.rollout.is_closed or (step == activity.PREVIEW and d.rollout.is_over):
+        # a withdrawal is signed although the rollout has ended, which may be long ago
+        if step == activity.PREVIEW and d.rollout.is_over:
             return None
         wanted = activity.to_be_signed(d, step, role, d.services.keys_in_force)
         if not wanted:
@@ -29,6 +30,7 @@ def _form(step: str) -> Form:
             due=due,
             assigned_to=(f"role:{role}",),
             to=d.config.people.role_contacts.get(Role(role), ""),
+            outlives=step == activity.WITHDRAWAL,
         )
 
     def follow(d: FrontDesk, role: str, given: Given) -> tuple[Fact, ...]:
