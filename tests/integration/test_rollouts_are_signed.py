@@ -45,8 +45,8 @@ from pps.domain.sites.site import Scheme
 from pps.domain.trust.keys import Root
 from pps.domain.trust.signed import Signature, Signed, envelope
 from pps.web.app import create_app
-from pps.workflow.answers import Place
-from pps.workflow.desk import FrontDesk
+from pps.workflow.answers import Place, reasons_against
+from pps.workflow.desk import FrontDesk, FrontOffice
 from pps.workflow.form_book import FORMS
 from pps.workflow.forms import put
 
@@ -271,9 +271,9 @@ def test_a_withdrawal_that_has_ended_still_waits_for_those_who_sign_it(centre: C
     d.record(d.fact(FactKind.WITHDRAWAL_ASKED, payload={"reason": "It breaks."}), d.fact(FactKind.TAGS_GONE))
     statements.offer_withdrawal(d, holds_for=timedelta(days=90))
     close_withdrawn(d)
-    link = "https://pps.example.org/pps/tasks/withdraw_rollout/r/withdrawal.sign/0"
     for role in (MANAGER, COORDINATOR):
-        put(d, WITHDRAWAL, role, WITHDRAWAL.prepare(d, role), link)
+        place = Place("withdraw_rollout", "r", f"withdrawal.{role}")
+        put(d, WITHDRAWAL, role, WITHDRAWAL.prepare(d, role), place.link("https://pps.example.org"))
 
     def waiting(after: timedelta = timedelta(0)) -> list[tuple[str, str]]:
         found = asking.open_questions(centre.store, d.now + after)
@@ -283,6 +283,27 @@ def test_a_withdrawal_that_has_ended_still_waits_for_those_who_sign_it(centre: C
     asking.keep_answer(d, Given(signing.SIGNED, {}, "grace", d.now), step=signing.WITHDRAWAL, subject=MANAGER)
     assert waiting() == [(d.name, COORDINATOR)]
     assert waiting(timedelta(days=31)) == []
+
+
+def test_what_is_no_signature_is_refused_at_the_door_also_for_a_withdrawal(centre: Centre) -> None:
+    d = centre.rollout(4711, "1.0")
+
+    def refused(step: str, place: Place, form: Any) -> None:
+        put(d, form, MANAGER, form.prepare(d, MANAGER), place.link("https://pps.example.org"))
+        office = FrontOffice.of(centre.services, now, "test")
+        (offered,) = statements.offered_for(centre.store, d.name)
+        for names, is_good in ((("rm",), True), (("coordinator",), False), ((), False)):
+            sent = envelope([centre.people.signed(offered.statement.text, *names)]) if names else "None."
+            given = Given(signing.SIGNED, {"signatures": sent}, "rita", office.now)
+            before = list(centre.store.facts_of_kind(list(FactKind)))
+            assert (reasons_against(office, place, given) == ()) is is_good, (step, names)
+            assert list(centre.store.facts_of_kind(list(FactKind))) == before
+
+    refused("preview", Place("r", "4711", "signatures.sign_as_release_manager"), FORM)
+    centre.sign(d)
+    d.record(d.fact(FactKind.WITHDRAWAL_ASKED, payload={"reason": "It breaks."}))
+    statements.offer_withdrawal(d, holds_for=timedelta(days=90))
+    refused("withdrawal", Place("withdraw_rollout", "r2", "withdrawal.sign_as_release_manager"), WITHDRAWAL)
 
 
 def test_the_newer_preview_of_a_product_counts_and_going_back_is_signed_anew(centre: Centre) -> None:

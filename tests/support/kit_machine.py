@@ -13,7 +13,7 @@ from tests.support.kits import KitSite, People
 from tests.support.previews import FolderArtefacts
 from tests.support.sshd import free_port, new_key, public_key, wait_for_port
 
-from pps.activities.trust.kit import Centre, Place, kit_files, kit_tar
+from pps.activities.trust.kit import Centre, Place, Policy, kit_files, kit_tar
 from pps.domain.sites.site import Site
 
 # /etc is a copy, so that accounts and sudo's rules are this machine's alone; the kit's places are below /opt and /srv.
@@ -68,14 +68,20 @@ class KitMachine(KitSite):
 
 
 @contextmanager
-def running(folder: Path, people: People, store: FolderArtefacts) -> Iterator[KitMachine]:
-    """The machine with the kit unpacked in /srv/pps-kit, not installed yet; sshd runs."""
+def running(
+    folder: Path, people: People, store: FolderArtefacts, product: str = "client", controller: Path | None = None
+) -> Iterator[KitMachine]:
+    """The machine with the kit unpacked in /srv/pps-kit, not installed yet; sshd runs.
+
+    Args:
+        controller: the key by which it is reached; a new one is made where there is none.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     folder.chmod(0o755)
-    machine = KitMachine(folder, people, store, port=free_port())
-    new_key(folder / "id")
+    machine = KitMachine(folder, people, store, policy=Policy(product), port=free_port())
+    controller = controller or new_key(folder / "id")
     host_key = new_key(folder / "host_key")
-    centre = Centre(people.root(), public_key(folder / "id"), "ops")
+    centre = Centre(people.root(), public_key(controller), "ops")
     files = kit_files(machine.site, [machine.policy], centre, Place(state="/srv/state"))
     (folder / "kit.tar").write_bytes(kit_tar(files))
     keeper = subprocess.Popen(

@@ -11,7 +11,6 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
-from functools import cache
 from typing import Any
 
 from fastapi import Depends, FastAPI, HTTPException
@@ -129,8 +128,8 @@ def create_app(
     """Put the application together.
 
     Args:
-        services: called at the first request and kept, so that a start of the web server needs no
-            database, and all requests share one pool of connections.
+        services: asked at each request, so that a start of the web server needs no database, and a changed file of
+            the configuration is followed; keeps by itself what is costly.
         current_user: FastAPI dependency that raises 401 or 403 unless an Airflow user calls.
         keep_note: changes the note of a run of Airflow.
         airflow: starts runs and answers questions for whoever has sent a request.
@@ -148,7 +147,7 @@ def create_app(
 
     app = FastAPI(title="PPS Rollout", docs_url=None, redoc_url=None, openapi_url=None, lifespan=serving)
     app.add_middleware(SecurityHeaders)
-    everything = cache(services)
+    everything = services
     services, strangers = at_the_door(everything, now), for_strangers(everything, now)
     explain_errors(app, services)
     app.include_router(shell.router())

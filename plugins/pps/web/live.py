@@ -193,7 +193,7 @@ class Live:
         marks, registry = marks_at(s.facts, now), self._registry_of(s.config.sites)
         shown = [row for row, _, _ in marks]
         keys = [self._key(row, own, of_patch, registry) for row, own, of_patch in marks]
-        name = _digest(repr((keys, self._minute(now))))
+        name = _digest(repr((keys, registry, self._minute(now))))
         if self._newest is not None and self._newest.name == name:
             return self._newest
         self._make_entries(shown, keys, s)

@@ -74,9 +74,11 @@ class Place:
 
 
 def question_at(office: FrontOffice, place: Place) -> tuple[FrontDesk, Question] | None:
-    """The question that waits there, at the desk of the rollout that the run has opened; None if it is none of ours."""
+    """The question that waits there, at the desk of the rollout that the run has opened, or withdraws; None if it is
+    none of ours."""
     opened = office.facts.with_payload(FactKind.ROLLOUT_OPENED, "run", [f"{place.dag}/{place.run}"])
-    for name in dict.fromkeys(fact.rollout for fact in opened):
+    names = [fact.rollout for fact in opened] or asking.withdrawn_lately(office.facts, office.now)
+    for name in dict.fromkeys(names):
         d = office.desk(name)
         for asked in questions.questions(d.rollout):
             if place.is_in(asked.link):
@@ -90,7 +92,7 @@ def question_at(office: FrontOffice, place: Place) -> tuple[FrontDesk, Question]
 class _Reading:
     """The record of facts for somebody who only looks."""
 
-    _MAY = frozenset({"rollout", "rollouts", "dossier", "standing", "has", "facts_of_kind", "with_payload"})
+    _MAY = frozenset({"about", "rollout", "rollouts", "dossier", "standing", "has", "facts_of_kind", "with_payload"})
 
     def __init__(self, facts: Facts) -> None:
         self._facts = facts

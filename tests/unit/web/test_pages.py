@@ -18,6 +18,8 @@ from tests.support.front import (  # noqa: F401
     a_preview_that_is_out,
     happened,
     services,
+    site,
+    write_config,
 )
 from tests.unit.web.test_api import airflow_user, ticking
 
@@ -58,6 +60,19 @@ class Read(HTMLParser):
     @property
     def words(self) -> str:
         return " ".join(self._words)
+
+
+def test_a_site_that_joins_is_shown_without_a_restart(services: MemoryServices) -> None:
+    now_there = services
+
+    def as_the_files_are() -> MemoryServices:
+        return now_there
+
+    web = TestClient(create_app(as_the_files_are, airflow_user, ticking()))  # type: ignore[arg-type]
+    assert web.get("/sites/NEW").status_code == 404
+    now_there = replace(services, config=write_config(services.config.folder, [site("NEW")]))
+    assert web.get("/sites/NEW").status_code == 200
+    assert [s["site"] for s in web.get("/api/v1/map").json()["sites"]] == ["NEW"]
 
 
 @pytest.mark.sd("4.1.1", step=5)

@@ -194,13 +194,18 @@ def note_silence(desk: Desk, *, step: str, subject: str, more: Iterable[Fact] = 
     return True
 
 
+def withdrawn_lately(facts: Facts, now: datetime) -> tuple[str, ...]:
+    """Rollouts of whose withdrawal something may still be asked."""
+    asked = facts.facts_of_kind((FactKind.WITHDRAWAL_ASKED,), since=now - _ASKED_AFTER_A_WITHDRAWAL)
+    return tuple(fact.rollout for fact in asked)
+
+
 def open_questions(facts: Facts, now: datetime) -> tuple[tuple[Rollout, Question], ...]:
     """Every question that waits for an answer, of all rollouts that are open or were withdrawn lately.
 
     What sites with a kit want signed for a withdrawal is asked beside it, and it ends without that.
     """
-    withdrawn = facts.facts_of_kind((FactKind.WITHDRAWAL_ASKED,), since=now - _ASKED_AFTER_A_WITHDRAWAL)
-    names = [*(row.name for row in facts.rollouts(open_only=True)), *(fact.rollout for fact in withdrawn)]
+    names = [*(row.name for row in facts.rollouts(open_only=True)), *withdrawn_lately(facts, now)]
     records = facts.standing(list(dict.fromkeys(names))).values()
     return tuple((record, q) for record in records for q in rules.questions(record) if rules.is_open(record, q))
 
