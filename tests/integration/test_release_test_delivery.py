@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import shutil
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -9,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cyclonedx.schema import SchemaVersion
+from cyclonedx.validation.json import JsonStrictValidator
 from tests.support import signing
 from tests.support.desks import at_desk
 from tests.support.examples import NOW, templates
@@ -21,6 +25,7 @@ from pps.activities.packages.fetching import kept_packages
 from pps.activities.packages.production import Production, Publisher
 from pps.activities.quality import release_testing
 from pps.activities.release import decision as release_decision
+from pps.adapters.packages.bills import as_cyclonedx
 from pps.adapters.packages.folders import PublishedFolder
 from pps.adapters.packages.package_files import PackageFiles
 from pps.adapters.packages.production_packages import ProductionFolder
@@ -28,10 +33,13 @@ from pps.adapters.packages.repositories import OwnRepositories
 from pps.adapters.packages.repository_seal import RepositorySeal
 from pps.adapters.packages.repository_writer import publish_packages
 from pps.domain.base.errors import NotYetAllowedError, PackageError, ServiceError
+from pps.domain.packages.advice import Risk, Vulnerability
 from pps.domain.packages.patch import Patch, PatchState
 from pps.domain.packages.repository_trust import Trust
 from pps.domain.quality.release_tests import ACCEPT, RELEASE
 from pps.domain.record.facts import FactKind
+
+FIXED = Vulnerability("CVE-2026-12345", Risk.CRITICAL)
 
 
 @dataclass
@@ -41,6 +49,11 @@ class Delivery:
     provider: Provider
     test: AReleaseTest
     production: Path
+
+    @property
+    def pages(self) -> Path:
+        """With the release notes."""
+        return self.provider.root / "pages"
 
     @cached_property
     def seal(self) -> RepositorySeal:
@@ -76,6 +89,10 @@ class Delivery:
                 [],
                 url="https://packages.example.org",
                 keys=signing.KEYS,
+                pages=PublishedFolder(UPath(self.pages)),
+                reader=PackageFiles(),
+                limits=LIMITS,
+                write_bill=as_cyclonedx,
             ),
         )
 
@@ -96,7 +113,7 @@ class Delivery:
 @pytest.fixture
 def delivery(provider: Provider) -> Delivery:
     _, patch = provider.publish_sample()
-    patch = replace(patch, state=PatchState.CERTIFIED, install_tested=patch.platforms)
+    patch = replace(patch, state=PatchState.CERTIFIED, install_tested=patch.platforms, cves=(FIXED,))
     return Delivery(provider, AReleaseTest(patch).planned(), provider.root / "production")
 
 
@@ -144,6 +161,32 @@ def test_what_was_tried_is_released_whatever_the_provider_publishes_meanwhile(de
     assert delivery.in_production() == {}
     assert delivery.release() == ()
     assert delivery.in_production() == tried
+
+
+def test_what_is_released_says_what_it_carries_by_the_packages_own_words(delivery: Delivery) -> None:
+    delivery.run()
+    test = delivery.test
+    test.ask("release-test", "PIC", NOW, "user:admin-pic")
+    test.answers("PIC", ACCEPT).decided(RELEASE)
+    assert not delivery.pages.exists(), "nothing is said of what is not released"
+    assert delivery.release() == ()
+    [released] = test.kinds(FactKind.RELEASED_TO_PRODUCTION)
+    text = (delivery.pages / released.payload["bill"]["file"]).read_text()
+    assert JsonStrictValidator(SchemaVersion.V1_6).validate_str(text) is None
+    assert hashlib.sha256(text.encode()).hexdigest() == released.payload["bill"]["sha256"]
+    bill = json.loads(text)
+    carried = {(c["name"], c["version"]): c for c in bill["components"]}
+    tried = {digest for _, digest in kept_packages(test.record)}
+    assert {c["hashes"][0]["content"] for c in carried.values()} == tried
+    assert set(carried) == {(ref.name, ref.version) for ref in (*test.patch.packages, *test.patch.externals)}
+    assert {c["licenses"][0]["license"]["id"] for c in carried.values()} == {"Apache-2.0"}
+    [fixed] = bill["vulnerabilities"]
+    assert (fixed["id"], fixed["ratings"], fixed["analysis"]["state"]) == (
+        FIXED.cve,
+        [{"severity": "critical"}],
+        "resolved",
+    )
+    assert bill["metadata"]["component"]["version"] == test.patch.version
 
 
 def test_a_package_with_a_wrong_digest_reaches_nobody(delivery: Delivery) -> None:

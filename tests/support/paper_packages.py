@@ -11,7 +11,12 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-from pps.activities.ports.packages import IndexedPackage, PackageMember, UnpackBudget
+from upath import UPath
+
+from pps.activities.ports.packages import IndexedPackage, PackageMember, TarballLimits, UnpackBudget
+from pps.adapters.packages.bills import as_cyclonedx
+from pps.adapters.packages.folders import PublishedFolder
+from pps.domain.packages.bill import Description
 from pps.domain.packages.patch import PackageRef, Repository
 
 
@@ -41,7 +46,15 @@ class PaperReader:
         ref = PackageRef(*path.read_text().split())
         program = PackageMember(f"usr/bin/{ref.name}", "f", len(ref.version), executable=True)
         content = [(program, io.BytesIO(ref.version.encode()))]
-        yield SimpleNamespace(ref=ref, install_script="", has_changelog=True, members=lambda: iter(content))
+        says = lambda: Description(("Apache-2.0",), "Paper mill")  # noqa: E731
+        yield SimpleNamespace(ref=ref, install_script="", has_changelog=True, members=lambda: iter(content), says=says)
+
+
+def bill_on_paper(pages: UPath) -> dict[str, Any]:
+    """How a release of such packages says what it carries: arguments of `Production`."""
+    limits = TarballLimits(1 << 30, 100_000, 1 << 29)
+    folder = PublishedFolder(pages)
+    return {"pages": folder, "reader": PaperReader(), "limits": limits, "write_bill": as_cyclonedx}
 
 
 class PaperProduction:

@@ -35,8 +35,9 @@ LATE = DUE + timedelta(hours=1)
 DECISION_DUE = DUE + timedelta(days=14)
 WELL = {"services": "CREAM-CE", "report": None}
 BADLY = {"services": "CREAM-CE", "report": "Jobs are lost."}
-#: of what `local_package` of a test gives
-PACKAGE = hashlib.sha256(b"package").hexdigest()
+#: what `local_package` of a test gives (tests.support.paper_packages)
+PACKAGE_BYTES = b"voms-clients 2.1.0-1 amd64"
+PACKAGE = hashlib.sha256(PACKAGE_BYTES).hexdigest()
 PACKAGES = [[str(ref), PACKAGE] for ref in CERTIFIED.packages]
 RUN = "release_testing/release-test-4711-1"
 

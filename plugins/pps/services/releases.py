@@ -111,6 +111,8 @@ class Releases(People, Repositories):
     @property
     def production(self) -> Production:
         """What a release works with; all VOs and ROCs hear of it."""
+        from pps.adapters.packages.bills import as_cyclonedx
+
         audience = self.audience()
         return Production(
             self.artefacts,
@@ -120,6 +122,10 @@ class Releases(People, Repositories):
             [party.address for party in (*audience.vos, *audience.rocs)],
             url=self.production_url,
             keys=self.published_keys,
+            pages=self.publication_folder,
+            reader=self.package_reader,
+            limits=self.config.policies.tarball.to_port(),
+            write_bill=as_cyclonedx,
         )
 
     @cached_property

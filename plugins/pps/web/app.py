@@ -90,7 +90,10 @@ PUBLIC = {
     ("GET", "/bulletin.json"): "SD 4.1.1: what the page for people links to.",
     ("GET", "/bulletin.atom"): "SD 4.1.1: the bulletin for readers of feeds.",
     ("GET", "/deadlines.ics"): "SD 4.1.1: until when feedback is asked for, for calendars.",
-    ("GET", "/release-notes/{file}"): "SD 4.1.1: release notes are for all users; they hold no address.",
+    (
+        "GET",
+        "/release-notes/{file}",
+    ): "SD 4.1.1: release notes, and what a release carries, are for all users; no address.",
     ("GET", "/keys"): "whoever installs from our repositories compares the key that signs them.",
     ("GET", "/keys/{file}"): "the public keys, for apt's Signed-By and dnf's gpgkey.",
     ("GET", "/answers.js"): "a part of Airflow's own pages that says why an answer was not taken; it holds no data.",

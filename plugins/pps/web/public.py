@@ -10,6 +10,7 @@ from fastapi import APIRouter, HTTPException
 from fastapi.responses import HTMLResponse, PlainTextResponse, Response
 
 from pps.activities.clients.standing import public_view
+from pps.activities.packages.production import BILL, NOTES
 from pps.activities.ports.publication import PublicationFolder
 from pps.activities.ports.record import Facts
 from pps.domain.base.errors import NotYetAllowedError
@@ -27,7 +28,7 @@ DOCUMENT_HEADERS = {
     ),
     "Cache-Control": "no-cache",
 }
-_NOTES = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+~-]{0,63}\.(html|txt)")
+_NOTES = re.compile(r"([A-Za-z0-9][A-Za-z0-9._+~-]{0,63})\.(html|txt|cdx\.json)")
 
 
 def rollout_or_404(facts: Facts, name: str) -> Rollout:
@@ -52,12 +53,15 @@ def router(services: Callable[[], Services]) -> APIRouter:
 
     @api.get("/release-notes/{file}")
     def release_notes(file: str) -> Response:
-        """The release notes of a rollout, as `<rollout>.html` or `<rollout>.txt`."""
-        if not _NOTES.fullmatch(file):
+        """Release notes, as `<rollout>.html` or `<rollout>.txt`; what a release carries, as `<rollout>.cdx.json`."""
+        found = _NOTES.fullmatch(file)
+        if not found:
             raise HTTPException(404, "There are no such release notes.")
-        must_not_be_hidden(services().facts, file.rpartition(".")[0])
-        text = published(services().publication_folder, f"release-notes/{file}")
-        if file.endswith(".txt"):
+        must_not_be_hidden(services().facts, found[1])
+        text = published(services().publication_folder, f"{NOTES}/{file}")
+        if found[2] == BILL:
+            return Response(text, media_type="application/vnd.cyclonedx+json; version=1.6")
+        if found[2] == "txt":
             return PlainTextResponse(text)
         return HTMLResponse(text, headers=DOCUMENT_HEADERS)
 

@@ -12,13 +12,17 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from pps.activities.packages.repository_use import PublishedKeys
-from pps.activities.ports.packages import Artefacts
+from pps.activities.ports.packages import Artefacts, BillWriter, PackageReader, TarballLimits, UnpackBudget
 from pps.activities.ports.people import Templates
 from pps.activities.ports.publication import PublicationFolder
 from pps.domain.base.errors import TamperedError
+from pps.domain.packages.bill import Bill, Carried
 from pps.domain.packages.patch import Repository, RepositoryKind
 
 SUITE = "production"
+#: Folder of the release notes below the published pages, and how a bill of materials ends there.
+NOTES = "release-notes"
+BILL = "cdx.json"
 
 #: Adds package files to a repository below the production folder; repeating it changes nothing.
 #: Arguments: place below the folder, repository, files, now.
@@ -39,11 +43,31 @@ class Production:
     url: str
     """where sites reach the folder"""
     keys: PublishedKeys
+    pages: PublicationFolder
+    """with the release notes"""
+    reader: PackageReader
+    limits: TarballLimits
+    write_bill: BillWriter
 
-    def add_packages(self, provider: Repository, digests: Sequence[str], now: datetime) -> None:
-        """Add kept packages to the repository, by their SHA-256; those that are in it already change nothing."""
+    def add_packages(self, provider: Repository, digests: Sequence[str], now: datetime) -> tuple[Carried, ...]:
+        """Add kept packages to the repository, by their SHA-256; those that are in it already change nothing.
+
+        Returns what each of them says of itself.
+        """
         with verified_copies(self.artefacts, digests) as files:
             self.publish_packages(provider.kind.value, self.source(provider), files, now)
+            return tuple(self._carried(file, sha256) for file, sha256 in zip(files, digests, strict=True))
+
+    def _carried(self, file: pathlib.Path, sha256: str) -> Carried:
+        budget = UnpackBudget(self.limits.unpacked_bytes_at_most, self.limits.files_at_most)
+        with self.reader.open(file, budget) as opened:
+            return Carried(opened.ref, sha256, opened.says())
+
+    def publish_bill(self, bill: Bill) -> dict[str, str]:
+        """Write what a release carries beside its notes; returns the file and its SHA-256."""
+        name, text = f"{NOTES}/{bill.rollout}.{BILL}", self.write_bill(bill).encode()
+        self.pages.publish(name, text)
+        return {"file": name, "sha256": hashlib.sha256(text).hexdigest()}
 
     def source(self, provider: Repository) -> Repository:
         """Where sites find the packages of a patch that is in production, whose provider has this repository."""

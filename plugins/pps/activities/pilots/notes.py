@@ -7,11 +7,11 @@ from typing import Any
 
 from pps.activities.desk import Desk
 from pps.activities.packages.advice import must_not_be_secret
+from pps.activities.packages.production import NOTES
 from pps.activities.pilots.set_up import justification
 from pps.activities.pilots.wrap_up import needed_decision, results
 from pps.activities.ports.publication import PublicationFolder
 from pps.activities.quality import deployment_tests
-from pps.activities.release.notes import FOLDER
 from pps.activities.release.overruling import view as overruling_view
 from pps.domain.base.texts import shown_to_the_public
 from pps.domain.clients.updates import platforms_for_production
@@ -47,7 +47,7 @@ def write_pilot_notes(desk: Desk, folder: PublicationFolder, because: str = "") 
     )
     view = shown_to_the_public(notes(desk), users)
     files = {
-        f"{FOLDER}/{desk.name}.{kind}": desk.templates.render(f"pilot_notes.{kind}", view) for kind in ("html", "txt")
+        f"{NOTES}/{desk.name}.{kind}": desk.templates.render(f"pilot_notes.{kind}", view) for kind in ("html", "txt")
     }
     digest = hashlib.sha256("\0".join(files.values()).encode()).hexdigest()[:16]
     for name, text in files.items():

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO, Literal, Protocol
 
+from pps.domain.packages.bill import Bill, Description
 from pps.domain.packages.patch import PackageRef, Repository, RepositoryKind
 
 
@@ -121,11 +122,19 @@ class OpenedPackage(Protocol):
     def has_changelog(self) -> bool:
         """Its header has a changelog; that of a .deb is one of its files."""
 
+    def says(self) -> Description:
+        """Its licences, and who made it; a .deb is read until its copyright file, and has no licences beyond the
+        budget."""
+
     def members(self) -> Iterator[tuple[PackageMember, BinaryIO]]:
         """Each member with its content, which must be read before the next one is asked for.
 
         `HostileArchiveError` at the first member that may not be unpacked.
         """
+
+
+#: A bill of materials as others' programs read it: the same bill is the same text.
+BillWriter = Callable[[Bill], str]
 
 
 class PackageReader(Protocol):

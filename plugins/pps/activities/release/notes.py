@@ -10,6 +10,7 @@ from pps.activities.clients.bulletin import SHOWN_STATES
 from pps.activities.desk import Desk
 from pps.activities.packages import verdicts
 from pps.activities.packages.advice import must_not_be_secret, note_advice
+from pps.activities.packages.production import NOTES
 from pps.activities.people.feedback import end_of_feedback
 from pps.activities.ports.publication import PublicationFolder
 from pps.activities.quality import deployment_tests
@@ -25,7 +26,6 @@ from pps.domain.quality.scenarios import deployment_verdict
 from pps.domain.record.facts import FactKind
 from pps.domain.record.rollouts import Rollout
 
-FOLDER = "release-notes"
 _SEVERITIES = list(Severity)
 
 
@@ -59,7 +59,7 @@ def write_release_notes(
     users = users_in(record, dossier, *([deployment] if deployment else []))
     content = shown_to_the_public(notes(record, patch, dossier, deployment), users)
     files = {
-        f"{FOLDER}/{record.name}.{kind}": desk.templates.render(f"release_notes.{kind}", content)
+        f"{NOTES}/{record.name}.{kind}": desk.templates.render(f"release_notes.{kind}", content)
         for kind in ("html", "txt")
     }
     digest = hashlib.sha256("\0".join(files.values()).encode()).hexdigest()[:16]

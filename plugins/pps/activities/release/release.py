@@ -20,8 +20,10 @@ from pps.activities.quality.deployment_tests import newest_deployment_verdict
 from pps.domain.base.errors import RefusedError, ServiceError, TamperedError
 from pps.domain.base.texts import clean_text
 from pps.domain.clients.updates import platforms_for_production, reasons_against_production
+from pps.domain.packages.bill import Bill, Carried
 from pps.domain.packages.patch import Patch, PatchState, Repository, RepositoryKind
-from pps.domain.people.links import release_notes_link
+from pps.domain.people.embargo import advice_in
+from pps.domain.people.links import document_link, release_notes_link
 from pps.domain.people.overruling import overruling
 from pps.domain.record.facts import FactKind
 from pps.domain.record.rollouts import Rollout, RolloutPath
@@ -109,12 +111,12 @@ def release_to_production(desk: Desk, production: Production) -> None:
         raise TamperedError(record.name, why, "Start a new rollout of the patch.")
     tarball = whole_tarball_of(record, production.artefacts)
     packages = manifest_of(tarball, production.artefacts).packages
-    production.add_packages(released.repository, [package.sha256 for package in packages], desk.now)
+    carried = production.add_packages(released.repository, [package.sha256 for package in packages], desk.now)
     place = f"tarballs/{tarball.name}"
     for file, sha256 in sorted(tarball.files.items()):
         production.folder.publish_file(f"{place}/{file}", file_of(tarball, file, production.artefacts), sha256)
-    refs, more = [str(p.ref) for p in packages], {"tarball": tarball.name}
-    _announce_release(desk, production, released, template="released", packages=refs, notes=notes, more=more)
+    more = {"tarball": tarball.name}
+    _announce_release(desk, production, released, template="released", carried=carried, notes=notes, more=more)
     desk.close(desk.fact(FactKind.ROLLOUT_CLOSED, "", "", {"outcome": "released"}))
 
 
@@ -133,10 +135,9 @@ def release_kept_packages(
         return reasons
     must_not_be_secret(desk, desk.rollout.patch_number)
     kept, released = kept_packages(desk.rollout), _Released.of(desk, desk.patch)
-    production.add_packages(released.repository, [sha256 for _, sha256 in kept], desk.now)
-    packages = [name for name, _ in kept]
+    carried = production.add_packages(released.repository, [sha256 for _, sha256 in kept], desk.now)
     notes = desk.patch.release_notes
-    _announce_release(desk, production, released, template=template, packages=packages, notes=notes, more=more)
+    _announce_release(desk, production, released, template=template, carried=carried, notes=notes, more=more)
     return ()
 
 
@@ -199,27 +200,32 @@ def _announce_release(
     released: _Released,
     *,
     template: str,
-    packages: Sequence[str],
+    carried: Sequence[Carried],
     notes: str,
     more: Mapping[str, str | int],
 ) -> None:
     """Put on record that a patch whose packages are published is in production, and tell people."""
     opened, number = desk.rollout.opened, desk.rollout.patch_number
-    overruled = overruling(desk.facts.dossier(number))
+    dossier = desk.facts.dossier(number)
+    overruled = overruling(dossier)
     platforms = list(released.platforms)
     comment = f"Released to production by rollout {desk.name} for {', '.join(platforms)}."
     if overruled and released.state == PatchState.IN_CERTIFICATION:
         # the tracker knows no way past certification; its history says who took it
         comment = f"{comment} EMT and PPS coordination overruled the policies together (SD 4.1.3)."
+    tried = desk.rollout.the(FactKind.TARBALL_BUILT) or desk.rollout.need(FactKind.PACKAGES_KEPT, "Keep them first.")
+    what = (desk.name, number, opened["metapackage"], opened["version"], released.repository.kind)
+    bill = production.publish_bill(Bill(*what, tried.at, tuple(carried), advice_in(dossier.facts).vulnerabilities))
     view = {
         "rollout": desk.name,
         "opened": desk.rollout.opened,
         "platforms": platforms,
-        "packages": packages,
+        "packages": [str(it.ref) for it in carried],
         "overruled": overruled,
         "repository": (source := production.source(released.repository)),
         "how_to_use": how_to_use(source, "pps-production", production.keys, production.templates),
         "notes_link": _notes_link(desk, production.keys.public_url),
+        "bill_link": document_link(production.keys.public_url, bill["file"]),
         "release_notes": clean_text(notes).strip(),
         **more,
     }
@@ -231,7 +237,7 @@ def _announce_release(
         subject=f"In production: {opened['metapackage']} {opened['version']} (patch {number})",
     )
     told = {"patch": number, "state": released.state, "comment": comment}
-    payload = {"platforms": platforms, "packages": len(packages), **told, **more}
+    payload = {"platforms": platforms, "packages": len(carried), "bill": bill, **told, **more}
     desk.record(desk.fact(FactKind.RELEASED_TO_PRODUCTION, "", "", payload), mails=mails)
 
 

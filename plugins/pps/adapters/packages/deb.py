@@ -5,14 +5,16 @@ from __future__ import annotations
 import io
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from pps.activities.ports.packages import UnpackBudget
-from pps.adapters.packages.archive import CappedStream, FileSlice, inflating, tar_members
+from pps.adapters.packages.archive import CappedStream, FileSlice, RawMember, inflating, tar_members
 from pps.adapters.packages.control_fields import control_fields
 from pps.adapters.packages.unpacking import Unpacked
 from pps.domain.base.errors import PackageError, RolloutError
+from pps.domain.packages.bill import licences_in
 from pps.domain.packages.patch import PackageRef
 
 MAGIC = b"!<arch>\n"
@@ -41,11 +43,24 @@ class DebPackage:
 
     def unpack(self, budget: UnpackBudget, contents: BinaryIO) -> Unpacked:
         """Read data.tar; its contents go one after the other into a file."""
+        unpacked = Unpacked(self.subject, budget, contents, overwrites=True)
+        unpacked.add_all(self._members(budget))
+        return unpacked
+
+    def says(self, budget: UnpackBudget) -> dict[str, Any]:
+        """What it says of itself; of licences only its copyright file does, and none where that cannot be read."""
+        licences: list[str] = []
+        wanted = f"usr/share/doc/{self.ref.name}/copyright"
+        with suppress(PackageError):  # whether it can be unpacked is not what is asked here
+            found = (raw for raw in self._members(budget) if raw.name.removeprefix("./") == wanted and raw.kind == "f")
+            if raw := next(found, None):
+                licences = licences_in(raw.content.read(_TEXT_BYTES).decode(errors="replace"))
+        return {"licences": licences, "supplier": self.fields.get("maintainer", "")}
+
+    def _members(self, budget: UnpackBudget) -> Iterator[RawMember]:
         compression, start, size = self._data
         stream = CappedStream(self.subject, inflating(FileSlice(self._file, start, size), compression), budget)
-        unpacked = Unpacked(self.subject, budget, contents, overwrites=True)
-        unpacked.add_all(tar_members(stream))
-        return unpacked
+        return tar_members(stream)
 
 
 def open_deb(subject: str, file: BinaryIO) -> DebPackage:

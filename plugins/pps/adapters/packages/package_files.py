@@ -20,6 +20,7 @@ from pps.adapters.packages.archive import FileSlice
 from pps.adapters.packages.confined import Confined
 from pps.adapters.packages.control_fields import index_stanza
 from pps.domain.base.errors import PackageError
+from pps.domain.packages.bill import Description
 from pps.domain.packages.patch import PackageRef
 
 
@@ -53,6 +54,11 @@ class _Opened:
     budget: UnpackBudget
     confined: Confined
 
+    def says(self) -> Description:
+        """See `ports.OpenedPackage`."""
+        left = (self.budget.bytes_left, self.budget.members_left)
+        return Description.of(**self.confined.call(self.path.name, says, os.fspath(self.path.absolute()), *left))
+
     def members(self) -> Iterator[tuple[PackageMember, BinaryIO]]:
         """See `ports.OpenedPackage`; the contents lie beside the package until the last one has been read."""
         beside = self.path.absolute().parent
@@ -81,6 +87,12 @@ def describe(path: str) -> dict[str, Any]:
         if isinstance(package, deb.DebPackage):
             return found | {"deb": index_stanza(package.subject, package.fields)}
         return found | {"rpm": package.described()}
+
+
+def says(path: str, bytes_left: int, members_left: int) -> dict[str, Any]:
+    """The arguments of `Description.of`."""
+    with _opened(path) as package:
+        return package.says(UnpackBudget(bytes_left, members_left))
 
 
 def unpack(path: str, contents: str, bytes_left: int, members_left: int) -> dict[str, Any]:

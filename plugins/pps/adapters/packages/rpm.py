@@ -74,6 +74,12 @@ class RpmPackage:
         files.must_be_those_noted()
         return unpacked
 
+    def says(self, _: UnpackBudget) -> dict[str, Any]:
+        """What it says of itself: all of it is in its header."""
+        licence = self.header.prose(1014, "LICENSE")
+        supplier = self.header.prose(1011, "VENDOR") or self.header.prose(1015, "PACKAGER")
+        return {"licences": [licence] if licence else [], "supplier": supplier}
+
     def described(self) -> dict[str, Any]:
         """What an index says of it: plain texts and numbers, all of them fit for XML."""
         header = self.header

@@ -58,6 +58,15 @@ case "${{1-}}" in
 esac
 """
 
+#: As Debian's machine-readable format has it.
+_COPYRIGHT = """\
+Format: https://www.debian.org/doc/packaging-manuals/copyright-format/1.0/
+
+Files: *
+Copyright: PPS Rollout sandbox
+License: Apache-2.0
+"""
+
 
 def make_sample_packages(
     folder: Path, version: str, *, kind: RepositoryKind = RepositoryKind.APT, release: str = "1"
@@ -80,7 +89,10 @@ def make_sample_packages(
 
     def sample(name: str, files: dict[str, tuple[int, str]], **more: object) -> SamplePackage:
         licence = f"usr/share/doc/{name}/copyright" if deb else f"usr/share/licenses/{name}/LICENSE"
-        notes = {licence: (0o644, "Apache-2.0\n"), f"usr/share/doc/{name}/changelog": (0o644, f"{full}\n")}
+        notes = {
+            licence: (0o644, _COPYRIGHT if deb else "Apache-2.0\n"),
+            f"usr/share/doc/{name}/changelog": (0o644, f"{full}\n"),
+        }
         return SamplePackage(PackageRef(name, full, arch), files | notes, **more)  # type: ignore[arg-type]
 
     middleware = []

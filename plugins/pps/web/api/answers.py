@@ -268,6 +268,8 @@ class PatchRollout(Answer):
     feedback: FeedbackNumbers | None
     """none before VOs are asked"""
     release_notes: str | None
+    bill: str | None
+    """what was released, as CycloneDX"""
 
 
 class Event(Answer):

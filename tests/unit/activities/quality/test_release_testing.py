@@ -17,7 +17,19 @@ from tests.support.bad_input import HTML, JINJA, TEXTS
 from tests.support.desks import at_desk, at_office
 from tests.support.examples import NOW, SITES, sqlite_store, templates
 from tests.support.front import MemoryTracker
-from tests.support.release_tests import ACTIVITY, BADLY, CERTIFIED, DUE, LATE, PACKAGE, POOLS, WELL, AReleaseTest
+from tests.support.paper_packages import bill_on_paper
+from tests.support.release_tests import (
+    ACTIVITY,
+    BADLY,
+    CERTIFIED,
+    DUE,
+    LATE,
+    PACKAGE,
+    PACKAGE_BYTES,
+    POOLS,
+    WELL,
+    AReleaseTest,
+)
 from tests.support.snapshots import matches_snapshot
 from upath import UPath
 
@@ -52,7 +64,7 @@ class World:
     def local_package(self, sha256: str) -> Path:
         assert sha256 == PACKAGE
         path = Path(tempfile.mkdtemp(prefix="pps-test-")) / sha256
-        path.write_bytes(b"package")
+        path.write_bytes(PACKAGE_BYTES)
         return path
 
     def publish(self, place: str, repository: Repository, files: Sequence[Path], now: Any) -> None:
@@ -69,6 +81,7 @@ def release(test: AReleaseTest, world: World, patch: Any = None) -> tuple[str, .
         people,
         url="https://packages.example.org",
         keys=signing.KEYS,
+        **bill_on_paper(UPath("memory://pages")),
     )
     return release_decision.release_update(
         at_desk(test.record, test.store, patch=patch or test.patch, now=LATE, actor="pps"), production

@@ -10,6 +10,7 @@ import pytest
 from tests.support import signing
 from tests.support.desks import at_desk, at_office
 from tests.support.examples import NOW, PATCH, previewed, sqlite_store, templates
+from tests.support.paper_packages import bill_on_paper
 from tests.support.release_tests import CERTIFIED, LATE, AReleaseTest
 from upath import UPath
 
@@ -19,6 +20,7 @@ from pps.activities.release import decision as release_decision
 from pps.activities.release import overruling
 from pps.adapters.packages.folders import PublishedFolder
 from pps.adapters.record.store import FactStore
+from pps.domain.packages.bill import Carried, Description
 from pps.domain.packages.patch import Repository, RepositoryKind
 from pps.domain.people.overruling import Urgency
 from pps.domain.quality.release_tests import ACCEPT, RELEASE
@@ -34,8 +36,8 @@ class World:
 class Published(Production):
     """The packages themselves are not what these tests are about."""
 
-    def add_packages(self, provider: Repository, digests: Sequence[str], now: datetime) -> None:
-        pass
+    def add_packages(self, provider: Repository, digests: Sequence[str], now: datetime) -> tuple[Carried, ...]:
+        return tuple(Carried(ref, "a" * 64, Description()) for ref in PATCH.packages)
 
 
 def production(store: FactStore) -> Production:
@@ -47,6 +49,7 @@ def production(store: FactStore) -> Production:
         ["roc-italy@example.org"],
         url="https://packages.example.org/",
         keys=signing.KEYS,
+        **bill_on_paper(UPath("memory://pages")),
     )
 
 
@@ -77,6 +80,7 @@ def test_of_an_overruled_release_it_names_repository_lines_and_release_notes(kin
     for text in (mail.text, mail.html):
         assert f"https://packages.example.org/{kind.value}" in text
         assert f"https://pps.example.org/pps/release-notes/{name}.html" in text
+        assert f"https://pps.example.org/pps/release-notes/{name}.cdx.json" in text
         assert "https://pps.example.org/pps/keys/pps-archive-keyring.asc" in text
         assert "0123 4567 89AB CDEF" in text
         assert "trusted=yes" not in text
