@@ -52,7 +52,7 @@ def test_rollouts_are_read_and_templates_translated_before_the_first_reader_come
 
 def count_reads(services: MemoryServices) -> list[object]:
     reads, standing = [], services.facts.standing
-    services.facts.standing = lambda records: (reads.append(records), standing(records))[1]  # type: ignore[method-assign]
+    services.facts.standing = lambda *asked: (reads.append(asked), standing(*asked))[1]  # type: ignore[method-assign]
     return reads
 
 
