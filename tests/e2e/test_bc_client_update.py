@@ -153,6 +153,12 @@ def test_a_client_patch_reaches_the_sites_and_production_though_sites_fail_and_a
     production = Path(grid.services.production_repository.path)
     assert len(list(production.rglob("*.deb"))) == len(patch.packages) + len(patch.externals)
     assert len(list(production.rglob("*.tar.gz"))) == 2
+    beside = grid.rollout(name).need(FactKind.RELEASED_TO_PRODUCTION, "").payload
+    bill = json.loads(
+        (pages := Path(grid.services.publication_folder.root)).joinpath(beside["bill"]["file"]).read_text()
+    )
+    assert len(bill["components"]) == len(patch.packages) + len(patch.externals)
+    assert pages.joinpath(beside["verification"]["file"]).read_text().count("PPS checked") == len(bill["components"])
 
     # killed worker, two nights and all: no mail twice
     ids = [read_mail(grid.mails, m)["Message-ID"] for m in kept_mails(grid.mails)]

@@ -6,6 +6,7 @@ import hashlib
 import json
 import shutil
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ from tests.support.release_tests import LATE, SITES, AReleaseTest
 from upath import UPath
 
 from pps.activities.packages.fetching import kept_packages
-from pps.activities.packages.production import Production, Publisher
+from pps.activities.packages.production import Beside, Production, Publisher
 from pps.activities.quality import release_testing
 from pps.activities.release import decision as release_decision
 from pps.adapters.packages.bills import as_cyclonedx
@@ -32,9 +33,10 @@ from pps.adapters.packages.production_packages import ProductionFolder
 from pps.adapters.packages.repositories import OwnRepositories
 from pps.adapters.packages.repository_seal import RepositorySeal
 from pps.adapters.packages.repository_writer import publish_packages
+from pps.adapters.packages.signatures import signed_text
 from pps.domain.base.errors import NotYetAllowedError, PackageError, ServiceError
 from pps.domain.packages.advice import Risk, Vulnerability
-from pps.domain.packages.patch import Patch, PatchState
+from pps.domain.packages.patch import Patch, PatchState, RepositoryKind
 from pps.domain.packages.repository_trust import Trust
 from pps.domain.quality.release_tests import ACCEPT, RELEASE
 from pps.domain.record.facts import FactKind
@@ -89,10 +91,14 @@ class Delivery:
                 [],
                 url="https://packages.example.org",
                 keys=signing.KEYS,
-                pages=PublishedFolder(UPath(self.pages)),
-                reader=PackageFiles(),
-                limits=LIMITS,
-                write_bill=as_cyclonedx,
+                beside=Beside(
+                    PublishedFolder(UPath(self.pages)),
+                    PackageFiles(),
+                    LIMITS,
+                    as_cyclonedx,
+                    self.seal.clear_signed,
+                    "9" * 64,
+                ),
             ),
         )
 
@@ -187,6 +193,32 @@ def test_what_is_released_says_what_it_carries_by_the_packages_own_words(deliver
         "resolved",
     )
     assert bill["metadata"]["component"]["version"] == test.patch.version
+
+
+def test_what_is_released_says_how_it_was_verified_signed_with_our_key(delivery: Delivery) -> None:
+    apt = delivery.provider.kind is RepositoryKind.APT
+    [served] = delivery.provider.http.folder.rglob("Release" if apt else "repomd.xml")
+    index = hashlib.sha256(served.read_bytes()).hexdigest()
+    delivery.run()
+    shutil.rmtree(delivery.provider.http.folder)
+    test = delivery.test
+    test.ask("release-test", "PIC", NOW, "user:admin-pic")
+    test.answers("PIC", ACCEPT).decided(RELEASE)
+    assert delivery.release() == ()
+    [released] = test.kinds(FactKind.RELEASED_TO_PRODUCTION)
+    said = released.payload["verification"]
+    signed = (delivery.pages / said["file"]).read_text()
+    text, signers = signed_text(delivery.seal.keyring, "summary", signed, datetime.now(UTC))
+    assert signers == (delivery.seal.signers[0].fingerprint,)
+    assert hashlib.sha256(text.encode()).hexdigest() == said["sha256"]
+    at = test.kinds(FactKind.PACKAGES_KEPT)[0].at
+    policy = "9" * 64
+    for ref, sha256 in kept_packages(test.record):
+        assert (
+            f"PPS checked {sha256} ({ref}) against index {index}, signed by nobody, under policy {policy}, "
+            f"on {at:%Y-%m-%d %H:%M} UTC.\n"
+        ) in text
+    assert f"sha256 {released.payload['bill']['sha256']}\n" in text
 
 
 def test_a_package_with_a_wrong_digest_reaches_nobody(delivery: Delivery) -> None:

@@ -19,6 +19,7 @@ from tests.support.provider import Provider, apt_provider, provider  # noqa: F40
 from pps.adapters.packages.repositories import ProviderRepositories
 from pps.domain.base.errors import ConfigurationError, PackageError
 from pps.domain.packages.patch import Repository, RepositoryKind
+from pps.domain.packages.verified_index import VerifiedIndex
 
 pytestmark = pytest.mark.needs("apt")
 
@@ -44,10 +45,12 @@ class Keys:
         time = ("--faked-system-time", at) if at else ()
         self.run(*time, "--quick-generate-key", f"{name}@localhost", "ed25519", "sign", valid)
 
-    def revoke(self, name: str) -> None:
+    def fingerprint(self, name: str) -> str:
         line = self.run("--with-colons", "--list-keys", f"{name}@localhost").decode()
-        fingerprint = re.search(r"^fpr:+([0-9A-F]{40}):", line, re.MULTILINE)[1]
-        made = (self.home / "openpgp-revocs.d" / f"{fingerprint}.rev").read_text()
+        return re.search(r"^fpr:+([0-9A-F]{40}):", line, re.MULTILINE)[1]
+
+    def revoke(self, name: str) -> None:
+        made = (self.home / "openpgp-revocs.d" / f"{self.fingerprint(name)}.rev").read_text()
         self.run("--import", given=made.replace(":-----BEGIN", "-----BEGIN").encode())
 
     def ring(self, *names: str, armoured: bool = False) -> Path:
@@ -192,6 +195,30 @@ def test_a_good_signature_beside_one_over_another_text_is_refused_whichever_come
     assert (signed.apt(keys.ring("good")), signed.ours(keys.ring("good"))) == ("", "")
 
 
+def test_what_was_checked_is_the_file_that_was_served_and_the_keys_are_those_that_we_know(
+    signed: Signed, keys: Keys
+) -> None:
+    ring, dists = keys.ring(*RINGS), signed.http.folder / "dists/preview"
+    repository = Repository(RepositoryKind.APT, signed.http.url, "preview", ("main",))
+
+    def checked() -> VerifiedIndex:
+        return ProviderRepositories({signed.http.url: ring}).open(repository).index
+
+    signed.write(keys.clear(release(), "stranger", "good", "other"))
+    digest = hashlib.sha256((dists / "InRelease").read_bytes()).hexdigest()
+    known = (keys.fingerprint("good"), keys.fingerprint("other"))
+    found = checked()
+    assert (found.address, found.sha256) == (f"{signed.http.url}/dists/preview/InRelease", digest)
+    assert sorted(found.signers) == sorted(known)
+    (dists / "InRelease").unlink()
+    (dists / "Release").write_text(release())
+    (dists / "Release.gpg").write_text(keys.detached(release(), "good"))
+    digest = hashlib.sha256(release().encode()).hexdigest()
+    assert checked() == VerifiedIndex(f"{signed.http.url}/dists/preview/Release", digest, known[:1])
+    unsigned = ProviderRepositories({}, {signed.http.url: "It is a test."}).open(repository).index
+    assert (unsigned.sha256, unsigned.signers) == (digest, ())
+
+
 def test_the_signed_file_of_another_suite_is_refused(signed: Signed, keys: Keys) -> None:
     ring = keys.ring("good")
     for suite, words in (
@@ -256,4 +283,8 @@ def test_repomd_xml_is_believed_by_its_signature_and_not_if_it_is_of_the_future(
         with pytest.raises(PackageError, match=words):
             yum.repositories.open(yum.repository)
     else:
-        assert yum.repositories.open(yum.repository).resolve(made.packages)
+        opened = yum.repositories.open(yum.repository)
+        assert opened.resolve(made.packages)
+        digest = hashlib.sha256(index.read_bytes()).hexdigest()
+        signed_by = (keys.fingerprint("good"),)
+        assert opened.index == VerifiedIndex(f"{http_folder.url}/repodata/repomd.xml", digest, signed_by)

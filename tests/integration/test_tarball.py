@@ -505,7 +505,7 @@ def test_a_file_that_says_it_is_another_package_is_refused(provider: Provider) -
     with pytest.raises(PackageError, match="the file says that it is a"):
         build_tarball(
             patch,
-            repositories=provider.repositories,
+            provider.repositories.open(patch.repository),
             reader=reader,
             artefacts=provider.store(),
             limits=LIMITS,

@@ -14,7 +14,7 @@ import pytest
 from tests.support import signing
 from tests.support.desks import at_office
 from tests.support.examples import NOW, PATCH, opened, sqlite_store, templates
-from tests.support.paper_packages import bill_on_paper
+from tests.support.paper_packages import beside_on_paper
 from tests.support.previews import SMALL, FolderArtefacts
 from tests.support.roundup import real_roundup
 from upath import UPath
@@ -80,7 +80,7 @@ class World:
             ["roc-italy@example.org"],
             url="https://packages.example.org",
             keys=signing.KEYS,
-            **bill_on_paper(UPath(self.folder / "pages")),
+            beside=beside_on_paper(UPath(self.folder / "pages")),
         )
         release.release_to_production(self.office(now).desk(self.name), production)
 

@@ -13,15 +13,19 @@ from typing import Any
 
 from upath import UPath
 
+from pps.activities.packages.production import Beside
 from pps.activities.ports.packages import IndexedPackage, PackageMember, TarballLimits, UnpackBudget
 from pps.adapters.packages.bills import as_cyclonedx
 from pps.adapters.packages.folders import PublishedFolder
 from pps.domain.packages.bill import Description
 from pps.domain.packages.patch import PackageRef, Repository
+from pps.domain.packages.verified_index import VerifiedIndex
 
 
 class PaperRepositories:
     """Every package of every repository."""
+
+    index = VerifiedIndex("https://paper.example.org/Release", "f" * 64)
 
     def open(self, repository: Repository) -> PaperRepositories:
         return self
@@ -50,11 +54,10 @@ class PaperReader:
         yield SimpleNamespace(ref=ref, install_script="", has_changelog=True, members=lambda: iter(content), says=says)
 
 
-def bill_on_paper(pages: UPath) -> dict[str, Any]:
-    """How a release of such packages says what it carries: arguments of `Production`."""
+def beside_on_paper(pages: UPath) -> Beside:
+    """What stands beside a release of such packages; its signature is a word."""
     limits = TarballLimits(1 << 30, 100_000, 1 << 29)
-    folder = PublishedFolder(pages)
-    return {"pages": folder, "reader": PaperReader(), "limits": limits, "write_bill": as_cyclonedx}
+    return Beside(PublishedFolder(pages), PaperReader(), limits, as_cyclonedx, lambda text: f"signed: {text}", "9" * 64)
 
 
 class PaperProduction:

@@ -81,7 +81,7 @@ class Provider:
     ) -> Tarball:
         return build_tarball(
             patch,
-            repositories=self.repositories,
+            self.repositories.open(patch.repository),
             reader=PackageFiles(),
             artefacts=store or self.store(),
             limits=limits,

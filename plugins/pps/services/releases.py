@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable
 from dataclasses import replace
 from datetime import datetime
@@ -9,7 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pps.activities.packages.production import Production
+from pps.activities.packages.production import Beside, Production
 from pps.activities.packages.submission_look import Bench
 from pps.activities.ports.packages import Artefacts, Linters, PackageReader, ProductionRepositories
 from pps.activities.release.signing import Comparison, OwnIndex, not_as_published, own_indexes, renew_all
@@ -122,10 +123,14 @@ class Releases(People, Repositories):
             [party.address for party in (*audience.vos, *audience.rocs)],
             url=self.production_url,
             keys=self.published_keys,
-            pages=self.publication_folder,
-            reader=self.package_reader,
-            limits=self.config.policies.tarball.to_port(),
-            write_bill=as_cyclonedx,
+            beside=Beside(
+                self.publication_folder,
+                self.package_reader,
+                self.config.policies.tarball.to_port(),
+                as_cyclonedx,
+                self.seal.clear_signed,
+                hashlib.sha256((self.config.folder / "policies.yaml").read_bytes()).hexdigest(),
+            ),
         )
 
     @cached_property

@@ -367,6 +367,7 @@ def _rollout(row: OpenRollout, record: Rollout) -> dict[str, Any]:
     progress = record.all_progress() if row.path in PREVIEWS else ()
     counts = {s.value: sum(p.state is s for p in progress) for s in SHOWN_STATES}
     closed, released = record.the(FactKind.ROLLOUT_CLOSED), record.the(FactKind.RELEASED_TO_PRODUCTION)
+    beside = released.payload if released else {}
     return {
         "rollout": row.name,
         "path": row.path,
@@ -377,7 +378,7 @@ def _rollout(row: OpenRollout, record: Rollout) -> dict[str, Any]:
         "counts": {state: number for state, number in counts.items() if number},
         "feedback": feedback_view(record) if record.has(FactKind.FEEDBACK_DATE_AGREED) else None,
         "release_notes": f"release-notes/{row.name}.html" if record.has(FactKind.RELEASE_NOTES_WRITTEN) else None,
-        "bill": released.payload.get("bill", {}).get("file") if released else None,
+        **{what: beside.get(what, {}).get("file") for what in ("bill", "verification")},
     }
 
 

@@ -30,14 +30,11 @@ from pps.domain.record.rollouts import Rollout
 _NAMED = 5
 
 
-def find_packages(
-    patch: Patch, repositories: PackageRepositories, limits: TarballLimits
-) -> tuple[PackageRepository, tuple[IndexedPackage, ...]]:
+def find_packages(patch: Patch, repository: PackageRepository, limits: TarballLimits) -> tuple[IndexedPackage, ...]:
     """Look up all packages of a patch in the provider's (verified) index, its own first, then the externals.
 
     `PackageError` for one that is missing or named twice, or for more bytes than are allowed.
     """
-    repository = repositories.open(patch.repository)
     refs = (*patch.packages, *patch.externals)
     if len(set(refs)) != len(refs):
         raise PackageError(patch.subject, "names a package twice.", "Correct the patch.")
@@ -48,7 +45,7 @@ def find_packages(
             f"has {total} bytes of packages; {limits.package_bytes_at_most} are allowed.",
             "See policies.yaml, tarball.",
         )
-    return repository, indexed
+    return indexed
 
 
 def note_trust(desk: Desk, trust: Trust) -> None:
@@ -70,14 +67,14 @@ def check_identity(package: IndexedPackage, opened: OpenedPackage) -> None:
 
 def keep_packages(
     patch: Patch,
-    repositories: PackageRepositories,
+    repository: PackageRepository,
     reader: PackageReader,
     artefacts: Artefacts,
     limits: TarballLimits,
     workdir: Path,
 ) -> tuple[IndexedPackage, ...]:
     """Fetch all packages of a patch, and keep the very bytes that its index names; needs room below `workdir`."""
-    repository, indexed = find_packages(patch, repositories, limits)
+    indexed = find_packages(patch, repository, limits)
     with empty_folder(workdir) as work:
         for package in indexed:
             folder = work / package.sha256
@@ -90,7 +87,9 @@ def keep_packages(
     return indexed
 
 
-def keep_packages_once(desk: Desk, patch: Patch, **needed: Any) -> tuple[tuple[str, str], ...]:
+def keep_packages_once(
+    desk: Desk, patch: Patch, *, repositories: PackageRepositories, **needed: Any
+) -> tuple[tuple[str, str], ...]:
     """Keep the packages of a rollout's patch and put that on record; what was kept first stays. Returns them.
 
     What is tried, and what may be released, are these very bytes.
@@ -101,8 +100,10 @@ def keep_packages_once(desk: Desk, patch: Patch, **needed: Any) -> tuple[tuple[s
     """
     record = desk.rollout
     if not record.has(FactKind.PACKAGES_KEPT):
-        kept = [[str(p.ref), p.sha256] for p in keep_packages(patch, **needed)]
-        desk.record(desk.fact(FactKind.PACKAGES_KEPT, "", "", {"packages": kept}))
+        repository = repositories.open(patch.repository)
+        kept = [[str(p.ref), p.sha256] for p in keep_packages(patch, repository, **needed)]
+        payload = {"packages": kept, "index": repository.index.written()}
+        desk.record(desk.fact(FactKind.PACKAGES_KEPT, "", "", payload))
         record = desk.look_again()  # of two attempts at once, one was first
     return kept_packages(record)
 

@@ -170,6 +170,7 @@ def make_mirror(
         "kind": plan.source.kind.value,
         "suite": _one_index(plan.source).suite,
         "components": list(_one_index(plan.source).components),
+        "index": repository.index.written(),
     }
     desk.record(desk.fact(FactKind.MIRROR_MADE, "", "", payload))
     # of two that were at it at once, the first fact counts; as a rule both made the same

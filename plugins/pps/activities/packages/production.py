@@ -16,17 +16,32 @@ from pps.activities.ports.packages import Artefacts, BillWriter, PackageReader, 
 from pps.activities.ports.people import Templates
 from pps.activities.ports.publication import PublicationFolder
 from pps.domain.base.errors import TamperedError
-from pps.domain.packages.bill import Bill, Carried
+from pps.domain.packages.bill import Carried
 from pps.domain.packages.patch import Repository, RepositoryKind
 
 SUITE = "production"
-#: Folder of the release notes below the published pages, and how a bill of materials ends there.
+#: Folder of the release notes below the published pages, and how what stands beside them ends.
 NOTES = "release-notes"
-BILL = "cdx.json"
+BILL, VERIFICATION = "cdx.json", "verification.asc"
 
 #: Adds package files to a repository below the production folder; repeating it changes nothing.
 #: Arguments: place below the folder, repository, files, now.
 Publisher = Callable[[str, Repository, Sequence[pathlib.Path], datetime], None]
+
+
+@dataclass(frozen=True)
+class Beside:
+    """With what is written that stands beside the notes of a release."""
+
+    folder: PublicationFolder
+    """with the release notes"""
+    reader: PackageReader
+    limits: TarballLimits
+    write_bill: BillWriter
+    sign: Callable[[str], str]
+    """a text -> the same with the signatures of the keys that sign our repositories"""
+    policy: str
+    """SHA-256 of policies.yaml"""
 
 
 @dataclass(frozen=True)
@@ -43,11 +58,7 @@ class Production:
     url: str
     """where sites reach the folder"""
     keys: PublishedKeys
-    pages: PublicationFolder
-    """with the release notes"""
-    reader: PackageReader
-    limits: TarballLimits
-    write_bill: BillWriter
+    beside: Beside
 
     def add_packages(self, provider: Repository, digests: Sequence[str], now: datetime) -> tuple[Carried, ...]:
         """Add kept packages to the repository, by their SHA-256; those that are in it already change nothing.
@@ -59,15 +70,9 @@ class Production:
             return tuple(self._carried(file, sha256) for file, sha256 in zip(files, digests, strict=True))
 
     def _carried(self, file: pathlib.Path, sha256: str) -> Carried:
-        budget = UnpackBudget(self.limits.unpacked_bytes_at_most, self.limits.files_at_most)
-        with self.reader.open(file, budget) as opened:
+        budget = UnpackBudget(self.beside.limits.unpacked_bytes_at_most, self.beside.limits.files_at_most)
+        with self.beside.reader.open(file, budget) as opened:
             return Carried(opened.ref, sha256, opened.says())
-
-    def publish_bill(self, bill: Bill) -> dict[str, str]:
-        """Write what a release carries beside its notes; returns the file and its SHA-256."""
-        name, text = f"{NOTES}/{bill.rollout}.{BILL}", self.write_bill(bill).encode()
-        self.pages.publish(name, text)
-        return {"file": name, "sha256": hashlib.sha256(text).hexdigest()}
 
     def source(self, provider: Repository) -> Repository:
         """Where sites find the packages of a patch that is in production, whose provider has this repository."""

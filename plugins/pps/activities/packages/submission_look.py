@@ -29,6 +29,7 @@ from pps.domain.packages.findings import Finding, fault, hint, in_order
 from pps.domain.packages.patch import PackageRef, Patch, PatchKind, PatchState, Repository
 from pps.domain.packages.repository_trust import Trust
 from pps.domain.packages.submission import Release
+from pps.domain.packages.verified_index import VerifiedIndex
 from pps.domain.packages.yaim import ChangeKind
 
 #: What is only perhaps new is a hint; a person must tell (ADR 19).
@@ -92,6 +93,7 @@ def _states(release: Release, bench: Bench) -> dict[int, PatchState | None]:
 class _Fetched:
     """The provider's repository, with what has been fetched from it: other activities need not fetch it again."""
 
+    index: VerifiedIndex
     packages: dict[PackageRef, tuple[IndexedPackage, Path]]
 
     def open(self, repository: Repository) -> _Fetched:
@@ -151,7 +153,7 @@ class _Look:
                 yield hint("lint", package.ref, line)
         yield from self._of_production(good)
         if len(good) == len(indexed):
-            yield from self._of_configuration(good)
+            yield from self._of_configuration(repository.index, good)
         yield from self._of_dependencies(repository, tuple(good))
 
     def _resolved(self, repository: PackageRepository) -> tuple[tuple[IndexedPackage, ...], list[PackageRef]]:
@@ -183,7 +185,9 @@ class _Look:
         for ref, theirs in self.bench.production.open(kind).newest(good).items():
             yield from submitted_packages.of_production(kind, ref, good[ref][0].sha256, theirs.ref, theirs.sha256)
 
-    def _of_configuration(self, good: dict[PackageRef, tuple[IndexedPackage, Path]]) -> Iterator[Finding]:
+    def _of_configuration(
+        self, index: VerifiedIndex, good: dict[PackageRef, tuple[IndexedPackage, Path]]
+    ) -> Iterator[Finding]:
         # what is missing is said already; the rest of the release is compared with production
         packages, externals = (
             tuple(r for r in refs if r in good) for refs in (self.patch.packages, self.patch.externals)
@@ -192,7 +196,7 @@ class _Look:
         try:
             found = examine(
                 patch,
-                repositories=_Fetched(good),
+                repositories=_Fetched(index, good),
                 production=self.bench.production,
                 reader=self.bench.reader,
                 limits=self.bench.limits,

@@ -24,6 +24,7 @@ from pps.activities.ports.packages import (
     Artefacts,
     PackageReader,
     PackageRepositories,
+    PackageRepository,
     Tarball,
     TarballLimits,
     UnpackBudget,
@@ -64,9 +65,10 @@ def ensure_tarball(
     if built is not None and artefacts.find(built.payload["name"]) is not None:
         return whole_tarball_of(rollout, artefacts)
     remarks: list[str] = []
+    repository = repositories.open(patch.repository)
     tarball = build_tarball(
         patch,
-        repositories=repositories,
+        repository,
         reader=reader,
         artefacts=artefacts,
         limits=limits,
@@ -99,6 +101,7 @@ def ensure_tarball(
         "size": tarball.size,
         "packages": list(tarball.packages),
         "remarks": [one_line(remark, 1000) for remark in remarks[:_REMARKS_AT_MOST]],
+        "index": repository.index.written(),
     }
     occasion = desk.next_occasion(FactKind.TARBALL_BUILT)  # built again: the same MANIFEST, packed by another zlib
     desk.record(desk.fact(FactKind.TARBALL_BUILT, "", occasion, payload))
@@ -221,8 +224,8 @@ def _read(tarball: Tarball, name: str) -> Iterator[None]:
 
 def build_tarball(
     patch: Patch,
+    repository: PackageRepository,
     *,
-    repositories: PackageRepositories,
     reader: PackageReader,
     artefacts: Artefacts,
     limits: TarballLimits,
@@ -237,7 +240,7 @@ def build_tarball(
     Raises `PackageError` (`HostileArchiveError`) with a sentence; nothing is kept in the store then.
     """
     _refuse_libc(patch)
-    repository, indexed = find_packages(patch, repositories, limits)
+    indexed = find_packages(patch, repository, limits)
     with empty_folder(workdir) as work:
         middleware = {p.ref for p in indexed[: len(patch.packages)]}
         # not the patch's order: the same set of packages must give the same tree

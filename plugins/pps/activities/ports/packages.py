@@ -10,6 +10,7 @@ from typing import BinaryIO, Literal, Protocol
 
 from pps.domain.packages.bill import Bill, Description
 from pps.domain.packages.patch import PackageRef, Repository, RepositoryKind
+from pps.domain.packages.verified_index import VerifiedIndex
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +28,10 @@ class IndexedPackage:
 
 class PackageRepository(Protocol):
     """One APT or YUM repository of the provider."""
+
+    @property
+    def index(self) -> VerifiedIndex:
+        """What was checked when it was opened."""
 
     def resolve(self, refs: Iterable[PackageRef]) -> tuple[IndexedPackage, ...]:
         """Look packages up in the index, in the given order; `PackageError` names every missing one.

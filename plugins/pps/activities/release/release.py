@@ -17,12 +17,12 @@ from pps.activities.packages.tarball import file_of, manifest_of, tarball_on_rec
 from pps.activities.packages.verdicts import standing_verdict
 from pps.activities.ports.record import Facts
 from pps.activities.quality.deployment_tests import newest_deployment_verdict
+from pps.activities.release.beside import write_beside
 from pps.domain.base.errors import RefusedError, ServiceError, TamperedError
 from pps.domain.base.texts import clean_text
 from pps.domain.clients.updates import platforms_for_production, reasons_against_production
-from pps.domain.packages.bill import Bill, Carried
+from pps.domain.packages.bill import Carried
 from pps.domain.packages.patch import Patch, PatchState, Repository, RepositoryKind
-from pps.domain.people.embargo import advice_in
 from pps.domain.people.links import document_link, release_notes_link
 from pps.domain.people.overruling import overruling
 from pps.domain.record.facts import FactKind
@@ -204,18 +204,17 @@ def _announce_release(
     notes: str,
     more: Mapping[str, str | int],
 ) -> None:
-    """Put on record that a patch whose packages are published is in production, and tell people."""
+    """Put on record that a patch whose packages are published is in production, and tell people; once."""
+    if desk.rollout.has(FactKind.RELEASED_TO_PRODUCTION):
+        return
     opened, number = desk.rollout.opened, desk.rollout.patch_number
-    dossier = desk.facts.dossier(number)
-    overruled = overruling(dossier)
+    overruled = overruling(desk.facts.dossier(number))
     platforms = list(released.platforms)
     comment = f"Released to production by rollout {desk.name} for {', '.join(platforms)}."
     if overruled and released.state == PatchState.IN_CERTIFICATION:
         # the tracker knows no way past certification; its history says who took it
         comment = f"{comment} EMT and PPS coordination overruled the policies together (SD 4.1.3)."
-    tried = desk.rollout.the(FactKind.TARBALL_BUILT) or desk.rollout.need(FactKind.PACKAGES_KEPT, "Keep them first.")
-    what = (desk.name, number, opened["metapackage"], opened["version"], released.repository.kind)
-    bill = production.publish_bill(Bill(*what, tried.at, tuple(carried), advice_in(dossier.facts).vulnerabilities))
+    beside = write_beside(desk, production, released.repository.kind, carried)
     view = {
         "rollout": desk.name,
         "opened": desk.rollout.opened,
@@ -225,7 +224,10 @@ def _announce_release(
         "repository": (source := production.source(released.repository)),
         "how_to_use": how_to_use(source, "pps-production", production.keys, production.templates),
         "notes_link": _notes_link(desk, production.keys.public_url),
-        "bill_link": document_link(production.keys.public_url, bill["file"]),
+        **{
+            f"{what}_link": document_link(production.keys.public_url, beside[what]["file"]) if what in beside else ""
+            for what in ("bill", "verification")
+        },
         "release_notes": clean_text(notes).strip(),
         **more,
     }
@@ -237,7 +239,7 @@ def _announce_release(
         subject=f"In production: {opened['metapackage']} {opened['version']} (patch {number})",
     )
     told = {"patch": number, "state": released.state, "comment": comment}
-    payload = {"platforms": platforms, "packages": len(carried), "bill": bill, **told, **more}
+    payload = {"platforms": platforms, "packages": len(carried), **beside, **told, **more}
     desk.record(desk.fact(FactKind.RELEASED_TO_PRODUCTION, "", "", payload), mails=mails)
 
 

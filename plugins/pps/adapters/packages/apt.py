@@ -5,6 +5,7 @@ Layout: https://wiki.debian.org/DebianRepository/Format; where that leaves room,
 
 from __future__ import annotations
 
+import hashlib
 import io
 import re
 import tempfile
@@ -25,6 +26,7 @@ from pps.domain.packages.manifest import checked_tree_path
 from pps.domain.packages.patch import PackageRef, Repository
 from pps.domain.packages.release_files import reasons_against_release
 from pps.domain.packages.repository_trust import Trust
+from pps.domain.packages.verified_index import VerifiedIndex
 
 _NEXT = "Ask the provider of the repository."
 _RELEASE_BYTES = 8 << 20
@@ -51,6 +53,7 @@ class AptRepository:
     """path below the folder of Release -> (digest, size)"""
     by_hash: bool
     download: Downloader
+    index: VerifiedIndex
     folder: str = ""
     """of Release, with a `/` at its end; empty where that is the repository itself"""
 
@@ -70,7 +73,7 @@ class AptRepository:
             checked_tree_path(name)
         folder = (f"{suite}/" if suite else "") if flat else f"dists/{suite}/"
         subject = f"{repository.url}, {repository.suite}"
-        text = _release(download, folder, subject, trust, now)
+        text, index = _release(download, folder, subject, trust, now)
         fields = _only_stanza(f"{subject}, Release", text)
         if reasons := reasons_against_release(
             {n: fields.one_line(n) for n in ("suite", "codename", "date", "valid-until")},
@@ -84,7 +87,7 @@ class AptRepository:
             given = [name for name in ("md5sum", "sha1") if name in fields.fields]
             raise PackageError(subject, f"has a Release file whose content {why_no_digest(given)}.", _NEXT)
         by_hash = fields.one_line("acquire-by-hash").lower() == "yes"
-        return cls(repository.url, repository.suite, repository.components, files, by_hash, download, folder)
+        return cls(repository.url, repository.suite, repository.components, files, by_hash, download, index, folder)
 
     def resolve(self, refs: Iterable[PackageRef]) -> tuple[IndexedPackage, ...]:
         """See `ports.PackageRepository`; memory does not grow with the index."""
@@ -280,13 +283,14 @@ def with_sha256(
     return whole
 
 
-def _release(download: Downloader, folder: str, subject: str, trust: Trust, now: datetime) -> str:
+def _release(download: Downloader, folder: str, subject: str, trust: Trust, now: datetime) -> tuple[str, VerifiedIndex]:
     """The text of the Release file; signed by a key of the keyring if there is one.
 
     A server that does not give InRelease, whatever it answers, is asked for Release and Release.gpg, as APT does. But
     an InRelease that is there and not rightly signed is refused.
     """
     tried: list[str] = []
+    signers: tuple[str, ...] = ()
     inrelease: str | None = None
     try:
         inrelease = download.text(f"{folder}InRelease", _RELEASE_BYTES)
@@ -295,7 +299,11 @@ def _release(download: Downloader, folder: str, subject: str, trust: Trust, now:
     except ServiceError as error:  # is it this file alone, or the server?
         tried.append(f"InRelease ({error.why.rstrip('.')})")
     if inrelease is not None:
-        return signed_text(trust.keyring, subject, inrelease, now) if trust.keyring else _unwrapped(inrelease)
+        if trust.keyring:
+            text, signers = signed_text(trust.keyring, subject, inrelease, now)
+        else:
+            text = _unwrapped(inrelease)
+        return text, verified_index(download, f"{folder}InRelease", inrelease, signers)
     try:
         release = download.text(f"{folder}Release", _RELEASE_BYTES)
     except NotServedError as error:
@@ -314,8 +322,13 @@ def _release(download: Downloader, folder: str, subject: str, trust: Trust, now:
                 f"{', '.join([*tried, f'Release.gpg ({error.status})'])}.",
                 "Ask the provider.",
             ) from error
-        check_detached(trust.keyring, subject, release, signature, now)
-    return release
+        signers = check_detached(trust.keyring, subject, release, signature, now)
+    return release, verified_index(download, f"{folder}Release", release, signers)
+
+
+def verified_index(download: Downloader, file: str, text: str, signers: tuple[str, ...]) -> VerifiedIndex:
+    """What goes on record of an index file, by its place below the repository."""
+    return VerifiedIndex(f"{download.base}/{file}", hashlib.sha256(text.encode()).hexdigest(), signers)
 
 
 def _unwrapped(inrelease: str) -> str:

@@ -36,6 +36,11 @@ class Signature:
     """VALIDSIG: fingerprint, day, made at, expires at, version, -, key's algorithm, hash's, ..., primary key"""
     revoked: bool = False
 
+    @property
+    def owner(self) -> str:
+        """Fingerprint of the primary key, by which people know it; that of the very key where gpgv names no other."""
+        return (self.valid[9:10] or self.valid[:1] or [self.key])[0]
+
 
 @dataclass(frozen=True)
 class Said:

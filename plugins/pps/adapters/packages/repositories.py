@@ -15,6 +15,7 @@ from pps.adapters.packages.yum import YumRepository
 from pps.domain.base.errors import PackageError, TamperedError
 from pps.domain.packages.patch import PackageRef, Repository, RepositoryKind
 from pps.domain.packages.repository_trust import Address, Trust, trust_in
+from pps.domain.packages.verified_index import VerifiedIndex
 
 
 def _now() -> datetime:
@@ -68,6 +69,10 @@ class OwnRepositories:
 @dataclass(frozen=True)
 class _OwnRepository:
     opened: PackageRepository
+
+    @property
+    def index(self) -> VerifiedIndex:
+        return self.opened.index
 
     def resolve(self, refs: Iterable[PackageRef]) -> tuple[IndexedPackage, ...]:
         with _ours():

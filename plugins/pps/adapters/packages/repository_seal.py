@@ -95,6 +95,10 @@ class RepositorySeal:
             return False
         return found.signers == {key.fingerprint for key in self.signers}
 
+    def clear_signed(self, text: str) -> str:
+        """A text for people, with the signature of every key that signs."""
+        return sign(self._secrets, text).clear
+
     # --- APT -------------------------------------------------------------------------------------
 
     def release(self, suite: UPath, *, fresh: bool = False) -> str | None:

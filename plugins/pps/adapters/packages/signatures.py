@@ -28,8 +28,8 @@ _BEGIN, _SIGNATURE, _END = (
 )
 
 
-def signed_text(keyring: Path, subject: str, clear_signed: str, now: datetime) -> str:
-    """The signed part of a clear-signed text (InRelease), which may hold nothing else."""
+def signed_text(keyring: Path, subject: str, clear_signed: str, now: datetime) -> tuple[str, tuple[str, ...]]:
+    """The signed part of a clear-signed text (InRelease), which may hold nothing else; and the keys that signed it."""
     _need_gpgv()  # before anything is said of the signature
     lines = [line.rstrip() for line in clear_signed.splitlines()]
     while lines and not lines[-1]:
@@ -37,18 +37,18 @@ def signed_text(keyring: Path, subject: str, clear_signed: str, now: datetime) -
     marks = [line for line in lines if line in (_BEGIN, _SIGNATURE, _END)]
     if marks != [_BEGIN, _SIGNATURE, _END] or lines[0] != _BEGIN or lines[-1] != _END:
         raise PackageError(subject, "is not one clear-signed text and nothing else.", _NEXT)
-    said = _verify(keyring, subject, now, clear_signed)
+    said, signers = _verify(keyring, subject, now, clear_signed)
     if said.data is None:
         raise PackageError(subject, "is signed, but its text cannot be read by gpgv.", _NEXT)
-    return said.data.decode()
+    return said.data.decode(), signers
 
 
-def check_detached(keyring: Path, subject: str, text: str, signature: str, now: datetime) -> None:
-    """Check a detached, armoured signature (Release.gpg, repomd.xml.asc)."""
+def check_detached(keyring: Path, subject: str, text: str, signature: str, now: datetime) -> tuple[str, ...]:
+    """Check a detached, armoured signature (Release.gpg, repomd.xml.asc); returns by which keys it is."""
     _need_gpgv()  # before anything is said of the signature
     if not signature.lstrip().startswith(_SIGNATURE):
         raise PackageError(subject, "is not signed: what stands beside it is no armoured signature.", _NEXT)
-    _verify(keyring, subject, now, text, signature)
+    return _verify(keyring, subject, now, text, signature)[1]
 
 
 def why_keyring_is_none(keyring: Path) -> str:
@@ -94,14 +94,19 @@ def _moment(word: str) -> datetime | None:
         return None
 
 
-def _verify(keyring: Path, subject: str, now: datetime, signed: str, detached: str | None = None) -> Said:
-    """At least one good signature by a key of the keyring, and none over another text: APT's rule."""
+def _verify(
+    keyring: Path, subject: str, now: datetime, signed: str, detached: str | None = None
+) -> tuple[Said, tuple[str, ...]]:
+    """At least one good signature by a key of the keyring, and none over another text: APT's rule.
+
+    Returns the fingerprints of the (primary) keys whose signatures are good, too.
+    """
     said = gpgv(keys_of(keyring), signed.encode(), None if detached is None else detached.encode())
     problems = [why for s in said.signatures if (why := _why_not(s, now))]
     bad = any(s.verdict == "BADSIG" for s in said.signatures)
     # 2: something besides the good signature could not be checked, such as one of a key that we do not have
     if len(problems) < len(said.signatures) and not bad and said.code in (0, 2):
-        return said
+        return said, tuple(dict.fromkeys(s.owner for s in said.signatures if not _why_not(s, now)))
     if not said.signatures:
         nodata = {"NODATA", "UNEXPECTED"} & set(said.keywords)
         problems = ["it holds no signature" if nodata else f"gpgv says: {said.last}"]

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from pps.activities.ports.packages import IndexedPackage, UnpackBudget
-from pps.adapters.packages.apt import inflate, with_sha256
+from pps.adapters.packages.apt import inflate, verified_index, with_sha256
 from pps.adapters.packages.archive import CappedStream, inflating
 from pps.adapters.packages.download import TOO_MANY, Downloader, NotServedError
 from pps.adapters.packages.index_xml import IndexReader
@@ -22,6 +22,7 @@ from pps.domain.packages.manifest import checked_tree_path
 from pps.domain.packages.patch import PackageRef, Repository
 from pps.domain.packages.release_files import YUM_FUTURE
 from pps.domain.packages.repository_trust import Trust
+from pps.domain.packages.verified_index import VerifiedIndex
 
 _NEXT = "Ask the provider of the repository."
 _REPOMD_BYTES = 1 << 20
@@ -41,6 +42,7 @@ class YumRepository:
     files: _Listed | None
     """the same of filelists.xml, which names every file; None where there is none, or none that could be believed"""
     download: Downloader
+    index: VerifiedIndex
 
     @classmethod
     def open(cls, repository: Repository, download: Downloader, trust: Trust, now: datetime) -> YumRepository:
@@ -54,6 +56,7 @@ class YumRepository:
                 f"is not there (the server answers {error.status}).",
                 "Check the URL in the patch; it must be that of the folder with repodata/, not of a list of mirrors.",
             ) from error
+        signers: tuple[str, ...] = ()
         if trust.keyring is not None:
             try:
                 signature = download.text("repodata/repomd.xml.asc", _REPOMD_BYTES)
@@ -63,10 +66,11 @@ class YumRepository:
                     f"is not signed, but service.yaml asks for a signature (repomd.xml.asc: {error.status}).",
                     "Ask the provider.",
                 ) from error
-            check_detached(trust.keyring, where, text, signature, now)
+            signers = check_detached(trust.keyring, where, text, signature, now)
         found = _Repomd(where)
         found.read([text.encode()])
-        return cls(repository.url, found.index(now), found.file_list(now), download)
+        index = verified_index(download, "repodata/repomd.xml", text, signers)
+        return cls(repository.url, found.index(now), found.file_list(now), download, index)
 
     def resolve(self, refs: Iterable[PackageRef]) -> tuple[IndexedPackage, ...]:
         """See `ports.PackageRepository`; memory does not grow with the index."""

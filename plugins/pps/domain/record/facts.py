@@ -19,7 +19,8 @@ class FactKind(StrEnum):
     INDEX_UNSIGNED = "index-unsigned"
     """the provider's index was believed without a signature; payload `repository`, `reason` (service.yaml's)"""
     PACKAGES_KEPT = "packages-kept"
-    """of an update under release test; payload `packages`: (package, sha256) each. These very bytes may be released"""
+    """of an update under release test; payload `packages`: (package, sha256) each, and `index` by which they were
+    believed (domain.packages.verified_index). These very bytes may be released"""
     ARTEFACT_REFUSED = "artefact-refused"
     """what the artefact store holds is not what is on record; occasion: digest of `what` and `why`, the payload"""
     PLAN_AGREED = "plan-agreed"

@@ -270,6 +270,8 @@ class PatchRollout(Answer):
     release_notes: str | None
     bill: str | None
     """what was released, as CycloneDX"""
+    verification: str | None
+    """how it was verified, signed"""
 
 
 class Event(Answer):

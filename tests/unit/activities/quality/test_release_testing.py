@@ -17,7 +17,7 @@ from tests.support.bad_input import HTML, JINJA, TEXTS
 from tests.support.desks import at_desk, at_office
 from tests.support.examples import NOW, SITES, sqlite_store, templates
 from tests.support.front import MemoryTracker
-from tests.support.paper_packages import bill_on_paper
+from tests.support.paper_packages import beside_on_paper
 from tests.support.release_tests import (
     ACTIVITY,
     BADLY,
@@ -81,7 +81,7 @@ def release(test: AReleaseTest, world: World, patch: Any = None) -> tuple[str, .
         people,
         url="https://packages.example.org",
         keys=signing.KEYS,
-        **bill_on_paper(UPath("memory://pages")),
+        beside=beside_on_paper(UPath("memory://pages")),
     )
     return release_decision.release_update(
         at_desk(test.record, test.store, patch=patch or test.patch, now=LATE, actor="pps"), production

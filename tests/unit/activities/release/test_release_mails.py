@@ -10,7 +10,7 @@ import pytest
 from tests.support import signing
 from tests.support.desks import at_desk, at_office
 from tests.support.examples import NOW, PATCH, previewed, sqlite_store, templates
-from tests.support.paper_packages import bill_on_paper
+from tests.support.paper_packages import beside_on_paper
 from tests.support.release_tests import CERTIFIED, LATE, AReleaseTest
 from upath import UPath
 
@@ -49,7 +49,7 @@ def production(store: FactStore) -> Production:
         ["roc-italy@example.org"],
         url="https://packages.example.org/",
         keys=signing.KEYS,
-        **bill_on_paper(UPath("memory://pages")),
+        beside=beside_on_paper(UPath("memory://pages")),
     )
 
 

@@ -17,6 +17,7 @@ from pps.activities.ports.record import OpenRollout
 from pps.cli.front import Front
 from pps.domain.base.errors import PackageError, ServiceError
 from pps.domain.packages.patch import PackageRef, Repository
+from pps.domain.packages.verified_index import VerifiedIndex
 from pps.domain.record.facts import Fact, FactKind
 from pps.sandbox.provider.package_formats import SamplePackage, write_deb
 
@@ -31,6 +32,7 @@ class MemoryRepositories:
     files: dict[PackageRef, Path] = field(default_factory=dict)
     opened: list[Repository] = field(default_factory=list)
     broken: str = ""
+    index: VerifiedIndex = field(default=VerifiedIndex("https://provider.example.org/Release", "f" * 64))
 
     def open(self, repository: Repository) -> MemoryRepositories:
         self.opened.append(repository)
