@@ -13,8 +13,9 @@ from pps.activities.desk import Office
 from pps.activities.packages.embargo import whole
 from pps.activities.ports.tracker import Tracker
 from pps.domain.base.errors import NotYetAllowedError, RolloutError
+from pps.domain.packages.advice import Advice
 from pps.domain.packages.patch import Patch
-from pps.domain.people.embargo import advice_in
+from pps.domain.people.embargo import advice_by_patch, advice_in
 from pps.domain.record.facts import Fact, FactKind
 from pps.domain.record.rollouts import dossier_name
 
@@ -31,8 +32,8 @@ def note_advice(office: Office, patch: Patch) -> tuple[Fact, ...]:
     """
     facts = whole(office.facts)  # also where whoever acts must not know of it any more
     dossier = facts.dossier(patch.number)
-    before, now = advice_in(dossier.facts), patch.advice
-    if (before.vulnerabilities, before.embargo_until) == (now.vulnerabilities, now.embargo_until):
+    now = patch.advice
+    if advice_in(dossier.facts).says_the_same(now):
         return ()
     number = sum(f.kind is FactKind.ADVICE_SEEN for f in dossier.facts) + 1
     name = dossier_name(patch.number)
@@ -50,7 +51,9 @@ def look_at_advice(office: Office, tracker: Tracker) -> tuple[Fact, ...]:
     except RolloutError as error:
         log.warning("Security advice is looked at the next time: %s", error)
         return ()
-    return tuple(fact for patch in patches if patch.number in ours for fact in note_advice(office, patch))
+    known = advice_by_patch(whole(office.facts).facts_of_kind((FactKind.ADVICE_SEEN,)))
+    new = [p for p in patches if p.number in ours and not known.get(p.number, Advice()).says_the_same(p.advice)]
+    return tuple(fact for patch in new for fact in note_advice(office, patch))
 
 
 def must_not_be_secret(office: Office, number: int) -> None:

@@ -15,7 +15,7 @@ from pps.activities.ports.people import Mail
 from pps.activities.ports.record import Facts, OpenRollout
 from pps.domain.base.errors import NotYetAllowedError
 from pps.domain.packages.advice import Advice
-from pps.domain.people.embargo import is_told_of, patch_in, secrets
+from pps.domain.people.embargo import advice_by_patch, is_told_of, patch_in
 from pps.domain.record.facts import Fact, FactKind
 from pps.domain.record.rollouts import Rollout, dossier_name, rollout_id
 
@@ -43,7 +43,8 @@ _HANDED_ON = frozenset(
 
 def secrets_in(facts: Facts, now: datetime) -> Mapping[int, Advice]:
     """All patches that are under embargo now."""
-    return secrets(facts.facts_of_kind((FactKind.ADVICE_SEEN,)), now)
+    said = advice_by_patch(facts.facts_of_kind((FactKind.ADVICE_SEEN,)))
+    return {number: advice for number, advice in said.items() if advice.is_secret(now)}
 
 
 def nobody(number: int, advice: Advice) -> bool:

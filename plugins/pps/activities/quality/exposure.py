@@ -10,9 +10,9 @@ from typing import Any
 from pps.activities.ports.record import Facts
 from pps.domain.base.errors import InvalidNameError, RefusedError
 from pps.domain.packages.advice import checked_cve
-from pps.domain.people.embargo import INSIDERS, advice_in, patch_in
+from pps.domain.people.embargo import INSIDERS, advice_by_patch, patch_in
 from pps.domain.quality.exposure import Deadlines, Fix, Row, Standing, exposure, holdings_in
-from pps.domain.record.facts import Fact, FactKind
+from pps.domain.record.facts import FactKind
 from pps.domain.sites.site import Site
 
 #: Who sees it, beside Airflow's own Admin.
@@ -80,14 +80,9 @@ def find_exposure(facts: Facts, cve: str, sites: Iterable[Site], deadlines: Dead
         checked_cve(cve)
     except ValueError as error:
         raise InvalidNameError("CVE", f"{error}.", "Write it as in CVE-2026-12345.") from error
-    by_patch: dict[int, list[Fact]] = {}
-    for fact in facts.facts_of_kind((FactKind.ADVICE_SEEN,)):
-        if (number := patch_in(fact.rollout)) is not None:
-            by_patch.setdefault(number, []).append(fact)
     released = {patch_in(f.rollout): f.at for f in reversed(facts.facts_of_kind((FactKind.RELEASED_TO_PRODUCTION,)))}
     fixes, secret = [], []
-    for number, said in sorted(by_patch.items()):
-        advice = advice_in(said)
+    for number, advice in sorted(advice_by_patch(facts.facts_of_kind((FactKind.ADVICE_SEEN,))).items()):
         if advice.product and (found := next((v for v in advice.vulnerabilities if v.cve == cve), None)):
             until = advice.embargo_until
             fixes.append(Fix(number, *advice.product, found.risk, released.get(number), until))

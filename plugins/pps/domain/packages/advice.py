@@ -87,6 +87,10 @@ class Advice:
         """For JSON and pages: `cve`, `severity` (None: nobody has said)."""
         return [{"cve": v.cve, "severity": v.risk.value if v.risk else None} for v in self.vulnerabilities]
 
+    def says_the_same(self, other: Advice) -> bool:
+        """Tell whether nothing has changed for whoever reads it."""
+        return (self.vulnerabilities, self.embargo_until) == (other.vulnerabilities, other.embargo_until)
+
     def is_secret(self, now: datetime) -> bool:
         """Tell whether nothing of the patch may be said in public."""
         return self.embargo_until is not None and now < self.embargo_until

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterable, Mapping
-from datetime import datetime
 
 from pps.domain.packages.advice import Advice
 from pps.domain.people.roles import Role
@@ -26,18 +25,17 @@ def advice_in(facts: Iterable[Fact]) -> Advice:
     )[1]
 
 
-def secrets(facts: Iterable[Fact], now: datetime) -> Mapping[int, Advice]:
-    """Patch -> what is said of it, for all that are under embargo now.
+def advice_by_patch(facts: Iterable[Fact]) -> Mapping[int, Advice]:
+    """Patch -> the newest word on it.
 
     Args:
         facts: of the kind ADVICE_SEEN, of all dossiers.
     """
-    by_patch: dict[int, list[Fact]] = {}
+    found: dict[int, list[Fact]] = {}
     for fact in facts:
         if (number := patch_in(fact.rollout)) is not None:
-            by_patch.setdefault(number, []).append(fact)
-    newest = {number: advice_in(found) for number, found in by_patch.items()}
-    return {number: advice for number, advice in newest.items() if advice.is_secret(now)}
+            found.setdefault(number, []).append(fact)
+    return {number: advice_in(said) for number, said in found.items()}
 
 
 def patch_in(name: str) -> int | None:
