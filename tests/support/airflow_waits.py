@@ -37,9 +37,9 @@ def xcom(client: AirflowClient, dag: str, run: str, task: str) -> Any:
 
 
 def labels_of(client: AirflowClient, dag: str, run: str, task: str) -> dict[int, str]:
-    """Map index -> what Airflow's lists call the task; empty where it was mapped over nothing."""
+    """Map index (-1: not mapped) -> what Airflow's lists call the task; empty where it was mapped over nothing."""
     found = client._pages(f"dags/{dag}/dagRuns/{quote(run)}/taskInstances", "task_instances")
-    return {t["map_index"]: t["rendered_map_index"] for t in found if t["task_id"] == task and t["map_index"] >= 0}
+    return {t["map_index"]: t["rendered_map_index"] for t in found if t["task_id"] == task and t["rendered_map_index"]}
 
 
 def note_of(client: AirflowClient, dag: str, run: str) -> str:
