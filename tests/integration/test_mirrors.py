@@ -84,6 +84,8 @@ def test_a_mirror_holds_the_whole_suite_and_is_read_as_a_repository(mirroring_of
     fact = mirroring_of.make(patch)
     assert fact.payload["packages"] == len(made.files) + 1
     assert fact.payload["source"] == provider.http.url
+    indexes = {hashlib.sha256(f.read_bytes()).hexdigest() for f in provider.http.folder.rglob("*") if f.is_file()}
+    assert fact.payload["index"]["sha256"] in indexes and fact.payload["index"]["address"].startswith(provider.http.url)
     with serving(mirroring_of.folder) as http:
         address = mirroring.mirror_repository(mirroring_of.record, http.url)
         repository = OWN.open(address)

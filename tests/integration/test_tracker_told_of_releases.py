@@ -208,6 +208,15 @@ def test_a_patch_that_was_rejected_after_the_decision_is_not_released(world: Wor
     assert not (world.folder / "production").exists()
 
 
+def test_a_release_that_was_killed_after_it_was_put_on_record_is_ended_and_says_nothing_anew(world: World) -> None:
+    assert world.decide() == ()
+    told = {"patch": PATCH.number, "state": PatchState.CERTIFIED.value, "comment": "Released."}
+    world.store.record(Fact(world.name, FactKind.RELEASED_TO_PRODUCTION, "", "", NOW, "t", told))
+    world.release()
+    assert world.store.rollout(world.name).is_closed
+    assert not (world.folder / "pages").exists() and not world.store.outbox(world.name)
+
+
 def test_an_old_decision_is_not_carried_out_without_the_tracker_s_word(world: World) -> None:
     world.decide()
     world.away = True
