@@ -55,7 +55,7 @@ class SignedGrid:
         return set(self.machine.inside("ls", "/srv/previews").split())
 
     def tags(self) -> str:
-        return self.machine.inside("sh", "-c", "cat /srv/tags/ce.kit.example.org/ops/ops.list 2>/dev/null || true")
+        return self.machine.inside("sh", "-c", "cat /srv/tags/ce.example.org/ops/ops.list 2>/dev/null || true")
 
 
 @pytest.fixture
@@ -70,9 +70,7 @@ def signed(grid: Grid, tmp_path: Path) -> Iterator[SignedGrid]:
     store = FolderArtefacts(tmp_path / "artefacts")
     with kit_machine.running(tmp_path / "site", people, store, "glite-WN", controller) as machine:
         machine.inside("sh", "/srv/pps-kit/bin/pps-kit-install", check=False)
-        machine.inside(
-            "sh", "-c", "mkdir -p /srv/tags/ce.kit.example.org/ops; chown ppskeep /srv/tags/ce.kit.example.org/ops"
-        )
+        machine.inside("chown", "ppskeep", "/srv/tags/ce.example.org/ops")
         host_key = " ".join((machine.folder / "host_key.pub").read_text().split()[:2])
         entry = site(
             "SITE-K",
@@ -83,7 +81,7 @@ def signed(grid: Grid, tmp_path: Path) -> Iterator[SignedGrid]:
             production_root="/srv/production",
             profile_d="/srv/profile.d",
             tag_dir="/srv/tags",
-            subcluster="ce.kit.example.org",
+            subcluster="ce.example.org",
         )
         assert entry["platform"] == str(PLATFORM) == grid.installation.grid["made_with"]["platform"]
         keys = people.signed(people.root().text, "root-1", "root-2", namespace="pps-root")

@@ -29,7 +29,7 @@ from pps.activities.trust.kit_state import ask_kit, diagnose_kits, findings_of
 from pps.activities.trust.papers import SignedPapers
 from pps.adapters.sites.ssh_asyncssh import AsyncsshShell
 from pps.adapters.sites.ssh_openssh import OpenSshShell
-from pps.domain.base.errors import SiteRefusedError
+from pps.domain.base.errors import SiteError, SiteRefusedError
 from pps.domain.packages.tags import RunTimeEnvironmentTag
 from pps.domain.record.facts import Fact, FactKind
 from pps.domain.sites.places import Places
@@ -103,6 +103,10 @@ def test_it_is_probed_announced_and_looked_at(machine: KitMachine, signed: list[
 
     results = asyncio.run(probe_site(machine.site, tarball, "-", probe_s=20, **there))  # type: ignore[arg-type]
     assert results[0].text.endswith("match MANIFEST"), results
+    machine.inside("chown", "root", "/srv/tags/ce.example.org/ops")
+    with pytest.raises(SiteError, match="cannot be written"):
+        asyncio.run(manage_tag("add", machine.site, TAG, **there))  # type: ignore[arg-type]
+    machine.inside("chown", "ppskeep", "/srv/tags/ce.example.org/ops")
     assert asyncio.run(manage_tag("add", machine.site, TAG, **there)).word == "added"  # type: ignore[arg-type]
     assert asyncio.run(manage_tag("add", machine.site, TAG, **there)).word == "present"  # type: ignore[arg-type]
     state = asyncio.run(ask_kit(**there))  # type: ignore[arg-type]

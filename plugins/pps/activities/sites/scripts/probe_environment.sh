@@ -35,7 +35,7 @@ if ! dumped "$prefix/etc/profile.d/grid-env.sh" preview "$patience"; then
     verdict CRITICAL "sourcing grid-env.sh $reason${guilty:+; the site's own ${guilty}cannot be sourced}"
 fi
 
-: >"$work/nothing.sh"
+true >"$work/nothing.sh"
 dumped "$work/nothing.sh" clean "$patience" || verdict UNKNOWN "no clean environment: $(why_not)"
 dumped "$work/site.sh" site "$patience" || verdict CRITICAL "sourcing the site's own $profile_d $(why_not)"
 # Once more: what differs from one time to the next (a ticket's name, a random folder) proves nothing.

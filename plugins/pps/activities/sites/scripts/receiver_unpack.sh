@@ -124,7 +124,7 @@ unpack() {
 
 # A default access list can take away from each new file what others may do, and tar believes that it asked for enough.
 set_file_modes() {
-  : >"$stage/plain"
+  true >"$stage/plain"
   case $(ls -l "$stage/plain") in '-rw-r--r-- '*) return 0 ;; esac
   (cd "$stage/.pps-new" && find . -type f) >"$stage/sent"
   why=$(LC_ALL=C awk "$quoted"'

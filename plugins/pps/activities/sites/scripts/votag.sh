@@ -300,7 +300,8 @@ list=$(real "$file") || answer 4 failed "$file leads nowhere"
 lock "${list%/*}"
 word=present
 for try in 1 2 3 4 5 6; do
-    [ -e "$list" ] || { : >>"$list"; } 2>/dev/null || answer 4 failed "${list%/*} cannot be written, or the disk is full"
+    # true, not `:`: where a redirection of that one fails, dash leaves the whole script without an answer
+    [ -e "$list" ] || { true >>"$list"; } 2>/dev/null || answer 4 failed "${list%/*} cannot be written, or the disk is full"
     ! has "$list" || answer 0 "$word" "$tag is in $file"
     [ "$try" -lt 6 ] || answer 3 busy "somebody else keeps changing $list"
     must_be_ours_to_write "$list"

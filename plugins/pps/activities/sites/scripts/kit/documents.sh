@@ -44,7 +44,7 @@ opened() {
 # Keys that KEYS lists as revoked do not count, nor does a name that stands there twice. Why others do not count is in $why.
 signatures() {
   which=${1%.doc} why='' nth=0
-  : >"$which.by"
+  true >"$which.by"
   [ -f "$which.who" ] || { why="nobody has signed it"; return 0; }
   LC_ALL=C awk -v kind="$2" '
     FNR == 1 { file++ }
