@@ -42,8 +42,11 @@ _HANDED_ON = frozenset(
 
 
 def secrets_in(facts: Facts, now: datetime) -> Mapping[int, Advice]:
-    """All patches that are under embargo now."""
-    said = advice_by_patch(facts.facts_of_kind((FactKind.ADVICE_SEEN,)))
+    """All patches that are under embargo now; of those that never were, and of embargoes that have ended, nothing is
+    read: every look at a public page asks this."""
+    embargoed = facts.with_payload(FactKind.ADVICE_SEEN, "embargoed", ["yes"])
+    records = facts.standing(list({f.rollout for f in embargoed if Advice.of(f.payload).is_secret(now)}))
+    said = advice_by_patch(fact for record in records.values() for fact in record.facts)
     return {number: advice for number, advice in said.items() if advice.is_secret(now)}
 
 

@@ -79,6 +79,7 @@ class Advice:
         return {
             "cves": [[v.cve, v.risk.value if v.risk else None] for v in self.vulnerabilities],
             "embargo_until": self.embargo_until.isoformat() if self.embargo_until else None,
+            "embargoed": "yes" if self.embargo_until else "no",
             "metapackage": metapackage,
             "version": version,
         }

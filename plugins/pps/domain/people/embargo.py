@@ -29,11 +29,11 @@ def advice_by_patch(facts: Iterable[Fact]) -> Mapping[int, Advice]:
     """Patch -> the newest word on it.
 
     Args:
-        facts: of the kind ADVICE_SEEN, of all dossiers.
+        facts: of all dossiers; those of other kinds say nothing here.
     """
     found: dict[int, list[Fact]] = {}
     for fact in facts:
-        if (number := patch_in(fact.rollout)) is not None:
+        if fact.kind is FactKind.ADVICE_SEEN and (number := patch_in(fact.rollout)) is not None:
             found.setdefault(number, []).append(fact)
     return {number: advice_in(said) for number, said in found.items()}
 
