@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from datetime import datetime
 
 from pps.activities.ports.people import Mail
@@ -30,6 +31,9 @@ class MemoryFacts:
         rows = {f.rollout: OpenRollout(f.rollout, "bc-client", 4711, f.at, closed.get(f.rollout)) for f in opened}
         found = (rows[name] for name in names if name in rows)
         return tuple(r for r in found if None in (closed_after, r.closed_at) or r.closed_at > closed_after)
+
+    def turn(self, at: str) -> AbstractContextManager[None]:
+        return nullcontext()
 
     def with_payload(self, kind: FactKind, key: str, values: Collection[str]) -> tuple[Fact, ...]:
         return tuple(f for f in self.facts if f.kind is kind and f.payload.get(key) in values)

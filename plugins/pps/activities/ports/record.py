@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
@@ -90,6 +91,9 @@ class Facts(Protocol):
 
     def count_turned_away(self, rollout: str, limit: Limit, now: datetime) -> None:
         """Count an answer that a limit has turned away: a number for each limit, and nothing about who it was."""
+
+    def turn(self, at: str) -> AbstractContextManager[None]:
+        """Wait until nobody else holds the turn at `at`, whichever process it is in, and hold it meanwhile."""
 
     def turned_away(self, rollout: str) -> Mapping[Limit, int]:
         """How many answers each limit has turned away."""
