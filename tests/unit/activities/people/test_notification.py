@@ -200,6 +200,8 @@ SOURCE = {
     "repository": RELEASED,
     "how_to_use": how_to_use(RELEASED, "pps-production", signing.KEYS, templates()),
     "notes_link": "https://pps.example.org/pps/release-notes/bc-client-4711-1.html",
+    "bill_link": "https://pps.example.org/pps/release-notes/bc-client-4711-1.cdx.json",
+    "verification_link": "https://pps.example.org/pps/release-notes/bc-client-4711-1.verification.asc",
     "release_notes": "",
 }
 
