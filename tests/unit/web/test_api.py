@@ -123,14 +123,14 @@ def test_the_api_does_not_describe_itself_to_strangers(anybody: TestClient, path
     assert anybody.get(path).status_code == 404
 
 
-def test_services_are_made_at_the_first_request_and_once(services: MemoryServices) -> None:
+def test_services_are_asked_for_at_each_request_and_not_before(services: MemoryServices) -> None:
     a_preview_that_is_out(services.facts)
     made: list[int] = []
     client = TestClient(create_app(lambda: made.append(1) or services, airflow_user, ticking()))
     assert made == []
     for _ in range(3):
         client.get(f"/api/v1/rollouts/{ROLLOUT}")
-    assert made == [1]
+    assert len(made) >= 3
 
 
 # --- views
