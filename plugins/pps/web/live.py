@@ -21,6 +21,7 @@ from fastapi.responses import Response
 
 from pps.activities.clients.bulletin import Entry, assembled, bulletin, entry, marks_at, records_of, shown_at
 from pps.activities.clients.bulletin_pages import as_shown
+from pps.activities.packages.embargo import hidden_in, whole
 from pps.activities.ports.record import OpenRollout
 from pps.domain.record.rollouts import dossier_name
 from pps.domain.sites.site import Site
@@ -71,6 +72,7 @@ class Live:
         self._lock, self._making = threading.Lock(), threading.Lock()
         self._looks_begun, self._looked_by = 0, 0
         self._newest: Edition | None = None
+        self._seen: object = None
         self._entries: dict[tuple[object, ...], Entry | None] = {}
         self._pages: OrderedDict[tuple[str, str], bytes] = OrderedDict()
         self._registry: tuple[object, str] = (None, "")
@@ -190,14 +192,25 @@ class Live:
 
     def _look(self, s: Services, now: datetime) -> Edition:
         """The edition of now: the one that is kept, if nothing has changed."""
-        marks, registry = marks_at(s.facts, now), self._registry_of(s.config.sites)
+        everything, registry = marks_at(whole(s.facts), now), self._registry_of(s.config.sites)
+        seen = (
+            [self._key(row, own, of_patch, registry) for row, own, of_patch in everything],
+            registry,
+            self._minute(now),
+        )
+        if self._newest is not None and seen == self._seen:
+            return self._newest  # what is hidden stands in the dossiers, so that has not changed either
+        hidden = hidden_in(s.facts)
+        marks = [mark for mark in everything if mark[0].patch not in hidden]
         shown = [row for row, _, _ in marks]
         keys = [self._key(row, own, of_patch, registry) for row, own, of_patch in marks]
         name = _digest(repr((keys, registry, self._minute(now))))
         if self._newest is not None and self._newest.name == name:
+            self._seen = seen
             return self._newest
         self._make_entries(shown, keys, s)
         self._pages.clear()
+        self._seen = seen
         return Edition(name, assembled(self._entries[key] for key in keys), s.config.sites, now)
 
     def _make_entries(self, shown: Sequence[OpenRollout], keys: Sequence[tuple[object, ...]], s: Services) -> None:

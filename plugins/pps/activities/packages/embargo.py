@@ -45,7 +45,8 @@ def secrets_in(facts: Facts, now: datetime) -> Mapping[int, Advice]:
     """All patches that are under embargo now; of those that never were, and of embargoes that have ended, nothing is
     read: every look at a public page asks this."""
     embargoed = facts.with_payload(FactKind.ADVICE_SEEN, "embargoed", ["yes"])
-    records = facts.standing(list({f.rollout for f in embargoed if Advice.of(f.payload).is_secret(now)}))
+    names = {f.rollout for f in embargoed if Advice.of(f.payload).is_secret(now)}
+    records = facts.standing(list(names)) if names else {}
     said = advice_by_patch(fact for record in records.values() for fact in record.facts)
     return {number: advice for number, advice in said.items() if advice.is_secret(now)}
 
@@ -63,6 +64,11 @@ def public_record(facts: Facts, now: Callable[[], datetime]) -> Facts:
 def whole(facts: Facts) -> Facts:
     """All that is on record, for what is done and not shown: sending what waits, noting what the tracker says."""
     return facts.whole if isinstance(facts, PublicRecord) else facts
+
+
+def hidden_in(facts: Facts) -> Mapping[int, Advice]:
+    """What whoever reads this record must not know."""
+    return facts.hidden if isinstance(facts, PublicRecord) else {}
 
 
 @dataclass(frozen=True)
