@@ -23,10 +23,18 @@ async def at_pages(app: ASGIApp) -> None:
     A page that cannot be made, e.g. because the database is away, is no reason not to serve: whoever asks next is told.
     """
     for path, query in _PAGES:
+        statuses: list[int] = []
+
+        async def answering(message: Message, statuses: list[int] = statuses) -> None:
+            if message["type"] == "http.response.start":
+                statuses.append(message["status"])
+
         try:
-            await app(_request(path, query), _nothing, _forget)
+            await app(_request(path, query), _nothing, answering)
         except Exception:
             _log.info("The first look at %s has failed.", path, exc_info=True)
+            return
+        if statuses != [200]:  # readers who come meanwhile must not wait behind four looks more that fail
             return
 
 
@@ -49,7 +57,3 @@ def _request(path: str, query: str) -> MutableMapping[str, Any]:
 
 async def _nothing() -> Message:
     return {"type": "http.disconnect"}
-
-
-async def _forget(message: Message) -> None:
-    pass

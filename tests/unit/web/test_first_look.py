@@ -57,11 +57,15 @@ def count_reads(services: MemoryServices) -> list[object]:
 
 
 def test_a_record_that_is_away_keeps_nobody_from_serving_and_the_first_reader_is_told(services: MemoryServices) -> None:
+    asked = []
+
     def away(*_: object) -> Any:
+        asked.append(1)
         raise ServiceError("database", "it does not answer")
 
     services.facts.marks = away  # type: ignore[method-assign]
     with TestClient(create_app(lambda: services, nobody)) as web:
         assert web.get("/static/pps.css").status_code == 200
         answer = web.get("/map")
+    assert len(asked) <= 2, "one look at the start, and the reader's own"
     assert (answer.status_code, "Try again in a few minutes" in answer.text) == (503, True)
