@@ -81,6 +81,8 @@ PAGES = (
     "quality/glite-WN/releases/4711",
     "quality/glite-WN/reviews/1",
     "health",
+    "exposure/CVE-2026-12345",
+    "exposure/CVE-2020-1111",
 )
 
 
@@ -102,6 +104,8 @@ def address(services: MemoryServices) -> Iterator[str]:
     pilot.then(FactKind.JOURNAL_ENTRY, "PIC", "x", text="**Fine.** " + " ".join(HTML), user="ana")
     services.facts.register.append(OpenRollout(pilot.name, "major-pilot", 4711, NOW, None))
     services.facts.record(*pilot.record.facts)
+    closes = {"cves": [["CVE-2026-12345", "critical"]], "metapackage": "glite-WN", "version": "3.1.23"}
+    services.facts.record(Fact("patch-4711", FactKind.ADVICE_SEEN, "", "1", NOW, "pps", closes))
     in_parts = {"opinion": "works", "text": "*Fine.*", "invited": True, "bugs": {"101": "not fixed"}}
     services.facts.record(happened(FactKind.FEEDBACK_GIVEN, "cms", "a1", **in_parts))
     record_refused_release(services.facts, " ".join(HTML))

@@ -133,7 +133,7 @@ def view(edition: Edition, wanted: Wanted) -> Mapping[str, Any]:
         "at": edition.at,
         "past": edition.as_of is not None,
         "updated_at": _moment(everything["updated_at"]),
-        "unverified": sum(r["verified"] is False for r in rows) if any(s["verified"] for s in sites) else None,
+        "checked": Counter(r["verified"] for r in rows) if any(s["verified"] for s in sites) else None,
         "counts": {state: n for state in _STATES if (n := Counter(r["state"] for r in rows)[state])},
         "rows": rows,
         **_DRAWN[wanted.view](rows, columns, sites),

@@ -36,7 +36,10 @@ def web(services: MemoryServices, *sites: dict[str, Any], **more: object) -> Tes
         ("/map", "CNAF: available, unverified"),
         ("/map?view=gridmap", "CNAF (North): available, unverified"),
         ("/map?view=table", "CNAF unverified"),
-        ("/map", "1 of 3 sites here is unverified: it installs what we send"),
+        (
+            "/map",
+            "Here 2 sites install only what two people have signed, each checking that itself; 1 site is unverified,",
+        ),
         ("/bulletin/sites.html", "CNAF unverified"),
         (f"/bulletin/{ROLLOUT}.html", "CNAF unverified"),
         ("/sites/CNAF", "unverified: installs what we send"),
@@ -46,6 +49,14 @@ def web(services: MemoryServices, *sites: dict[str, Any], **more: object) -> Tes
 def test_a_site_without_a_kit_is_marked_where_another_has_one(services: MemoryServices, path: str, words: str) -> None:
     sites = site("CNAF", **PLACE), site("PIC", kit="ssh", **PLACE), site("SARA", kit="ssh")
     assert words in Read(web(services, *sites, kits=KITS).get(path).text).words
+
+
+def test_of_a_site_that_has_left_the_registry_nobody_says_that_it_checks_what_it_installs(
+    services: MemoryServices,
+) -> None:
+    anybody = web(services, site("CNAF"), site("PIC", kit="ssh"), kits=KITS)  # SARA has left it
+    words = Read(anybody.get("/map").text).words
+    assert "Here 1 site installs only what two people have signed, each checking that itself; 1 site is unver" in words
 
 
 def test_programs_are_told_which_sites_verify_themselves_what_they_install(services: MemoryServices) -> None:

@@ -89,7 +89,7 @@ def find_exposure(facts: Facts, cve: str, sites: Iterable[Site], deadlines: Dead
             secret += [until] if until is not None and advice.is_secret(now) else []
     if not fixes:
         next_step = (
-            "Name it in the field `cves` of the patch that closes it, in the tracker: that is looked at within the "
+            "Name it in the field cves of the patch that closes it, in the tracker: that is looked at within the "
             "hour once the patch is on record here (pps patches list)."
         )
         raise UnknownCveError(cve, ("No patch on record closes it, so nothing is known of any site.",), next_step)
