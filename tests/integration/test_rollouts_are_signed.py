@@ -28,12 +28,14 @@ from pps.activities.packages.payloads import prepare_payload
 from pps.activities.people import asking
 from pps.activities.ports.packages import Tarball
 from pps.activities.ports.sites import SiteLimits, SshTarget
+from pps.activities.sites.diagnosis import Health
 from pps.activities.sites.receiver import receiver_script
 from pps.activities.trust import statements
 from pps.activities.trust.kit_shell import KitShell
 from pps.activities.trust.words import contents
 from pps.adapters.record.store import FactStore
 from pps.adapters.services.airflow_rest import AirflowQuestion
+from pps.cli.doctor_kits import kit_findings
 from pps.cli.front import Front
 from pps.cli.main import app
 from pps.domain.base.errors import ConfigurationError, NotYetAllowedError, RefusedError, SiteError, TamperedError
@@ -334,6 +336,34 @@ def test_a_key_that_is_revoked_counts_for_nothing_that_it_has_signed(centre: Cen
     assert centre.papers().to_install(preview.name) is None
     assert FORM.prepare(d, MANAGER) is not None, "asked again, for the new key"
     assert FORM.prepare(d, COORDINATOR) is None
+
+
+def test_doctor_finds_a_list_of_keys_that_no_site_would_take(centre: Centre) -> None:
+    centre.renew_keys()
+
+    def found() -> list[tuple[Health, str]]:
+        here = Front(centre.services, now=now, pause=lambda _: None)
+        return [(f.health, f.text) for f in kit_findings(here, [], SiteLimits(), 5)]
+
+    assert found() == [(Health.OK, "keys number 2 are in force, each list signed by two of the one before.")]
+    second = centre.services.config.folder / "root.2"
+    text = centre.people.root(2).text
+    for names in (("root-1",), ("root-1", "rm"), ("root-1", "root-1")):
+        second.write_text(envelope([centre.people.signed(text, *names, namespace="pps-root")]))
+        centre.services = MemoryServices(
+            type(centre.services.config)(second.parent), lambda _: None, centre.services.given
+        )
+        ((health, why),) = found()
+        assert (health, "no site takes the list of keys number 2" in why) == (Health.FAIL, True), names
+
+
+def test_the_heads_on_record_are_those_that_sites_follow(centre: Centre) -> None:
+    d = centre.rollout(4711, "1.0")
+    centre.sign(d)
+    preview = centre.previews[d.name]
+    centre.put(centre.papers().to_install(preview.name), preview)
+    (said,) = [line.split() for line in centre.kit.ask("state") if line.startswith("PPS-PRODUCT ")]
+    assert statements.heads(centre.store) == {(said[1], int(said[2])): said[3]}
 
 
 def test_lists_of_keys_out_of_order_are_said_at_the_start(centre: Centre) -> None:
