@@ -18,6 +18,7 @@ from tests.support.front import MemoryServices, MemoryTracker, services, site, w
 from tests.unit.web.test_late_answers import airflow_user, as_user, shared_store
 
 from pps.activities.packages.advice import look_at_advice, note_advice
+from pps.activities.packages.embargo import secrets_in
 from pps.activities.people import notification
 from pps.activities.people.following import end_token, feed_token, follow, tell_followers
 from pps.activities.people.notification import Party
@@ -263,3 +264,13 @@ def test_the_same_word_of_the_tracker_is_on_record_once(world: World) -> None:
     assert note_advice(office, SECRET_PATCH) == () and note_advice(office, PATCH) == ()
     assert [f.occasion for f in note_advice(office, LIFTED)] == ["2"]
     assert [f.occasion for f in note_advice(office, SECRET_PATCH)] == ["3"]
+
+
+def test_of_an_embargo_that_has_ended_no_record_is_read(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[object] = []
+    standing = type(world.store).standing
+    monkeypatch.setattr(type(world.store), "standing", lambda *asked: read.append(asked) or standing(*asked))
+    assert list(secrets_in(world.store, NOW)) == [774711]
+    assert len(read) == 1
+    assert secrets_in(world.store, UNTIL) == {}
+    assert len(read) == 1

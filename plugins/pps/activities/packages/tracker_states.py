@@ -95,13 +95,9 @@ def tell_states(office: Office, tracker: Tracker, *, patch: int | None = None) -
         if patch not in (None, number):
             continue
         try:
-            # not every tracker keeps two who change a patch at the same moment apart
+            # not every tracker keeps two apart who change a patch at the same moment; the second finds it done
             with office.facts.turn(f"telling the tracker of {release.rollout}"):
-                if _is_told(office.facts, release):
-                    rollouts.append(release.rollout)
-                    continue
                 state = _told(tracker, number, release)
-                _note_told(office, release, number, state)
         except (PatchNotFoundError, RefusedError, PackageError) as error:
             # this one is not taken; that keeps no other from being told
             log.warning("Patch %s is not in production in the tracker: %s", number, error)
@@ -111,18 +107,16 @@ def tell_states(office: Office, tracker: Tracker, *, patch: int | None = None) -
             log.warning("Patch %s is in production; the tracker does not say so yet: %s", number, error)
             trouble = str(error)
             break
-        (moved if state is PatchState.IN_PRODUCTION else left).append(number)
+        there = state is PatchState.IN_PRODUCTION
+        (moved if there else left).append(number)
+        kind = FactKind.PATCH_MOVED if there else FactKind.PATCH_LEFT
+        said = {"state": state.value}
+        fact = Fact(dossier_name(number), kind, release.rollout, "", office.clock(), office.actor, said)
+        office.facts.record_in_dossier(number, fact)
         rollouts.append(release.rollout)
     if patch is None:
         _note_look(office, [release.rollout for release in waiting if release.rollout not in rollouts])
     return StatesTold(tuple(moved), tuple(left), tuple(rollouts), trouble)
-
-
-def _note_told(office: Office, release: Fact, number: int, state: PatchState) -> None:
-    kind = FactKind.PATCH_MOVED if state is PatchState.IN_PRODUCTION else FactKind.PATCH_LEFT
-    said = {"state": state.value}
-    fact = Fact(dossier_name(number), kind, release.rollout, "", office.clock(), office.actor, said)
-    office.facts.record_in_dossier(number, fact)
 
 
 def _note_look(office: Office, left: Sequence[str]) -> None:
