@@ -256,7 +256,6 @@ def questions(client: AirflowClient, run: str = "~") -> list[AirflowQuestion]:
 #: Where the sandbox differs from docs/production.md, which leaves these to Airflow: a demo must not wait for them.
 PRODUCTION = {
     "AIRFLOW__DAG_PROCESSOR__REFRESH_INTERVAL": "300",
-    "AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "30",
     "AIRFLOW__SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "1",
     "AIRFLOW__SCHEDULER__TRIGGER_TIMEOUT_CHECK_INTERVAL": "15",
     "AIRFLOW__SCHEDULER__ORPHANED_TASKS_CHECK_INTERVAL": "30",

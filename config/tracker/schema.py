@@ -7,6 +7,7 @@ a patch have the names of `plugins/pps/config/patch_documents.py`; lists are one
     repository              apt URL SUITE COMPONENT ...   or   yum URL
     platforms, ...          one word
     cves                    CVE-2026-12345, or CVE-2026-12345 critical (high, moderate, low)
+    vex                     CVE-2026-12346 not_affected vulnerable_code_not_present, or ... under_investigation
 """
 
 state = Class(db, "state", name=String(), order=Integer(), transitions=Multilink("state"))
@@ -97,6 +98,7 @@ patch = IssueClass(
     installation_guide=String(),
     configuration_guide=String(),
     cves=String(),
+    vex=String(),
     embargo_until=Date(),
     submission=String(),  # what it was entered from; the same submission once more is the same patch
 )

@@ -35,13 +35,14 @@ from pps.adapters.packages.repository_seal import RepositorySeal
 from pps.adapters.packages.repository_writer import publish_packages
 from pps.adapters.packages.signatures import signed_text
 from pps.domain.base.errors import NotYetAllowedError, PackageError, ServiceError
-from pps.domain.packages.advice import Risk, Vulnerability
+from pps.domain.packages.advice import Impact, Risk, Vulnerability
 from pps.domain.packages.patch import Patch, PatchState, RepositoryKind
 from pps.domain.packages.repository_trust import Trust
 from pps.domain.quality.release_tests import ACCEPT, RELEASE
 from pps.domain.record.facts import FactKind
 
 FIXED = Vulnerability("CVE-2026-12345", Risk.CRITICAL)
+NOT_AFFECTED = Impact.read("CVE-2026-12346 not_affected vulnerable_code_not_present")
 
 
 @dataclass
@@ -97,7 +98,7 @@ class Delivery:
                     LIMITS,
                     as_cyclonedx,
                     self.seal.clear_signed,
-                    "9" * 64,
+                    lambda index: ("policies.yaml as it is", f"who signs {index}"),
                 ),
             ),
         )
@@ -119,7 +120,9 @@ class Delivery:
 @pytest.fixture
 def delivery(provider: Provider) -> Delivery:
     _, patch = provider.publish_sample()
-    patch = replace(patch, state=PatchState.CERTIFIED, install_tested=patch.platforms, cves=(FIXED,))
+    patch = replace(
+        patch, state=PatchState.CERTIFIED, install_tested=patch.platforms, cves=(FIXED,), vex=(NOT_AFFECTED,)
+    )
     return Delivery(provider, AReleaseTest(patch).planned(), provider.root / "production")
 
 
@@ -186,7 +189,13 @@ def test_what_is_released_says_what_it_carries_by_the_packages_own_words(deliver
     assert {c["hashes"][0]["content"] for c in carried.values()} == tried
     assert set(carried) == {(ref.name, ref.version) for ref in (*test.patch.packages, *test.patch.externals)}
     assert {c["licenses"][0]["license"]["id"] for c in carried.values()} == {"Apache-2.0"}
-    [fixed] = bill["vulnerabilities"]
+    fixed, other = bill["vulnerabilities"]
+    assert (other["id"], other["analysis"]["state"]) == (NOT_AFFECTED.cve, "not_affected")
+    licences = (delivery.pages / released.payload["licences"]["file"]).read_text()
+    assert [line.partition("* ")[2] for line in licences.splitlines()[3:] if line] == sorted(
+        map(str, (*test.patch.packages, *test.patch.externals))
+    )
+    assert "\nApache-2.0\n" in licences
     assert (fixed["id"], fixed["ratings"], fixed["analysis"]["state"]) == (
         FIXED.cve,
         [{"severity": "critical"}],
@@ -212,7 +221,10 @@ def test_what_is_released_says_how_it_was_verified_signed_with_our_key(delivery:
     assert signers == (delivery.seal.signers[0].fingerprint,)
     assert hashlib.sha256(text.encode()).hexdigest() == said["sha256"]
     at = test.kinds(FactKind.PACKAGES_KEPT)[0].at
-    policy = "9" * 64
+    address = test.kinds(FactKind.PACKAGES_KEPT)[0].payload["index"]["address"]
+    decisions = f"policies.yaml as it is\nwho signs {address}\n"
+    policy = hashlib.sha256(decisions.encode()).hexdigest()
+    assert f"Policy: sha256 {policy} of these lines\n{decisions}" in text
     for ref, sha256 in kept_packages(test.record):
         assert (
             f"PPS checked {sha256} ({ref}) against index {index}, signed by nobody, under policy {policy}, "

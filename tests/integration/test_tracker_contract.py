@@ -47,6 +47,7 @@ FULL = parse_patch(
             {"name": "copy", "title": "A file is copied", "how": ""},
         ],
         "cves": ["CVE-2026-12345 critical", "CVE-2026-1234567"],
+        "vex": ["CVE-2026-12346 not_affected vulnerable_code_not_present", "CVE-2026-12347 under_investigation"],
         "embargo_until": "2026-04-01T12:00:00+00:00",
     }
 )

@@ -57,7 +57,10 @@ class PaperReader:
 def beside_on_paper(pages: UPath) -> Beside:
     """What stands beside a release of such packages; its signature is a word."""
     limits = TarballLimits(1 << 30, 100_000, 1 << 29)
-    return Beside(PublishedFolder(pages), PaperReader(), limits, as_cyclonedx, lambda text: f"signed: {text}", "9" * 64)
+    decisions = lambda index: (f"policies.yaml, sha256 {'9' * 64}", f"who signs {index}: keyring, sha256 {'8' * 64}")  # noqa: E731
+    return Beside(
+        PublishedFolder(pages), PaperReader(), limits, as_cyclonedx, lambda text: f"signed: {text}", decisions
+    )
 
 
 class PaperProduction:

@@ -234,6 +234,7 @@ def record_refused_release(facts: Any, text: str = "") -> None:
         "packages": [{"name": "client", "version": "1.0-1", "arch": "all"}],
         "externals": [],
         "cves": ["CVE-2026-12345"],
+        "vex": ["CVE-2026-12346 under_investigation"],
         "depends_on": [4711],
         "bugs": [{"number": 101, "title": text or "No IPv6", "severity": "major", "originator": "ada@example.org"}],
         "test_cases": [{"name": "renew", "title": text or "A proxy is renewed", "how": ""}],

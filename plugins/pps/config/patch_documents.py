@@ -20,7 +20,7 @@ from pydantic import (
 
 from pps.domain.base.errors import PackageError, RolloutError
 from pps.domain.base.names import checked_address, checked_name, checked_package_name, checked_version
-from pps.domain.packages.advice import Vulnerability
+from pps.domain.packages.advice import Impact, Vulnerability
 from pps.domain.packages.patch import (
     Bug,
     Case,
@@ -85,6 +85,7 @@ PackageName = Annotated[StrictStr, _checked(lambda v: checked_package_name(v, "n
 PackageVersion = Annotated[StrictStr, _checked(lambda v: checked_version(v, "version"))]
 Variable = Annotated[StrictStr, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,127}$")]
 Cve = Annotated[StrictStr, _checked(Vulnerability.read)]
+Vex = Annotated[StrictStr, _checked(Impact.read)]
 # `blah.conf:maxJobs`, `[CE] port`: each component has its own way to write them
 Parameter = Annotated[StrictStr, Field(min_length=1, max_length=200), AfterValidator(_one_line)]
 Url = Annotated[
@@ -156,6 +157,7 @@ class PatchDocument(_Document):
     configuration_guide: Line = ""
     test_cases: Annotated[list[_Case], Field(max_length=200)] = []
     cves: Annotated[list[Cve], Field(max_length=200)] = []
+    vex: Annotated[list[Vex], Field(max_length=200)] = []
     embargo_until: AwareDatetime | None = None
 
     def to_domain(self) -> Patch:
@@ -171,6 +173,7 @@ class PatchDocument(_Document):
         for name in ("new_variables", "changed_variables", "component_parameters"):
             values[name] = tuple(values[name])
         values["cves"] = tuple(map(Vulnerability.read, self.cves))
+        values["vex"] = tuple(map(Impact.read, self.vex))
         values["bugs"] = tuple(Bug(b.number, b.title, b.severity, b.originator) for b in self.bugs)
         values["test_cases"] = tuple(Case(c.name, c.title, c.how) for c in self.test_cases)
         return Patch(**values)
@@ -247,5 +250,6 @@ def patch_document(patch: Patch) -> dict[str, Any]:
         "configuration_guide": patch.configuration_guide,
         "test_cases": [{"name": c.name, "title": c.title, "how": c.how} for c in patch.test_cases],
         "cves": list(map(str, patch.cves)),
+        "vex": list(map(str, patch.vex)),
         "embargo_until": patch.embargo_until.isoformat() if patch.embargo_until else None,
     }

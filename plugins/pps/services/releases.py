@@ -14,7 +14,9 @@ from pps.activities.packages.production import Beside, Production
 from pps.activities.packages.submission_look import Bench
 from pps.activities.ports.packages import Artefacts, Linters, PackageReader, ProductionRepositories
 from pps.activities.release.signing import Comparison, OwnIndex, not_as_published, own_indexes, renew_all
+from pps.domain.base.errors import ConfigurationError
 from pps.domain.packages.patch import Repository
+from pps.domain.packages.repository_trust import shown
 from pps.services.base import private_folder
 from pps.services.people import People
 from pps.services.repositories import Repositories
@@ -109,6 +111,19 @@ class Releases(People, Repositories):
             lambda own: self.seal.renew(own.root, own.repository, now, when_left=left, keep_release=own.lists_release),
         )
 
+    def _decisions_on(self, index: str) -> tuple[str, str]:
+        """By which decisions in force the provider's index at this address is believed."""
+        policies = _sha256(self.config.folder / "policies.yaml")
+        try:
+            trust = self.trust_in(index)
+        except ConfigurationError:
+            who = "names nobody for it any more"
+        else:
+            who = (
+                f"keyring, sha256 {_sha256(trust.keyring)}" if trust.keyring else f"unsigned, because: {trust.unsigned}"
+            )
+        return f"policies.yaml, sha256 {policies}", f"package_keys of service.yaml, for {shown(index)}: {who}"
+
     @property
     def production(self) -> Production:
         """What a release works with; all VOs and ROCs hear of it."""
@@ -129,7 +144,7 @@ class Releases(People, Repositories):
                 self.config.policies.tarball.to_port(),
                 as_cyclonedx,
                 self.seal.clear_signed,
-                hashlib.sha256((self.config.folder / "policies.yaml").read_bytes()).hexdigest(),
+                self._decisions_on,
             ),
         )
 
@@ -158,3 +173,7 @@ class Releases(People, Repositories):
             self.linters,
             {name: tuple(index.to_domain() for index in found) for name, found in indexes.items()},
         )
+
+
+def _sha256(file: Path) -> str:
+    return hashlib.sha256(file.read_bytes()).hexdigest()

@@ -13,7 +13,7 @@ from pps.domain.base.errors import RefusedError
 _BOXES = ("database_schema_changed", "clients_compatible", "new_functionality")
 _REPOSITORY = ("repository_kind", "url", "suite", "components")
 _WORDS = ("platforms", "new_variables", "changed_variables")
-_LINES = ("component_parameters",)
+_LINES = ("component_parameters", "vex")
 _ENDS_CVE = re.compile(r",|\n|\s(?=CVE-)")
 #: Fields of the form; with the button, no other is sent.
 NAMES = (*(name for name in FIELDS if name != "repository"), *_REPOSITORY)

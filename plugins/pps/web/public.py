@@ -10,7 +10,7 @@ from fastapi import APIRouter, HTTPException
 from fastapi.responses import HTMLResponse, PlainTextResponse, Response
 
 from pps.activities.clients.standing import public_view
-from pps.activities.packages.production import BILL, NOTES, VERIFICATION
+from pps.activities.packages.production import BILL, LICENCES, NOTES, VERIFICATION
 from pps.activities.ports.publication import PublicationFolder
 from pps.activities.ports.record import Facts
 from pps.domain.base.errors import NotYetAllowedError
@@ -28,7 +28,7 @@ DOCUMENT_HEADERS = {
     ),
     "Cache-Control": "no-cache",
 }
-_NOTES = re.compile(r"([A-Za-z0-9][A-Za-z0-9._+~-]{0,63})\.(html|txt|cdx\.json|verification\.asc)")
+_NOTES = re.compile(r"([A-Za-z0-9][A-Za-z0-9._+~-]{0,63})\.(html|txt|cdx\.json|licences|verification\.asc)")
 
 
 def rollout_or_404(facts: Facts, name: str) -> Rollout:
@@ -53,8 +53,8 @@ def router(services: Callable[[], Services]) -> APIRouter:
 
     @api.get("/release-notes/{file}")
     def release_notes(file: str) -> Response:
-        """Release notes, as `<rollout>.html` or `<rollout>.txt`; beside them what a release carries (`.cdx.json`), and
-        how it was verified (`.verification.asc`)."""
+        """Release notes, as `<rollout>.html` or `<rollout>.txt`; beside them what a release carries (`.cdx.json`,
+        `.licences`), and how it was verified (`.verification.asc`)."""
         found = _NOTES.fullmatch(file)
         if not found:
             raise HTTPException(404, "There are no such release notes.")
@@ -62,7 +62,7 @@ def router(services: Callable[[], Services]) -> APIRouter:
         text = published(services().publication_folder, f"{NOTES}/{file}")
         if found[2] == BILL:
             return Response(text, media_type="application/vnd.cyclonedx+json; version=1.6")
-        if found[2] in ("txt", VERIFICATION):
+        if found[2] in ("txt", LICENCES, VERIFICATION):
             return PlainTextResponse(text)
         return HTMLResponse(text, headers=DOCUMENT_HEADERS)
 

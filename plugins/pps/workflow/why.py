@@ -15,6 +15,7 @@ from pps.activities.clients import conditions as of_clients
 from pps.activities.clients.bulletin import SHOWN_STATES, stage
 from pps.activities.clients.opening import reasons_against_opening
 from pps.activities.clients.overview import as_it_was
+from pps.activities.packages.production import BESIDE
 from pps.activities.packages.tracker_states import what_tracker_says
 from pps.activities.packages.verdicts import preview_path, standing_verdict
 from pps.activities.people.said import feedback_view
@@ -340,6 +341,7 @@ def public_view(found: Why) -> Mapping[str, Any]:
     newest = next((r for r in found.records.values() if r.has(FactKind.ROLLOUT_OPENED) and "title" in r.opened), None)
     opened: Mapping[str, Any] = newest.opened if newest else {}
     patch = found.patch
+    advice = patch.advice if patch else advice_in(found.records[dossier_name(found.number)].facts)
     view = {
         "version": VERSION,
         "patch": found.number,
@@ -350,7 +352,8 @@ def public_view(found: Why) -> Mapping[str, Any]:
         "tracker": found.note,
         "tracker_page": found.page or None,
         "in_production": found.is_out,
-        "cves": (patch.advice if patch else advice_in(found.records[dossier_name(found.number)].facts)).shown(),
+        "cves": advice.shown(),
+        "vex": advice.shown_impacts(),
         "answer": found.answer,
         "conditions": [
             {**asdict(c), "state": c.state.value, "who": [str(w) for w in c.who], "until": _iso(c.until)}
@@ -378,7 +381,7 @@ def _rollout(row: OpenRollout, record: Rollout) -> dict[str, Any]:
         "counts": {state: number for state, number in counts.items() if number},
         "feedback": feedback_view(record) if record.has(FactKind.FEEDBACK_DATE_AGREED) else None,
         "release_notes": f"release-notes/{row.name}.html" if record.has(FactKind.RELEASE_NOTES_WRITTEN) else None,
-        **{what: beside.get(what, {}).get("file") for what in ("bill", "verification")},
+        **{what: beside.get(what, {}).get("file") for what in BESIDE},
     }
 
 

@@ -30,7 +30,7 @@ from pps.domain.base.errors import (
     RefusedError,
     ServiceError,
 )
-from pps.domain.packages.advice import Risk, Vulnerability
+from pps.domain.packages.advice import Because, Impact, Risk, Status, Vulnerability
 from pps.domain.packages.patch import (
     Bug,
     BugState,
@@ -116,6 +116,7 @@ def test_every_field_is_read_back(sandbox_grid: RunningGrid):
         installation_guide="https://doc.example.org/install",
         configuration_guide="https://doc.example.org/configure",
         cves=(Vulnerability("CVE-2026-12345", Risk.CRITICAL), Vulnerability("CVE-2026-1234567")),
+        vex=(Impact("CVE-2026-12346", Status.NOT_AFFECTED, Because.NO_CODE), Impact("CVE-2026-12347", Status.AFFECTED)),
         embargo_until=datetime(2026, 3, 1, 12, 0, tzinfo=UTC),
     )
     assert sandbox_grid.tracker.enter(whole) == whole.number

@@ -30,7 +30,7 @@ from pps.activities.sites import wishes
 from pps.activities.trust.statements import offer_installation
 from pps.adapters.packages.folders import PublishedFolder
 from pps.domain.base.errors import NotYetAllowedError
-from pps.domain.packages.advice import Risk, Vulnerability
+from pps.domain.packages.advice import Impact, Risk, Vulnerability
 from pps.domain.packages.manifest import Manifest
 from pps.domain.people.following import Follower, Kind, Thing
 from pps.domain.sites.site import Platform
@@ -44,6 +44,7 @@ SECRET_PATCH = replace(
     version="3.77.23",
     title="Secretly mended",
     cves=(Vulnerability("CVE-2026-77123", Risk.CRITICAL), Vulnerability("CVE-2026-77124")),
+    vex=(Impact.read("CVE-2026-77125 not_affected vulnerable_code_not_present"),),
     embargo_until=UNTIL,
 )
 LIFTED = replace(SECRET_PATCH, embargo_until=None)
@@ -257,6 +258,7 @@ def test_release_notes_are_not_written_before_and_name_the_cves_then(world: Worl
     write(DUE + timedelta(days=9))
     notes = (tmp_path / "notes/release-notes" / f"{NAME}.txt").read_text()
     assert "* CVE-2026-77123 (critical)\n" in notes and "* CVE-2026-77124\n" in notes
+    assert "* CVE-2026-77125: not affected (vulnerable code not present)\n" in notes
 
 
 def test_the_same_word_of_the_tracker_is_on_record_once(world: World) -> None:

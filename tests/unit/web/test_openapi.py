@@ -38,7 +38,7 @@ from pps.activities.ports.packages import Tarball
 from pps.activities.ports.people import Mail
 from pps.activities.trust.statements import offer_installation
 from pps.config.loader import Configuration
-from pps.domain.packages.advice import Risk, Vulnerability
+from pps.domain.packages.advice import Impact, Risk, Status, Vulnerability
 from pps.domain.packages.manifest import Manifest
 from pps.domain.packages.patch import PatchState
 from pps.domain.people.following import Kind, Thing
@@ -134,7 +134,12 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Any:
     there = at_desk(store.rollout(ROLLOUT), store, now=NOW)
     offer_installation(there, preview, manifest, for_these, packed=1, holds_for=timedelta(days=90))
     record_refused_release(store)
-    note_advice(at_office(store), replace(MAJOR, cves=(Vulnerability(PLACES["cve"], Risk.HIGH),)))
+    note_advice(
+        at_office(store),
+        replace(
+            MAJOR, cves=(Vulnerability(PLACES["cve"], Risk.HIGH),), vex=(Impact("CVE-2026-12346", Status.AFFECTED),)
+        ),
+    )
     follow(at_office(store, patch=MAJOR), "ana", "ana@example.org", Thing(Kind.PATCH, "4711"), ())
     config = write_config(folder / "config", [site("PIC", administrators=["ana"], latitude=41.4, longitude=2.2)])
     given = {

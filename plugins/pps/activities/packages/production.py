@@ -22,7 +22,9 @@ from pps.domain.packages.patch import Repository, RepositoryKind
 SUITE = "production"
 #: Folder of the release notes below the published pages, and how what stands beside them ends.
 NOTES = "release-notes"
-BILL, VERIFICATION = "cdx.json", "verification.asc"
+BILL, LICENCES, VERIFICATION = "cdx.json", "licences", "verification.asc"
+#: What of it the record names with a release, and leads to.
+BESIDE = ("bill", "licences", "verification")
 
 #: Adds package files to a repository below the production folder; repeating it changes nothing.
 #: Arguments: place below the folder, repository, files, now.
@@ -40,8 +42,9 @@ class Beside:
     write_bill: BillWriter
     sign: Callable[[str], str]
     """a text -> the same with the signatures of the keys that sign our repositories"""
-    policy: str
-    """SHA-256 of policies.yaml"""
+    policy: Callable[[str], Sequence[str]]
+    """address of an index -> by which decisions in force it is believed, a line each: policies.yaml, and who must sign
+    what lies there"""
 
 
 @dataclass(frozen=True)

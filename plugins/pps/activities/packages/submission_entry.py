@@ -13,7 +13,7 @@ _CORRECTED = (
     "title", "platforms", "repository", "packages", "externals", "bugs", "release_notes", "special_configuration",
     "new_variables", "changed_variables", "kind", "service_type", "component_parameters", "operational_changes",
     "database_schema_changed", "clients_compatible", "new_functionality", "installation_guide", "configuration_guide",
-    "test_cases", "cves", "embargo_until",
+    "test_cases", "cves", "vex", "embargo_until",
 )  # fmt: skip
 
 

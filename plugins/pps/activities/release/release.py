@@ -11,7 +11,7 @@ from pps.activities.clients import control
 from pps.activities.desk import Desk
 from pps.activities.packages.advice import must_not_be_secret
 from pps.activities.packages.fetching import kept_packages
-from pps.activities.packages.production import Production
+from pps.activities.packages.production import BESIDE, Production
 from pps.activities.packages.repository_use import how_to_use
 from pps.activities.packages.tarball import file_of, manifest_of, tarball_on_record, whole_tarball_of
 from pps.activities.packages.verdicts import standing_verdict
@@ -226,7 +226,7 @@ def _announce_release(
         "notes_link": _notes_link(desk, production.keys.public_url),
         **{
             f"{what}_link": document_link(production.keys.public_url, beside[what]["file"]) if what in beside else ""
-            for what in ("bill", "verification")
+            for what in BESIDE
         },
         "release_notes": clean_text(notes).strip(),
         **more,

@@ -11,6 +11,7 @@ from cyclonedx.model.component import Component, ComponentType
 from cyclonedx.model.contact import OrganizationalEntity
 from cyclonedx.model.impact_analysis import (
     ImpactAnalysisAffectedStatus,
+    ImpactAnalysisJustification,
     ImpactAnalysisResponse,
     ImpactAnalysisState,
 )
@@ -40,6 +41,18 @@ _SEVERITIES = {
     advice.Risk.LOW: VulnerabilitySeverity.LOW,
     None: VulnerabilitySeverity.UNKNOWN,
 }
+_STATES = {
+    advice.Status.NOT_AFFECTED: (ImpactAnalysisState.NOT_AFFECTED, ImpactAnalysisAffectedStatus.UNAFFECTED),
+    advice.Status.AFFECTED: (ImpactAnalysisState.EXPLOITABLE, ImpactAnalysisAffectedStatus.AFFECTED),
+    advice.Status.UNDER_INVESTIGATION: (ImpactAnalysisState.IN_TRIAGE, ImpactAnalysisAffectedStatus.UNKNOWN),
+}
+#: CycloneDX has no word for `vulnerable_code_cannot_be_controlled_by_adversary`: it stands in `detail` alone.
+_JUSTIFICATIONS = {
+    advice.Because.NO_COMPONENT: ImpactAnalysisJustification.CODE_NOT_PRESENT,
+    advice.Because.NO_CODE: ImpactAnalysisJustification.CODE_NOT_PRESENT,
+    advice.Because.NEVER_RUN: ImpactAnalysisJustification.CODE_NOT_REACHABLE,
+    advice.Because.MITIGATED: ImpactAnalysisJustification.PROTECTED_BY_MITIGATING_CONTROL,
+}
 _TYPES = {RepositoryKind.APT: "deb", RepositoryKind.YUM: "rpm"}
 _DECLARED = LicenseAcknowledgement.DECLARED
 
@@ -56,7 +69,8 @@ def as_cyclonedx(bill: Bill) -> str:
     bom = Bom(
         components=parts,
         serial_number=uuid.uuid5(uuid.NAMESPACE_URL, repr(bill)),
-        vulnerabilities=[_fixed(it, bill, release) for it in bill.fixes],
+        vulnerabilities=[_fixed(it, bill, release) for it in bill.fixes]
+        + [_said(it, bill, release) for it in bill.impacts],
     )
     bom.metadata.timestamp = bill.at
     bom.metadata.component = release
@@ -113,4 +127,20 @@ def _fixed(it: advice.Vulnerability, bill: Bill, release: Component) -> Vulnerab
             detail=f"The tracker says that patch {bill.patch} fixes it.",
         ),
         affects=[BomTarget(ref=str(release.bom_ref), versions=[unaffected])],
+    )
+
+
+def _said(it: advice.Impact, bill: Bill, release: Component) -> Vulnerability:
+    state, affected = _STATES[it.status]
+    return Vulnerability(
+        bom_ref=it.cve,
+        id=it.cve,
+        analysis=VulnerabilityAnalysis(
+            state=state,
+            justification=_JUSTIFICATIONS.get(it.because) if it.because else None,
+            detail=f"The provider says of patch {bill.patch}: {it.in_words}.",
+        ),
+        affects=[
+            BomTarget(ref=str(release.bom_ref), versions=[BomTargetVersionRange(version=bill.version, status=affected)])
+        ],
     )

@@ -25,6 +25,7 @@ _LINES = (
     "changed_variables",
     "component_parameters",
     "cves",
+    "vex",
 )
 _FLAGS = ("basic_certification_passed", "database_schema_changed", "clients_compatible", "new_functionality")
 _WORDS = {"yes": True, "true": True, "on": True, "1": True, "no": False, "false": False, "off": False, "0": False}

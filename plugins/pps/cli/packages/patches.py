@@ -76,6 +76,7 @@ def show(ctx: typer.Context, patch: PatchNumber, as_json: output.Json = False) -
                 ("changed variables", ", ".join(found.changed_variables) or "none"),
                 ("special configuration", found.special_configuration.strip() or "none"),
                 ("closes", ", ".join(map(str, found.cves)) or "no vulnerability"),
+                ("others (VEX)", ", ".join(f"{i.cve} {i.in_words}" for i in found.vex) or "nothing is said"),
                 ("embargo", output.moment(found.embargo_until) if found.embargo_until else "none"),
                 ("classified", _classified(standing, patch)),
             ]

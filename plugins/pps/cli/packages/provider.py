@@ -47,6 +47,7 @@ _ABOUT_FILE = """The file says what is released:
         - {number: 101, title: No IPv6, severity: major, originator: ada@example.org}
       test_cases: [{name: renew, title: A proxy is renewed while a job runs}]
       cves: [CVE-2026-12345 critical]
+      vex: [CVE-2026-12346 not_affected vulnerable_code_not_present]
       depends_on: [4711]             # patches that must be in production first
 
     docs/provider.md names all fields, and what each finding means. A product as EGI's

@@ -1,13 +1,13 @@
-"""What a release carries: its packages as they describe themselves, and the vulnerabilities that it fixes."""
+"""What a release carries: its packages as they describe themselves, and how it stands to vulnerabilities."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 
 from pps.domain.base.texts import one_line, without_addresses
-from pps.domain.packages.advice import Vulnerability
+from pps.domain.packages.advice import Impact, Vulnerability
 from pps.domain.packages.patch import PackageRef, RepositoryKind
 
 _LONGEST = 200
@@ -53,6 +53,17 @@ class Bill:
     """since when these packages are the ones: a bill that is written again is the same"""
     packages: tuple[Carried, ...]
     fixes: tuple[Vulnerability, ...]
+    impacts: tuple[Impact, ...] = ()
+    """what its provider says of others"""
+
+
+def by_licence(packages: Iterable[Carried]) -> list[tuple[str, list[str]]]:
+    """Licence -> the packages that name it, both sorted; "" at the end: those that name none."""
+    found: dict[str, set[str]] = {}
+    for it in packages:
+        for licence in it.says.licences or ("",):
+            found.setdefault(licence, set()).add(str(it.ref))
+    return sorted(((name, sorted(refs)) for name, refs in found.items()), key=lambda it: (not it[0], it[0].casefold()))
 
 
 def licences_in(copyright_file: str) -> list[str]:

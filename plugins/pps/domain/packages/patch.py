@@ -7,7 +7,7 @@ from datetime import datetime
 from enum import StrEnum
 
 from pps.domain.base.names import checked_address, checked_name, checked_package_name, checked_version
-from pps.domain.packages.advice import Advice, Vulnerability
+from pps.domain.packages.advice import Advice, Impact, Vulnerability
 from pps.domain.sites.site import Platform
 
 
@@ -169,6 +169,8 @@ class Patch:
     """what VOs can judge one by one, beside the bugs; many patches have none"""
     cves: tuple[Vulnerability, ...] = ()
     """vulnerabilities that it closes"""
+    vex: tuple[Impact, ...] = ()
+    """what its provider says of others"""
     embargo_until: datetime | None = None
     """until then nothing of it is to be said in public"""
 
@@ -183,6 +185,8 @@ class Patch:
             checked_address(self.provider, f"provider of patch {self.number}")
         if len({v.cve for v in self.cves}) != len(self.cves):
             raise ValueError("a CVE is named twice in cves")
+        if len({i.cve for i in self.vex} - {v.cve for v in self.cves}) != len(self.vex):
+            raise ValueError("a CVE is named twice in vex, or is in cves as well")
         if self.embargo_until is not None and self.embargo_until.tzinfo is None:
             raise ValueError("embargo_until must say its offset from UTC")
 
@@ -194,7 +198,7 @@ class Patch:
     @property
     def advice(self) -> Advice:
         """What it closes, and until when nobody is to know."""
-        return Advice(self.cves, self.embargo_until, (self.metapackage, self.version))
+        return Advice(self.cves, self.embargo_until, (self.metapackage, self.version), self.vex)
 
 
 def what_is_missing(patch: Patch) -> tuple[str, ...]:

@@ -214,7 +214,7 @@ class FactKind(StrEnum):
     # what the tracker says of the vulnerabilities that a patch closes (of its dossier; see domain.packages.advice)
     ADVICE_SEEN = "advice-seen"
     """it is something else than before; occasion: 1, 2, ...; payload `cves`: (id, severity or None) each,
-    `embargo_until` (None: no secret), `metapackage`, `version`; the newest counts"""
+    `embargo_until` (None: no secret), `metapackage`, `version`, `vex` (of others); the newest counts"""
     # a release is decided on, and its patch in the tracker afterwards (see activities.packages.tracker_states)
     RELEASE_DECIDED = "release-decided"
     """payload `state` (of the patch in the tracker), `platforms`, `repository` (`kind`, `components`)"""

@@ -11,7 +11,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict
 
 from pps.domain.base.conditions import ConditionState
-from pps.domain.packages.advice import Risk
+from pps.domain.packages.advice import Because, Risk, Status
 from pps.domain.people.feedback import Opinion, Outcome
 from pps.domain.people.verdicts import BugVerdict, CaseVerdict
 from pps.domain.record.rollouts import RolloutPath, SiteState
@@ -148,6 +148,16 @@ class Closed(Answer):
     """none: nobody has said"""
 
 
+class Impact(Answer):
+    """What its provider says of a vulnerability that a patch does not close."""
+
+    cve: str
+    status: Status
+    because: Because | None
+    """none unless it is not affected"""
+    in_words: str
+
+
 class ToTry(Answer):
     """A test case of the patch."""
 
@@ -270,6 +280,8 @@ class PatchRollout(Answer):
     release_notes: str | None
     bill: str | None
     """what was released, as CycloneDX"""
+    licences: str | None
+    """each licence, with the packages that name it"""
     verification: str | None
     """how it was verified, signed"""
 
@@ -300,6 +312,8 @@ class Why(Answer):
     in_production: bool
     cves: list[Closed]
     """vulnerabilities that it closes"""
+    vex: list[Impact]
+    """what its provider says of others"""
     answer: str
     conditions: list[Condition]
     rollouts: list[PatchRollout]

@@ -201,6 +201,7 @@ SOURCE = {
     "how_to_use": how_to_use(RELEASED, "pps-production", signing.KEYS, templates()),
     "notes_link": "https://pps.example.org/pps/release-notes/bc-client-4711-1.html",
     "bill_link": "https://pps.example.org/pps/release-notes/bc-client-4711-1.cdx.json",
+    "licences_link": "https://pps.example.org/pps/release-notes/bc-client-4711-1.licences",
     "verification_link": "https://pps.example.org/pps/release-notes/bc-client-4711-1.verification.asc",
     "release_notes": "",
 }

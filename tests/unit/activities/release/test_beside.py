@@ -74,4 +74,4 @@ def test_what_was_believed_unsigned_says_so_with_the_reason() -> None:
 
 
 def test_of_an_index_that_is_not_on_record_nothing_is_said() -> None:
-    assert set(written(kept())) == {"bill"}
+    assert set(written(kept())) == {"bill", "licences"}

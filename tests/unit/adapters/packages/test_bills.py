@@ -16,8 +16,8 @@ from tests.support.examples import NOW
 from pps.activities.ports.packages import UnpackBudget
 from pps.adapters.packages.bills import as_cyclonedx
 from pps.adapters.packages.package_files import PackageFiles
-from pps.domain.packages.advice import Risk, Vulnerability
-from pps.domain.packages.bill import Bill, Carried, Description
+from pps.domain.packages.advice import Because, Impact, Risk, Status, Vulnerability
+from pps.domain.packages.bill import Bill, Carried, Description, by_licence
 from pps.domain.packages.patch import PackageRef, RepositoryKind
 from pps.sandbox.provider.package_formats import SamplePackage, write_rpm
 
@@ -118,3 +118,60 @@ def test_it_says_nothing_that_nobody_knows() -> None:
     severities = {v["id"]: v["ratings"][0]["severity"] for v in bill["vulnerabilities"]}
     assert severities == {"CVE-2026-12345": "medium", "CVE-2026-12346": "unknown"}
     assert {c["purl"] for c in bill["components"]} >= {"pkg:rpm/one@1.0-1?arch=x86_64&epoch=1"}
+
+
+def test_a_statement_of_the_provider_is_said_as_it_is_and_as_the_provider_s() -> None:
+    impacts = tuple(
+        Impact(f"CVE-2026-{5000 + n}", *it)
+        for n, it in enumerate(
+            [
+                *((Status.NOT_AFFECTED, because) for because in Because),
+                (Status.AFFECTED,),
+                (Status.UNDER_INVESTIGATION,),
+            ]
+        )
+    )
+    text = as_cyclonedx(replace(BILL, fixes=(), impacts=impacts))
+    assert JsonStrictValidator(SchemaVersion.V1_6).validate_str(text) is None
+    said = {v["id"]: v for v in json.loads(text)["vulnerabilities"]}
+    states = [said[i.cve]["analysis"]["state"] for i in impacts]
+    assert states == ["not_affected"] * 5 + ["exploitable", "in_triage"]
+    reasons = [said[i.cve]["analysis"].get("justification") for i in impacts]
+    assert reasons == [
+        "code_not_present",
+        "code_not_present",
+        "code_not_reachable",
+        None,
+        "protected_by_mitigating_control",
+        None,
+        None,
+    ]
+    assert all(
+        f"The provider says of patch {BILL.patch}: {i.in_words}." == said[i.cve]["analysis"]["detail"] for i in impacts
+    )
+    assert [said[i.cve]["affects"][0]["versions"][0]["status"] for i in impacts] == [
+        *["unaffected"] * 5, "affected", "unknown",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("", "no CVE id with one of not_affected"),
+        ("CVE-2026-12346", "no CVE id with one of not_affected"),
+        ("CVE-2026-12346 fixed", "'fixed' is none of not_affected, affected"),
+        ("CVE-2026-12346 not_affected", "says why"),
+        ("CVE-2026-12346 not_affected because", "'because' is none of component_not_present"),
+        ("CVE-2026-12346 affected component_not_present", "the others do not"),
+        ("CVE-2026-12346 not_affected component_not_present really", "no CVE id with"),
+        ("GHSA-1 under_investigation", "is no CVE id"),
+    ],
+)
+def test_a_statement_that_says_nothing_is_refused_with_what_can_stand_there(text: str, why: str) -> None:
+    with pytest.raises(ValueError, match=why):
+        Impact.read(text)
+
+
+def test_licences_are_listed_with_the_packages_that_name_them_and_those_that_name_none_come_last() -> None:
+    names = [(licence, [ref.split("-")[0] for ref in refs]) for licence, refs in by_licence(BILL.packages)]
+    assert names[-1] == ("", ["four"]) and ("ASL 2.0", ["three"]) in names

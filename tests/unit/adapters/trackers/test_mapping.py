@@ -163,3 +163,13 @@ def test_cves_come_with_their_severity_and_go_back_as_they_came() -> None:
         ("CVE-2026-12346", None),
     ]
     assert book().write(patch)["cves"] == "CVE-2026-12345 critical\nCVE-2026-12346"
+
+
+def test_what_a_provider_says_of_other_vulnerabilities_is_read_and_goes_back_as_it_came() -> None:
+    text = "CVE-2026-12346 not_affected component_not_present\nCVE-2026-12347 affected"
+    patch = read(book(), cves="CVE-2026-12345", vex=text.replace("\n", "\r\n")).patch
+    assert [i.in_words for i in patch.vex] == ["not affected (component not present)", "affected"]
+    assert book().write(patch)["vex"] == text
+    for both in (f"{text}\nCVE-2026-12347 affected", f"{text}\nCVE-2026-12345 affected"):
+        problems = read(book(), cves="CVE-2026-12345", vex=both).problems
+        assert "is named twice in vex, or is in cves as well" in "; ".join(problems)
