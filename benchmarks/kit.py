@@ -18,12 +18,12 @@ from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
-from tests.support.kits import KitSite, People, now
 from tests.support.previews import FolderArtefacts
 
 from pps.activities.sites.receiver import receiver_script
 from pps.domain.sites.site import Scheme
 from pps.domain.trust.signed import envelope
+from pps.sandbox.kit.site import KitSite, People, now
 
 
 def cpu(command: list[str], sent: bytes) -> float:

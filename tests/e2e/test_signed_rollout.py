@@ -9,11 +9,8 @@ from typing import Any
 
 import pytest
 import yaml
-from tests.support import kit_machine
 from tests.support.airflow_waits import labels_of, wait_for_run
 from tests.support.front import site
-from tests.support.kit_machine import KitMachine
-from tests.support.kits import PLATFORM, People
 from tests.support.previews import FolderArtefacts
 from tests.support.whole import BC, Grid, far, grid  # noqa: F401
 from typer.testing import CliRunner
@@ -24,6 +21,9 @@ from pps.domain.record.facts import FactKind
 from pps.domain.record.rollouts import SiteState
 from pps.domain.sites.site import Scheme
 from pps.domain.trust.signed import envelope
+from pps.sandbox.kit import machine as kit_machine
+from pps.sandbox.kit.machine import KitMachine
+from pps.sandbox.kit.site import PLATFORM, People
 
 pytestmark = [pytest.mark.e2e, pytest.mark.needs("openssh", "openssl", "sudo", "root", "linux")]
 WITHDRAW = "withdraw_rollout"

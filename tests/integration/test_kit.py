@@ -19,13 +19,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.support.kits import WEEK, KitSite, People, now
 from tests.support.local_shell import make_sh
 from tests.support.previews import SMALL, FolderArtefacts, Tree
 
 from pps.domain.sites.site import Scheme
 from pps.domain.trust.signed import Signature, Signed, envelope
 from pps.domain.trust.statement import Statement, withdrawal_of
+from pps.sandbox.kit.site import WEEK, KitSite, People, now
 
 pytestmark = pytest.mark.needs("openssh", "openssl")
 NEXT: Tree = {**SMALL, "bin/tool": b"#!/bin/sh\necho 3\n"}

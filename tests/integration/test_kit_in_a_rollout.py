@@ -9,10 +9,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from tests.support import kit_machine
 from tests.support.desks import at_desk
-from tests.support.kit_machine import KitMachine
-from tests.support.kits import WEEK, People, now
 from tests.support.previews import SMALL, FactsInMemory, FolderArtefacts
 from tests.support.sshd import running_sshd
 
@@ -36,6 +33,9 @@ from pps.domain.sites.places import Places
 from pps.domain.sites.site import Scheme, Site
 from pps.domain.trust.signed import Signed
 from pps.domain.trust.statement import withdrawal_of
+from pps.sandbox.kit import machine as kit_machine
+from pps.sandbox.kit.machine import KitMachine
+from pps.sandbox.kit.site import WEEK, People, now
 
 pytestmark = pytest.mark.needs("openssh", "openssl", "sudo", "root", "linux")
 LIMITS = SiteLimits(connect_s=30, silence_s=30, total_s=120)

@@ -7,14 +7,14 @@ from collections.abc import Iterator
 from datetime import timedelta
 
 import pytest
-from tests.support import kit_machine
-from tests.support.kit_machine import KitMachine
-from tests.support.kits import WEEK, People, now
 from tests.support.previews import SMALL, FolderArtefacts
 from tests.support.sshd import free_port
 
 from pps.domain.sites.site import Scheme
 from pps.domain.trust.statement import withdrawal_of
+from pps.sandbox.kit import machine as kit_machine
+from pps.sandbox.kit.machine import KitMachine
+from pps.sandbox.kit.site import WEEK, People, now
 
 pytestmark = pytest.mark.needs("openssh", "openssl", "sudo", "root", "linux")
 

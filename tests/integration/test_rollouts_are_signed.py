@@ -15,7 +15,6 @@ from fastapi.testclient import TestClient
 from tests.support.desks import front
 from tests.support.examples import PATCH, opened, sqlite_store, templates
 from tests.support.front import ROLLOUT, MemoryServices, MemoryTracker, site, write_config
-from tests.support.kits import PLATFORM, KitSite, People, now
 from tests.support.previews import SMALL, FolderArtefacts
 from tests.support.withdrawals import Postbox
 from tests.unit.cli.pilots.test_pilot_doors import Through
@@ -46,6 +45,7 @@ from pps.domain.record.statements import RECORD, Offered
 from pps.domain.sites.site import Scheme
 from pps.domain.trust.keys import Root
 from pps.domain.trust.signed import Signature, Signed, envelope
+from pps.sandbox.kit.site import PLATFORM, KitSite, People, now
 from pps.web.app import create_app
 from pps.workflow.answers import Place, reasons_against
 from pps.workflow.desk import FrontDesk, FrontOffice

@@ -11,7 +11,6 @@ from pathlib import Path
 import pytest
 from tests.support.front import site as site_entry
 from tests.support.front import write_config
-from tests.support.kits import KitSite, People, now
 from tests.support.previews import SMALL, FolderArtefacts
 from typer.testing import CliRunner, Result
 
@@ -19,6 +18,7 @@ from pps.cli.main import app
 from pps.domain.sites.site import Scheme
 from pps.domain.trust.keys import Root
 from pps.domain.trust.signed import Signed, envelope, opened
+from pps.sandbox.kit.site import KitSite, People, now
 
 pytestmark = pytest.mark.needs("openssh", "openssl")
 

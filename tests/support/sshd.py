@@ -6,9 +6,7 @@ import os
 import pwd
 import shlex
 import shutil
-import socket
 import subprocess
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,23 +16,19 @@ import pytest
 
 from pps.activities.ports.sites import SshTarget
 from pps.domain.sites.site import Platform, Site, SshEndpoint
+from pps.sandbox.kit.ssh import free_port, new_key, public_key, wait_for_port
 
-
-def free_port() -> int:
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return int(s.getsockname()[1])
-
-
-def new_key(path: Path, kind: str = "ed25519") -> Path:
-    """Make a key pair at `path` and `path`.pub."""
-    subprocess.run(["ssh-keygen", "-q", "-t", kind, "-N", "", "-C", "", "-f", str(path)], check=True)
-    return path
-
-
-def public_key(path: Path) -> str:
-    """`<type> <base64>` of the key pair at `path`."""
-    return " ".join(path.with_name(path.name + ".pub").read_text().split()[:2])
+__all__ = [
+    "SshServer",
+    "account",
+    "free_port",
+    "login_through",
+    "new_key",
+    "public_key",
+    "running_sshd",
+    "sshd",
+    "wait_for_port",
+]
 
 
 def account() -> str:
@@ -123,18 +117,6 @@ def running_sshd(
         finally:
             process.terminate()
             process.wait(10)
-
-
-def wait_for_port(port: int, process: subprocess.Popen[bytes] | None = None, seconds: float = 10) -> None:
-    deadline = time.monotonic() + seconds
-    while True:
-        try:
-            socket.create_connection(("127.0.0.1", port), 1).close()
-            return
-        except OSError:
-            if time.monotonic() > deadline or (process is not None and process.poll() is not None):
-                raise
-            time.sleep(0.02)
 
 
 def login_through(folder: Path, name: str, text: str) -> str:

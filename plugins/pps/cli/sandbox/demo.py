@@ -24,11 +24,12 @@ from pps.domain.packages.patch import Patch
 from pps.domain.record.facts import Fact
 from pps.sandbox.airflow.configuration import HUMAN_PACE
 from pps.sandbox.airflow.installation import Installation
+from pps.sandbox.demo import attacks
 from pps.sandbox.demo.bc import BcDemo
 from pps.sandbox.demo.major_pilot import MajorPilotDemo
 from pps.sandbox.demo.minor_pilot import MinorPilotDemo
 from pps.sandbox.demo.non_bc import NonBcDemo
-from pps.sandbox.demo.play import Demo
+from pps.sandbox.demo.play import Demo, DemoSummary
 from pps.sandbox.demo.pre_deployment import PreDeploymentDemo
 from pps.sandbox.demo.provider import ProviderDemo
 from pps.sandbox.demo.release_testing import ReleaseTestingDemo
@@ -47,6 +48,8 @@ class Route(StrEnum):
     MINOR_PILOT = "minor-pilot"
     MAJOR_PILOT = "major-pilot"
     PROVIDER = "provider"
+    ATTACKS = "attacks"
+    """no path, but what a stolen controller can do: one site with a kit, without Airflow"""
 
 
 _DEMOS: Mapping[Route, type[Demo]] = {
@@ -101,10 +104,14 @@ def demo(
     minor-pilot      SD 4.1.3: a service in production at a Gold site; an outage becomes an incident and passes
     major-pilot      SD 4.1.3: two rounds, each with another VO: one reports a problem, the other is content
     provider         a release from its provider's desk, with three faults at first, to production and its quality page
+    attacks          a site that verifies what it installs, attacked with the controller's key; who refused what
 
-    Starts PostgreSQL, Airflow and a grid; ends them, also on Ctrl-C.
+    Starts PostgreSQL, Airflow and a grid (attacks: one site alone, nothing is kept); ends them, also on Ctrl-C.
     Exit code 0 only if everything that should have happened really happened.
     """
+    if rollout is Route.ATTACKS:
+        _attacks(as_json=as_json)
+        return
     kind = _DEMOS[rollout]
     if sites < kind.fewest_sites:
         raise typer.BadParameter(f"the demo {rollout} needs at least {kind.fewest_sites} sites.")
@@ -119,10 +126,20 @@ def demo(
         finally:
             tell("Ending all processes ...")
             installation.stop()
-        if as_json:
-            output.say_json(demo_summary.data(summary))
-        else:
-            demo_summary.show(summary)
+        _show(summary, as_json=as_json)
+
+
+def _attacks(*, as_json: bool) -> None:
+    with _sentences(), _ended_by_signals():
+        summary = attacks.play(_teller(quiet=as_json))
+        _show(summary, as_json=as_json)
+
+
+def _show(summary: DemoSummary, *, as_json: bool) -> None:
+    if as_json:
+        output.say_json(demo_summary.data(summary))
+    else:
+        demo_summary.show(summary)
     if summary.problems:
         raise typer.Exit(1)
 

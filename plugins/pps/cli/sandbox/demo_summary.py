@@ -21,8 +21,9 @@ def show(summary: DemoSummary) -> None:
     for table in summary.tables:
         rows = [[short(row.get(key, "")) or "-" for key in table.columns] for row in table.rows]
         output.say(_title(table.title), output.table(list(table.columns.values()), rows))
-    mails = [(str(n), subject) for subject, n in Counter(subject for _, subject in summary.mails).items()]
-    output.say(_title(f"Mails sent ({len(summary.mails)})"), output.table(("mails", "subject"), mails))
+    if summary.mails:
+        mails = [(str(n), subject) for subject, n in Counter(subject for _, subject in summary.mails).items()]
+        output.say(_title(f"Mails sent ({len(summary.mails)})"), output.table(("mails", "subject"), mails))
     for title, text in summary.texts.items():
         output.say(_title(title), "")
         # not wrapped: a line of a JDL or of a log is of no use when it is cut in two

@@ -1,4 +1,4 @@
-"""A site with a kit on this machine, and the people who sign what it may install."""
+"""A site with a kit on this machine, and the people who sign what it may install: for demos, tests and benchmarks."""
 
 from __future__ import annotations
 
@@ -11,23 +11,24 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from tests.support.previews import FolderArtefacts
-from tests.support.sshd import new_key, public_key
-
 from pps.activities.packages.payloads import prepare_payload
 from pps.activities.ports.packages import Tarball
 from pps.activities.trust.kit import Accounts, Centre, Place, Policy, kit_files
+from pps.domain.base.errors import SiteError
 from pps.domain.packages.manifest import Manifest
 from pps.domain.sites.site import Platform, Scheme, Site, SshEndpoint
 from pps.domain.trust.keys import Current, Root, Signer, SignerRole, current_of
 from pps.domain.trust.signed import Signature, Signed, envelope
 from pps.domain.trust.statement import Statement, statement_of
+from pps.sandbox.kit.previews import FolderArtefacts
+from pps.sandbox.kit.ssh import new_key, public_key
 
 PLATFORM = Platform("debian12", "amd64")
 WEEK = timedelta(days=7)
 
 
 def now() -> datetime:
+    """This second."""
     return datetime.now(UTC).replace(microsecond=0)
 
 
@@ -40,6 +41,7 @@ class People:
     kind: str = "ed25519"
 
     def key_file(self, name: str) -> Path:
+        """The private key of `name`, of OpenSSH's or in PEM."""
         path = self.folder / name
         if not path.exists():
             self.folder.mkdir(parents=True, exist_ok=True)
@@ -50,6 +52,7 @@ class People:
         return path
 
     def key(self, name: str) -> str:
+        """The public half, as lists of keys have it."""
         path = self.key_file(name)
         if self.scheme is Scheme.SSH:
             return public_key(path).replace(" ", ",")
@@ -74,12 +77,15 @@ class People:
         return Signature(says or name, made)
 
     def signed(self, text: str, *names: str, namespace: str = "pps-statement") -> Signed:
+        """A document with the signatures of all of them."""
         return Signed(text, tuple(self.signature(name, text, namespace) for name in names))
 
     def signer(self, name: str, role: str, person: str = "") -> Signer:
+        """A line of a list of keys; everybody is the person of that name unless `person` says another one."""
         return Signer(name, role, person or name, self.key(name))
 
     def root(self, number: int = 1, **changes: Any) -> Root:
+        """A list of keys: three root keys, a Release Manager (rm), a PPS Coordinator (coordinator), the online key."""
         root = Root(
             number,
             now() - timedelta(days=30),
@@ -104,18 +110,22 @@ class KitSite:
 
     @property
     def what(self) -> str:
+        """`product@platform` that it wants."""
         return f"{self.policy.product}@{PLATFORM}"
 
     @property
     def root(self) -> Path:
+        """Where previews go."""
         return self.folder / "previews"
 
     @property
     def state(self) -> Path:
+        """What the site remembers."""
         return self.folder / "state"
 
     @property
     def site(self) -> Site:
+        """As the registry has it."""
         return Site(
             name="SITE-K", roc="Test", platform=PLATFORM,
             ssh=SshEndpoint("127.0.0.1", 22, "pps", "ssh-ed25519 AAAA"),
@@ -146,12 +156,14 @@ class KitSite:
             command, input=stdin, capture_output=True, timeout=seconds, check=False, env={"PATH": self.path}
         )
         lines = done.stdout.decode().split("\n")
-        assert not done.stderr, done.stderr
+        if done.stderr:  # a kit says nothing there
+            raise SiteError(self.site.name, f"its kit complains: {done.stderr.decode(errors='replace')[:500]}")
         return [line for line in lines if line not in ("", "pps-nonce", "PPS-WAIT")]
 
     # --- the centre's side ---------------------------------------------------------------------------------------
 
     def statement(self, tarball: Tarball, **changes: Any) -> Statement:
+        """The next statement, of this tarball; nobody has signed it yet."""
         manifest = self.manifest(tarball)
         made = statement_of(
             manifest, PLATFORM, f"VO-ops-PPS-{tarball.name.upper()}"[:60], packed=1 << 20,
@@ -160,17 +172,21 @@ class KitSite:
         return replace(made, **changes)
 
     def manifest(self, tarball: Tarball) -> Manifest:
+        """What is in a tarball."""
         return Manifest.parse(self.store.local(tarball.name, "MANIFEST").read_text())
 
     def current(self, *newest: Statement, **changes: Any) -> Signed:
+        """What is in force, signed by the online key."""
         made: Current = replace(current_of(newest, 1, now()), **changes)
         return self.people.signed(made.text, "online", namespace="pps-current")
 
     def signed(self, statement: Statement | str, *names: str) -> Signed:
+        """A statement, signed by `names`; by both people who may where none is given."""
         text = statement if isinstance(statement, str) else statement.text
         return self.people.signed(text, *(names or ("rm", "coordinator")))
 
     def payload(self, tarball: Tarball, base: Tarball | None = None) -> bytes:
+        """What is sent of a tarball to a site that has `base`."""
         below = self.manifest(base) if base else None
         return prepare_payload(
             tarball, self.manifest(tarball), below, self.store, self.store.folder.parent / "cache"
@@ -185,6 +201,7 @@ class KitSite:
         depth: str = "list",
         prefix: str = "",
     ) -> list[str]:
+        """Send documents and a payload; the kit's answers."""
         came = envelope(documents).encode()
         answer = f"delta {base}\n" if base else "full\n"
         return self.ask("put", str(len(came)), depth, "60", stdin=came + answer.encode() + payload, prefix=prefix)
