@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from tests.integration.test_receiver import AtSite, payload
-from tests.support.local_shell import LocalShell, make_sh, target_of
+from tests.support.local_shell import LocalShell, kept_sh, target_of
 from tests.support.preview import Preview, install_preview, make_site
 from tests.support.previews import SMALL, FolderArtefacts
 
@@ -24,8 +24,8 @@ pytestmark = pytest.mark.usefixtures("usual_umask")
 
 
 @pytest.fixture(params=["dash", "busybox", "toybox"])
-def path(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    return make_sh(tmp_path / "tools", request.param)
+def path(request: pytest.FixtureRequest) -> str:
+    return kept_sh(request.param)
 
 
 def with_python(tree: Path) -> None:

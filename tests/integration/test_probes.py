@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from tests.support.desks import at_desk
-from tests.support.local_shell import LocalShell, make_sh, target_of
+from tests.support.local_shell import LocalShell, kept_sh, make_sh, target_of
 from tests.support.memory_facts import MemoryFacts
 from tests.support.preview import NOW, PACKAGES, Preview, digest_of, install_preview, make_site
 
@@ -30,13 +30,13 @@ PATIENCE_S = 8
 
 
 @pytest.fixture(params=["dash", "bash", pytest.param("busybox", marks=pytest.mark.needs("shells"))])
-def path(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    return make_sh(tmp_path / "tools", request.param)
+def path(request: pytest.FixtureRequest) -> str:
+    return kept_sh(request.param)
 
 
 @pytest.fixture
-def any_path(tmp_path: Path) -> str:
-    return make_sh(tmp_path / "tools", "dash")
+def any_path() -> str:
+    return kept_sh("dash")
 
 
 @pytest.fixture
@@ -498,11 +498,12 @@ def test_the_facts_hold_every_result(site: Site, any_path: str) -> None:
     assert fact.payload["results"][0]["state"] == "OK"
 
 
-def test_the_scripts_are_not_executable_bits_of_luck(site: Site, any_path: str) -> None:
+def test_the_scripts_are_not_executable_bits_of_luck(site: Site, tmp_path: Path) -> None:
     """A site without room for temporary files is UNKNOWN, which does not pass."""
     preview = install_preview(site)
-    (Path(any_path) / "mktemp").unlink()
-    shell = LocalShell(any_path)
+    path = make_sh(tmp_path / "tools", "dash")
+    (Path(path) / "mktemp").unlink()
+    shell = LocalShell(path)
     (fact,) = probe_all(preview.record(), MemoryFacts(), [preview], shell)
     assert fact.kind is FactKind.PROBES_FAILED
     assert "no room for temporary files" in fact.payload["reason"]

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from tests.integration.test_probes import any_path, path, run, site, states  # noqa: F401
-from tests.support.local_shell import make_sh
+from tests.support.local_shell import kept_sh, make_sh
 from tests.support.preview import Preview, digest_of, install_preview
 
 from pps.activities.sites.receiver import PRODUCTION, receiver_script
@@ -71,7 +71,7 @@ def test_every_shell_and_its_tools_say_the_same_of_any_names(tmp_path: Path) -> 
         (tree / name / name).write_text(name, errors="surrogateescape")
 
     (tree / "a link").symlink_to("./a b -> ./a b")
-    said = {how: {digest_of(tree, make_sh(tmp_path / how, how))} for how in ("dash", "bash", "busybox", "toybox")}
+    said = {how: {digest_of(tree, kept_sh(how))} for how in ("dash", "bash", "busybox", "toybox")}
     assert len(set.union(*said.values())) == 1, said
 
 

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
-from tests.support.local_shell import make_sh
+from tests.support.local_shell import kept_sh, make_sh
 from tests.support.previews import SMALL, FolderArtefacts, Tree
 
 from pps.activities.packages.payloads import prepare_payload
@@ -88,7 +88,7 @@ class AtSite:
 
 @pytest.fixture(params=["dash", "bash", "busybox", "toybox"])
 def site(request: pytest.FixtureRequest, tmp_path: Path) -> AtSite:
-    path = make_sh(tmp_path / "tools", request.param)
+    path = kept_sh(request.param)
     (tmp_path / "site" / "production" / "bin").mkdir(parents=True)
     (tmp_path / "site" / "production" / "bin" / "tool").write_text("production")
     return AtSite(tmp_path / "site", path)

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 from tests.integration.test_receiver import NEXT, AtSite, one_site, payload, site, store  # noqa: F401
-from tests.support.local_shell import make_sh
+from tests.support.local_shell import kept_sh
 from tests.support.previews import SMALL, FolderArtefacts
 
 from pps.activities.clients.probing import PROBES
@@ -177,7 +177,7 @@ def test_the_accounts_environment_has_no_effect(
     flavour: str,
 ) -> None:
     tarball = store.make(SMALL, "1.0")
-    path = make_sh(tmp_path / "tools", flavour)
+    path = kept_sh(flavour)
     site = AtSite(tmp_path / "site", path, variables=ODD)
     (site.folder / "production/bin").mkdir(parents=True)
 
@@ -241,7 +241,7 @@ def test_a_disk_that_takes_no_more_is_called_that_wherever_it_happens(
     store: FolderArtefacts, tmp_path: Path, flavour: str
 ) -> None:
     tarball = store.make(SMALL, "1.0")
-    tools = make_sh(tmp_path / "tools", flavour)
+    tools = kept_sh(flavour)
     wanted = {"noexec": "unsafe no program can be run in", "ro": "io .*Read-only file system"}
     installed = 0
     for disk in DISKS:

@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from tests.support.local_shell import make_sh
+from tests.support.local_shell import kept_sh, make_sh
 
 from pps.activities.sites.script import load_script
 
@@ -24,8 +24,8 @@ pytestmark = pytest.mark.usefixtures("usual_umask")
 
 
 @pytest.fixture(params=["dash", "bash", pytest.param("busybox", marks=pytest.mark.needs("shells"))])
-def path(request: pytest.FixtureRequest, open_folder: Path) -> str:
-    return make_sh(open_folder / "tools", request.param)
+def path(request: pytest.FixtureRequest) -> str:
+    return kept_sh(request.param)
 
 
 @pytest.fixture
@@ -157,7 +157,7 @@ def test_a_list_of_megabytes_is_changed_whatever_separates_its_tags(info: Path, 
 
 @pytest.mark.parametrize("cksum", ["exit 127", 'exec "$real" "$@"'])
 def test_what_is_left_is_compared_before_it_takes_the_place_of_the_list(info: Path, tmp_path: Path, cksum: str) -> None:
-    path = make_sh(tmp_path / "tools", "dash")
+    path = kept_sh("dash")
     file = tag_list(info, f"a\n{TAG}\nb\n")
     # an awk that loses a line when it edits; its other programs print no more than a place
     lossy = '"$real" "$@" | { case $* in *function*) grep -v "^b$" ;; *) cat ;; esac; }'
@@ -348,7 +348,7 @@ def test_the_lock_of_an_earlier_version_is_taken(info: Path, path: str) -> None:
 
 @pytest.mark.needs("root")
 def test_a_full_disk_keeps_the_old_list(tmp_path: Path) -> None:
-    path = make_sh(tmp_path / "tools", "dash")
+    path = kept_sh("dash")
     small = tmp_path / "small"
     small.mkdir()
     # a file system of our own, in a mount namespace that ends with the process
@@ -369,7 +369,7 @@ def test_a_full_disk_keeps_the_old_list(tmp_path: Path) -> None:
 
 @pytest.mark.needs("root")
 def test_a_full_disk_does_not_keep_a_tag_from_being_removed(tmp_path: Path) -> None:
-    path = make_sh(tmp_path / "tools", "dash")
+    path = kept_sh("dash")
     small = tmp_path / "small"
     small.mkdir()
     script = """
@@ -544,7 +544,7 @@ KILL = '[ ! -L "{1}/.pps-votag.held" ] || kill -9 "$(cat "{0}")"; exec "$real" "
 def test_who_was_killed_with_the_lock_keeps_nobody_waiting_and_leaves_nothing_behind(
     info: Path, tmp_path: Path, at: str
 ) -> None:
-    path = make_sh(tmp_path / "tools", "dash")
+    path = kept_sh("dash")
     file = tag_list(info, f"a\n{TAG}\nb\n")
     killing = with_tool(path, at, KILL.format(tmp_path / "pid", file.parent), tmp_path)
     killed(
@@ -566,7 +566,7 @@ def test_who_was_killed_with_the_lock_keeps_nobody_waiting_and_leaves_nothing_be
 
 
 def test_what_a_killed_first_tag_left_is_swept_also_where_there_is_no_list_yet(info: Path, tmp_path: Path) -> None:
-    path = make_sh(tmp_path / "tools", "dash")
+    path = kept_sh("dash")
     folder = tag_list(info).parent
     folder.mkdir(parents=True)
     (folder / ".ops.list.pps-4711").write_text("half")
@@ -582,7 +582,7 @@ echo "$n" | tee "{0}"
 
 
 def test_another_machines_lock_is_waited_for_and_taken_when_its_time_is_over(info: Path, tmp_path: Path) -> None:
-    path = make_sh(tmp_path / "tools", "dash")
+    path = kept_sh("dash")
     file = tag_list(info, f"a\n{TAG}\n")
     held = file.parent / ".pps-votag.held"
     held.symlink_to("ce02.example.org:1103:boot:pid:[1]:4711:12345")
@@ -593,7 +593,7 @@ def test_another_machines_lock_is_waited_for_and_taken_when_its_time_is_over(inf
 
 
 def test_a_lock_whose_holder_lives_is_respected(info: Path, tmp_path: Path) -> None:
-    path = make_sh(tmp_path / "tools", "dash")
+    path = kept_sh("dash")
     file = tag_list(info, f"a\n{TAG}\nb\n")
     os.mkfifo(tmp_path / "inside")
     os.mkfifo(tmp_path / "go on")
@@ -621,7 +621,7 @@ def test_a_lock_whose_holder_lives_is_respected(info: Path, tmp_path: Path) -> N
 def test_what_somebody_who_knows_no_lock_writes_meanwhile_is_kept(
     info: Path, tmp_path: Path, tool: str, how: str
 ) -> None:
-    path = make_sh(tmp_path / "tools", "dash")
+    path = kept_sh("dash")
     file = tag_list(info, f"a\r\n{TAG}\r\nb\r\n")
     change = {
         "appends": f'echo VO-ops-THEIRS >>"{file}"',
@@ -657,7 +657,7 @@ def test_who_may_write_in_the_folder_cannot_have_us_write_or_tell_a_file_of_our_
 
 
 def test_what_others_put_in_the_place_of_our_files_is_not_written_through(info: Path, tmp_path: Path) -> None:
-    path = make_sh(tmp_path / "tools", "dash")
+    path = kept_sh("dash")
     file = tag_list(info, f"a\n{TAG}\nb\n")
     (tmp_path / "precious").write_text("precious")
     # before each of our steps, every name that we could be about to use is a link
@@ -679,7 +679,7 @@ def test_what_others_put_in_the_place_of_our_files_is_not_written_through(info: 
 
 
 def test_somebody_who_puts_the_tag_back_each_time_makes_no_removal_of_it(info: Path, tmp_path: Path) -> None:
-    path = make_sh(tmp_path / "tools", "dash")
+    path = kept_sh("dash")
     file = tag_list(info, f"a\n{TAG}\n")
     stubborn = f'"$real" "$@"; r=$?; case $* in *ops.list | *count=0*) echo {TAG} >>"{file}" ;; esac; exit $r'
     for tool in ("mv", "dd"):
@@ -709,7 +709,7 @@ def test_toyboxs_tools_will_do(info: Path, tmp_path: Path) -> None:
 def test_a_list_that_somebody_changes_all_the_time_is_changed_too_and_nothing_is_lost(
     info: Path, tmp_path: Path
 ) -> None:
-    path = make_sh(tmp_path / "tools", "dash")
+    path = kept_sh("dash")
     file = tag_list(info, f"a\n{TAG}\nb\n")
     # between any two of our steps somebody appends
     busy = f'echo "VO-ops-N$(wc -l <"{file}")" >>"{file}"; exec "$real" "$@"'

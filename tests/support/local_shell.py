@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import atexit
 import contextlib
 import os
 import shutil
 import signal
 import subprocess
+import tempfile
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 
 from pps.activities.ports.sites import SiteLimits, SshTarget
@@ -40,6 +43,30 @@ def make_sh(folder: Path, flavour: str) -> str:
         for tool in tools.iterdir():
             if not os.path.lexists(folder / tool.name):
                 (folder / tool.name).symlink_to(tool)
+    return str(folder)
+
+
+@cache
+def _kept(flavour: str) -> tuple[Path, int]:
+    folder = Path(tempfile.mkdtemp(prefix="pps-tools-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    folder.chmod(0o755)  # other accounts use it, too
+    make_sh(folder, flavour)
+    return folder, _links(folder)
+
+
+def _links(folder: Path) -> int:
+    return sum(entry.is_symlink() for entry in os.scandir(folder))
+
+
+def kept_sh(flavour: str) -> str:
+    """The same, made once for all tests of this process: thousands of links take longer than most scripts.
+
+    For tests that leave it as it is; whoever takes tools away, or puts others in their place, makes one of their own,
+    or puts a folder before it in PATH.
+    """
+    folder, count = _kept(flavour)
+    assert _links(folder) == count, f"a test has changed the tools that all others use: {folder}"
     return str(folder)
 
 

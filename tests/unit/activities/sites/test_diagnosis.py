@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 from tests.support.front import NOW, site
-from tests.support.local_shell import make_sh
+from tests.support.local_shell import kept_sh, make_sh
 
 from pps.activities.ports.sites import SiteLimits, SshTarget
 from pps.activities.sites.diagnosis import Health, diagnose_sites, findings_at, site_check_script
@@ -161,7 +161,7 @@ def test_the_script_finds_a_good_site_good_and_leaves_nothing_behind(
     shell: str, home: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     before = sorted(home.rglob("*"))
-    values = run(make_sh(tmp_path_factory.mktemp("tools"), shell), home)
+    values = run(kept_sh(shell), home)
     assert values["preview_root"] == values["tag_dir"] == "writable"
     assert values["production_root"] == values["profile_d"] == "readable"
     assert values["free_kib"].isdecimal()
@@ -174,7 +174,7 @@ def test_the_script_finds_a_good_site_good_and_leaves_nothing_behind(
 def test_missing_folders_are_told_apart(shell: str, home: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
     (home / "preview").rmdir()
     (home / "production").rmdir()
-    values = run(make_sh(tmp_path_factory.mktemp("tools"), shell), home)
+    values = run(kept_sh(shell), home)
     assert values["preview_root"] == "to-be-made"
     assert values["production_root"] == "missing"
     assert not (home / "preview").exists()
