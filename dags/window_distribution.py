@@ -10,6 +10,9 @@ bring them (steps 2 to 4 of the service description, 4.1.1). Where no window has
 3. Local testing: `preview.run_probe_tests`
 4. Publication of the tag: `preview.publish_tag`
 5. Update of the release bulletin: `update_release_bulletin_of_tonight`
+6. What sites with a kit fetch by themselves: `lay_out_for_sites_that_fetch`
+
+Step 6 runs beside the others; it is skipped where no site fetches (docs/kit.md).
 
 Looking again in the same hour finds nothing to do.
 """
@@ -22,6 +25,7 @@ from airflow.sdk import TriggerRule, dag
 from pps.orchestration import retries
 from pps.orchestration.groups import preview
 from pps.orchestration.steps import clients as steps
+from pps.orchestration.steps import signing as steps_signing
 
 
 @dag(
@@ -38,8 +42,9 @@ def window_distribution() -> None:
     brought = preview.expand_kwargs(planned)
     written = steps.update_release_bulletin_of_tonight.override(trigger_rule=TriggerRule.ALL_DONE_MIN_ONE_SUCCESS)
     bulletin = written()
+    laid_out = steps_signing.lay_out_for_sites_that_fetch()
     planned >> brought >> bulletin
-    [brought, bulletin] >> steps.say_what_failed()
+    [brought, bulletin, laid_out] >> steps.say_what_failed()
 
 
 window_distribution()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -24,6 +24,10 @@ class HttpFolder:
     statuses: dict[str, int] = field(default_factory=dict)
     cut_after: dict[str, int] = field(default_factory=dict)
     """path -> bytes after which the connection is closed"""
+    endless: dict[str, bytes] = field(default_factory=dict)
+    """path -> what is said again and again, until nobody listens"""
+    held: dict[str, threading.Event] = field(default_factory=dict)
+    """path -> its first half is sent, and the other one when this is set"""
     requests: list[str] = field(default_factory=list)
     headers: list[dict[str, str]] = field(default_factory=list)
     """of each request"""
@@ -51,6 +55,22 @@ class _Handler(SimpleHTTPRequestHandler):
             self.end_headers()
             self.wfile.write(data[:cut])
             self.close_connection = True
+        elif (again := self.served.endless.get(self.path)) is not None:
+            self.send_response(200)
+            self.end_headers()
+            with suppress(ConnectionError):
+                while True:
+                    self.wfile.write(again)
+        elif (held := self.served.held.get(self.path)) is not None:
+            data = (self.served.folder / self.path[1:]).read_bytes()
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(data)))
+            self.end_headers()
+            self.wfile.write(data[: len(data) // 2])
+            self.wfile.flush()
+            held.wait(60)
+            with suppress(ConnectionError):
+                self.wfile.write(data[len(data) // 2 :])
         else:
             super().do_GET()
 

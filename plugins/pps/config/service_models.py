@@ -44,6 +44,9 @@ class ServiceFile(Model):
     """Address at which that folder is served, to sites and to us."""
     publication_folder: str
     """ObjectStoragePath of the folder with bulletin and release notes."""
+    pull_folder: str | None = None
+    """ObjectStoragePath of the folder that sites with a kit fetch from, or mirrors of it; none: no site can fetch.
+    Any web server serves it, read-only, by http or https: sites verify what comes (docs/kit.md)."""
     package_keys: PackageKeys = Field(default_factory=dict)
     """Address -> who must have signed the repositories at and below it; others are refused."""
     platform_indexes: PlatformIndexes = Field(default_factory=dict)

@@ -96,7 +96,8 @@ class FarServices(Services):
         """Folders are the service's: one of the same name on this machine is another one."""
         _of_the_service("folders of the service")
 
-    artefacts = mirrors = mirror_folder = production_repository = production_folder = publication_folder
+    artefacts = mirrors = mirror_folder = pull_folder = publication_folder
+    production_repository = production_folder = publication_folder
     seal = property(lambda self: _of_the_service("the keys that sign our repositories"))
     feedback_secret = property(lambda self: _of_the_service("the key of the invitations"))
 

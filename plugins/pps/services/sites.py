@@ -7,8 +7,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pps.activities.ports.clean_roots import CleanRoots
+from pps.activities.ports.record import Facts
 from pps.activities.ports.services import InformationSystem, Matchmaker, ServiceProbes
 from pps.activities.ports.sites import SiteShell, SshTarget
 from pps.activities.trust.kit_shell import KitShell
@@ -18,6 +20,9 @@ from pps.domain.sites.site import Scheme, Site
 from pps.domain.trust.keys import Current, Root, Signer
 from pps.domain.trust.signed import Signed, opened
 from pps.services.base import Shared, clean_root_cache
+
+if TYPE_CHECKING:
+    from pps.adapters.packages.folders import PublishedFolder
 
 
 class Sites(Shared):
@@ -103,8 +108,23 @@ class Sites(Shared):
             found.append(signed)
         return found
 
-    def _papers(self, scheme: Scheme) -> PapersOnRecord:
-        return PapersOnRecord(self.facts, lambda: self.key_lists[scheme], self._sign_current, lambda: datetime.now(UTC))
+    def _papers(self, scheme: Scheme, facts: Facts | None = None) -> PapersOnRecord:
+        def keys() -> Sequence[Signed]:
+            return self.key_lists[scheme]
+
+        return PapersOnRecord(facts or self.facts, keys, self._sign_current, lambda: datetime.now(UTC))
+
+    def public_papers(self, facts: Facts) -> Mapping[Scheme, PapersOnRecord]:
+        """Scheme -> what its sites may fetch, by what strangers may read of the record."""
+        return {scheme: self._papers(scheme, facts) for scheme in self.config.sites_file.kits}
+
+    @cached_property
+    def pull_folder(self) -> PublishedFolder | None:
+        """What sites with a kit fetch from; None where they cannot."""
+        from pps.adapters.packages.folders import PublishedFolder
+
+        address = self.config.service.pull_folder
+        return PublishedFolder(self.folder_at(address), "folder that sites fetch from") if address else None
 
     def _sign_current(self, current: Current, root: Root) -> Signed:
         """What is in force, signed with the online key of this machine."""

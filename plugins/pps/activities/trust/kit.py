@@ -18,11 +18,14 @@ from pps.domain.trust.keys import Root, SignerRole
 
 FOLDER = "/opt/pps-kit"
 STATE = "/var/lib/pps-kit"
+FETCHES_IN = "/var/lib/pps-fetch"
 PATH = "/usr/bin:/bin:/usr/sbin:/sbin"
 _PROGRAMS = {
     "pps-receive": "kit/receive.sh",
     "pps-keep": "kit/keep.sh",
     "pps-probe": "kit/probe.sh",
+    "pps-fetch": "kit/fetch.sh",
+    "pps-relay": "kit/relay.sh",
     "pps-kit-install": "kit/install.sh",
     "pps-kit-check": "kit/check.sh",
 }
@@ -75,6 +78,26 @@ class Centre:
 
 
 @dataclass(frozen=True, slots=True)
+class Fetch:
+    """From where a site fetches what is in force by itself (scripts/kit/fetch.sh)."""
+
+    address: str
+    """http or https; of the centre, or of any mirror, cache or relay of its folder: nothing that comes is believed"""
+    run: str = FETCHES_IN
+    """the one folder that it writes to"""
+    seconds: int = 3600
+    """for one download"""
+    keep_days: int = 30
+    """so long a preview stays that another one has replaced"""
+
+    def __post_init__(self) -> None:
+        # the same as in fetch.sh
+        if not re.fullmatch(r"https?://[][A-Za-z0-9._~:/%@+-]{1,300}", self.address):
+            why = "is no plain address of http or https."
+            raise ConfigurationError(f"address to fetch from {self.address[:80]!r}", why, "Write https://host/folder.")
+
+
+@dataclass(frozen=True, slots=True)
 class Place:
     """Where things are at the site, beyond what the registry says of it."""
 
@@ -83,6 +106,8 @@ class Place:
     path: str = PATH
     clock_skew_s: int = 300
     """so much may the site's clock and ours differ"""
+    fetch: Fetch | None = None
+    """None: it waits until somebody comes over SSH"""
 
 
 def kit_files(
@@ -112,6 +137,15 @@ def kit_files(
         "etc/authorized_keys": (0o644, f"{','.join(options)} {controller_key}\n".encode()),
         "README": (0o644, _script("kit/README").encode()),
     }
+    if (fetch := place.fetch) is not None:
+        words = {
+            "from": fetch.address,
+            "site": site.name,
+            "run": fetch.run,
+            "seconds": fetch.seconds,
+            "keep_days": fetch.keep_days,
+        }
+        files["etc/fetch"] = (0o644, _lines(words))
     for policy in policies:
         files[f"etc/products/{checked_name(policy.product, 'product')}@{site.platform}"] = (
             0o644,

@@ -11,7 +11,7 @@ from pps.activities.ports.record import Facts
 from pps.activities.trust.kit_shell import Papers
 from pps.activities.trust.statements import all_offered, whats
 from pps.domain.record.facts import FactKind
-from pps.domain.record.statements import in_force
+from pps.domain.record.statements import Offered, in_force
 from pps.domain.sites.site import Platform
 from pps.domain.trust.keys import Current, Root, current_of
 from pps.domain.trust.signed import Signed, envelope
@@ -89,17 +89,15 @@ class PapersOnRecord:
         return Root.parse(self._keys[-1].document)
 
     @cached_property
-    def _newest(self) -> Mapping[str, tuple[Statement, Signed]]:
-        found = {}
-        for what in whats(self._facts):
-            if (it := in_force(all_offered(self._facts, what), self._root)) is not None:
-                found[what] = (it.statement, it.signed(self._root))
-        return found
+    def in_force(self) -> Mapping[str, Offered]:
+        """product@platform -> its newest statement with enough signatures."""
+        found = ((what, in_force(all_offered(self._facts, what), self._root)) for what in whats(self._facts))
+        return {what: it for what, it in found if it is not None}
 
     @cached_property
     def _current(self) -> Signed:
         """Signed now: sites hear that we are there, and what is in force."""
-        newest = [statement for statement, _ in self._newest.values()]
+        newest = [it.statement for it in self.in_force.values()]
         return self._sign_current(current_of(newest, self._root.number, self._clock()), self._root)
 
     def at(self, platform: Platform) -> Papers:
@@ -108,11 +106,16 @@ class PapersOnRecord:
 
     def sent(self, what: str | None, preview: str, action: Action) -> str | None:
         """The envelope with what a site must see to do this."""
-        found = self._newest.get(what or "")
-        if found is None or (found[0].preview, found[0].action) != (preview, action):
+        found = self.in_force.get(what or "")
+        if found is None or (found.statement.preview, found.statement.action) != (preview, action):
             return None
+        return self.envelope_of(what)
+
+    def envelope_of(self, what: str | None) -> str:
+        """Keys, what is current, and the statement in force of this product and platform; without one for None."""
+        statement = [self.in_force[what].signed(self._root)] if what else []
         # a site may be asleep for several lists of keys; the first one it has from its kit
-        return envelope([*self._keys[1:], self._current, found[1]])
+        return envelope([*self._keys[1:], self._current, *statement])
 
     def what(self, key: str, name: str, platform: Platform) -> str | None:
         """The product at this platform whose statements have named this preview or tag."""

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from pps.activities.trust.kit import Accounts, Centre, Place, Policy, kit_files, kit_tar
+from pps.activities.trust.kit import Accounts, Centre, Fetch, Place, Policy, kit_files, kit_tar
 from pps.adapters.trust.signatures import public_key
 from pps.cli import output
 from pps.cli.front import front
@@ -27,6 +27,10 @@ def make_kit(
         list[str] | None,
         typer.Option("--from", metavar="NETWORK", help="Where distribution comes from; default: anywhere."),
     ] = None,
+    fetch_from: Annotated[
+        str | None,
+        typer.Option(metavar="URL", help="The site fetches by itself, from here or any mirror of it; default: no."),
+    ] = None,
     switch: Annotated[str, typer.Option(help="sudo; or none: one account for all, with less defence.")] = "sudo",
     as_json: output.Json = False,
 ) -> None:
@@ -38,7 +42,8 @@ def make_kit(
     site = front(ctx).services.config.site(name)
     root = keys_of(keys)
     centre = Centre(root, public_key(key).replace(",", " ", 1), vo, tuple(address or ()))
-    files = kit_files(site, [Policy(p) for p in product], centre, Place(Accounts(switch=switch)))
+    place_there = Place(Accounts(switch=switch), fetch=Fetch(fetch_from) if fetch_from else None)
+    files = kit_files(site, [Policy(p) for p in product], centre, place_there)
     content = kit_tar(files)
     place = out or Path(f"pps-kit-{site.name}.tar")
     place.write_bytes(content)

@@ -11,8 +11,9 @@ from pps.activities.packages.payloads import prepare_payload
 from pps.activities.trust import statements
 from pps.domain.record.statements import Offered
 from pps.orchestration.retries import LIMITS
-from pps.orchestration.runtime import desk
+from pps.orchestration.runtime import desk, office
 from pps.workflow.alarm import watched
+from pps.workflow.clients.pull import lay_out
 
 
 def _named(offered: tuple[Offered, ...]) -> list[str]:
@@ -48,3 +49,13 @@ def offer_withdrawal(rollout: str) -> list[str]:
         if not offered:
             raise AirflowSkipException("No statement lets a site with a kit have it: nothing has to be signed.")
         return _named(offered)
+
+
+@task(execution_timeout=LIMITS.build)
+def lay_out_for_sites_that_fetch() -> list[str]:
+    """What sites with a kit fetch, laid out anew; skipped without `pull_folder`. Returns what is offered."""
+    with office() as o:
+        offered = lay_out(o)
+        if offered is None:
+            raise AirflowSkipException("service.yaml names no pull_folder: no site fetches by itself.")
+        return list(offered)

@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from pps.activities.trust.kit import FOLDER, Centre, Place, Policy, kit_files, kit_tar
+from pps.activities.trust.kit import FOLDER, Centre, Fetch, Place, Policy, kit_files, kit_tar
 from pps.domain.base.errors import ServiceError
 from pps.domain.sites.site import Site
 from pps.sandbox.kit.previews import FolderArtefacts
@@ -28,7 +28,7 @@ _SECONDS = 60
 _BEGIN = """
 set -eu
 umask 022
-cp -a /etc "$1/etc" && mount --bind "$1/etc" /etc
+cp -a /etc "$1/etc" && mkdir -p "$1/etc/cron.d" && mount --bind "$1/etc" /etc
 mount -t tmpfs -o mode=755 tmpfs /opt && mount -t tmpfs -o mode=755 tmpfs /srv && mkdir -p /run/sshd
 mkdir -p /srv/state /srv/production/bin /srv/profile.d /srv/tags/ce.example.org/ops
 echo production >/srv/production/bin/tool
@@ -115,19 +115,26 @@ def why_no_accounts() -> str:
 
 @contextmanager
 def running(
-    folder: Path, people: People, store: FolderArtefacts, product: str = "client", controller: Path | None = None
+    folder: Path,
+    people: People,
+    store: FolderArtefacts,
+    product: str = "client",
+    controller: Path | None = None,
+    fetch_from: str = "",
 ) -> Iterator[KitMachine]:
     """The machine with the kit unpacked in /srv/pps-kit, not installed yet; sshd runs.
 
     Args:
         controller: the key by which it is reached; a new one is made where there is none.
+        fetch_from: address that it fetches from by itself; "": it does not.
     """
     folder.mkdir(parents=True, exist_ok=True)
     folder.chmod(0o755)
     machine = KitMachine(folder, people, store, policy=Policy(product), port=free_port())
     controller = controller or new_key(folder / "id")
     centre = Centre(people.root(), public_key(controller), "ops")
-    files = kit_files(machine.site, [machine.policy], centre, Place(state="/srv/state"))
+    fetch = Fetch(fetch_from, "/srv/fetches") if fetch_from else None
+    files = kit_files(machine.site, [machine.policy], centre, Place(state="/srv/state", fetch=fetch))
     (folder / "kit.tar").write_bytes(kit_tar(files))
     keeper = subprocess.Popen(
         ["unshare", "--mount", "--propagation", "private", "sh", "-c", _BEGIN, "sh", str(folder)],

@@ -13,7 +13,7 @@ from typing import Any
 
 from pps.activities.packages.payloads import prepare_payload
 from pps.activities.ports.packages import Tarball
-from pps.activities.trust.kit import Accounts, Centre, Place, Policy, kit_files
+from pps.activities.trust.kit import Accounts, Centre, Fetch, Place, Policy, kit_files
 from pps.domain.base.errors import SiteError
 from pps.domain.packages.manifest import Manifest
 from pps.domain.sites.site import Platform, Scheme, Site, SshEndpoint
@@ -107,6 +107,9 @@ class KitSite:
     path: str = os.environ["PATH"]
     policy: Policy = field(default_factory=lambda: Policy("client"))
     statements: list[Statement] = field(default_factory=list)
+    fetch_from: str = ""
+    """address that it fetches from by itself; "": it does not"""
+    keep_days: int = 30
 
     @property
     def what(self) -> str:
@@ -122,6 +125,11 @@ class KitSite:
     def state(self) -> Path:
         """What the site remembers."""
         return self.folder / "state"
+
+    @property
+    def run(self) -> Path:
+        """What pps-fetch writes to."""
+        return self.folder / "run"
 
     @property
     def site(self) -> Site:
@@ -141,7 +149,9 @@ class KitSite:
         (self.folder / "production/bin/tool").write_text("production")
         self.state.mkdir(mode=0o700)
         centre = Centre(self.people.root(), "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5", "ops")
-        place = Place(Accounts(switch="none"), str(self.state), self.path)
+        fetch = Fetch(self.fetch_from, str(self.run), seconds=60, keep_days=self.keep_days) if self.fetch_from else None
+        self.run.mkdir(mode=0o700)
+        place = Place(Accounts(switch="none"), str(self.state), self.path, fetch=fetch)
         files = kit_files(self.site, [self.policy], centre, place)
         for name, (mode, content) in files.items():
             path = self.folder / "kit" / name

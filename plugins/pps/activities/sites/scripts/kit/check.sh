@@ -37,6 +37,12 @@ for policy in "$kit"/etc/products/*; do
   verdict "${policy##*/}: previews go to $preview_root, $keeper's" "$([ "$(stat -c %U "$preview_root" 2>/dev/null)" = "$keeper" ] || echo "it is not; chown $keeper $preview_root")"
   verdict "${policy##*/}: $keeper may write tags below $tag_dir" "$(su -s /bin/sh -c "test -w '$tag_dir' || test -w '$tag_dir/$subcluster/$vo/$vo.list' || test -w '$tag_dir/$subcluster/$vo'" "$keeper" 2>/dev/null || echo "it may not; let it write $tag_dir/$subcluster/$vo/$vo.list")"
 done
+if [ -f "$kit/etc/fetch" ]; then
+  settings "$kit/etc/fetch" from site run seconds keep_days
+  PATH=/usr/bin:/bin:/usr/sbin:/sbin
+  verdict "what pps-fetch remembers is $receiver's alone" "$([ "$(stat -c '%U %a' "$run" 2>/dev/null)" = "$receiver 700" ] || echo "$run is not $receiver's with mode 700")"
+  verdict "cron starts it as $receiver" "$(grep -q "^[0-9]* \* \* \* \* $receiver $kit/bin/pps-fetch" /etc/cron.d/pps-kit 2>/dev/null || echo "/etc/cron.d/pps-kit does not; install the kit again, or start it in another way")"
+fi
 if command -v sshd >/dev/null; then
   said=$(sshd -T -C "user=$receiver,host=localhost,addr=127.0.0.1" 2>/dev/null)
   verdict "sshd reads that file, and takes no environment from it" "$(printf '%s\n' "$said" | awk '

@@ -26,6 +26,12 @@ case $scheme in
 esac
 [ "$switch" != sudo ] || command -v sudo >/dev/null || stop "sudo is not here: install it, or ask for a kit with --switch none."
 
+if [ -f "$here/etc/fetch" ]; then
+  command -v curl >/dev/null || command -v wget >/dev/null || stop "Neither curl nor wget is here: install one, or remove etc/fetch if this site does not fetch."
+  command -v flock >/dev/null || stop "flock is not here: install util-linux or busybox."
+  [ -d /etc/cron.d ] || stop "There is no /etc/cron.d: install cron, or remove etc/fetch and start pps-fetch in another way."
+fi
+
 echo "Accounts:"
 make_account() { # NAME HOME SHELL; '*' is no password, and unlike '!' does not lock the account for sshd
   id "$1" >/dev/null 2>&1 ||
@@ -57,6 +63,28 @@ for policy in "$here"/etc/products/*; do
   do_it chown "$keeper" "$root"
   do_it chmod 755 "$root"
 done
+
+if [ -f "$here/etc/fetch" ]; then
+  echo "What it fetches by itself:"
+  run=$(setting run "$here/etc/fetch")
+  do_it mkdir -p -m 700 "$run"
+  do_it chown "$receiver" "$run"
+  do_it chmod 700 "$run"
+  # every hour, at a minute of its own: all sites at once would be a crowd; once a day every file is compared
+  set -- $(setting site "$here/etc/fetch" | cksum)
+  minute=$(($1 % 60)) hour=$(($1 / 60 % 24))
+  times="# Of the kit of a site (docs/kit.md). Who fetches may do no more than whoever comes over SSH.
+$minute * * * * $receiver $kit/bin/pps-fetch --quiet
+$(((minute + 30) % 60)) $hour * * * $receiver $kit/bin/pps-fetch --quiet --thoroughly"
+  printf '%s\n' "$times" | sed 's/^/  /'
+  if [ -z "$dry" ]; then
+    printf '%s\n' "$times" >/etc/cron.d/.pps-kit.new
+    chmod 644 /etc/cron.d/.pps-kit.new
+    mv /etc/cron.d/.pps-kit.new /etc/cron.d/pps-kit
+  fi
+elif [ -f /etc/cron.d/pps-kit ]; then
+  do_it rm -f /etc/cron.d/pps-kit
+fi
 
 if [ "$switch" = sudo ]; then
   echo "What each account may become:"

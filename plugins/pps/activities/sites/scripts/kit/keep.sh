@@ -190,6 +190,7 @@ tell_state() {
     [ -n "$highest" ] || { say "PPS-PRODUCT $each none"; continue; }
     head_of "$each/$highest"
     say "PPS-PRODUCT $each $highest $head $(sed -n '2,/^PPS-SIGNATURE/{s/^action //p; s/^preview //p; s/^tag //p; s/^expires //p;}' "$state/$each/$highest" | tr '\n' ' ')"
+    say "PPS-SINCE $each $(date -r "$state/$each/$highest" +%s)"
     for held in "$preview_root/${each%%@*}"-*/.pps-ok; do
       held=${held%/.pps-ok}
       ours "$held" && [ -f "$held/.pps-ok" ] && [ ! -L "$held/.pps-ok" ] && read -r digest <"$held/.pps-ok" && is_digest "$digest" && say "PPS-HAS ${held##*/} $digest"
