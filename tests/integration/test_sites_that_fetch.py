@@ -36,6 +36,7 @@ pytestmark = pytest.mark.needs("openssh", "openssl")
 #: probes that any preview passes, but for what a test has `fail` do
 _PROBES = """#!/bin/sh
 echo PPS-PROBES 1
+echo "$5" >>"${0%/bin/*}/before"
 if [ -e "$1/bin/breaks" ]; then echo "PPS-PROBE tree CRITICAL - it breaks|"; else echo "PPS-PROBE tree OK - fine|"; fi
 echo PPS-PROBES-END 1
 """
@@ -392,9 +393,12 @@ def test_what_its_probes_do_not_pass_is_not_announced_and_not_tried_each_hour(fe
     assert (code, said[2:]) == (1, ["  PPS-PROBE tree CRITICAL - it breaks"])
     assert fetched.kit.tags == ""
     assert "tried again by --thoroughly" in fetched.kit.fetch()[1][0]
+    (fetched.kit.folder / "production/bin/tool").write_text("something has changed it")
     (fetched.kit.folder / "kit/bin/pps-probes").write_text(_PROBES.replace("breaks", "nothing"))
     assert fetched.kit.fetch("--thoroughly")[0] == 0
     assert fetched.kit.tags != ""
+    first, second = (fetched.kit.folder / "kit/before").read_text().splitlines()
+    assert (first, first[:6]) == (second, "names:"), "what production was before it came, and not what it is now"
 
 
 def test_what_is_damaged_loses_its_tag_until_it_is_whole_and_a_tag_that_was_taken_away_stays_away(

@@ -84,7 +84,11 @@ offer() {
         wrong "$what: $(signed_value preview) is not as it was signed ($damaged); it is fetched again"
         ! shows_tag "$tag" || announced untag "$what" "$tag"
         ;;
-      PPS-READY) send ;;
+      PPS-READY)
+        # what production was before anything is written: probes compare with that, also those of a later run
+        printf '%s %s\n' "$(signed_value sequence)" "$before" >"$run/before.$what"
+        send
+        ;;
       PPS-ALREADY*|PPS-INSTALLED*|PPS-REMOVED*|PPS-TAKEN*|PPS-REFUSE*) outcome=$line ;;
     esac
   done
@@ -117,6 +121,8 @@ probed_and_announced() {
       [ "$depth" = full ] || { told "$what: the probes of $preview have failed; they are tried again by --thoroughly"; return; } ;;
     *) ! shows_tag "$tag" || [ "$1" = new ] || { told "$what: $preview is here and announced"; return; } ;;
   esac
+  before=-
+  { IFS=' ' read -r tried before <"$run/before.$what" && [ "$tried" = "$sequence" ]; } 2>/dev/null || before=-
   asked probe "$what" "$preview" "$before" 60 - >"$work/probes"
   # one line for each probe that the end counts, each one of them OK or a warning
   if awk '
