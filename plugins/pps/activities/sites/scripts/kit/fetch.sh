@@ -86,7 +86,7 @@ offer() {
         ;;
       PPS-READY)
         # what production was before anything is written: probes compare with that, also those of a later run
-        printf '%s %s\n' "$(signed_value sequence)" "$before" >"$run/before.$what"
+        printf '%s\n' "$before" >"$run/before.$what.$(signed_value sequence)"
         send
         ;;
       PPS-ALREADY*|PPS-INSTALLED*|PPS-REMOVED*|PPS-TAKEN*|PPS-REFUSE*) outcome=$line ;;
@@ -121,8 +121,10 @@ probed_and_announced() {
       [ "$depth" = full ] || { told "$what: the probes of $preview have failed; they are tried again by --thoroughly"; return; } ;;
     *) ! shows_tag "$tag" || [ "$1" = new ] || { told "$what: $preview is here and announced"; return; } ;;
   esac
-  before=-
-  { IFS=' ' read -r tried before <"$run/before.$what" && [ "$tried" = "$sequence" ]; } 2>/dev/null || before=-
+  read -r before 2>/dev/null <"$run/before.$what.$sequence" || before=-
+  for file in "$run/before.$what."*; do
+    [ "$file" = "$run/before.$what.$sequence" ] || rm -f "$file"
+  done
   asked probe "$what" "$preview" "$before" 60 - >"$work/probes"
   # one line for each probe that the end counts, each one of them OK or a warning
   if awk '
