@@ -199,11 +199,13 @@ class Live:
             self._minute(now),
         )
         if self._newest is not None and seen == self._seen:
-            return self._newest  # what is hidden stands in the dossiers, so that has not changed either
+            # what is hidden stands in the dossiers; of patches without a rollout here within a minute
+            return self._newest
         hidden = hidden_in(s.facts)
         marks = [mark for mark in everything if mark[0].patch not in hidden]
         shown = [row for row, _, _ in marks]
-        keys = [self._key(row, own, of_patch, registry) for row, own, of_patch in marks]
+        # any record may name a patch that is hidden now
+        keys = [(*self._key(row, own, of_patch, registry), *sorted(hidden)) for row, own, of_patch in marks]
         name = _digest(repr((keys, registry, self._minute(now))))
         if self._newest is not None and self._newest.name == name:
             self._seen = seen

@@ -33,6 +33,7 @@ from pps.domain.base.errors import NotYetAllowedError
 from pps.domain.packages.advice import Impact, Risk, Vulnerability
 from pps.domain.packages.manifest import Manifest
 from pps.domain.people.following import Follower, Kind, Thing
+from pps.domain.record.facts import Fact, FactKind
 from pps.domain.sites.site import Platform
 from pps.web.app import PUBLIC, create_app
 
@@ -161,7 +162,10 @@ def test_it_is_public_from_its_date_or_as_soon_as_the_flag_goes(world: World, ho
 
 def test_an_embargo_that_the_tracker_sets_later_hides_what_was_shown(world: World) -> None:
     world.now = UNTIL + timedelta(days=1)
-    assert "774711" in world.web.get("/api/v1/bulletin").text
+    why = {"reason": "3.77.23 takes its place.", "patch": 774711}
+    world.store.record(Fact("bc-client-4711-1", FactKind.WITHDRAWAL_ASKED, "", "", NOW, "user:rita", why))
+    shown = world.web.get("/api/v1/bulletin").json()["rollouts"]
+    assert {r["patch"]: r["withdrawn"] for r in shown} == {774711: None, 4711: why["reason"]}
     world.tracker.known[774711] = replace(SECRET_PATCH, embargo_until=UNTIL + timedelta(days=9))
     look_at_advice(at_office(world.store, now=world.now), world.tracker)
     assert not world.leaks()
