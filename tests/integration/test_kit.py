@@ -178,7 +178,8 @@ def _one_key_under_two_names(kit: KitSite, statement: Statement) -> list[Signed]
 
 def _a_name_that_stands_there_twice(kit: KitSite, statement: Statement) -> list[Signed]:
     _keys(kit, f"signer coordinator pps-coordinator somebody {kit.people.key('stranger')}\n")
-    return _people("rm", "coordinator")(kit, statement)
+    either = kit.people.signature("stranger", statement.text, says="coordinator")
+    return [kit.current(statement), Signed(statement.text, (*kit.signed(statement).signatures, either))]
 
 
 def _revoked(kit: KitSite, statement: Statement) -> list[Signed]:

@@ -7,16 +7,30 @@
 #   ...                                 more of both
 #   PPS-END
 
-# opened FILE BYTES FOLDER: divide it: FOLDER/<n>.doc, FOLDER/<n>.<m>.sig, FOLDER/<n>.who with a line for each signature, and
-# FOLDER/<n>.all, all of it as it came. How many documents in $opened. Few processes: a site has other things to do.
+# opened FILE BYTES FOLDER KEYS: divide it: FOLDER/<n>.doc, FOLDER/<n>.<m>.sig, FOLDER/<n>.all, all of it as it came, and
+# FOLDER/<n>.who with a line for each signature: name role person key, by the lines of KEYS for such documents; `unknown` and
+# `revoked` stand for a role. How many documents in $opened. One process: a site has other things to do.
 opened() {
   opened=$(LC_ALL=C awk -v bytes="$2" -v folder="$3" '
-    function bad(text) { if (!wrong) print "no: line " NR " " text; wrong = 1; exit }
+    function bad(text) { if (!wrong) print "no: line " FNR " " text; wrong = 1; exit }
+    # a name that stands there twice is nobody
+    function known(name,   which) {
+      which = kind SUBSEP name
+      return n[which] != 1 ? "unknown" : key[which] in revoked ? "revoked" : found[which]
+    }
+    FNR == 1 { file++ }
+    file == 1 && $1 == "revoked" { revoked[$2] = 1 }
+    file == 1 {
+      which = $1 SUBSEP $2
+      n[which]++; key[which] = $NF; found[which] = $1 == "signer" ? $3 " " $4 " " $NF : $1 " " $3 " " $NF
+      next
+    }
     { seen += length($0) + 1 }
     /[^ -~]/ { bad("is not printable") }
     left > 0 {
       if ($0 ~ /^pps-statement / && out ~ /\.doc$/ && !size) size = 1
       if (size && (size += length($0) + 1) > 4097) bad("makes the statement longer than 4096 bytes")
+      if (!kind) kind = /^pps-root / ? "root" : /^pps-current / ? "current" : "signer"
       print >out; print >all; left--; if (!left) size = 0
       next
     }
@@ -24,33 +38,28 @@ opened() {
     $0 ~ /^PPS-DOCUMENT [1-9][0-9]?[0-9]?$/ {
       if (out) { close(out); close(all) }
       if (++docs > 40) bad("is one document too many")
-      sigs = 0; left = $2; out = folder "/" docs ".doc"; all = folder "/" docs ".all"; print >all; next
+      sigs = 0; kind = ""; left = $2; out = folder "/" docs ".doc"; all = folder "/" docs ".all"; print >all; next
     }
     $0 ~ /^PPS-SIGNATURE [a-z0-9][a-z0-9._-]* [1-9][0-9]?$/ {
       if (!docs) bad("is a signature of nothing")
       close(out)
       if (++sigs > 8) bad("is one signature too many")
-      print $2 >(folder "/" docs ".who"); print >all
+      print $2, known($2) >(folder "/" docs ".who"); print >all
       left = $3; out = folder "/" docs "." sigs ".sig"; next
     }
     $0 == "PPS-END" { if (!docs) bad("ends before it begins"); ended = 1; print >all; next }
     { bad("is neither a document nor a signature") }
-    END { if (!wrong) print (ended && !left && docs && seen == bytes ? docs : "no: it is cut off, or has a NUL") }' "$1")
+    END { if (!wrong) print (ended && !left && docs && seen == bytes ? docs : "no: it is cut off, or has a NUL") }' "$4" "$1")
   case $opened in ''|*[!0-9]*) refuse signed "what came is not signed documents${opened#no}" ;; esac
 }
 
-# signatures DOCUMENT KIND NAMESPACE KEYS: who has signed DOCUMENT (its signatures lie beside it): into ${1%.doc}.by a line
-# for each that holds: role person key. KIND is the kind of line in KEYS that names such signers: signer, root or current.
-# Keys that KEYS lists as revoked do not count, nor does a name that stands there twice. Why others do not count is in $why.
+# signatures DOCUMENT KIND NAMESPACE: who has signed DOCUMENT (what `opened` made of it lies beside it): into ${1%.doc}.by a
+# line for each that holds: role person key. KIND is what may sign it: signer, root or current. Why others do not count is
+# in $why.
 signatures() {
   which=${1%.doc} why='' nth=0
   true >"$which.by"
   [ -f "$which.who" ] || { why="nobody has signed it"; return 0; }
-  LC_ALL=C awk -v kind="$2" '
-    FNR == 1 { file++ }
-    file == 1 && $1 == "revoked" { revoked[$2] = 1 }
-    file == 1 && $1 == kind { n[$2]++; found[$2] = (kind == "signer" ? $3 : kind) " " (kind == "signer" ? $4 : $3) " " $NF; key[$2] = $NF }
-    file == 2 { print $1, n[$1] != 1 ? "unknown" : key[$1] in revoked ? "revoked" : found[$1] }' "$4" "$which.who" >"$which.found"
   while IFS=' ' read -r who role person key; do
     nth=$((nth + 1))
     case $role in
@@ -64,7 +73,7 @@ signatures() {
         not="the signature of $who does not hold" ;;
     esac
     why="$why${why:+; }$not"
-  done <"$which.found"
+  done <"$which.who"
 }
 
 # One process each; which of the two is said once, when the kit is installed (`scheme`).
@@ -75,9 +84,21 @@ holds_by_ssh() { # DOCUMENT SIGNATURE WHO NAMESPACE KEY
 
 holds_by_openssl() { # the namespace is the document's first line, which is signed, too
   case $5 in rsa,*) ;; *) return 1 ;; esac
-  { echo '-----BEGIN PUBLIC KEY-----' && printf '%s\n' "${5#*,}" | fold -w 64 && echo '-----END PUBLIC KEY-----'; } >"$2.pem"
-  openssl base64 -d -in "$2" -out "$2.raw" 2>/dev/null &&
+  pem_of "${5#*,}" >"$2.pem"
+  base64 -d <"$2" >"$2.raw" 2>/dev/null &&
     openssl dgst -sha256 -verify "$2.pem" -signature "$2.raw" "$1" >/dev/null 2>&1
+}
+
+# pem_of BASE64: in lines of 64 letters; openssl reads no longer ones.
+pem_of() {
+  left=$1 line=????????????????????????????????????????????????????????????????
+  echo '-----BEGIN PUBLIC KEY-----'
+  while [ "${#left}" -gt 64 ]; do
+    after=${left#$line}
+    printf '%s\n' "${left%"$after"}"
+    left=$after
+  done
+  printf '%s\n' "$left" '-----END PUBLIC KEY-----'
 }
 
 # two_people FILE [ROLE ROLE]: of the lines that `signatures` left, are there two of two people with two keys, one of each

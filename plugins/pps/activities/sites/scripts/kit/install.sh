@@ -22,7 +22,8 @@ receiver=$(setting receiver "$here/etc/kit") keeper=$(setting keeper "$here/etc/
 
 case $scheme in
   ssh) ssh-keygen -Y 2>&1 | grep -q 'requires an argument' || stop "ssh-keygen here knows no signatures (OpenSSH below 8.1): ask for a kit with --scheme openssl." ;;
-  openssl) command -v openssl >/dev/null || stop "openssl is not here: install it." ;;
+  openssl)
+    for tool in openssl base64; do command -v "$tool" >/dev/null || stop "$tool is not here: install it."; done ;;
 esac
 [ "$switch" != sudo ] || command -v sudo >/dev/null || stop "sudo is not here: install it, or ask for a kit with --switch none."
 

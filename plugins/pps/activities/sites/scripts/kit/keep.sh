@@ -71,21 +71,25 @@ workplace() {
 
 # signed_statement FILE BYTES: the last document of FILE must be a statement, and enough; those before it are taken.
 signed_statement() {
-  opened "$1" "$2" "$work"
   the_keys
+  opened "$1" "$2" "$work" "$keys"
   at=0
   while [ $((at += 1)) -le "$opened" ]; do
     document=$work/$at.doc
     IFS= read -r first <"$document"
     case $first in
-      'pps-root '*) take_root "$document" ;;
+      'pps-root '*)
+        before=$keys_number
+        take_root "$document"
+        # who may sign what follows is in the new keys
+        [ "$keys_number" -eq "$before" ] || opened "$1" "$2" "$work" "$keys" ;;
       'pps-current '*) take_current "$document" ;;
       *) [ "$at" -eq "$opened" ] || refuse signed "something follows the statement" ;;
     esac
   done
   statement=$work/$opened.doc
   case $first in 'pps-statement '*) ;; *) return 1 ;; esac
-  signatures "$statement" signer pps-statement "$keys"
+  signatures "$statement" signer pps-statement
   two_people "${statement%.doc}.by" || refuse signatures "two people must have signed it with two keys of theirs${why:+: $why}"
   read_statement "$statement"
   the_policy "$product@$platform"
@@ -203,7 +207,7 @@ tell_state() {
   say "PPS-STATE-END $now"
 }
 
-mine='' child='' heart='' work=''
+mine='' child='' heart='' work='' spent=''
 umask 022
 exec 5<&0
 case $0 in /*) ;; *) echo "PPS-REFUSE kit pps-keep is started by its whole path" && exit 1 ;; esac
@@ -212,7 +216,7 @@ the_kit
 export PATH LC_ALL=C
 tidy() {
   give_back
-  [ -z "$work" ] || rm -rf "$work"
+  [ -z "$work" ] || rm -rf "$work" ${spent:+"$spent"}
 }
 trap tidy EXIT
 trap 'exit 129' HUP INT TERM PIPE

@@ -45,7 +45,7 @@ take_root() {
   number_in "$1" || refuse signed "the list of keys has no number in its second line"
   [ "$number" -gt "$keys_number" ] || return 0
   [ "$number" -eq $((keys_number + 1)) ] || refuse keys "keys number $number do not follow number $keys_number, which is in force here: send number $((keys_number + 1)) first"
-  signatures "$1" root pps-root "$keys"
+  signatures "$1" root pps-root
   two_people "${1%.doc}.by" || refuse keys "keys number $number are not signed by two of the root keys in force${why:+: $why}"
   LC_ALL=C awk -v scheme="$scheme" '
     function bad() { exit_code = 1; exit }
@@ -63,7 +63,7 @@ take_root() {
 
 # take_current DOCUMENT: a newer list of what is in force.
 take_current() {
-  signatures "$1" current pps-current "$keys"
+  signatures "$1" current pps-current
   [ -s "${1%.doc}.by" ] || refuse signed "the list of what is in force is not signed by its key${why:+: $why}"
   read_current "$1"
   [ "$current_issued" -le $((now + skew)) ] || refuse clock "the list of what is in force is from the future; is the clock here right? It says $now"
@@ -73,7 +73,10 @@ take_current() {
   remember "$1" "current.$current_issued"
   for file in "$state"/current.*; do
     number=${file##*.}
-    ! is_number "$number" || [ "$number" -ge "$current_issued" ] || rm -f "$file"
+    is_number "$number" && [ "$number" -lt "$current_issued" ] || continue
+    # usually there is one, and it goes with all else at the end (`tidy`)
+    [ -z "$spent" ] || rm -f "$spent"
+    spent=$file
   done
 }
 
