@@ -9,6 +9,7 @@ import subprocess
 import threading
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -20,7 +21,11 @@ from tests.support.local_shell import make_sh
 from tests.support.previews import SMALL, Tree
 from upath import UPath
 
+from pps.activities.ports.sites import SiteLimits
+from pps.activities.sites.diagnosis import Health
 from pps.adapters.packages.folders import PublishedFolder
+from pps.cli.doctor_kits import kit_findings
+from pps.cli.front import Front
 from pps.domain.packages.advice import Advice
 from pps.domain.record.facts import Fact, FactKind
 from pps.domain.record.rollouts import dossier_name
@@ -203,6 +208,9 @@ def test_pull_and_push_and_pull_from_a_relay_end_in_the_same_tree(fetched: Fetch
             assert said[-1].startswith("PPS-INSTALLED"), said
             assert _relay(fetched, relay.folder) == (0, [])
             assert "is installed" in behind.fetch()[1][0]
+            # whoever comes over SSH as well finds it there, and brings nothing
+            said = fetched.kit.ask("put", str(len(came)), "full", "60", stdin=came)
+            assert said[-1] == "PPS-ALREADY full", said
         asked = len(fetched.served.requests)
         assert _relay(fetched, relay.folder) == (0, [])
         assert len(fetched.served.requests) == asked + 3, "papers and a list; no payload twice"
@@ -533,3 +541,20 @@ def test_as_roots_install_it_cron_fetches_with_the_account_that_may_only_receive
         assert said.splitlines()[0] == f"{machine.what}: {name} is installed, statement 1"
         assert machine.inside("stat", "-c", "%U", f"/srv/previews/{name}/bin/tool") == "ppskeep\n"
         assert machine.ask("state")[2].split()[:3] == ["PPS-PRODUCT", machine.what, "1"], "and so does whoever asks"
+
+
+def test_the_doctor_sees_that_nothing_is_laid_out_any_more(fetched: Fetched) -> None:
+    def told(after: timedelta) -> tuple[Health, str]:
+        here = Front(fetched.services, now=lambda: now() + after, pause=lambda _: None)
+        limits = SiteLimits(connect_s=1, silence_s=1, total_s=1)
+        (found,) = [f for f in kit_findings(here, [], limits, 5) if f.subject == "sites that fetch, ssh"]
+        return found.health, found.text
+
+    assert told(timedelta())[0] is Health.FAIL
+    fetched.signed(4711, "1.0")
+    fetched.lay_out()
+    assert told(timedelta(hours=1))[0] is Health.OK
+    health, text = told(timedelta(days=1))
+    assert (health, "sites take nothing a week after that" in text) == (Health.FAIL, True)
+    (fetched.served.folder / "1/ssh/current").write_bytes(b"\xffPPS-END")
+    assert told(timedelta())[0] is Health.FAIL

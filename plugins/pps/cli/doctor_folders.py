@@ -30,6 +30,7 @@ _FOLDERS = {
     "production_repository": "production repository",
     "publication_folder": "publication folder",
     "mirror_folder": "mirror folder",
+    "pull_folder": "folder that sites fetch from",
 }
 _PROGRAMS = {
     "gpgv": "checks the signatures of providers' repositories",

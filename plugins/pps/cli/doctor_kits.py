@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator, Sequence
+from datetime import datetime, timedelta
 from itertools import pairwise
 
 from pps.activities.ports.sites import SiteLimits, SshTarget
 from pps.activities.sites.diagnosis import Finding, Health, failure
 from pps.activities.trust import statements
 from pps.activities.trust.kit_state import diagnose_kits
+from pps.activities.trust.pull import laid_out_at
 from pps.cli.front import Front
 from pps.domain.base.errors import RolloutError
 from pps.domain.sites.site import Site
 from pps.domain.trust.keys import Root, reasons_against_successor
 from pps.domain.trust.signed import Signed
 from pps.services import Services
+
+#: The DAG runs each hour.
+_LAID_OUT_WITHIN = timedelta(hours=3)
 
 
 def kit_findings(
@@ -31,6 +36,7 @@ def kit_findings(
     except RolloutError as error:
         yield failure("kits", error)
         return
+    yield from _laid_out(services, here.now())
     kits = diagnose_kits(with_kit, services.shell, limits, here.now(), at_once, keys=keys, heads=heads)
     yield from asyncio.run(kits)
 
@@ -45,3 +51,21 @@ def _key_lists(about: str, lists: Sequence[Signed], services: Services) -> Findi
             return Finding(about, Health.FAIL, why, "pps trust sign FILE --as NAME --key KEY (docs/keys.md).")
     signed_by = ", each list signed by two of the one before" if len(lists) > 1 else ""
     return Finding(about, Health.OK, f"keys number {len(lists)} are in force{signed_by}.")
+
+
+def _laid_out(services: Services, now: datetime) -> Iterator[Finding]:
+    """Is what sites fetch by themselves as new as the hourly run makes it?"""
+    if (folder := services.pull_folder) is None:
+        return
+    for scheme in services.config.sites_file.kits:
+        try:
+            at = laid_out_at(folder, scheme)
+        except RolloutError as error:
+            yield failure(f"sites that fetch, {scheme}", error)
+            continue
+        if at is not None and now - at < _LAID_OUT_WITHIN:
+            yield Finding(f"sites that fetch, {scheme}", Health.OK, f"laid out anew at {at:%Y-%m-%d %H:%M} UTC.")
+            continue
+        since = f"since {at:%Y-%m-%d %H:%M} UTC, and sites take nothing a week after that" if at else "so far"
+        step = "Look at the task lay_out_for_sites_that_fetch of the DAG window_distribution; it must not be paused."
+        yield Finding(f"sites that fetch, {scheme}", Health.FAIL, f"nothing was laid out {since}.", step)

@@ -17,6 +17,7 @@ import hashlib
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 
 from pps.activities.packages.payloads import prepare_payload
@@ -33,6 +34,8 @@ from pps.domain.record.facts import FactKind
 from pps.domain.record.rollouts import Rollout, RolloutPath
 from pps.domain.record.statements import Offered
 from pps.domain.sites.site import Scheme
+from pps.domain.trust.keys import issued_in
+from pps.domain.trust.signed import opened
 from pps.domain.trust.statement import Action
 
 log = logging.getLogger(__name__)
@@ -50,6 +53,16 @@ def may_be_fetched(record: Rollout) -> bool:
     """
     going = record.has(FactKind.GATE_PASSED) or record.is_open_preview
     return record.path is RolloutPath.BC_CLIENT and going and not record.is_over and pause_of(record) is None
+
+
+def laid_out_at(folder: PublicationFolder, scheme: Scheme) -> datetime | None:
+    """When what sites of a scheme fetch was renewed last; None if it never was, or is no longer readable."""
+    text = folder.read(f"{PLACE}/{scheme}/current")
+    try:
+        *_, last = opened((text or b"").decode("ascii"))
+        return issued_in(last.document)
+    except (ValueError, PackageError):
+        return None
 
 
 @dataclass(frozen=True)

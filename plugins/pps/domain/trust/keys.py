@@ -209,3 +209,11 @@ def current_of(newest: Iterable[Statement], root: int, now: datetime) -> Current
     heads = {(s.product, s.platform): (s.sequence, s.digest) for s in newest}
     issued = now.astimezone(UTC).replace(microsecond=0)
     return Current(issued, root, heads, issued + CURRENT_HOLDS_FOR)
+
+
+def issued_in(current: str) -> datetime:
+    """When a list of what is in force was signed; `PackageError` if this is none."""
+    found = re.match(r"pps-current 1\nissued (\d{1,12})\n", current)
+    if found is None:
+        raise PackageError("list of what is in force", "does not begin as one.")
+    return datetime.fromtimestamp(int(found[1]), UTC)
