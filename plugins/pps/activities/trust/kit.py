@@ -26,6 +26,7 @@ _PROGRAMS = {
     "pps-probe": "kit/probe.sh",
     "pps-fetch": "kit/fetch.sh",
     "pps-relay": "kit/relay.sh",
+    "pps-cvmfs": "kit/cvmfs.sh",
     "pps-kit-install": "kit/install.sh",
     "pps-kit-check": "kit/check.sh",
 }
