@@ -541,6 +541,13 @@ def test_as_roots_install_it_cron_fetches_with_the_account_that_may_only_receive
         assert said.splitlines()[0] == f"{machine.what}: {name} is installed, statement 1"
         assert machine.inside("stat", "-c", "%U", f"/srv/previews/{name}/bin/tool") == "ppskeep\n"
         assert machine.ask("state")[2].split()[:3] == ["PPS-PRODUCT", machine.what, "1"], "and so does whoever asks"
+        # root of a machine that publishes asks the kit as that account, too (test_previews_in_cvmfs.py)
+        machine.inside("sh", "-c", "mkdir /srv/tools; ln -s /bin/true /srv/tools/cvmfs_server")
+        machine.inside("sed", "-i", "s,^path ,path /srv/tools:,", "/opt/pps-kit/etc/kit")
+        said = machine.inside(
+            *("env", "PPS_CVMFS_LOG=/srv/log", "/opt/pps-kit/bin/pps-cvmfs", "--dry-run", "pps.example.org", "previews")
+        )
+        assert said == f"{machine.what}: would publish {name}\n"
 
 
 def test_the_doctor_sees_that_nothing_is_laid_out_any_more(fetched: Fetched) -> None:
