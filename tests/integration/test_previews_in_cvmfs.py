@@ -125,7 +125,8 @@ def test_what_is_not_whole_or_was_not_really_published_is_not_taken_for_publishe
     code, said = publisher.publish()
     assert (code, "is not as it was signed" in said[0], (publisher.folder / "calls").exists()) == (1, True, False)
     tool.write_bytes(SMALL["bin/tool"])  # type: ignore[arg-type]
-    for trouble, says in (("fails", "repository is in a transaction"), ("does-nothing", "no root hash as before")):
+    (publisher.folder / "published").write_text(f"C{'0' * 40}\n--\n")  # what was published before
+    for trouble, says in (("fails", "repository is in a transaction"), ("does-nothing", f"names {'0' * 40} as before")):
         (publisher.folder / trouble).touch()
         code, said = publisher.publish()
         assert (code, says in said[0], publisher.log) == (1, True, []), said
