@@ -24,7 +24,7 @@ $(VENV)/.ready: requirements.lock pyproject.toml bin/setup
 	@sh bin/setup $(VENV)
 	@touch $@
 
-demo: setup ## a grid, a real Airflow, one patch, a summary (ROLLOUT=bc, non-bc, pre-deployment, release-testing, minor-pilot, major-pilot, provider, attacks)
+demo: setup ## a grid, a real Airflow, one patch, a summary (ROLLOUT=bc, non-bc, pre-deployment, release-testing, minor-pilot, major-pilot, provider, signed, attacks)
 	@$(BIN)/pps sandbox demo --rollout $(ROLLOUT) --sites $(SITES)
 
 up: setup ## the same grid and Airflow, running until Ctrl-C

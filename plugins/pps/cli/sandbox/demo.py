@@ -33,6 +33,7 @@ from pps.sandbox.demo.play import Demo, DemoSummary
 from pps.sandbox.demo.pre_deployment import PreDeploymentDemo
 from pps.sandbox.demo.provider import ProviderDemo
 from pps.sandbox.demo.release_testing import ReleaseTestingDemo
+from pps.sandbox.demo.signed import SignedDemo
 from pps.sandbox.grid.landscape import MOST_SITES
 
 _FOLDER = Path(".pps")
@@ -48,6 +49,7 @@ class Route(StrEnum):
     MINOR_PILOT = "minor-pilot"
     MAJOR_PILOT = "major-pilot"
     PROVIDER = "provider"
+    SIGNED = "signed"
     ATTACKS = "attacks"
     """no path, but what a stolen controller can do: one site with a kit, without Airflow"""
 
@@ -60,6 +62,7 @@ _DEMOS: Mapping[Route, type[Demo]] = {
     Route.MINOR_PILOT: MinorPilotDemo,
     Route.MAJOR_PILOT: MajorPilotDemo,
     Route.PROVIDER: ProviderDemo,
+    Route.SIGNED: SignedDemo,
 }
 
 Sites = Annotated[int, typer.Option("--sites", min=6, max=MOST_SITES, help="Number of sites.")]
@@ -104,6 +107,7 @@ def demo(
     minor-pilot      SD 4.1.3: a service in production at a Gold site; an outage becomes an incident and passes
     major-pilot      SD 4.1.3: two rounds, each with another VO: one reports a problem, the other is content
     provider         a release from its provider's desk, with three faults at first, to production and its quality page
+    signed           SD 4.1.1 with one more site, which takes what two people have signed with keys of their own
     attacks          a site that verifies what it installs, attacked with the controller's key; who refused what
 
     Starts PostgreSQL, Airflow and a grid (attacks: one site alone, nothing is kept); ends them, also on Ctrl-C.

@@ -75,6 +75,9 @@ class BcDemo(Demo):
         )
         return summary
 
+    def _is_well(self, site: str, state: SiteState) -> bool:
+        return state in (SiteState.AVAILABLE, SiteState.LEFT_OUT)
+
     def _look_at_sites(self, record: Rollout, summary: DemoSummary) -> list[dict[str, str]]:
         should_fail = {name: site["faults"][0] for name, site in self.sites_there().items() if site["faults"]}
         rows = looks.sites(self, record, summary)
@@ -84,7 +87,7 @@ class BcDemo(Demo):
                 fails = state in (*FAILURES, SiteState.LEFT_OUT)
                 summary.expect(fails, f"{site} ({should_fail[site]}) should have failed; it is {state}.")
             else:
-                well = state in (SiteState.AVAILABLE, SiteState.LEFT_OUT)
+                well = self._is_well(site, SiteState(state))
                 summary.expect(well, f"{site} should have the preview; it is {state}: {row['reason']}")
         summary.expect(any(r["state"] == SiteState.AVAILABLE for r in rows), "No site has the preview.")
         columns = {"site": "site", "state": "state", "probes": "probes", "seen": "tag seen"}

@@ -152,14 +152,22 @@ def running(
 
 
 @contextmanager
-def running_as_one_account(folder: Path, people: People, store: FolderArtefacts) -> Iterator[ReachedSite]:
-    """The kit, unpacked and ready, all of it this account's; sshd runs."""
+def running_as_one_account(
+    folder: Path,
+    people: People,
+    store: FolderArtefacts,
+    product: str = "client",
+    controller: Path | None = None,
+) -> Iterator[ReachedSite]:
+    """The kit, unpacked and ready, all of it this account's; sshd runs. See `running`."""
     folder.mkdir(parents=True, exist_ok=True)
-    site = ReachedSite(folder, people, store, port=free_port(), user=pwd.getpwuid(os.geteuid()).pw_name)
+    user = pwd.getpwuid(os.geteuid()).pw_name
+    site = ReachedSite(folder, people, store, policy=Policy(product), port=free_port(), user=user)
     site.unpack()
+    key = public_key(controller or new_key(folder / "id"))
     line = (folder / "kit/etc/authorized_keys").read_text().replace(FOLDER, str(folder / "kit"))
     options = line.rpartition(" ssh-")[0]
-    (folder / "authorized_keys").write_text(f"{options} {public_key(new_key(folder / 'id'))}\n")
+    (folder / "authorized_keys").write_text(f"{options} {key}\n")
     options_of_sshd = [f"AuthorizedKeysFile={folder / 'authorized_keys'}", "StrictModes=no"]
     if os.geteuid() == 0:
         Path("/run/sshd").mkdir(mode=0o755, exist_ok=True)  # sshd as root wants its empty folder

@@ -28,7 +28,17 @@ SUMMARY = DemoSummary(
 
 def test_every_route_is_explained() -> None:
     text = CliRunner().invoke(app, ["sandbox", "demo", "--help"]).output
-    routes = ("bc", "non-bc", "pre-deployment", "release-testing", "minor-pilot", "major-pilot", "provider", "attacks")
+    routes = (
+        "bc",
+        "non-bc",
+        "pre-deployment",
+        "release-testing",
+        "minor-pilot",
+        "major-pilot",
+        "provider",
+        "signed",
+        "attacks",
+    )
     for words in (*routes, "SD 4.1.1", "SD 4.1.2", "SD 4.1.3", "SD 4.2.2", "SD 4.2.3"):
         assert words in text
 
