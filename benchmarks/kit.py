@@ -25,7 +25,7 @@ from typing import TypeVar
 
 from tests.support.desks import at_desk
 from tests.support.local_shell import LocalChannel, LocalShell, target_of
-from tests.support.previews import FactsInMemory, FolderArtefacts
+from tests.support.previews import FactsInMemory, FolderArtefacts, artefacts_in
 
 from pps.activities.clients.distribution import distribute
 from pps.activities.ports.packages import Tarball
@@ -61,7 +61,7 @@ def main() -> None:
     given = options.parse_args()
     folder = Path(tempfile.mkdtemp(prefix="pps-bench-kit-", dir="/dev/shm"))
     try:
-        store = FolderArtefacts(folder / "store")
+        store = artefacts_in(folder / "store")
         files = 40 * given.payload if given.payload < 10 else 400
         tree = {f"share/{n}": os.urandom((given.payload << 20) // files) for n in range(files)}
         tarball = store.make(tree, "1.0")

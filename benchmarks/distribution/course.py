@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.support.previews import FolderArtefacts
+from tests.support.previews import FolderArtefacts, artefacts_in
 from tests.support.sshd import SshServer, running_sshd
 
 from pps.activities.packages.payloads import prepare_payload
@@ -136,7 +136,7 @@ def prepared(folder: Path, mib: int, sites: int) -> Iterator[Course]:
     second = first | {
         path: chance.randbytes(mib * MIB // files) for n, path in enumerate(first) if n % ONE_CHANGED_OF == 0
     }
-    store = FolderArtefacts(folder / "store")
+    store = artefacts_in(folder / "store")
     versions: list[Version] = []
     for number, tree in enumerate((first, second), 1):
         tarball = store.make(tree, f"{mib}.{number}")

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.support.desks import at_desk
-from tests.support.previews import FactsInMemory, FolderArtefacts
+from tests.support.previews import FactsInMemory, artefacts_in
 from tests.support.sshd import SshServer
 
 from pps.activities.clients.distribution import SiteOutcome, distribute
@@ -64,7 +64,7 @@ class Ours:
             tarball,
             sites,
             Door(targets, OpenSshShell(), LIMITS, replace(self.places, patience=patience), "bench", "bench"),
-            artefacts=FolderArtefacts(Path(self.about["store"]), {t.name: t for t in self.tarballs}),
+            artefacts=artefacts_in(Path(self.about["store"])),
             cache=Path(self.about["cache"]),
             progress=progress,
         )

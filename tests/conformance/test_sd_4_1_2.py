@@ -22,7 +22,8 @@ from pps.domain.packages.patch import PatchState
 from pps.domain.people.questions import Given
 from pps.domain.quality.scenarios import DeploymentOutcome, DeploymentVerdict
 from pps.domain.record.facts import FactKind
-from pps.domain.record.rollouts import RolloutPath, SiteState, line_of
+from pps.domain.record.rollouts import RolloutPath, line_of
+from pps.domain.record.site_states import SiteState
 from pps.domain.sites.site import PartnerLevel, reasons_against_preview
 
 VARIABLE = "BDII_EMIR_HOST"

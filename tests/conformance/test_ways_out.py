@@ -31,7 +31,8 @@ from pps.domain.base.texts import reasons_against_reason
 from pps.domain.people import questions
 from pps.domain.people.feedback import feedback_is_over
 from pps.domain.record.facts import Fact, FactKind
-from pps.domain.record.rollouts import Rollout, RolloutPath, SiteState
+from pps.domain.record.rollouts import Rollout, RolloutPath
+from pps.domain.record.site_states import SiteState
 
 REASON = "It corrupts files larger than 2 GB."
 MONTH = timedelta(days=30)

@@ -14,7 +14,7 @@ from tests.support.nodes import SETTINGS, TRIGGERERS, WORKERS, Nodes
 from tests.support.whole import BC, VOS, Grid, far
 
 from pps.domain.record.facts import FactKind
-from pps.domain.record.rollouts import FAILURES, SiteState
+from pps.domain.record.site_states import FAILURES, SiteState
 from pps.sandbox.demo.play import answer_invitation
 from pps.sandbox.grid.landscape import Fault
 from pps.sandbox.grid.smtp import kept_mails, read_mail

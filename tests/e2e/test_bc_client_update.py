@@ -32,7 +32,7 @@ from pps.domain.base.errors import AlreadyOpenError, RefusedError
 from pps.domain.packages.patch import PatchState
 from pps.domain.people.feedback import feedback_due
 from pps.domain.record.facts import FactKind
-from pps.domain.record.rollouts import FAILURES, SiteState
+from pps.domain.record.site_states import FAILURES, SiteState
 from pps.sandbox.demo.play import answer_invitation
 from pps.sandbox.grid.landscape import Fault
 from pps.sandbox.grid.smtp import kept_mails, read_mail

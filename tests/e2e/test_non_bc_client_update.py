@@ -12,7 +12,7 @@ from pps.activities.people.effort import credits_on_record
 from pps.domain.base.errors import AlreadyOpenError, RefusedError
 from pps.domain.packages.patch import PatchState
 from pps.domain.record.facts import FactKind
-from pps.domain.record.rollouts import SiteState
+from pps.domain.record.site_states import SiteState
 from pps.sandbox.airflow.configuration import administrator_of
 from pps.sandbox.demo.play import answer_invitation
 from pps.sandbox.grid.smtp import kept_mails

@@ -11,14 +11,14 @@ import pytest
 import yaml
 from tests.support.airflow_waits import labels_of, wait_for_run
 from tests.support.front import site
-from tests.support.previews import FolderArtefacts
+from tests.support.previews import artefacts_in
 from tests.support.whole import BC, Grid, far, grid  # noqa: F401
 from typer.testing import CliRunner
 
 from pps.cli.front import Front
 from pps.cli.main import app
 from pps.domain.record.facts import FactKind
-from pps.domain.record.rollouts import SiteState
+from pps.domain.record.site_states import SiteState
 from pps.domain.sites.site import Scheme
 from pps.domain.trust.signed import envelope
 from pps.sandbox.kit import machine as kit_machine
@@ -67,7 +67,7 @@ def signed(grid: Grid, tmp_path: Path) -> Iterator[SignedGrid]:
     before = registry.read_text()
     values = yaml.safe_load(before)
     controller = Path(values["ssh_key_file"])
-    store = FolderArtefacts(tmp_path / "artefacts")
+    store = artefacts_in(tmp_path / "artefacts")
     with kit_machine.running(tmp_path / "site", people, store, "glite-WN", controller) as machine:
         machine.inside("sh", "/srv/pps-kit/bin/pps-kit-install", check=False)
         machine.inside("chown", "ppskeep", "/srv/tags/ce.example.org/ops")

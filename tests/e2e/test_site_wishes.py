@@ -14,7 +14,7 @@ from tests.support.whole import BC, Grid, far, grid  # noqa: F401
 
 from pps.domain.base.working_days import WEEKDAYS
 from pps.domain.record.facts import FactKind
-from pps.domain.record.rollouts import SiteState
+from pps.domain.record.site_states import SiteState
 
 pytestmark = [pytest.mark.e2e, pytest.mark.needs("openssh"), pytest.mark.sd("4.1.1", step=2)]
 

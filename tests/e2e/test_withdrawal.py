@@ -8,7 +8,7 @@ from tests.support.whole import Grid, far, grid  # noqa: F401
 
 from pps.domain.base.errors import RefusedError
 from pps.domain.record.facts import FactKind
-from pps.domain.record.rollouts import SiteState
+from pps.domain.record.site_states import SiteState
 from pps.sandbox.grid.smtp import kept_mails, read_mail
 
 pytestmark = [pytest.mark.e2e, pytest.mark.needs("openssh")]

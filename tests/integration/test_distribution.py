@@ -22,7 +22,7 @@ from airflow.sdk.exceptions import AirflowTaskTimeout
 from airflow.sdk.execution_time.timeout import timeout
 from tests.support.chaos_proxy import chaos_proxy
 from tests.support.desks import at_desk
-from tests.support.previews import SMALL, FactsInMemory, FolderArtefacts
+from tests.support.previews import SMALL, FactsInMemory, artefacts_in
 from tests.support.sshd import SshServer, login_through, new_key, public_key, running_sshd, sshd  # noqa: F401
 
 from pps.activities.clients.distribution import SiteOutcome, distribute, look
@@ -34,7 +34,7 @@ from pps.adapters.sites.ssh_asyncssh import AsyncsshShell
 from pps.adapters.sites.ssh_openssh import OpenSshShell
 from pps.domain.base.errors import PackageError
 from pps.domain.record.facts import Fact, FactKind
-from pps.domain.record.rollouts import SiteState
+from pps.domain.record.site_states import SiteState
 from pps.domain.record.wishes import RECORD
 from pps.domain.sites.places import Places
 from pps.domain.sites.site import Site
@@ -48,7 +48,7 @@ class World:
     """A store of tarballs, facts, and sites of one server."""
 
     def __init__(self, tmp_path: Path, server: SshServer) -> None:
-        self.store = FolderArtefacts(tmp_path / "store")
+        self.store = artefacts_in(tmp_path / "store")
         self.facts = FactsInMemory()
         self.cache = tmp_path / "cache"
         self.server = replace(server, folder=tmp_path / "sites")
@@ -422,17 +422,12 @@ def test_a_controller_that_is_killed_leaves_no_part_and_the_rerun_converges(worl
     world.distribute(tarball, [])  # nothing to do is no error
     program = tmp_path / "controller.py"
     program.write_text(
-        "import hashlib, sys\n"
+        "import sys\n"
         "from pathlib import Path\n"
         "from tests.integration.test_distribution import *\n"
         "server = SshServer(Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3], Path(sys.argv[4]))\n"
         "world = World(Path(sys.argv[5]), server)\n"
-        "from pps.domain.packages.manifest import Manifest\n"
-        "for folder in world.store.folder.iterdir():\n"
-        "    digest = Manifest.parse((folder / 'MANIFEST').read_text()).digest\n"
-        "    files = {p.name: hashlib.sha256(p.read_bytes()).hexdigest() for p in folder.iterdir()}\n"
-        "    world.store.tarballs[folder.name] = Tarball(folder.name, digest, files, 0, ())\n"
-        "[tarball] = world.store.tarballs.values()\n"
+        "[tarball] = [world.store.find(folder.name) for folder in world.store.folder.iterdir()]\n"
         "sites = world.sites('A', 'B', 'C', 'D')\n"
         "world.distribute(tarball, sites, places=Places(2), progress=lambda o: print(o.text, flush=True))\n"
     )

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from tests.support.local_shell import make_sh
-from tests.support.previews import SMALL, FolderArtefacts
+from tests.support.previews import SMALL, artefacts_in
 
 from pps.activities.sites.diagnosis import Health
 from pps.activities.trust.kit_state import findings_of, read_state
@@ -30,7 +30,7 @@ def people(tmp_path: Path) -> People:
 
 @pytest.fixture
 def sites(tmp_path: Path, people: People) -> Sequence[KitSite]:
-    store, tools = FolderArtefacts(tmp_path / "artefacts"), make_sh(tmp_path / "tools", "dash")
+    store, tools = artefacts_in(tmp_path / "artefacts"), make_sh(tmp_path / "tools", "dash")
     store.make(SMALL, "1.0")
     made = [KitSite(tmp_path / f"site-{n}", people, store, tools) for n in range(SITES)]
     for site in made:

@@ -20,7 +20,7 @@ from typing import Any
 
 import pytest
 from tests.support.local_shell import make_sh
-from tests.support.previews import SMALL, FolderArtefacts, Tree
+from tests.support.previews import SMALL, FolderArtefacts, Tree, artefacts_in
 
 from pps.domain.sites.site import Scheme
 from pps.domain.trust.signed import Signature, Signed, envelope
@@ -44,7 +44,7 @@ def tools(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
 
 @pytest.fixture(scope="module")
 def store(tmp_path_factory: pytest.TempPathFactory) -> FolderArtefacts:
-    store = FolderArtefacts(tmp_path_factory.mktemp("artefacts") / "store")
+    store = artefacts_in(tmp_path_factory.mktemp("artefacts") / "store")
     store.make(SMALL, "1.0")
     store.make(NEXT, "1.1")
     return store

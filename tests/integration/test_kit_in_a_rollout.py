@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from tests.support.desks import at_desk
-from tests.support.previews import SMALL, FactsInMemory, FolderArtefacts
+from tests.support.previews import SMALL, FactsInMemory, artefacts_in
 from tests.support.sshd import running_sshd
 
 from pps.activities.clients.distribution import distribute, look
@@ -46,7 +46,7 @@ TAG = RunTimeEnvironmentTag("ops", "PPS-CLIENT-1.0")
 @pytest.fixture(scope="module")
 def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KitMachine]:
     folder = tmp_path_factory.mktemp("machine")
-    people, store = People(folder / "keys", Scheme.SSH), FolderArtefacts(folder / "artefacts")
+    people, store = People(folder / "keys", Scheme.SSH), artefacts_in(folder / "artefacts")
     with kit_machine.running(folder / "site", people, store) as machine:
         machine.inside("sh", "/srv/pps-kit/bin/pps-kit-install", check=False)
         machine.inside("chown", "ppskeep", "/srv/tags/ce.example.org/ops")

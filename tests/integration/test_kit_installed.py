@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from datetime import timedelta
 
 import pytest
-from tests.support.previews import SMALL, FolderArtefacts
+from tests.support.previews import SMALL, artefacts_in
 from tests.support.sshd import free_port
 
 from pps.domain.sites.site import Scheme
@@ -22,7 +22,7 @@ pytestmark = pytest.mark.needs("openssh", "openssl", "sudo", "root", "linux")
 @pytest.fixture(scope="module")
 def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KitMachine]:
     folder = tmp_path_factory.mktemp("machine")
-    people, store = People(folder / "keys", Scheme.SSH), FolderArtefacts(folder / "artefacts")
+    people, store = People(folder / "keys", Scheme.SSH), artefacts_in(folder / "artefacts")
     with kit_machine.running(folder / "site", people, store) as machine:
         yield machine
 

@@ -21,7 +21,7 @@ from pps.activities.clients.nightly import Night, plan_another_try, plan_the_nig
 from pps.activities.sites.script import load_script
 from pps.domain.base.errors import RefusedError, TamperedError
 from pps.domain.record.facts import FactKind
-from pps.domain.record.rollouts import SiteState
+from pps.domain.record.site_states import SiteState
 from pps.domain.sites.places import Places
 
 pytestmark = [pytest.mark.needs("shells"), pytest.mark.usefixtures("usual_umask"), pytest.mark.sd("4.1.1", step=2)]

@@ -13,7 +13,7 @@ import pytest
 from tests.integration.test_receiver import AtSite, payload
 from tests.support.local_shell import LocalShell, kept_sh, target_of
 from tests.support.preview import Preview, install_preview, make_site
-from tests.support.previews import SMALL, FolderArtefacts
+from tests.support.previews import SMALL, artefacts_in
 
 from pps.activities.clients.probing import probe_site
 from pps.activities.ports.sites import SiteLimits
@@ -127,7 +127,7 @@ def test_what_nobody_shipped_and_could_be_run_is_damage_for_all(tmp_path: Path, 
 
 
 def test_a_used_preview_is_built_upon_and_removed(tmp_path: Path, path: str) -> None:
-    store, site = FolderArtefacts(tmp_path / "store"), AtSite(tmp_path / "site", path)
+    store, site = artefacts_in(tmp_path / "store"), AtSite(tmp_path / "site", path)
     old, new = store.make(SMALL, "1.0"), store.make({**SMALL, "bin/tool": b"3"}, "1.1")
     site.install(old, payload(store, old))
     leave("lib/__pycache__/x.cpython-311.pyc", "core.12", "lib/.nfs00000000001")(site.root / old.name)
@@ -140,7 +140,7 @@ def test_a_used_preview_is_built_upon_and_removed(tmp_path: Path, path: str) -> 
 
 @pytest.mark.needs("root")
 def test_what_root_left_in_it_is_no_damage_and_a_removal_that_cannot_delete_it_says_so(open_folder: Path) -> None:
-    store = FolderArtefacts(open_folder / "store")
+    store = artefacts_in(open_folder / "store")
     tarball = store.make(SMALL, "1.0")
     site = AtSite(open_folder / "site", as_user="setpriv --reuid=65534 --regid=65534 --clear-groups")
     site.root.mkdir(parents=True)

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 from tests.support.local_shell import make_sh
-from tests.support.previews import SMALL, FolderArtefacts
+from tests.support.previews import SMALL, artefacts_in
 
 from pps.domain.sites.site import Scheme
 from pps.domain.trust.statement import withdrawal_of
@@ -54,9 +54,7 @@ class Publisher:
         program.unlink(missing_ok=True)
         program.write_text(_STAND_IN)
         program.chmod(0o755)
-        self.kit = KitSite(
-            folder / "site", People(folder / "keys", Scheme.SSH), FolderArtefacts(folder / "store"), path
-        )
+        self.kit = KitSite(folder / "site", People(folder / "keys", Scheme.SSH), artefacts_in(folder / "store"), path)
         self.kit.unpack()
 
     def publish(self, *words: str) -> tuple[int, list[str]]:

@@ -21,7 +21,8 @@ from pps.activities.sites.batch import Door
 from pps.domain.packages.manifest import ManifestPackage
 from pps.domain.packages.patch import PackageRef
 from pps.domain.record.facts import Fact, FactKind
-from pps.domain.record.rollouts import Rollout, SiteState
+from pps.domain.record.rollouts import Rollout
+from pps.domain.record.site_states import SiteState
 from pps.domain.sites.places import Places
 from pps.domain.sites.probes import ProbeResult, ProbeState
 from pps.domain.sites.site import Site

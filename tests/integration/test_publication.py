@@ -21,7 +21,7 @@ from pps.adapters.services.classads import ClassAdMatchmaker
 from pps.domain.base.errors import ServiceError, SiteRefusedError
 from pps.domain.packages.tags import RunTimeEnvironmentTag, jdl_requirement
 from pps.domain.record.facts import Fact, FactKind
-from pps.domain.record.rollouts import SiteState
+from pps.domain.record.site_states import SiteState
 from pps.domain.sites.places import Places
 from pps.domain.sites.probes import ProbeState
 from pps.domain.sites.site import Site

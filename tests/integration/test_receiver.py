@@ -18,7 +18,7 @@ from pathlib import Path
 
 import pytest
 from tests.support.local_shell import kept_sh, make_sh
-from tests.support.previews import SMALL, FolderArtefacts, Tree
+from tests.support.previews import SMALL, FolderArtefacts, Tree, artefacts_in
 
 from pps.activities.packages.payloads import prepare_payload
 from pps.activities.ports.packages import Tarball
@@ -101,7 +101,7 @@ def one_site(tmp_path: Path) -> AtSite:
 
 @pytest.fixture
 def store(tmp_path: Path) -> FolderArtefacts:
-    return FolderArtefacts(tmp_path / "store")
+    return artefacts_in(tmp_path / "store")
 
 
 def payload(store: FolderArtefacts, tarball: Tarball, base: Tarball | None = None) -> Path:

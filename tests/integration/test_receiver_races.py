@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 from tests.integration.test_receiver import AtSite, payload
 from tests.support.local_shell import make_sh
-from tests.support.previews import SMALL, FolderArtefacts
+from tests.support.previews import SMALL, FolderArtefacts, artefacts_in
 
 from pps.activities.ports.packages import Tarball
 
@@ -162,7 +162,7 @@ def arena(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Arena]:
             (tools / tool).chmod(0o755)
         (folder / "site").mkdir()
         site = AtSite(folder / "site", path, as_user=" ".join(as_account(OURS)))
-        store = FolderArtefacts(tmp_path / "store")
+        store = artefacts_in(tmp_path / "store")
         yield Arena(folder, site, store, store.make(SMALL, "1.0"), meet, private)
 
 

@@ -15,7 +15,7 @@ from fastapi.testclient import TestClient
 from tests.support.desks import front
 from tests.support.examples import PATCH, opened, sqlite_store, templates
 from tests.support.front import ROLLOUT, MemoryServices, MemoryTracker, site, write_config
-from tests.support.previews import SMALL, FolderArtefacts
+from tests.support.previews import SMALL, artefacts_in
 from tests.support.withdrawals import Postbox
 from tests.unit.cli.pilots.test_pilot_doors import Through
 from tests.unit.web.test_late_answers import airflow_user
@@ -62,7 +62,7 @@ class Centre:
 
     def __init__(self, folder: Path, scheme: Scheme) -> None:
         self.people = People(folder / "keys", scheme)
-        self.artefacts = FolderArtefacts(folder / "artefacts")
+        self.artefacts = artefacts_in(folder / "artefacts")
         self.kit = KitSite(folder / "site", self.people, self.artefacts)
         self.kit.unpack()
         self.folder = folder

@@ -24,7 +24,7 @@ from pps.domain.base.working_days import WEEKDAYS
 from pps.domain.clients.batches import BatchLimits, GateVerdict
 from pps.domain.packages.patch import Patch
 from pps.domain.record.facts import FactKind
-from pps.domain.record.rollouts import SiteState
+from pps.domain.record.site_states import SiteState
 from pps.domain.record.wishes import RECORD
 from pps.domain.sites.site import Site
 from pps.orchestration import labels

@@ -16,7 +16,7 @@ from tests.support import signing
 from tests.support.desks import at_office
 from tests.support.examples import NOW, PATCH, opened, sqlite_store, templates
 from tests.support.paper_packages import beside_on_paper
-from tests.support.previews import SMALL, FolderArtefacts
+from tests.support.previews import SMALL, artefacts_in
 from tests.support.roundup import real_roundup
 from upath import UPath
 
@@ -44,7 +44,7 @@ class World:
 
     def __init__(self, folder: Path, url: str, secret: Secret) -> None:
         self.folder, self.url, self.secret = folder, url, secret
-        self.store, self.artefacts = sqlite_store(folder), FolderArtefacts(folder / "kept")
+        self.store, self.artefacts = sqlite_store(folder), artefacts_in(folder / "kept")
         self.people = self.tracker()
         self.people.enter(CERTIFIED)
         self.name = opened(self.store, CERTIFIED, NOW, "bc_client_update/first").name

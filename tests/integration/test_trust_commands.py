@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from tests.support.front import site as site_entry
 from tests.support.front import write_config
-from tests.support.previews import SMALL, FolderArtefacts
+from tests.support.previews import SMALL, artefacts_in
 from typer.testing import CliRunner, Result
 
 from pps.cli.main import app
@@ -79,7 +79,7 @@ def test_a_site_follows_its_kit_through_a_rotation_and_a_theft(people: People, t
     assert {"pps-kit/README", "pps-kit/bin/pps-keep", "pps-kit/etc/root"} <= set(names)
     assert sorted(json.loads(made.output)["files"]) == sorted(n.removeprefix("pps-kit/") for n in names)
 
-    store = FolderArtefacts(tmp_path / "store")
+    store = artefacts_in(tmp_path / "store")
     tarball = store.make(SMALL, "1.0")
     site = KitSite(tmp_path / "site", people, store)
     site.unpack()

@@ -26,7 +26,7 @@ from tests.support.examples import DUE, NOW
 from tests.support.front import MemoryAirflow, MemoryBdii, MemoryServices, MemoryTracker, site, write_config
 from tests.support.local_shell import LocalShell
 from tests.support.postgres import StoreUrls
-from tests.support.previews import FolderArtefacts
+from tests.support.previews import artefacts_in
 from tests.support.tasks import tasks_work_with
 from tests.support.withdrawals import Postbox
 from tests.unit.web.test_late_answers import airflow_user
@@ -252,7 +252,7 @@ def test_the_night_runs_over_what_the_version_before_has_left(
     config = write_config(tmp_path / "night", [site(name) for name in dict.fromkeys(names[:6])])
     given = {
         "facts": store,
-        "artefacts": FolderArtefacts(tmp_path / "store"),
+        "artefacts": artefacts_in(tmp_path / "store"),
         "information_system": MemoryBdii(),
         "mailer": (postbox := Postbox()),
         "shell": LocalShell(),

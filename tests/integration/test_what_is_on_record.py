@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from tests.support.desks import at_desk
 from tests.support.examples import RememberingStore, templates
-from tests.support.previews import SMALL, FactsInMemory, FolderArtefacts, Tree
+from tests.support.previews import SMALL, FactsInMemory, Tree, artefacts_in
 from upath import UPath
 
 from pps.activities.clients import nightly
@@ -38,7 +38,7 @@ class Kept:
     """A tarball in a real store, and on record."""
 
     def __init__(self, folder: Path, tree: Tree = SMALL, version: str = "1.0") -> None:
-        made = FolderArtefacts(folder / f"made-{version}")
+        made = artefacts_in(folder / f"made-{version}")
         self.tarball: Tarball = made.make(tree, version)
         self.store = ArtefactStore(UPath(folder / "store"), folder / "cache" / "artefacts")
         self.store.keep(self.tarball, made.folder / self.tarball.name)
@@ -64,7 +64,7 @@ def _sha256(path: Path) -> str:
 
 
 def _swapped_tree(kept: Kept) -> None:
-    other = FolderArtefacts(kept.folder.parent.parent / "other")
+    other = artefacts_in(kept.folder.parent.parent / "other")
     evil = other.make({**SMALL, "bin/tool": b"#!/bin/sh\necho evil\n"}, "1.0")
     for path in (other.folder / evil.name).iterdir():
         shutil.copyfile(path, kept.folder / path.name)

@@ -18,7 +18,7 @@ from pps.activities.people import notification
 from pps.adapters.sites.ssh_openssh import OpenSshShell
 from pps.domain.base.errors import NotYetAllowedError, RefusedError, ServiceError
 from pps.domain.record.facts import FactKind
-from pps.domain.record.rollouts import SiteState
+from pps.domain.record.site_states import SiteState
 from pps.orchestration.sensors import WaitUntil
 from pps.orchestration.steps import withdrawal as steps_withdrawal
 from pps.workflow.waits import WAITS

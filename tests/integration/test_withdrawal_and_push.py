@@ -17,7 +17,7 @@ from pps.activities.clients import withdrawal
 from pps.activities.sites.receiver import Receiver
 from pps.domain.base.errors import NotYetAllowedError
 from pps.domain.record.facts import FactKind
-from pps.domain.record.rollouts import SiteState
+from pps.domain.record.site_states import SiteState
 from pps.orchestration.steps import withdrawal as steps_withdrawal
 
 

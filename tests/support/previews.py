@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from pps.activities.ports.people import Mail
 from pps.domain.record.facts import Fact, FactKind
 from pps.domain.record.rollouts import Rollout
-from pps.sandbox.kit.previews import SMALL, FolderArtefacts, Tree, tree_manifest
+from pps.sandbox.kit.previews import SMALL, FolderArtefacts, Tree, artefacts_in, tree_manifest
 
-__all__ = ["SMALL", "FactsInMemory", "FolderArtefacts", "Tree", "tree_manifest"]
+__all__ = ["SMALL", "FactsInMemory", "FolderArtefacts", "Tree", "artefacts_in", "tree_manifest"]
 
 
 @dataclass

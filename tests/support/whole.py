@@ -26,7 +26,8 @@ from pps.adapters.services.airflow_rest import AirflowClient, AirflowQuestion
 from pps.domain.base.errors import RolloutError
 from pps.domain.packages.patch import Patch, PatchState
 from pps.domain.record.facts import FactKind
-from pps.domain.record.rollouts import Rollout, SiteState
+from pps.domain.record.rollouts import Rollout
+from pps.domain.record.site_states import SiteState
 from pps.domain.sites.site import Platform
 from pps.sandbox.airflow.installation import Installation
 from pps.sandbox.grid.control import GridControl

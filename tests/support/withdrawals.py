@@ -19,7 +19,7 @@ from tests.support.examples import sqlite_store
 from tests.support.front import MemoryServices, write_config
 from tests.support.local_shell import LocalChannel, LocalShell, target_of
 from tests.support.preview import make_site
-from tests.support.previews import FolderArtefacts, Tree
+from tests.support.previews import Tree, artefacts_in
 from tests.support.tasks import tasks_work_with
 from upath import UPath
 
@@ -31,7 +31,8 @@ from pps.activities.sites.batch import Door
 from pps.adapters.packages.folders import PublishedFolder
 from pps.domain.base.errors import ServiceError
 from pps.domain.record.facts import Fact, FactKind
-from pps.domain.record.rollouts import Rollout, SiteState
+from pps.domain.record.rollouts import Rollout
+from pps.domain.record.site_states import SiteState
 from pps.domain.sites.places import Places
 from pps.domain.sites.site import Site
 from pps.orchestration.steps import clients as steps
@@ -123,7 +124,7 @@ class World:
     def __init__(self, folder: Path) -> None:
         self.clock = START
         self.facts = sqlite_store(folder)
-        self.artefacts = FolderArtefacts(folder / "store")
+        self.artefacts = artefacts_in(folder / "store")
         self.cache = folder / "cache"
         self.shell = HookedShell()
         self.postbox = Postbox()

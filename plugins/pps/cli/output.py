@@ -21,7 +21,7 @@ from pps.domain.base.errors import RolloutError
 from pps.domain.base.spreadsheets import csv_text
 from pps.domain.base.texts import plain
 from pps.domain.packages.advice import Vulnerability
-from pps.domain.record.rollouts import SiteState
+from pps.domain.record.site_states import SiteState
 from pps.domain.sites.site import Platform
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]

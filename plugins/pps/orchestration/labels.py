@@ -10,7 +10,8 @@ from collections.abc import Collection, Iterable, Mapping
 from airflow.sdk import get_current_context
 
 from pps.domain.record.facts import FactKind
-from pps.domain.record.rollouts import FAILURES, ONE_SITE, STRAGGLERS, SiteProgress, SiteState
+from pps.domain.record.rollouts import ONE_SITE, STRAGGLERS
+from pps.domain.record.site_states import FAILURES, SiteProgress, SiteState
 
 # Each is a `map_index_template`. Airflow renders it before the work and behind it; arguments must be given by name.
 #: Of a task with a `batch` that calls `say_how_it_went`; until then it has the name of the batch.

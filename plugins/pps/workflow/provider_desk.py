@@ -15,7 +15,8 @@ from pps.config.policy_models import Policies
 from pps.domain.base.conditions import ConditionState
 from pps.domain.people.providers import Provider
 from pps.domain.record.facts import FactKind
-from pps.domain.record.rollouts import PREVIEWS, REACHED, Rollout, dossier_name
+from pps.domain.record.rollouts import PREVIEWS, Rollout, dossier_name
+from pps.domain.record.site_states import REACHED
 from pps.workflow.why import Told, Why, public_view, why
 
 #: Facts that a site has an update that is no preview -> it tries it.

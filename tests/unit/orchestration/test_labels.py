@@ -21,7 +21,7 @@ from tests.support.withdrawals import World, world  # noqa: F401
 from pps.activities.clients.run_note import DOOR, NoteAsked
 from pps.domain.base.errors import NotYetAllowedError
 from pps.domain.record.facts import FactKind
-from pps.domain.record.rollouts import SiteState
+from pps.domain.record.site_states import SiteState
 from pps.orchestration import labels, run_notes
 from pps.orchestration.steps import clients as steps
 from pps.orchestration.steps.distribution import bring_to_sites

@@ -22,7 +22,8 @@ from pps.domain.clients.takers import Offer, reason_to_wait, reasons_against_sit
 from pps.domain.people import questions
 from pps.domain.people.feedback import feedback_due
 from pps.domain.record.facts import Fact, FactKind
-from pps.domain.record.rollouts import PREVIEWS, STATE_KINDS, Rollout, SiteState
+from pps.domain.record.rollouts import PREVIEWS, Rollout
+from pps.domain.record.site_states import STATE_KINDS, SiteState
 from pps.domain.record.wishes import RECORD, wishes_in
 from pps.domain.sites.site import Site
 from pps.domain.sites.wishes import AllWishes, Wishes

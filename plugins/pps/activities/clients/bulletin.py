@@ -29,7 +29,7 @@ words.
 `stage`: `starting`, `canaries`, `preview`, `stopped`, `released`, `not released`, `release test`, `ended`; `withdrawn`
 from the moment the withdrawal is asked for, also after any of the others (its sites' states tell how far it is).
 `withdrawn`, `paused`: the reason that was given. `unsigned`: why the provider's index was believed without a signature.
-`state` of a site: see `domain.record.rollouts.SiteState`.
+`state` of a site: see `domain.record.site_states.SiteState`.
 """
 
 from __future__ import annotations
@@ -50,7 +50,8 @@ from pps.domain.people.embargo import advice_in
 from pps.domain.people.overruling import Overruling, overruling
 from pps.domain.people.users import users_in
 from pps.domain.record.facts import FactKind
-from pps.domain.record.rollouts import PREVIEWS, Rollout, RolloutPath, SiteState, dossier_name
+from pps.domain.record.rollouts import PREVIEWS, Rollout, RolloutPath, dossier_name
+from pps.domain.record.site_states import SiteState
 from pps.domain.sites.site import Site, verified
 
 SHOWN_AFTER_CLOSING = timedelta(days=30)

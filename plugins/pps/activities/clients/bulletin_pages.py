@@ -22,7 +22,7 @@ from pps.activities.ports.people import Templates
 from pps.activities.ports.publication import PublicationFolder
 from pps.activities.ports.record import Facts
 from pps.domain.people.links import feedback_link
-from pps.domain.record.rollouts import FAILURES, SiteProgress, SiteState
+from pps.domain.record.site_states import FAILURES, SiteProgress, SiteState
 from pps.domain.sites.site import Site
 
 FOLDER = "bulletin"

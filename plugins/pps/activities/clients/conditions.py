@@ -19,7 +19,8 @@ from pps.domain.people.feedback import Outcome, Terms
 from pps.domain.people.overruling import Overruling, waiver
 from pps.domain.people.roles import Role
 from pps.domain.record.facts import FactKind
-from pps.domain.record.rollouts import FAILURES, OFFERED, PREVIEWS, Rollout, RolloutPath, SiteState
+from pps.domain.record.rollouts import PREVIEWS, Rollout, RolloutPath
+from pps.domain.record.site_states import FAILURES, OFFERED, SiteState
 
 MET, WAITING, NOT_YET = ConditionState.MET, ConditionState.WAITING, ConditionState.NOT_YET
 FAILED, WAIVED, UNKNOWN = ConditionState.FAILED, ConditionState.WAIVED, ConditionState.UNKNOWN

@@ -30,7 +30,8 @@ from pps.domain.base.errors import (
 from pps.domain.clients.batches import KEEPS_US_WAITING
 from pps.domain.packages.manifest import Manifest
 from pps.domain.record.facts import FactKind
-from pps.domain.record.rollouts import Rollout, SiteState
+from pps.domain.record.rollouts import Rollout
+from pps.domain.record.site_states import SiteState
 from pps.domain.sites.site import Site
 
 log = logging.getLogger(__name__)

@@ -8,7 +8,8 @@ from pps.activities.desk import Desk
 from pps.domain.base.errors import NotYetAllowedError
 from pps.domain.clients.batches import CANARY, BatchLimits, GateVerdict, judge_canaries, reasons_to_stop
 from pps.domain.record.facts import FactKind
-from pps.domain.record.rollouts import Rollout, SiteState
+from pps.domain.record.rollouts import Rollout
+from pps.domain.record.site_states import SiteState
 
 
 def pass_gate(desk: Desk, limits: BatchLimits) -> tuple[GateVerdict, tuple[str, ...]]:

@@ -14,7 +14,8 @@ from pps.domain.clients.batches import in_batches
 from pps.domain.packages.patch import Patch
 from pps.domain.people.questions import Given
 from pps.domain.record.facts import Fact, FactKind
-from pps.domain.record.rollouts import ONE_SITE, Rollout, SiteState
+from pps.domain.record.rollouts import ONE_SITE, Rollout
+from pps.domain.record.site_states import SiteState
 from pps.domain.sites.site import Site
 
 STEP = "local-configuration"

@@ -29,7 +29,8 @@ from pps.domain.clients.control import pause_of
 from pps.domain.clients.retries import retry_of
 from pps.domain.clients.takers import Offer, wishes_against
 from pps.domain.record.facts import Fact, FactKind
-from pps.domain.record.rollouts import PREVIEWS, Rollout, SiteState
+from pps.domain.record.rollouts import PREVIEWS, Rollout
+from pps.domain.record.site_states import SiteState
 from pps.domain.sites.places import Places
 from pps.domain.sites.site import Site, reasons_against_preview
 

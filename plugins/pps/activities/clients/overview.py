@@ -21,7 +21,8 @@ from pps.domain.people.feedback import feedback_due, summary
 from pps.domain.quality.comparison import compared
 from pps.domain.record.facts import FactKind
 from pps.domain.record.halts import halt_of
-from pps.domain.record.rollouts import FAILURES, PREVIEWS, REACHED, STATE_KINDS, STRAGGLERS, Rollout, SiteState
+from pps.domain.record.rollouts import PREVIEWS, STRAGGLERS, Rollout
+from pps.domain.record.site_states import FAILURES, REACHED, STATE_KINDS, SiteState
 
 #: A preview's way, as SD 4.1.1 and 4.1.2 number it: what is on record when a step is done -> what people call it.
 _WAY = (

@@ -14,7 +14,7 @@ from pps.activities.sites.batch import Door, Scribe, serve_sites
 from pps.activities.sites.receiver import PRODUCTION
 from pps.activities.sites.script import ScriptOutput, load_script, run_script
 from pps.domain.record.facts import Fact, FactKind
-from pps.domain.record.rollouts import FAILURES, SiteState
+from pps.domain.record.site_states import FAILURES, SiteState
 from pps.domain.sites.probes import ProbeResult, ProbeState, reasons_against_tag
 from pps.domain.sites.site import Site
 

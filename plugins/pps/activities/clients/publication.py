@@ -16,7 +16,7 @@ from pps.activities.sites.script import load_script, run_script
 from pps.domain.base.errors import NotYetAllowedError, SiteBusyError, SiteError, SiteRefusedError, SiteUnreachableError
 from pps.domain.packages.tags import RunTimeEnvironmentTag, jdl_requirement
 from pps.domain.record.facts import Fact, FactKind
-from pps.domain.record.rollouts import SiteState
+from pps.domain.record.site_states import SiteState
 from pps.domain.sites.probes import ProbeResult, ProbeState
 from pps.domain.sites.site import Site
 

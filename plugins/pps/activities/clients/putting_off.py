@@ -9,7 +9,8 @@ from pps.activities.desk import Desk
 from pps.activities.sites.wishes import all_wishes
 from pps.domain.clients.takers import Offer, reason_to_wait, wishes_against
 from pps.domain.record.facts import FactKind
-from pps.domain.record.rollouts import RolloutPath, SiteState
+from pps.domain.record.rollouts import RolloutPath
+from pps.domain.record.site_states import SiteState
 from pps.domain.sites.site import Site
 from pps.domain.sites.wishes import NO_WISHES
 

@@ -27,7 +27,8 @@ from pps.domain.clients.batches import keeps_waiting
 from pps.domain.people.feedback import AS_AGREED, Asking, Terms
 from pps.domain.people.users import users_in
 from pps.domain.record.facts import FactKind
-from pps.domain.record.rollouts import REACHED, Rollout, SiteProgress, SiteState, dossier_name
+from pps.domain.record.rollouts import Rollout, dossier_name
+from pps.domain.record.site_states import REACHED, SiteProgress, SiteState
 
 #: Where workers ask for it, below /pps.
 DOOR = "/api/v1/run-note"

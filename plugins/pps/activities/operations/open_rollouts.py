@@ -16,7 +16,8 @@ from pps.domain.people import questions
 from pps.domain.people.feedback import answers, counting, feedback_due, invited_vos
 from pps.domain.pilots.pilot import Pilot
 from pps.domain.pilots.success import silent_vos
-from pps.domain.record.rollouts import NO_ROLLOUTS, PILOTS, PREVIEWS, Rollout, RolloutPath, SiteState
+from pps.domain.record.rollouts import NO_ROLLOUTS, PILOTS, PREVIEWS, Rollout, RolloutPath
+from pps.domain.record.site_states import SiteState
 
 PATHS = tuple(path.value for path in RolloutPath if path.value not in NO_ROLLOUTS)
 

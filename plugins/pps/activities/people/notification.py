@@ -18,7 +18,8 @@ from pps.domain.packages.tags import jdl_requirement
 from pps.domain.people.feedback import feedback_due, invited_vos
 from pps.domain.people.links import bulletin_link, feedback_api, feedback_link
 from pps.domain.record.facts import Fact, FactKind
-from pps.domain.record.rollouts import FAILURES, TOLD_OF_WITHDRAWAL, Rollout, SiteState
+from pps.domain.record.rollouts import TOLD_OF_WITHDRAWAL, Rollout
+from pps.domain.record.site_states import FAILURES, SiteState
 from pps.domain.sites.site import Site
 
 

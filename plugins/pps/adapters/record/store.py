@@ -28,16 +28,8 @@ from pps.domain.base.errors import AlreadyOpenError, NotYetAllowedError
 from pps.domain.people.feedback import Limit
 from pps.domain.record import chain
 from pps.domain.record.facts import Fact, FactKind
-from pps.domain.record.rollouts import (
-    NO_ROLLOUTS,
-    OVERTAKEN_KINDS,
-    STATE_KINDS,
-    Rollout,
-    RolloutPath,
-    dossier_name,
-    line_of,
-    rollout_id,
-)
+from pps.domain.record.rollouts import NO_ROLLOUTS, Rollout, RolloutPath, dossier_name, line_of, rollout_id
+from pps.domain.record.site_states import OVERTAKEN_KINDS, STATE_KINDS
 
 #: How many facts are read at a time where all are read.
 _FACTS_AT_ONCE = 1000

@@ -14,7 +14,8 @@ from pps.cli.front import Front, front
 from pps.domain.base.errors import RefusedError, RolloutError, ServiceError
 from pps.domain.clients.retries import Retry, retry_of
 from pps.domain.record.facts import Fact
-from pps.domain.record.rollouts import OFFERED, STATE_KINDS, Rollout
+from pps.domain.record.rollouts import Rollout
+from pps.domain.record.site_states import OFFERED, STATE_KINDS
 from pps.workflow.paths import RETRY
 
 _EVERY_S = 2.0

@@ -29,7 +29,8 @@ from pps.domain.people.feedback import feedback_due, outcome, turned_away_text
 from pps.domain.people.feedback_dates import reasons_against_past
 from pps.domain.record.facts import FactKind
 from pps.domain.record.halts import halt_of
-from pps.domain.record.rollouts import PREVIEWS, Rollout, RolloutPath, SiteState
+from pps.domain.record.rollouts import PREVIEWS, Rollout, RolloutPath
+from pps.domain.record.site_states import SiteState
 from pps.workflow.paths import dag_of
 
 #: Path of a preview -> the DAG that walks it.

@@ -17,7 +17,8 @@ from pps.cli import output
 from pps.cli.clients.following import looks_at
 from pps.cli.front import Front, front
 from pps.domain.base.texts import plain
-from pps.domain.record.rollouts import PREVIEWS, Rollout, SiteState
+from pps.domain.record.rollouts import PREVIEWS, Rollout
+from pps.domain.record.site_states import SiteState
 
 #: A sign for each state, so that colour is not needed: what is well, on its way, in need of somebody, gone.
 _SIGNS = {

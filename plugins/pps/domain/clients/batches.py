@@ -10,7 +10,8 @@ from enum import StrEnum
 
 from pps.domain.base.errors import SiteUnreachableError
 from pps.domain.record.facts import Fact, FactKind
-from pps.domain.record.rollouts import FAILURES, STRAGGLERS, Rollout, RolloutPath, SiteProgress, SiteState
+from pps.domain.record.rollouts import STRAGGLERS, Rollout, RolloutPath
+from pps.domain.record.site_states import FAILURES, SiteProgress, SiteState
 from pps.domain.sites.site import Site
 
 

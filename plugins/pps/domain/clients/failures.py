@@ -6,7 +6,7 @@ from enum import StrEnum
 
 from pps.domain.base.errors import HostKeyError, SiteBusyError, SiteRefusedError, SiteUnreachableError
 from pps.domain.record.facts import FactKind
-from pps.domain.record.rollouts import FAILURES, SiteProgress
+from pps.domain.record.site_states import FAILURES, SiteProgress
 
 
 class FailureClass(StrEnum):

@@ -9,7 +9,8 @@ from pps.domain.clients.batches import keeps_waiting
 from pps.domain.clients.control import pause_of, said_of_pause
 from pps.domain.clients.takers import Offer, reason_to_wait, reasons_against_site
 from pps.domain.record.facts import FactKind
-from pps.domain.record.rollouts import FAILURES, OFFERED, PREVIEWS, Rollout, SiteProgress, SiteState
+from pps.domain.record.rollouts import PREVIEWS, Rollout
+from pps.domain.record.site_states import FAILURES, OFFERED, SiteProgress, SiteState
 from pps.domain.sites.site import PartnerLevel, Site
 from pps.domain.sites.wishes import NOTHING_WISHED, AllWishes
 

@@ -11,6 +11,7 @@ from pps.domain.base.errors import NotYetAllowedError
 from pps.domain.base.names import checked_name
 from pps.domain.packages.tags import RunTimeEnvironmentTag
 from pps.domain.record.facts import Fact, FactKind
+from pps.domain.record.site_states import STATE_AFTER, SiteProgress, SiteState, progress_at
 
 
 class RolloutPath(StrEnum):
@@ -73,92 +74,6 @@ PILOTS = (RolloutPath.MINOR_PILOT, RolloutPath.MAJOR_PILOT)
 def line_of(path: str) -> str:
     """Of the paths of one line, a patch has at most one open: a client is previewed in one way at a time."""
     return "preview" if path in PREVIEWS else "pilot" if path in PILOTS else path
-
-
-class SiteState(StrEnum):
-    """Where a preview stands at one site, for the live map and the bulletin."""
-
-    PLANNED = "planned"
-    INSTALLED = "installed"
-    CONFIGURED = "configured"
-    """the site's own people have done the local configuration (SD 4.1.2, 3)"""
-    TESTED = "tested"
-    TAGGED = "tagged"
-    """the tag is in the site's tag directory, not yet seen in the information system"""
-    AVAILABLE = "available"
-    """the tag is seen in the information system: jobs can select the preview"""
-    NOT_ANNOUNCED = "installed, not announced"
-    """the preview lies there without its tag: its probes have failed, so no job is sent to it"""
-    FAILED = "failed"
-    LEFT_OUT = "left out"
-    LOST = "lost"
-    WITHDRAWN = "withdrawn"
-
-
-#: Jobs can be sent to the preview there, or will be as soon as the information system shows its tag.
-OFFERED = (SiteState.TAGGED, SiteState.AVAILABLE)
-#: The preview lies there, as far as the newest fact tells.
-REACHED = (SiteState.INSTALLED, SiteState.CONFIGURED, SiteState.TESTED, *OFFERED, SiteState.NOT_ANNOUNCED)
-#: What needs somebody, and counts against the failure budget: a preview that fails its probes did not arrive well.
-FAILURES = (SiteState.FAILED, SiteState.NOT_ANNOUNCED)
-
-#: The newest of these facts about a site decides its state.
-_STATE_AFTER: Mapping[FactKind, SiteState] = {
-    FactKind.PREVIEW_INSTALLED: SiteState.INSTALLED,
-    FactKind.SITE_CONFIGURED: SiteState.CONFIGURED,
-    FactKind.PROBES_PASSED: SiteState.TESTED,
-    FactKind.PROBES_FAILED: SiteState.NOT_ANNOUNCED,
-    FactKind.TAG_ADDED: SiteState.TAGGED,
-    FactKind.TAG_SEEN: SiteState.AVAILABLE,
-    FactKind.TAG_REMOVED: SiteState.WITHDRAWN,
-    FactKind.SITE_FAILED: SiteState.FAILED,
-    FactKind.SITE_LEFT_OUT: SiteState.LEFT_OUT,
-    FactKind.PREVIEW_LOST: SiteState.LOST,
-    FactKind.PREVIEW_REMOVED: SiteState.WITHDRAWN,
-    FactKind.SITE_PUT_OFF: SiteState.PLANNED,
-    FactKind.SITE_KEEPS_WAITING: SiteState.PLANNED,
-}
-
-#: Kinds of facts that tell a site's state.
-STATE_KINDS = tuple(_STATE_AFTER)
-
-#: Programs record these for hundreds of sites. Where only a site's state is asked for, all but its newest may be left
-#: out: their payloads name nobody, so the names that must be hidden from the public are found without them.
-OVERTAKEN_KINDS = (
-    FactKind.PREVIEW_INSTALLED,
-    FactKind.PROBES_PASSED,
-    FactKind.PROBES_FAILED,
-    FactKind.TAG_ADDED,
-    FactKind.TAG_SEEN,
-    FactKind.SITE_FAILED,
-    FactKind.SITE_PUT_OFF,
-    FactKind.SITE_KEEPS_WAITING,
-)
-
-
-@dataclass(frozen=True, slots=True)
-class SiteProgress:
-    """One site's part in a rollout."""
-
-    site: str
-    state: SiteState
-    reason: str = ""
-    """why it failed, was left out, lost or withdrawn; a sentence for its administrator"""
-    fact: Fact | None = None
-
-    @property
-    def is_put_off(self) -> bool:
-        """Tell whether it was not written at yet because its window was closed; says nothing about the preview."""
-        return self.fact is not None and self.fact.kind is FactKind.SITE_PUT_OFF
-
-
-def _progress(site: str, newest: Fact | None) -> SiteProgress:
-    if newest is None:
-        return SiteProgress(site, SiteState.PLANNED)
-    state = _STATE_AFTER[newest.kind]
-    if state is SiteState.NOT_ANNOUNCED and newest.payload.get("announced"):
-        state = SiteState.FAILED  # a tag from before that could not be taken away: nobody may say that there is none
-    return SiteProgress(site, state, str(newest.payload.get("reason", "")), newest)
 
 
 def rollout_id(path: str, patch_number: int, attempt: int) -> str:
@@ -264,15 +179,15 @@ class Rollout:
 
     def progress(self, site: str) -> SiteProgress:
         """Where the preview stands at one site."""
-        facts = (f for f in reversed(self.facts) if f.subject == site and f.kind in _STATE_AFTER)
-        return _progress(site, next(facts, None))
+        facts = (f for f in reversed(self.facts) if f.subject == site and f.kind in STATE_AFTER)
+        return progress_at(site, next(facts, None))
 
     def all_progress(self, sites: Iterable[str] | None = None) -> tuple[SiteProgress, ...]:
         """Where the preview stands, for every site of the plan and every other site with facts."""
-        newest = {f.subject: f for f in self.facts if f.kind in _STATE_AFTER}  # one pass, however many sites
+        newest = {f.subject: f for f in self.facts if f.kind in STATE_AFTER}  # one pass, however many sites
         if sites is None:
-            sites = dict.fromkeys((*self.planned_sites, *(f.subject for f in self.facts if f.kind in _STATE_AFTER)))
-        return tuple(_progress(site, newest.get(site)) for site in sites)
+            sites = dict.fromkeys((*self.planned_sites, *(f.subject for f in self.facts if f.kind in STATE_AFTER)))
+        return tuple(progress_at(site, newest.get(site)) for site in sites)
 
     def occasion(self, kind: FactKind, subject: str, base: str) -> str:
         """The occasion under which to record that `kind` holds for a site now.
@@ -282,7 +197,7 @@ class Rollout:
         new one: `base`, `base.2`, `base.3`. So a task that is cleared after a repair is on
         record, and a retry is not.
         """
-        mine = [f for f in self.facts if f.subject == subject and f.kind in _STATE_AFTER]
+        mine = [f for f in self.facts if f.subject == subject and f.kind in STATE_AFTER]
         same = [f for f in mine if f.kind is kind and (f.occasion == base or f.occasion.startswith(f"{base}."))]
         if same and mine[-1] is same[-1]:
             return same[-1].occasion
@@ -307,10 +222,10 @@ class Rollout:
         facts. A fact can be lost in a crash, so we do not ask whether there is one."""
         nights = (site for f in self.facts if f.kind in _LATER_PLANS for site in f.payload["sites"])
         seen = dict.fromkeys((*self.planned_sites, *nights))
-        seen.update(dict.fromkeys(f.subject for f in self.facts if f.kind in _STATE_AFTER))
+        seen.update(dict.fromkeys(f.subject for f in self.facts if f.kind in STATE_AFTER))
         untouched = (FactKind.SITE_LEFT_OUT, FactKind.SITE_PUT_OFF)
         left_out = {f.subject for f in self.facts if f.kind is FactKind.SITE_LEFT_OUT}
-        touched = {f.subject for f in self.facts if f.kind in _STATE_AFTER and f.kind not in untouched}
+        touched = {f.subject for f in self.facts if f.kind in STATE_AFTER and f.kind not in untouched}
         return tuple(site for site in seen if site not in left_out or site in touched)
 
     def announces(self, site: str) -> bool:

@@ -28,7 +28,8 @@ from pps.domain.base.errors import NotYetAllowedError, RefusedError
 from pps.domain.base.names import checked_name
 from pps.domain.clients.batches import GateVerdict
 from pps.domain.record.facts import Fact
-from pps.domain.record.rollouts import OFFERED, STRAGGLERS, RolloutPath, SiteState, occasion_of
+from pps.domain.record.rollouts import STRAGGLERS, RolloutPath, occasion_of
+from pps.domain.record.site_states import OFFERED, SiteState
 from pps.domain.sites.site import Site
 from pps.orchestration import labels, run_notes
 from pps.orchestration.in_time import awaited

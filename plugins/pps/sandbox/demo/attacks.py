@@ -15,7 +15,7 @@ from pps.domain.sites.site import Scheme
 from pps.sandbox.demo.play import DemoSummary, Table, Tell
 from pps.sandbox.kit.attacks import ATTACKS, Attack, Scene, changes, seen_at
 from pps.sandbox.kit.machine import KitMachine, ReachedSite, running, running_as_one_account, why_no_accounts
-from pps.sandbox.kit.previews import FolderArtefacts
+from pps.sandbox.kit.previews import artefacts_in
 from pps.sandbox.kit.site import People
 
 _NOBODY, _NOTHING = "nobody", "nothing"
@@ -43,7 +43,7 @@ def play(tell: Tell, *, accounts: bool = True) -> DemoSummary:
 
 @contextmanager
 def _site(folder: Path, summary: DemoSummary, *, one_account: bool) -> Iterator[ReachedSite]:
-    people, store = People(folder / "keys", Scheme.SSH), FolderArtefacts(folder / "artefacts")
+    people, store = People(folder / "keys", Scheme.SSH), artefacts_in(folder / "artefacts")
     place = folder / "site"
     with running_as_one_account(place, people, store) if one_account else running(place, people, store) as site:
         if isinstance(site, KitMachine):

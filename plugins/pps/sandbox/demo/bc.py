@@ -9,7 +9,8 @@ from pps.domain.packages.patch import Patch, PatchState
 from pps.domain.packages.tags import jdl_requirement
 from pps.domain.people.feedback import Outcome, outcome
 from pps.domain.record.facts import FactKind
-from pps.domain.record.rollouts import FAILURES, Rollout, RolloutPath, SiteState
+from pps.domain.record.rollouts import Rollout, RolloutPath
+from pps.domain.record.site_states import FAILURES, SiteState
 from pps.sandbox.demo import looks
 from pps.sandbox.demo.play import Demo, DemoSummary, Table
 from pps.sandbox.provider.packages import ProviderPackages

@@ -10,7 +10,8 @@ from pps.config.loader import Configuration
 from pps.domain.base.errors import ServiceError
 from pps.domain.packages.patch import PackageRef, Patch, PatchState
 from pps.domain.record.facts import FactKind
-from pps.domain.record.rollouts import FAILURES, Rollout, SiteState
+from pps.domain.record.rollouts import Rollout
+from pps.domain.record.site_states import FAILURES, SiteState
 from pps.sandbox.demo.play import Demo, DemoSummary
 from pps.sandbox.grid.smtp import kept_mails, read_mail
 

@@ -23,7 +23,8 @@ from pps.domain.packages.patch import Patch, PatchState, Repository, RepositoryK
 from pps.domain.packages.tags import jdl_requirement
 from pps.domain.quality.scenarios import ScenarioResult, planned_scenarios
 from pps.domain.record.facts import Fact, FactKind
-from pps.domain.record.rollouts import Rollout, RolloutPath, SiteState
+from pps.domain.record.rollouts import Rollout, RolloutPath
+from pps.domain.record.site_states import SiteState
 from pps.domain.sites.site import PartnerLevel
 from pps.sandbox.airflow.configuration import administrator_of
 from pps.sandbox.airflow.installation import Installation

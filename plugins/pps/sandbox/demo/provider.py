@@ -24,7 +24,8 @@ from pps.domain.packages.patch import Patch, PatchState, Repository, RepositoryK
 from pps.domain.packages.submission import UNNUMBERED, Release
 from pps.domain.quality.scenarios import ScenarioResult, planned_scenarios, scenario_result
 from pps.domain.record.facts import Fact, FactKind
-from pps.domain.record.rollouts import Rollout, SiteState
+from pps.domain.record.rollouts import Rollout
+from pps.domain.record.site_states import SiteState
 from pps.domain.record.submissions import LookState
 from pps.sandbox.airflow.installation import Installation
 from pps.sandbox.demo import bc, deployment, looks

@@ -18,14 +18,15 @@ import yaml
 from pps.domain.base.errors import ServiceError
 from pps.domain.packages.patch import Patch
 from pps.domain.record.facts import Fact, FactKind
-from pps.domain.record.rollouts import Rollout, SiteState
+from pps.domain.record.rollouts import Rollout
+from pps.domain.record.site_states import SiteState
 from pps.domain.sites.site import Scheme
 from pps.domain.trust.signed import envelope
 from pps.sandbox.airflow.installation import Installation
 from pps.sandbox.demo.bc import BcDemo
 from pps.sandbox.demo.play import DemoSummary, Table, Tell
 from pps.sandbox.kit.machine import KitMachine, ReachedSite, running, running_as_one_account, why_no_accounts
-from pps.sandbox.kit.previews import FolderArtefacts
+from pps.sandbox.kit.previews import artefacts_in
 from pps.sandbox.kit.site import PLATFORM, People
 from pps.sandbox.kit.ssh import public_key
 
@@ -70,7 +71,7 @@ class SignedDemo(BcDemo):
         with tempfile.TemporaryDirectory(prefix="pps-signed-", ignore_cleanup_errors=True) as name:
             folder = Path(name)
             folder.chmod(0o755)  # the site's accounts are others
-            people, store = People(folder / "keys", Scheme.SSH), FolderArtefacts(folder / "artefacts")
+            people, store = People(folder / "keys", Scheme.SSH), artefacts_in(folder / "artefacts")
             controller = Path(yaml.safe_load((config / "sites.yaml").read_text())["ssh_key_file"])
             begin = running_as_one_account if one_account else running
             with begin(folder / "site", people, store, product, controller) as site:

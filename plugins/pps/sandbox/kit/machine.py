@@ -55,7 +55,7 @@ class ReachedSite(KitSite):
         """The OpenSSH client with the controller's key; options and what is asked for come behind it."""
         return [
             "ssh", "-F", "none", "-T", "-p", str(self.port), "-l", user or self.user, "-i", str(self.folder / "id"),
-            "-o", "IdentitiesOnly=yes", "-o", "BatchMode=yes", "-o", "StrictHostKeyChecking=no",
+            "-o", "IdentitiesOnly=yes", "-o", "BatchMode=yes", "-o", "StrictHostKeyChecking=yes",
             "-o", f"UserKnownHostsFile={self.folder / 'known'}",
         ]  # fmt: skip
 
@@ -183,8 +183,10 @@ def _path() -> str:
 def _sshd(site: ReachedSite, prefix: Sequence[str], more: Sequence[str] = ()) -> Iterator[None]:
     """A server for a site; its own configuration refuses nothing, so what is refused is by the kit's line."""
     folder = site.folder
+    key = new_key(folder / "host_key")
+    (folder / "known").write_text(f"[127.0.0.1]:{site.port} {public_key(key)}\n")
     options = [
-        f"Port={site.port}", "ListenAddress=127.0.0.1", f"HostKey={new_key(folder / 'host_key')}",
+        f"Port={site.port}", "ListenAddress=127.0.0.1", f"HostKey={key}",
         f"PidFile={folder / 'pid'}", "UsePAM=no", "PasswordAuthentication=no", "Subsystem=sftp internal-sftp",
         "AllowTcpForwarding=yes", *more,
     ]  # fmt: skip

@@ -5,12 +5,15 @@ from __future__ import annotations
 import hashlib
 import io
 import tarfile
+import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import BinaryIO
+
+from upath import UPath
 
 from pps.activities.ports.packages import Tarball
+from pps.adapters.packages.artefacts import ArtefactStore
 from pps.domain.packages.manifest import Manifest, ManifestEntry
 
 #: path -> content; a str is the target of a symbolic link
@@ -41,57 +44,44 @@ def tree_manifest(tree: Tree, version: str, modes: Mapping[str, int] | None = No
     return Manifest("client", version, (), tuple(entries))
 
 
-@dataclass
-class FolderArtefacts:
-    """The port `Artefacts` over one local folder."""
+@dataclass(frozen=True)
+class FolderArtefacts(ArtefactStore):
+    """The product's own store, in a folder of this disk, with previews that are made here."""
 
-    folder: Path
     tarballs: dict[str, Tarball] = field(default_factory=dict)
+    """what was made here, in that order"""
+
+    @property
+    def folder(self) -> Path:
+        """Where it is."""
+        return Path(self.root.path)
 
     def make(self, tree: Tree, version: str, modes: Mapping[str, int] | None = None) -> Tarball:
         """Keep a tarball of this content: links and `lib/` in the external part, the rest in the middleware part."""
         manifest = tree_manifest(tree, version, modes)
-        place = self.folder / manifest.name
-        place.mkdir(parents=True)
-        names = (f"client-PPS-{version}.tar.gz", f"client-PPS-{version}-external.tar.gz")
-        for name, external in zip(names, (False, True), strict=True):
-            with tarfile.open(place / name, "w:gz") as part:
-                for path, content in sorted(tree.items()):
-                    if path.startswith("lib/") == external:
-                        info = tarfile.TarInfo(path)
-                        if isinstance(content, str):
-                            info.type, info.linkname = tarfile.SYMTYPE, content
-                            part.addfile(info)
-                        else:
-                            info.size = len(content)
-                            part.addfile(info, io.BytesIO(content))
-        (place / "MANIFEST").write_text(manifest.text)
-        files = {p.name: hashlib.sha256(p.read_bytes()).hexdigest() for p in place.iterdir()}
-        size = sum((place / n).stat().st_size for n in names)
-        tarball = Tarball(manifest.name, manifest.digest, files, size, ())
+        with tempfile.TemporaryDirectory(prefix="pps-preview-") as name:
+            place = Path(name)
+            names = (f"client-PPS-{version}.tar.gz", f"client-PPS-{version}-external.tar.gz")
+            for file, external in zip(names, (False, True), strict=True):
+                with tarfile.open(place / file, "w:gz") as part:
+                    for path, content in sorted(tree.items()):
+                        if path.startswith("lib/") == external:
+                            info = tarfile.TarInfo(path)
+                            if isinstance(content, str):
+                                info.type, info.linkname = tarfile.SYMTYPE, content
+                                part.addfile(info)
+                            else:
+                                info.size = len(content)
+                                part.addfile(info, io.BytesIO(content))
+            (place / "MANIFEST").write_text(manifest.text)
+            files = {p.name: hashlib.sha256(p.read_bytes()).hexdigest() for p in place.iterdir()}
+            size = sum((place / n).stat().st_size for n in names)
+            tarball = Tarball(manifest.name, manifest.digest, files, size, ())
+            self.keep(tarball, place)
         self.tarballs[tarball.name] = tarball
         return tarball
 
-    def find(self, name: str) -> Tarball | None:
-        """See `ports.Artefacts`."""
-        return self.tarballs.get(name)
 
-    def keep(self, tarball: Tarball, folder: Path) -> None:
-        """Nobody needs it here."""
-        raise NotImplementedError
-
-    def local(self, name: str, file: str) -> Path:
-        """See `ports.Artefacts`."""
-        return self.folder / name / file
-
-    def open(self, name: str, file: str) -> BinaryIO:
-        """See `ports.Artefacts`."""
-        return (self.folder / name / file).open("rb")
-
-    def keep_package(self, path: Path, sha256: str) -> None:
-        """Nobody needs it here."""
-        raise NotImplementedError
-
-    def local_package(self, sha256: str) -> Path:
-        """Nobody needs it here."""
-        raise NotImplementedError
+def artefacts_in(folder: Path) -> FolderArtefacts:
+    """A store in this folder; it is made with what is kept first."""
+    return FolderArtefacts(UPath(folder), folder.parent / "cache")

@@ -14,7 +14,8 @@ from pps.domain.base.conditions import ConditionState
 from pps.domain.packages.advice import Because, Risk, Status
 from pps.domain.people.feedback import Opinion, Outcome
 from pps.domain.people.verdicts import BugVerdict, CaseVerdict
-from pps.domain.record.rollouts import RolloutPath, SiteState
+from pps.domain.record.rollouts import RolloutPath
+from pps.domain.record.site_states import SiteState
 
 
 class Answer(BaseModel):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Literal
 
-from pps.domain.record.rollouts import SiteState
+from pps.domain.record.site_states import SiteState
 from pps.web.api.answers import Answer
 from pps.web.sites import Do
 

@@ -6,7 +6,8 @@ from pps.activities.clients import certification, local_configuration, publicati
 from pps.activities.release import overruling
 from pps.domain.clients.control import pause_of
 from pps.domain.people import feedback
-from pps.domain.record.rollouts import SiteState, occasion_of
+from pps.domain.record.rollouts import occasion_of
+from pps.domain.record.site_states import SiteState
 from pps.workflow.desk import FrontDesk, FrontOffice
 
 

@@ -11,7 +11,7 @@ import tracemalloc
 from pathlib import Path
 
 import pytest
-from tests.support.previews import SMALL, FolderArtefacts, Tree, tree_manifest
+from tests.support.previews import SMALL, FolderArtefacts, Tree, artefacts_in, tree_manifest
 
 from pps.activities.packages.payloads import links_into, prepare_payload
 from pps.activities.ports.packages import Tarball
@@ -36,7 +36,7 @@ def members(path: Path) -> dict[str, tarfile.TarInfo]:
 
 
 def test_a_full_payload_says_its_size_and_holds_manifest_files_and_links_in_this_order(tmp_path: Path) -> None:
-    store = FolderArtefacts(tmp_path)
+    store = artefacts_in(tmp_path)
     found = members(build(store, store.make(SMALL, "1.0"), None, tmp_path / "cache"))
 
     assert next(iter(found)) == "MANIFEST"
@@ -47,7 +47,7 @@ def test_a_full_payload_says_its_size_and_holds_manifest_files_and_links_in_this
 
 
 def test_a_delta_holds_only_what_the_base_lacks_and_no_hard_link(tmp_path: Path) -> None:
-    store = FolderArtefacts(tmp_path)
+    store = artefacts_in(tmp_path)
     new: Tree = {**SMALL, "bin/tool": b"new", "moved/libtool.so.1": SMALL["lib/libtool.so.1"]}
     found = members(build(store, store.make(new, "1.1"), store.make(SMALL, "1.0"), tmp_path / "cache"))
 
@@ -76,7 +76,7 @@ def test_a_file_whose_mode_changed_is_sent_and_not_linked() -> None:
 def test_the_same_tarball_gives_the_same_bytes_in_another_place_on_another_day(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    store = FolderArtefacts(tmp_path)
+    store = artefacts_in(tmp_path)
     tarball = store.make(SMALL, "1.0")
     first = build(store, tarball, None, tmp_path / "a")
     monkeypatch.setattr(time, "time", lambda: 4_000_000_000.0)
@@ -85,7 +85,7 @@ def test_the_same_tarball_gives_the_same_bytes_in_another_place_on_another_day(
 
 
 def test_a_payload_is_built_once_however_many_ask_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    store = FolderArtefacts(tmp_path)
+    store = artefacts_in(tmp_path)
     tarball = store.make(SMALL, "1.0")
     reads: list[str] = []
     plain = FolderArtefacts.local
@@ -106,7 +106,7 @@ def test_a_payload_is_built_once_however_many_ask_at_once(tmp_path: Path, monkey
 
 @pytest.mark.parametrize("harm", ["content", "size", "missing", "truncated", "no archive"])
 def test_a_part_that_is_not_what_manifest_says_is_noticed_at_the_centre(tmp_path: Path, harm: str) -> None:
-    store = FolderArtefacts(tmp_path)
+    store = artefacts_in(tmp_path)
     tarball = store.make(SMALL, "1.0")
     part = store.local(tarball.name, "client-PPS-1.0.tar.gz")
     with tarfile.open(part) as tar:
@@ -131,7 +131,7 @@ def test_a_part_that_is_not_what_manifest_says_is_noticed_at_the_centre(tmp_path
 
 @pytest.mark.slow
 def test_memory_does_not_grow_with_the_tarball(tmp_path: Path) -> None:
-    store = FolderArtefacts(tmp_path)
+    store = artefacts_in(tmp_path)
     tarball = store.make({"bin/big": bytes(60_000_000), **{f"share/{n}": b"x" for n in range(3000)}}, "1.0")
 
     tracemalloc.start()

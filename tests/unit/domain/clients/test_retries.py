@@ -11,7 +11,8 @@ from tests.support.histories import NOON, History, a_site
 from pps.domain.clients.batches import BatchLimits, reasons_to_stop
 from pps.domain.clients.retries import retry_of
 from pps.domain.record.facts import FactKind
-from pps.domain.record.rollouts import PREVIEWS, Rollout, SiteState
+from pps.domain.record.rollouts import PREVIEWS, Rollout
+from pps.domain.record.site_states import SiteState
 from pps.domain.sites.site import PartnerLevel
 
 REGISTRY = {name: a_site(name) for name in ("GOOD", "AWAY", "ILL", "GONE", "OUT", "NEW")}
