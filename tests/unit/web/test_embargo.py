@@ -89,7 +89,15 @@ class World:
         for route in self.app.routes:
             if isinstance(route, APIRoute) and ("GET", route.path) in PUBLIC:
                 for name in (NAME, "PIC", "bc-client-4711-1"):
-                    for file in {*files, f"{NAME}.html", f"{NAME}.txt", f"{NAME}.cdx.json", "sites.html", "PIC.html"}:
+                    for file in {
+                        *files,
+                        f"{NAME}.html",
+                        f"{NAME}.txt",
+                        f"{NAME}.cdx.json",
+                        f"{NAME}.licences",
+                        "sites.html",
+                        "PIC.html",
+                    }:
                         for token in TOKENS:
                             path = route.path.replace("{name}", name).replace("{file}", file)
                             yield path.replace("{number}", "774711").replace("{token}", token)
@@ -171,14 +179,21 @@ def test_an_embargo_that_the_tracker_sets_later_hides_what_was_shown(world: Worl
     assert not world.leaks()
 
 
-def test_what_a_release_carries_is_hidden_with_it(world: World) -> None:
-    file = f"release-notes/{NAME}.cdx.json"
+@pytest.mark.parametrize(
+    ("ending", "kind"),
+    [
+        ("cdx.json", "application/vnd.cyclonedx+json; version=1.6"),
+        ("licences", "text/plain; charset=utf-8"),
+        ("verification.asc", "text/plain; charset=utf-8"),
+    ],
+)
+def test_what_stands_beside_a_release_is_hidden_with_it(world: World, ending: str, kind: str) -> None:
+    file = f"release-notes/{NAME}.{ending}"
     world.services.publication_folder.publish(file, '{"version": "3.77.23"}')
     assert world.web.get(f"/{file}").status_code == 404
     world.now = UNTIL
     shown = world.web.get(f"/{file}")
-    assert (shown.status_code, shown.json()) == (200, {"version": "3.77.23"})
-    assert shown.headers["content-type"] == "application/vnd.cyclonedx+json; version=1.6"
+    assert (shown.status_code, shown.text, shown.headers["content-type"]) == (200, '{"version": "3.77.23"}', kind)
 
 
 @pytest.mark.parametrize(
