@@ -111,17 +111,18 @@ class Releases(People, Repositories):
             lambda own: self.seal.renew(own.root, own.repository, now, when_left=left, keep_release=own.lists_release),
         )
 
-    def _decisions_on(self, index: str) -> tuple[str, str]:
+    def decisions_on(self, index: str) -> tuple[str, str]:
         """By which decisions in force the provider's index at this address is believed."""
         policies = _sha256(self.config.folder / "policies.yaml")
         try:
             trust = self.trust_in(index)
+            who = f"unsigned, because: {trust.unsigned}"
+            if trust.keyring is not None:
+                who = f"keyring, sha256 {_sha256(trust.keyring)}"
         except ConfigurationError:
-            who = "names nobody for it any more"
-        else:
-            who = (
-                f"keyring, sha256 {_sha256(trust.keyring)}" if trust.keyring else f"unsigned, because: {trust.unsigned}"
-            )
+            who = "names nobody for it now"
+        except OSError:  # it has done its work when the packages were fetched; a release does not need it
+            who = "a keyring that cannot be read now"
         return f"policies.yaml, sha256 {policies}", f"package_keys of service.yaml, for {shown(index)}: {who}"
 
     @property
@@ -144,7 +145,7 @@ class Releases(People, Repositories):
                 self.config.policies.tarball.to_port(),
                 as_cyclonedx,
                 self.seal.clear_signed,
-                self._decisions_on,
+                self.decisions_on,
             ),
         )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 
 import pytest
@@ -67,3 +68,27 @@ def test_keyrings_are_found_beside_service_yaml_and_what_nobody_decided_is_refus
     for url, key in (("https://old.example.org/y", "unsigned"), ("http://new.example.org/y", "unsigned_over_http")):
         with pytest.raises(ConfigurationError, match=rf"Add to package_keys .* {url}: {{{key}: "):
             services.trust_in(url)
+
+
+def test_what_was_decided_on_a_repository_is_said_in_lines_that_a_verification_is_the_digest_of(front: Front) -> None:
+    folder = front.services.config.folder
+    (folder / "a.asc").write_text("keys")
+    old = "http://old.example.org"
+    keyrings = {HTTPS: {"keyring": "a.asc"}, old: {"unsigned_over_http": WHY}}
+    change(folder / "service.yaml", package_keys=keyrings)
+    services = Services(Configuration(folder))
+
+    def line(address: str) -> str:
+        policies, decided = services.decisions_on(f"{address}/Release")
+        assert (
+            policies == f"policies.yaml, sha256 {hashlib.sha256((folder / 'policies.yaml').read_bytes()).hexdigest()}"
+        )
+        return decided.removeprefix(f"package_keys of service.yaml, for {address}/Release: ")
+
+    assert line(HTTPS) == f"keyring, sha256 {hashlib.sha256(b'keys').hexdigest()}"
+    assert line(old) == f"unsigned, because: {WHY}"
+    assert line("https://elsewhere.example.org") == "names nobody for it now"
+    (folder / "a.asc").unlink()
+    assert line(HTTPS) == "a keyring that cannot be read now", (
+        "a release does not fail for that: the index was checked before"
+    )

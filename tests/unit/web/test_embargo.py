@@ -285,6 +285,9 @@ def test_the_same_word_of_the_tracker_is_on_record_once(world: World) -> None:
     assert note_advice(office, SECRET_PATCH) == () and note_advice(office, PATCH) == ()
     assert [f.occasion for f in note_advice(office, LIFTED)] == ["2"]
     assert [f.occasion for f in note_advice(office, SECRET_PATCH)] == ["3"]
+    less = replace(SECRET_PATCH, vex=())
+    assert [f.payload["vex"] for f in note_advice(office, less)] == [[]], "what is said of others is a part of it"
+    assert note_advice(office, less) == ()
 
 
 def test_of_an_embargo_that_has_ended_no_record_is_read(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
