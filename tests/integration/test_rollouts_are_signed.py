@@ -15,7 +15,7 @@ from fastapi.testclient import TestClient
 from tests.support.desks import front
 from tests.support.examples import PATCH, opened, sqlite_store, templates
 from tests.support.front import ROLLOUT, MemoryServices, MemoryTracker, site, write_config
-from tests.support.previews import SMALL, artefacts_in
+from tests.support.previews import SMALL, Tree, artefacts_in
 from tests.support.withdrawals import Postbox
 from tests.unit.cli.pilots.test_pilot_doors import Through
 from tests.unit.web.test_late_answers import airflow_user
@@ -85,11 +85,11 @@ class Centre:
         self.services = MemoryServices(type(config)(config.folder), lambda _: None, given)
         self.previews: dict[str, Tarball] = {}
 
-    def rollout(self, number: int, version: str) -> FrontDesk:
+    def rollout(self, number: int, version: str, tree: Tree = SMALL) -> FrontDesk:
         """A rollout whose tarball is built, and offered to be signed."""
         patch = replace(PATCH, number=number)
         record = opened(self.store, patch, now(), run=f"r/{number}")
-        self.previews[record.name] = self.artefacts.make(SMALL, version)
+        self.previews[record.name] = self.artefacts.make(tree, version)
         return self.offer(record)
 
     def offer(self, record: Rollout | str) -> FrontDesk:
@@ -427,17 +427,21 @@ def test_pps_sign_signs_nothing_that_is_not_what_it_shows_and_nothing_for_others
         said = " ".join(refused.output.split())
         assert (refused.exit_code, why in said) == (1, True), said
     # a centre that says that it follows another statement, or shows other packages
-    said = manager.get(f"rollouts/{d.name}/statements", {}, about="x")
     first = newest(centre, d).statement
-    said["statements"][0]["before"] = replace(first, sequence=7).text
-    with monkeypatch.context() as lying:
-        lying.setattr(Front, "get", lambda *_, **__: said)
-        lied = pps_sign(centre, manager, d.name, "rm", "--yes")
-    assert "follows another statement than the one that came with it" in " ".join(lied.output.split())
     manifest = centre.artefacts.local(centre.previews[d.name].name, "MANIFEST")
-    manifest.write_text(manifest.read_text().replace("# client client", "# client other"))
-    lied = pps_sign(centre, manager, d.name, "rm", "--yes")
-    assert "another MANIFEST than its statement names" in " ".join(lied.output.split())
+    for key, lie, why in (
+        ("before", replace(first, sequence=7).text, "follows another statement than the one that came with it"),
+        ("manifest", manifest.read_text().replace("# client client", "# client other"), "another MANIFEST than its"),
+    ):
+        said = manager.get(f"rollouts/{d.name}/statements", {}, about="x")
+        said["statements"][0][key] = lie
+        with monkeypatch.context() as lying:
+            lying.setattr(Front, "get", lambda *_, said=said, **__: said)
+            lied = pps_sign(centre, manager, d.name, "rm", "--yes")
+        assert (lied.exit_code, why in " ".join(lied.output.split())) == (1, True), lied.output
+    # and what was changed in the centre's own store is not even shown
+    manifest.write_text(lie)
+    assert pps_sign(centre, manager, d.name, "rm", "--yes").exit_code == 1
     assert not centre.store.facts_of_kind([FactKind.STATEMENT_SIGNED])
 
 

@@ -97,12 +97,7 @@ class Fetched(Centre):
         return d
 
     def built(self, number: int, version: str, tree: Tree = SMALL) -> FrontDesk:
-        made = self.artefacts.make
-        self.artefacts.make = lambda _, name: made(tree, name)  # type: ignore[method-assign,assignment]
-        try:
-            d = self.rollout(number, version)
-        finally:
-            self.artefacts.make = made  # type: ignore[method-assign]
+        d = self.rollout(number, version, tree)
         tarball = self.previews[d.name]
         payload = {"name": tarball.name, "digest": tarball.digest, "files": dict(tarball.files)}
         d.record(d.fact(FactKind.TARBALL_BUILT, "", tarball.name, payload))
