@@ -38,6 +38,7 @@ from pps.cli.doctor_kits import kit_findings
 from pps.cli.front import Front
 from pps.cli.main import app
 from pps.domain.base.errors import ConfigurationError, NotYetAllowedError, RefusedError, SiteError, TamperedError
+from pps.domain.packages.patch import Patch
 from pps.domain.people.questions import Given
 from pps.domain.record.facts import FactKind
 from pps.domain.record.rollouts import Rollout
@@ -87,10 +88,12 @@ class Centre:
 
     def rollout(self, number: int, version: str, tree: Tree = SMALL) -> FrontDesk:
         """A rollout whose tarball is built, and offered to be signed."""
-        patch = replace(PATCH, number=number)
-        record = opened(self.store, patch, now(), run=f"r/{number}")
+        record = opened(self.store, self.patch(number, version), now(), run=f"r/{number}")
         self.previews[record.name] = self.artefacts.make(tree, version)
         return self.offer(record)
+
+    def patch(self, number: int, version: str) -> Patch:
+        return replace(PATCH, number=number)
 
     def offer(self, record: Rollout | str) -> FrontDesk:
         d = front(self.services, record)

@@ -172,7 +172,7 @@ def test_the_canaries_are_sites_whose_windows_are_open_and_without_any_the_plan_
 def test_where_no_window_is_open_nothing_is_planned_until_one_is(world: World) -> None:
     opens_at_night(world, *"ABC")
     name = not_planned(world)
-    with pytest.raises(NotYetAllowedError, match=r"No site's window is open now.*opens on Mon 2 Mar 2026, 22:00"):
+    with pytest.raises(NotYetAllowedError, match=r"No site may be written at now.*opens on Mon 2 Mar 2026, 22:00"):
         plan(world, name)
     assert not world.record(name).has(FactKind.PLAN_AGREED)
     world.clock = AT_22

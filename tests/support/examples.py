@@ -142,6 +142,7 @@ def opened(facts: Facts, patch: Patch = PATCH, at: datetime = NOW, run: str = "b
         "metapackage": patch.metapackage,
         "version": patch.version,
         "platforms": [str(p) for p in patch.platforms],
+        "tag_vo": "ops",
         "tag": f"VO-ops-PPS-{patch.metapackage.upper()}-{patch.version}",
         "run": run,
     }

@@ -318,7 +318,8 @@ def _site_findings(here: Front, sites: list[Site]) -> Iterator[Finding]:
     try:
         limits = services.config.policies.site_limits.to_port()
         tag_vo = services.config.policies.publication.tag_vo
-        pairs = list(zip(sites, services.targets(sites), strict=True))
+        there = [site for site in sites if not site.fetches]
+        pairs = list(zip(there, services.targets(there), strict=True))
     except RolloutError as error:
         yield failure("sites", error)
         return

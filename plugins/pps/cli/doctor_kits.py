@@ -3,24 +3,29 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from itertools import pairwise
 
+from pps.activities.clients.reports import read_report
 from pps.activities.ports.sites import SiteLimits, SshTarget
 from pps.activities.sites.diagnosis import Finding, Health, failure
 from pps.activities.trust import statements
-from pps.activities.trust.kit_state import diagnose_kits
+from pps.activities.trust.kit_state import diagnose_kits, findings_of
 from pps.activities.trust.pull import laid_out_at
 from pps.cli.front import Front
+from pps.domain.base.conditions import moment
 from pps.domain.base.errors import RolloutError
-from pps.domain.sites.site import Site
+from pps.domain.sites.site import Scheme, Site
 from pps.domain.trust.keys import Root, reasons_against_successor
 from pps.domain.trust.signed import Signed
 from pps.services import Services
 
 #: The DAG runs each hour.
 _LAID_OUT_WITHIN = timedelta(hours=3)
+#: So do sites that fetch.
+_REPORTED_WITHIN = timedelta(hours=6)
 
 
 def kit_findings(
@@ -37,8 +42,32 @@ def kit_findings(
         yield failure("kits", error)
         return
     yield from _laid_out(services, here.now())
+    yield from _reports(services, here.now(), keys)
     kits = diagnose_kits(with_kit, services.shell, limits, here.now(), at_once, keys=keys, heads=heads)
     yield from asyncio.run(kits)
+
+
+def _reports(services: Services, now: datetime, keys: Mapping[Scheme, Root]) -> Iterator[Finding]:
+    """Sites that nobody of us gets into, by what they have said last."""
+    sites = [s for s in services.config.sites.values() if s.fetches and s.kit in keys]
+    reports = services.facts.reports() if sites else {}
+    heads = statements.heads(services.facts) if reports else {}
+    step = "Ask its people for what cron says of pps-fetch there, and for pps-kit-check."
+    for site in sites:
+        said = reports.get(site.name)
+        if said is None or now - said.at > _REPORTED_WITHIN:
+            why = f"reported last on {moment(said.at)}." if said else "has never reported."
+            yield Finding(site.name, Health.FAIL, why, step)
+            continue
+        try:
+            state = read_report(site.name, said.text).state
+        except RolloutError as error:
+            yield failure(site.name, error)
+            continue
+        # its clock is judged against when it was read
+        late = now - said.at
+        at = replace(state, clock=state.clock + late)
+        yield from findings_of(site.name, at, keys[Scheme(state.scheme)].number, now, heads)
 
 
 def _key_lists(about: str, lists: Sequence[Signed], services: Services) -> Finding:

@@ -26,6 +26,7 @@ _NO_LIMITS = (
     "waits_below_bytes_per_s",
     "patience_with_late_sites",
     "check_every",
+    "fetched_within",
 )
 
 
@@ -47,6 +48,8 @@ class DistributionPolicy(Model):
     """share of a batch's time that it waits on when only sites are left that keep it waiting"""
     slow_from: Duration = timedelta(minutes=5)
     remembered_for: Duration = timedelta(days=30)
+    fetched_within: Duration = timedelta(days=1)
+    """a site that fetches by itself, and has not said for so long that it has what is offered, has failed"""
 
     def to_domain(self) -> BatchLimits:
         """The domain's limits."""

@@ -18,6 +18,7 @@ from pps.domain.sites.site import (
     PartnerLevel,
     Platform,
     ProductionCheck,
+    Reached,
     Scheme,
     Site,
     SiteService,
@@ -78,7 +79,7 @@ class SiteModel(Model):
     name: Name
     roc: Name
     platform: PlatformName
-    ssh: SshModel
+    ssh: SshModel | None = None
     preview_root: SitePath
     production_root: SitePath
     profile_d: SitePath
@@ -99,6 +100,8 @@ class SiteModel(Model):
     cpus: Annotated[int, _as_the_domain_has("cpus")] | None = None
     production_check: ProductionCheck = ProductionCheck.NAMES
     kit: Scheme | None = None
+    reached: Reached = Reached.SSH
+    token: Annotated[int, Field(ge=1, le=1_000_000)] = 1
 
     @model_validator(mode="after")
     def _whole_place(self) -> SiteModel:
@@ -111,7 +114,7 @@ class SiteModel(Model):
         values = {name: getattr(self, name) for name in type(self).model_fields}
         values["kit_wanted_from"] = kit_wanted_from
         values["platform"] = Platform.parse(self.platform)
-        values["ssh"] = SshEndpoint(**self.ssh.model_dump())
+        values["ssh"] = SshEndpoint(**self.ssh.model_dump()) if self.ssh else None
         values["partner_levels"] = frozenset(self.partner_levels)
         values["services"] = tuple(SiteService(**s.model_dump()) for s in self.services)
         return Site(**values)

@@ -41,14 +41,13 @@ class GridSecretsBackend(BaseSecretsBackend):
             return None
         configuration = self._current()
         site = configuration.sites.get(conn_id.removeprefix(PREFIX))
-        if site is None or site.connection != conn_id:
+        if site is None or site.connection != conn_id or site.fetches:
             return None
-        extra = {"host_key": site.ssh.host_key, "look_for_keys": False}
+        ssh = site.login
+        extra = {"host_key": ssh.host_key, "look_for_keys": False}
         if key_file := configuration.sites_file.ssh_key_file:
             extra["key_file"] = str(configuration.folder.resolve() / key_file.expanduser())
-        return json.dumps(
-            {"conn_type": "ssh", "host": site.ssh.host, "port": site.ssh.port, "login": site.ssh.user, "extra": extra}
-        )
+        return json.dumps({"conn_type": "ssh", "host": ssh.host, "port": ssh.port, "login": ssh.user, "extra": extra})
 
     def get_variable(self, key: str, team_name: str | None = None) -> str | None:
         """We keep no variables."""

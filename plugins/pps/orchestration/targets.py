@@ -43,6 +43,8 @@ def ssh_target(site: Site) -> SshTarget:
     `HostKeyError` if its Connection pins no host key, `SiteUnreachableError` if it has none or one without
     a host. What the Connection leaves open (port, user) is taken from the registry.
     """
+    if site.fetches:
+        raise SiteError(site.name, "it fetches by itself: nobody of us connects to it.")
     connection = _connection(site.connection)
     next_step = f"Correct the Airflow Connection {site.connection!r}."
     if connection is None or connection.conn_type != "ssh" or not connection.host:
@@ -56,8 +58,8 @@ def ssh_target(site: Site) -> SshTarget:
     return SshTarget(
         site=site.name,
         host=connection.host,
-        port=connection.port or site.ssh.port,
-        user=connection.login or site.ssh.user,
+        port=connection.port or site.login.port,
+        user=connection.login or site.login.user,
         host_key=host_key,
         key_file=Path(extra["key_file"]).expanduser() if extra.get("key_file") else None,
         private_key=extra.get("private_key") or None,

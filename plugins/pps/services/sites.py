@@ -155,4 +155,8 @@ class Sites(Shared):
         key = self.config.sites_file.ssh_key_file
         if key is not None:  # relative to the file that names it
             key = self.config.folder.resolve() / key.expanduser()
-        return tuple(SshTarget(s.name, s.ssh.host, s.ssh.port, s.ssh.user, s.ssh.host_key, key_file=key) for s in sites)
+        return tuple(
+            SshTarget(s.name, ssh.host, ssh.port, ssh.user, ssh.host_key, key_file=key)
+            for s in sites
+            for ssh in [s.login]
+        )

@@ -50,6 +50,7 @@ from pps.web import (
     quality_api,
     quality_report,
     questions,
+    reports,
     rollouts,
     run_notes,
     settings,
@@ -113,6 +114,10 @@ PUBLIC = {
         "/following/{token}.atom",
     ): "feed readers cannot sign in; its address holds a key that its owner can change.",
     ("POST", "/feedback/{name}"): "SD 4.1.1: the same channel; where the form goes.",
+    (
+        "POST",
+        "/api/v1/sites/{name}/receipts",
+    ): "sites that fetch cannot sign in; each has a token, which lets it say what it has, and nothing else.",
     ("POST", "/tracker/changed"): "trackers cannot sign in; each delivery is signed, and only makes us look.",
 }
 
@@ -168,6 +173,7 @@ def create_app(
     app.include_router(questions.public_router())
     app.include_router(following.public_router(live, strangers, now))
     app.include_router(tracker_hook.router(everything, now))
+    app.include_router(reports.router(everything, now))
     metrics_for_collectors, metrics_for_users = metrics.routers(watch, now)
     app.include_router(metrics_for_collectors)
     user = reader(current_user)

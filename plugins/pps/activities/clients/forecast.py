@@ -75,7 +75,7 @@ def foresee(  # noqa: PLR0913 (all that the rollout itself would look at)
     if not takers:
         against = (*against, "No site of the registry takes it.")
     elif path is RolloutPath.BC_CLIENT and not batches[CANARY]:
-        against = (*against, "No site's window is open now, so none can be the first.", *waiting.values())
+        against = (*against, "No site may be written at now, so none can be the first.", *waiting.values())
     return Forecast(
         rollout=rollout,
         patch=patch,

@@ -175,8 +175,11 @@ async def _sites_that_need_something(
     sites = [
         site
         for site in night.registry.values()
+        # one that fetches by itself is not gone to; its reports say what it holds
+        if not site.fetches
         # a site whose people have not configured the client yet waits for them, not for a night (SD 4.1.2, 3)
-        if not reasons_against_preview(site, offer.platforms, offer.level) and record.may_test(site.name)
+        and not reasons_against_preview(site, offer.platforms, offer.level)
+        and record.may_test(site.name)
         if only is None or site.name in only
     ]
     left_alone = [s for s in sites if wishes_against(s, offer, wishes) and not record.holds_preview(s.name)]

@@ -132,7 +132,7 @@ def record_plan(desk: Desk, sites: Iterable[Site], limits: BatchLimits) -> tuple
         last = who_comes_last(desk.facts, limits, desk.now)
         batches = batches_of(record.name, record.path, takers, limits, wishes, last)
         if takers and record.path is RolloutPath.BC_CLIENT and not batches[CANARY]:
-            why = " ".join(["No site's window is open now.", *(reason_to_wait(s, wishes) for s in takers)])
+            why = " ".join(["No site may be written at now.", *(reason_to_wait(s, wishes) for s in takers)])
             raise NotYetAllowedError(record.name, why, "Clear the task plan_batches when one of them is open.")
         if not any(batches.values()):
             raise RefusedError(

@@ -31,7 +31,7 @@ def put_off(desk: Desk, site: Site, *, tag: bool = False) -> str:
             its window, it is written.
     """
     wishes = all_wishes(desk.facts, desk.clock())
-    if wishes.of(site.name) == NO_WISHES:
+    if wishes.of(site.name) == NO_WISHES and not site.fetches:
         return ""
     record = desk.rollout
     state, holds = record.progress(site.name).state, record.holds_preview(site.name)
@@ -48,8 +48,9 @@ def put_off(desk: Desk, site: Site, *, tag: bool = False) -> str:
     if why and has_nothing and once:
         why = f"{why} On this path each site is served once."
         _note(desk, FactKind.SITE_LEFT_OUT, site, why, why)
-    elif why and has_nothing:
-        _note(desk, FactKind.SITE_PUT_OFF, site, why, str(wishes.of(site.name).windows))
+    elif why and has_nothing and not (site.fetches and record.progress(site.name).is_put_off):
+        # of one that fetches more may be known already: since when it can
+        _note(desk, FactKind.SITE_PUT_OFF, site, why, why if site.fetches else str(wishes.of(site.name).windows))
     return why
 
 

@@ -28,6 +28,7 @@ _HANDED_ON = frozenset(
         "close",
         "count_turned_away",
         "is_current",
+        "keep_report",
         "last_seen",
         "mark_cleared",
         "missed",

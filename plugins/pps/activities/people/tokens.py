@@ -1,4 +1,4 @@
-"""Tokens of the feedback channel: a VO's invitation, and the right of whoever gave an answer to change it."""
+"""Tokens: a VO's invitation, the right of whoever gave an answer to change it, and a site's to report."""
 
 from __future__ import annotations
 
@@ -83,3 +83,17 @@ def own_answer(secret: bytes, rollout: str, vo: str, token: str) -> str:
         return _signer(secret, rollout, vo, "own-answer").unsign(token.encode("utf-8", "replace")).decode()
     except BadSignature:
         return ""
+
+
+def site_token(secret: bytes, site: str, number: int) -> str:
+    """The token with which a site reports what it has fetched.
+
+    Args:
+        number: as the registry has it (`Site.token`): a higher one makes those before it worthless.
+    """
+    return _signer(secret, site, str(number), "site").get_signature(b"report").decode()
+
+
+def is_site_token(secret: bytes, site: str, number: int, token: str) -> bool:
+    """Tell whether it is this site's token; every wrong one takes as long."""
+    return _signer(secret, site, str(number), "site").verify_signature(b"report", token.encode("utf-8", "replace"))

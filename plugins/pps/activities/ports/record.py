@@ -46,6 +46,15 @@ class LastSeen:
     """since when it does not answer; None: it has, when it was last asked"""
 
 
+@dataclass(frozen=True, slots=True)
+class LastReport:
+    """What a site that fetches by itself has reported last."""
+
+    at: datetime
+    text: str
+    """as it came (`activities.clients.reports`)"""
+
+
 class Facts(Protocol):
     """The append-only record, and the outbox that lives in the same transactions."""
 
@@ -169,6 +178,12 @@ class Facts(Protocol):
 
     def last_seen(self) -> Mapping[str, LastSeen]:
         """What was noted so."""
+
+    def keep_report(self, site: str, text: str, now: datetime) -> None:
+        """Keep what a site has reported, in the place of what it has reported before."""
+
+    def reports(self) -> Mapping[str, LastReport]:
+        """What each site has reported last; sites that never have are not in it."""
 
     def mark_sent(self, keys: Iterable[str], now: datetime) -> None:
         """These were accepted by the server."""

@@ -193,8 +193,9 @@ async def serve_sites(
     places: Places,
     failed: Callable[[Site, SiteError], Fact | None] | None = None,
 ) -> tuple[Fact, ...]:
-    """Run `one` for every site, many at a time; record its fact as soon as it is known.
+    """Run `one` for every site that we go to, many at a time; record its fact as soon as it is known.
 
+    Nobody goes to a site that fetches by itself: what happens there is known from its reports (docs/kit.md).
     A `SiteError` becomes SITE_FAILED with this `step`, or what `failed` makes of it. Any other error is ours: see
     `in_turns`.
 
@@ -211,4 +212,5 @@ async def serve_sites(
             desk.record(fact)
         return fact
 
-    return tuple(fact for fact in await in_turns(served, tuple(sites), places) if fact is not None)
+    there = tuple(site for site in sites if not site.fetches)
+    return tuple(fact for fact in await in_turns(served, there, places) if fact is not None)

@@ -75,7 +75,7 @@ def findings_at(site: Site, lines: Sequence[str], now: datetime) -> tuple[Findin
     said = [(key, value) for key, _, value in (line.partition(" ") for line in lines)]
     if ("site-check", "1") not in said or ("end", "1") not in said:
         why = "the check ended early; the login shell or a limit of the account stopped it."
-        return (Finding(site.name, Health.FAIL, why, f"Log in as {site.ssh.user} and run sh by hand."),)
+        return (Finding(site.name, Health.FAIL, why, f"Log in as {site.login.user} and run sh by hand."),)
     findings = []
     if missing := [value for key, value in said if key == "no-tool"]:
         why = f"the account has no {', '.join(missing)}."
@@ -87,9 +87,9 @@ def findings_at(site: Site, lines: Sequence[str], now: datetime) -> tuple[Findin
         for (folder, state), step in table.items():
             if values.get(folder) == state:
                 why = f"{folder} {getattr(site, folder)} is {state.replace('-', ' ')}."
-                findings.append(Finding(site.name, health, why, step.format(user=site.ssh.user)))
+                findings.append(Finding(site.name, health, why, step.format(user=site.login.user)))
     if (state := values.get("tag_list", "")) in _TAG_LISTS:
-        step = f"Let the account {site.ssh.user} write to it, as its owner or by its group."
+        step = f"Let the account {site.login.user} write to it, as its owner or by its group."
         findings.append(Finding(site.name, Health.FAIL, _TAG_LISTS[state].format(site.tag_dir), step))
     if unsafe := cleaned(values.get("preview_root_unsafe", "")):
         why = f"others could change previews there: {unsafe}."
@@ -106,7 +106,7 @@ def findings_at(site: Site, lines: Sequence[str], now: datetime) -> tuple[Findin
     if findings:
         return tuple(findings)
     room = f", {int(free) // 1024:,} MiB free" if free.isdecimal() else ""
-    return (Finding(site.name, Health.OK, f"{site.ssh.user}@{site.ssh.host} takes previews{room}."),)
+    return (Finding(site.name, Health.OK, f"{site.login.user}@{site.login.host} takes previews{room}."),)
 
 
 async def diagnose_site(

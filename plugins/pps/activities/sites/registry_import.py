@@ -290,12 +290,21 @@ def _unknown_keys(site: ListedSite) -> list[str]:
 
 def _kept_back(ours: Site, theirs: ListedSite) -> list[str]:
     """Sentences on how the site is reached: GOCDB's word is shown, a person decides."""
+    ssh = ours.ssh
+    # of a site that has closed its SSH it does not matter what GOCDB says of that
+    login = (
+        {
+            "PPS_SSH_HOST": ssh.host,
+            _PORT: str(ssh.port),
+            "PPS_SSH_USER": ssh.user,
+            "PPS_SSH_HOST_KEY": ssh.host_key,
+        }
+        if ssh
+        else {}
+    )
     here = {
         "PPS_PLATFORM": str(ours.platform),
-        "PPS_SSH_HOST": ours.ssh.host,
-        _PORT: str(ours.ssh.port),
-        "PPS_SSH_USER": ours.ssh.user,
-        "PPS_SSH_HOST_KEY": ours.ssh.host_key,
+        **login,
         "PPS_PREVIEW_ROOT": ours.preview_root,
         "PPS_PRODUCTION_ROOT": ours.production_root,
         "PPS_PROFILE_D": ours.profile_d,

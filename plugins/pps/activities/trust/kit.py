@@ -90,12 +90,17 @@ class Fetch:
     """for one download"""
     keep_days: int = 30
     """so long a preview stays that another one has replaced"""
+    report: str = ""
+    """where it says what it has, with the token that its root has put there; empty: nowhere"""
 
     def __post_init__(self) -> None:
         # the same as in fetch.sh
         if not re.fullmatch(r"https?://[][A-Za-z0-9._~:/%@+-]{1,300}", self.address):
             why = "is no plain address of http or https."
             raise ConfigurationError(f"address to fetch from {self.address[:80]!r}", why, "Write https://host/folder.")
+        if self.report and not re.fullmatch(r"https?://[A-Za-z0-9._~:/%@+-]{1,300}", self.report):
+            why = "is no plain address of http or https."
+            raise ConfigurationError(f"address to report to {self.report[:80]!r}", why, "Correct public_url.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +150,7 @@ def kit_files(
             "run": fetch.run,
             "seconds": fetch.seconds,
             "keep_days": fetch.keep_days,
-        }
+        } | ({"report": fetch.report} if fetch.report else {})
         files["etc/fetch"] = (0o644, _lines(words))
     for policy in policies:
         files[f"etc/products/{checked_name(policy.product, 'product')}@{site.platform}"] = (

@@ -26,6 +26,7 @@ _PRODUCT = re.compile(
     rf"(?:none|(\d{{1,15}}) ([0-9a-f]{{64}}) (install|remove) ({_NAME}) ({_NAME}) (\d{{1,12}}) ?)"
 )
 _HAS = re.compile(rf"PPS-HAS ({_NAME}) ([0-9a-f]{{64}})")
+_TAG = re.compile(r"PPS-TAG ([!-~]{1,256})")
 _END = re.compile(r"PPS-STATE-END (\d{1,12})")
 
 
@@ -61,6 +62,8 @@ class KitState:
     """product@platform that the site wants -> what it followed last"""
     holds: Mapping[str, str] = field(default_factory=dict)
     """preview -> digest of its MANIFEST"""
+    tags: frozenset[str] = frozenset()
+    """those of ours that it announces"""
 
 
 async def ask_kit(target: SshTarget, shell: SiteShell, limits: SiteLimits) -> KitState:
@@ -82,8 +85,9 @@ def read_state(site: str, lines: Sequence[str]) -> KitState:
         what, sequence, head, action, preview, _, expires = match.groups()
         followed[what] = Followed(int(sequence), head, action, preview, _at(expires)) if sequence else None
     held = {match[1]: match[2] for match in filter(None, map(_HAS.fullmatch, lines))}
+    tags = frozenset(match[1] for match in filter(None, map(_TAG.fullmatch, lines)))
     fresh = _at(current[1]) if current[1] else None
-    return KitState(kit[1], int(kit[2]), _at(end[1]), fresh, followed, held)
+    return KitState(kit[1], int(kit[2]), _at(end[1]), fresh, followed, held, tags)
 
 
 async def diagnose_kits(

@@ -9,7 +9,7 @@ from typing import Any, Never, TypeVar
 from pydantic import ValidationError
 
 from pps.activities.ports.people import Mail
-from pps.activities.ports.record import LastSeen, OpenRollout
+from pps.activities.ports.record import LastReport, LastSeen, OpenRollout
 from pps.config.record_documents import MailDocument, RowDocument, facts_of
 from pps.domain.base.errors import ConfigurationError, NotYetAllowedError, ServiceError
 from pps.domain.people.feedback import Limit
@@ -107,6 +107,10 @@ class FarFacts:
 
     def last_seen(self) -> Mapping[str, LastSeen]:
         """The service's notes are not to be had; who has none reads all."""
+        return {}
+
+    def reports(self) -> Mapping[str, LastReport]:
+        """Nor are the sites' reports."""
         return {}
 
     def __getattr__(self, name: str) -> Never:

@@ -1,4 +1,4 @@
-"""When services were last seen, whoever of us has asked them: one row for each, which is written over."""
+"""When services were last seen, and what sites have reported last: one row for each, which is written over."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
-from pps.activities.ports.record import LastSeen
+from pps.activities.ports.record import LastReport, LastSeen
 from pps.adapters.record import tables
 from pps.adapters.record.database import Database
 
@@ -32,8 +32,22 @@ class LastSeenTable(Database):
             rows = connection.execute(sa.select(tables.last_seen)).all()
         return {row.what: LastSeen(row.seen_at, row.missed_since) for row in rows}
 
+    def keep_report(self, site: str, text: str, now: datetime) -> None:
+        """What the site has just reported."""
+        said = {"at": now, "text": text}
+        self._write(tables.site_reports, "site", {"site": site, **said}, said)
+
+    def reports(self) -> Mapping[str, LastReport]:
+        """What each site has reported last."""
+        with self._reading() as connection:
+            rows = connection.execute(sa.select(tables.site_reports)).all()
+        return {row.site: LastReport(row.at, row.text) for row in rows}
+
     def _note(self, row: Mapping[str, Any], again: Mapping[str, Any]) -> None:
+        self._write(tables.last_seen, "what", row, again)
+
+    def _write(self, table: sa.Table, key: str, row: Mapping[str, Any], again: Mapping[str, Any]) -> None:
         with self._transaction() as connection:
             insert = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
-            noted = insert(tables.last_seen).values(dict(row))
-            connection.execute(noted.on_conflict_do_update(index_elements=["what"], set_=dict(again)))
+            written = insert(table).values(dict(row))
+            connection.execute(written.on_conflict_do_update(index_elements=[key], set_=dict(again)))

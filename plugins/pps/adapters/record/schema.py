@@ -23,6 +23,7 @@ RIGHTS = {
     "turned_away": "SELECT, INSERT, UPDATE (number, last_at)",
     "nodes": "SELECT, INSERT, UPDATE (version, files, seen_at)",
     "last_seen": "SELECT, INSERT, UPDATE (seen_at, missed_since)",
+    "site_reports": "SELECT, INSERT, UPDATE (at, text)",
     VERSION_TABLE: "SELECT",
 }
 

@@ -136,6 +136,13 @@ last_seen = sa.Table(
     sa.Column("seen_at", Utc()),
     sa.Column("missed_since", Utc()),  # NULL: it has answered when it was last asked
 )
+site_reports = sa.Table(
+    "site_reports",
+    metadata,
+    sa.Column("site", sa.Text(), primary_key=True),
+    sa.Column("at", Utc(), nullable=False),
+    sa.Column("text", sa.Text(), nullable=False),
+)
 
 
 def insert_once(

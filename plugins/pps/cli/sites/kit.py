@@ -39,10 +39,12 @@ def make_kit(
     Send it by any way, and its digest, and that of the keys, by another one: what is in etc/root decides what may be
     installed there from then on.
     """
-    site = front(ctx).services.config.site(name)
+    config = front(ctx).services.config
+    site = config.site(name)
     root = keys_of(keys)
     centre = Centre(root, public_key(key).replace(",", " ", 1), vo, tuple(address or ()))
-    place_there = Place(Accounts(switch=switch), fetch=Fetch(fetch_from) if fetch_from else None)
+    report = f"{config.service.public_url.rstrip('/')}/pps/api/v1/sites/{site.name}/receipts"
+    place_there = Place(Accounts(switch=switch), fetch=Fetch(fetch_from, report=report) if fetch_from else None)
     files = kit_files(site, [Policy(p) for p in product], centre, place_there)
     content = kit_tar(files)
     place = out or Path(f"pps-kit-{site.name}.tar")
@@ -65,4 +67,5 @@ def make_kit(
         "  read pps-kit/README",
         "  sh pps-kit/bin/pps-kit-install --dry-run",
         "Tell them both digests by another way than the one that the kit takes.",
+        *([f"With what it reports what it has fetched: pps sites token {site.name}"] if fetch_from else []),
     )

@@ -10,13 +10,16 @@ from pps.cli import output
 from pps.cli.front import front, group
 from pps.cli.sites.importing import import_sites
 from pps.cli.sites.kit import make_kit
+from pps.cli.sites.token import show_token
 from pps.config.loader import problems_in
 from pps.config.site_models import SitesFile
 from pps.domain.sites.place import in_words
+from pps.domain.sites.site import Site
 
 app = group("The sites: who they are, and what they agreed to.")
 app.command("import")(import_sites)
 app.command("kit")(make_kit)
+app.command("token")(show_token)
 
 
 @app.command("list")
@@ -71,9 +74,7 @@ def show(
                 ("previews", "yes" if site.accepts_previews else "no"),
                 ("canary", "yes" if site.canary else "no"),
                 ("partner levels", ", ".join(sorted(site.partner_levels)) or "-"),
-                ("login", f"{site.ssh.user}@{site.ssh.host}:{site.ssh.port}"),
-                ("host key", site.ssh.host_key),
-                ("connection", site.connection),
+                *_how_it_is_reached(site),
                 ("preview root", site.preview_root),
                 ("production root", site.production_root),
                 ("production check", site.production_check),
@@ -89,6 +90,17 @@ def show(
         )
     )
     return None
+
+
+def _how_it_is_reached(site: Site) -> list[tuple[str, object]]:
+    if site.fetches:
+        return [("reached", "by nobody: it fetches by itself, and reports"), ("token", f"number {site.token}")]
+    ssh = site.login
+    return [
+        ("login", f"{ssh.user}@{ssh.host}:{ssh.port}"),
+        ("host key", ssh.host_key),
+        ("connection", site.connection),
+    ]
 
 
 @app.command()

@@ -58,4 +58,6 @@ def wishes_against(site: Site, offer: Offer, wishes: AllWishes) -> tuple[str, ..
 
 def reason_to_wait(site: Site, wishes: AllWishes) -> str:
     """Say why we do not write at a site at this moment, and when we may; "" means that we may now."""
+    if site.fetches:
+        return f"{site.name} fetches by itself, and says so when it has it."
     return wishes.of(site.name).reason_to_wait(site.name, site.timezone, wishes.at)

@@ -92,7 +92,7 @@ def reasons_against_host(host: str, site: Site) -> tuple[str, ...]:
     It is one of the hosts that the registry knows of the site, or in the domain of one of them. Else whoever fills
     in a form could let us knock at any door of our own network.
     """
-    known = {service.host.lower() for service in site.services} | {site.ssh.host.lower()}
+    known = {service.host.lower() for service in site.services} | ({site.ssh.host.lower()} if site.ssh else set())
     if is_host(site.subcluster):  # a queue's name is none
         known.add(site.subcluster.lower())
     host = host.lower().rstrip(".")

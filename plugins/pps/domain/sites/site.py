@@ -67,6 +67,15 @@ class Scheme(StrEnum):
     """where OpenSSH is older than 8.1"""
 
 
+class Reached(StrEnum):
+    """How a preview comes to a site, and how we hear of it."""
+
+    SSH = "ssh"
+    """we go there"""
+    PULL = "pull"
+    """it fetches by itself, and says so when it has: nobody of us ever connects (docs/kit.md)"""
+
+
 @dataclass(frozen=True, slots=True, order=True)
 class Platform:
     """Operating system and architecture, e.g. `debian12` on `amd64`; written `debian12-amd64`."""
@@ -126,7 +135,8 @@ class Site:
     name: str
     roc: str
     platform: Platform
-    ssh: SshEndpoint
+    ssh: SshEndpoint | None
+    """None: nobody of us gets in; only where it is `reached` by pull"""
     preview_root: str
     """Folder at the site under which previews are installed, side by side."""
     production_root: str
@@ -160,6 +170,9 @@ class Site:
     """It verifies itself what it installs, with signatures of this kind; None: it has no kit, and trusts us."""
     kit_wanted_from: datetime | None = None
     """Since then it gets no preview without a kit; None: it does."""
+    reached: Reached = Reached.SSH
+    token: int = 1
+    """Number of the token that it reports with; a higher one makes those before it worthless."""
 
     def __post_init__(self) -> None:
         checked_name(self.name, "site")
@@ -173,8 +186,33 @@ class Site:
             raise InvalidNameError(
                 f"preview_root of {self.name}", "lies inside its production_root.", "Keep previews beside production."
             )
+        self._must_be_reached()
         if reasons := reasons_against_place(self.latitude, self.longitude, self.cpus):
             raise ConfigurationError(self.name, " ".join(reasons), "Correct it in the site registry.")
+
+    def _must_be_reached(self) -> None:
+        if self.reached is Reached.SSH:
+            if self.ssh is None:
+                raise ConfigurationError(self.name, "names no `ssh`.", "Add it, or `reached: pull` if it fetches.")
+        elif self.kit is None:
+            why = "is reached by pull, and has no kit: what it fetches it could not verify."
+            raise ConfigurationError(self.name, why, "Name its `kit` (docs/kit.md).")
+        elif self.canary:
+            why = "is reached by pull, and cannot be a canary: others wait for canaries, and it comes in its own time."
+            raise ConfigurationError(self.name, why, "Remove `canary`.")
+
+    @property
+    def fetches(self) -> bool:
+        """Tell whether nobody of us ever connects to it: it fetches by itself."""
+        return self.reached is Reached.PULL
+
+    @property
+    def login(self) -> SshEndpoint:
+        """How to reach it over SSH; `ConfigurationError` where nobody of us gets in."""
+        if self.ssh is None or self.fetches:
+            why = "fetches by itself: nobody of us connects to it."
+            raise ConfigurationError(self.name, why, "Change `reached` in the site registry if that is wrong.")
+        return self.ssh
 
     @property
     def contacts(self) -> tuple[str, ...]:
@@ -189,7 +227,7 @@ class Site:
     @property
     def connection(self) -> str:
         """Id of the Airflow Connection that reaches this site."""
-        return self.ssh.connection or f"ssh_site_{self.name}"
+        return (self.ssh.connection if self.ssh else "") or f"ssh_site_{self.name}"
 
 
 def verified(sites: Mapping[str, Site]) -> Mapping[str, bool]:
@@ -220,6 +258,8 @@ def reasons_against_preview(
         reasons.append(f"{site.name} is not a production site ({site.infrastructure}).")
     if site.certification is not CertificationStatus.CERTIFIED:
         reasons.append(f"{site.name} has the status {site.certification} in GOCDB, says the site registry.")
+    if level is not None and site.fetches:
+        reasons.append(f"{site.name} fetches by itself: only backward compatible clients can be fetched.")
     if site.platform not in (offered := sorted(platforms)):
         reasons.append(f"{site.name} runs {site.platform}; the patch is for {', '.join(map(str, offered))}.")
     return tuple(reasons)

@@ -110,6 +110,8 @@ class KitSite:
     fetch_from: str = ""
     """address that it fetches from by itself; "": it does not"""
     keep_days: int = 30
+    report_to: str = ""
+    """address that it tells what it has; "": none"""
 
     @property
     def what(self) -> str:
@@ -149,7 +151,9 @@ class KitSite:
         (self.folder / "production/bin/tool").write_text("production")
         self.state.mkdir(mode=0o700)
         centre = Centre(self.people.root(), "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5", "ops")
-        fetch = Fetch(self.fetch_from, str(self.run), seconds=60, keep_days=self.keep_days) if self.fetch_from else None
+        fetch = None
+        if self.fetch_from:
+            fetch = Fetch(self.fetch_from, str(self.run), 60, keep_days=self.keep_days, report=self.report_to)
         self.run.mkdir(mode=0o700)
         place = Place(Accounts(switch="none"), str(self.state), self.path, fetch=fetch)
         files = kit_files(self.site, [self.policy], centre, place)

@@ -106,4 +106,4 @@ def test_the_plan_names_sites_that_would_be_put_off_or_left_out(
     assert code == 1, "the only site that takes it is closed now"
     assert "INFN-T1 does not want glite-WN, in any version: We run our own." in one_line(out)
     assert "its window opens on" in one_line(out)
-    assert "No site's window is open now, so none can be the first." in one_line(out)
+    assert "No site may be written at now, so none can be the first." in one_line(out)

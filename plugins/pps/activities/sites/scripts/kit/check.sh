@@ -7,7 +7,7 @@
 PATH=/usr/bin:/bin:/usr/sbin:/sbin
 export PATH LC_ALL=C
 kit=$(cd "${0%/*}/.." && pwd -P)
-wrong=0
+wrong=0 report=
 ok() { printf 'OK     %s\n' "$*"; }
 wrong() { printf 'WRONG  %s\n' "$*"; wrong=1; }
 refuse() { wrong "$2"; exit 1; }
@@ -41,6 +41,10 @@ if [ -f "$kit/etc/fetch" ]; then
   settings "$kit/etc/fetch" from site run seconds keep_days
   PATH=/usr/bin:/bin:/usr/sbin:/sbin
   verdict "what pps-fetch remembers is $receiver's alone" "$([ "$(stat -c '%U %a' "$run" 2>/dev/null)" = "$receiver 700" ] || echo "$run is not $receiver's with mode 700")"
+  if [ -z "$report" ]; then ok "nothing is reported to the centre: the kit names no address for it"
+  elif [ -f "$run/token" ]; then verdict "the token with which it reports is $receiver's alone" "$([ "$(stat -c '%U %a' "$run/token")" = "$receiver 600" ] || echo "$run/token is not; chown $receiver, chmod 600")"
+  else ok "nothing is reported to the centre: there is no $run/token (only a site that has closed its SSH needs one)"
+  fi
   verdict "cron starts it as $receiver" "$(grep -q "^[0-9]* \* \* \* \* $receiver $kit/bin/pps-fetch" /etc/cron.d/pps-kit 2>/dev/null || echo "/etc/cron.d/pps-kit does not; install the kit again, or start it in another way")"
 fi
 if command -v sshd >/dev/null; then

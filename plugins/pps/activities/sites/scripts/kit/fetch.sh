@@ -10,7 +10,8 @@
 # Nothing that it fetches is believed: it reads bounded numbers of bytes, takes names from this site's policy and not from
 # what came, and leaves all judging to the receiver, which lets it do no more than the centre (docs/kit.md). The address is in
 # etc/fetch; any web server, cache or mirror will do. It may write to one folder of its own (`run`), for its lock,
-# what is under way, and what it has tried; nothing in there is believed by anybody else.
+# what is under way, and what it has tried; nothing in there is believed by anybody else. At the end it tells the centre what
+# this site has, if its root has put a token there.
 #
 # Below the address:
 #   1/<scheme>/<product>@<platform>        keys, what is current, and the newest statement with its signatures
@@ -21,11 +22,12 @@
 #include kit/settings.sh
 #include kit/documents.sh
 #include kit/web.sh
+#include kit/report.sh
 
 refuse() { printf 'pps-fetch: %s\n' "$2" >&2; exit 2; }
 news() { printf '%s\n' "$*"; }
 told() { [ "$quiet" ] || news "$@"; }
-wrong() { news "$@"; failed=1; }
+wrong() { news "$@"; failed=1; [ -z "$work" ] || printf '%s\n' "$*" | cleaned_lines >>"$work/wrong"; }
 
 # asked WORDS...: one request to the receiver, as if the centre had made it.
 asked() { SSH_ORIGINAL_COMMAND="pps-kit 1 pps-fetch $*" "$kit/bin/pps-receive" </dev/null 2>/dev/null 9>&-; }
@@ -126,6 +128,7 @@ probed_and_announced() {
     [ "$file" = "$run/before.$what.$sequence" ] || rm -f "$file"
   done
   asked probe "$what" "$preview" "$before" 60 - >"$work/probes"
+  kept_probes "$what" "$sequence"
   # one line for each probe that the end counts, each one of them OK or a warning
   if awk '
     $1 == "PPS-PROBE" { n++; if ($3 != "OK" && $3 != "WARNING") bad = 1 }
@@ -137,11 +140,11 @@ probed_and_announced() {
   else
     printf '%s failed\n' "$sequence" >"$run/tried.$what"
     wrong "$what: $preview is not announced, its probes say:"
-    grep -E '^PPS-(PROBE [a-z]+ (CRITICAL|UNKNOWN)|REFUSE) ' "$work/probes" | cleaned_lines
+    grep -E '^PPS-(PROBE [a-z]+ (CRITICAL|UNKNOWN)|REFUSE) ' "$work/probes" | cleaned_lines | sed 's/^/  /'
     ! shows_tag "$tag" || [ "$1" != new ] || announced untag "$what" "$tag"
   fi
 }
-cleaned_lines() { tr -c '\040-\176\n' ' ' | sed 's/|.*//; s/^/  /' | cut -c 1-200; }
+cleaned_lines() { tr -c '\040-\176\n' ' ' | sed 's/|.*//' | cut -c 1-200; }
 
 # followed: what the receiver said to it, in words; and what a push would do next.
 followed() {
@@ -198,7 +201,7 @@ tidied() { # SEQUENCE ACTION PREVIEW TAG EXPIRES
   done <"$work/old"
 }
 
-kit=${0%/bin/*} dry='' depth=list announce='' quiet='' failed=0 whole='' work='' from='' site='' run='' seconds='' keep_days=''
+kit=${0%/bin/*} dry='' depth=list announce='' quiet='' failed=0 whole='' work='' from='' site='' run='' seconds='' keep_days='' report=''
 for word do
   case $word in
     --dry-run) dry=1 ;;
@@ -215,6 +218,8 @@ the_kit
 settings "$kit/etc/fetch" from site run seconds keep_days
 export PATH LC_ALL=C
 case $from in http://?*|https://?*) ;; *) refuse kit "$kit/etc/fetch says from $from, which is no address of http or https" ;; esac
+case $report in ''|http://?*|https://?*) ;; *) refuse kit "$kit/etc/fetch says report $report, which is no address of http or https" ;; esac
+case $report in *[!A-Za-z0-9._~:/%@+-]*) refuse kit "$kit/etc/fetch says report $report, which is no plain address" ;; esac
 case $from in *[!][A-Za-z0-9._~:/%@+-]*) refuse kit "$kit/etc/fetch says from $from, which is no plain address" ;; esac
 from=${from%/}
 for number in "$seconds" "$keep_days"; do
@@ -252,5 +257,8 @@ done 8<"$work/here"
     # shellcheck disable=SC2086
     [ "$here_is" = none ] || tidied $here_is
   done 8<"$work/here"
+  look_here
+  reported
 }
+[ -z "$dry" ] || [ -z "$report" ] || news "would report to $report what this site has"
 exit "$failed"

@@ -14,6 +14,7 @@ settings() {
       profile_d) profile_d=$kept ;; tag_dir) tag_dir=$kept ;; subcluster) subcluster=$kept ;; vo) vo=$kept ;;
       packed) packed_policy=$kept ;; unpacked) unpacked_policy=$kept ;; files) files_policy=$kept ;;
       from) from=$kept ;; site) site=$kept ;; run) run=$kept ;; seconds) seconds=$kept ;; keep_days) keep_days=$kept ;;
+      report) report=$kept ;;
       signers) first_role=${kept%% *} second_role=${kept##* } ;; start) start=$kept ;;
       ''|'#'*) ;;
       *) refuse kit "$settings_of has a line $setting, which this kit does not know" ;;
