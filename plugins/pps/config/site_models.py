@@ -8,7 +8,15 @@ from pathlib import Path
 from typing import Annotated
 from zoneinfo import available_timezones
 
-from pydantic import AfterValidator, AwareDatetime, BeforeValidator, Field, model_validator
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BeforeValidator,
+    Field,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from pps.config.base_models import Addresses, Host, Model, Name, PlatformName, SitePath, SubClusterId
 from pps.domain.sites.place import reason_against, reason_against_half_a_place
@@ -23,6 +31,8 @@ from pps.domain.sites.site import (
     Site,
     SiteService,
     SshEndpoint,
+    reasons_against_fetching,
+    reasons_against_ways,
 )
 
 
@@ -79,7 +89,8 @@ class SiteModel(Model):
     name: Name
     roc: Name
     platform: PlatformName
-    ssh: SshModel | None = None
+    reached: Reached = Reached.SSH
+    ssh: Annotated[SshModel | None, Field(validate_default=True)] = None
     preview_root: SitePath
     production_root: SitePath
     profile_d: SitePath
@@ -100,8 +111,20 @@ class SiteModel(Model):
     cpus: Annotated[int, _as_the_domain_has("cpus")] | None = None
     production_check: ProductionCheck = ProductionCheck.NAMES
     kit: Scheme | None = None
-    reached: Reached = Reached.SSH
     token: Annotated[int, Field(ge=1, le=1_000_000)] = 1
+
+    @field_validator("ssh")
+    @classmethod
+    def _some_way_in(cls, ssh: SshModel | None, known: ValidationInfo) -> SshModel | None:
+        if reasons := reasons_against_ways(known.data.get("reached", Reached.SSH), has_ssh=ssh is not None):
+            raise ValueError(" ".join(reasons))
+        return ssh
+
+    @model_validator(mode="after")
+    def _may_fetch(self) -> SiteModel:
+        if reasons := reasons_against_fetching(self.reached, self.kit, canary=self.canary):
+            raise ValueError(f"{self.name} {' '.join(reasons)}")
+        return self
 
     @model_validator(mode="after")
     def _whole_place(self) -> SiteModel:

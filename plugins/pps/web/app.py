@@ -1,8 +1,8 @@
 """The web application, mounted under /pps by Airflow's plugin (plugins/pps_plugin.py).
 
 Airflow serves a plugin's applications without asking who calls. So every route here wants an Airflow
-user with a role, or (one each) a worker of ours or a collector of numbers, except those in `PUBLIC`; `create_app`
-refuses to return anything else.
+user with a role, or (one each) a worker of ours, a site or a collector of numbers, except those in `PUBLIC`;
+`create_app` refuses to return anything else.
 """
 
 from __future__ import annotations
@@ -114,10 +114,6 @@ PUBLIC = {
         "/following/{token}.atom",
     ): "feed readers cannot sign in; its address holds a key that its owner can change.",
     ("POST", "/feedback/{name}"): "SD 4.1.1: the same channel; where the form goes.",
-    (
-        "POST",
-        "/api/v1/sites/{name}/receipts",
-    ): "sites that fetch cannot sign in; each has a token, which lets it say what it has, and nothing else.",
     ("POST", "/tracker/changed"): "trackers cannot sign in; each delivery is signed, and only makes us look.",
 }
 
@@ -173,7 +169,6 @@ def create_app(
     app.include_router(questions.public_router())
     app.include_router(following.public_router(live, strangers, now))
     app.include_router(tracker_hook.router(everything, now))
-    app.include_router(reports.router(everything, now))
     metrics_for_collectors, metrics_for_users = metrics.routers(watch, now)
     app.include_router(metrics_for_collectors)
     user = reader(current_user)
@@ -209,7 +204,9 @@ def create_app(
         app.include_router(router, dependencies=[Depends(user)])
     of_workers, worker = run_notes.router(everything, keep_note)
     app.include_router(of_workers)
-    check_closed(app, user, worker, metrics.collector)
+    of_sites, site = reports.router(everything, now)
+    app.include_router(of_sites)
+    check_closed(app, user, worker, site, metrics.collector)
     return app
 
 
@@ -232,7 +229,7 @@ def check_closed(app: FastAPI, *locks: Callable[..., Any]) -> None:
     Whoever adds routes to the application calls this again.
 
     Args:
-        locks: dependencies that ask: for a user, as `reader` has made it, for a worker of ours, or for a collector.
+        locks: dependencies that ask: for a user, as `reader` has made it, for a worker of ours, a site, or a collector.
     """
     open_routes = set()
     for route in app.routes:

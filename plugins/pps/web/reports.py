@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import datetime
+from typing import Any
 
-from fastapi import APIRouter, HTTPException, Request
+from fastapi import APIRouter, Depends, HTTPException, Request
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import JSONResponse
 
@@ -19,45 +20,44 @@ from pps.services import Services
 from pps.web.guards import RateLimit, check_rate, check_type, read_text
 from pps.workflow.desk import FrontOffice
 
-#: Of one address: a relay's or a translator's may be that of many sites.
+#: Of one address: a translator's may be that of many sites.
 _AT_ONCE, _PER_S = 60, 1.0
 
 
-def router(services: Callable[[], Services], now: Callable[[], datetime]) -> APIRouter:
-    """One route; it has its line in `app.PUBLIC`."""
-    api = APIRouter()
-    limit = RateLimit(_AT_ONCE, _PER_S)
+def router(services: Callable[[], Services], now: Callable[[], datetime]) -> tuple[APIRouter, Callable[..., Any]]:
+    """The route, and the dependency that lets in nobody but the site itself."""
+    api, limit = APIRouter(), RateLimit(_AT_ONCE, _PER_S)
 
-    @api.post("/api/v1/sites/{name}/receipts")
-    async def receipts(name: str, request: Request) -> JSONResponse:
-        """What a site's kit reports, as text; 201 for news, 200 for none, 401 without the site's token."""
+    def reporter(name: str, request: Request) -> Site:
         check_rate(request, limit)
         s = services()
         site = s.config.sites.get(name)
-        _must_be(site, s, request.headers.get("authorization", ""))
+        scheme, _, token = request.headers.get("authorization", "").partition(" ")
+        # one that there is not, and one without a kit, have no token; it takes as long to say so
+        its_name, number = (site.name, site.token) if site and site.kit else ("", 0)
+        good = is_site_token(s.feedback_secret, its_name, number, token.strip())
+        if site is None or site.kit is None or not good or scheme.lower() != "bearer":
+            why = "This is not the token of this site. Whoever coordinates gives it out: pps sites token SITE."
+            raise HTTPException(401, why, {"WWW-Authenticate": "Bearer"})
+        return site
+
+    @api.post("/api/v1/sites/{name}/receipts")
+    async def receipts(request: Request, site: Site = Depends(reporter)) -> JSONResponse:  # noqa: B008
+        """What a site has, as its kit reports it (text/plain), with the token of the site instead of one of Airflow.
+
+        201 for news, 200 for none.
+        """
         check_type(request, "text/plain")
         text = await read_text(request)
 
         def work() -> int:
-            assert site is not None  # noqa: S101 (else it had no token)
             report = read_report(site.name, text)
-            office = FrontOffice.of(s, now, f"site {site.name}")
+            office = FrontOffice.of(services(), now, f"site {site.name}")
             new = take_report(office, site, report)
             office.facts.keep_report(site.name, text, office.now)  # after it: what broke off is told again
             return len(new)
 
         new = await run_in_threadpool(work)
-        return JSONResponse({"site": name, "new": new}, 201 if new else 200)
+        return JSONResponse({"site": site.name, "new": new}, 201 if new else 200)
 
-    return api
-
-
-def _must_be(site: Site | None, s: Services, said: str) -> None:
-    """401 unless the token is this site's; the same for a site that there is not, or that has no kit."""
-    scheme, _, token = said.partition(" ")
-    known = site if site and site.kit else None
-    name, number = (known.name, known.token) if known else ("", 0)
-    good = is_site_token(s.feedback_secret, name, number, token.strip())
-    if not (known and good and scheme.lower() == "bearer"):
-        why = "This is not the token of this site. Whoever coordinates gives it out: pps sites token SITE."
-        raise HTTPException(401, why, {"WWW-Authenticate": "Bearer"})
+    return api, reporter

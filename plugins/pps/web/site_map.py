@@ -103,6 +103,7 @@ def _site(name: str, site: Site | None, states: Mapping[str, Any], by_itself: bo
         "longitude": site.longitude if site else None,
         "cpus": site.cpus if site else None,
         "verified": by_itself,
+        "fetches": site is not None and site.fetches,
         "states": states,
     }
 

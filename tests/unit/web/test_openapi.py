@@ -180,7 +180,8 @@ def test_every_operation_is_described_and_nothing_else_is(world: World) -> None:
             assert bool(operation["security"]) is ((method.upper(), path) not in PUBLIC), about
             assert operation["responses"]["4XX"]["content"]["application/json"]["schema"]["$ref"].endswith("/Problem")
             if method == "post" and path != "/api/v1/run-note":
-                assert "$ref" in operation["requestBody"]["content"]["application/json"]["schema"], about
+                (kind, body), *_ = operation["requestBody"]["content"].items()
+                assert "$ref" in body["schema"] if kind == "application/json" else body["schema"]["description"], about
 
 
 def test_the_description_is_for_users_and_names_where_we_are_served(world: World) -> None:

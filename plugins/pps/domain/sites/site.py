@@ -128,6 +128,27 @@ class SiteService:
         checked_host(self.host, f"host of a {self.type}")
 
 
+def reasons_against_ways(reached: Reached, *, has_ssh: bool) -> tuple[str, ...]:
+    """Say why nobody could reach a site; no reasons means that somebody can, or need not."""
+    if reached is Reached.SSH and not has_ssh:
+        return ("is missing; a site without it fetches by itself (reached: pull).",)
+    return ()
+
+
+def reasons_against_fetching(reached: Reached, kit: Scheme | None, *, canary: bool) -> tuple[str, ...]:
+    """Say why a site cannot be one that only fetches; no reasons means that it can, or does not want to."""
+    if reached is not Reached.PULL:
+        return ()
+    reasons = []
+    if kit is None:
+        reasons.append("is reached by pull, and has no kit: what it fetches it could not verify (docs/kit.md).")
+    if canary:
+        reasons.append(
+            "is reached by pull, and cannot be a canary: others wait for canaries, it comes in its own time."
+        )
+    return tuple(reasons)
+
+
 @dataclass(frozen=True, slots=True)
 class Site:
     """One grid site as the registry describes it."""
@@ -186,20 +207,11 @@ class Site:
             raise InvalidNameError(
                 f"preview_root of {self.name}", "lies inside its production_root.", "Keep previews beside production."
             )
-        self._must_be_reached()
+        ways = reasons_against_ways(self.reached, has_ssh=self.ssh is not None)
+        if reasons := (*ways, *reasons_against_fetching(self.reached, self.kit, canary=self.canary)):
+            raise ConfigurationError(self.name, " ".join(reasons), "Correct it in the site registry.")
         if reasons := reasons_against_place(self.latitude, self.longitude, self.cpus):
             raise ConfigurationError(self.name, " ".join(reasons), "Correct it in the site registry.")
-
-    def _must_be_reached(self) -> None:
-        if self.reached is Reached.SSH:
-            if self.ssh is None:
-                raise ConfigurationError(self.name, "names no `ssh`.", "Add it, or `reached: pull` if it fetches.")
-        elif self.kit is None:
-            why = "is reached by pull, and has no kit: what it fetches it could not verify."
-            raise ConfigurationError(self.name, why, "Name its `kit` (docs/kit.md).")
-        elif self.canary:
-            why = "is reached by pull, and cannot be a canary: others wait for canaries, and it comes in its own time."
-            raise ConfigurationError(self.name, why, "Remove `canary`.")
 
     @property
     def fetches(self) -> bool:

@@ -235,6 +235,8 @@ class MapSite(Answer):
     cpus: int | None
     verified: bool | None
     """it installs only what two people have signed; null where no site has a kit, or it left the registry"""
+    fetches: bool
+    """by itself: nobody of us connects to it"""
     states: dict[str, State]
     """rollout -> state"""
 

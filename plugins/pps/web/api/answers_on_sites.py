@@ -84,6 +84,8 @@ class PublicSite(Answer):
     cpus: int | None
     verified: bool | None
     """it installs only what two people have signed; null where no site has a kit, or it left the registry"""
+    fetches: bool
+    """by itself: nobody of us connects to it"""
     timezone: str | None
     previews: list[SitePreview]
     wishes: SiteWishes | None
@@ -167,6 +169,14 @@ class SiteDate(Answer):
     at: datetime
     what: str
     rollout: str
+
+
+class ReportTaken(Answer):
+    """A report of a site that fetches by itself was read."""
+
+    site: str
+    new: int
+    """facts that were not on record yet"""
 
 
 class SiteWork(Answer):

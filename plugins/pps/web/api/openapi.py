@@ -62,7 +62,8 @@ class Described:
 
     answer: type[BaseModel] | None = None
     """None: nothing (204), or a document that describes itself"""
-    body: type[BaseModel] | None = None
+    body: type[BaseModel] | str | None = None
+    """a str: text, and what it is"""
     statuses: tuple[int, ...] = (200,)
     editions: bool = False
     """has an ETag, and answers 304 to whoever has it"""
@@ -98,6 +99,9 @@ OPERATIONS: Mapping[tuple[str, str], Described] = {
     ("POST", "/api/v1/rollouts/{name}/control"): Described(answers_to_users.Controlled, ControlBody, _KEPT),
     ("POST", "/api/v1/rollouts/{name}/feedback-date"): Described(answers_to_users.Extended, ExtendBody, _KEPT),
     ("GET", "/api/v1/settings"): Described(answers_to_users.Settings),
+    ("POST", "/api/v1/sites/{name}/receipts"): Described(
+        answers_on_sites.ReportTaken, "what a kit reports; printable lines from PPS-REPORT 1 to PPS-REPORT-END", _KEPT
+    ),
     ("POST", DOOR): Described(statuses=(204,)),
     ("GET", "/api/v1/credits"): Described(answers_to_users.Credits),
     ("GET", "/api/v1/following"): Described(answers_to_users.Following),
@@ -183,7 +187,9 @@ def described(app: FastAPI, public: Collection[tuple[str, str]], root: str) -> d
     """
     routes = [route for route in app.routes if isinstance(route, APIRoute) and route.path.startswith(PREFIX)]
     document = get_openapi(title=app.title, version=__version__, description=_ABOUT, routes=routes)
-    models = {model for d in OPERATIONS.values() for model in (d.answer, d.body) if model} | {answers.Problem}
+    models = {model for d in OPERATIONS.values() for model in (d.answer, d.body) if isinstance(model, type)} | {
+        answers.Problem
+    }
     _, schemas = models_json_schema(
         [(model, "validation") for model in sorted(models, key=lambda m: m.__name__)], ref_template=_REF
     )
@@ -214,7 +220,10 @@ def _complete(operation: dict[str, Any], about: Described) -> None:
     responses["5XX"] = {"description": "A problem of ours; try again later.", "content": problem}
     operation["responses"] = responses
     operation["summary"] = (operation.get("description") or operation["summary"]).partition("\n")[0]
-    if about.body:
+    if isinstance(about.body, str):
+        text = {"text/plain": {"schema": {"type": "string", "description": about.body}}}
+        operation["requestBody"] = {"required": True, "content": text}
+    elif about.body:
         operation["requestBody"] = {"required": True, "content": {"application/json": {"schema": _ref(about.body)}}}
 
 
