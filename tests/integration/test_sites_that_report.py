@@ -42,6 +42,7 @@ from pps.domain.record.facts import FactKind
 from pps.domain.record.rollouts import RolloutPath
 from pps.domain.record.site_states import SiteState
 from pps.domain.sites.places import Places
+from pps.sandbox.kit import machine as kit_machine
 from pps.sandbox.kit.site import WEEK, now
 from pps.web.app import create_app
 from pps.workflow.desk import FrontDesk
@@ -364,6 +365,67 @@ def test_what_does_not_arrive_is_in_the_next_report(centre: Reporting, address: 
     fetch.write_text(right)
     assert centre.kit.fetch()[0] == 0
     assert centre.kinds(d)[1:] == [INSTALLED, PASSED, TAGGED], "with what its probes have said"
+
+
+@pytest.mark.parametrize(
+    ("tools", "curl", "reports"), [("dash", True, True), ("dash", False, True), ("busybox", False, False)],
+    ids=["curl", "GNU wget", "busybox' wget"],
+)  # fmt: skip
+def test_the_token_stands_on_no_command_line(
+    tmp_path: Path, http_folder: HttpFolder, tools: str, curl: bool, reports: bool
+) -> None:
+    folder = tmp_path / "tools"
+    centre = Reporting(tmp_path / "centre", http_folder, make_sh(folder, tools))
+    for name in ("curl", "wget"):
+        real = folder / f"real-{name}"
+        (folder / name).rename(real)
+        script = f'#!/bin/sh\necho "$@" >>{tmp_path}/started\nexec -a {name} {real} "$@"\n'
+        if curl or name == "wget":
+            (folder / name).write_text(script.replace("#!/bin/sh", f"#!{shutil.which('bash')}"))
+            (folder / name).chmod(0o755)
+    d = centre.signed(4711, "1.0")
+    with served({"/pps": create_app(lambda: centre.services, airflow_user, centre.now)}) as url:
+        centre.reports_to(f"{url}/pps/api/v1/sites/{_SITE}/receipts")
+        code, said = centre.fetch()
+        assert (code == 0) is reports, said
+        assert said[-1].startswith("reported to " if reports else "nothing is reported: that needs curl or GNU wget")
+        assert (TAGGED in centre.kinds(d)) is reports
+        refused = requests.post(f"{url}/pps/api/v1/sites/{_SITE}/receipts", "x", timeout=20)
+        assert refused.status_code == 401
+        if reports:
+            (centre.kit.run / "token").write_text("wrong\n")
+            (*_, last) = centre.kit.fetch()[1]
+            assert "401" in last or "Authentication Failed" in last, "as each of them says it"
+    assert site_token(SECRET, _SITE, 1) not in (tmp_path / "started").read_text()
+
+
+@pytest.mark.needs("sudo", "root", "linux")
+def test_as_roots_install_it_the_account_that_may_only_receive_reports(centre: Reporting, address: str) -> None:
+    d = centre.signed(4711, "1.0")
+    centre.lay_out()
+    places = {"fetch_from": centre.served.url, "report_to": address}
+    with kit_machine.running(centre.folder / "machine", centre.people, centre.artefacts, **places) as machine:
+        as_pps = ("setpriv", "--reuid=pps", "--regid=pps", "--clear-groups")
+        machine.inside("sh", "/srv/pps-kit/bin/pps-kit-install", check=False)
+        machine.inside("chown", "ppskeep", "/srv/tags/ce.example.org/ops")
+        assert "there is no /srv/fetches/token" in machine.inside("sh", "/opt/pps-kit/bin/pps-kit-check", check=False)
+        assert (
+            machine.inside(*as_pps, "/opt/pps-kit/bin/pps-fetch", check=False)
+            .splitlines()[-1]
+            .startswith("nothing is reported: there is no /srv/fetches/token")
+        )
+        words = f"{site_token(SECRET, _SITE, 1)}\n"
+        machine.inside(*as_pps, "sh", "-c", "umask 077; cat >/srv/fetches/token", stdin=words)
+        checked = machine.inside("sh", "/opt/pps-kit/bin/pps-kit-check", check=False)
+        assert "OK     the token with which it reports is pps's alone" in checked
+        said = machine.inside(*as_pps, "/opt/pps-kit/bin/pps-fetch", check=False)
+        assert said.splitlines()[-1] == f"reported to {address}"
+        assert INSTALLED in centre.kinds(d)
+        # installed again, it keeps its token; nobody else may read it
+        machine.inside("sh", "/srv/pps-kit/bin/pps-kit-install")
+        assert machine.inside(*as_pps, "cat", "/srv/fetches/token") == words
+        others = ("setpriv", "--reuid=ppsprobe", "--regid=ppsprobe", "--clear-groups")
+        assert machine.inside(*others, "cat", "/srv/fetches/token", check=False) == ""
 
 
 def test_the_doctor_judges_a_site_by_its_last_report(centre: Reporting, address: str) -> None:

@@ -121,19 +121,21 @@ def running(
     product: str = "client",
     controller: Path | None = None,
     fetch_from: str = "",
+    report_to: str = "",
 ) -> Iterator[KitMachine]:
     """The machine with the kit unpacked in /srv/pps-kit, not installed yet; sshd runs.
 
     Args:
         controller: the key by which it is reached; a new one is made where there is none.
         fetch_from: address that it fetches from by itself; "": it does not.
+        report_to: address that it tells what it has, when its root has put a token there; "": none.
     """
     folder.mkdir(parents=True, exist_ok=True)
     folder.chmod(0o755)
     machine = KitMachine(folder, people, store, policy=Policy(product), port=free_port())
     controller = controller or new_key(folder / "id")
     centre = Centre(people.root(), public_key(controller), "ops")
-    fetch = Fetch(fetch_from, "/srv/fetches") if fetch_from else None
+    fetch = Fetch(fetch_from, "/srv/fetches", report=report_to) if fetch_from else None
     files = kit_files(machine.site, [machine.policy], centre, Place(state="/srv/state", fetch=fetch))
     (folder / "kit.tar").write_bytes(kit_tar(files))
     keeper = subprocess.Popen(

@@ -41,7 +41,7 @@ reported() {
   elif [ "$gnu" ]; then
     printf 'header = Authorization: Bearer %s\nheader = Content-Type: text/plain\n' "$token" >"$work/head"
     # shellcheck disable=SC2086
-    $limit ${limit:+120} wget -q $gnu --config="$work/head" --content-on-error --post-file="$work/report" -O "$work/answer" \
+    $limit ${limit:+120} wget -nv $gnu --config="$work/head" --content-on-error --post-file="$work/report" -O "$work/answer" \
       "$report" 2>"$work/said"
     case $? in 0) echo 200 ;; *) echo "wget ended with $?" ;; esac >"$work/code"
   else wrong "nothing is reported: that needs curl or GNU wget"; return 0
