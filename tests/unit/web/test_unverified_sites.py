@@ -51,6 +51,19 @@ def test_a_site_without_a_kit_is_marked_where_another_has_one(services: MemorySe
     assert words in Read(web(services, *sites, kits=KITS).get(path).text).words
 
 
+def test_of_a_site_that_nobody_gets_into_that_is_said(services: MemoryServices) -> None:
+    closed = site("PIC", kit="ssh", reached="pull")
+    del closed["ssh"]
+    anybody = web(services, site("CNAF"), closed, kits=KITS)
+    assert (
+        "checks that itself · fetches by itself and reports; nobody connects"
+        in Read(anybody.get("/sites/PIC").text).words
+    )
+    assert "fetches by itself" not in Read(anybody.get("/sites/CNAF").text).words
+    fetches = {s["site"]: s["fetches"] for s in anybody.get("/api/v1/map").json()["sites"]}
+    assert (fetches["PIC"], fetches["CNAF"]) == (True, False)
+
+
 def test_of_a_site_that_has_left_the_registry_nobody_says_that_it_checks_what_it_installs(
     services: MemoryServices,
 ) -> None:
