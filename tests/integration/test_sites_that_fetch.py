@@ -236,9 +236,24 @@ def test_a_relay_takes_no_more_than_was_announced_and_tells_sites_of_nothing_tha
     assert (relay / "1/ssh" / fetched.kit.what).read_bytes() == papers
     assert not (relay / fetched.payload(d)).exists()
     hostile = (fetched.served.folder / fetched.payload(d, "list")).with_name("list")
-    hostile.write_text("full 99999999999\nfrom ../../../../etc 3\nfull x\n")
+    sha = "0" * 64
+    hostile.write_text(f"full 99999999999 {sha}\nfrom ../../../../etc 3 {sha}\nfull x {sha}\nfull 3 ;id\nfull 3\n")
     assert _relay(fetched, relay)[0] == 1
     assert {p.name for p in relay.iterdir()} == {"1", ".lock"}
+
+
+def test_what_came_to_a_relay_broken_does_not_stay_there(fetched: Fetched, tmp_path: Path) -> None:
+    d = fetched.signed(4711, "1.0")
+    fetched.lay_out()
+    place = fetched.served.folder / fetched.payload(d)
+    good = place.read_bytes()
+    place.write_bytes(good[:-2] + b"xx")  # of the same size
+    code, said = _relay(fetched, tmp_path / "relay")
+    assert (code, "other bytes came than the list says" in said[0]) == (1, True), said
+    assert not (tmp_path / "relay" / fetched.payload(d)).exists()
+    place.write_bytes(good)
+    assert _relay(fetched, tmp_path / "relay") == (0, [])
+    assert (tmp_path / "relay" / fetched.payload(d)).read_bytes() == good
 
 
 def _site(kit: KitSite) -> dict[str, str]:

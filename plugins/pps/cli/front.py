@@ -153,7 +153,7 @@ def _said(response: Response, about: str) -> dict[str, Any]:
         return dict(said)
     detail = str(said.get("detail", said)) if isinstance(said, dict) else str(said)
     if response.status_code >= 500:
-        raise ServiceError(about, detail, "Try again later. The api-server's log says more.")
+        raise ServiceError(about, detail, "The api-server's log says more.")
     if response.status_code == 409:
         raise NotYetAllowedError(about, detail)
     raise RefusedError(about, (detail,))

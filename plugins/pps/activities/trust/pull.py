@@ -3,7 +3,7 @@
 ```text
 1/<scheme>/<product>@<platform>         keys, what is current, and the statement in force, as one envelope
 1/<scheme>/current                      the same without a statement
-1/payloads/<digest of MANIFEST>/list    lines `full <bytes>` and `from <digest of MANIFEST> <bytes>`
+1/payloads/<digest of MANIFEST>/list    lines `full <bytes> <sha256>`, `from <digest of MANIFEST> <bytes> <sha256>`
 1/payloads/<digest of MANIFEST>/full    and `from-<digest>`: what a push sends
 ```
 
@@ -107,20 +107,21 @@ class Shelf:
             place = f"{PLACE}/payloads/{it.statement.manifest}"
             lines = [f"full {self._payload(f'{place}/full', *found, None)}\n"]
             for digest, base in self._bases(what, it):
-                bytes_ = self._payload(f"{place}/from-{digest}", *found, base)
-                lines.append(f"from {digest} {bytes_}\n")
+                what_it_is = self._payload(f"{place}/from-{digest}", *found, base)
+                lines.append(f"from {digest} {what_it_is}\n")
             self.folder.publish(f"{place}/list", "".join(lines))
         except TamperedError as error:
             self.alarm(it.rollout, error)
             return False
         return True
 
-    def _payload(self, name: str, tarball: Tarball, manifest: Manifest, base: Manifest | None) -> int:
+    def _payload(self, name: str, tarball: Tarball, manifest: Manifest, base: Manifest | None) -> str:
+        """Write one; its bytes and digest, as lists have them."""
         path = prepare_payload(tarball, manifest, base, self.artefacts, self.cache)
         with path.open("rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
         self.folder.publish_file(name, path, digest)
-        return path.stat().st_size
+        return f"{path.stat().st_size} {digest}"
 
     def _bases(self, what: str, it: Offered) -> Iterable[tuple[str, Manifest]]:
         """The newest previews before it that sites may hold, digest and MANIFEST."""

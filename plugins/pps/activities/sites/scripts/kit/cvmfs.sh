@@ -92,7 +92,7 @@ done 8<"$work/products"
 awk '$2 == "added" || $2 == "removed" { last[$5] = $0 } END { for (p in last) print last[p] }' "$log" | sort >"$work/all"
 while read -r at word what sequence preview digest root <&8; do
   [ "$word" = added ] || continue
-  ! grep -q "^PPS-HAS $preview " "$work/state" || continue
+  ! grep -qF "PPS-HAS $preview " "$work/state" || continue
   if [ "$dry" ]; then echo "$what: would remove $preview"; continue; fi
   # older ones of cvmfs_server delete nothing unless something is brought as well
   printf '%s was withdrawn, or replaced long ago.\n' "$preview" >"$work/REMOVED"

@@ -16,7 +16,7 @@
 # Below the address:
 #   1/<scheme>/<product>@<platform>        keys, what is current, and the newest statement with its signatures
 #   1/<scheme>/current                     the same without a statement
-#   1/payloads/<digest of MANIFEST>/list   which of these there are, with bytes: `full 123`, `from <digest> 45`
+#   1/payloads/<digest of MANIFEST>/list   which there are, with bytes and sha256: `full 123 <sha>`, `from <digest> 45 <sha>`
 #   1/payloads/<digest of MANIFEST>/full   what a site without anything needs
 #   1/payloads/<digest of MANIFEST>/from-<digest of the MANIFEST that it builds upon>
 #include kit/settings.sh
@@ -53,8 +53,8 @@ send() {
 $(awk '
     FNR == 1 { file++ }
     file == 1 { if ($1 == "PPS-HAS") name[$3] = $2; next }
-    $1 == "full" && NF == 2 && $2 ~ /^[0-9]+$/ { all = $2 }
-    $1 == "from" && NF == 3 && $3 ~ /^[0-9]+$/ && ($2 in name) && (least == "" || $3 + 0 < least + 0) { least = $3; digest = $2 }
+    $1 == "full" && NF == 3 && $2 ~ /^[0-9]+$/ { all = $2 }
+    $1 == "from" && NF == 4 && $3 ~ /^[0-9]+$/ && ($2 in name) && (least == "" || $3 + 0 < least + 0) { least = $3; digest = $2 }
     END { if (digest != "" && (all == "" || least + 0 < all + 0)) print name[digest], digest }' "$work/heard" "$work/fetched")
 PPS_BASE
   fi

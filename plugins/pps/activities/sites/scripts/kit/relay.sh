@@ -40,13 +40,15 @@ mkdir -m 700 "$work" || exit 2
 
 in_place() { chmod 644 "$1" && mv "$1" "$2"; }
 
-# copied NAME BYTES MANIFEST: a payload of that size; false if it did not come.
+# copied NAME BYTES SHA256 MANIFEST: a payload; false if it did not come as the list says. That is no check of what is
+# signed, which is for sites; it keeps what was broken on its way from staying here.
 copied() {
-  place=$folder/1/payloads/$3/$1
+  place=$folder/1/payloads/$4/$1
   [ ! -f "$place" ] || [ "$(($(wc -c <"$place")))" -ne "$2" ] || return 0
-  web "payloads/$3/$1" $(($2 + 1)) >"$work/payload"
+  web "payloads/$4/$1" $(($2 + 1)) >"$work/payload"
   got=$(($(wc -c <"$work/payload")))
-  ended_well && [ "$got" -eq "$2" ] || { wrong "$3/$1: $got of $2 bytes came: $(why_not)"; return 1; }
+  ended_well && [ "$got" -eq "$2" ] || { wrong "$4/$1: $got of $2 bytes came: $(why_not)"; return 1; }
+  [ "$(sha256sum <"$work/payload")" = "$3  -" ] || { wrong "$4/$1: other bytes came than the list says; the next run tries again"; return 1; }
   in_place "$work/payload" "$place"
 }
 
@@ -57,14 +59,15 @@ payloads() {
   fetched "payloads/$1/list" 8192 || { wrong "$what: there is no list of payloads: $(why_not)"; return 1; }
   mkdir -p "$folder/1/payloads/$1"
   awk -v most=$((most + 36)) '
-    NF == 2 && $1 == "full" { name = "full"; bytes = $2 }
-    NF == 3 && $1 == "from" && $2 ~ /^[0-9a-f]+$/ && length($2) == 64 { name = "from-" $2; bytes = $3 }
-    name && bytes ~ /^[0-9]+$/ && length(bytes) < 13 && bytes + 0 <= most { print name, bytes }
+    NF == 3 && $1 == "full" { name = "full"; bytes = $2; sum = $3 }
+    NF == 4 && $1 == "from" && $2 ~ /^[0-9a-f]+$/ && length($2) == 64 { name = "from-" $2; bytes = $3; sum = $4 }
+    sum !~ /^[0-9a-f]+$/ || length(sum) != 64 { name = "" }
+    name && bytes ~ /^[0-9]+$/ && length(bytes) < 13 && bytes + 0 <= most { print name, bytes, sum }
     { name = "" }' "$work/fetched" | head -n 10 >"$work/wanted"
   true >"$work/list"
-  while IFS=' ' read -r name bytes <&8; do
-    copied "$name" "$bytes" "$1" || continue
-    printf '%s %s\n' "$(printf %s "$name" | sed 's/^from-/from /')" "$bytes" >>"$work/list"
+  while IFS=' ' read -r name bytes sum <&8; do
+    copied "$name" "$bytes" "$sum" "$1" || continue
+    printf '%s %s %s\n' "$(printf %s "$name" | sed 's/^from-/from /')" "$bytes" "$sum" >>"$work/list"
   done 8<"$work/wanted"
   grep -q '^full ' "$work/list" || { wrong "$what: what a site without anything needs did not come"; return 1; }
   in_place "$work/list" "$folder/1/payloads/$1/list"
