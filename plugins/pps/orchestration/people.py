@@ -77,8 +77,11 @@ class HumanStep(HITLOperator):
     def execute(self, context: Context) -> Any:
         """Put the question unless it is answered already; park until the answer, or the agreed time."""
         with desk(self.rollout) as d:
-            if standing := self._standing(d.rollout) or self._taken_now(d):
+            if standing := self._standing(d.rollout):
+                self._after(d)  # whoever has put it on record may have been killed before that
                 return standing
+            if taken := self._taken_now(d):
+                return taken
             asking_for = self.form.prepare(d, self.about)
             if asking_for is None:
                 return NOT_ASKED

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from types import SimpleNamespace
 from typing import Any
@@ -22,6 +22,7 @@ from pps.domain.people import questions
 from pps.domain.record.facts import FactKind
 from pps.orchestration.people import HumanStep
 from pps.workflow.answers import Place, Standing, asked_again, verdict
+from pps.workflow.form_book import FORMS
 
 PLACE = Place("pilot", "first", "at_site.set_up", 1)
 FORM = {"endpoint": endpoint_at("PIC"), "version": "3.1.23", "version_at": None, "previous": "3.1.22", "remarks": None}
@@ -186,3 +187,16 @@ def test_a_form_that_cannot_be_read_is_refused_and_not_burnt(world: World) -> No
     assert world.answers(choice="Perhaps") is None
     (refusal,) = world.refusals
     assert "cannot be read" in refusal.reasons[0]
+
+
+def test_what_follows_from_an_answer_is_done_by_a_retry_if_the_task_was_killed_before_it(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done: list[str] = []
+    form = replace(FORMS[set_up.STEP], after=lambda d, about: done.append(about))
+    monkeypatch.setitem(FORMS, set_up.STEP, form)
+    with monkeypatch.context() as power_cut:
+        power_cut.setattr(HumanStep, "_after", lambda *_: (_ for _ in ()).throw(SystemExit))
+        with pytest.raises(SystemExit):
+            world.answers(set_up.CANNOT, remarks="No machine for it.")
+    assert (world.asks(), done) == (set_up.CANNOT, ["PIC"])
