@@ -97,7 +97,8 @@ class Pilots(PathMachine):
         before = Pilot(self.world.record(run.name)).served
         done = super().perform(run, task, trouble)
         if site not in before and site in Pilot(self.world.record(run.name)).served:
-            assert self.world.services_at.state[endpoint_of(site)] == (ProbeState.OK, self.version)
+            answers = self.world.services_at.state[endpoint_of(site)]
+            assert answers == (ProbeState.OK, self.version), f"{site} counts as set up, and answers {answers}"
         return done
 
     def well_again(self) -> None:

@@ -6,6 +6,7 @@ told (`frail.Weather`). Which step may follow which is in tests/support/itinerar
 
 from __future__ import annotations
 
+import fcntl
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -26,14 +27,16 @@ from tests.support.paper_packages import PaperProduction, PaperReader, PaperRepo
 from tests.support.pilot_runs import Services
 from tests.support.pilots import MAJOR, MINOR
 from tests.support.postgres import StoreUrls
-from tests.support.simulated_sites import SimulatedSites
+from tests.support.simulated_sites import KilledError, SimulatedSites
 from tests.support.tasks import tasks_work_with
 from tests.support.withdrawals import Postbox
 from upath import UPath
 
 from pps.activities.clients import distribution
+from pps.activities.packages import payloads
 from pps.adapters.packages.artefacts import ArtefactStore
 from pps.adapters.packages.folders import PublishedFolder
+from pps.adapters.record import database
 from pps.adapters.record.store import FactStore
 from pps.domain.packages.patch import Bug, PackageRef, Patch, PatchKind, PatchState, Severity
 from pps.domain.packages.repository_trust import Trust
@@ -169,6 +172,8 @@ class Walked:
         for module in (clients, distributing):
             monkeypatch.setattr(module.labels, "say_how_it_went", lambda *_: "")
         monkeypatch.setattr(clients.run_notes, "tell_opener", lambda *_: None)
+        monkeypatch.setattr(payloads, "fcntl", SimpleNamespace(LOCK_EX=fcntl.LOCK_EX, flock=_locked_at_once))
+        monkeypatch.setattr(database, "_TURN_AFTER_S", 0.1)  # nor for its turn
         monkeypatch.setattr(distribution, "_PAUSE_S", 0.0)
         monkeypatch.setattr("pps.activities.clients.withdrawal._PAUSES_S", ())
 
@@ -281,6 +286,14 @@ def walked(tmp_path: Path, store_urls: StoreUrls, fact_store: FactStore, monkeyp
     store = FrailStore(store_urls.application)
     yield Walked(tmp_path, store, monkeypatch)
     store.dispose()
+
+
+def _locked_at_once(file: int, how: int) -> None:
+    """An attempt that overtakes another one cannot wait for what that one holds: it is killed meanwhile."""
+    try:
+        fcntl.flock(file, how | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        raise KilledError from error
 
 
 def host_of(name: str) -> str:
