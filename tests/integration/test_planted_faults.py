@@ -27,12 +27,11 @@ from pps.activities.people.asking import Asking
 from pps.activities.pilots import effort as pilot_effort
 from pps.activities.pilots import set_up
 from pps.activities.ports.people import Mail
-from pps.activities.release import decision, overruling, release
+from pps.activities.release import overruling, release
 from pps.domain.base.errors import NotYetAllowedError, RefusedError
 from pps.domain.people import questions
 from pps.domain.people.effort import credit_fact
 from pps.domain.people.questions import Question
-from pps.domain.quality.release_tests import RELEASE
 from pps.domain.record.facts import Fact, FactKind
 from pps.domain.record.rollouts import Rollout
 from pps.orchestration.people import HumanStep
@@ -154,11 +153,6 @@ def _silence_after_an_answer(m: Plant) -> None:
     m.setattr(asking, "note_silence", careless)
 
 
-def _never_holds(m: Plant) -> None:
-    needed = decision.needed_decision
-    m.setattr(decision, "needed_decision", lambda record: replace(needed(record), choice=RELEASE))
-
-
 def _mails_afterwards(m: Plant) -> None:
     record = FrailStore.record
 
@@ -245,7 +239,6 @@ FAULTS = (
             "a question was answered, and expired",
             start=2,
         ),
-        Fault("what the Release Manager holds is released", _never_holds, "nobody has released", start=2),
         Fault("a mail is queued after its fact, in a transaction of its own", _mails_afterwards, "mails were lost"),
         Fault("a patch that was rejected is released", _released_all_the_same, "is released although it is rejected"),
         Fault(
