@@ -354,6 +354,20 @@ def test_what_was_not_signed_here_is_not_taken_for_ours(centre: Reporting, addre
     assert centre.kinds(d) == before
 
 
+def test_of_what_a_kit_has_no_policy_for_its_silence_says_nothing(centre: Reporting, address: str) -> None:
+    d = centre.signed(4711, "1.0")
+    centre.fetch()
+    (kept,) = centre.store.reports().values()
+    before = centre.kinds(d)
+    other = kept.text.replace(f"PPS-PRODUCT {centre.kit.what}", "PPS-PRODUCT other@debian12-amd64")
+    other = "".join(line for line in other.splitlines(True) if not line.startswith(("PPS-HAS", "PPS-TAG")))
+    assert centre.posted(address, other).status_code == 200
+    assert centre.kinds(d) == before
+    gone = "".join(line for line in kept.text.splitlines(True) if not line.startswith(("PPS-HAS", "PPS-TAG")))
+    assert centre.posted(address, gone).json()["new"] == 2, "of what it has one for it does"
+    assert centre.kinds(d) == [*before, FactKind.TAG_REMOVED, FactKind.PREVIEW_LOST]
+
+
 def test_what_does_not_arrive_is_in_the_next_report(centre: Reporting, address: str) -> None:
     d = centre.signed(4711, "1.0")
     fetch = centre.kit.folder / "kit/etc/fetch"

@@ -100,7 +100,9 @@ def take_report(office: Office, site: Site, report: Report) -> tuple[Fact, ...]:
     names = dict.fromkeys((*open_ones, *(it.rollout for it in offered)))
     new = list[Fact]()
     for record in office.facts.about(list(names), site.name).values():
-        if (built := record.the(FactKind.TARBALL_BUILT)) is not None:
+        # of products that the kit has no policy for it says nothing, so nothing follows
+        wanted = f"{record.opened['metapackage']}@{site.platform}" in report.state.followed
+        if wanted and (built := record.the(FactKind.TARBALL_BUILT)) is not None:
             at = _AtSite(office.desk(record), site, report, offered, str(built.payload["name"]))
             for fact in at.news():
                 new += at.desk.record(fact)
