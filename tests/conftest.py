@@ -43,6 +43,8 @@ settings.load_profile("pps")
 
 # Started in the background (`make test &`), we would hand an ignored Ctrl-C down to what we start.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:  # nohup: we live on, and what we start can be ended by it
+    signal.signal(signal.SIGHUP, lambda *_: None)
 # Nor is it one that this account's files are readable by others, or that its clock shows UTC.
 os.umask(0o077)
 os.environ["TZ"] = "Asia/Kathmandu"  # +05:45

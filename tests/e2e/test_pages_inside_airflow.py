@@ -29,6 +29,15 @@ def inside(browser: Browser, expression: str) -> Any:
     return browser.js(f"{within} && ((document) => ({expression}))({FRAME}.contentDocument)")
 
 
+def says(browser: Browser, do: str, reason: str) -> None:
+    """Type a reason and press a button, at once: what nobody has in focus, a page that renews itself takes away."""
+    inside(
+        browser,
+        f"(document.querySelector('#reason').value = '{reason}',"
+        f" document.querySelector('[name=do][value={do}]').click())",
+    )
+
+
 def test_operators_follow_a_rollout_from_airflows_menu_hold_it_and_go_back_to_its_run(
     browser: Browser, grid: Grid
 ) -> None:
@@ -46,15 +55,12 @@ def test_operators_follow_a_rollout_from_airflows_menu_hold_it_and_go_back_to_it
     # the tab of its run has the rollout, and its buttons
     browser.open(f"{grid.installation.url}/dags/bc_client_update/runs/{run}/plugin/rollout")
     browser.wait(lambda: inside(browser, "document.querySelector('[name=do][value=pause]') !== null"), 60)
-    inside(browser, "document.querySelector('#reason').value = 'x'")
-    inside(browser, "document.querySelector('[name=do][value=pause]').click()")
+    says(browser, "pause", "x")
     browser.wait(lambda: "three words" in str(inside(browser, "(document.querySelector('#why') || {}).textContent")))
-    inside(browser, "document.querySelector('#reason').value = 'We look into the logs first.'")
-    inside(browser, "document.querySelector('[name=do][value=pause]').click()")
+    says(browser, "pause", "We look into the logs first.")
     browser.wait(lambda: inside(browser, "document.querySelector('.held') !== null"))
     assert pause_of(grid.rollout(name)) is not None
-    inside(browser, "document.querySelector('#reason').value = 'They are all right now.'")
-    inside(browser, "document.querySelector('[name=do][value=resume]').click()")
+    says(browser, "resume", "They are all right now.")
     grid.waits_for("the rollout goes on", lambda: pause_of(grid.rollout(name)) is None)
 
     # a link to Airflow's own pages is followed by the page around ours, not within the frame

@@ -153,7 +153,8 @@ def _said(response: Response, about: str) -> dict[str, Any]:
         return dict(said)
     detail = str(said.get("detail", said)) if isinstance(said, dict) else str(said)
     if response.status_code >= 500:
-        raise ServiceError(about, detail, "The api-server's log says more.")
+        again = "" if "try again" in detail.lower() else "Try again later. "
+        raise ServiceError(about, detail, f"{again}The api-server's log says more.")
     if response.status_code == 409:
         raise NotYetAllowedError(about, detail)
     raise RefusedError(about, (detail,))

@@ -5,6 +5,7 @@ They cannot sign in; each has a token of its own, which lets it say how things a
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from datetime import datetime
 from typing import Any
@@ -15,10 +16,13 @@ from fastapi.responses import JSONResponse
 
 from pps.activities.clients.reports import read_report, take_report
 from pps.activities.people.tokens import is_site_token
+from pps.domain.base.errors import ConfigurationError
 from pps.domain.sites.site import Site
 from pps.services import Services
 from pps.web.guards import RateLimit, check_rate, check_type, read_text
 from pps.workflow.desk import FrontOffice
+
+log = logging.getLogger(__name__)
 
 #: Of one address: a translator's may be that of many sites.
 _AT_ONCE, _PER_S = 60, 1.0
@@ -35,7 +39,11 @@ def router(services: Callable[[], Services], now: Callable[[], datetime]) -> tup
         scheme, _, token = request.headers.get("authorization", "").partition(" ")
         # one that there is not, and one without a kit, have no token; it takes as long to say so
         its_name, number = (site.name, site.token) if site and site.kit else ("", 0)
-        good = is_site_token(s.feedback_secret, its_name, number, token.strip())
+        try:
+            good = is_site_token(s.feedback_secret, its_name, number, token.strip())
+        except ConfigurationError as error:  # nobody has a token without it
+            log.warning("No site can be told from anybody else: %s", error)
+            good = False
         if site is None or site.kit is None or not good or scheme.lower() != "bearer":
             why = "This is not the token of this site. Whoever coordinates gives it out: pps sites token SITE."
             raise HTTPException(401, why, {"WWW-Authenticate": "Bearer"})
