@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -17,7 +18,7 @@ from tests.integration.test_rollouts_are_signed import FORMS, signing
 from tests.integration.test_sites_that_fetch import NEXT, Fetched
 from tests.support.desks import front
 from tests.support.examples import PATCH
-from tests.support.front import MemoryServices
+from tests.support.front import HOST_KEY, MemoryServices
 from tests.support.http_folder import HttpFolder, http_folder  # noqa: F401
 from tests.support.local_shell import make_sh
 from tests.support.previews import SMALL
@@ -32,16 +33,21 @@ from pps.activities.clients.probing import PROBES
 from pps.activities.people.tokens import site_token
 from pps.activities.ports.sites import SiteLimits
 from pps.activities.sites.batch import Door
+from pps.activities.trust import statements
+from pps.activities.trust.kit import Centre, Policy, kit_files
 from pps.cli.doctor_kits import kit_findings
 from pps.cli.front import Front
 from pps.domain.base.errors import ConfigurationError
 from pps.domain.clients.batches import CANARY, BatchLimits
 from pps.domain.clients.retries import retry_of
 from pps.domain.packages.patch import Patch
-from pps.domain.record.facts import FactKind
+from pps.domain.record.facts import Fact, FactKind
 from pps.domain.record.rollouts import RolloutPath
-from pps.domain.record.site_states import SiteState
+from pps.domain.record.site_states import STATE_AFTER, SiteState
+from pps.domain.record.statements import RECORD
 from pps.domain.sites.places import Places
+from pps.domain.sites.site import Platform, Reached
+from pps.domain.trust.statement import Action
 from pps.sandbox.kit import machine as kit_machine
 from pps.sandbox.kit.site import WEEK, now
 from pps.web.app import create_app
@@ -121,8 +127,8 @@ class Reporting(Fetched):
         return self.kit.fetch(*words)
 
     def kinds(self, d: FrontDesk) -> list[FactKind]:
-        """What is on record of the site, of this rollout."""
-        return [f.kind for f in self.store.rollout(d.name).facts if f.subject == _SITE]
+        """What is on record of the site's part in this rollout."""
+        return [f.kind for f in self.store.rollout(d.name).facts if f.subject == _SITE and f.kind in STATE_AFTER]
 
     def state(self, d: FrontDesk) -> SiteState:
         return self.store.rollout(d.name).progress(_SITE).state
@@ -276,6 +282,8 @@ def test_a_site_that_says_nothing_for_a_day_has_failed_and_one_that_speaks_again
     centre.lay_out()
     assert centre.kinds(d) == [*before, FactKind.SITE_FAILED]
     assert centre.store.rollout(d.name).progress(_SITE).reason.endswith("It has never reported.")
+    (mail,) = [mail for mail, _, _ in centre.store.outbox(d.name) if "could not be made available" in mail.subject]
+    assert (mail.to, "It has never reported." in " ".join(mail.text.split())) == ("admin@site-k.example.org", True)
     assert centre.fetch()[0] == 0
     assert centre.state(d) is SiteState.TAGGED
 
@@ -325,6 +333,7 @@ HOSTILE = {
     "control characters": lambda text: text.replace("PPS-HAS", "PPS-HAS\x1b[2J"),
     "a NUL": lambda text: text.replace("PPS-HAS", "PPS\0HAS"),
     "letters of other scripts": lambda text: text.replace("client", "cl\u0456ent"),
+    "a time that there is not": lambda text: re.sub("PPS-STATE-END [0-9]*", "PPS-STATE-END 999999999999", text),
     "more than anybody says": lambda text: text + "PPS-WRONG x@y z\n" * 8000,
 }
 
@@ -352,6 +361,46 @@ def test_what_was_not_signed_here_is_not_taken_for_ours(centre: Reporting, addre
     more = kept.text.replace("PPS-HAS", f"PPS-HAS client-6.6 {'0' * 64}\nPPS-HAS", 1)
     assert centre.posted(address, more).status_code == 200
     assert centre.kinds(d) == before
+
+
+def test_of_a_site_that_lets_us_in_a_report_is_kept_and_what_we_find_there_is_on_record(
+    centre: Reporting, address: str
+) -> None:
+    d = centre.signed(4711, "1.0")
+    centre.changed(reached="ssh", ssh={"host": "ce.example.org", "user": "pps", "host_key": HOST_KEY})
+    code, said = centre.fetch()
+    assert (code, said[-1]) == (0, f"reported to {address}")
+    assert centre.kinds(d) == []
+    assert centre.store.reports()[_SITE].text.startswith("PPS-REPORT 1")
+
+
+def test_what_is_offered_for_another_platform_is_not_taken_for_this_sites(centre: Reporting, address: str) -> None:
+    d = centre.signed(4711, "1.0")
+    tarball, other = centre.previews[d.name], Platform("debian12", "arm64")
+    for _ in range(2):  # sequences of its own, and higher ones: there it was withdrawn, and offered again
+        statements.offer_installation(
+            d, tarball, centre.kit.manifest(tarball), {other}, packed=1 << 20, holds_for=WEEK
+        )  # fmt: skip
+        last = statements.all_offered(centre.store, f"client@{other}")[-1].statement
+        gone = replace(last, sequence=last.sequence + 1, action=Action.REMOVE, previous=last.digest)
+        payload = {"document": gone.text, "rollout": d.name, "preview": gone.preview, "tag": gone.tag}
+        centre.store.record(
+            Fact(RECORD, FactKind.STATEMENT_OFFERED, gone.what, str(gone.sequence), now(), "test", payload)
+        )
+    assert centre.fetch()[0] == 0
+    assert centre.kinds(d)[-3:] == [INSTALLED, PASSED, TAGGED]
+    shutil.rmtree(centre.kit.root / tarball.name)
+    shutil.rmtree(centre.served.folder / "1/payloads")
+    centre.kit.fetch()
+    assert FactKind.PREVIEW_LOST in centre.kinds(d), "it was not withdrawn here"
+
+
+def test_a_kit_that_is_made_for_such_a_site_lets_nobody_in(centre: Reporting) -> None:
+    root = Centre(centre.people.root(), "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5", "ops")
+    closed = centre.services.config.site(_SITE)
+    made = {site.reached: kit_files(site, [Policy("client")], root)["etc/authorized_keys"][1] for site in (
+        closed, replace(centre.kit.site, kit=closed.kit))}  # fmt: skip
+    assert (made[Reached.PULL], made[Reached.SSH].startswith(b"restrict,command=")) == (b"", True)
 
 
 def test_of_what_a_kit_has_no_policy_for_its_silence_says_nothing(centre: Reporting, address: str) -> None:
@@ -445,7 +494,8 @@ def test_as_roots_install_it_the_account_that_may_only_receive_reports(centre: R
 def test_the_doctor_judges_a_site_by_its_last_report(centre: Reporting, address: str) -> None:
     def told() -> list[str]:
         here = Front(centre.services, now=centre.now, pause=lambda _: None)
-        found = kit_findings(here, [], SiteLimits(1, 1, 1), 5)
+        closed = [centre.services.config.site(_SITE)]
+        found = kit_findings(here, [], SiteLimits(1, 1, 1), 5, closed)
         return [f"{f.health} {f.text}" for f in found if f.subject == _SITE]
 
     assert told() == ["FAIL has never reported."]
@@ -453,6 +503,10 @@ def test_the_doctor_judges_a_site_by_its_last_report(centre: Reporting, address:
     centre.fetch()
     (found,) = told()
     assert found.startswith("OK verifies itself what it installs, keys number 1")
+    (kept,) = centre.store.reports().values()
+    centre.store.keep_report(_SITE, kept.text.replace("PPS-KIT 1 ssh", "PPS-KIT 1 openssl"), kept.at)
+    assert told() == ["FAIL its kit checks signatures with openssl; the registry says ssh."]
+    centre.store.keep_report(_SITE, kept.text, kept.at)
     centre.renew_keys()
     centre.services.__dict__.update(centre.services.given)
     assert any("its kit believes keys number 1; number 2 are in force" in f for f in told())

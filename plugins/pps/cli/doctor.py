@@ -327,4 +327,5 @@ def _site_findings(here: Front, sites: list[Site]) -> Iterator[Finding]:
     with_kit = [(site, target) for site, target in pairs if site.kit is not None]
     shell = services.shell
     yield from asyncio.run(diagnose_sites(plain, shell, limits, here.now(), _SITES_AT_ONCE, tag_vo=tag_vo))
-    yield from kit_findings(here, with_kit, limits, _SITES_AT_ONCE)
+    closed = [site for site in sites if site.fetches]
+    yield from kit_findings(here, with_kit, limits, _SITES_AT_ONCE, closed)

@@ -12,7 +12,7 @@ from pps.activities.clients.reports import read_report
 from pps.activities.ports.sites import SiteLimits, SshTarget
 from pps.activities.sites.diagnosis import Finding, Health, failure
 from pps.activities.trust import statements
-from pps.activities.trust.kit_state import diagnose_kits, findings_of
+from pps.activities.trust.kit_state import Heads, diagnose_kits, findings_at
 from pps.activities.trust.pull import laid_out_at
 from pps.cli.front import Front
 from pps.domain.base.conditions import moment
@@ -29,29 +29,37 @@ _REPORTED_WITHIN = timedelta(hours=6)
 
 
 def kit_findings(
-    here: Front, with_kit: Sequence[tuple[Site, SshTarget]], limits: SiteLimits, at_once: int
+    here: Front,
+    with_kit: Sequence[tuple[Site, SshTarget]],
+    limits: SiteLimits,
+    at_once: int,
+    closed: Sequence[Site] = (),
 ) -> Iterator[Finding]:
-    """Ask each kit how it is, and whether what it followed last is what stands on record here."""
+    """Ask each kit how it is, and whether what it followed last is what stands on record here.
+
+    Args:
+        closed: sites that nobody of us gets into; they are judged by what they have reported last.
+    """
     services = here.services
     try:
         keys = services.keys_in_force
         for scheme in keys:
             yield _key_lists(f"kits, {scheme}", services.key_lists[scheme], services)
-        heads = statements.heads(services.facts) if with_kit else {}
+        heads = statements.heads(services.facts) if with_kit or closed else {}
     except RolloutError as error:
         yield failure("kits", error)
         return
     yield from _laid_out(services, here.now())
-    yield from _reports(services, here.now(), keys)
+    yield from _reports(services, closed, here.now(), keys, heads)
     kits = diagnose_kits(with_kit, services.shell, limits, here.now(), at_once, keys=keys, heads=heads)
     yield from asyncio.run(kits)
 
 
-def _reports(services: Services, now: datetime, keys: Mapping[Scheme, Root]) -> Iterator[Finding]:
+def _reports(
+    services: Services, sites: Sequence[Site], now: datetime, keys: Mapping[Scheme, Root], heads: Heads
+) -> Iterator[Finding]:
     """Sites that nobody of us gets into, by what they have said last."""
-    sites = [s for s in services.config.sites.values() if s.fetches and s.kit in keys]
     reports = services.facts.reports() if sites else {}
-    heads = statements.heads(services.facts) if reports else {}
     step = "Ask its people for what cron says of pps-fetch there, and for pps-kit-check."
     for site in sites:
         said = reports.get(site.name)
@@ -65,9 +73,7 @@ def _reports(services: Services, now: datetime, keys: Mapping[Scheme, Root]) -> 
             yield failure(site.name, error)
             continue
         # its clock is judged against when it was read
-        late = now - said.at
-        at = replace(state, clock=state.clock + late)
-        yield from findings_of(site.name, at, keys[Scheme(state.scheme)].number, now, heads)
+        yield from findings_at(site, replace(state, clock=now + (state.clock - said.at)), keys, now, heads)
 
 
 def _key_lists(about: str, lists: Sequence[Signed], services: Services) -> Finding:

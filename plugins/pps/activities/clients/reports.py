@@ -33,7 +33,7 @@ from pps.activities.trust.kit_state import KitState, read_state
 from pps.activities.trust.pull import may_be_fetched
 from pps.domain.base.errors import RefusedError, SiteError, SiteRefusedError
 from pps.domain.record.facts import Fact, FactKind
-from pps.domain.record.rollouts import PREVIEWS
+from pps.domain.record.rollouts import PREVIEWS, Rollout
 from pps.domain.record.site_states import SiteState
 from pps.domain.sites.probes import ProbeResult, reasons_against_tag
 from pps.domain.sites.site import Site
@@ -93,20 +93,29 @@ def read_report(site: str, text: str) -> Report:
 def take_report(office: Office, site: Site, report: Report) -> tuple[Fact, ...]:
     """Put on record what a report says and the record does not have yet; returns those facts.
 
-    Rollouts are looked at that have an open question at sites, or whose preview the site has; no others are read.
+    None of a site that still lets us in: what we find there ourselves is on record, and of two who look at one moment
+    and write at another each could contradict what the other has just done.
+
+    Rollouts are looked at whose preview may still be at sites, or that the report is about; no others are read.
     """
-    offered = _offered(office, report.state)
+    if not site.fetches:
+        return ()
+    offered = _offered(office, report.state, site)
     open_ones = [row.name for row in office.facts.rollouts(paths=PREVIEWS, not_cleared=True)]
     names = dict.fromkeys((*open_ones, *(it.rollout for it in offered)))
     new = list[Fact]()
     for record in office.facts.about(list(names), site.name).values():
         # of products that the kit has no policy for it says nothing, so nothing follows
-        wanted = f"{record.opened['metapackage']}@{site.platform}" in report.state.followed
+        wanted = _product(record, site) in report.state.followed
         if wanted and (built := record.the(FactKind.TARBALL_BUILT)) is not None:
             at = _AtSite(office.desk(record), site, report, offered, str(built.payload["name"]))
             for fact in at.news():
                 new += at.desk.record(fact)
     return tuple(new)
+
+
+def _product(record: Rollout, site: Site) -> str:
+    return f"{record.opened.get('metapackage', '')}@{site.platform}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,12 +126,13 @@ class _Offer:
     statement: Statement
 
 
-def _offered(office: Office, state: KitState) -> tuple[_Offer, ...]:
-    """The statements of those previews that the site has, or was told of last, in the order of their sequence."""
+def _offered(office: Office, state: KitState, site: Site) -> tuple[_Offer, ...]:
+    """The statements, for its platform, of those previews that the site has, or was told of last, in their order."""
     previews = {*state.holds, *(it.preview for it in state.followed.values() if it)}
     facts = office.facts.with_payload(FactKind.STATEMENT_OFFERED, "preview", sorted(previews)) if previews else ()
     found = (_Offer(str(f.payload["rollout"]), Statement.parse(f.payload["document"])) for f in facts)
-    return tuple(sorted(found, key=lambda it: it.statement.sequence))
+    mine = (it for it in found if it.statement.platform == str(site.platform))
+    return tuple(sorted(mine, key=lambda it: it.statement.sequence))
 
 
 @dataclass(frozen=True)
@@ -211,7 +221,7 @@ class _AtSite:
     def _not_followed(self) -> Iterator[Fact]:
         """What keeps the site from it, as its kit says; of what is not offered to it nothing is missed."""
         record = self.desk.rollout
-        why = self.report.wrong.get(f"{record.opened['metapackage']}@{self.site.platform}", "")
+        why = self.report.wrong.get(_product(record, self.site), "")
         if not why or not may_be_fetched(record) or not statements.offered_for(self.desk.facts, record.name):
             return
         reason = f"Its kit says: {why}"

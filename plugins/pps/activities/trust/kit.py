@@ -140,7 +140,8 @@ def kit_files(
     files = {
         "etc/kit": (0o644, _lines(settings)),
         "etc/root": (0o644, centre.root.text.encode()),
-        "etc/authorized_keys": (0o644, f"{','.join(options)} {controller_key}\n".encode()),
+        # a site that only fetches lets nobody in, also when its kit is installed again
+        "etc/authorized_keys": (0o644, b"" if site.fetches else f"{','.join(options)} {controller_key}\n".encode()),
         "README": (0o644, _script("kit/README").encode()),
     }
     if (fetch := place.fetch) is not None:

@@ -80,14 +80,17 @@ def read_state(site: str, lines: Sequence[str]) -> KitState:
     if kit is None or current is None or end is None:
         said = cleaned(lines[-1], 200) if lines else "nothing"
         raise SiteError(site, f"its kit gave no answer; it said {said!r}.", "Ask its root for: pps-kit-check")
-    followed: dict[str, Followed | None] = {}
-    for match in filter(None, map(_PRODUCT.fullmatch, lines)):
-        what, sequence, head, action, preview, _, expires = match.groups()
-        followed[what] = Followed(int(sequence), head, action, preview, _at(expires)) if sequence else None
     held = {match[1]: match[2] for match in filter(None, map(_HAS.fullmatch, lines))}
     tags = frozenset(match[1] for match in filter(None, map(_TAG.fullmatch, lines)))
-    fresh = _at(current[1]) if current[1] else None
-    return KitState(kit[1], int(kit[2]), _at(end[1]), fresh, followed, held, tags)
+    followed: dict[str, Followed | None] = {}
+    try:
+        for match in filter(None, map(_PRODUCT.fullmatch, lines)):
+            what, sequence, head, action, preview, _, expires = match.groups()
+            followed[what] = Followed(int(sequence), head, action, preview, _at(expires)) if sequence else None
+        fresh = _at(current[1]) if current[1] else None
+        return KitState(kit[1], int(kit[2]), _at(end[1]), fresh, followed, held, tags)
+    except (ValueError, OverflowError) as error:
+        raise SiteError(site, f"its kit names a time that there is not ({error}).", "Set its clock.") from error
 
 
 async def diagnose_kits(
@@ -114,13 +117,20 @@ async def diagnose_kits(
         except RolloutError as error:
             step = error.next_step or f"Check for a downtime, then ask {site.contact}."
             return (Finding(site.name, Health.FAIL, error.why, step),)
-        if state.scheme != site.kit:
-            why = f"its kit checks signatures with {state.scheme}; the registry says {site.kit}."
-            return (Finding(site.name, Health.FAIL, why, "Correct `kit` in the site registry."),)
-        return findings_of(site.name, state, keys[Scheme(state.scheme)].number, now, heads)
+        return findings_at(site, state, keys, now, heads)
 
     found = await in_turns(one, tuple(sites), Places(at_once))
     return tuple(finding for findings in found for finding in findings)
+
+
+def findings_at(
+    site: Site, state: KitState, keys: Mapping[Scheme, Root], now: datetime, heads: Heads
+) -> tuple[Finding, ...]:
+    """Judge what a site's kit has said, whichever way it came. See `diagnose_kits`."""
+    if state.scheme != site.kit:
+        why = f"its kit checks signatures with {state.scheme}; the registry says {site.kit}."
+        return (Finding(site.name, Health.FAIL, why, "Correct `kit` in the site registry."),)
+    return findings_of(site.name, state, keys[Scheme(state.scheme)].number, now, heads)
 
 
 def findings_of(site: str, state: KitState, keys: int, now: datetime, heads: Heads) -> tuple[Finding, ...]:

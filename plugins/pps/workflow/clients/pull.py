@@ -9,6 +9,7 @@ from datetime import datetime
 from pps.activities.clients import publication
 from pps.activities.clients.distribution import STEP
 from pps.activities.packages.embargo import public_record
+from pps.activities.people import notification
 from pps.activities.sites.wishes import all_wishes
 from pps.activities.trust.pull import Shelf
 from pps.domain.base.conditions import moment
@@ -55,7 +56,7 @@ def lay_out(o: FrontOffice) -> tuple[str, ...] | None:
 
 
 def _see_to_sites(o: FrontOffice, it: Offered, sites: Sequence[Site]) -> None:
-    """Note since when each can fetch it, which of them show the tag, and which have said nothing for too long."""
+    """Note since when each can fetch it, which show the tag, and which say nothing; who has failed gets the mail."""
     d = o.desk(it.rollout)
     offer, wishes = Offer.of(d.rollout, None), all_wishes(d.facts, d.now)
     mine = [
@@ -71,6 +72,8 @@ def _see_to_sites(o: FrontOffice, it: Offered, sites: Sequence[Site]) -> None:
     waiting = [(site, p) for site in mine if (p := d.rollout.progress(site.name)).state is SiteState.PLANNED]
     for site, progress in waiting:
         _wait_for(d, site, progress)
+    # each once for each time of trouble; the mails leave with the next that are sent
+    notification.tell_failed_sites(d, {site.name: site for site in mine})
 
 
 def _wait_for(d: FrontDesk, site: Site, progress: SiteProgress) -> None:
