@@ -31,7 +31,7 @@ from pps.activities.clients.nightly import Night, plan_the_night
 from pps.activities.clients.opening import batches_of
 from pps.activities.clients.probing import PROBES
 from pps.activities.people.tokens import site_token
-from pps.activities.ports.sites import SiteLimits
+from pps.activities.ports.sites import SiteLimits, SshTarget
 from pps.activities.sites.batch import Door
 from pps.activities.trust import statements
 from pps.activities.trust.kit import Centre, Policy, kit_files
@@ -205,7 +205,8 @@ def test_nobody_ever_connects_to_a_site_that_fetches(centre: Reporting, address:
     d = centre.signed(4711, "1.0")
     site = centre.services.config.site(_SITE)
     shell: Any = ClosedShell()
-    door = Door({}, shell, SiteLimits(1, 1, 1), Places(5), "fleet-1", "test")
+    there = {_SITE: SshTarget(_SITE, "127.0.0.1", 22, "pps", HOST_KEY)}  # as it was before
+    door = Door(there, shell, SiteLimits(1, 1, 1), Places(5), "fleet-1", "test")
     tarball = centre.previews[d.name]
 
     brought = distribute(d, tarball, [site], door, artefacts=centre.artefacts, cache=centre.folder / "c")
@@ -217,7 +218,7 @@ def test_nobody_ever_connects_to_a_site_that_fetches(centre: Reporting, address:
     d = front(centre.services, d.name)
     d.record(d.fact(FactKind.FEEDBACK_DATE_AGREED, "", "", {"due": (now() + WEEK).isoformat()}))
     night = Night(
-        d, {_SITE: site}, lambda _: {}, shell, centre.artefacts, centre, SiteLimits(1, 1, 1), Places(5)
+        d, {_SITE: site}, lambda _: there, shell, centre.artefacts, centre, SiteLimits(1, 1, 1), Places(5)
     )  # fmt: skip
     assert asyncio.run(plan_the_night(night)) == []
     (reason,) = retry_of(d.rollout, {_SITE: site}, None, [_SITE]).reasons_against
@@ -358,7 +359,13 @@ def test_what_was_not_signed_here_is_not_taken_for_ours(centre: Reporting, addre
     lied = centre.posted(address, kept.text.replace(digest, "0" * 64))
     assert lied.status_code == 200, "it is on record already that it has it; that it is another one changes no tag"
     assert centre.kinds(d) == before
-    more = kept.text.replace("PPS-HAS", f"PPS-HAS client-6.6 {'0' * 64}\nPPS-HAS", 1)
+    gone = "".join(line for line in kept.text.splitlines(True) if not line.startswith(("PPS-HAS", "PPS-TAG")))
+    centre.posted(address, gone)
+    before = centre.kinds(d)
+    assert before[-1] is FactKind.PREVIEW_LOST
+    assert centre.posted(address, kept.text.replace(digest, "0" * 64)).status_code == 200
+    assert centre.kinds(d) == before, "it has something of that name, and not what was signed"
+    more = gone.replace("PPS-SINCE", f"PPS-HAS client-6.6 {'0' * 64}\nPPS-SINCE", 1)
     assert centre.posted(address, more).status_code == 200
     assert centre.kinds(d) == before
 
